@@ -1,0 +1,649 @@
+//! Frames: `u32 length | u8 tag | payload`, big-endian, the length counting tag and payload
+//! (`docs/PROTOCOL.md`, "Frames"). Client and relay frames are two types; a tag belongs to one of them.
+//!
+//! Control frames of both directions travel on one bidirectional stream that the client opens; feed frames
+//! on one unidirectional stream a vault, which the relay opens.
+
+use bytes::{Buf, Bytes};
+
+use crate::codec::{DecodeError, Reader, Writer};
+use crate::error::{ErrorCode, Refusal};
+use crate::ids::{
+    Chain, Digest, Head, Incarnation, LogId, PublicKeyBytes, RendezvousId, Rseq, Seq, Signature, VaultId,
+};
+use crate::limits;
+use crate::segment::SealedSegment;
+
+/// The one version of this crate.
+pub const VERSION: u16 = 1;
+/// ALPN protocol name.
+pub const ALPN: &[u8] = b"subrosa/1";
+
+/// What a link proves about itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Role {
+    /// May subscribe.
+    Reader = 0,
+    /// May subscribe and push.
+    Writer = 1,
+}
+
+/// What permits CREATE on a closed relay.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Credential {
+    /// Nothing: an open relay.
+    None,
+    /// [`crate::token::Invite`] bytes.
+    Invite(Vec<u8>),
+    /// [`crate::token::Grant`] bytes.
+    Grant(Vec<u8>),
+}
+
+/// What a relay takes; part of its HELLO.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RelayLimits {
+    /// Largest segment in bytes.
+    pub segment_bytes_max: u32,
+    /// Most vaults on one link.
+    pub vaults_max: u16,
+}
+
+/// Head of a log, its chain shortened: what HEADS compares. The signed segments decide.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ShortHead {
+    /// The log.
+    pub log: LogId,
+    /// Its last segment.
+    pub seq: Seq,
+    /// First 8 bytes of the chain.
+    pub chain: [u8; 8],
+}
+
+impl From<Head> for ShortHead {
+    fn from(head: Head) -> Self {
+        let mut chain = [0; 8];
+        chain.copy_from_slice(&head.chain.as_bytes()[..8]);
+        Self { log: head.log, seq: head.seq, chain }
+    }
+}
+
+/// From device to relay, on the control stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ClientFrame {
+    /// First frame of a link.
+    Hello {
+        /// Versions spoken, best first.
+        versions: Vec<u16>,
+        /// Capability bits; none are defined yet, unknown ones are ignored.
+        caps: u64,
+    },
+    /// Proves membership: signature over `exporter[32] | vault | role` under [`crate::labels::AUTH`].
+    Auth {
+        /// Which vault.
+        vault: VaultId,
+        /// As what.
+        role: Role,
+        /// The read or write key of the vault's last statement.
+        public: PublicKeyBytes,
+        /// The proof.
+        signature: Signature,
+    },
+    /// Creates a vault that AUTH found unknown.
+    Create {
+        /// Which vault.
+        vault: VaultId,
+        /// Its whole statement chain, encoded.
+        statements: Vec<Vec<u8>>,
+        /// What permits it.
+        credential: Credential,
+    },
+    /// Extends the statement chain of an authenticated vault.
+    Statement {
+        /// Which vault.
+        vault: VaultId,
+        /// The statement, encoded.
+        statement: Vec<u8>,
+    },
+    /// Asks for the feed of an authenticated vault. `Incarnation::ZERO` and cursor 0 ask from the start.
+    Subscribe {
+        /// Which vault.
+        vault: VaultId,
+        /// The relay's incarnation that the cursor belongs to.
+        incarnation: Incarnation,
+        /// Last rseq received.
+        cursor: Rseq,
+        /// Digest of the heads at the cursor, as computed by the client.
+        digest: Digest,
+    },
+    /// Introduces a log before its first segment is pushed.
+    Log {
+        /// Which vault.
+        vault: VaultId,
+        /// The log's key.
+        public: PublicKeyBytes,
+    },
+    /// Segments to append, each log's in order.
+    Push {
+        /// Which vault.
+        vault: VaultId,
+        /// At most [`limits::PUSH_SEGMENTS_MAX`].
+        segments: Vec<SealedSegment>,
+    },
+    /// All heads that this device holds; answers the relay's HEADS.
+    Heads {
+        /// Which vault.
+        vault: VaultId,
+        /// One for each log.
+        heads: Vec<ShortHead>,
+    },
+    /// Asks for segments `from..=to` of one log again; answered on the feed.
+    Want {
+        /// Which vault.
+        vault: VaultId,
+        /// Which log.
+        log: LogId,
+        /// First segment.
+        from: Seq,
+        /// Last segment.
+        to: Seq,
+    },
+    /// Opens a rendezvous; the link must have authenticated for a vault.
+    RendezvousOpen {
+        /// Chosen at random by the opener.
+        id: RendezvousId,
+    },
+    /// Joins one; anyone may, at a limited rate.
+    RendezvousJoin {
+        /// From the pairing link.
+        id: RendezvousId,
+    },
+    /// One message to the other side.
+    RendezvousData {
+        /// Which rendezvous.
+        id: RendezvousId,
+        /// At most [`limits::RENDEZVOUS_MESSAGE_BYTES_MAX`] bytes.
+        message: Vec<u8>,
+    },
+}
+
+/// From relay to device, on the control stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RelayFrame {
+    /// Answers HELLO.
+    Hello {
+        /// The version chosen.
+        version: u16,
+        /// This life of the relay's database.
+        incarnation: Incarnation,
+        /// What it takes.
+        limits: RelayLimits,
+        /// Its wall clock, Unix milliseconds.
+        now_ms: u64,
+    },
+    /// Answers AUTH for a known vault, and CREATE.
+    Vault {
+        /// Which vault.
+        vault: VaultId,
+        /// Bytes that the vault may hold.
+        quota_bytes: u64,
+        /// Bytes that it holds.
+        used_bytes: u64,
+    },
+    /// Follows CREATE; members keep it.
+    Grant {
+        /// [`crate::token::Grant`] bytes.
+        grant: Vec<u8>,
+    },
+    /// Everything listed is durable.
+    Ack {
+        /// Which vault.
+        vault: VaultId,
+        /// The last rseq given out to what is listed.
+        rseq: Rseq,
+        /// Appended, or held already.
+        entries: Vec<Head>,
+    },
+    /// The relay's heads: sent when the subscription's incarnation or digest differ.
+    Heads {
+        /// Which vault.
+        vault: VaultId,
+        /// One for each log.
+        heads: Vec<ShortHead>,
+    },
+    /// A rendezvous that this link opened was joined, or this link has joined one.
+    RendezvousReady {
+        /// Which.
+        id: RendezvousId,
+    },
+    /// One message from the other side.
+    RendezvousData {
+        /// Which rendezvous.
+        id: RendezvousId,
+        /// The message.
+        message: Vec<u8>,
+    },
+    /// Something was refused.
+    Error(Refusal),
+}
+
+/// From relay to device, on a vault's feed stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FeedFrame {
+    /// First frame of a feed.
+    Start {
+        /// Which vault.
+        vault: VaultId,
+        /// The relay's incarnation that the feed's rseq belong to.
+        incarnation: Incarnation,
+    },
+    /// Introduces a log before its first segment on this feed.
+    Log {
+        /// The log's key.
+        public: PublicKeyBytes,
+    },
+    /// The next segment of the scan; moves the cursor.
+    Segment {
+        /// Its place.
+        rseq: Rseq,
+        /// The segment.
+        segment: SealedSegment,
+    },
+    /// A segment out of turn (control sent ahead, or WANTed); does not move the cursor.
+    Ahead {
+        /// The segment.
+        segment: SealedSegment,
+    },
+    /// Everything up to `rseq` has been sent, or was pushed on this link; live push follows.
+    CaughtUp {
+        /// The cursor now.
+        rseq: Rseq,
+        /// Digest of the relay's heads at that cursor.
+        digest: Digest,
+    },
+}
+
+macro_rules! tags {
+    ($name:ident: $($const_name:ident = $value:literal, $frame:literal, $direction:literal;)*) => {
+        $(const $const_name: u8 = $value;)*
+        /// Tag, name and direction of every frame; compared with `docs/PROTOCOL.md` by a test.
+        pub const $name: &[(u8, &str, &str)] = &[$(($value, $frame, $direction),)*];
+    };
+}
+
+tags! { TAG_TABLE:
+    HELLO = 0x01, "HELLO", "C->R";
+    AUTH = 0x02, "AUTH", "C->R";
+    CREATE = 0x03, "CREATE", "C->R";
+    STATEMENT = 0x04, "STATEMENT", "C->R";
+    SUBSCRIBE = 0x05, "SUBSCRIBE", "C->R";
+    LOG = 0x06, "LOG", "C->R";
+    PUSH = 0x07, "PUSH", "C->R";
+    HEADS = 0x08, "HEADS", "C->R";
+    WANT = 0x09, "WANT", "C->R";
+    RENDEZVOUS_OPEN = 0x0a, "RENDEZVOUS OPEN", "C->R";
+    RENDEZVOUS_JOIN = 0x0b, "RENDEZVOUS JOIN", "C->R";
+    RENDEZVOUS_DATA = 0x0c, "RENDEZVOUS DATA", "C->R";
+    R_HELLO = 0x81, "HELLO", "R->C";
+    R_VAULT = 0x82, "VAULT", "R->C";
+    R_GRANT = 0x83, "GRANT", "R->C";
+    R_ACK = 0x84, "ACK", "R->C";
+    R_HEADS = 0x88, "HEADS", "R->C";
+    R_RENDEZVOUS_READY = 0x8a, "RENDEZVOUS READY", "R->C";
+    R_RENDEZVOUS_DATA = 0x8c, "RENDEZVOUS DATA", "R->C";
+    R_ERROR = 0x8f, "ERROR", "R->C";
+    F_START = 0xc0, "FEED START", "feed";
+    F_LOG = 0xc1, "FEED LOG", "feed";
+    F_SEGMENT = 0xc2, "FEED SEGMENT", "feed";
+    F_AHEAD = 0xc3, "FEED AHEAD", "feed";
+    F_CAUGHT_UP = 0xc4, "FEED CAUGHT_UP", "feed";
+}
+
+/// Splits a stream's bytes into frames without the length prefix. Holds at most one frame.
+#[derive(Debug)]
+pub struct FrameLimit(usize);
+
+impl FrameLimit {
+    /// For a peer that has proved nothing yet.
+    pub const UNAUTHENTICATED: Self = Self(limits::FRAME_BYTES_MAX_UNAUTHENTICATED);
+    /// For a member, and for frames from a pinned relay.
+    pub const FULL: Self = Self(limits::FRAME_BYTES_MAX);
+
+    /// Length of the next frame if its prefix is there; `None` asks for more bytes.
+    ///
+    /// # Errors
+    /// [`DecodeError::TooLarge`], before anything is allocated; [`DecodeError::Invalid`] for an empty frame.
+    pub fn announced(&self, buffered: &[u8]) -> Result<Option<usize>, DecodeError> {
+        let Some(prefix) = buffered.first_chunk::<4>() else { return Ok(None) };
+        let len = u32::from_be_bytes(*prefix) as usize;
+        if len > self.0 {
+            return Err(DecodeError::TooLarge { what: "frame", announced: len as u64, limit: self.0 as u64 });
+        }
+        if len == 0 {
+            return Err(DecodeError::Invalid { what: "frame length" });
+        }
+        Ok(Some(len))
+    }
+}
+
+fn framed(tag: u8, body: impl FnOnce(&mut Writer)) -> Bytes {
+    let mut w = Writer::with_capacity(128);
+    w.u32(0).u8(tag);
+    body(&mut w);
+    let mut bytes = w.finish();
+    let len = u32::try_from(bytes.len() - 4).expect("frames are far below 4 GiB");
+    bytes[..4].copy_from_slice(&len.to_be_bytes());
+    bytes.into()
+}
+
+fn write_short_heads(w: &mut Writer, heads: &[ShortHead]) {
+    w.count(heads.len());
+    for head in heads {
+        w.bytes(head.log.as_bytes()).u64(head.seq.0).bytes(&head.chain);
+    }
+}
+
+fn read_short_heads(r: &mut Reader<'_>) -> Result<Vec<ShortHead>, DecodeError> {
+    let count = r.count("heads", limits::LOGS_PER_VAULT_MAX, 32)?;
+    (0..count)
+        .map(|_| Ok(ShortHead { log: LogId::from_bytes(r.array()?), seq: Seq(r.u64()?), chain: r.array()? }))
+        .collect()
+}
+
+impl ClientFrame {
+    /// The wire bytes, length prefix included.
+    ///
+    /// # Panics
+    /// If a list is over its limit, which its builder keeps.
+    #[must_use]
+    pub fn encode(&self) -> Bytes {
+        match self {
+            Self::Hello { versions, caps } => framed(HELLO, |w| {
+                w.count(versions.len());
+                for version in versions {
+                    w.u16(*version);
+                }
+                w.u64(*caps);
+            }),
+            Self::Auth { vault, role, public, signature } => framed(AUTH, |w| {
+                w.bytes(vault.as_bytes())
+                    .u8(*role as u8)
+                    .bytes(public.as_bytes())
+                    .bytes(signature.as_bytes());
+            }),
+            Self::Create { vault, statements, credential } => framed(CREATE, |w| {
+                w.bytes(vault.as_bytes()).count(statements.len());
+                for statement in statements {
+                    w.prefixed(statement);
+                }
+                match credential {
+                    Credential::None => w.u8(0),
+                    Credential::Invite(bytes) => w.u8(1).prefixed(bytes),
+                    Credential::Grant(bytes) => w.u8(2).prefixed(bytes),
+                };
+            }),
+            Self::Statement { vault, statement } => framed(STATEMENT, |w| {
+                w.bytes(vault.as_bytes()).prefixed(statement);
+            }),
+            Self::Subscribe { vault, incarnation, cursor, digest } => framed(SUBSCRIBE, |w| {
+                w.bytes(vault.as_bytes()).bytes(incarnation.as_bytes());
+                w.u64(cursor.0).bytes(digest.as_bytes());
+            }),
+            Self::Log { vault, public } => framed(LOG, |w| {
+                w.bytes(vault.as_bytes()).bytes(public.as_bytes());
+            }),
+            Self::Push { vault, segments } => framed(PUSH, |w| {
+                w.bytes(vault.as_bytes()).count(segments.len());
+                for segment in segments {
+                    w.prefixed(segment.bytes());
+                }
+            }),
+            Self::Heads { vault, heads } => framed(HEADS, |w| {
+                write_short_heads(w.bytes(vault.as_bytes()), heads);
+            }),
+            Self::Want { vault, log, from, to } => framed(WANT, |w| {
+                w.bytes(vault.as_bytes()).bytes(log.as_bytes()).u64(from.0).u64(to.0);
+            }),
+            Self::RendezvousOpen { id } => framed(RENDEZVOUS_OPEN, |w| {
+                w.bytes(id.as_bytes());
+            }),
+            Self::RendezvousJoin { id } => framed(RENDEZVOUS_JOIN, |w| {
+                w.bytes(id.as_bytes());
+            }),
+            Self::RendezvousData { id, message } => framed(RENDEZVOUS_DATA, |w| {
+                w.bytes(id.as_bytes()).prefixed(message);
+            }),
+        }
+    }
+
+    /// Reads one frame, length prefix removed. Segments share the frame's memory.
+    ///
+    /// # Errors
+    /// [`DecodeError`]; the link ends.
+    pub fn decode(frame: &Bytes) -> Result<Self, DecodeError> {
+        let mut r = Reader::new(frame);
+        let decoded = match r.u8()? {
+            HELLO => {
+                let count = r.count("versions", limits::VERSIONS_MAX, 2)?;
+                let versions = (0..count).map(|_| r.u16()).collect::<Result<_, _>>()?;
+                Self::Hello { versions, caps: r.u64()? }
+            }
+            AUTH => Self::Auth {
+                vault: VaultId::from_bytes(r.array()?),
+                role: match r.u8()? {
+                    0 => Role::Reader,
+                    1 => Role::Writer,
+                    other => return Err(DecodeError::Unknown { what: "role", value: u64::from(other) }),
+                },
+                public: PublicKeyBytes::from_bytes(r.array()?),
+                signature: Signature::from_bytes(r.array()?),
+            },
+            CREATE => Self::decode_create(&mut r)?,
+            STATEMENT => Self::Statement {
+                vault: VaultId::from_bytes(r.array()?),
+                statement: r.prefixed("statement", limits::STATEMENT_BYTES_MAX)?.to_vec(),
+            },
+            SUBSCRIBE => Self::Subscribe {
+                vault: VaultId::from_bytes(r.array()?),
+                incarnation: Incarnation::from_bytes(r.array()?),
+                cursor: Rseq(r.u64()?),
+                digest: Digest::from_bytes(r.array()?),
+            },
+            LOG => Self::Log {
+                vault: VaultId::from_bytes(r.array()?),
+                public: PublicKeyBytes::from_bytes(r.array()?),
+            },
+            PUSH => {
+                let vault = VaultId::from_bytes(r.array()?);
+                let count = r.count("segments", limits::PUSH_SEGMENTS_MAX, 4)?;
+                let segments = (0..count).map(|_| read_segment(frame, &mut r)).collect::<Result<_, _>>()?;
+                Self::Push { vault, segments }
+            }
+            HEADS => Self::Heads { vault: VaultId::from_bytes(r.array()?), heads: read_short_heads(&mut r)? },
+            WANT => Self::Want {
+                vault: VaultId::from_bytes(r.array()?),
+                log: LogId::from_bytes(r.array()?),
+                from: Seq(r.u64()?),
+                to: Seq(r.u64()?),
+            },
+            RENDEZVOUS_OPEN => Self::RendezvousOpen { id: RendezvousId::from_bytes(r.array()?) },
+            RENDEZVOUS_JOIN => Self::RendezvousJoin { id: RendezvousId::from_bytes(r.array()?) },
+            RENDEZVOUS_DATA => Self::RendezvousData {
+                id: RendezvousId::from_bytes(r.array()?),
+                message: r.prefixed("message", limits::RENDEZVOUS_MESSAGE_BYTES_MAX)?.to_vec(),
+            },
+            other => return Err(DecodeError::Unknown { what: "client frame", value: u64::from(other) }),
+        };
+        r.finish()?;
+        Ok(decoded)
+    }
+
+    fn decode_create(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let vault = VaultId::from_bytes(r.array()?);
+        let count = r.count("statements", limits::STATEMENTS_MAX, 4)?;
+        let statements = (0..count)
+            .map(|_| r.prefixed("statement", limits::STATEMENT_BYTES_MAX).map(<[u8]>::to_vec))
+            .collect::<Result<_, _>>()?;
+        let credential = match r.u8()? {
+            0 => Credential::None,
+            1 => Credential::Invite(r.prefixed("invite", limits::TOKEN_BYTES_MAX)?.to_vec()),
+            2 => Credential::Grant(r.prefixed("grant", limits::TOKEN_BYTES_MAX)?.to_vec()),
+            other => return Err(DecodeError::Unknown { what: "credential", value: u64::from(other) }),
+        };
+        Ok(Self::Create { vault, statements, credential })
+    }
+}
+
+/// Reads `u32 length | segment` as a slice of `frame`'s memory.
+fn read_segment(frame: &Bytes, r: &mut Reader<'_>) -> Result<SealedSegment, DecodeError> {
+    SealedSegment::parse(frame.slice_ref(r.prefixed("segment", limits::SEGMENT_BYTES_MAX)?))
+}
+
+impl RelayFrame {
+    /// The wire bytes, length prefix included.
+    ///
+    /// # Panics
+    /// If a list is over its limit, which its builder keeps.
+    #[must_use]
+    pub fn encode(&self) -> Bytes {
+        match self {
+            Self::Hello { version, incarnation, limits, now_ms } => framed(R_HELLO, |w| {
+                w.u16(*version).bytes(incarnation.as_bytes());
+                w.u32(limits.segment_bytes_max).u16(limits.vaults_max).u64(*now_ms);
+            }),
+            Self::Vault { vault, quota_bytes, used_bytes } => framed(R_VAULT, |w| {
+                w.bytes(vault.as_bytes()).u64(*quota_bytes).u64(*used_bytes);
+            }),
+            Self::Grant { grant } => framed(R_GRANT, |w| {
+                w.prefixed(grant);
+            }),
+            Self::Ack { vault, rseq, entries } => framed(R_ACK, |w| {
+                w.bytes(vault.as_bytes()).u64(rseq.0).count(entries.len());
+                for head in entries {
+                    w.bytes(head.log.as_bytes()).u64(head.seq.0).bytes(head.chain.as_bytes());
+                }
+            }),
+            Self::Heads { vault, heads } => framed(R_HEADS, |w| {
+                write_short_heads(w.bytes(vault.as_bytes()), heads);
+            }),
+            Self::RendezvousReady { id } => framed(R_RENDEZVOUS_READY, |w| {
+                w.bytes(id.as_bytes());
+            }),
+            Self::RendezvousData { id, message } => framed(R_RENDEZVOUS_DATA, |w| {
+                w.bytes(id.as_bytes()).prefixed(message);
+            }),
+            Self::Error(refusal) => framed(R_ERROR, |w| {
+                w.u16(refusal.code.to_wire()).u32(refusal.retry_after_secs).bytes(refusal.vault.as_bytes());
+                w.bytes(refusal.log.as_bytes()).u64(refusal.seq.0);
+            }),
+        }
+    }
+
+    /// Reads one frame, length prefix removed.
+    ///
+    /// # Errors
+    /// [`DecodeError`]; the link ends.
+    pub fn decode(frame: &[u8]) -> Result<Self, DecodeError> {
+        let mut r = Reader::new(frame);
+        let decoded = match r.u8()? {
+            R_HELLO => Self::Hello {
+                version: r.u16()?,
+                incarnation: Incarnation::from_bytes(r.array()?),
+                limits: RelayLimits { segment_bytes_max: r.u32()?, vaults_max: r.u16()? },
+                now_ms: r.u64()?,
+            },
+            R_VAULT => Self::Vault {
+                vault: VaultId::from_bytes(r.array()?),
+                quota_bytes: r.u64()?,
+                used_bytes: r.u64()?,
+            },
+            R_GRANT => Self::Grant { grant: r.prefixed("grant", limits::TOKEN_BYTES_MAX)?.to_vec() },
+            R_ACK => {
+                let vault = VaultId::from_bytes(r.array()?);
+                let rseq = Rseq(r.u64()?);
+                let count = r.count("acknowledgements", limits::ACK_ENTRIES_MAX, 56)?;
+                let entries = (0..count)
+                    .map(|_| {
+                        Ok(Head {
+                            log: LogId::from_bytes(r.array()?),
+                            seq: Seq(r.u64()?),
+                            chain: Chain::from_bytes(r.array()?),
+                        })
+                    })
+                    .collect::<Result<_, DecodeError>>()?;
+                Self::Ack { vault, rseq, entries }
+            }
+            R_HEADS => {
+                Self::Heads { vault: VaultId::from_bytes(r.array()?), heads: read_short_heads(&mut r)? }
+            }
+            R_RENDEZVOUS_READY => Self::RendezvousReady { id: RendezvousId::from_bytes(r.array()?) },
+            R_RENDEZVOUS_DATA => Self::RendezvousData {
+                id: RendezvousId::from_bytes(r.array()?),
+                message: r.prefixed("message", limits::RENDEZVOUS_MESSAGE_BYTES_MAX)?.to_vec(),
+            },
+            R_ERROR => Self::Error(Refusal {
+                code: ErrorCode::from_wire(r.u16()?),
+                retry_after_secs: r.u32()?,
+                vault: VaultId::from_bytes(r.array()?),
+                log: LogId::from_bytes(r.array()?),
+                seq: Seq(r.u64()?),
+            }),
+            other => return Err(DecodeError::Unknown { what: "relay frame", value: u64::from(other) }),
+        };
+        r.finish()?;
+        Ok(decoded)
+    }
+}
+
+impl FeedFrame {
+    /// The wire bytes, length prefix included.
+    #[must_use]
+    pub fn encode(&self) -> Bytes {
+        match self {
+            Self::Start { vault, incarnation } => framed(F_START, |w| {
+                w.bytes(vault.as_bytes()).bytes(incarnation.as_bytes());
+            }),
+            Self::Log { public } => framed(F_LOG, |w| {
+                w.bytes(public.as_bytes());
+            }),
+            Self::Segment { rseq, segment } => framed(F_SEGMENT, |w| {
+                w.u64(rseq.0).bytes(segment.bytes());
+            }),
+            Self::Ahead { segment } => framed(F_AHEAD, |w| {
+                w.bytes(segment.bytes());
+            }),
+            Self::CaughtUp { rseq, digest } => framed(F_CAUGHT_UP, |w| {
+                w.u64(rseq.0).bytes(digest.as_bytes());
+            }),
+        }
+    }
+
+    /// Reads one frame, length prefix removed. Segments share the frame's memory.
+    ///
+    /// # Errors
+    /// [`DecodeError`]; the feed ends.
+    pub fn decode(frame: &Bytes) -> Result<Self, DecodeError> {
+        let mut r = Reader::new(frame);
+        let decoded = match r.u8()? {
+            F_START => Self::Start {
+                vault: VaultId::from_bytes(r.array()?),
+                incarnation: Incarnation::from_bytes(r.array()?),
+            },
+            F_LOG => Self::Log { public: PublicKeyBytes::from_bytes(r.array()?) },
+            F_SEGMENT => {
+                let mut rest = frame.clone();
+                rest.advance(9.min(frame.len()));
+                return Ok(Self::Segment { rseq: Rseq(r.u64()?), segment: SealedSegment::parse(rest)? });
+            }
+            F_AHEAD => {
+                let mut rest = frame.clone();
+                rest.advance(1);
+                return Ok(Self::Ahead { segment: SealedSegment::parse(rest)? });
+            }
+            F_CAUGHT_UP => Self::CaughtUp { rseq: Rseq(r.u64()?), digest: Digest::from_bytes(r.array()?) },
+            other => return Err(DecodeError::Unknown { what: "feed frame", value: u64::from(other) }),
+        };
+        r.finish()?;
+        Ok(decoded)
+    }
+}

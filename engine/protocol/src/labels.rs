@@ -1,0 +1,118 @@
+//! Every domain-separation label of Subrosa, in one place: one label per purpose, none a prefix of another
+//! that is used with the same primitive and key.
+
+use sha2::{Digest as _, Sha256};
+
+/// Hash: log id from its public key.
+pub const LOG_ID: &[u8] = b"subrosa/1 log";
+/// Hash: vault id.
+pub const VAULT_ID: &[u8] = b"subrosa/1 vault";
+/// Hash: header of a segment, with vault and previous chain.
+pub const SEGMENT: &[u8] = b"subrosa/1 segment";
+/// HKDF-Expand info: key and commitment of a segment.
+pub const SEGMENT_KEY: &[u8] = b"subrosa/1 segment key";
+/// Hash and signature: chain of a segment; the signed preimage hashes to the chain.
+pub const CHAIN: &[u8] = b"subrosa/1 chain";
+/// Hash: digest of the heads at a cursor.
+pub const DIGEST: &[u8] = b"subrosa/1 digest";
+/// Signature: statement for the relay, by an admin log key.
+pub const STATEMENT: &[u8] = b"subrosa/1 statement";
+/// Hash: a statement, as cited by its successor.
+pub const STATEMENT_HASH: &[u8] = b"subrosa/1 statement hash";
+/// Signature: proof of a reader or writer to a relay, by the read or write key.
+pub const AUTH: &[u8] = b"subrosa/1 auth";
+/// TLS exporter label (RFC 8446 section 7.5) of the value that AUTH signs.
+pub const EXPORTER: &[u8] = b"subrosa/1 exporter";
+/// Signature: invite, by a relay key.
+pub const INVITE: &[u8] = b"subrosa/1 invite";
+/// Signature: grant, by a relay key.
+pub const GRANT: &[u8] = b"subrosa/1 grant";
+/// Signature: control entry, by a device key.
+pub const CONTROL_ENTRY: &[u8] = b"subrosa/1 control entry";
+/// Hash and signature: genesis entry.
+pub const GENESIS: &[u8] = b"subrosa/1 genesis";
+/// Hash: recovery commitment.
+pub const RECOVERY_COMMITMENT: &[u8] = b"subrosa/1 recovery commitment";
+/// HKDF info: recovery key from its entropy.
+pub const RECOVERY_KEY: &[u8] = b"subrosa/1 recovery key";
+/// HKDF-Expand info: control key of an epoch.
+pub const CONTROL_KEY: &[u8] = b"subrosa/1 control";
+/// HKDF info: read key of an epoch.
+pub const READ_KEY: &[u8] = b"subrosa/1 read";
+/// HKDF-Expand info: page key of a store.
+pub const PAGE_KEY: &[u8] = b"subrosa/1 page key";
+/// HKDF info: session of the `subrosa/1` profile.
+pub const SESSION: &[u8] = b"subrosa/1 session";
+/// Context of the self session that wraps a store's root key.
+pub const STORE_KEK: &[u8] = b"subrosa/1 store kek";
+/// Signature: prekey, by a device key.
+pub const PREKEY: &[u8] = b"subrosa/1 prekey";
+/// Hash: what a pairing link says.
+pub const PAIR_LINK: &[u8] = b"subrosa/1 pair link";
+/// Hash: commitment of the joining device.
+pub const PAIR_COMMIT: &[u8] = b"subrosa/1 pair commit";
+/// MAC key: messages of a pairing under the link's secret.
+pub const PAIR_MAC: &[u8] = b"subrosa/1 pair mac";
+/// Signature: proof of possession of the joining device's key.
+pub const PAIR_PROOF: &[u8] = b"subrosa/1 pair proof";
+/// Hash: six-digit code of a pairing.
+pub const PAIR_CODE: &[u8] = b"subrosa/1 pair code";
+/// Hash: record id from a name.
+pub const RECORD_NAME: &[u8] = b"subrosa/1 record name";
+
+/// All labels, for the test that no two collide.
+pub const ALL: &[&[u8]] = &[
+    LOG_ID,
+    VAULT_ID,
+    SEGMENT,
+    SEGMENT_KEY,
+    CHAIN,
+    DIGEST,
+    STATEMENT,
+    STATEMENT_HASH,
+    AUTH,
+    EXPORTER,
+    INVITE,
+    GRANT,
+    CONTROL_ENTRY,
+    GENESIS,
+    RECOVERY_COMMITMENT,
+    RECOVERY_KEY,
+    CONTROL_KEY,
+    READ_KEY,
+    PAGE_KEY,
+    SESSION,
+    STORE_KEK,
+    PREKEY,
+    PAIR_LINK,
+    PAIR_COMMIT,
+    PAIR_MAC,
+    PAIR_PROOF,
+    PAIR_CODE,
+    RECORD_NAME,
+];
+
+/// `SHA-256(label | parts...)`. The parts are concatenated as they are: callers keep them of fixed length,
+/// or prefix lengths.
+#[must_use]
+pub fn hash(label: &[u8], parts: &[&[u8]]) -> [u8; 32] {
+    let mut hasher = Sha256::new();
+    hasher.update(label);
+    for part in parts {
+        hasher.update(part);
+    }
+    hasher.finalize().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn labels_are_distinct_and_namespaced() {
+        for (i, label) in ALL.iter().enumerate() {
+            assert!(label.starts_with(b"subrosa/1 "));
+            assert!(!ALL[..i].contains(label), "{}", String::from_utf8_lossy(label));
+        }
+    }
+}

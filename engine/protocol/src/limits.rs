@@ -1,0 +1,103 @@
+//! Every limit that two parts must agree on or that bounds what a stranger can make us hold, each with its
+//! reason. `docs/PROTOCOL.md` section "Limits" repeats this table and a test compares them.
+
+/// A register's encoded value stored inline; larger values are blobs.
+pub const VALUE_BYTES_MAX: usize = 1 << 20;
+/// A collection's name in UTF-8.
+pub const COLLECTION_NAME_BYTES_MAX: usize = 128;
+/// A field's name in UTF-8.
+pub const FIELD_NAME_BYTES_MAX: usize = 128;
+/// Fields of one record: bounds the work of one merge.
+pub const FIELDS_MAX: usize = 1024;
+/// A whole segment on the wire: the largest value, its padding and its frame.
+pub const SEGMENT_BYTES_MAX: usize = 2 << 20;
+/// What sealing fills a segment to; small enough to pipeline, large enough that signature and padding vanish.
+pub const SEGMENT_FILL_BYTES: usize = 64 << 10;
+/// The least that a segment's plaintext is padded to, so that one keystroke looks like the next.
+pub const SEGMENT_PAD_MIN: usize = 256;
+/// Plaintext of a decompressed segment: what a hostile author can make a reader allocate.
+pub const SEGMENT_PLAIN_MAX: usize = 8 << 20;
+/// One frame, length prefix excluded: a segment and its frame fields.
+pub const FRAME_BYTES_MAX: usize = SEGMENT_BYTES_MAX + 1024;
+/// A frame of a peer that has not proved membership of any vault.
+pub const FRAME_BYTES_MAX_UNAUTHENTICATED: usize = 16 << 10;
+/// Segments in one PUSH.
+pub const PUSH_SEGMENTS_MAX: usize = 256;
+/// Entries in one ACK.
+pub const ACK_ENTRIES_MAX: usize = 1024;
+/// Versions offered in one HELLO.
+pub const VERSIONS_MAX: usize = 16;
+/// Logs of one vault: two for each device and incarnation.
+pub const LOGS_PER_VAULT_MAX: usize = 4096;
+/// Vaults on one link.
+pub const VAULTS_PER_LINK_MAX: usize = 64;
+/// One statement.
+pub const STATEMENT_BYTES_MAX: usize = 4096;
+/// Statements in one CREATE.
+pub const STATEMENTS_MAX: usize = 1024;
+/// Admin logs in one statement.
+pub const ADMINS_MAX: usize = 32;
+/// An invite or grant.
+pub const TOKEN_BYTES_MAX: usize = 512;
+/// Segments whose push is not acknowledged yet, in bytes, on one link.
+pub const PUSH_WINDOW_BYTES: usize = 8 << 20;
+/// Messages that one side may send in a rendezvous.
+pub const RENDEZVOUS_MESSAGES_MAX: usize = 8;
+/// One message of a rendezvous.
+pub const RENDEZVOUS_MESSAGE_BYTES_MAX: usize = 4096;
+/// Life of a rendezvous.
+pub const RENDEZVOUS_SECONDS: u64 = 300;
+/// Quarantined bytes of one log without a certificate.
+pub const QUARANTINE_LOG_BYTES_MAX: usize = 1 << 20;
+/// Quarantined bytes of one vault.
+pub const QUARANTINE_VAULT_BYTES_MAX: usize = 16 << 20;
+/// How far a stamp may be ahead of our clock before its group is held.
+pub const CLOCK_AHEAD_MAX_MS: u64 = 5 * 60 * 1000;
+/// Longest wait between a write and its sealing while online.
+pub const SEAL_DELAY_MS: u64 = 250;
+/// Incoming connections that have not answered a Retry or finished their handshake.
+pub const INCOMING_MAX: usize = 1024;
+/// Bytes buffered for one such connection.
+pub const INCOMING_BUFFER_BYTES: u64 = 64 << 10;
+/// Bytes buffered for all such connections.
+pub const INCOMING_BUFFER_TOTAL_BYTES: u64 = 8 << 20;
+/// Bidirectional streams that a relay permits.
+pub const BIDI_STREAMS_MAX: u32 = 8;
+/// Unidirectional streams that a relay permits.
+pub const UNI_STREAMS_MAX: u32 = 4;
+
+/// Name and value of each limit, for the test against the specification.
+pub const TABLE: &[(&str, u64)] = &[
+    ("VALUE_BYTES_MAX", VALUE_BYTES_MAX as u64),
+    ("COLLECTION_NAME_BYTES_MAX", COLLECTION_NAME_BYTES_MAX as u64),
+    ("FIELD_NAME_BYTES_MAX", FIELD_NAME_BYTES_MAX as u64),
+    ("FIELDS_MAX", FIELDS_MAX as u64),
+    ("SEGMENT_BYTES_MAX", SEGMENT_BYTES_MAX as u64),
+    ("SEGMENT_FILL_BYTES", SEGMENT_FILL_BYTES as u64),
+    ("SEGMENT_PAD_MIN", SEGMENT_PAD_MIN as u64),
+    ("SEGMENT_PLAIN_MAX", SEGMENT_PLAIN_MAX as u64),
+    ("FRAME_BYTES_MAX", FRAME_BYTES_MAX as u64),
+    ("FRAME_BYTES_MAX_UNAUTHENTICATED", FRAME_BYTES_MAX_UNAUTHENTICATED as u64),
+    ("PUSH_SEGMENTS_MAX", PUSH_SEGMENTS_MAX as u64),
+    ("ACK_ENTRIES_MAX", ACK_ENTRIES_MAX as u64),
+    ("VERSIONS_MAX", VERSIONS_MAX as u64),
+    ("LOGS_PER_VAULT_MAX", LOGS_PER_VAULT_MAX as u64),
+    ("VAULTS_PER_LINK_MAX", VAULTS_PER_LINK_MAX as u64),
+    ("STATEMENT_BYTES_MAX", STATEMENT_BYTES_MAX as u64),
+    ("STATEMENTS_MAX", STATEMENTS_MAX as u64),
+    ("ADMINS_MAX", ADMINS_MAX as u64),
+    ("TOKEN_BYTES_MAX", TOKEN_BYTES_MAX as u64),
+    ("PUSH_WINDOW_BYTES", PUSH_WINDOW_BYTES as u64),
+    ("RENDEZVOUS_MESSAGES_MAX", RENDEZVOUS_MESSAGES_MAX as u64),
+    ("RENDEZVOUS_MESSAGE_BYTES_MAX", RENDEZVOUS_MESSAGE_BYTES_MAX as u64),
+    ("RENDEZVOUS_SECONDS", RENDEZVOUS_SECONDS),
+    ("QUARANTINE_LOG_BYTES_MAX", QUARANTINE_LOG_BYTES_MAX as u64),
+    ("QUARANTINE_VAULT_BYTES_MAX", QUARANTINE_VAULT_BYTES_MAX as u64),
+    ("CLOCK_AHEAD_MAX_MS", CLOCK_AHEAD_MAX_MS),
+    ("SEAL_DELAY_MS", SEAL_DELAY_MS),
+    ("INCOMING_MAX", INCOMING_MAX as u64),
+    ("INCOMING_BUFFER_BYTES", INCOMING_BUFFER_BYTES),
+    ("INCOMING_BUFFER_TOTAL_BYTES", INCOMING_BUFFER_TOTAL_BYTES),
+    ("BIDI_STREAMS_MAX", BIDI_STREAMS_MAX as u64),
+    ("UNI_STREAMS_MAX", UNI_STREAMS_MAX as u64),
+];
