@@ -1,6 +1,7 @@
 //! Profiles: what turns a shared secret into one application's sessions.
 
 use sha2::{Digest, Sha256};
+use subrosa_protocol::labels;
 
 use super::PublicKey;
 
@@ -67,7 +68,7 @@ impl Profile {
     pub fn subrosa_v1(context: &[u8]) -> Self {
         Self {
             salt: Sha256::digest(context).to_vec(),
-            info: Info::WithKeys(b"subrosa/1 session".to_vec()),
+            info: Info::WithKeys(labels::SESSION.to_vec()),
             aad: AadRule::Directed,
             values: ValueFormat::Postcard,
         }

@@ -7,6 +7,7 @@ use p256::elliptic_curve::sec1::ToSec1Point;
 use serde::de::{self, Deserializer, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
 use sha2::{Digest, Sha256};
+use subrosa_protocol::ids::PublicKeyBytes;
 
 use super::KeyError;
 
@@ -87,6 +88,13 @@ impl PublicKey {
         let encoded = point.to_uncompressed_point();
         let bytes: &[u8] = encoded.as_ref();
         Self(bytes.try_into().expect("an uncompressed P-256 point has 65 bytes"))
+    }
+}
+
+/// For the wire; the way back is [`PublicKey::from_sec1`], which checks.
+impl From<PublicKey> for PublicKeyBytes {
+    fn from(key: PublicKey) -> Self {
+        Self::from_bytes(key.0)
     }
 }
 
