@@ -2,6 +2,8 @@
 
 mod entropy;
 mod keys;
+#[allow(dead_code, reason = "the parts that seal are built on top of it")]
+mod seal;
 
 pub use entropy::{Entropy, OsEntropy, SeededEntropy};
 pub use keys::{
