@@ -1,0 +1,11 @@
+//! The store on the device: one encrypted file, with a redb database inside it.
+//!
+//! [`sealed`] is the file: every page of the database is sealed before it touches the disk. [`error`] holds the one
+//! error type of everything that reads or writes it. Specified in `docs/FORMAT.md`.
+
+mod error;
+#[allow(dead_code, unused_imports, reason = "the device, which opens stores, is built on top of it")]
+pub(crate) mod sealed;
+
+pub(crate) use error::StoreFault;
+pub use error::{StoreError, StorePart};

@@ -1,0 +1,322 @@
+//! What redb reads and writes: logical bytes on one side, sealed blocks on the other.
+
+use std::io;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use zeroize::Zeroizing;
+
+use super::disk::Disk;
+use super::header::{Header, Mark};
+use super::layout::{BLOCK_BYTES, HEADER_PAGE_BYTES, PAGE_BYTES, block_offset, logical_len, physical_len};
+use super::pages::{BATCH_PAGES, PageCipher, with_blocks};
+use crate::store::{StoreFault, StorePart};
+
+/// An open file. Shared by redb, which owns it as its backend, and by the handle of the store.
+pub(super) struct SealedFile {
+    pub(super) disk: Box<dyn Disk>,
+    cipher: PageCipher,
+    /// Locked for the length of a header write and of a sync, so that the two never overlap.
+    header: Mutex<Header>,
+    /// Held while part of a page is replaced.
+    partial: Mutex<()>,
+    fault: Mutex<Option<StoreFault>>,
+    repair: Repair,
+    /// Set once the database stands; a file that never came that far is not marked as closed in order.
+    opened: AtomicBool,
+    /// Where the file was opened. Anywhere else is a forked child.
+    process: u32,
+}
+
+/// While redb repairs, what does not open reads as zeros.
+#[derive(Default)]
+struct Repair {
+    running: AtomicBool,
+    ran: AtomicBool,
+    zeroed: AtomicU64,
+    first_zeroed: AtomicU64,
+}
+
+impl SealedFile {
+    pub(super) fn new(disk: Box<dyn Disk>, cipher: PageCipher, header: Header) -> Self {
+        Self {
+            disk,
+            cipher,
+            header: Mutex::new(header),
+            partial: Mutex::new(()),
+            fault: Mutex::new(None),
+            repair: Repair::default(),
+            opened: AtomicBool::new(false),
+            process: std::process::id(),
+        }
+    }
+
+    /// The newest fault, kept because redb forgets it.
+    pub(super) fn last_fault(&self) -> Option<StoreFault> {
+        *lock(&self.fault)
+    }
+
+    /// redb begins to walk its trees after an unclean stop: from now on until [`SealedFile::opening_ends`], what
+    /// does not open reads as zeros.
+    pub(super) fn repair_begins(&self) {
+        self.repair.ran.store(true, Ordering::Relaxed);
+        self.repair.running.store(true, Ordering::Release);
+    }
+
+    pub(super) fn opening_ends(&self) {
+        self.repair.running.store(false, Ordering::Release);
+    }
+
+    pub(super) fn was_repaired(&self) -> bool {
+        self.repair.ran.load(Ordering::Relaxed)
+    }
+
+    /// How many reads met a block that did not open during the repair, and the page of the first.
+    pub(super) fn zeroed(&self) -> (u64, Option<u64>) {
+        let count = self.repair.zeroed.load(Ordering::Relaxed);
+        (count, (count > 0).then(|| self.repair.first_zeroed.load(Ordering::Relaxed)))
+    }
+
+    /// The database stands, and may be marked as closed in order at the end.
+    pub(super) fn opened(&self) {
+        self.opened.store(true, Ordering::Release);
+    }
+
+    pub(super) fn check_process(&self) -> Result<(), StoreFault> {
+        if std::process::id() == self.process { Ok(()) } else { Err(StoreFault::Forked) }
+    }
+
+    /// Does `work`, keeps its fault, and packs it the way redb wants it.
+    fn kept<T>(&self, work: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+        self.check_process().map_err(io::Error::from).and_then(|()| work()).map_err(|error| {
+            let fault = StoreFault::from(&error);
+            *lock(&self.fault) = Some(fault);
+            fault.into()
+        })
+    }
+
+    fn read_logical(&self, offset: u64, mut out: &mut [u8]) -> io::Result<()> {
+        for piece in Piece::cover(offset, out.len())? {
+            let (head, tail) = out.split_at_mut(piece.bytes);
+            out = tail;
+            match piece.pages {
+                Pages::Header => self.read_header(piece.start, head)?,
+                Pages::Part(page) => {
+                    let mut whole = Zeroizing::new([0; PAGE_BYTES]);
+                    self.read_pages(page, &mut *whole, Holes::Refused)?;
+                    head.copy_from_slice(&whole[piece.start..piece.start + piece.bytes]);
+                }
+                Pages::Whole(page) => self.read_pages(page, head, Holes::Refused)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn write_logical(&self, offset: u64, mut bytes: &[u8]) -> io::Result<()> {
+        for piece in Piece::cover(offset, bytes.len())? {
+            let (head, tail) = bytes.split_at(piece.bytes);
+            bytes = tail;
+            match piece.pages {
+                Pages::Header => self.write_header(piece.start, head)?,
+                Pages::Part(page) => {
+                    let _alone = lock(&self.partial);
+                    let mut whole = Zeroizing::new([0; PAGE_BYTES]);
+                    self.read_pages(page, &mut *whole, Holes::Zeros)?;
+                    whole[piece.start..piece.start + piece.bytes].copy_from_slice(head);
+                    self.write_pages(page, &*whole)?;
+                }
+                Pages::Whole(page) => self.write_pages(page, head)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Fills `out`, a whole number of pages, from page `first` on.
+    fn read_pages(&self, first: u64, out: &mut [u8], holes: Holes) -> io::Result<()> {
+        for (page, out) in (first..).step_by(BATCH_PAGES).zip(out.chunks_mut(BATCH_PAGES * PAGE_BYTES)) {
+            with_blocks(out.len() / PAGE_BYTES, |blocks| {
+                self.disk.read_at(block_offset(page)?, blocks)?;
+                for ((page, block), out) in
+                    (page..).zip(blocks.chunks(BLOCK_BYTES)).zip(out.chunks_mut(PAGE_BYTES))
+                {
+                    if self.cipher.open_page(page, block, out).is_err() {
+                        self.shut(page, block, holes)?;
+                    }
+                }
+                io::Result::Ok(())
+            })?;
+        }
+        Ok(())
+    }
+
+    /// A block did not open, and its page reads as zeros; says whether that will do.
+    fn shut(&self, page: u64, block: &[u8], holes: Holes) -> Result<(), StoreFault> {
+        let hole = block.iter().all(|byte| *byte == 0);
+        if hole && holes == Holes::Zeros {
+            return Ok(());
+        }
+        if self.repair.running.load(Ordering::Acquire) {
+            if self.repair.zeroed.fetch_add(1, Ordering::Relaxed) == 0 {
+                self.repair.first_zeroed.store(page, Ordering::Relaxed);
+            }
+            return Ok(());
+        }
+        Err(if hole { StoreFault::Hole { page } } else { StoreFault::Damaged(StorePart::Page(page)) })
+    }
+
+    /// Writes `bytes`, a whole number of pages, from page `first` on.
+    fn write_pages(&self, first: u64, bytes: &[u8]) -> io::Result<()> {
+        for (page, bytes) in (first..).step_by(BATCH_PAGES).zip(bytes.chunks(BATCH_PAGES * PAGE_BYTES)) {
+            with_blocks(bytes.len() / PAGE_BYTES, |blocks| {
+                for ((page, bytes), block) in
+                    (page..).zip(bytes.chunks(PAGE_BYTES)).zip(blocks.chunks_mut(BLOCK_BYTES))
+                {
+                    self.cipher.seal_page(page, bytes, block);
+                }
+                self.disk.write_at(block_offset(page)?, blocks)
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Page 0, from the disk: whoever asks wants to know what stands there.
+    fn read_header(&self, start: usize, out: &mut [u8]) -> io::Result<()> {
+        let found = lock(&self.header)
+            .reread(&*self.disk, &self.cipher)?
+            .ok_or(StoreFault::Damaged(StorePart::Header))?;
+        for (at, byte) in (start..).zip(out) {
+            *byte = found.page.get(at).copied().unwrap_or(0);
+        }
+        Ok(())
+    }
+
+    fn write_header(&self, start: usize, bytes: &[u8]) -> io::Result<()> {
+        let kept = bytes.len().min(HEADER_PAGE_BYTES.saturating_sub(start));
+        if bytes[kept..].iter().any(|byte| *byte != 0) {
+            return Err(StoreFault::Misuse.into());
+        }
+        let mut header = lock(&self.header);
+        if kept > 0 {
+            header.page[start..start + kept].copy_from_slice(&bytes[..kept]);
+        }
+        header.mark = Mark::InUse;
+        header.write(&*self.disk, &self.cipher)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        let mut header = lock(&self.header);
+        self.disk.sync()?;
+        header.synced();
+        Ok(())
+    }
+
+    /// Marks the file as closed, in the copy of the header page that is not the newest, so that both say the same.
+    fn mark_closed(&self) -> io::Result<()> {
+        self.sync()?;
+        {
+            let mut header = lock(&self.header);
+            header.mark = Mark::Closed;
+            header.write(&*self.disk, &self.cipher)?;
+        }
+        self.sync()
+    }
+}
+
+impl SealedFile {
+    fn backend_close(&self) -> io::Result<()> {
+        // A forked child leaves the disk alone: unlocking it would take the lock from the parent.
+        self.check_process().map_err(io::Error::from)?;
+        let in_order = self.opened.load(Ordering::Acquire) && self.last_fault().is_none();
+        let marked = if in_order { self.kept(|| self.mark_closed()) } else { Ok(()) };
+        marked.and(self.disk.close())
+    }
+}
+
+/// The half of an open file that redb owns.
+pub(super) struct Backend(pub(super) Arc<SealedFile>);
+
+impl redb::StorageBackend for Backend {
+    fn len(&self) -> io::Result<u64> {
+        self.0.kept(|| Ok(logical_len(self.0.disk.len()?)?))
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        self.0.kept(|| self.0.read_logical(offset, out))
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.0.kept(|| self.0.disk.set_len(physical_len(len)?))
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.0.kept(|| self.0.sync())
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        self.0.kept(|| self.0.write_logical(offset, data))
+    }
+
+    fn close(&self) -> io::Result<()> {
+        self.0.backend_close()
+    }
+}
+
+impl std::fmt::Debug for Backend {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("SealedFile")
+    }
+}
+
+/// What to make of a page that was never written.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Holes {
+    /// It cannot be read.
+    Refused,
+    /// It is zeros, because part of it is about to be written.
+    Zeros,
+}
+
+/// A stretch of a read or a write.
+struct Piece {
+    pages: Pages,
+    /// Where it starts within its first page.
+    start: usize,
+    bytes: usize,
+}
+
+enum Pages {
+    Header,
+    Part(u64),
+    /// This page and those that follow.
+    Whole(u64),
+}
+
+impl Piece {
+    /// Cuts a range into at most four pieces: the header page, a partial page, whole pages, a partial page.
+    fn cover(offset: u64, bytes: usize) -> Result<impl Iterator<Item = Self>, StoreFault> {
+        let end = offset.checked_add(bytes as u64).ok_or(StoreFault::Misuse)?;
+        let mut at = offset;
+        Ok(std::iter::from_fn(move || {
+            let left = usize::try_from(end - at).expect("no more than the length asked for");
+            if left == 0 {
+                return None;
+            }
+            let page = at / PAGE_BYTES as u64;
+            let start = (at % PAGE_BYTES as u64) as usize;
+            let (pages, bytes) = if page == 0 {
+                (Pages::Header, left.min(PAGE_BYTES - start))
+            } else if start > 0 || left < PAGE_BYTES {
+                (Pages::Part(page), left.min(PAGE_BYTES - start))
+            } else {
+                (Pages::Whole(page), left - left % PAGE_BYTES)
+            };
+            at += bytes as u64;
+            Some(Self { pages, start, bytes })
+        }))
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // No panic can leave half a change behind under these locks: the disk reports, it does not panic.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

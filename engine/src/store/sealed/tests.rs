@@ -1,0 +1,3 @@
+//! Tests of the sealed file.
+
+mod basics;
