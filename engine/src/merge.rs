@@ -1,0 +1,15 @@
+//! The merge core: what records are made of, how they travel, and how they converge.
+//!
+//! Pure functions over bytes and values: no file, no network, no clock, no randomness; time is an argument.
+//! Merging is commutative, associative and idempotent, so the order in which segments arrive never shows.
+//! The exact bytes are specified in `docs/FORMAT.md`; the rules in section 5 of the design.
+
+pub(crate) mod body;
+pub(crate) mod hlc;
+pub(crate) mod id;
+pub(crate) mod logs;
+pub(crate) mod op;
+pub(crate) mod pending;
+pub(crate) mod state;
+pub(crate) mod value;
+pub(crate) mod varint;
