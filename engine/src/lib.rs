@@ -1,5 +1,7 @@
 //! Subrosa: an embedded, end-to-end encrypted, local-first database with sync.
 
+#[allow(dead_code, unused_imports, reason = "the engine's core is built on top of it")]
+mod control;
 mod entropy;
 mod keys;
 #[allow(dead_code, reason = "the store and the collections, which call it, land after it")]
@@ -8,6 +10,7 @@ mod merge;
 mod seal;
 mod store;
 
+pub use control::{BirthError, ControlError, DeviceRole, KeyringError};
 pub use entropy::{Entropy, OsEntropy, SeededEntropy};
 pub use keys::{
     Aad, AadRule, BadSignature, Info, KeyError, KeyPair, KeyProvider, Profile, PublicKey, Session,

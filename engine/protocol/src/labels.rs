@@ -47,6 +47,8 @@ pub const SESSION: &[u8] = b"subrosa/1 session";
 pub const STORE_KEK: &[u8] = b"subrosa/1 store kek";
 /// Signature: prekey, by a device key.
 pub const PREKEY: &[u8] = b"subrosa/1 prekey";
+/// Signature: by a data log's key, that the device in its certificate owns it.
+pub const LOG_PROOF: &[u8] = b"subrosa/1 proof of log";
 /// Hash: what a pairing link says.
 pub const PAIR_LINK: &[u8] = b"subrosa/1 pair link";
 /// Hash: commitment of the joining device.
@@ -57,6 +59,10 @@ pub const PAIR_MAC: &[u8] = b"subrosa/1 pair mac";
 pub const PAIR_PROOF: &[u8] = b"subrosa/1 pair proof";
 /// Hash: six-digit code of a pairing.
 pub const PAIR_CODE: &[u8] = b"subrosa/1 pair code";
+/// Hash: transcript of a pairing, as HPKE is bound to it.
+pub const PAIR_TRANSCRIPT: &[u8] = b"subrosa/1 pair transcript";
+/// Id of the pre-shared key of a pairing's HPKE message.
+pub const PAIR_PSK: &[u8] = b"subrosa/1 pair psk";
 /// Hash: record id from a name.
 pub const RECORD_NAME: &[u8] = b"subrosa/1 record name";
 
@@ -84,11 +90,14 @@ pub const ALL: &[&[u8]] = &[
     SESSION,
     STORE_KEK,
     PREKEY,
+    LOG_PROOF,
     PAIR_LINK,
     PAIR_COMMIT,
     PAIR_MAC,
     PAIR_PROOF,
     PAIR_CODE,
+    PAIR_TRANSCRIPT,
+    PAIR_PSK,
     RECORD_NAME,
 ];
 

@@ -41,6 +41,16 @@ pub const ADMINS_MAX: usize = 32;
 pub const TOKEN_BYTES_MAX: usize = 512;
 /// Segments whose push is not acknowledged yet, in bytes, on one link.
 pub const PUSH_WINDOW_BYTES: usize = 8 << 20;
+/// A device's name in UTF-8.
+pub const DEVICE_NAME_BYTES_MAX: usize = 128;
+/// Devices of one vault; bounds the work of listing them.
+pub const DEVICES_PER_VAULT_MAX: usize = 1024;
+/// Entries in one control segment.
+pub const CONTROL_ENTRIES_MAX: usize = 256;
+/// One control entry: a head for each log, and a wrap for each device.
+pub const CONTROL_ENTRY_BYTES_MAX: usize = 512 << 10;
+/// Control segments, and devices added in them, that wait in memory for a certificate, in one vault.
+pub const CONTROL_WAITING_MAX: usize = 4096;
 /// Messages that one side may send in a rendezvous.
 pub const RENDEZVOUS_MESSAGES_MAX: usize = 8;
 /// One message of a rendezvous.
@@ -88,6 +98,11 @@ pub const TABLE: &[(&str, u64)] = &[
     ("ADMINS_MAX", ADMINS_MAX as u64),
     ("TOKEN_BYTES_MAX", TOKEN_BYTES_MAX as u64),
     ("PUSH_WINDOW_BYTES", PUSH_WINDOW_BYTES as u64),
+    ("DEVICE_NAME_BYTES_MAX", DEVICE_NAME_BYTES_MAX as u64),
+    ("DEVICES_PER_VAULT_MAX", DEVICES_PER_VAULT_MAX as u64),
+    ("CONTROL_ENTRIES_MAX", CONTROL_ENTRIES_MAX as u64),
+    ("CONTROL_ENTRY_BYTES_MAX", CONTROL_ENTRY_BYTES_MAX as u64),
+    ("CONTROL_WAITING_MAX", CONTROL_WAITING_MAX as u64),
     ("RENDEZVOUS_MESSAGES_MAX", RENDEZVOUS_MESSAGES_MAX as u64),
     ("RENDEZVOUS_MESSAGE_BYTES_MAX", RENDEZVOUS_MESSAGE_BYTES_MAX as u64),
     ("RENDEZVOUS_SECONDS", RENDEZVOUS_SECONDS),

@@ -14,6 +14,17 @@ pub(crate) fn derive(secret: &[u8], salt: &[u8], info: &[&[u8]]) -> Zeroizing<[u
     key
 }
 
+/// Expand alone, from a secret that is uniform already, to one 32-byte key. Since 32 bytes are one block, the result
+/// is `HMAC-SHA256(secret, info | 01)`.
+pub(crate) fn expand(secret: &[u8; 32], info: &[&[u8]]) -> Zeroizing<[u8; 32]> {
+    let mut key = Zeroizing::new([0; 32]);
+    Hkdf::<Sha256>::from_prk(secret)
+        .expect("32 bytes are as long as the hash")
+        .expand_multi_info(info, &mut *key)
+        .expect("32 bytes are below the limit of 255 hashes");
+    key
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

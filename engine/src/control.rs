@@ -1,0 +1,26 @@
+//! Who belongs to a vault: control entries, their fold, and the secrets that a member keeps.
+//!
+//! Control logs carry signed entries ([`entry`]); [`Members`] folds those of all logs, in whatever order they
+//! arrive, into the list of devices and of the logs they own; a [`Keyring`] is what one device keeps secret
+//! about one vault; [`birth`] makes the first entries of a vault and of a device's logs.
+//!
+//! Everything here is pure: bytes in, facts out. Nothing here may list a device or a log because a relay, a
+//! clock or the order of arrival says so: only signatures of listed devices do. Specified in `docs/FORMAT.md`,
+//! "Control entries" and "Keyring".
+
+mod birth;
+mod entry;
+mod error;
+mod keyring;
+mod members;
+
+pub(crate) use birth::{Founded, Founding, certificate, device_added, found_vault};
+pub use entry::DeviceRole;
+pub(crate) use entry::{
+    ControlEntry, DeviceAdded, DeviceName, Entry, Genesis, LogCertificate, SignedEntry, SignedPrekey,
+    decode_entries, encode_entries,
+};
+pub use error::{BirthError, ControlError};
+pub use keyring::KeyringError;
+pub(crate) use keyring::{EpochSecrets, Keyring, OwnLogs, PrekeySecret, RecoverySeed};
+pub(crate) use members::{CertifiedLog, Changes, DeviceInfo, Members};
