@@ -6,6 +6,7 @@
 //! (frames, statements, tokens) and `docs/FORMAT.md` (segments).
 
 pub mod addr;
+pub mod client_link;
 pub mod codec;
 pub mod digest;
 pub mod error;

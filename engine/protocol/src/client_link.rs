@@ -1,0 +1,349 @@
+//! The client's side of one link to one relay, with several vaults on it: a state machine without I/O
+//! (`docs/PROTOCOL.md`, "The client's states").
+//!
+//! It decides everything that can be decided without a clock, a socket or a store: what to send, what a frame
+//! means in the state at hand, when to seal and push, what to give up. A driver hands in one [`Input`] at a
+//! time, then drains [`ClientLink::poll`] and does what each [`Output`] says. The relay is a stranger: a frame
+//! out of place, an acknowledgement of what was never sent or a feed nobody asked for ends the link with a
+//! typed error, and nothing that a relay sends grows memory past the limits named here.
+//!
+//! A refusal of one vault, or of one log, rests that vault or log until its time; the others go on.
+
+mod feed;
+mod interface;
+mod meeting;
+mod uplink;
+mod vault;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+
+use crate::error::{ErrorCode, Refusal};
+use crate::frame::{ClientFrame, Credential, RelayFrame, VERSION};
+use crate::ids::{Incarnation, LogId, VaultId};
+use crate::limits;
+use crate::token::Grant;
+use feed::Feeds;
+pub use interface::{
+    Event, FeedBatch, FeedItem, Input, LinkError, OutboxBatch, Output, Prepared, Progress, Purpose, Received,
+};
+use meeting::Meeting;
+use vault::VaultLink;
+
+/// How long a relay may take to answer HELLO.
+pub const HELLO_WAIT: Duration = Duration::from_secs(10);
+/// How long a relay may take to answer anything else, a group commit under load included.
+pub const ANSWER_WAIT: Duration = Duration::from_secs(60);
+/// Feed bytes gathered while the store is busy; beyond them the feeds are not read.
+pub const GATHER_BYTES_MAX: usize = 8 << 20;
+/// Wait before a refused vault or log is tried again, where the relay names none.
+pub const REFUSED_WAIT: Duration = Duration::from_secs(60);
+/// Longest wait that a relay can impose.
+pub const REFUSED_WAIT_MAX: Duration = Duration::from_secs(3600);
+
+/// One link. See the module.
+#[derive(Debug)]
+pub struct ClientLink {
+    invite: Option<Vec<u8>>,
+    greeting: Greeting,
+    vaults: BTreeMap<VaultId, VaultLink>,
+    feeds: Feeds,
+    meeting: Meeting,
+    out: VecDeque<Output>,
+    failed: Option<LinkError>,
+}
+
+#[derive(Debug)]
+enum Greeting {
+    Sent { at: Instant },
+    Done { incarnation: Incarnation },
+}
+
+impl ClientLink {
+    /// A link whose transport is up and whose relay proved the pinned key. HELLO is the first output.
+    /// `invite` ([`crate::token::Invite`] bytes) is used to create vaults for which no grant is at hand.
+    #[must_use]
+    pub fn new(now: Instant, invite: Option<Vec<u8>>) -> Self {
+        let hello = ClientFrame::Hello { versions: vec![VERSION], caps: 0 };
+        Self {
+            invite,
+            greeting: Greeting::Sent { at: now },
+            vaults: BTreeMap::new(),
+            feeds: Feeds::default(),
+            meeting: Meeting::None,
+            out: VecDeque::from([Output::Send(hello.encode())]),
+            failed: None,
+        }
+    }
+
+    /// Takes in exactly one thing that happened. An answer that nobody waits for is ignored.
+    ///
+    /// # Errors
+    /// [`LinkError`]; the link is over and says the same from then on.
+    pub fn handle(&mut self, now: Instant, input: Input) -> Result<(), LinkError> {
+        if let Some(error) = self.failed {
+            return Err(error);
+        }
+        let result = self.take(now, input);
+        self.failed = result.err();
+        result
+    }
+
+    /// The next thing to do. Drain to `None` before the next [`ClientLink::handle`].
+    pub fn poll(&mut self) -> Option<Output> {
+        self.out.pop_front()
+    }
+
+    /// When to feed [`Input::Timeout`].
+    #[must_use]
+    pub fn deadline(&self) -> Option<Instant> {
+        let greeting = match self.greeting {
+            Greeting::Sent { at } => Some(at + HELLO_WAIT),
+            Greeting::Done { .. } => None,
+        };
+        self.vaults.values().filter_map(VaultLink::deadline).chain(greeting).min()
+    }
+
+    /// Whether feed frames may be handed in: false while more than [`GATHER_BYTES_MAX`] wait to be stored.
+    #[must_use]
+    pub const fn reads_feeds(&self) -> bool {
+        self.feeds.has_room()
+    }
+
+    /// Whether every vault of this link is caught up both ways.
+    #[must_use]
+    pub fn is_synced(&self) -> bool {
+        matches!(self.greeting, Greeting::Done { .. }) && self.vaults.values().all(VaultLink::is_synced)
+    }
+
+    /// Whether every vault is caught up, or rests because it was refused.
+    #[must_use]
+    pub fn is_settled(&self) -> bool {
+        matches!(self.greeting, Greeting::Done { .. }) && self.vaults.values().all(VaultLink::is_settled)
+    }
+
+    /// What was done and is known to be left.
+    #[must_use]
+    pub fn progress(&self) -> Progress {
+        self.vaults.values().fold(Progress::default(), |sum, vault| vault.add_progress(sum))
+    }
+
+    fn take(&mut self, now: Instant, input: Input) -> Result<(), LinkError> {
+        match input {
+            Input::Frame(frame) => self.control_frame(now, RelayFrame::decode(&frame)?),
+            Input::Feed { stream, frame } => self.feed_frame(now, stream, &frame),
+            Input::FeedClosed { stream } => match self.feeds.close(stream) {
+                Some(vault) => Err(LinkError::FeedEnded { vault }),
+                None => Ok(()),
+            },
+            Input::Open { id } => {
+                let known = self.vaults.values().any(VaultLink::is_known);
+                self.meeting.open(id, known, &mut self.out)
+            }
+            Input::Join { id } => self.meeting.join(id, &mut self.out),
+            Input::Say { message } => self.meeting.say(message, &mut self.out),
+            Input::Timeout => self.timeout(now),
+            Input::Add { vault, purpose } => {
+                self.add(vault, purpose);
+                Ok(())
+            }
+            answer => {
+                self.answer(now, answer);
+                Ok(())
+            }
+        }
+    }
+
+    fn add(&mut self, vault: VaultId, purpose: Purpose) {
+        if self.vaults.contains_key(&vault) {
+            return;
+        }
+        if self.vaults.len() >= limits::VAULTS_PER_LINK_MAX {
+            let refusal = Refusal::vault(ErrorCode::TooManyVaults, vault);
+            self.out.push_back(Output::Event(Event::Refused { refusal, retry: REFUSED_WAIT_MAX }));
+            return;
+        }
+        self.vaults.insert(vault, VaultLink::new(vault, purpose));
+        self.out.push_back(Output::Prepare { vault });
+    }
+
+    /// The store's answers: always for a vault that is there, or for none.
+    fn answer(&mut self, now: Instant, answer: Input) {
+        let Some(id) = answer.vault() else { return };
+        let Some(vault) = self.vaults.get_mut(&id) else { return };
+        let out = &mut self.out;
+        match answer {
+            Input::Written { .. } => vault.up.written(now),
+            Input::Prepared { prepared, .. } => vault.prepared(now, prepared, out),
+            Input::Birth { statements, grant, .. } => {
+                vault.birth(now, statements, grant, self.invite.as_ref(), out);
+            }
+            Input::HeadsStored { diverged, heads, .. } => vault.heads_stored(now, diverged, heads, out),
+            Input::Delivered { received, .. } => {
+                if let Some(batch) = self.feeds.delivered(&id) {
+                    vault.delivered(now, &batch, received, &mut self.feeds, out);
+                }
+            }
+            Input::Rotated { .. } => vault.up.rotated(),
+            Input::Sealed { segments, more, .. } => vault.up.sealed(segments, more),
+            Input::Outbox { batch, .. } => vault.up.outbox(now, id, batch, out),
+            Input::AckStored { .. } => vault.up.ack_stored(),
+            _ => {}
+        }
+        self.pump(now, &id);
+    }
+
+    fn control_frame(&mut self, now: Instant, frame: RelayFrame) -> Result<(), LinkError> {
+        if let RelayFrame::Hello { version, incarnation, now_ms, .. } = frame {
+            return self.greeted(version, incarnation, now_ms);
+        }
+        if let RelayFrame::Error(refusal) = frame {
+            return self.refused(now, refusal);
+        }
+        let Greeting::Done { incarnation } = self.greeting else {
+            return Err(LinkError::OutOfPlace { frame: "frame before HELLO" });
+        };
+        match frame {
+            RelayFrame::Vault { vault: id, used_bytes, .. } => {
+                find(&mut self.vaults, &id, "VAULT")?.known(now, used_bytes, &mut self.out)?;
+                self.out.push_back(Output::Event(Event::Known { vault: id }));
+                self.meeting.vault_known(&mut self.out);
+                self.pump(now, &id);
+            }
+            RelayFrame::Grant { grant } => {
+                let id = Grant::decode(&grant)?.vault;
+                find(&mut self.vaults, &id, "GRANT")?.granted()?;
+                self.out.push_back(Output::StoreGrant { grant });
+            }
+            RelayFrame::Ack { vault: id, rseq, entries } => {
+                if find(&mut self.vaults, &id, "ACK")?.up.ack(now, rseq, &entries)? {
+                    self.out.push_back(Output::StoreAck { vault: id, rseq, entries });
+                }
+                self.pump(now, &id);
+                self.pump_waiting(now);
+            }
+            RelayFrame::Heads { vault: id, heads } => {
+                find(&mut self.vaults, &id, "HEADS")?.relay_heads(&heads)?;
+                self.out.push_back(Output::StoreHeads { vault: id, incarnation, heads });
+            }
+            RelayFrame::RendezvousReady { id } => self.meeting.ready(&id, &mut self.out)?,
+            RelayFrame::RendezvousData { id, message } => self.meeting.heard(&id, message, &mut self.out)?,
+            RelayFrame::Hello { .. } | RelayFrame::Error(_) => {}
+        }
+        Ok(())
+    }
+
+    fn greeted(&mut self, version: u16, incarnation: Incarnation, now_ms: u64) -> Result<(), LinkError> {
+        if matches!(self.greeting, Greeting::Done { .. }) {
+            return Err(LinkError::OutOfPlace { frame: "HELLO" });
+        }
+        if version != VERSION {
+            return Err(LinkError::Version { version });
+        }
+        if !self.feeds.are_of(&incarnation) {
+            return Err(LinkError::Incarnation);
+        }
+        self.greeting = Greeting::Done { incarnation };
+        self.out.push_back(Output::RelayNow { now_ms });
+        self.out.push_back(Output::Event(Event::Greeted));
+        Ok(())
+    }
+
+    fn refused(&mut self, now: Instant, refusal: Refusal) -> Result<(), LinkError> {
+        if refusal.code.ends_link() {
+            return Err(refusal.into());
+        }
+        if refusal.vault == VaultId::ZERO {
+            return match refusal.code {
+                ErrorCode::NoRendezvous => self.meeting.parted(&mut self.out),
+                _ => Err(refusal.into()),
+            };
+        }
+        let vault = self.vaults.get_mut(&refusal.vault).ok_or(LinkError::OutOfPlace { frame: "ERROR" })?;
+        if refusal.log == LogId::ZERO {
+            vault.refused(now, refusal, self.invite.as_ref(), &mut self.out);
+        } else {
+            vault.segment_refused(now, refusal, &mut self.feeds, &mut self.out)?;
+        }
+        self.pump(now, &refusal.vault);
+        Ok(())
+    }
+
+    fn feed_frame(&mut self, now: Instant, stream: u64, frame: &Bytes) -> Result<(), LinkError> {
+        let incarnation = match self.greeting {
+            Greeting::Done { incarnation } => Some(incarnation),
+            Greeting::Sent { .. } => None,
+        };
+        let Some(id) = self.feeds.frame(stream, frame, incarnation, &mut self.vaults)? else {
+            return Ok(());
+        };
+        self.pump(now, &id);
+        Ok(())
+    }
+
+    fn timeout(&mut self, now: Instant) -> Result<(), LinkError> {
+        if let Greeting::Sent { at } = self.greeting
+            && now >= at + HELLO_WAIT
+        {
+            return Err(LinkError::Silent);
+        }
+        for id in self.vaults.keys().copied().collect::<Vec<_>>() {
+            if let Some(vault) = self.vaults.get_mut(&id) {
+                vault.timeout(now, &mut self.out)?;
+            }
+            self.pump(now, &id);
+        }
+        Ok(())
+    }
+
+    /// Lets vaults push that found the window full.
+    fn pump_waiting(&mut self, now: Instant) {
+        let waiting = self.vaults.iter().filter(|(_, vault)| vault.up.has_outbox()).map(|(id, _)| *id);
+        for id in waiting.collect::<Vec<_>>() {
+            self.pump(now, &id);
+        }
+    }
+
+    /// Starts what can be started for one vault, and the next delivery of any.
+    fn pump(&mut self, now: Instant, id: &VaultId) {
+        let in_flight: usize = self.vaults.values().map(|vault| vault.up.in_flight_bytes()).sum();
+        if let Some(vault) = self.vaults.get_mut(id) {
+            let window = limits::PUSH_WINDOW_BYTES.saturating_sub(in_flight);
+            vault.pump(now, window, &mut self.feeds, &mut self.out);
+        }
+        self.feeds.pump(&mut self.out);
+        if let Some(vault) = self.vaults.get_mut(id) {
+            vault.report_synced(&self.feeds, &mut self.out);
+        }
+    }
+}
+
+fn find<'a>(
+    vaults: &'a mut BTreeMap<VaultId, VaultLink>,
+    id: &VaultId,
+    frame: &'static str,
+) -> Result<&'a mut VaultLink, LinkError> {
+    vaults.get_mut(id).ok_or(LinkError::OutOfPlace { frame })
+}
+
+/// How long to rest after a refusal.
+fn rest(refusal: &Refusal) -> Duration {
+    match refusal.retry_after_secs {
+        0 => REFUSED_WAIT,
+        secs => Duration::from_secs(u64::from(secs)).min(REFUSED_WAIT_MAX),
+    }
+}
+
+/// What permits CREATE: the relay's own word first, so that an invite is spent only where it must be.
+fn credential(grant: Option<Vec<u8>>, invite: Option<&Vec<u8>>) -> Credential {
+    match (grant, invite) {
+        (Some(grant), _) => Credential::Grant(grant),
+        (None, Some(invite)) => Credential::Invite(invite.clone()),
+        (None, None) => Credential::None,
+    }
+}
+
+#[cfg(test)]
+mod tests;

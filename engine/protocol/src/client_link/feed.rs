@@ -1,0 +1,211 @@
+//! Feeds: which stream carries which vault, and what has arrived but is not stored.
+//!
+//! One batch is with the store at a time; what arrives meanwhile gathers for the next. So a lone edit is
+//! stored at once, and batches grow to the limit by themselves when the store is the slower side.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use bytes::Bytes;
+
+use super::vault::VaultLink;
+use super::{FeedBatch, FeedItem, GATHER_BYTES_MAX, LinkError, Output};
+use crate::frame::FeedFrame;
+use crate::ids::{Digest, Incarnation, LogId, PublicKeyBytes, Rseq, VaultId};
+
+/// What an item costs beside its segment's bytes.
+const ITEM_BYTES: usize = 96;
+
+#[derive(Debug, Default)]
+pub(super) struct Feeds {
+    streams: BTreeMap<u64, Stream>,
+    gathered: BTreeMap<VaultId, Gather>,
+    /// Vaults with something gathered, longest waiting first.
+    waiting: VecDeque<VaultId>,
+    bytes: usize,
+    delivering: Option<Delivery>,
+}
+
+#[derive(Debug)]
+enum Stream {
+    Live {
+        vault: VaultId,
+        incarnation: Incarnation,
+    },
+    /// Its subscription was replaced; what still arrives is dropped.
+    Retired,
+}
+
+#[derive(Debug)]
+struct Gather {
+    stream: u64,
+    bytes: usize,
+    batch: FeedBatch,
+}
+
+impl Gather {
+    fn size(&self) -> (u64, u64) {
+        let bytes: usize = self.batch.items.iter().map(|item| item.segment.bytes().len()).sum();
+        (self.batch.items.len() as u64, bytes as u64)
+    }
+}
+
+/// A batch that is with the store.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Delivery {
+    pub(super) vault: VaultId,
+    pub(super) stream: u64,
+    pub(super) segments: u64,
+    pub(super) bytes: u64,
+    pub(super) caught_up: bool,
+}
+
+impl Feeds {
+    pub(super) const fn has_room(&self) -> bool {
+        self.bytes < GATHER_BYTES_MAX
+    }
+
+    /// Whether every feed that has started names this incarnation.
+    pub(super) fn are_of(&self, relay: &Incarnation) -> bool {
+        self.streams.values().all(|stream| match stream {
+            Stream::Live { incarnation, .. } => incarnation == relay,
+            Stream::Retired => true,
+        })
+    }
+
+    /// Takes in one frame; gives the vault that it concerns.
+    pub(super) fn frame(
+        &mut self,
+        stream: u64,
+        frame: &Bytes,
+        relay: Option<Incarnation>,
+        vaults: &mut BTreeMap<VaultId, VaultLink>,
+    ) -> Result<Option<VaultId>, LinkError> {
+        if !self.has_room() {
+            return Err(LinkError::Misuse);
+        }
+        let frame = FeedFrame::decode(frame)?;
+        if let FeedFrame::Start { vault, incarnation } = frame {
+            return self.start(stream, vault, incarnation, relay, vaults).map(Some);
+        }
+        let (id, incarnation) = match self.streams.get(&stream) {
+            Some(Stream::Live { vault, incarnation }) => (*vault, *incarnation),
+            Some(Stream::Retired) => return Ok(None),
+            None => return Err(LinkError::OutOfPlace { frame: "frame before FEED START" }),
+        };
+        let vault = vaults.get_mut(&id).ok_or(LinkError::NotSubscribed { vault: id })?;
+        match frame {
+            FeedFrame::Log { public } => {
+                vault.up.introduced(LogId::of(&public))?;
+                self.gather(stream, id, incarnation, PublicKeyBytes::LEN).batch.logs.push(public);
+            }
+            FeedFrame::Segment { rseq, segment } => {
+                vault.fed(segment.bytes().len());
+                let cost = segment.bytes().len() + ITEM_BYTES;
+                let item = FeedItem { rseq: Some(rseq), segment };
+                self.gather(stream, id, incarnation, cost).batch.items.push(item);
+            }
+            FeedFrame::Ahead { segment } => {
+                vault.fed(segment.bytes().len());
+                let cost = segment.bytes().len() + ITEM_BYTES;
+                let item = FeedItem { rseq: None, segment };
+                self.gather(stream, id, incarnation, cost).batch.items.push(item);
+            }
+            FeedFrame::CaughtUp { rseq, digest } => {
+                if let Some(caught_up) = vault.feed_caught_up(rseq, digest) {
+                    self.caught_up(id, caught_up);
+                }
+            }
+            FeedFrame::Start { .. } => {}
+        }
+        Ok(Some(id))
+    }
+
+    fn start(
+        &mut self,
+        stream: u64,
+        id: VaultId,
+        incarnation: Incarnation,
+        relay: Option<Incarnation>,
+        vaults: &mut BTreeMap<VaultId, VaultLink>,
+    ) -> Result<VaultId, LinkError> {
+        if self.streams.contains_key(&stream) {
+            return Err(LinkError::OutOfPlace { frame: "FEED START" });
+        }
+        if relay.is_some_and(|relay| relay != incarnation) {
+            return Err(LinkError::Incarnation);
+        }
+        vaults.get_mut(&id).ok_or(LinkError::NotSubscribed { vault: id })?.feed_started(stream)?;
+        self.streams.insert(stream, Stream::Live { vault: id, incarnation });
+        Ok(id)
+    }
+
+    /// Adds cursor and digest to what is gathered: they hold after everything that arrived so far.
+    pub(super) fn caught_up(&mut self, id: VaultId, caught_up: (Rseq, Digest)) {
+        let live = self.streams.iter().find_map(|(stream, state)| match state {
+            Stream::Live { vault, incarnation } if *vault == id => Some((*stream, *incarnation)),
+            _ => None,
+        });
+        if let Some((stream, incarnation)) = live {
+            self.gather(stream, id, incarnation, 0).batch.caught_up = Some(caught_up);
+        }
+    }
+
+    /// What is gathered for a vault, to be added to. A later segment outdates an earlier "caught up".
+    fn gather(&mut self, stream: u64, id: VaultId, incarnation: Incarnation, bytes: usize) -> &mut Gather {
+        self.bytes += bytes;
+        let gather = self.gathered.entry(id).or_insert_with(|| {
+            self.waiting.push_back(id);
+            let batch = FeedBatch { incarnation, logs: Vec::new(), items: Vec::new(), caught_up: None };
+            Gather { stream, bytes: 0, batch }
+        });
+        gather.bytes += bytes;
+        gather.batch.caught_up = None;
+        gather
+    }
+
+    /// Ends the feed of a vault from our side and forgets what is gathered of it: the next feed brings it.
+    /// Gives the count and the bytes of the segments forgotten.
+    pub(super) fn retire(&mut self, id: &VaultId) -> (u64, u64) {
+        for stream in self.streams.values_mut() {
+            if matches!(stream, Stream::Live { vault, .. } if vault == id) {
+                *stream = Stream::Retired;
+            }
+        }
+        let Some(gather) = self.gathered.remove(id) else { return (0, 0) };
+        self.bytes -= gather.bytes;
+        self.waiting.retain(|waiting| waiting != id);
+        gather.size()
+    }
+
+    /// A stream has ended; gives the vault whose feed it was.
+    pub(super) fn close(&mut self, stream: u64) -> Option<VaultId> {
+        match self.streams.remove(&stream) {
+            Some(Stream::Live { vault, .. }) => Some(vault),
+            Some(Stream::Retired) | None => None,
+        }
+    }
+
+    pub(super) fn pump(&mut self, out: &mut VecDeque<Output>) {
+        if self.delivering.is_some() {
+            return;
+        }
+        let Some(vault) = self.waiting.pop_front() else { return };
+        let Some(gather) = self.gathered.remove(&vault) else { return };
+        self.bytes -= gather.bytes;
+        let (segments, bytes) = gather.size();
+        let Gather { stream, batch, .. } = gather;
+        let caught_up = batch.caught_up.is_some();
+        self.delivering = Some(Delivery { vault, stream, segments, bytes, caught_up });
+        out.push_back(Output::Deliver { vault, batch });
+    }
+
+    /// The store has answered.
+    pub(super) fn delivered(&mut self, vault: &VaultId) -> Option<Delivery> {
+        self.delivering.take_if(|delivery| delivery.vault == *vault)
+    }
+
+    /// Nothing of this vault is gathered or with the store.
+    pub(super) fn is_idle(&self, id: &VaultId) -> bool {
+        !self.gathered.contains_key(id) && self.delivering.is_none_or(|delivery| delivery.vault != *id)
+    }
+}

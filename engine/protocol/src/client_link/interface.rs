@@ -1,0 +1,397 @@
+//! What goes into a [`ClientLink`](super::ClientLink) and what comes out of it.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::codec::DecodeError;
+use crate::error::Refusal;
+use crate::frame::{Role, ShortHead};
+use crate::ids::{
+    Digest, Head, Incarnation, LogId, PublicKeyBytes, RendezvousId, Rseq, Seq, Signature, VaultId,
+};
+use crate::segment::SealedSegment;
+
+/// What a vault is on this link for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// Subscribe and push.
+    Sync,
+    /// Prove membership and no more, so that a rendezvous can be opened.
+    Member,
+}
+
+/// Where a vault stands at this relay, and the proof of membership for this link.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Prepared {
+    /// As what the device proves itself; a reader never pushes.
+    pub role: Role,
+    /// The key that proves it.
+    pub public: PublicKeyBytes,
+    /// Over `exporter | vault | role` under [`crate::labels::AUTH`].
+    pub signature: Signature,
+    /// The relay's incarnation that the cursor belongs to; zero for a relay never met.
+    pub incarnation: Incarnation,
+    /// Last rseq stored.
+    pub cursor: Rseq,
+    /// Digest of the heads known at the cursor.
+    pub digest: Digest,
+}
+
+/// One segment off a feed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FeedItem {
+    /// Its place in the scan; `None` for one sent ahead or wanted.
+    pub rseq: Option<Rseq>,
+    /// The segment, its signature not yet checked.
+    pub segment: SealedSegment,
+}
+
+/// What a feed brought since the last batch, to be stored in one transaction.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FeedBatch {
+    /// The relay's incarnation that the places belong to.
+    pub incarnation: Incarnation,
+    /// Logs introduced.
+    pub logs: Vec<PublicKeyBytes>,
+    /// Segments, in the order of the feed.
+    pub items: Vec<FeedItem>,
+    /// Cursor and digest, when the feed had been drained after the last item.
+    pub caught_up: Option<(Rseq, Digest)>,
+}
+
+/// What storing a batch showed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Received {
+    /// Segments that are missing and known to exist: log, first, last.
+    pub wants: Vec<(LogId, Seq, Seq)>,
+    /// The batch held segments of this device's own logs that this store did not write.
+    pub own_log_foreign: bool,
+    /// Whether the batch's digest is ours too; `None` where it had none or it could not be told.
+    pub digest_ok: Option<bool>,
+}
+
+/// Segments to push.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OutboxBatch {
+    /// Keys of the logs among the segments.
+    pub logs: Vec<PublicKeyBytes>,
+    /// Each log's in order.
+    pub segments: Vec<SealedSegment>,
+    /// There is more beyond these.
+    pub more: bool,
+}
+
+/// One thing that happened.
+#[derive(Clone, Debug)]
+pub enum Input {
+    /// A frame on the control stream, length prefix removed.
+    Frame(Bytes),
+    /// A frame on a unidirectional stream of the relay. Not to be handed in while [`super::ClientLink::reads_feeds`]
+    /// says no.
+    Feed {
+        /// The stream, any number that the driver keeps to.
+        stream: u64,
+        /// The frame, length prefix removed.
+        frame: Bytes,
+    },
+    /// The relay finished or reset such a stream.
+    FeedClosed {
+        /// Which.
+        stream: u64,
+    },
+    /// A vault to bring onto the link; one that is there already is left alone.
+    Add {
+        /// Which.
+        vault: VaultId,
+        /// What for.
+        purpose: Purpose,
+    },
+    /// A vault may have ops that are not sealed.
+    Written {
+        /// Which.
+        vault: VaultId,
+    },
+    /// Answers [`Output::Prepare`].
+    Prepared {
+        /// Which vault.
+        vault: VaultId,
+        /// The answer.
+        prepared: Prepared,
+    },
+    /// Answers [`Output::LoadBirth`].
+    Birth {
+        /// Which vault.
+        vault: VaultId,
+        /// Its statement chain, encoded.
+        statements: Vec<Vec<u8>>,
+        /// This relay's grant, if one was ever given.
+        grant: Option<Vec<u8>>,
+    },
+    /// Answers [`Output::StoreHeads`].
+    HeadsStored {
+        /// Which vault.
+        vault: VaultId,
+        /// The relay holds another chain than ours in a log of ours.
+        diverged: bool,
+        /// All heads that this device holds.
+        heads: Vec<ShortHead>,
+    },
+    /// Answers [`Output::Deliver`].
+    Delivered {
+        /// Which vault.
+        vault: VaultId,
+        /// What storing showed.
+        received: Received,
+    },
+    /// Answers [`Output::Rotate`].
+    Rotated {
+        /// Which vault.
+        vault: VaultId,
+    },
+    /// Answers [`Output::Seal`].
+    Sealed {
+        /// Which vault.
+        vault: VaultId,
+        /// Segments made.
+        segments: u64,
+        /// Ops are left to seal.
+        more: bool,
+    },
+    /// Answers [`Output::LoadOutbox`].
+    Outbox {
+        /// Which vault.
+        vault: VaultId,
+        /// The segments.
+        batch: OutboxBatch,
+    },
+    /// Answers [`Output::StoreAck`].
+    AckStored {
+        /// Which vault.
+        vault: VaultId,
+    },
+    /// Opens a rendezvous once a vault of this link is known to the relay.
+    Open {
+        /// Chosen at random.
+        id: RendezvousId,
+    },
+    /// Joins a rendezvous.
+    Join {
+        /// From the pairing link.
+        id: RendezvousId,
+    },
+    /// A message to the other side of the rendezvous; only after [`Event::Met`].
+    Say {
+        /// At most [`crate::limits::RENDEZVOUS_MESSAGE_BYTES_MAX`] bytes.
+        message: Vec<u8>,
+    },
+    /// [`super::ClientLink::deadline`] has come.
+    Timeout,
+}
+
+/// One thing to do. Store work is done in the order given; each request has one answer, an [`Input`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// Put these bytes on the control stream.
+    Send(Bytes),
+    /// Load where a vault stands and sign the proof.
+    Prepare {
+        /// Which vault.
+        vault: VaultId,
+    },
+    /// Load what CREATE needs.
+    LoadBirth {
+        /// Which vault.
+        vault: VaultId,
+    },
+    /// Keep a grant. No answer.
+    StoreGrant {
+        /// [`crate::token::Grant`] bytes, not yet checked.
+        grant: Vec<u8>,
+    },
+    /// The relay's clock as of HELLO. No answer.
+    RelayNow {
+        /// Unix milliseconds.
+        now_ms: u64,
+    },
+    /// Forget what the relay was believed to hold: it holds this; then give all own heads.
+    StoreHeads {
+        /// Which vault.
+        vault: VaultId,
+        /// This life of the relay's database.
+        incarnation: Incarnation,
+        /// What it holds.
+        heads: Vec<ShortHead>,
+    },
+    /// Store a batch durably.
+    Deliver {
+        /// Which vault.
+        vault: VaultId,
+        /// The batch.
+        batch: FeedBatch,
+    },
+    /// Open new logs: another copy of this store has written to ours.
+    Rotate {
+        /// Which vault.
+        vault: VaultId,
+    },
+    /// Seal pending ops, durably.
+    Seal {
+        /// Which vault.
+        vault: VaultId,
+    },
+    /// Load segments that the relay lacks.
+    LoadOutbox {
+        /// Which vault.
+        vault: VaultId,
+        /// Last segment of each log that needs no loading.
+        sent: BTreeMap<LogId, Seq>,
+        /// At most so many, but at least one segment.
+        bytes_max: usize,
+    },
+    /// The relay holds these durably.
+    StoreAck {
+        /// Which vault.
+        vault: VaultId,
+        /// The last rseq given out to them.
+        rseq: Rseq,
+        /// What it lists.
+        entries: Vec<Head>,
+    },
+    /// Something that those who watch may want to know.
+    Event(Event),
+}
+
+/// What a link reports.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// HELLO was answered.
+    Greeted,
+    /// The relay knows the vault and took the proof.
+    Known {
+        /// Which.
+        vault: VaultId,
+    },
+    /// Everything the relay had when asked is stored.
+    CaughtUp {
+        /// Which vault.
+        vault: VaultId,
+    },
+    /// Caught up both ways: nothing left to store, seal, push or have acknowledged.
+    Synced {
+        /// Which vault.
+        vault: VaultId,
+    },
+    /// The relay refused a vault, a log or a segment; what it concerns rests for `retry`.
+    Refused {
+        /// The refusal, with the vault concerned.
+        refusal: Refusal,
+        /// Until it is tried again on this link.
+        retry: Duration,
+    },
+    /// After all heads were compared, the relay's digest still is not ours: it hides something or lost it.
+    Disagrees {
+        /// Which vault.
+        vault: VaultId,
+    },
+    /// The other side of the rendezvous is there.
+    Met,
+    /// It says.
+    Heard {
+        /// The message.
+        message: Vec<u8>,
+    },
+    /// The rendezvous is over, or never was.
+    Parted,
+}
+
+/// Why a link ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum LinkError {
+    /// A frame that does not parse. Reconnect later; the relay is broken or hostile.
+    #[error("unreadable frame: {0}")]
+    Decode(#[from] DecodeError),
+    /// A frame that has no meaning in this state. As above.
+    #[error("{frame} out of place")]
+    OutOfPlace {
+        /// Its name.
+        frame: &'static str,
+    },
+    /// The relay chose a version that was not offered.
+    #[error("relay speaks version {version}")]
+    Version {
+        /// Which.
+        version: u16,
+    },
+    /// A feed of a vault that was not asked for.
+    #[error("feed of vault {vault}, which was not asked for")]
+    NotSubscribed {
+        /// Which.
+        vault: VaultId,
+    },
+    /// An acknowledgement of a segment that was never sent.
+    #[error("segment {log}/{seq} acknowledged but never sent")]
+    NotSent {
+        /// Which log.
+        log: LogId,
+        /// Which segment.
+        seq: Seq,
+    },
+    /// HELLO and a feed name different incarnations.
+    #[error("feed of another incarnation than the relay's")]
+    Incarnation,
+    /// More logs than a vault may have.
+    #[error("too many logs in one vault")]
+    TooManyLogs,
+    /// More messages in the rendezvous than agreed.
+    #[error("too many messages in a rendezvous")]
+    TooManyMessages,
+    /// The relay ended a feed that was in use.
+    #[error("feed of vault {vault} ended")]
+    FeedEnded {
+        /// Which.
+        vault: VaultId,
+    },
+    /// The relay owes an answer for too long.
+    #[error("relay does not answer")]
+    Silent,
+    /// The relay ended the link: draining, no common version, or what it says.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// The driver handed in feed frames past [`super::GATHER_BYTES_MAX`], or a message before the other side was there.
+    #[error("driver broke the contract of the link")]
+    Misuse,
+}
+
+/// Counters of one link.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// Segments stored, or acknowledged.
+    pub segments_done: u64,
+    /// As far as known, how many there are to do in all.
+    pub segments_known: u64,
+    /// Their bytes.
+    pub bytes_done: u64,
+    /// As far as known, how many bytes in all.
+    pub bytes_known: u64,
+}
+
+impl Input {
+    /// The vault that an answer is for.
+    pub(super) const fn vault(&self) -> Option<VaultId> {
+        match self {
+            Self::Written { vault }
+            | Self::Prepared { vault, .. }
+            | Self::Birth { vault, .. }
+            | Self::HeadsStored { vault, .. }
+            | Self::Delivered { vault, .. }
+            | Self::Rotated { vault }
+            | Self::Sealed { vault, .. }
+            | Self::Outbox { vault, .. }
+            | Self::AckStored { vault } => Some(*vault),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,623 @@
+mod hostile;
+
+use super::*;
+use crate::codec::DecodeError;
+use crate::frame::{FeedFrame, RelayLimits, Role, ShortHead};
+use crate::ids::{Digest, Head, PublicKeyBytes, RendezvousId, Rseq, Seq, Signature};
+use crate::segment::SealedSegment;
+use crate::segment::{Header, Kind, TAG_LEN};
+use crate::token::Grant;
+
+const RELAY: Incarnation = Incarnation::from_bytes([7; 16]);
+
+fn vault(n: u8) -> VaultId {
+    VaultId::from_bytes([n; 32])
+}
+
+fn key(n: u8) -> PublicKeyBytes {
+    PublicKeyBytes::from_bytes([n; 65])
+}
+
+fn log(n: u8) -> LogId {
+    LogId::of(&key(n))
+}
+
+fn segment(n: u8, seq: u64, body: usize) -> SealedSegment {
+    let header = Header {
+        kind: Kind::Data,
+        log: log(n),
+        seq: Seq(seq),
+        epoch: crate::ids::Epoch(0),
+        salt: [0; 16],
+        commit: [0; 32],
+        body_len: u32::try_from(body).unwrap(),
+    };
+    SealedSegment::assemble(header, &vec![0; body], &Signature::ZERO)
+}
+
+fn head(n: u8, seq: u64) -> Head {
+    Head { log: log(n), seq: Seq(seq), chain: crate::ids::Chain::ZERO }
+}
+
+fn prepared(role: Role) -> Prepared {
+    Prepared {
+        role,
+        public: key(200),
+        signature: Signature::ZERO,
+        incarnation: RELAY,
+        cursor: Rseq(5),
+        digest: Digest::from_bytes([5; 32]),
+    }
+}
+
+/// A link, a clock, and what it asked for.
+struct Rig {
+    link: ClientLink,
+    now: Instant,
+    out: VecDeque<Output>,
+}
+
+#[expect(clippy::disallowed_methods, reason = "a base for times that the test then moves itself")]
+fn base() -> Instant {
+    Instant::now()
+}
+
+impl Rig {
+    fn new() -> Self {
+        Self::with_invite(None)
+    }
+
+    fn with_invite(invite: Option<Vec<u8>>) -> Self {
+        let now = base();
+        Self { link: ClientLink::new(now, invite), now, out: VecDeque::new() }
+    }
+
+    fn try_give(&mut self, input: Input) -> Result<(), LinkError> {
+        let result = self.link.handle(self.now, input);
+        while let Some(output) = self.link.poll() {
+            self.out.push_back(output);
+        }
+        result
+    }
+
+    fn give(&mut self, input: Input) {
+        self.try_give(input).unwrap();
+    }
+
+    fn frame(&mut self, frame: &RelayFrame) -> Result<(), LinkError> {
+        self.try_give(Input::Frame(frame.encode().slice(4..)))
+    }
+
+    fn feed(&mut self, stream: u64, frame: &FeedFrame) -> Result<(), LinkError> {
+        self.try_give(Input::Feed { stream, frame: frame.encode().slice(4..) })
+    }
+
+    fn advance(&mut self, by: Duration) {
+        self.now += by;
+        self.give(Input::Timeout);
+    }
+
+    fn take(&mut self) -> Vec<Output> {
+        self.out.drain(..).collect()
+    }
+
+    /// The client frames sent since the last look; other outputs stay.
+    fn sent(&mut self) -> Vec<ClientFrame> {
+        let mut frames = Vec::new();
+        self.out.retain(|output| match output {
+            Output::Send(bytes) => {
+                frames.push(ClientFrame::decode(&bytes.slice(4..)).unwrap());
+                false
+            }
+            _ => true,
+        });
+        frames
+    }
+
+    fn events(&mut self) -> Vec<Event> {
+        let mut events = Vec::new();
+        self.out.retain(|output| match output {
+            Output::Event(event) => {
+                events.push(event.clone());
+                false
+            }
+            _ => true,
+        });
+        events
+    }
+
+    fn hello(&mut self) {
+        let limits = RelayLimits { segment_bytes_max: 2 << 20, vaults_max: 64 };
+        self.frame(&RelayFrame::Hello { version: 1, incarnation: RELAY, limits, now_ms: 9 }).unwrap();
+    }
+
+    fn known(&mut self, n: u8) {
+        self.frame(&RelayFrame::Vault { vault: vault(n), quota_bytes: 100, used_bytes: 10 }).unwrap();
+    }
+
+    fn add(&mut self, n: u8) {
+        self.give(Input::Add { vault: vault(n), purpose: Purpose::Sync });
+        self.give(Input::Prepared { vault: vault(n), prepared: prepared(Role::Writer) });
+    }
+
+    fn caught_up(&mut self, stream: u64, rseq: u64) {
+        self.feed(stream, &FeedFrame::CaughtUp { rseq: Rseq(rseq), digest: Digest::ZERO }).unwrap();
+    }
+
+    fn start(&mut self, n: u8, stream: u64) {
+        self.feed(stream, &FeedFrame::Start { vault: vault(n), incarnation: RELAY }).unwrap();
+    }
+
+    fn delivered(&mut self, n: u8) {
+        self.give(Input::Delivered { vault: vault(n), received: Received::default() });
+    }
+
+    /// Vault `n` on stream `n`, caught up, nothing to send.
+    fn live(&mut self, n: u8) {
+        self.add(n);
+        self.known(n);
+        self.start(n, n.into());
+        self.caught_up(n.into(), 5);
+        self.delivered(n);
+        self.give(Input::Outbox { vault: vault(n), batch: OutboxBatch::default() });
+        self.give(Input::Sealed { vault: vault(n), segments: 0, more: false });
+        assert!(self.events().contains(&Event::Synced { vault: vault(n) }));
+        self.take();
+    }
+
+    /// Seals and pushes segments of log `n` on a live vault `n`.
+    fn push(&mut self, n: u8, segments: Vec<SealedSegment>) {
+        self.give(Input::Written { vault: vault(n) });
+        self.advance(Duration::from_millis(250));
+        self.give(Input::Sealed { vault: vault(n), segments: segments.len() as u64, more: false });
+        let batch = OutboxBatch { logs: vec![key(n)], segments, more: false };
+        self.give(Input::Outbox { vault: vault(n), batch });
+    }
+}
+
+fn live_rig() -> Rig {
+    let mut rig = Rig::new();
+    rig.hello();
+    rig.live(1);
+    rig
+}
+
+fn error(code: ErrorCode, n: u8) -> RelayFrame {
+    RelayFrame::Error(Refusal::vault(code, vault(n)))
+}
+
+#[test]
+fn first_flight_waits_for_nothing() {
+    let mut rig = Rig::new();
+    rig.add(1);
+    rig.add(2);
+    let names: Vec<_> = rig
+        .sent()
+        .iter()
+        .map(|frame| match frame {
+            ClientFrame::Hello { .. } => "hello",
+            ClientFrame::Auth { .. } => "auth",
+            ClientFrame::Subscribe { .. } => "subscribe",
+            _ => "other",
+        })
+        .collect();
+    assert_eq!(names, ["hello", "auth", "subscribe", "auth", "subscribe"]);
+}
+
+#[test]
+fn a_feed_may_overtake_hello_and_vault() {
+    let mut rig = Rig::new();
+    rig.add(1);
+    rig.start(1, 3);
+    rig.feed(3, &FeedFrame::Log { public: key(9) }).unwrap();
+    rig.feed(3, &FeedFrame::Segment { rseq: Rseq(6), segment: segment(9, 0, 99) }).unwrap();
+    rig.hello();
+    rig.known(1);
+    let delivered: Vec<_> = rig.take().into_iter().filter(|o| matches!(o, Output::Deliver { .. })).collect();
+    assert_eq!(delivered.len(), 1);
+}
+
+#[test]
+fn catches_up_seals_pushes_and_is_synced() {
+    let mut rig = Rig::new();
+    rig.hello();
+    rig.add(1);
+    rig.known(1);
+    rig.start(1, 1);
+    rig.feed(1, &FeedFrame::Segment { rseq: Rseq(6), segment: segment(9, 0, 99) }).unwrap();
+    rig.caught_up(1, 6);
+    rig.take();
+    // The first segment went to the store alone; what came meanwhile follows.
+    rig.delivered(1);
+    let Some(Output::Deliver { batch, .. }) = rig.out.pop_front() else { panic!("no second batch") };
+    assert_eq!((batch.items.len(), batch.caught_up), (0, Some((Rseq(6), Digest::ZERO))));
+    rig.delivered(1);
+    let loads = |rig: &mut Rig| rig.take().iter().any(|o| matches!(o, Output::LoadOutbox { .. }));
+    assert!(loads(&mut rig));
+    rig.give(Input::Outbox { vault: vault(1), batch: OutboxBatch::default() });
+    assert_eq!(rig.take(), [Output::Seal { vault: vault(1) }]);
+    rig.give(Input::Sealed { vault: vault(1), segments: 1, more: false });
+    assert!(loads(&mut rig));
+    let batch = OutboxBatch { logs: vec![key(1)], segments: vec![segment(1, 0, 300)], more: false };
+    rig.give(Input::Outbox { vault: vault(1), batch });
+    let sent = rig.sent();
+    assert!(
+        matches!(&sent[..], [ClientFrame::Log { .. }, ClientFrame::Push { segments, .. }] if segments.len() == 1)
+    );
+    assert!(!rig.link.is_synced());
+    rig.frame(&RelayFrame::Ack { vault: vault(1), rseq: Rseq(7), entries: vec![head(1, 0)] }).unwrap();
+    assert!(matches!(rig.take()[..], [Output::StoreAck { .. }]));
+    rig.give(Input::AckStored { vault: vault(1) });
+    assert_eq!(rig.take(), [Output::Event(Event::Synced { vault: vault(1) })]);
+    assert!(rig.link.is_synced());
+    let progress = rig.link.progress();
+    assert_eq!((progress.segments_done, progress.segments_known), (2, 2));
+    assert_eq!(progress.bytes_done, progress.bytes_known);
+}
+
+#[test]
+fn unknown_vault_is_created_with_grant_then_invite() {
+    let mut rig = Rig::with_invite(Some(vec![1; 83]));
+    rig.hello();
+    rig.add(1);
+    rig.sent();
+    rig.frame(&error(ErrorCode::UnknownVault, 1)).unwrap();
+    assert!(rig.take().contains(&Output::LoadBirth { vault: vault(1) }));
+    let statements = vec![vec![3; 10]];
+    let create =
+        |credential| ClientFrame::Create { vault: vault(1), statements: vec![vec![3; 10]], credential };
+    rig.give(Input::Birth { vault: vault(1), statements, grant: Some(vec![2; 97]) });
+    assert_eq!(rig.sent(), [create(Credential::Grant(vec![2; 97]))]);
+    rig.frame(&error(ErrorCode::GrantRefused, 1)).unwrap();
+    assert_eq!(rig.sent(), [create(Credential::Invite(vec![1; 83]))]);
+    rig.known(1);
+    assert!(matches!(rig.sent()[..], [ClientFrame::Subscribe { cursor: Rseq(5), .. }]));
+    let grant = Grant { vault: vault(1), class: 0, signature: Signature::ZERO }.encode();
+    rig.frame(&RelayFrame::Grant { grant: grant.clone() }).unwrap();
+    assert!(rig.take().contains(&Output::StoreGrant { grant: grant.clone() }));
+    assert_eq!(
+        rig.frame(&RelayFrame::Grant { grant }),
+        Err(LinkError::OutOfPlace { frame: "GRANT" }),
+        "one CREATE, one GRANT"
+    );
+}
+
+#[test]
+fn a_refused_vault_rests_and_the_others_go_on() {
+    let mut rig = live_rig();
+    rig.add(2);
+    rig.frame(&error(ErrorCode::UnknownVault, 2)).unwrap();
+    rig.give(Input::Birth { vault: vault(2), statements: Vec::new(), grant: None });
+    rig.take();
+    let refusal = Refusal::vault(ErrorCode::NeedsInvite, vault(2)).retry_after(5);
+    rig.frame(&RelayFrame::Error(refusal)).unwrap();
+    let retry = Duration::from_secs(5);
+    assert_eq!(rig.take(), [Output::Event(Event::Refused { refusal, retry })]);
+    assert!(rig.link.is_settled() && !rig.link.is_synced());
+    rig.push(1, vec![segment(1, 0, 300)]);
+    assert!(rig.sent().iter().any(|frame| matches!(frame, ClientFrame::Push { .. })));
+    rig.take();
+    assert_eq!(rig.link.deadline(), Some(rig.now - Duration::from_millis(250) + retry));
+    rig.advance(retry);
+    assert_eq!(rig.take(), [Output::Prepare { vault: vault(2) }]);
+}
+
+#[test]
+fn differing_heads_are_compared_and_divergence_rotates_before_sealing() {
+    let mut rig = Rig::new();
+    rig.hello();
+    rig.add(1);
+    rig.known(1);
+    rig.take();
+    let heads = vec![ShortHead::from(head(9, 4))];
+    rig.frame(&RelayFrame::Heads { vault: vault(1), heads: heads.clone() }).unwrap();
+    assert_eq!(
+        rig.take(),
+        [Output::StoreHeads { vault: vault(1), incarnation: RELAY, heads: heads.clone() }]
+    );
+    rig.give(Input::HeadsStored {
+        vault: vault(1),
+        diverged: true,
+        heads: vec![ShortHead::from(head(9, 1))],
+    });
+    assert!(matches!(&rig.sent()[..], [ClientFrame::Heads { heads, .. }] if heads.len() == 1));
+    assert_eq!(rig.link.progress().segments_known, 3, "segments 2, 3 and 4 are to come");
+    rig.start(1, 1);
+    rig.caught_up(1, 5);
+    rig.take();
+    rig.delivered(1);
+    assert!(rig.take().contains(&Output::Rotate { vault: vault(1) }));
+    rig.give(Input::Rotated { vault: vault(1) });
+    rig.give(Input::Outbox { vault: vault(1), batch: OutboxBatch::default() });
+    let asked = rig.take();
+    assert!(matches!(asked[0], Output::LoadOutbox { .. }));
+    assert_eq!(asked[1], Output::Seal { vault: vault(1) });
+    assert_eq!(
+        rig.frame(&RelayFrame::Heads { vault: vault(1), heads }),
+        Err(LinkError::OutOfPlace { frame: "HEADS" }),
+        "nobody asked for a second comparison"
+    );
+}
+
+#[test]
+fn own_segments_of_another_copy_rotate_before_sealing() {
+    let mut rig = live_rig();
+    rig.feed(1, &FeedFrame::Segment { rseq: Rseq(6), segment: segment(1, 0, 99) }).unwrap();
+    rig.give(Input::Written { vault: vault(1) });
+    rig.take();
+    let received = Received { own_log_foreign: true, ..Received::default() };
+    rig.give(Input::Delivered { vault: vault(1), received });
+    rig.advance(Duration::from_secs(1));
+    assert_eq!(rig.take(), [Output::Rotate { vault: vault(1) }]);
+}
+
+#[test]
+fn another_digest_compares_heads_once() {
+    let mut rig = live_rig();
+    let wrong = || Received { digest_ok: Some(false), ..Received::default() };
+    rig.caught_up(1, 6);
+    rig.give(Input::Delivered { vault: vault(1), received: wrong() });
+    let zero = ClientFrame::Subscribe {
+        vault: vault(1),
+        incarnation: Incarnation::ZERO,
+        cursor: Rseq(0),
+        digest: Digest::ZERO,
+    };
+    assert_eq!(rig.sent(), [zero]);
+    // What the old feed still brings is dropped; it may end without harm.
+    rig.take();
+    rig.caught_up(1, 7);
+    assert_eq!(rig.take(), []);
+    rig.give(Input::FeedClosed { stream: 1 });
+    rig.frame(&RelayFrame::Heads { vault: vault(1), heads: Vec::new() }).unwrap();
+    rig.give(Input::HeadsStored { vault: vault(1), diverged: false, heads: Vec::new() });
+    rig.start(1, 4);
+    rig.caught_up(4, 6);
+    rig.take();
+    rig.give(Input::Delivered { vault: vault(1), received: wrong() });
+    assert_eq!(rig.sent(), []);
+    assert_eq!(rig.events()[0], Event::Disagrees { vault: vault(1) });
+}
+
+#[test]
+fn a_conflict_compares_heads() {
+    let mut rig = live_rig();
+    rig.push(1, vec![segment(1, 0, 300), segment(1, 1, 300)]);
+    rig.take();
+    let conflict = |seq| RelayFrame::Error(Refusal::segment(ErrorCode::Conflict, vault(1), log(1), Seq(seq)));
+    rig.frame(&conflict(0)).unwrap();
+    assert!(matches!(rig.sent()[..], [ClientFrame::Subscribe { incarnation: Incarnation::ZERO, .. }]));
+    rig.frame(&RelayFrame::Heads { vault: vault(1), heads: vec![head(1, 7).into()] }).unwrap();
+    rig.give(Input::HeadsStored { vault: vault(1), diverged: true, heads: vec![head(1, 1).into()] });
+    rig.start(1, 2);
+    rig.caught_up(2, 9);
+    rig.take();
+    rig.delivered(1);
+    assert!(rig.take().contains(&Output::Rotate { vault: vault(1) }));
+    assert_eq!(rig.link.vaults[&vault(1)].up.in_flight_bytes(), 0);
+}
+
+#[test]
+fn quota_rests_the_log_holds_sealing_and_is_retried() {
+    let mut rig = live_rig();
+    rig.push(1, vec![segment(1, 0, 300), segment(1, 1, 300), segment(1, 2, 300)]);
+    rig.take();
+    let quota = |seq| Refusal::segment(ErrorCode::QuotaBytes, vault(1), log(1), Seq(seq));
+    rig.frame(&RelayFrame::Error(quota(1))).unwrap();
+    assert_eq!(rig.events(), [Event::Refused { refusal: quota(1), retry: REFUSED_WAIT }]);
+    let gap = Refusal::segment(ErrorCode::Gap, vault(1), log(1), Seq(2));
+    rig.frame(&RelayFrame::Error(gap)).unwrap();
+    assert_eq!(rig.events(), [], "a consequence of the first");
+    rig.frame(&RelayFrame::Ack { vault: vault(1), rseq: Rseq(6), entries: vec![head(1, 0)] }).unwrap();
+    rig.give(Input::AckStored { vault: vault(1) });
+    rig.take();
+    assert!(rig.link.is_settled() && !rig.link.is_synced());
+    // The feed goes on, sealing does not.
+    rig.give(Input::Written { vault: vault(1) });
+    rig.feed(1, &FeedFrame::Segment { rseq: Rseq(7), segment: segment(9, 0, 99) }).unwrap();
+    rig.advance(Duration::from_secs(1));
+    assert!(matches!(rig.take()[..], [Output::Deliver { .. }]));
+    rig.delivered(1);
+    rig.advance(REFUSED_WAIT);
+    let asked = rig.take();
+    assert!(matches!(&asked[..], [Output::LoadOutbox { sent, .. }] if sent[&log(1)] == Seq(0)), "{asked:?}");
+}
+
+#[test]
+fn a_resting_log_is_not_loaded() {
+    let mut rig = live_rig();
+    rig.push(1, vec![segment(1, 0, 300)]);
+    rig.take();
+    let large = Refusal::segment(ErrorCode::SegmentTooLarge, vault(1), log(1), Seq(0));
+    rig.frame(&RelayFrame::Error(large)).unwrap();
+    rig.give(Input::Written { vault: vault(1) });
+    rig.advance(Duration::from_secs(1));
+    rig.give(Input::Sealed { vault: vault(1), segments: 1, more: false });
+    let asked = rig.take();
+    assert!(
+        matches!(&asked[..], [.., Output::LoadOutbox { sent, .. }] if sent[&log(1)] == Seq(u64::MAX)),
+        "{asked:?}"
+    );
+}
+
+#[test]
+fn the_window_is_one_for_all_vaults_and_never_exceeded() {
+    let mut rig = Rig::new();
+    rig.hello();
+    rig.live(1);
+    rig.live(2);
+    let mut next: BTreeMap<VaultId, u64> = BTreeMap::new();
+    for n in [1, 2] {
+        rig.give(Input::Written { vault: vault(n) });
+    }
+    rig.advance(Duration::from_millis(1));
+    for n in [1, 2] {
+        rig.give(Input::Sealed { vault: vault(n), segments: 99, more: false });
+    }
+    let mut loads = 0;
+    while let Some(output) = rig.out.pop_front() {
+        let Output::LoadOutbox { vault: id, bytes_max, .. } = output else { continue };
+        loads += 1;
+        let n = id.as_bytes()[0];
+        let seq = next.entry(id).or_default();
+        let mut segments = Vec::new();
+        let mut bytes = 0;
+        while bytes + (1 << 20) <= bytes_max {
+            segments.push(segment(n, *seq, (1 << 20) - 82 - 64));
+            bytes += 1 << 20;
+            *seq += 1;
+        }
+        rig.give(Input::Outbox {
+            vault: id,
+            batch: OutboxBatch { logs: vec![key(n)], segments, more: true },
+        });
+        let in_flight: usize = rig.link.vaults.values().map(|vault| vault.up.in_flight_bytes()).sum();
+        assert!(in_flight <= limits::PUSH_WINDOW_BYTES);
+    }
+    assert!(loads >= 2 && rig.link.vaults[&vault(1)].up.has_outbox());
+    rig.take();
+    rig.frame(&RelayFrame::Ack { vault: vault(2), rseq: Rseq(9), entries: vec![head(2, 1)] }).unwrap();
+    let waiting = rig.take().iter().filter(|o| matches!(o, Output::LoadOutbox { .. })).count();
+    assert!(waiting >= 1, "room in the window is used again");
+}
+
+#[test]
+fn feeds_are_not_read_while_too_much_waits_for_the_store() {
+    let mut rig = live_rig();
+    let mut seq = 0;
+    while rig.link.reads_feeds() {
+        let segment = segment(9, seq, 1 << 20);
+        rig.feed(1, &FeedFrame::Segment { rseq: Rseq(6 + seq), segment }).unwrap();
+        seq += 1;
+    }
+    assert_eq!(seq, 9, "one is with the store, eight wait");
+    rig.take();
+    rig.delivered(1);
+    assert!(matches!(&rig.take()[..], [Output::Deliver { batch, .. }] if batch.items.len() == 8));
+    assert!(rig.link.reads_feeds());
+    while rig.link.reads_feeds() {
+        rig.feed(1, &FeedFrame::Ahead { segment: segment(9, 0, 1 << 20) }).unwrap();
+    }
+    let more = FeedFrame::Ahead { segment: segment(9, 0, 99) };
+    assert_eq!(rig.feed(1, &more), Err(LinkError::Misuse));
+}
+
+#[test]
+fn caught_up_is_judged_when_nothing_is_in_flight() {
+    let mut rig = live_rig();
+    rig.push(1, vec![segment(1, 0, 300)]);
+    rig.take();
+    rig.caught_up(1, 7);
+    assert_eq!(rig.take(), []);
+    rig.frame(&RelayFrame::Ack { vault: vault(1), rseq: Rseq(7), entries: vec![head(1, 0)] }).unwrap();
+    assert!(matches!(rig.take()[..], [Output::StoreAck { .. }, Output::Deliver { .. }]));
+    rig.delivered(1);
+    rig.give(Input::AckStored { vault: vault(1) });
+    rig.take();
+    rig.caught_up(1, 6);
+    assert_eq!(rig.take(), [], "older than what was acknowledged");
+}
+
+#[test]
+fn sealing_is_clocked_by_acknowledgements() {
+    let mut rig = live_rig();
+    rig.give(Input::Written { vault: vault(1) });
+    assert_eq!(rig.link.deadline(), Some(rig.now + Duration::from_millis(1)));
+    rig.push(1, vec![segment(1, 0, 300)]);
+    rig.take();
+    rig.give(Input::Written { vault: vault(1) });
+    assert_eq!(rig.link.deadline(), Some(rig.now + Duration::from_millis(250)));
+    rig.advance(Duration::from_millis(2));
+    assert_eq!(rig.take(), []);
+    rig.frame(&RelayFrame::Ack { vault: vault(1), rseq: Rseq(7), entries: vec![head(1, 0)] }).unwrap();
+    assert!(matches!(rig.take()[..], [Output::StoreAck { .. }, Output::Seal { .. }]));
+}
+
+#[test]
+fn wants_go_out_once() {
+    let mut rig = live_rig();
+    let wants = vec![(log(9), Seq(0), Seq(4))];
+    for expected in [1, 0] {
+        rig.feed(1, &FeedFrame::Ahead { segment: segment(9, 5, 99) }).unwrap();
+        let received = Received { wants: wants.clone(), ..Received::default() };
+        rig.give(Input::Delivered { vault: vault(1), received });
+        assert_eq!(rig.sent().len(), expected);
+    }
+}
+
+#[test]
+fn a_reader_never_seals_or_pushes() {
+    let mut rig = Rig::new();
+    rig.hello();
+    rig.give(Input::Add { vault: vault(1), purpose: Purpose::Sync });
+    rig.give(Input::Prepared { vault: vault(1), prepared: prepared(Role::Reader) });
+    rig.known(1);
+    rig.start(1, 1);
+    rig.caught_up(1, 5);
+    rig.give(Input::Written { vault: vault(1) });
+    rig.take();
+    rig.delivered(1);
+    rig.advance(Duration::from_secs(1));
+    let asked = rig.take();
+    assert!(asked.iter().all(|output| matches!(output, Output::Event(_))), "{asked:?}");
+    assert!(rig.link.is_synced());
+}
+
+#[test]
+fn silence_ends_the_link() {
+    let mut rig = Rig::new();
+    assert_eq!(rig.link.deadline(), Some(rig.now + HELLO_WAIT));
+    rig.now += HELLO_WAIT;
+    assert_eq!(rig.try_give(Input::Timeout), Err(LinkError::Silent), "HELLO");
+
+    let mut rig = Rig::new();
+    rig.hello();
+    rig.add(1);
+    rig.now += ANSWER_WAIT;
+    assert_eq!(rig.try_give(Input::Timeout), Err(LinkError::Silent), "SUBSCRIBE");
+
+    let mut rig = live_rig();
+    rig.push(1, vec![segment(1, 0, 300)]);
+    rig.now += ANSWER_WAIT;
+    assert_eq!(rig.try_give(Input::Timeout), Err(LinkError::Silent), "PUSH");
+    assert_eq!(rig.try_give(Input::Written { vault: vault(1) }), Err(LinkError::Silent), "it stays over");
+}
+
+#[test]
+fn a_member_link_opens_a_rendezvous_once_the_vault_is_known() {
+    let id = RendezvousId::from_bytes([4; 16]);
+    let mut rig = Rig::new();
+    rig.hello();
+    rig.give(Input::Add { vault: vault(1), purpose: Purpose::Member });
+    rig.give(Input::Open { id });
+    rig.give(Input::Prepared { vault: vault(1), prepared: prepared(Role::Writer) });
+    assert!(matches!(rig.sent()[..], [ClientFrame::Hello { .. }, ClientFrame::Auth { .. }]));
+    rig.known(1);
+    assert_eq!(rig.sent(), [ClientFrame::RendezvousOpen { id }]);
+    rig.take();
+    rig.frame(&RelayFrame::RendezvousReady { id }).unwrap();
+    rig.give(Input::Say { message: vec![1] });
+    assert_eq!(rig.sent(), [ClientFrame::RendezvousData { id, message: vec![1] }]);
+    for n in 0..8 {
+        rig.frame(&RelayFrame::RendezvousData { id, message: vec![n] }).unwrap();
+    }
+    let events = rig.events();
+    assert_eq!((events.len(), &events[0]), (9, &Event::Met));
+    assert_eq!(
+        rig.frame(&RelayFrame::RendezvousData { id, message: vec![9] }),
+        Err(LinkError::TooManyMessages)
+    );
+}
+
+#[test]
+fn a_joined_rendezvous_ends() {
+    let id = RendezvousId::from_bytes([4; 16]);
+    let mut rig = Rig::new();
+    rig.give(Input::Join { id });
+    rig.hello();
+    rig.take();
+    rig.frame(&RelayFrame::Error(Refusal::link(ErrorCode::NoRendezvous))).unwrap();
+    assert_eq!(rig.events(), [Event::Parted]);
+    assert_eq!(rig.try_give(Input::Say { message: vec![1] }), Ok(()), "said too late");
+    assert_eq!(rig.sent(), []);
+}

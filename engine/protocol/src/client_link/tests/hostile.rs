@@ -1,0 +1,283 @@
+//! Relays that lie, and inputs in any order.
+
+use proptest::prelude::*;
+
+use super::*;
+
+type Scene = (&'static str, fn(&mut Rig) -> Result<(), LinkError>, LinkError);
+
+const fn out_of_place(frame: &'static str) -> LinkError {
+    LinkError::OutOfPlace { frame }
+}
+
+fn control_scenes() -> Vec<Scene> {
+    vec![
+        ("hello twice", |rig| rig.hello_again(1, RELAY), out_of_place("HELLO")),
+        (
+            "vault nobody asked for",
+            |rig| rig.frame(&RelayFrame::Vault { vault: vault(8), quota_bytes: 0, used_bytes: 0 }),
+            out_of_place("VAULT"),
+        ),
+        (
+            "vault twice",
+            |rig| rig.frame(&RelayFrame::Vault { vault: vault(1), quota_bytes: 0, used_bytes: 0 }),
+            out_of_place("VAULT"),
+        ),
+        (
+            "grant without create",
+            |rig| {
+                let grant = Grant { vault: vault(1), class: 0, signature: Signature::ZERO };
+                rig.frame(&RelayFrame::Grant { grant: grant.encode() })
+            },
+            out_of_place("GRANT"),
+        ),
+        (
+            "heads while live",
+            |rig| rig.frame(&RelayFrame::Heads { vault: vault(1), heads: Vec::new() }),
+            out_of_place("HEADS"),
+        ),
+        (
+            "acknowledgement of what was never sent",
+            |rig| rig.frame(&RelayFrame::Ack { vault: vault(1), rseq: Rseq(9), entries: vec![head(1, 3)] }),
+            LinkError::NotSent { log: log(1), seq: Seq(3) },
+        ),
+        (
+            "refusal of what was never sent",
+            |rig| {
+                let refusal = Refusal::segment(ErrorCode::QuotaBytes, vault(1), log(1), Seq(3));
+                rig.frame(&RelayFrame::Error(refusal))
+            },
+            out_of_place("ERROR"),
+        ),
+        (
+            "refusal of another vault",
+            |rig| rig.frame(&error(ErrorCode::QuotaBytes, 8)),
+            out_of_place("ERROR"),
+        ),
+    ]
+}
+
+fn feed_scenes() -> Vec<Scene> {
+    vec![
+        (
+            "second feed of a vault",
+            |rig| rig.feed(9, &FeedFrame::Start { vault: vault(1), incarnation: RELAY }),
+            out_of_place("FEED START"),
+        ),
+        (
+            "feed of another vault",
+            |rig| rig.feed(9, &FeedFrame::Start { vault: vault(8), incarnation: RELAY }),
+            LinkError::NotSubscribed { vault: vault(8) },
+        ),
+        (
+            "feed of another incarnation",
+            |rig| rig.feed(9, &FeedFrame::Start { vault: vault(1), incarnation: Incarnation::ZERO }),
+            LinkError::Incarnation,
+        ),
+        (
+            "feed without a start",
+            |rig| rig.feed(9, &FeedFrame::CaughtUp { rseq: Rseq(1), digest: Digest::ZERO }),
+            out_of_place("frame before FEED START"),
+        ),
+        (
+            "feed ends",
+            |rig| rig.try_give(Input::FeedClosed { stream: 1 }),
+            LinkError::FeedEnded { vault: vault(1) },
+        ),
+        (
+            "ready without a rendezvous",
+            |rig| rig.frame(&RelayFrame::RendezvousReady { id: RendezvousId::ZERO }),
+            out_of_place("RENDEZVOUS READY"),
+        ),
+        (
+            "message without a rendezvous",
+            |rig| rig.frame(&RelayFrame::RendezvousData { id: RendezvousId::ZERO, message: Vec::new() }),
+            out_of_place("RENDEZVOUS DATA"),
+        ),
+        (
+            "draining",
+            |rig| rig.frame(&RelayFrame::Error(Refusal::link(ErrorCode::Draining))),
+            LinkError::Refused(Refusal::link(ErrorCode::Draining)),
+        ),
+        (
+            "unreadable",
+            |rig| rig.try_give(Input::Frame(Bytes::from_static(&[0x01]))),
+            LinkError::Decode(DecodeError::Unknown { what: "relay frame", value: 1 }),
+        ),
+    ]
+}
+
+#[test]
+fn frames_out_of_place_end_the_link() {
+    let id = RendezvousId::from_bytes([4; 16]);
+    for (name, scene, expected) in control_scenes().into_iter().chain(feed_scenes()) {
+        let mut rig = live_rig();
+        assert_eq!(scene(&mut rig), Err(expected), "{name}");
+        assert_eq!(rig.try_give(Input::Join { id }), Err(expected), "{name}: it stays over");
+    }
+}
+
+impl Rig {
+    fn hello_again(&mut self, version: u16, incarnation: Incarnation) -> Result<(), LinkError> {
+        let limits = RelayLimits { segment_bytes_max: 2 << 20, vaults_max: 64 };
+        self.frame(&RelayFrame::Hello { version, incarnation, limits, now_ms: 9 })
+    }
+}
+
+#[test]
+fn greetings_that_do_not_fit() {
+    let mut rig = Rig::new();
+    assert_eq!(rig.hello_again(2, RELAY), Err(LinkError::Version { version: 2 }));
+    let mut rig = Rig::new();
+    rig.add(1);
+    rig.start(1, 1);
+    assert_eq!(rig.hello_again(1, Incarnation::ZERO), Err(LinkError::Incarnation));
+    let mut rig = Rig::new();
+    assert_eq!(
+        rig.frame(&error(ErrorCode::AuthFailed, 1)),
+        Err(LinkError::OutOfPlace { frame: "ERROR" }),
+        "no vault was named yet"
+    );
+}
+
+#[test]
+fn more_logs_than_a_vault_may_have_end_the_link() {
+    let mut rig = live_rig();
+    let mut result = Ok(());
+    let mut logs = 0;
+    while result.is_ok() {
+        let mut public = [0; 65];
+        public[..4].copy_from_slice(&u32::to_be_bytes(logs));
+        result = rig.feed(1, &FeedFrame::Log { public: PublicKeyBytes::from_bytes(public) });
+        logs += 1;
+    }
+    assert_eq!((result, logs as usize), (Err(LinkError::TooManyLogs), limits::LOGS_PER_VAULT_MAX + 1));
+}
+
+fn any_id() -> impl Strategy<Value = VaultId> + Clone {
+    (0..3_u8).prop_map(vault)
+}
+
+fn any_seq() -> impl Strategy<Value = u64> + Clone {
+    prop_oneof![0..4_u64, Just(u64::MAX)]
+}
+
+fn any_heads() -> impl Strategy<Value = Vec<Head>> + Clone {
+    prop::collection::vec((0..3_u8, any_seq()).prop_map(|(n, seq)| head(n, seq)), 0..4)
+}
+
+fn any_short_heads() -> impl Strategy<Value = Vec<ShortHead>> {
+    any_heads().prop_map(|heads| heads.into_iter().map(ShortHead::from).collect())
+}
+
+fn any_control() -> impl Strategy<Value = RelayFrame> {
+    prop_oneof![
+        Just(RelayFrame::Hello {
+            version: 1,
+            incarnation: RELAY,
+            limits: RelayLimits { segment_bytes_max: 1, vaults_max: 1 },
+            now_ms: u64::MAX
+        }),
+        (any_id(), any::<u64>()).prop_map(|(vault, used_bytes)| RelayFrame::Vault {
+            vault,
+            quota_bytes: 0,
+            used_bytes
+        }),
+        (any_id(), any_seq(), any_heads()).prop_map(|(vault, rseq, entries)| RelayFrame::Ack {
+            vault,
+            rseq: Rseq(rseq),
+            entries
+        }),
+        (any_id(), any_short_heads()).prop_map(|(vault, heads)| RelayFrame::Heads { vault, heads }),
+        (any_id(), 0..25_u16, any::<u32>(), 0..3_u8, any_seq(), any::<bool>()).prop_map(
+            |(vault, code, after, n, seq, whole)| {
+                let code = ErrorCode::from_wire(code);
+                let refusal = Refusal::segment(code, vault, log(n), Seq(seq)).retry_after(after);
+                let log = if whole { LogId::ZERO } else { refusal.log };
+                RelayFrame::Error(Refusal { log, ..refusal })
+            }
+        ),
+        any_id().prop_map(|vault| RelayFrame::Grant {
+            grant: Grant { vault, class: 0, signature: Signature::ZERO }.encode()
+        }),
+        Just(RelayFrame::RendezvousReady { id: RendezvousId::ZERO }),
+    ]
+}
+
+fn any_feed() -> impl Strategy<Value = FeedFrame> {
+    prop_oneof![
+        any_id().prop_map(|vault| FeedFrame::Start { vault, incarnation: RELAY }),
+        (0..4_u8).prop_map(|n| FeedFrame::Log { public: key(n) }),
+        (any_seq(), 0..3_u8, any_seq()).prop_map(|(rseq, n, seq)| FeedFrame::Segment {
+            rseq: Rseq(rseq),
+            segment: segment(n, seq, TAG_LEN)
+        }),
+        any_seq().prop_map(|rseq| FeedFrame::CaughtUp { rseq: Rseq(rseq), digest: Digest::ZERO }),
+    ]
+}
+
+fn any_segments() -> impl Strategy<Value = Vec<SealedSegment>> {
+    prop::collection::vec((0..3_u8, any_seq()).prop_map(|(n, seq)| segment(n, seq, 999)), 0..4)
+}
+
+fn any_input() -> impl Strategy<Value = Input> {
+    prop_oneof![
+        6 => any_control().prop_map(|frame| Input::Frame(frame.encode().slice(4..))),
+        1 => prop::collection::vec(any::<u8>(), 0..64).prop_map(|bytes| Input::Frame(bytes.into())),
+        6 => (0..4_u64, any_feed()).prop_map(|(stream, frame)| {
+            Input::Feed { stream, frame: frame.encode().slice(4..) }
+        }),
+        1 => (0..4_u64, prop::collection::vec(any::<u8>(), 0..64))
+            .prop_map(|(stream, bytes)| Input::Feed { stream, frame: bytes.into() }),
+        1 => (0..4_u64).prop_map(|stream| Input::FeedClosed { stream }),
+        3 => any_id().prop_map(|vault| Input::Add { vault, purpose: Purpose::Sync }),
+        3 => any_id()
+            .prop_map(|vault| Input::Prepared { vault, prepared: prepared(Role::Writer) }),
+        2 => any_id()
+            .prop_map(|vault| Input::Birth { vault, statements: Vec::new(), grant: Some(vec![1]) }),
+        2 => (any_id(), any::<bool>(), any_short_heads())
+            .prop_map(|(vault, diverged, heads)| Input::HeadsStored { vault, diverged, heads }),
+        4 => (any_id(), any::<bool>(), any::<Option<bool>>(), any_seq()).prop_map(
+            |(vault, own_log_foreign, digest_ok, seq)| Input::Delivered {
+                vault,
+                received: Received { wants: vec![(log(1), Seq(seq), Seq(0))], own_log_foreign, digest_ok },
+            }
+        ),
+        1 => any_id().prop_map(|vault| Input::Rotated { vault }),
+        3 => (any_id(), any::<bool>())
+            .prop_map(|(vault, more)| Input::Sealed { vault, segments: 1, more }),
+        4 => (any_id(), any_segments(), any::<bool>()).prop_map(|(vault, segments, more)| Input::Outbox {
+            vault,
+            batch: OutboxBatch { logs: vec![key(1)], segments, more },
+        }),
+        1 => any_id().prop_map(|vault| Input::AckStored { vault }),
+        2 => any_id().prop_map(|vault| Input::Written { vault }),
+        3 => Just(Input::Timeout),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(512))]
+
+    #[test]
+    fn no_sequence_of_inputs_panics_or_outgrows_its_limits(
+        inputs in prop::collection::vec((any_input(), 0..90_000_u64), 0..120)
+    ) {
+        let mut rig = Rig::with_invite(Some(vec![1; 83]));
+        let mut failed = None;
+        for (input, ms) in inputs {
+            rig.now += Duration::from_millis(ms / 30);
+            let result = rig.try_give(input);
+            if let Some(error) = failed {
+                prop_assert_eq!(result, Err(error));
+            }
+            failed = result.err().or(failed);
+            prop_assert!(failed.is_some() || rig.link.deadline().is_none_or(|at| at > rig.now - ANSWER_WAIT * 9));
+            let in_flight: usize = rig.link.vaults.values().map(|vault| vault.up.in_flight_bytes()).sum();
+            prop_assert!(in_flight <= limits::PUSH_WINDOW_BYTES);
+            let progress = rig.link.progress();
+            prop_assert!(progress.segments_done <= progress.segments_known && progress.bytes_done <= progress.bytes_known);
+            rig.take();
+        }
+    }
+}

@@ -1,0 +1,491 @@
+//! One vault on a link: from the proof of membership to a live feed.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::{Duration, Instant};
+
+use super::feed::{Delivery, Feeds};
+use super::uplink::Uplink;
+use super::{ANSWER_WAIT, Event, LinkError, Output, Prepared, Progress, Purpose, Received, credential, rest};
+use crate::error::{ErrorCode, Refusal};
+use crate::frame::{ClientFrame, Role, ShortHead};
+use crate::ids::{Digest, Incarnation, LogId, Rseq, Seq, VaultId};
+use crate::limits;
+
+/// Fresh subscriptions on one link because the relay's digest differed.
+const MISMATCHES_MAX: u8 = 1;
+/// Fresh subscriptions on one link because a push met another chain, or a gap.
+const COMPARISONS_MAX: u8 = 4;
+/// Ranges asked for again on one link: what one author's false `seen` can make us ask.
+const WANTS_MAX: usize = 1024;
+
+#[derive(Debug)]
+pub(super) struct VaultLink {
+    id: VaultId,
+    purpose: Purpose,
+    down: Down,
+    pub(super) up: Uplink,
+    prepared: Option<Prepared>,
+    /// VAULT was seen.
+    known: bool,
+    /// CREATE was sent and its GRANT is still to come.
+    grant_due: bool,
+    mismatches: u8,
+    comparisons: u8,
+    wanted: BTreeSet<(LogId, Seq)>,
+    /// A CAUGHT_UP that came while pushes were in flight: whether it covers them cannot be told yet.
+    late: Option<(Rseq, Digest)>,
+    synced: bool,
+    count: Count,
+}
+
+#[derive(Debug)]
+enum Down {
+    Preparing,
+    /// AUTH and SUBSCRIBE are sent.
+    Joining {
+        since: Instant,
+    },
+    LoadingBirth,
+    /// CREATE is sent; the chain is kept in case the grant is refused and an invite is at hand.
+    Creating {
+        since: Instant,
+        statements: Vec<Vec<u8>>,
+        with_grant: bool,
+    },
+    StoringHeads {
+        theirs: Vec<ShortHead>,
+    },
+    /// HEADS is sent.
+    Comparing {
+        since: Instant,
+    },
+    Feeding {
+        stream: u64,
+        caught_up: bool,
+    },
+    /// Known, and that was all that was wanted.
+    Member,
+    /// Refused until then.
+    Resting {
+        until: Instant,
+    },
+}
+
+#[derive(Debug, Default)]
+struct Count {
+    fed_segments: u64,
+    fed_bytes: u64,
+    stored_segments: u64,
+    stored_bytes: u64,
+    expected_segments: u64,
+    expected_bytes: u64,
+}
+
+impl VaultLink {
+    pub(super) fn new(id: VaultId, purpose: Purpose) -> Self {
+        Self {
+            id,
+            purpose,
+            down: Down::Preparing,
+            up: Uplink::default(),
+            prepared: None,
+            known: false,
+            grant_due: false,
+            mismatches: 0,
+            comparisons: 0,
+            wanted: BTreeSet::new(),
+            late: None,
+            synced: false,
+            count: Count::default(),
+        }
+    }
+
+    pub(super) const fn is_known(&self) -> bool {
+        self.known
+    }
+
+    pub(super) const fn is_synced(&self) -> bool {
+        self.synced
+    }
+
+    pub(super) fn is_settled(&self) -> bool {
+        self.synced
+            || match self.down {
+                Down::Resting { .. } => true,
+                Down::Feeding { caught_up: true, .. } => self.up.is_stuck(),
+                _ => false,
+            }
+    }
+
+    pub(super) fn add_progress(&self, mut sum: Progress) -> Progress {
+        let count = &self.count;
+        let (segments, bytes) = match self.down {
+            Down::Feeding { caught_up: true, .. } => (count.fed_segments, count.fed_bytes),
+            _ => (count.fed_segments.max(count.expected_segments), count.fed_bytes.max(count.expected_bytes)),
+        };
+        sum.segments_done = sum.segments_done.saturating_add(count.stored_segments);
+        sum.bytes_done = sum.bytes_done.saturating_add(count.stored_bytes);
+        sum.segments_known = sum.segments_known.saturating_add(segments);
+        sum.bytes_known = sum.bytes_known.saturating_add(bytes);
+        self.up.add_progress(sum)
+    }
+
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        let down = match &self.down {
+            Down::Joining { since } | Down::Creating { since, .. } | Down::Comparing { since } => {
+                Some(*since + ANSWER_WAIT)
+            }
+            Down::Resting { until } => Some(*until),
+            Down::Feeding { caught_up: true, .. } => self.up.next_action(),
+            Down::Preparing
+            | Down::LoadingBirth
+            | Down::StoringHeads { .. }
+            | Down::Feeding { .. }
+            | Down::Member => None,
+        };
+        down.into_iter().chain(self.up.answer_due()).min()
+    }
+
+    pub(super) fn timeout(&mut self, now: Instant, out: &mut VecDeque<Output>) -> Result<(), LinkError> {
+        if self.up.answer_due().is_some_and(|due| now >= due) {
+            return Err(LinkError::Silent);
+        }
+        match &self.down {
+            Down::Joining { since } | Down::Creating { since, .. } | Down::Comparing { since }
+                if now >= *since + ANSWER_WAIT =>
+            {
+                Err(LinkError::Silent)
+            }
+            Down::Resting { until } if now >= *until => {
+                self.down = Down::Preparing;
+                self.known = false;
+                out.push_back(Output::Prepare { vault: self.id });
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Sends the proof and, without waiting for what comes of it, the subscription.
+    pub(super) fn prepared(&mut self, now: Instant, prepared: Prepared, out: &mut VecDeque<Output>) {
+        if !matches!(self.down, Down::Preparing) {
+            return;
+        }
+        let Prepared { role, public, signature, .. } = prepared;
+        out.push_back(Output::Send(ClientFrame::Auth { vault: self.id, role, public, signature }.encode()));
+        self.up.set_writer(role == Role::Writer);
+        self.prepared = Some(prepared);
+        self.down = Down::Joining { since: now };
+        self.subscribe(out);
+    }
+
+    fn subscribe(&self, out: &mut VecDeque<Output>) {
+        if let (Purpose::Sync, Some(prepared)) = (self.purpose, &self.prepared) {
+            let Prepared { incarnation, cursor, digest, .. } = *prepared;
+            out.push_back(Output::Send(
+                ClientFrame::Subscribe { vault: self.id, incarnation, cursor, digest }.encode(),
+            ));
+        }
+    }
+
+    /// Asks for a fresh feed that starts with a comparison of all heads.
+    fn resubscribe(&mut self, now: Instant, feeds: &mut Feeds, out: &mut VecDeque<Output>) {
+        let (segments, bytes) = feeds.retire(&self.id);
+        self.count.fed_segments = self.count.fed_segments.saturating_sub(segments);
+        self.count.fed_bytes = self.count.fed_bytes.saturating_sub(bytes);
+        self.late = None;
+        self.down = Down::Joining { since: now };
+        if let Some(prepared) = &mut self.prepared {
+            prepared.incarnation = Incarnation::ZERO;
+            prepared.cursor = Rseq(0);
+            prepared.digest = Digest::ZERO;
+        }
+        self.subscribe(out);
+    }
+
+    /// VAULT. It may arrive after the feed, which has a stream of its own.
+    pub(super) fn known(
+        &mut self,
+        now: Instant,
+        used_bytes: u64,
+        out: &mut VecDeque<Output>,
+    ) -> Result<(), LinkError> {
+        let out_of_place = Err(LinkError::OutOfPlace { frame: "VAULT" });
+        if self.known {
+            return out_of_place;
+        }
+        match self.down {
+            Down::Creating { .. } => {
+                self.down = Down::Joining { since: now };
+                self.subscribe(out);
+            }
+            Down::Joining { .. }
+            | Down::StoringHeads { .. }
+            | Down::Comparing { .. }
+            | Down::Feeding { .. } => {}
+            Down::Preparing | Down::LoadingBirth | Down::Member | Down::Resting { .. } => {
+                return out_of_place;
+            }
+        }
+        self.known = true;
+        if self.purpose == Purpose::Member {
+            self.down = Down::Member;
+        }
+        // Only a vault read from the start has its size for a goal.
+        if self.prepared.as_ref().is_some_and(|prepared| prepared.cursor == Rseq(0)) {
+            self.count.expected_bytes = used_bytes;
+        }
+        Ok(())
+    }
+
+    /// GRANT.
+    pub(super) fn granted(&mut self) -> Result<(), LinkError> {
+        if !std::mem::take(&mut self.grant_due) {
+            return Err(LinkError::OutOfPlace { frame: "GRANT" });
+        }
+        Ok(())
+    }
+
+    pub(super) fn birth(
+        &mut self,
+        now: Instant,
+        statements: Vec<Vec<u8>>,
+        grant: Option<Vec<u8>>,
+        invite: Option<&Vec<u8>>,
+        out: &mut VecDeque<Output>,
+    ) {
+        if matches!(self.down, Down::LoadingBirth) {
+            self.create(now, statements, grant, invite, out);
+        }
+    }
+
+    fn create(
+        &mut self,
+        now: Instant,
+        statements: Vec<Vec<u8>>,
+        grant: Option<Vec<u8>>,
+        invite: Option<&Vec<u8>>,
+        out: &mut VecDeque<Output>,
+    ) {
+        let with_grant = grant.is_some();
+        let frame = ClientFrame::Create {
+            vault: self.id,
+            statements: statements.clone(),
+            credential: credential(grant, invite),
+        };
+        out.push_back(Output::Send(frame.encode()));
+        self.grant_due = true;
+        self.down = Down::Creating { since: now, statements, with_grant };
+    }
+
+    /// HEADS of the relay: incarnation or digest differ.
+    pub(super) fn relay_heads(&mut self, heads: &[ShortHead]) -> Result<(), LinkError> {
+        if !matches!(self.down, Down::Joining { .. }) || self.purpose == Purpose::Member {
+            return Err(LinkError::OutOfPlace { frame: "HEADS" });
+        }
+        for head in heads {
+            self.up.introduced(head.log)?;
+        }
+        self.up.forget_sent();
+        self.down = Down::StoringHeads { theirs: heads.to_vec() };
+        Ok(())
+    }
+
+    pub(super) fn heads_stored(
+        &mut self,
+        now: Instant,
+        diverged: bool,
+        mut heads: Vec<ShortHead>,
+        out: &mut VecDeque<Output>,
+    ) {
+        let Down::StoringHeads { theirs } = &self.down else { return };
+        self.count.expected_segments = self.count.fed_segments.saturating_add(missing(theirs, &heads));
+        // Past the limit, the rest is merely sent to us again.
+        heads.truncate(limits::LOGS_PER_VAULT_MAX);
+        if diverged {
+            self.up.ask_rotation();
+        }
+        out.push_back(Output::Send(ClientFrame::Heads { vault: self.id, heads }.encode()));
+        self.down = Down::Comparing { since: now };
+    }
+
+    pub(super) fn feed_started(&mut self, stream: u64) -> Result<(), LinkError> {
+        if self.purpose == Purpose::Member {
+            return Err(LinkError::NotSubscribed { vault: self.id });
+        }
+        match self.down {
+            Down::Joining { .. } | Down::Comparing { .. } => {
+                self.down = Down::Feeding { stream, caught_up: false };
+                Ok(())
+            }
+            _ => Err(LinkError::OutOfPlace { frame: "FEED START" }),
+        }
+    }
+
+    pub(super) const fn fed(&mut self, bytes: usize) {
+        self.count.fed_segments = self.count.fed_segments.saturating_add(1);
+        self.count.fed_bytes = self.count.fed_bytes.saturating_add(bytes as u64);
+    }
+
+    /// CAUGHT_UP; gives it back when it can be judged now. It counts our own pushes of this link, so while
+    /// some are in flight, or were acknowledged past it, its digest compares with nothing.
+    pub(super) fn feed_caught_up(&mut self, rseq: Rseq, digest: Digest) -> Option<(Rseq, Digest)> {
+        self.late = None;
+        if !self.up.is_quiet() {
+            self.late = Some((rseq, digest));
+            return None;
+        }
+        let first = matches!(self.down, Down::Feeding { caught_up: false, .. });
+        (first || rseq >= self.up.acked_rseq()).then_some((rseq, digest))
+    }
+
+    pub(super) fn delivered(
+        &mut self,
+        now: Instant,
+        batch: &Delivery,
+        received: Received,
+        feeds: &mut Feeds,
+        out: &mut VecDeque<Output>,
+    ) {
+        self.count.stored_segments = self.count.stored_segments.saturating_add(batch.segments);
+        self.count.stored_bytes = self.count.stored_bytes.saturating_add(batch.bytes);
+        if received.own_log_foreign {
+            self.up.ask_rotation();
+        }
+        for (log, from, to) in received.wants {
+            if self.wanted.len() < WANTS_MAX && self.wanted.insert((log, from)) {
+                let want = ClientFrame::Want { vault: self.id, log, from, to };
+                out.push_back(Output::Send(want.encode()));
+            }
+        }
+        let Down::Feeding { stream, caught_up } = self.down else { return };
+        if !batch.caught_up || batch.stream != stream {
+            return;
+        }
+        if received.digest_ok == Some(false) {
+            if self.mismatches < MISMATCHES_MAX {
+                self.mismatches += 1;
+                self.resubscribe(now, feeds, out);
+                return;
+            }
+            out.push_back(Output::Event(Event::Disagrees { vault: self.id }));
+        }
+        if !caught_up {
+            self.down = Down::Feeding { stream, caught_up: true };
+            self.up.opened();
+            out.push_back(Output::Event(Event::CaughtUp { vault: self.id }));
+        }
+    }
+
+    /// An ERROR that concerns the vault as a whole.
+    pub(super) fn refused(
+        &mut self,
+        now: Instant,
+        refusal: Refusal,
+        invite: Option<&Vec<u8>>,
+        out: &mut VecDeque<Output>,
+    ) {
+        let retry = rest(&refusal);
+        match &mut self.down {
+            Down::Joining { .. } if refusal.code == ErrorCode::UnknownVault && !self.known => {
+                self.down = Down::LoadingBirth;
+                out.push_back(Output::LoadBirth { vault: self.id });
+                return;
+            }
+            Down::Creating { with_grant: true, statements, .. }
+                if invite.is_some()
+                    && matches!(refusal.code, ErrorCode::GrantRefused | ErrorCode::NeedsInvite) =>
+            {
+                let statements = std::mem::take(statements);
+                self.create(now, statements, None, invite, out);
+                return;
+            }
+            Down::Joining { .. }
+            | Down::Creating { .. }
+            | Down::StoringHeads { .. }
+            | Down::Comparing { .. } => {
+                self.grant_due = false;
+                self.down = Down::Resting { until: now + retry };
+            }
+            Down::Feeding { .. } => self.up.rest_all(now + retry, refusal.code),
+            Down::Member => {}
+            // Says again what is known, or what an earlier attempt was told.
+            Down::Preparing | Down::LoadingBirth | Down::Resting { .. } => return,
+        }
+        out.push_back(Output::Event(Event::Refused { refusal, retry }));
+    }
+
+    /// An ERROR that concerns one segment that was pushed.
+    pub(super) fn segment_refused(
+        &mut self,
+        now: Instant,
+        refusal: Refusal,
+        feeds: &mut Feeds,
+        out: &mut VecDeque<Output>,
+    ) -> Result<(), LinkError> {
+        let retry = match refusal.code {
+            // LOG goes out again with the next attempt.
+            ErrorCode::UnknownLog => Duration::from_secs(1),
+            _ => rest(&refusal),
+        };
+        if !self.up.segment_refused(now + retry, &refusal)? {
+            return Ok(());
+        }
+        let compares = matches!(refusal.code, ErrorCode::Conflict | ErrorCode::Gap);
+        if compares && !matches!(self.down, Down::Feeding { .. }) {
+            // A comparison is under way and settles this one too.
+            return Ok(());
+        }
+        if compares && self.comparisons < COMPARISONS_MAX {
+            // The relay does not hold what we believed: compare all heads, which also tells whether another
+            // copy of this store has written to our own log.
+            self.comparisons += 1;
+            self.resubscribe(now, feeds, out);
+            return Ok(());
+        }
+        out.push_back(Output::Event(Event::Refused { refusal, retry }));
+        Ok(())
+    }
+
+    pub(super) fn pump(
+        &mut self,
+        now: Instant,
+        window: usize,
+        feeds: &mut Feeds,
+        out: &mut VecDeque<Output>,
+    ) {
+        if self.up.is_quiet()
+            && let Some((rseq, digest)) = self.late.take()
+            && let Some(caught_up) = self.feed_caught_up(rseq, digest)
+        {
+            feeds.caught_up(self.id, caught_up);
+        }
+        if let Down::Feeding { caught_up: true, .. } = self.down {
+            self.up.pump(now, self.id, window, out);
+        }
+    }
+
+    pub(super) fn report_synced(&mut self, feeds: &Feeds, out: &mut VecDeque<Output>) {
+        let synced = match self.down {
+            Down::Member => true,
+            Down::Feeding { caught_up: true, .. } => {
+                self.known && self.late.is_none() && self.up.is_done() && feeds.is_idle(&self.id)
+            }
+            _ => false,
+        };
+        if synced && !self.synced {
+            out.push_back(Output::Event(Event::Synced { vault: self.id }));
+        }
+        self.synced = synced;
+    }
+}
+
+/// Segments that `theirs` counts beyond `ours`.
+fn missing(theirs: &[ShortHead], ours: &[ShortHead]) -> u64 {
+    let ours: BTreeMap<LogId, u64> =
+        ours.iter().map(|head| (head.log, head.seq.0.saturating_add(1))).collect();
+    theirs.iter().fold(0, |sum: u64, head| {
+        let held = ours.get(&head.log).copied().unwrap_or(0);
+        sum.saturating_add(head.seq.0.saturating_add(1).saturating_sub(held))
+    })
+}
