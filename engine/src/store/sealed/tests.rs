@@ -1,3 +1,6 @@
 //! Tests of the sealed file.
 
 mod basics;
+mod crash;
+mod sim;
+mod workload;
