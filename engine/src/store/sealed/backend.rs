@@ -25,7 +25,7 @@ pub(super) struct SealedFile {
     /// Set once the database stands; a file that never came that far is not marked as closed in order.
     opened: AtomicBool,
     /// Where the file was opened. Anywhere else is a forked child.
-    process: u32,
+    pub(super) process: u32,
 }
 
 /// While redb repairs, what does not open reads as zeros.
@@ -213,9 +213,10 @@ impl SealedFile {
     /// Marks the file as closed, in the copy of the header page that is not the newest, so that both say the same.
     fn mark_closed(&self) -> io::Result<()> {
         self.sync()?;
+        let logical_bytes = logical_len(self.disk.len()?)?;
         {
             let mut header = lock(&self.header);
-            header.mark = Mark::Closed;
+            header.mark = Mark::Closed { logical_bytes };
             header.write(&*self.disk, &self.cipher)?;
         }
         self.sync()

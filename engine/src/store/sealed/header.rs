@@ -16,15 +16,33 @@ use super::layout::{
 use super::pages::PageCipher;
 
 const PAGE_0: u64 = 0;
-const CLEAN: u8 = 1;
 
 /// Whether the process before this one closed the file, or merely stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Mark {
     /// In use: writes may be on their way.
     InUse,
-    /// Closed: everything is durable.
-    Closed,
+    /// Closed: everything is durable, and the database is this long.
+    Closed { logical_bytes: u64 },
+}
+
+impl Mark {
+    /// mark | zeros | length
+    fn encode(self) -> [u8; 16] {
+        let mut bytes = [0; 16];
+        if let Self::Closed { logical_bytes } = self {
+            bytes[0] = 1;
+            bytes[8..].copy_from_slice(&logical_bytes.to_be_bytes());
+        }
+        bytes
+    }
+
+    fn decode(bytes: [u8; 16]) -> Self {
+        match bytes[0] {
+            1 => Self::Closed { logical_bytes: u64::from_be_bytes(field(&bytes, 8)) },
+            _ => Self::InUse,
+        }
+    }
 }
 
 /// The header page as it stands, and where it goes next.
@@ -78,7 +96,7 @@ impl Header {
         let mut bytes = Zeroizing::new([0; SLOT_BYTES]);
         let sealed = &mut bytes[HEADER_SEALED_AT..HEADER_TAG_AT];
         sealed[..8].copy_from_slice(&sequence.to_be_bytes());
-        sealed[8] = if self.mark == Mark::Closed { CLEAN } else { 0 };
+        sealed[8..HEADER_PREFIX_BYTES].copy_from_slice(&self.mark.encode());
         sealed[HEADER_PREFIX_BYTES..].copy_from_slice(&self.page[..]);
         let (nonce, tag) = cipher.seal(PAGE_0, sealed);
         bytes[HEADER_NONCE_AT..HEADER_SEALED_AT].copy_from_slice(&nonce);
@@ -103,7 +121,7 @@ impl Header {
         }
         Ok(Some(Self {
             page: Box::new(field(sealed, HEADER_PREFIX_BYTES)),
-            mark: if sealed[8] == CLEAN { Mark::Closed } else { Mark::InUse },
+            mark: Mark::decode(field(sealed, 8)),
             sequence: u64::from_be_bytes(field(sealed, 0)),
             newest: Some(slot),
             durable: Some(slot),

@@ -47,12 +47,13 @@ pub(super) const SUPERBLOCK_SEALED_BYTES: usize = 48;
 
 /// Within a header slot: the nonce.
 pub(super) const HEADER_NONCE_AT: usize = 0;
-/// Within a header slot: sequence (8), flags (1), zeros (7) and the start of page 0, sealed under the page key.
+/// Within a header slot: sequence (8), mark (1), zeros (7), length (8) and the start of page 0, sealed under the page
+/// key.
 pub(super) const HEADER_SEALED_AT: usize = 24;
 /// Within a header slot: the tag.
 pub(super) const HEADER_TAG_AT: usize = 4080;
 /// What stands before page 0 in a header slot's plaintext.
-pub(super) const HEADER_PREFIX_BYTES: usize = 16;
+pub(super) const HEADER_PREFIX_BYTES: usize = 24;
 /// How much of page 0 a header slot keeps. redb uses the first 320 bytes and nothing else.
 pub(super) const HEADER_PAGE_BYTES: usize = HEADER_TAG_AT - HEADER_SEALED_AT - HEADER_PREFIX_BYTES;
 

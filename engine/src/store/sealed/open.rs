@@ -1,5 +1,6 @@
 //! Creating, opening and looking after a store file with its database.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use redb::Database;
@@ -104,28 +105,29 @@ pub(crate) fn open_database(
     entropy: Arc<dyn Entropy>,
     options: &OpenOptions,
 ) -> Result<(Database, SealedHandle), StoreError> {
-    let file = match Opening::of(disk, kek, entropy, options.missing) {
-        Ok(file) => file,
-        Err((disk, error)) => {
-            // The error at hand says more than one about closing would.
-            let _ = disk.close();
-            return Err(error);
-        }
-    };
-    let shared = Arc::new(file.file);
-    let mut handle = SealedHandle {
-        file: shared.clone(),
-        superblock: Mutex::new(file.superblock),
-        entropy: file.entropy,
-        stop: file.stop,
-    };
+    let Opening { superblock, cipher, header, stop } =
+        match Opening::of(&*disk, kek, &entropy, options.missing) {
+            Ok(opening) => opening,
+            Err(error) => {
+                // The error at hand says more than one about closing would.
+                let _ = disk.close();
+                return Err(error);
+            }
+        };
+    let shared = Arc::new(SealedFile::new(disk, cipher, header));
+    let mut handle = SealedHandle { file: shared.clone(), superblock: Mutex::new(superblock), entropy, stop };
     let mut builder = Database::builder();
     builder.set_cache_size(options.cache_bytes);
     let repairing = shared.clone();
     builder.set_repair_callback(move |_| repairing.repair_begins());
-    let database = builder.create_with_backend(Backend(shared.clone()));
+    // Older copies of pages are authentic, and redb may panic over what it makes of them.
+    let backend = Backend(shared.clone());
+    let database = catch_unwind(AssertUnwindSafe(|| builder.create_with_backend(backend)));
     shared.opening_ends();
-    let mut database = database.map_err(|error| handle.explain(error))?;
+    let mut database = match database {
+        Ok(database) => database.map_err(|error| handle.explain(error))?,
+        Err(_) => return Err(StoreError::Inconsistent),
+    };
     handle.settle(&mut database, kek, options.walk)?;
     shared.opened();
     Ok((database, handle))
@@ -133,57 +135,66 @@ pub(crate) fn open_database(
 
 /// A sealed file, ready for redb.
 struct Opening {
-    file: SealedFile,
     superblock: Superblock,
-    entropy: Arc<dyn Entropy>,
+    cipher: PageCipher,
+    header: Header,
     stop: Stop,
 }
 
 impl Opening {
     fn of(
-        disk: Box<dyn Disk>,
-        kek: &Kek,
-        entropy: Arc<dyn Entropy>,
-        missing: Missing,
-    ) -> Result<Self, (Box<dyn Disk>, StoreError)> {
-        match Self::superblock_and_header(&*disk, kek, &entropy, missing) {
-            Ok((superblock, cipher, header, stop)) => {
-                let file = SealedFile::new(disk, cipher, header);
-                Ok(Self { file, superblock, entropy, stop })
-            }
-            Err(error) => Err((disk, error)),
-        }
-    }
-
-    fn superblock_and_header(
         disk: &dyn Disk,
         kek: &Kek,
         entropy: &Arc<dyn Entropy>,
         missing: Missing,
-    ) -> Result<(Superblock, PageCipher, Header, Stop), StoreError> {
+    ) -> Result<Self, StoreError> {
         let found = if is_blank(disk)? { None } else { Some(Superblock::read(disk, kek)?) };
-        let (superblock, header, stop) = match found {
-            Some(Found { mut superblock, twofold }) if superblock.state == State::Ready => {
-                // Everything that a killed process left in the cache of the operating system is durable from here
-                // on: the newest copy of the header page is the durable one.
-                disk.sync()?;
-                logical_len(disk.len()?)?;
-                if !twofold {
-                    superblock.write_next(disk, kek, &**entropy)?;
-                }
-                (superblock, None, Stop::Unclean)
+        match found {
+            Some(found) if found.superblock.state == State::Ready => {
+                Self::existing(disk, kek, entropy, found)
             }
-            _ if missing == Missing::Refuse => return Err(StoreError::Missing),
+            _ if missing == Missing::Refuse => Err(StoreError::Missing),
             // Nobody was told of an unfinished store: it makes room.
-            _ => (create(disk, kek, &**entropy)?, Some(Header::new()), Stop::Created),
-        };
-        let cipher = PageCipher::new(&superblock.root, superblock.file_id, entropy.clone());
-        if let Some(header) = header {
-            return Ok((superblock, cipher, header, stop));
+            _ => Self::created(disk, kek, entropy),
         }
+    }
+
+    fn existing(
+        disk: &dyn Disk,
+        kek: &Kek,
+        entropy: &Arc<dyn Entropy>,
+        Found { mut superblock, twofold }: Found,
+    ) -> Result<Self, StoreError> {
+        // Everything that a killed process left in the cache of the operating system is durable from here on: the
+        // newest copy of the header page is the durable one.
+        disk.sync()?;
+        let logical = logical_len(disk.len()?)?;
+        // redb would take an empty file for a new one, and lay out a database in it.
+        if logical == 0 {
+            return Err(StoreError::Truncated);
+        }
+        let cipher = PageCipher::new(&superblock.root, superblock.file_id, entropy.clone());
         let header = Header::read(disk, &cipher)?.ok_or(StoreError::Damaged { part: StorePart::Header })?;
-        let stop = if header.mark == Mark::Closed { Stop::Clean } else { stop };
-        Ok((superblock, cipher, header, stop))
+        let stop = match header.mark {
+            Mark::InUse => Stop::Unclean,
+            Mark::Closed { logical_bytes } if logical < logical_bytes => return Err(StoreError::Truncated),
+            Mark::Closed { .. } => Stop::Clean,
+        };
+        if !twofold {
+            superblock.write_next(disk, kek, &**entropy)?;
+        }
+        Ok(Self { superblock, cipher, header, stop })
+    }
+
+    /// Lays out a file that redb finds empty.
+    fn created(disk: &dyn Disk, kek: &Kek, entropy: &Arc<dyn Entropy>) -> Result<Self, StoreError> {
+        disk.set_len(0)?;
+        disk.set_len(BLOCKS_OFFSET)?;
+        let mut superblock = Superblock::new(&**entropy);
+        superblock.write_next(disk, kek, &**entropy)?;
+        disk.sync()?;
+        let cipher = PageCipher::new(&superblock.root, superblock.file_id, entropy.clone());
+        Ok(Self { superblock, cipher, header: Header::new(), stop: Stop::Created })
     }
 }
 
@@ -196,16 +207,6 @@ fn is_blank(disk: &dyn Disk) -> Result<bool, StoreError> {
     let mut bytes = vec![0; length as usize];
     disk.read_at(0, &mut bytes)?;
     Ok(bytes.iter().all(|byte| *byte == 0))
-}
-
-/// Lays out a file that redb finds empty.
-fn create(disk: &dyn Disk, kek: &Kek, entropy: &dyn Entropy) -> Result<Superblock, StoreError> {
-    disk.set_len(0)?;
-    disk.set_len(BLOCKS_OFFSET)?;
-    let mut superblock = Superblock::new(entropy);
-    superblock.write_next(disk, kek, entropy)?;
-    disk.sync()?;
-    Ok(superblock)
 }
 
 /// The half of an open store that is not redb's. It stays valid after the database is closed, for its answers.
@@ -261,10 +262,11 @@ impl SealedHandle {
     /// [`StoreError::Truncated`] or [`StoreError::Inconsistent`] for the first thing that is not as it was written;
     /// the database then takes no more writes until it is opened again.
     pub(crate) fn verify(&self, database: &mut Database) -> Result<Verified, StoreError> {
-        match database.check_integrity() {
-            Ok(true) => Ok(Verified::Whole),
-            Ok(false) => Ok(Verified::Repaired),
-            Err(error) => Err(self.explain(error)),
+        match catch_unwind(AssertUnwindSafe(|| database.check_integrity())) {
+            Ok(Ok(true)) => Ok(Verified::Whole),
+            Ok(Ok(false)) => Ok(Verified::Repaired),
+            Ok(Err(error)) => Err(self.explain(error)),
+            Err(_) => Err(StoreError::Inconsistent),
         }
     }
 

@@ -2,5 +2,7 @@
 
 mod basics;
 mod crash;
+mod damage;
+mod life;
 mod sim;
 mod workload;

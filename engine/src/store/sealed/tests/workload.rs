@@ -119,8 +119,9 @@ fn run_into(history: &mut History, disk: &SimDisk, transactions: usize, seed: u6
         };
         history.began.push(disk.diary_len());
         let rows = next_state(history.last(), index, &mut dice);
-        write(&database, history.last(), &rows, commit).map_err(|error| handle.explain(error))?;
         history.states.push(rows);
+        let [before, after] = &history.states[index - 1..] else { unreachable!("one state per transaction") };
+        write(&database, before, after, commit).map_err(|error| handle.explain(error))?;
         history.acknowledged.push(disk.diary_len());
         if index % (transactions / 4) == 0 {
             handle.compact(&mut database)?;
