@@ -124,6 +124,12 @@ impl ClientLink {
         matches!(self.greeting, Greeting::Done { .. }) && self.vaults.values().all(VaultLink::is_settled)
     }
 
+    /// Whether the relay owes an answer: then a path that stays silent is dead.
+    #[must_use]
+    pub fn is_waiting(&self) -> bool {
+        matches!(self.greeting, Greeting::Sent { .. }) || self.vaults.values().any(VaultLink::is_waiting)
+    }
+
     /// What was done and is known to be left.
     #[must_use]
     pub fn progress(&self) -> Progress {
@@ -186,7 +192,7 @@ impl ClientLink {
                     vault.delivered(now, &batch, received, &mut self.feeds, out);
                 }
             }
-            Input::Rotated { .. } => vault.up.rotated(),
+            Input::Rotated { .. } => vault.rotated(out),
             Input::Sealed { segments, more, .. } => vault.up.sealed(segments, more),
             Input::Outbox { batch, .. } => vault.up.outbox(now, id, batch, out),
             Input::AckStored { .. } => vault.up.ack_stored(),

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use super::{ANSWER_WAIT, LinkError, OutboxBatch, Output, Progress};
 use crate::error::{ErrorCode, Refusal};
 use crate::frame::ClientFrame;
-use crate::ids::{Head, LogId, Rseq, Seq, VaultId};
+use crate::ids::{Head, LogId, PublicKeyBytes, Rseq, Seq, VaultId};
 use crate::limits;
 use crate::segment::SealedSegment;
 
@@ -21,6 +21,8 @@ const SEAL_LATEST: Duration = Duration::from_millis(limits::SEAL_DELAY_MS);
 const OUTBOX_BYTES: usize = 4 << 20;
 /// Where a PUSH is closed and the next one begun, so that the relay can work while the rest is on its way.
 const PUSH_BYTES: usize = 512 << 10;
+/// Logs introduced with nothing of them acknowledged yet: as many as a relay takes.
+const INTRODUCTIONS_MAX: usize = 64;
 
 #[derive(Debug, Default)]
 pub(super) struct Uplink {
@@ -37,6 +39,10 @@ pub(super) struct Uplink {
     sent_ever: BTreeMap<LogId, Seq>,
     /// Logs that the relay knows.
     introduced: BTreeSet<LogId>,
+    /// Those among them that this link introduced and nothing of which is acknowledged.
+    fresh: BTreeSet<LogId>,
+    /// Segments stayed behind because of [`INTRODUCTIONS_MAX`].
+    starved: bool,
     unacked: BTreeMap<LogId, VecDeque<(Seq, usize)>>,
     unacked_bytes: usize,
     /// When something in flight was last sent or acknowledged.
@@ -97,7 +103,17 @@ impl Uplink {
 
     /// Rotation is asked for by news that are older than a rotation under way.
     pub(super) fn ask_rotation(&mut self) {
-        self.rotate = self.stage != Stage::Rotating;
+        self.rotate |= self.writer && self.stage != Stage::Rotating;
+    }
+
+    /// Whether new logs are about to be opened.
+    pub(super) fn rotates(&self) -> bool {
+        self.rotate || self.stage == Stage::Rotating
+    }
+
+    /// Whether this segment ever went out on this link.
+    pub(super) fn was_sent(&self, log: LogId, seq: Seq) -> bool {
+        self.sent_ever.get(&log).is_some_and(|ever| seq <= *ever)
     }
 
     pub(super) fn rotated(&mut self) {
@@ -147,17 +163,25 @@ impl Uplink {
             return;
         }
         self.stage = Stage::Idle;
-        for public in batch.logs {
-            if self.introduced.insert(LogId::of(&public)) {
-                out.push_back(Output::Send(ClientFrame::Log { vault, public }.encode()));
-            }
-        }
+        let publics: BTreeMap<LogId, PublicKeyBytes> =
+            batch.logs.into_iter().map(|public| (LogId::of(&public), public)).collect();
+        let mut behind = BTreeSet::new();
         let mut push = Vec::new();
         let mut push_bytes = 0;
         let mut went = false;
         for segment in batch.segments {
-            if !self.goes(&segment) {
+            let log = segment.header().log;
+            if !self.goes(&segment) || behind.contains(&log) {
                 continue;
+            }
+            if let Some(public) = publics.get(&log).filter(|_| !self.introduced.contains(&log)) {
+                if self.fresh.len() >= INTRODUCTIONS_MAX {
+                    behind.insert(log);
+                    continue;
+                }
+                self.introduced.insert(log);
+                self.fresh.insert(log);
+                out.push_back(Output::Send(ClientFrame::Log { vault, public: *public }.encode()));
             }
             went = true;
             let len = segment.bytes().len();
@@ -176,6 +200,7 @@ impl Uplink {
         if went {
             self.unacked_since = Some(now);
         }
+        self.starved = !behind.is_empty();
         self.outbox = batch.more && went;
     }
 
@@ -200,9 +225,10 @@ impl Uplink {
     pub(super) fn ack(&mut self, now: Instant, rseq: Rseq, entries: &[Head]) -> Result<bool, LinkError> {
         let mut news = false;
         for head in entries {
-            if self.sent_ever.get(&head.log).is_none_or(|ever| head.seq > *ever) {
+            if !self.was_sent(head.log, head.seq) {
                 return Err(LinkError::NotSent { log: head.log, seq: head.seq });
             }
+            self.fresh.remove(&head.log);
             let Some(queue) = self.unacked.get_mut(&head.log) else { continue };
             while let Some((_, len)) = queue.front().copied().filter(|(seq, _)| *seq <= head.seq) {
                 queue.pop_front();
@@ -218,6 +244,7 @@ impl Uplink {
         if news {
             self.acked_rseq = self.acked_rseq.max(rseq);
             self.storing_acks += 1;
+            self.outbox |= std::mem::take(&mut self.starved);
             self.unacked_since = (!self.unacked.is_empty()).then_some(now);
         }
         Ok(news)
@@ -231,7 +258,7 @@ impl Uplink {
     /// refused segment is refused as well.
     pub(super) fn segment_refused(&mut self, until: Instant, refusal: &Refusal) -> Result<bool, LinkError> {
         let Refusal { log, seq, code, .. } = *refusal;
-        if self.sent_ever.get(&log).is_none_or(|ever| seq > *ever) {
+        if !self.was_sent(log, seq) {
             return Err(LinkError::OutOfPlace { frame: "ERROR" });
         }
         if code == ErrorCode::UnknownLog {
@@ -362,7 +389,11 @@ impl Uplink {
     }
 
     fn is_idle(&self) -> bool {
-        self.stage == Stage::Idle && self.is_quiet() && self.storing_acks == 0 && !self.rotate
+        self.stage == Stage::Idle
+            && self.is_quiet()
+            && self.storing_acks == 0
+            && !self.rotate
+            && !self.starved
     }
 
     /// Nothing is left to do.

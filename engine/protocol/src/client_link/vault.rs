@@ -1,6 +1,6 @@
 //! One vault on a link: from the proof of membership to a live feed.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use super::feed::{Delivery, Feeds};
@@ -15,7 +15,7 @@ use crate::limits;
 const MISMATCHES_MAX: u8 = 1;
 /// Fresh subscriptions on one link because a push met another chain, or a gap.
 const COMPARISONS_MAX: u8 = 4;
-/// Ranges asked for again on one link: what one author's false `seen` can make us ask.
+/// Ranges asked for on one feed: what one author's false `seen` can make us ask.
 const WANTS_MAX: usize = 1024;
 
 #[derive(Debug)]
@@ -31,7 +31,10 @@ pub(super) struct VaultLink {
     grant_due: bool,
     mismatches: u8,
     comparisons: u8,
-    wanted: BTreeSet<(LogId, Seq)>,
+    /// Ranges asked for on this feed: log and first segment, last segment.
+    wanted: BTreeMap<(LogId, Seq), Seq>,
+    /// Ranges to ask for once new logs are open: until then the store takes them for its own future.
+    held: Vec<(LogId, Seq, Seq)>,
     /// A CAUGHT_UP that came while pushes were in flight: whether it covers them cannot be told yet.
     late: Option<(Rseq, Digest)>,
     synced: bool,
@@ -93,7 +96,8 @@ impl VaultLink {
             grant_due: false,
             mismatches: 0,
             comparisons: 0,
-            wanted: BTreeSet::new(),
+            wanted: BTreeMap::new(),
+            held: Vec::new(),
             late: None,
             synced: false,
             count: Count::default(),
@@ -115,6 +119,12 @@ impl VaultLink {
                 Down::Feeding { caught_up: true, .. } => self.up.is_stuck(),
                 _ => false,
             }
+    }
+
+    /// Whether the relay owes an answer.
+    pub(super) fn is_waiting(&self) -> bool {
+        let down = matches!(self.down, Down::Joining { .. } | Down::Creating { .. } | Down::Comparing { .. });
+        down || self.up.answer_due().is_some()
     }
 
     pub(super) fn add_progress(&self, mut sum: Progress) -> Progress {
@@ -194,12 +204,18 @@ impl VaultLink {
         self.count.fed_segments = self.count.fed_segments.saturating_sub(segments);
         self.count.fed_bytes = self.count.fed_bytes.saturating_sub(bytes);
         self.late = None;
-        self.down = Down::Joining { since: now };
+        self.wanted.clear();
+        self.subscribe_afresh(now, out);
+    }
+
+    /// Subscribes in a way that makes the relay show its heads.
+    fn subscribe_afresh(&mut self, now: Instant, out: &mut VecDeque<Output>) {
         if let Some(prepared) = &mut self.prepared {
             prepared.incarnation = Incarnation::ZERO;
             prepared.cursor = Rseq(0);
             prepared.digest = Digest::ZERO;
         }
+        self.down = Down::Joining { since: now };
         self.subscribe(out);
     }
 
@@ -215,10 +231,8 @@ impl VaultLink {
             return out_of_place;
         }
         match self.down {
-            Down::Creating { .. } => {
-                self.down = Down::Joining { since: now };
-                self.subscribe(out);
-            }
+            // It holds nothing now, whatever it held in an earlier life.
+            Down::Creating { .. } => self.subscribe_afresh(now, out),
             Down::Joining { .. }
             | Down::StoringHeads { .. }
             | Down::Comparing { .. }
@@ -352,17 +366,13 @@ impl VaultLink {
         if received.own_log_foreign {
             self.up.ask_rotation();
         }
-        for (log, from, to) in received.wants {
-            if self.wanted.len() < WANTS_MAX && self.wanted.insert((log, from)) {
-                let want = ClientFrame::Want { vault: self.id, log, from, to };
-                out.push_back(Output::Send(want.encode()));
-            }
-        }
+        self.want(received.wants, out);
         let Down::Feeding { stream, caught_up } = self.down else { return };
         if !batch.caught_up || batch.stream != stream {
             return;
         }
-        if received.digest_ok == Some(false) {
+        // With a rotation ahead the digests differ for a known reason.
+        if received.digest_ok == Some(false) && !self.up.rotates() {
             if self.mismatches < MISMATCHES_MAX {
                 self.mismatches += 1;
                 self.resubscribe(now, feeds, out);
@@ -375,6 +385,36 @@ impl VaultLink {
             self.up.opened();
             out.push_back(Output::Event(Event::CaughtUp { vault: self.id }));
         }
+    }
+
+    /// Asks for ranges, each once.
+    fn want(&mut self, wants: Vec<(LogId, Seq, Seq)>, out: &mut VecDeque<Output>) {
+        if self.up.rotates() {
+            let room = WANTS_MAX - self.held.len();
+            self.held.extend(wants.into_iter().take(room));
+            return;
+        }
+        let mut merged: BTreeMap<(LogId, Seq), Seq> = BTreeMap::new();
+        for (log, from, to) in wants {
+            let last = merged.entry((log, from)).or_insert(to);
+            *last = to.max(*last);
+        }
+        for ((log, from), to) in merged {
+            let asked = self.wanted.get(&(log, from)).copied();
+            if asked.is_some_and(|asked| asked >= to) || (asked.is_none() && self.wanted.len() >= WANTS_MAX) {
+                continue;
+            }
+            self.wanted.insert((log, from), to);
+            let from = asked.map_or(from, Seq::next);
+            out.push_back(Output::Send(ClientFrame::Want { vault: self.id, log, from, to }.encode()));
+        }
+    }
+
+    /// New logs are open.
+    pub(super) fn rotated(&mut self, out: &mut VecDeque<Output>) {
+        self.up.rotated();
+        let held = std::mem::take(&mut self.held);
+        self.want(held, out);
     }
 
     /// An ERROR that concerns the vault as a whole.
@@ -415,7 +455,7 @@ impl VaultLink {
         out.push_back(Output::Event(Event::Refused { refusal, retry }));
     }
 
-    /// An ERROR that concerns one segment that was pushed.
+    /// An ERROR that concerns one segment, pushed or wanted.
     pub(super) fn segment_refused(
         &mut self,
         now: Instant,
@@ -423,6 +463,10 @@ impl VaultLink {
         feeds: &mut Feeds,
         out: &mut VecDeque<Output>,
     ) -> Result<(), LinkError> {
+        let wanted = self.wanted.keys().any(|(log, _)| *log == refusal.log);
+        if wanted && !self.up.was_sent(refusal.log, refusal.seq) {
+            return Ok(()); // a WANT that found no feed; the next feed brings what it asked for
+        }
         let retry = match refusal.code {
             // LOG goes out again with the next attempt.
             ErrorCode::UnknownLog => Duration::from_secs(1),
