@@ -13,3 +13,8 @@ pub(crate) mod pending;
 pub(crate) mod state;
 pub(crate) mod value;
 pub(crate) mod varint;
+
+#[cfg(test)]
+mod convergence_tests;
+#[cfg(test)]
+mod testing;

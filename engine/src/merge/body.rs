@@ -6,6 +6,9 @@
 
 mod write;
 
+#[cfg(test)]
+mod tests;
+
 use subrosa_protocol::codec::{DecodeError, Reader};
 use subrosa_protocol::ids::{Chain, Head, LogId, Seq};
 use subrosa_protocol::limits::{COLLECTION_NAME_BYTES_MAX, FIELD_NAME_BYTES_MAX, LOGS_PER_VAULT_MAX};

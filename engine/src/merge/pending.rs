@@ -132,3 +132,145 @@ impl<'a> ReadNames<'a> for InFull {
         reader.array().map(LogId::from_bytes)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::merge::logs::LogTable;
+    use crate::merge::op::Tombstone;
+    use crate::merge::state::RecordState;
+    use crate::merge::testing::{OwnedCell, OwnedKind, OwnedOp, buf, damage, log, op};
+
+    const RECORD: RecordId = RecordId::from_bytes([0; 16]);
+
+    fn owned(stamp: u64, kind: OwnedKind) -> OwnedOp {
+        OwnedOp { record: RECORD, collection: "c".to_owned(), stamp: Stamp(stamp), kind }
+    }
+
+    fn put(stamp: u64, clears: u64, fields: &[&str]) -> OwnedOp {
+        let cell = || OwnedCell::Register(buf(stamp as i64));
+        let cells: BTreeMap<_, _> = fields.iter().map(|name| ((*name).to_owned(), cell())).collect();
+        let names = (clears > 0).then_some((log(1), Stamp(clears))).into_iter().collect();
+        owned(stamp, OwnedKind::Put { names, cells })
+    }
+
+    fn delete(stamp: u64) -> OwnedOp {
+        owned(stamp, OwnedKind::Delete(Tombstone::from_iter([(log(1), Stamp(stamp - 1))])))
+    }
+
+    fn pending(ops: &[OwnedOp]) -> PendingOps<'_> {
+        let mut pending = PendingOps::default();
+        ops.iter().for_each(|op| pending.push(op.op()));
+        pending
+    }
+
+    /// Each op as its stamp, what it names and its fields.
+    fn outline(ops: &[OwnedOp]) -> Vec<(u64, String)> {
+        let outline = |op: &Op<'_>| match &op.kind {
+            OpKind::Put(put) => {
+                let fields: String = put.cells().iter().map(|cell| cell.name).collect();
+                (
+                    op.stamp.0,
+                    format!(
+                        "{}{}",
+                        put.names().iter().map(|n| n.1.0.to_string()).collect::<String>(),
+                        fields
+                    ),
+                )
+            }
+            OpKind::Delete(_) => (op.stamp.0, "delete".to_owned()),
+            OpKind::Unknown { .. } => (op.stamp.0, "unknown".to_owned()),
+        };
+        pending(ops).ops().iter().map(outline).collect()
+    }
+
+    #[test]
+    fn later_puts_take_over_but_not_across_a_delete() {
+        let rows = [
+            ("same field", vec![put(1, 0, &["a"]), put(2, 0, &["a"])], vec![(2, "a")]),
+            ("some fields", vec![put(1, 0, &["a", "b"]), put(2, 0, &["a"])], vec![(1, "b"), (2, "a")]),
+            (
+                "across a delete",
+                vec![put(1, 0, &["a"]), delete(2), put(3, 1, &["a"])],
+                vec![(1, "a"), (2, "delete"), (3, "1a")],
+            ),
+            ("names go over", vec![put(4, 3, &["a"]), put(5, 0, &["a", "b"])], vec![(5, "3ab")]),
+            ("an empty put goes", vec![put(1, 0, &[]), put(2, 0, &["a"])], vec![(2, "a")]),
+            ("two deletes", vec![delete(2), delete(3)], vec![(3, "delete")]),
+        ];
+        for (name, ops, expected) in rows {
+            let expected: Vec<_> =
+                expected.into_iter().map(|(stamp, text)| (stamp, text.to_owned())).collect();
+            assert_eq!(outline(&ops), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_clock_that_was_ahead_is_taken_back() {
+        let ops = [put(100, 0, &["a"]), delete(101), put(102, 100, &["b"])];
+        let mut pending = pending(&ops);
+        let moved = LogMove { old: log(1), new: log(2), after: None };
+        pending.reassign_log(&moved, |stamp| Stamp(stamp.0 - 90));
+        let names = |op: &Op<'_>| match &op.kind {
+            OpKind::Put(put) => put.names().clone(),
+            OpKind::Delete(names) => names.clone(),
+            OpKind::Unknown { .. } => Tombstone::default(),
+        };
+        let got: Vec<_> = pending.into_ops().iter().map(|op| (op.stamp.0, names(op))).collect();
+        let seen = Tombstone::from_iter([(log(2), Stamp(10))]);
+        assert_eq!(got, [(10, Tombstone::default()), (11, seen.clone()), (12, seen)]);
+    }
+
+    /// Ops as one log makes them: each later than the one before.
+    fn in_order(ops: Vec<OwnedOp>) -> Vec<OwnedOp> {
+        let (mut stamp, mut ops) = (0, ops);
+        for op in &mut ops {
+            stamp += 1;
+            (op.record, op.collection, op.stamp) = (RECORD, "c".to_owned(), Stamp(stamp));
+        }
+        ops
+    }
+
+    proptest! {
+        #[test]
+        fn coalescing_comes_to_the_same_state(mine in vec(op(), 0..10), theirs in vec(op(), 0..4)) {
+            let mine = in_order(mine);
+            let coalesced = pending(&mine);
+            let state = |mine: &[Op<'_>]| {
+                let (mut logs, mut state) = (LogTable::default(), RecordState::default());
+                let numbers = [0, 1, 2, 3].map(|n| logs.intern(log(n)));
+                let theirs: Vec<_> = theirs.iter().map(|op| op.op()).collect();
+                for (number, op) in mine.iter().map(|op| (1, op)).chain(theirs.iter().map(|op| (2, op))) {
+                    state.apply(numbers[number], op, &mut logs);
+                }
+                let mut row = Vec::new();
+                state.encode(&mut row);
+                row
+            };
+            let raw: Vec<_> = mine.iter().map(|op| op.op()).collect();
+            prop_assert_eq!(state(coalesced.ops()), state(&raw));
+        }
+
+        #[test]
+        fn rows_come_back(ops in vec(op(), 0..8), damages in vec(damage(), 1..3), bytes: Vec<u8>) {
+            let ops = in_order(ops);
+            let pending = pending(&ops);
+            let mut row = Vec::new();
+            pending.encode(&mut row);
+            prop_assert_eq!(PendingOps::decode(RECORD, "c", &row), Ok(pending.clone()));
+            damages.iter().for_each(|damage| damage.apply(&mut row));
+            for row in [row, bytes] {
+                if let Ok(pending) = PendingOps::decode(RECORD, "c", &row) {
+                    let mut again = Vec::new();
+                    pending.encode(&mut again);
+                    prop_assert_eq!(again, row);
+                }
+            }
+        }
+    }
+}

@@ -7,6 +7,9 @@
 
 mod row;
 
+#[cfg(test)]
+mod tests;
+
 use std::cmp::Ordering;
 
 use sha2::{Digest as _, Sha256};

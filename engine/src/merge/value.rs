@@ -4,6 +4,8 @@ pub(crate) mod de;
 mod encoded;
 pub(crate) mod json;
 pub(crate) mod ser;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::fmt;

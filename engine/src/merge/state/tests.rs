@@ -1,0 +1,408 @@
+use std::collections::BTreeMap;
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+use subrosa_protocol::codec::DecodeError;
+
+use super::*;
+use crate::merge::id::RecordId;
+use crate::merge::testing::{OwnedCell, OwnedKind, OwnedOp, buf, damage, log, op};
+
+/// Logs whose numbers run against the order of their ids.
+fn logs() -> LogTable {
+    let mut logs = LogTable::default();
+    for n in (0..4).rev() {
+        logs.intern(log(n));
+    }
+    logs
+}
+
+fn no(n: u8) -> LogNo {
+    logs().number(&log(n)).unwrap()
+}
+
+fn record_op(stamp: u64, kind: OwnedKind) -> OwnedOp {
+    let (record, collection) = (RecordId::from_bytes([0; 16]), "c".to_owned());
+    OwnedOp { record, collection, stamp: Stamp(stamp), kind }
+}
+
+fn names<const N: usize>(names: [(u8, u64); N]) -> Tombstone {
+    names.into_iter().map(|(n, stamp)| (log(n), Stamp(stamp))).collect()
+}
+
+fn put<const N: usize>(stamp: u64, clears: Tombstone, cells: [(&str, OwnedCell); N]) -> OwnedOp {
+    let cells = cells.into_iter().map(|(name, cell)| (name.to_owned(), cell)).collect();
+    record_op(stamp, OwnedKind::Put { names: clears, cells })
+}
+
+fn set<const N: usize>(stamp: u64, cells: [(&str, i64); N]) -> OwnedOp {
+    put(stamp, Tombstone::default(), cells.map(|(name, value)| (name, register(value))))
+}
+
+fn register(value: i64) -> OwnedCell {
+    OwnedCell::Register(buf(value))
+}
+
+fn delete(stamp: u64, seen: Tombstone) -> OwnedOp {
+    record_op(stamp, OwnedKind::Delete(seen))
+}
+
+fn state(ops: &[(u8, OwnedOp)]) -> RecordState<'_> {
+    let (mut logs, mut state) = (logs(), RecordState::default());
+    for (n, op) in ops {
+        state.apply(no(*n), &op.op(), &mut logs);
+    }
+    state
+}
+
+fn row(state: &RecordState<'_>) -> Vec<u8> {
+    let mut out = Vec::new();
+    state.encode(&mut out);
+    out
+}
+
+fn visible(state: &RecordState<'_>) -> Vec<(String, i64)> {
+    let logs = logs();
+    let fields = state.visible_fields(&logs);
+    fields.map(|(name, value)| (name.to_owned(), value.decode().unwrap().as_i64().unwrap())).collect()
+}
+
+/// The ops in every order that keeps each log's own, and what each comes to.
+#[track_caller]
+fn assert_visible(ops: &[(u8, OwnedOp)], expected: &[(&str, i64)]) {
+    let expected: Vec<_> = expected.iter().map(|(name, value)| ((*name).to_owned(), *value)).collect();
+    let first = state(ops);
+    assert_eq!(visible(&first), expected);
+    let mut reversed = ops.to_vec();
+    reversed.reverse();
+    assert_eq!(row(&state(&reversed)), row(&first));
+}
+
+#[test]
+fn the_last_writer_wins_each_field_by_stamp_then_log() {
+    assert_visible(
+        &[(1, set(5, [("a", 1), ("b", 1)])), (2, set(6, [("a", 2)])), (3, set(4, [("b", 3)]))],
+        &[("a", 2), ("b", 1)],
+    );
+    assert_visible(&[(3, set(5, [("a", 3)])), (1, set(5, [("a", 1)])), (2, set(5, [("a", 2)]))], &[("a", 3)]);
+}
+
+#[test]
+fn a_removed_field_stays_removed_until_a_later_write() {
+    let unset = put(5, Tombstone::default(), [("a", OwnedCell::Unset)]);
+    assert_visible(&[(1, set(4, [("a", 1), ("b", 1)])), (2, unset.clone())], &[("b", 1)]);
+    assert_visible(&[(1, set(6, [("a", 1)])), (2, unset)], &[("a", 1)]);
+}
+
+#[test]
+fn a_delete_hides_what_it_saw() {
+    assert_visible(&[(1, set(4, [("a", 1)])), (2, delete(5, names([(1, 4)])))], &[]);
+}
+
+#[test]
+fn an_edit_unknown_to_the_delete_brings_the_record_back_whole() {
+    let ops = [(1, set(4, [("a", 1), ("b", 1)])), (2, delete(9, names([(1, 4)]))), (3, set(5, [("a", 3)]))];
+    assert_visible(&ops, &[("a", 3), ("b", 1)]);
+    let logs = logs();
+    assert!(state(&ops).names_for_put(&logs).is_empty());
+}
+
+#[test]
+fn a_put_on_a_deleted_record_starts_from_empty() {
+    let deleted = [(1, set(4, [("a", 1), ("b", 1)])), (2, delete(5, names([(1, 4)])))];
+    let clears = state(&deleted).names_for_put(&logs());
+    assert_eq!(clears, names([(1, 4)]));
+    let [first, second] = deleted;
+    let ops = [first, second, (2, put(6, clears.clone(), [("c", register(2))]))];
+    assert_visible(&ops, &[("c", 2)]);
+    // Later puts name it too, so whoever misses the first put does not show the old fields.
+    assert_eq!(state(&ops).names_for_put(&logs()), clears);
+}
+
+#[test]
+fn a_loser_shows_when_the_winner_of_another_log_is_cleared() {
+    let clears = names([(2, 6)]);
+    let ops = [
+        (1, set(5, [("a", 1)])),
+        (2, set(6, [("a", 2)])),
+        (3, delete(7, clears.clone())),
+        (3, put(8, clears, [("b", 3)].map(|(name, value)| (name, register(value))))),
+    ];
+    assert_visible(&ops, &[("a", 1), ("b", 3)]);
+}
+
+#[test]
+fn a_delete_names_all_that_is_known() {
+    let ops = [(1, set(4, [("a", 1)])), (2, delete(5, names([(3, 9)]))), (1, set(6, []))];
+    let state = state(&ops);
+    assert_eq!(state.tombstone_for_delete(&logs()), names([(1, 6), (3, 9)]));
+    assert!(state.is_visible() && state.has_tombstone() && !state.is_empty());
+}
+
+#[test]
+fn two_values_of_one_log_and_stamp_are_told_apart_by_hash() {
+    let hash = |value: i64| buf(value).borrow().value_hash();
+    let winner = if hash(1) > hash(2) { 1 } else { 2 };
+    assert_visible(&[(1, set(5, [("a", 1)])), (1, set(5, [("a", 2)]))], &[("a", winner)]);
+}
+
+#[test]
+fn what_newer_versions_wrote_is_kept_and_counts_as_an_edit() {
+    let add = |stamp, byte| put(stamp, Tombstone::default(), [("a", OwnedCell::Unknown(9, vec![byte]))]);
+    let newer_op = record_op(7, OwnedKind::Unknown(77, vec![1, 2]));
+    let ops = [(1, add(4, 1)), (1, add(5, 2)), (1, set(6, [("a", 1)])), (2, delete(8, names([(1, 6)])))];
+    assert_eq!(state(&ops).entries.len(), 3);
+    assert_visible(&ops, &[]);
+    let revived = [&ops[..], &[(3, newer_op)]].concat();
+    assert_visible(&revived, &[("a", 1)]);
+    let state = state(&revived);
+    assert_eq!(state.unknown.len(), 1);
+    assert_eq!(state.tombstone_for_delete(&logs()), names([(1, 6), (3, 7)]));
+}
+
+#[test]
+fn taking_an_op_in_again_changes_nothing() {
+    let mut logs = logs();
+    let (first, second) = (set(5, [("a", 1)]), delete(6, names([(1, 5)])));
+    let mut state = RecordState::default();
+    let applied = [&first, &second, &first, &second].map(|op| state.apply(no(1), &op.op(), &mut logs));
+    let expected = [(true, false, true), (true, true, false), (false, false, false), (false, false, false)];
+    assert_eq!(applied.map(|a| (a.changed, a.visible_before, a.visible_after)), expected);
+}
+
+#[test]
+fn moved_ops_belong_to_the_new_log() {
+    let ops = [
+        (1, set(4, [("a", 1)])),
+        (1, set(5, [("b", 2)])),
+        (2, delete(6, names([(1, 5)]))),
+        (1, put(7, names([(1, 5)]), [("c", register(3))])),
+    ];
+    let mut moved_state = state(&ops);
+    let moved = LogMove { old: log(1), new: log(3), after: Some(Stamp(4)) };
+    moved_state.reassign_log(&moved, &mut logs(), |stamp| stamp);
+    let expected = [
+        (1, ops[0].1.clone()),
+        (3, ops[1].1.clone()),
+        (2, delete(6, names([(1, 4), (3, 5)]))),
+        (3, put(7, names([(1, 4), (3, 5)]), [("c", register(3))])),
+    ];
+    assert_eq!(row(&moved_state), row(&state(&expected)));
+}
+
+#[test]
+fn rows_are_fixed() {
+    let stamp = [0, 0, 0, 0, 0, 0, 0, 5];
+    let plain = [&[1, 2][..], &stamp, &[1, b'a', 2, 3, 2]].concat();
+    assert_eq!(row(&state(&[(1, set(5, [("a", 1)]))])), plain);
+    let full = [
+        &[2][..],
+        &[1, 2],
+        &stamp, // last
+        &[1, 2],
+        &stamp,                             // tomb
+        &[0],                               // cleared
+        &[1, 1, b'a', 1, 0, 0, 1, 2, 3, 2], // fields: name, one entry: log 0 of last, age 0, register
+        &[0],                               // ops of newer versions
+    ]
+    .concat();
+    assert_eq!(row(&state(&[(1, set(5, [("a", 1)])), (2, delete(6, names([(1, 5)])))])), full);
+    for row in [plain, full] {
+        assert_eq!(self::row(&RecordState::decode(&row).unwrap()), row);
+    }
+}
+
+#[test]
+fn other_rows_are_refused() {
+    let stamp = [0, 0, 0, 0, 0, 0, 0, 5];
+    let full = |parts: &[&[u8]]| [&[2][..], &parts.concat()].concat();
+    let last: &[u8] = &[&[1, 2][..], &stamp].concat();
+    let rows = [
+        ("empty", vec![], DecodeError::Truncated { needed: 1, left: 0 }),
+        ("shape", vec![3], DecodeError::Unknown { what: "row shape", value: 3 }),
+        (
+            "names out of order",
+            [&[1, 2][..], &stamp, &[1, b'b', 1, 0, 1, b'a', 1, 0]].concat(),
+            DecodeError::NotCanonical { what: "order of fields" },
+        ),
+        (
+            "plain in the full shape",
+            full(&[last, &[0, 0, 0, 0]]),
+            DecodeError::NotCanonical { what: "row shape" },
+        ),
+        (
+            "cleared beyond the tombstone",
+            full(&[last, &[0], last, &[0, 0]]),
+            DecodeError::Invalid { what: "cleared stamps" },
+        ),
+        (
+            "a cleared entry",
+            full(&[last, last, last, &[1, 0, 1, 0, 0, 2, 0, 0]]),
+            DecodeError::NotCanonical { what: "cleared entry" },
+        ),
+        (
+            "entry of no log",
+            full(&[last, last, &[0], &[1, 0, 1, 1, 0, 2, 0, 0]]),
+            DecodeError::Invalid { what: "log index" },
+        ),
+        (
+            "older than time",
+            full(&[last, last, &[0], &[1, 0, 1, 0, 6, 2, 0, 0]]),
+            DecodeError::Invalid { what: "age of a stamp" },
+        ),
+        (
+            "logs out of order",
+            full(&[&[2, 2], &stamp, &[2], &stamp, &[0, 0, 0, 0]]),
+            DecodeError::NotCanonical { what: "order of logs" },
+        ),
+        ("trailing", full(&[last, last, &[0, 0, 0, 0]]), DecodeError::Trailing { left: 1 }),
+    ];
+    for (name, row, error) in rows {
+        assert_eq!(RecordState::decode(&row).map(drop), Err(error), "{name}");
+    }
+}
+
+/// The rules once more, without any of the state's bookkeeping: looks at all ops at once.
+fn model(ops: &[(u8, OwnedOp)]) -> (bool, BTreeMap<String, Vec<u8>>) {
+    let (mut tomb, mut cleared) = (Tombstone::default(), Tombstone::default());
+    for (_, op) in ops {
+        match &op.kind {
+            OwnedKind::Put { names, .. } => {
+                tomb.join(names);
+                cleared.join(names);
+            }
+            OwnedKind::Delete(names) => tomb.join(names),
+            OwnedKind::Unknown(..) => {}
+        }
+    }
+    let is_in =
+        |names: &Tombstone, n: u8, stamp| names.iter().any(|name| name.0 == log(n) && name.1 >= stamp);
+    let edits = || ops.iter().filter(|(_, op)| !matches!(op.kind, OwnedKind::Delete(_)));
+    let visible = edits().any(|(n, op)| !is_in(&tomb, *n, op.stamp));
+    let mut fields: BTreeMap<String, Vec<_>> = BTreeMap::new();
+    for (n, op) in edits().filter(|(n, op)| !is_in(&cleared, *n, op.stamp)) {
+        if let OwnedKind::Put { cells, .. } = &op.kind {
+            for (name, cell) in cells {
+                let bytes = match cell {
+                    OwnedCell::Register(value) => value.borrow().as_bytes().to_vec(),
+                    OwnedCell::Unset => Vec::new(),
+                    OwnedCell::Unknown(..) => continue,
+                };
+                let hash = Sha256::digest(&bytes);
+                fields.entry(name.clone()).or_default().push(((op.stamp, log(*n), hash), bytes));
+            }
+        }
+    }
+    let winners = fields.into_iter().filter_map(|(name, cells)| Some((name, cells.into_iter().max()?.1)));
+    (visible, winners.filter(|(_, bytes)| visible && !bytes.is_empty()).collect())
+}
+
+fn history() -> impl Strategy<Value = Vec<(u8, OwnedOp)>> {
+    vec((0u8..4, op()), 0..14)
+}
+
+proptest! {
+    #[test]
+    fn states_come_to_the_model(ops in history()) {
+        let (visible, fields) = model(&ops);
+        let state = state(&ops);
+        prop_assert_eq!(state.is_visible(), visible);
+        let logs = logs();
+        let seen = state.visible_fields(&logs).map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec()));
+        prop_assert_eq!(seen.collect::<BTreeMap<_, _>>(), fields);
+    }
+
+    #[test]
+    fn order_and_repetition_do_not_matter(
+        (ops, shuffled) in history().prop_flat_map(|ops| {
+            let twice = [ops.clone(), ops.clone()].concat();
+            (Just(ops), Just(twice).prop_shuffle())
+        }),
+    ) {
+        prop_assert_eq!(row(&state(&ops)), row(&state(&shuffled)));
+    }
+
+    #[test]
+    fn merging_commutes_associates_and_repeats(a in history(), b in history(), c in history()) {
+        let merged = |states: &[&RecordState<'_>]| {
+            let mut out = states[0].clone();
+            states[1..].iter().for_each(|state| out.merge(state));
+            row(&out)
+        };
+        let (sa, sb, sc) = (state(&a), state(&b), state(&c));
+        let mut bc = sb.clone();
+        bc.merge(&sc);
+        let all = merged(&[&sa, &sb, &sc]);
+        prop_assert_eq!(&all, &merged(&[&sa, &bc]));
+        prop_assert_eq!(&all, &merged(&[&sc, &sa, &sb, &sa, &sc]));
+        prop_assert_eq!(&all, &row(&state(&[a.clone(), b.clone(), c.clone()].concat())));
+        prop_assert_eq!(row(&sa), merged(&[&sa, &sa, &RecordState::default()]));
+    }
+
+    #[test]
+    fn changed_says_whether_the_row_changes(ops in history()) {
+        let (mut logs, mut state) = (logs(), RecordState::default());
+        let mut before = row(&state);
+        for (n, op) in &ops {
+            let was_visible = state.is_visible();
+            let applied = state.apply(no(*n), &op.op(), &mut logs);
+            let after = row(&state);
+            prop_assert_eq!(applied.changed, after != before);
+            prop_assert_eq!((applied.visible_before, applied.visible_after), (was_visible, state.is_visible()));
+            before = after;
+        }
+    }
+
+    #[test]
+    fn rows_come_back(ops in history()) {
+        let state = state(&ops);
+        if !ops.is_empty() {
+            let row = row(&state);
+            prop_assert_eq!(RecordState::decode(&row), Ok(state));
+        }
+    }
+
+    #[test]
+    fn accepted_rows_are_the_one_encoding(ops in history(), damages in vec(damage(), 1..3), bytes: Vec<u8>) {
+        let mut damaged = row(&state(&ops));
+        damages.iter().for_each(|damage| damage.apply(&mut damaged));
+        for bytes in [damaged, bytes] {
+            if let Ok(state) = RecordState::decode(&bytes) {
+                prop_assert_eq!(row(&state), bytes);
+            }
+        }
+    }
+
+    #[test]
+    fn moving_a_log_is_what_writing_there_would_have_been(ops in history(), after in 0u64..12) {
+        // Log 3 is new: nobody wrote in it or named it before.
+        let mut ops = ops;
+        ops.retain(|(n, op)| *n != 3 && !names_log(op, 3));
+        let moved = LogMove { old: log(1), new: log(3), after: Some(Stamp(after)) };
+        let rewrite = |(n, op): &(u8, OwnedOp)| {
+            let mut op = op.clone();
+            if let OwnedKind::Put { names, .. } | OwnedKind::Delete(names) = &mut op.kind {
+                names.reassign_log(&moved, |stamp| stamp);
+            }
+            (if *n == 1 && moved.moves(op.stamp) { 3 } else { *n }, op)
+        };
+        let rewritten: Vec<_> = ops.iter().map(rewrite).collect();
+        let mut logs = logs();
+        let mut got = state(&ops);
+        got.reassign_log(&moved, &mut logs, |stamp| stamp);
+        // The old log's remaining ops once more, as the caller does.
+        for (n, op) in rewritten.iter().filter(|(n, _)| *n == 1) {
+            got.apply(no(*n), &op.op(), &mut logs);
+        }
+        let expected = state(&rewritten);
+        prop_assert_eq!(got.entries, expected.entries);
+        prop_assert_eq!(got.unknown, expected.unknown);
+    }
+}
+
+fn names_log(op: &OwnedOp, n: u8) -> bool {
+    match &op.kind {
+        OwnedKind::Put { names, .. } | OwnedKind::Delete(names) => names.iter().any(|name| name.0 == log(n)),
+        OwnedKind::Unknown(..) => false,
+    }
+}
