@@ -10,6 +10,9 @@ mod row;
 #[cfg(test)]
 mod tests;
 
+#[cfg(test)]
+pub(crate) use row::shape::TABLE as ROW_SHAPES;
+
 use std::cmp::Ordering;
 
 use sha2::{Digest as _, Sha256};

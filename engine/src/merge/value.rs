@@ -7,6 +7,9 @@ pub(crate) mod ser;
 #[cfg(test)]
 mod tests;
 
+#[cfg(test)]
+pub(crate) use encoded::tag::TABLE as VALUE_TAGS;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::hash::{Hash, Hasher};

@@ -192,3 +192,33 @@ fn read_tombstone<'a>(
 pub(crate) fn check_collection(name: &str) -> Result<(), DecodeError> {
     if is_collection_name(name) { Ok(()) } else { Err(DecodeError::Invalid { what: "collection name" }) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::tag;
+    use crate::merge::state::ROW_SHAPES;
+    use crate::merge::value::VALUE_TAGS;
+
+    /// Rows `| number | name |` of the table that starts with `| head |`.
+    fn rows(document: &str, head: &str) -> Vec<(u32, String)> {
+        let from = document.find(head).expect("the specification has the table");
+        let lines = document[from..].lines().skip(2).take_while(|line| line.starts_with('|'));
+        let row = |line: &str| {
+            let mut columns = line.split('|').skip(1).map(str::trim);
+            (columns.next().unwrap().parse().unwrap(), columns.next().unwrap().to_owned())
+        };
+        lines.map(row).collect()
+    }
+
+    #[test]
+    fn the_specification_has_the_same_tags() {
+        let document = include_str!("../../../../docs/format-body.part.md");
+        let own = |table: &[(u32, &str)]| {
+            table.iter().map(|(tag, name)| (*tag, (*name).to_owned())).collect::<Vec<_>>()
+        };
+        assert_eq!(rows(document, "| tag | op |"), own(tag::OPS));
+        assert_eq!(rows(document, "| tag | cell |"), own(tag::CELLS));
+        assert_eq!(rows(document, "| tag | value |"), own(VALUE_TAGS));
+        assert_eq!(rows(document, "| shape | used for |"), own(ROW_SHAPES));
+    }
+}

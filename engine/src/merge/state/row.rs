@@ -15,11 +15,15 @@ use crate::merge::value::ValueRef;
 use crate::merge::varint;
 
 /// First byte of a row; `docs/FORMAT.md` has the same table.
-pub(super) mod shape {
+pub(crate) mod shape {
     /// One log, one stamp, plain values.
     pub(crate) const PLAIN: u8 = 1;
     /// Everything else.
     pub(crate) const FULL: u8 = 2;
+
+    /// Every shape with its name, for the test against the specification.
+    #[cfg(test)]
+    pub(crate) const TABLE: &[(u32, &str)] = &[(PLAIN as u32, "plain"), (FULL as u32, "full")];
 }
 
 impl<'a> RecordState<'a> {

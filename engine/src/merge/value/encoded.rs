@@ -24,16 +24,16 @@ pub(crate) mod tag {
 
     /// Every tag with its name, for the test against the specification.
     #[cfg(test)]
-    pub(crate) const TABLE: &[(u8, &str)] = &[
-        (NULL, "null"),
-        (FALSE, "false"),
-        (TRUE, "true"),
-        (I64, "i64"),
-        (F64, "f64"),
-        (TEXT, "text"),
-        (BYTES, "bytes"),
-        (LIST, "list"),
-        (MAP, "map"),
+    pub(crate) const TABLE: &[(u32, &str)] = &[
+        (NULL as u32, "null"),
+        (FALSE as u32, "false"),
+        (TRUE as u32, "true"),
+        (I64 as u32, "i64"),
+        (F64 as u32, "f64"),
+        (TEXT as u32, "text"),
+        (BYTES as u32, "bytes"),
+        (LIST as u32, "list"),
+        (MAP as u32, "map"),
     ];
 }
 
