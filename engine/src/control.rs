@@ -17,10 +17,13 @@ mod members;
 pub(crate) use birth::{Founded, Founding, certificate, device_added, found_vault};
 pub use entry::DeviceRole;
 pub(crate) use entry::{
-    ControlEntry, DeviceAdded, DeviceName, Entry, Genesis, LogCertificate, SignedEntry, SignedPrekey,
-    decode_entries, encode_entries,
+    ControlEntry, DeviceAdded, DeviceName, Entry, Genesis, HEAD_LEN, LogCertificate, SignedEntry,
+    SignedPrekey, decode_entries, encode_entries, read_public,
 };
 pub use error::{BirthError, ControlError};
 pub use keyring::KeyringError;
-pub(crate) use keyring::{EpochSecrets, Keyring, OwnLogs, PrekeySecret, RecoverySeed};
+pub(crate) use keyring::{
+    EPOCHS_MAX, EpochSecrets, GRANTS_MAX, Keyring, OwnLogs, PAIR_LEN, PrekeySecret, RecoverySeed, read_list,
+    read_option, read_pair, read_secret, write_option,
+};
 pub(crate) use members::{CertifiedLog, Changes, DeviceInfo, Members};

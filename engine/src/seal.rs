@@ -10,8 +10,10 @@
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use zeroize::Zeroize;
 
+mod hpke;
 mod xaes;
 
+pub(crate) use hpke::{HPKE_OVERHEAD_BYTES, HpkeBinding, hpke_open, hpke_seal};
 pub(crate) use xaes::{XAES_NONCE_BYTES, Xaes256Gcm};
 
 /// Length of every authentication tag.

@@ -51,6 +51,8 @@ pub const PREKEY: &[u8] = b"subrosa/1 prekey";
 pub const LOG_PROOF: &[u8] = b"subrosa/1 proof of log";
 /// Hash: what a pairing link says.
 pub const PAIR_LINK: &[u8] = b"subrosa/1 pair link";
+/// Hash: the old device's ephemeral key, as a pairing link names it.
+pub const PAIR_KEY: &[u8] = b"subrosa/1 pair key";
 /// Hash: commitment of the joining device.
 pub const PAIR_COMMIT: &[u8] = b"subrosa/1 pair commit";
 /// MAC key: messages of a pairing under the link's secret.
@@ -92,6 +94,7 @@ pub const ALL: &[&[u8]] = &[
     PREKEY,
     LOG_PROOF,
     PAIR_LINK,
+    PAIR_KEY,
     PAIR_COMMIT,
     PAIR_MAC,
     PAIR_PROOF,

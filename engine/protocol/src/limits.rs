@@ -51,6 +51,10 @@ pub const CONTROL_ENTRIES_MAX: usize = 256;
 pub const CONTROL_ENTRY_BYTES_MAX: usize = 512 << 10;
 /// Control segments, and devices added in them, that wait in memory for a certificate, in one vault.
 pub const CONTROL_WAITING_MAX: usize = 4096;
+/// A vault's name in UTF-8.
+pub const VAULT_NAME_BYTES_MAX: usize = 128;
+/// Vaults that the old device of a pairing names.
+pub const PAIR_VAULTS_MAX: usize = 64;
 /// Messages that one side may send in a rendezvous.
 pub const RENDEZVOUS_MESSAGES_MAX: usize = 8;
 /// One message of a rendezvous.
@@ -103,6 +107,8 @@ pub const TABLE: &[(&str, u64)] = &[
     ("CONTROL_ENTRIES_MAX", CONTROL_ENTRIES_MAX as u64),
     ("CONTROL_ENTRY_BYTES_MAX", CONTROL_ENTRY_BYTES_MAX as u64),
     ("CONTROL_WAITING_MAX", CONTROL_WAITING_MAX as u64),
+    ("VAULT_NAME_BYTES_MAX", VAULT_NAME_BYTES_MAX as u64),
+    ("PAIR_VAULTS_MAX", PAIR_VAULTS_MAX as u64),
     ("RENDEZVOUS_MESSAGES_MAX", RENDEZVOUS_MESSAGES_MAX as u64),
     ("RENDEZVOUS_MESSAGE_BYTES_MAX", RENDEZVOUS_MESSAGE_BYTES_MAX as u64),
     ("RENDEZVOUS_SECONDS", RENDEZVOUS_SECONDS),

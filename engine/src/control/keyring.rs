@@ -113,6 +113,12 @@ impl RecoverySeed {
         Self { public, nonce: entropy.array(), entropy: Some(seed) }
     }
 
+    /// Whether the entropy, if it is here, gives the public key.
+    pub(crate) fn entropy_fits(&self) -> bool {
+        let derived = self.entropy.as_ref().map(|seed| KeyPair::derive(seed, labels::RECOVERY_KEY).public());
+        derived.is_none_or(|public| public == self.public)
+    }
+
     /// What statements and the genesis carry.
     pub(crate) fn commitment(&self) -> [u8; 32] {
         recovery_commitment(&PublicKeyBytes::from_bytes(*self.public.as_bytes()), &self.nonce)
@@ -292,14 +298,16 @@ impl std::fmt::Debug for Keyring {
     }
 }
 
-fn write_option(w: &mut Writer, value: Option<&[u8]>) {
+/// Appends `0`, or `1 | value`.
+pub(crate) fn write_option(w: &mut Writer, value: Option<&[u8]>) {
     match value {
         Some(value) => w.u8(1).bytes(value),
         None => w.u8(0),
     };
 }
 
-fn read_option<T>(
+/// Reads what [`write_option`] wrote.
+pub(crate) fn read_option<T>(
     r: &mut Reader<'_>,
     read: impl FnOnce(&mut Reader<'_>) -> Result<T, DecodeError>,
 ) -> Result<Option<T>, DecodeError> {

@@ -1,0 +1,154 @@
+use subrosa_protocol::token::Invite;
+
+use super::*;
+use crate::control::{Founding, found_vault};
+use crate::{SeededEntropy, SoftwareKey};
+
+fn entropy(seed: u64) -> SeededEntropy {
+    SeededEntropy::dangerous_from_seed(seed)
+}
+
+fn home() -> (VaultId, Keyring) {
+    let device = SoftwareKey::generate(&entropy(1));
+    let founded = found_vault(&device, "laptop", &Founding::Home, &entropy(2)).unwrap();
+    (founded.vault, founded.keyring)
+}
+
+fn relay() -> RelayAddr {
+    let invite = Invite {
+        id: [1; 8],
+        class: 0,
+        uses_max: 1,
+        expires_secs: 0,
+        signature: subrosa_protocol::ids::Signature::ZERO,
+    };
+    RelayAddr::new(vec!["a:1".to_owned()], Pin::from_bytes([7; 32]), Some(invite)).unwrap()
+}
+
+fn heads(count: u16) -> Vec<Head> {
+    let head = |n: u16| {
+        let mut log = [0; 16];
+        log[..2].copy_from_slice(&n.to_be_bytes());
+        Head { log: LogId::from_bytes(log), seq: Seq(5), chain: Chain::from_bytes([1; 32]) }
+    };
+    (0..count).rev().map(head).collect()
+}
+
+fn bundle(vault: VaultId, keyring: &Keyring, frontier: &[Head]) -> Result<Bundle, PairError> {
+    Bundle::new(&BundleParts { vault, name: "personal", keyring, relay: &relay(), frontier })
+}
+
+fn opened(vault: VaultId, keyring: &Keyring) -> Result<OpenedBundle, PairError> {
+    OpenedBundle::read(bundle(vault, keyring, &heads(3)).unwrap().as_bytes())
+}
+
+#[test]
+fn the_new_device_gets_what_it_needs_and_no_more() {
+    let (vault, mut keyring) = home();
+    keyring.keep_grant(Pin::from_bytes([7; 32]), b"grant");
+    let bytes = bundle(vault, &keyring, &heads(3)).unwrap();
+    let opened = OpenedBundle::read(bytes.as_bytes()).unwrap();
+    assert_eq!((opened.vault, opened.name.as_str()), (vault, "personal"));
+    assert_eq!(opened.relay, relay().without_invite());
+    assert_eq!(opened.frontier.len(), 3);
+    let logs = OwnLogs::generate(0, &entropy(5));
+    let prekey = PrekeySecret { number: 0, pair: KeyPair::generate(&entropy(6)) };
+    let theirs = opened.into_keyring(logs, prekey);
+    assert_eq!(theirs.user_secret, keyring.user_secret);
+    assert_eq!(theirs.recovery.entropy, keyring.recovery.entropy);
+    assert_eq!(theirs.data_key(Epoch(0)), keyring.data_key(Epoch(0)));
+    assert_eq!(theirs.control_key(Epoch(0)), keyring.control_key(Epoch(0)));
+    assert_eq!(theirs.grant(&Pin::from_bytes([7; 32])), Some(&b"grant"[..]));
+    assert_eq!(theirs.statements, keyring.statements);
+    assert!(Keyring::decode(&theirs.encode()).is_ok());
+
+    let log_keys = [&keyring.logs.control, &keyring.logs.data, &keyring.prekeys[0].pair];
+    for pair in log_keys {
+        let der = pair.to_pkcs8_der();
+        let scalar = &der[36..68];
+        assert!(!bytes.as_bytes().windows(32).any(|window| window == scalar));
+    }
+}
+
+#[test]
+fn a_frontier_that_does_not_fit_is_cut_and_stays_sorted() {
+    let (vault, keyring) = home();
+    let all = heads(4000);
+    let bytes = bundle(vault, &keyring, &all).unwrap();
+    assert!(bytes.as_bytes().len() <= PLAIN_BYTES_MAX && bytes.as_bytes().len() > PLAIN_BYTES_MAX - HEAD_LEN);
+    let opened = OpenedBundle::read(bytes.as_bytes()).unwrap();
+    assert!(opened.frontier.len() > 400);
+    assert!(opened.frontier.contains(&all[0]), "the first ones stay");
+    assert!(!opened.frontier.contains(&all[3999]));
+}
+
+#[test]
+fn a_bundle_that_does_not_fit_is_refused() {
+    let (vault, mut keyring) = home();
+    keyring.statements = vec![vec![0; 4000]; 8];
+    let Err(PairError::BundleTooLarge { bytes, limit }) = bundle(vault, &keyring, &[]) else {
+        panic!("32,000 bytes do not fit");
+    };
+    assert!(bytes > 32_000);
+    assert_eq!(limit, 7 * 4093 - 81);
+}
+
+#[test]
+fn only_a_home_vault_with_its_keys_is_handed_on() {
+    let (vault, mut keyring) = home();
+    keyring.user_secret = None;
+    assert_eq!(bundle(vault, &keyring, &[]).err(), Some(PairError::BadBundle));
+    let (vault, mut keyring) = home();
+    keyring.epochs[0].key = None;
+    assert_eq!(bundle(vault, &keyring, &[]).err(), Some(PairError::BadBundle));
+}
+
+#[test]
+fn parts_that_do_not_fit_together_are_refused() {
+    let (other_vault, other) = {
+        let device = SoftwareKey::generate(&entropy(1));
+        let founded = found_vault(&device, "x", &Founding::Home, &entropy(3)).unwrap();
+        (founded.vault, founded.keyring)
+    };
+    type Change = (&'static str, fn(&mut Keyring, Keyring));
+    let changes: [Change; 7] = [
+        ("epoch key", |keyring, other| keyring.epochs = other.epochs),
+        ("epoch", |keyring, _| keyring.epochs[0].epoch = Epoch(1)),
+        ("write key", |keyring, mut other| keyring.epochs[0].write = other.epochs[0].write.take()),
+        ("statements", |keyring, other| keyring.statements = other.statements),
+        ("recovery key", |keyring, other| keyring.recovery = other.recovery),
+        ("recovery nonce", |keyring, other| keyring.recovery.nonce = other.recovery.nonce),
+        ("recovery entropy", |keyring, other| keyring.recovery.entropy = other.recovery.entropy),
+    ];
+    for (name, change) in changes {
+        let (vault, mut keyring) = home();
+        let device = SoftwareKey::generate(&entropy(1));
+        change(&mut keyring, found_vault(&device, "x", &Founding::Home, &entropy(3)).unwrap().keyring);
+        assert_eq!(opened(vault, &keyring).err(), Some(PairError::BadBundle), "{name}");
+    }
+    assert_eq!(opened(home().0, &other).err(), Some(PairError::BadBundle), "vault");
+    assert!(opened(other_vault, &other).is_ok());
+}
+
+#[test]
+fn readers_get_no_write_key_and_confirmed_words_are_not_passed_on() {
+    let (vault, mut keyring) = home();
+    keyring.epochs[0].write = None;
+    keyring.recovery.entropy = None;
+    assert!(opened(vault, &keyring).is_ok());
+}
+
+#[test]
+fn damage_is_an_error() {
+    let (vault, keyring) = home();
+    let bytes = bundle(vault, &keyring, &heads(2)).unwrap();
+    let bytes = bytes.as_bytes();
+    for cut in 0..bytes.len() {
+        assert!(OpenedBundle::read(&bytes[..cut]).is_err(), "cut at {cut}");
+    }
+    assert!(OpenedBundle::read(&[bytes, &[0]].concat()).is_err());
+    let mut newer = bytes.to_vec();
+    newer[0] = 2;
+    let unknown = DecodeError::Unknown { what: "bundle version", value: 2 };
+    assert_eq!(OpenedBundle::read(&newer).err(), Some(PairError::Message(unknown)));
+}

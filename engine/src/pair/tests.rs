@@ -1,0 +1,575 @@
+//! Both machines against each other, and against a relay in the middle.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use subrosa_protocol::addr::RelayAddr;
+use subrosa_protocol::ids::{LogId, Pin, PublicKeyBytes, Seq, VaultId};
+use subrosa_protocol::labels;
+use subrosa_protocol::limits::RENDEZVOUS_MESSAGES_MAX;
+
+use super::message::{Message, Opening, Reveal, Transcript};
+use super::*;
+use crate::control::{
+    DeviceAdded, DeviceName, Founding, Keyring, Members, SignedPrekey, certificate, device_added, found_vault,
+};
+use crate::seal::{HpkeBinding, hpke_seal};
+use crate::{KeyPair, KeyProvider, SeededEntropy, SoftwareKey};
+
+const START: Duration = Duration::from_secs(1000);
+const UNIX: u64 = 1_700_000_000;
+
+fn entropy(seed: u64) -> SeededEntropy {
+    SeededEntropy::dangerous_from_seed(seed)
+}
+
+/// The old device.
+struct Old {
+    machine: OfferMachine,
+    device: SoftwareKey,
+    vault: VaultId,
+    keyring: Keyring,
+    genesis: Vec<u8>,
+    entropy: SeededEntropy,
+    shown: Option<PairCode>,
+    added: Option<DeviceAdded>,
+    finished: bool,
+    sent: usize,
+}
+
+/// The new device.
+struct New {
+    machine: JoinMachine,
+    device: Arc<SoftwareKey>,
+    shown: Option<PairCode>,
+    joined: Option<Box<Joined>>,
+    sent: usize,
+}
+
+fn old() -> Old {
+    let entropy = entropy(1);
+    let device = SoftwareKey::generate(&entropy);
+    let founded = found_vault(&device, "laptop", &Founding::Home, &entropy).unwrap();
+    let relay = RelayAddr::new(vec!["a:1".to_owned()], Pin::from_bytes([7; 32]), None).unwrap();
+    let machine = OfferMachine::new(
+        Offering { relay: &relay, device: device.public(), vaults: vec![founded.vault], unix_secs: UNIX },
+        START,
+        &entropy,
+    );
+    Old {
+        machine,
+        device,
+        vault: founded.vault,
+        keyring: founded.keyring,
+        genesis: founded.genesis_entries,
+        entropy,
+        shown: None,
+        added: None,
+        finished: false,
+        sent: 0,
+    }
+}
+
+fn new(link: &str, seed: u64) -> New {
+    let entropy = entropy(seed);
+    let device = Arc::new(SoftwareKey::generate(&entropy));
+    let link = PairLink::parse(link).unwrap();
+    let machine =
+        JoinMachine::new(link, device.clone(), "phone", (Duration::ZERO, UNIX + 9), &entropy).unwrap();
+    New { machine, device, shown: None, joined: None, sent: 0 }
+}
+
+fn pair() -> (Old, New) {
+    let old = old();
+    let new = new(&old.machine.link().to_text(), 2);
+    (old, new)
+}
+
+impl Old {
+    fn handle(&mut self, input: OfferInput<'_>) -> Result<(), PairError> {
+        self.handle_at(START + Duration::from_secs(60), input)
+    }
+
+    fn handle_at(&mut self, now: Duration, input: OfferInput<'_>) -> Result<(), PairError> {
+        self.machine.handle(now, input, &self.entropy)
+    }
+
+    fn message(&mut self, message: &Message) -> Result<(), PairError> {
+        self.handle(OfferInput::Message(&message.encode()))
+    }
+
+    /// Carries out what the machine asks for; returns what it sends.
+    fn drain(&mut self) -> Vec<Vec<u8>> {
+        let mut sent = Vec::new();
+        while let Some(output) = self.machine.poll() {
+            match output {
+                OfferOutput::Send(bytes) => sent.push(bytes),
+                OfferOutput::ShowCode { code, name } => {
+                    assert_eq!(name, "phone");
+                    self.shown = Some(code);
+                }
+                OfferOutput::AddDevice(added) => self.added = Some(*added),
+                OfferOutput::Finished => self.finished = true,
+            }
+        }
+        self.sent += sent.len();
+        assert!(self.sent <= RENDEZVOUS_MESSAGES_MAX);
+        sent
+    }
+
+    fn bundle(&self) -> Bundle {
+        let relay = self.machine.link().relay();
+        let parts =
+            BundleParts { vault: self.vault, name: "personal", keyring: &self.keyring, relay, frontier: &[] };
+        Bundle::new(&parts).unwrap()
+    }
+}
+
+impl New {
+    fn handle(&mut self, bytes: &[u8]) -> Result<(), PairError> {
+        self.machine.handle(Duration::from_secs(60), JoinInput::Message(bytes))
+    }
+
+    fn drain(&mut self) -> Vec<Vec<u8>> {
+        let mut sent = Vec::new();
+        while let Some(output) = self.machine.poll() {
+            match output {
+                JoinOutput::Send(bytes) => sent.push(bytes),
+                JoinOutput::ShowCode(code) => self.shown = Some(code),
+                JoinOutput::Joined(joined) => self.joined = Some(joined),
+            }
+        }
+        self.sent += sent.len();
+        assert!(self.sent <= RENDEZVOUS_MESSAGES_MAX);
+        sent
+    }
+}
+
+/// Carries messages both ways until nobody sends.
+fn exchange(old: &mut Old, new: &mut New) -> Result<(), PairError> {
+    loop {
+        let (up, down) = (new.drain(), old.drain());
+        if up.is_empty() && down.is_empty() {
+            return Ok(());
+        }
+        for bytes in up {
+            old.handle(OfferInput::Message(&bytes))?;
+        }
+        for bytes in down {
+            new.handle(&bytes)?;
+        }
+    }
+}
+
+/// Up to the point where the user compares codes.
+fn shown() -> (Old, New) {
+    let (mut old, mut new) = pair();
+    exchange(&mut old, &mut new).unwrap();
+    assert!(old.shown.is_some() && old.added.is_none() && new.joined.is_none());
+    (old, new)
+}
+
+fn assert_nothing_changed(old: &Old) {
+    assert!(old.added.is_none() && !old.finished);
+    assert!(old.machine.deadline().is_none(), "it is over");
+}
+
+#[test]
+fn two_devices_pair() {
+    let (mut old, mut new) = shown();
+    assert_eq!(old.shown, new.shown);
+    let typed = new.shown.unwrap().to_string();
+    old.handle(OfferInput::Confirmed(Some(&typed))).unwrap();
+    exchange(&mut old, &mut new).unwrap();
+    assert!(old.added.is_some() && new.joined.is_none(), "nothing is sent before it is durable");
+
+    let added = old.added.clone().unwrap();
+    let entry = device_added(&old.device, &old.vault, vec![], added).unwrap();
+    let bundle = old.bundle();
+    old.handle(OfferInput::DeviceAdded(&bundle)).unwrap();
+    exchange(&mut old, &mut new).unwrap();
+    assert!(!old.finished, "the store is not made yet");
+    new.machine.handle(Duration::from_secs(61), JoinInput::Stored).unwrap();
+    exchange(&mut old, &mut new).unwrap();
+    assert!(old.finished);
+
+    let joined = new.joined.unwrap();
+    assert_eq!(
+        (joined.vault, joined.name.as_str(), joined.inviter),
+        (old.vault, "personal", old.device.public())
+    );
+    assert_eq!(
+        joined.keyring.data_key(subrosa_protocol::ids::Epoch(0)),
+        old.keyring.live_epoch().key.as_deref()
+    );
+    assert_ne!(joined.keyring.logs.data.public(), old.keyring.logs.data.public());
+
+    // What follows in the control logs lists the new device, and certifies its logs.
+    let mut members = Members::new(old.vault);
+    let id = |pair: &KeyPair| LogId::of(&PublicKeyBytes::from_bytes(*pair.public().as_bytes()));
+    let first = certificate(&*new.device, &joined.vault, &joined.keyring.logs, vec![]).unwrap();
+    members.apply(id(&old.keyring.logs.control), Seq(0), &old.genesis).unwrap();
+    members.apply(id(&old.keyring.logs.control), Seq(1), &entry).unwrap();
+    members.apply(id(&joined.keyring.logs.control), Seq(0), &first).unwrap();
+    assert_eq!(members.device(&new.device.public()).unwrap().name.as_str(), "phone");
+    assert!(members.certified(&id(&joined.keyring.logs.data)).is_some());
+}
+
+#[test]
+fn a_user_may_compare_instead_of_typing() {
+    let (mut old, _) = shown();
+    old.handle(OfferInput::Confirmed(None)).unwrap();
+    old.drain();
+    assert!(old.added.is_some());
+}
+
+#[test]
+fn a_wrong_code_ends_it() {
+    let (mut old, mut new) = shown();
+    let code: u32 = new.shown.unwrap().to_string().parse().unwrap();
+    let wrong = format!("{:06}", (code + 1) % 1_000_000);
+    assert_eq!(old.handle(OfferInput::Confirmed(Some(&wrong))), Err(PairError::WrongCode));
+    let told = exchange(&mut old, &mut new);
+    assert_eq!(told, Err(PairError::Aborted(AbortReason::WrongCode)));
+    assert_nothing_changed(&old);
+    let right = new.shown.unwrap().to_string();
+    assert_eq!(old.handle(OfferInput::Confirmed(Some(&right))), Err(PairError::OutOfTurn), "one try");
+    assert_nothing_changed(&old);
+}
+
+#[test]
+fn the_user_may_decline() {
+    let (mut old, mut new) = shown();
+    assert_eq!(old.handle(OfferInput::Declined), Err(PairError::Declined));
+    assert_eq!(exchange(&mut old, &mut new), Err(PairError::Aborted(AbortReason::Declined)));
+    assert_nothing_changed(&old);
+}
+
+#[test]
+fn five_minutes_are_enforced_by_the_old_device() {
+    let late = START + Duration::from_secs(300);
+    let (mut old, mut new) = pair();
+    assert_eq!(old.machine.deadline(), Some(late));
+    let first = new.drain().remove(0);
+    assert_eq!(old.handle_at(late, OfferInput::Message(&first)), Err(PairError::Expired));
+    assert_nothing_changed(&old);
+
+    let (mut old, new) = shown();
+    let typed = new.shown.unwrap().to_string();
+    assert_eq!(old.handle_at(late, OfferInput::Confirmed(Some(&typed))), Err(PairError::Expired));
+    assert_nothing_changed(&old);
+
+    let (mut old, _) = shown();
+    assert_eq!(old.handle(OfferInput::Timeout), Err(PairError::Expired));
+    assert_nothing_changed(&old);
+}
+
+#[test]
+fn once_added_time_does_not_take_the_keys_back() {
+    let (mut old, mut new) = shown();
+    old.handle(OfferInput::Confirmed(None)).unwrap();
+    old.drain();
+    let bundle = old.bundle();
+    old.handle_at(START + Duration::from_secs(400), OfferInput::DeviceAdded(&bundle)).unwrap();
+    exchange(&mut old, &mut new).unwrap();
+    assert!(new.joined.is_some());
+    assert_eq!(old.handle(OfferInput::Timeout), Err(PairError::Unconfirmed));
+}
+
+#[test]
+fn the_new_device_gives_up_too() {
+    let old = old();
+    let text = old.machine.link().to_text();
+    let answer = |unix| {
+        let link = PairLink::parse(&text).unwrap();
+        JoinMachine::new(link, Arc::new(SoftwareKey::generate(&entropy(2))), "a", (START, unix), &entropy(2))
+            .err()
+    };
+    assert_eq!(answer(UNIX + 600), None, "a clock may be wrong by five minutes");
+    assert_eq!(answer(UNIX + 601), Some(PairError::Expired));
+
+    let mut new = new(&text, 2);
+    assert_eq!(new.machine.deadline(), Some(Duration::from_secs(300)));
+    let late = new.machine.handle(Duration::from_secs(300), JoinInput::Message(&[]));
+    assert_eq!(late, Err(PairError::Expired));
+    assert_eq!(new.machine.deadline(), None);
+}
+
+#[test]
+fn a_link_answers_once() {
+    let (mut old, mut first) = pair();
+    let mut second = new(&old.machine.link().to_text(), 3);
+    exchange(&mut old, &mut first).unwrap();
+    let answer = second.drain().remove(0);
+    assert_eq!(old.handle(OfferInput::Message(&answer)), Err(PairError::SecondCommitment));
+    assert_nothing_changed(&old);
+    let typed = first.shown.unwrap().to_string();
+    assert_eq!(old.handle(OfferInput::Confirmed(Some(&typed))), Err(PairError::OutOfTurn));
+
+    // And right after the first commitment, before its opening.
+    let (mut old, mut first) = pair();
+    for bytes in first.drain() {
+        old.handle(OfferInput::Message(&bytes)).unwrap();
+    }
+    let mut second = new(&old.machine.link().to_text(), 3);
+    let answer = second.drain().remove(0);
+    assert_eq!(old.handle(OfferInput::Message(&answer)), Err(PairError::SecondCommitment));
+    assert_nothing_changed(&old);
+}
+
+#[test]
+fn without_the_links_secret_nothing_holds() {
+    let old_text = old().machine.link().to_text();
+    // A relay knows rendezvous, pin and key hash, and guesses the secret.
+    let mut guessed = old_text.to_string();
+    let end = guessed.len() - 20;
+    guessed.replace_range(end..end + 1, if &guessed[end..end + 1] == "a" { "b" } else { "a" });
+    let mut old = old();
+    let mut thief = new(&guessed, 3);
+    let first = thief.drain().remove(0);
+    assert_eq!(old.handle(OfferInput::Message(&first)), Err(PairError::NotAuthentic));
+    assert_nothing_changed(&old);
+}
+
+#[test]
+fn a_relay_without_the_secret_can_alter_nothing() {
+    // Each message that comes before the code, each of its bytes flipped.
+    let (mut old, mut new) = pair();
+    let commit = new.drain().remove(0);
+    old.handle(OfferInput::Message(&commit)).unwrap();
+    let reveal = old.drain().remove(0);
+    new.handle(&reveal).unwrap();
+    let open = new.drain().remove(0);
+    for at in (0..commit.len()).step_by(7) {
+        let mut old = self::old();
+        let mut altered = commit.clone();
+        altered[at] ^= 1;
+        assert!(old.handle(OfferInput::Message(&altered)).is_err(), "commit, byte {at}");
+        assert_nothing_changed(&old);
+    }
+    for at in (0..reveal.len()).step_by(7) {
+        let mut new = self::new(&old.machine.link().to_text(), 2);
+        let mut altered = reveal.clone();
+        altered[at] ^= 1;
+        assert!(new.handle(&altered).is_err(), "reveal, byte {at}");
+        new.drain();
+        assert!(new.shown.is_none() && new.joined.is_none());
+    }
+    for at in (0..open.len()).step_by(7) {
+        let (mut old, mut new) = pair();
+        old.handle(OfferInput::Message(&new.drain().remove(0))).unwrap();
+        new.handle(&old.drain().remove(0)).unwrap();
+        let mut altered = open.clone();
+        altered[at] ^= 1;
+        assert!(old.handle(OfferInput::Message(&altered)).is_err(), "open, byte {at}");
+        old.drain();
+        assert!(old.shown.is_none());
+        assert_nothing_changed(&old);
+    }
+}
+
+/// A relay in the middle that has seen the link, secret included, and swaps keys.
+struct Thief {
+    link: PairLink,
+    device: SoftwareKey,
+    ephemeral: KeyPair,
+}
+
+impl Thief {
+    fn new(old: &Old) -> Self {
+        let link = PairLink::parse(&old.machine.link().to_text()).unwrap();
+        Self { link, device: SoftwareKey::generate(&entropy(66)), ephemeral: KeyPair::generate(&entropy(67)) }
+    }
+
+    fn opening(&self) -> Opening {
+        Opening {
+            ephemeral: self.ephemeral.public(),
+            nonce: [9; 32],
+            device: self.device.public(),
+            prekey: SignedPrekey::sign(&self.device, 0, KeyPair::generate(&entropy(68)).public()).unwrap(),
+            name: DeviceName::new("phone").unwrap(),
+        }
+    }
+
+    /// Takes the new device's place towards the old one.
+    fn answer(&self, old: &mut Old) -> Reveal {
+        let commitment = self.opening().commitment(&self.link);
+        let mac = self.link.commit_mac(&commitment);
+        old.message(&Message::Commit { commitment, mac }).unwrap();
+        let Message::Reveal { reveal, .. } = Message::decode(&old.drain().remove(0)).unwrap() else {
+            panic!("the old device reveals its half");
+        };
+        let transcript = Transcript::new(&self.link, &commitment, &reveal, &self.opening());
+        let proof = crate::sign_with(&self.device, labels::PAIR_PROOF, transcript.as_bytes()).unwrap();
+        let mac = self.link.open_mac(&transcript, &proof);
+        old.message(&Message::Open { opening: Box::new(self.opening()), proof, mac }).unwrap();
+        assert!(old.drain().is_empty());
+        reveal
+    }
+
+    /// Takes the old device's place towards the new one, with a half of its choice.
+    fn offer(&self, new: &mut New, reveal: Reveal) -> Result<([u8; 32], Opening), PairError> {
+        let Message::Commit { commitment, .. } = Message::decode(&new.drain().remove(0)).unwrap() else {
+            panic!("the new device commits first");
+        };
+        let mac = self.link.reveal_mac(&commitment, &reveal);
+        new.handle(&Message::Reveal { reveal: reveal.clone(), mac }.encode())?;
+        let Message::Open { opening, .. } = Message::decode(&new.drain().remove(0)).unwrap() else {
+            panic!("the new device opens");
+        };
+        let hash = Transcript::new(&self.link, &commitment, &reveal, &opening).hash();
+        Ok((hash, *opening))
+    }
+}
+
+#[test]
+fn keys_swapped_in_the_middle_show_in_the_code() {
+    let (mut old, mut new) = pair();
+    let thief = Thief::new(&old);
+    let reveal = thief.answer(&mut old);
+    thief.offer(&mut new, reveal).unwrap();
+    let (left, right) = (old.shown.unwrap(), new.shown.unwrap());
+    assert_ne!(left, right, "the user sees two codes");
+    let typed = right.to_string();
+    assert_eq!(old.handle(OfferInput::Confirmed(Some(&typed))), Err(PairError::WrongCode));
+    assert_nothing_changed(&old);
+}
+
+#[test]
+fn not_even_the_secret_lets_a_thief_play_the_old_device() {
+    let (old, mut new) = pair();
+    let thief = Thief::new(&old);
+    let mine = Reveal {
+        ephemeral: thief.ephemeral.public(),
+        nonce: [1; 32],
+        device: thief.device.public(),
+        vaults: vec![old.vault],
+    };
+    assert_eq!(thief.offer(&mut new, mine).unwrap_err(), PairError::NotAuthentic, "the link names the key");
+
+    // With the old device's true key in the open, the thief gets as far as the code, but cannot seal a vault of its
+    // own as that key.
+    let (old, _) = pair();
+    let mut new = self::new(&old.machine.link().to_text(), 2);
+    let mut reveal = old_reveal();
+    let own = found_vault(&thief.device, "x", &Founding::Home, &entropy(70)).unwrap();
+    reveal.vaults = vec![own.vault];
+    let (hash, opening) = thief.offer(&mut new, reveal).unwrap();
+    let relay = thief.link.relay();
+    let parts = BundleParts { vault: own.vault, name: "trap", keyring: &own.keyring, relay, frontier: &[] };
+    let binding = HpkeBinding { psk: thief.link.secret(), psk_id: labels::PAIR_PSK, info: &hash };
+    let bundle = Bundle::new(&parts).unwrap();
+    let sealed = hpke_seal(&thief.ephemeral, &opening.ephemeral, &binding, bundle.as_bytes(), &entropy(71));
+    let pieces = super::message::pieces(&sealed);
+    let last = pieces.iter().map(|piece| new.handle(&piece.encode())).last();
+    assert_eq!(last, Some(Err(PairError::NotAuthentic)));
+    new.drain();
+    assert!(new.joined.is_none());
+}
+
+/// What the old device of [`old`] reveals.
+fn old_reveal() -> Reveal {
+    let (mut old, mut new) = pair();
+    old.handle(OfferInput::Message(&new.drain().remove(0))).unwrap();
+    match Message::decode(&old.drain().remove(0)).unwrap() {
+        Message::Reveal { reveal, .. } => reveal,
+        _ => panic!("the old device reveals its half"),
+    }
+}
+
+#[test]
+fn an_opening_must_be_what_was_committed_to_and_proved() {
+    type Change = fn(&Thief, Opening) -> (Opening, Option<SoftwareKey>);
+    let changes: [(&str, Change); 4] = [
+        ("other key", |_, opening| {
+            (Opening { ephemeral: KeyPair::generate(&entropy(80)).public(), ..opening }, None)
+        }),
+        ("other name", |_, opening| (Opening { name: DeviceName::new("tv").unwrap(), ..opening }, None)),
+        ("other prekey", |thief, opening| {
+            let public = KeyPair::generate(&entropy(80)).public();
+            (Opening { prekey: SignedPrekey::sign(&thief.device, 1, public).unwrap(), ..opening }, None)
+        }),
+        ("proof by another", |_, opening| (opening, Some(SoftwareKey::generate(&entropy(81))))),
+    ];
+    for (name, change) in changes {
+        let (mut old, _) = pair();
+        let thief = Thief::new(&old);
+        let commitment = thief.opening().commitment(&thief.link);
+        let mac = thief.link.commit_mac(&commitment);
+        old.message(&Message::Commit { commitment, mac }).unwrap();
+        old.drain();
+        let (opening, signer) = change(&thief, thief.opening());
+        let transcript = Transcript::new(&thief.link, &commitment, &old_reveal(), &opening);
+        let signer = signer.as_ref().unwrap_or(&thief.device);
+        let proof = crate::sign_with(signer, labels::PAIR_PROOF, transcript.as_bytes()).unwrap();
+        let mac = thief.link.open_mac(&transcript, &proof);
+        let open = Message::Open { opening: Box::new(opening), proof, mac };
+        assert_eq!(old.message(&open), Err(PairError::NotAuthentic), "{name}");
+        assert_nothing_changed(&old);
+    }
+}
+
+#[test]
+fn a_device_does_not_pair_with_itself() {
+    let mut old = old();
+    let link = PairLink::parse(&old.machine.link().to_text()).unwrap();
+    let twin: Arc<dyn KeyProvider> =
+        Arc::new(SoftwareKey::from_pkcs8_der(&old.device.to_pkcs8_der()).unwrap());
+    let machine = JoinMachine::new(link, twin, "twin", (START, UNIX), &entropy(4)).unwrap();
+    let mut new = New {
+        machine,
+        device: Arc::new(SoftwareKey::generate(&entropy(5))),
+        shown: None,
+        joined: None,
+        sent: 0,
+    };
+    old.handle(OfferInput::Message(&new.drain().remove(0))).unwrap();
+    assert_eq!(new.handle(&old.drain().remove(0)), Err(PairError::OwnDevice));
+    assert_eq!(exchange(&mut old, &mut new), Err(PairError::Aborted(AbortReason::Failed)));
+    assert_nothing_changed(&old);
+}
+
+#[test]
+fn steps_out_of_turn_end_it() {
+    let done = Message::Done { mac: [0; 32] };
+    let (mut old, _) = pair();
+    assert_eq!(old.message(&done), Err(PairError::OutOfTurn));
+    let (mut old, _) = pair();
+    assert_eq!(old.handle(OfferInput::Confirmed(None)), Err(PairError::OutOfTurn), "nothing to confirm yet");
+    assert_nothing_changed(&old);
+    let (mut old, _) = shown();
+    let bundle = old.bundle();
+    assert_eq!(old.handle(OfferInput::DeviceAdded(&bundle)), Err(PairError::OutOfTurn), "not confirmed");
+    assert!(old.drain().iter().all(|bytes| bytes.len() < 10), "no bundle went out");
+    assert_nothing_changed(&old);
+    let (_, mut new) = shown();
+    let piece = Message::Piece { index: 1, count: 2, bytes: vec![1] };
+    assert_eq!(new.handle(&piece.encode()), Err(PairError::OutOfTurn));
+    let (_, mut new) = shown();
+    assert_eq!(new.machine.handle(START, JoinInput::Stored), Err(PairError::OutOfTurn));
+    // A confirmation that the store is made counts only with its MAC.
+    let (mut old, mut new) = shown();
+    old.handle(OfferInput::Confirmed(None)).unwrap();
+    old.drain();
+    let bundle = old.bundle();
+    old.handle(OfferInput::DeviceAdded(&bundle)).unwrap();
+    exchange(&mut old, &mut new).unwrap();
+    assert_eq!(old.message(&done), Err(PairError::NotAuthentic));
+    assert!(!old.finished);
+}
+
+#[test]
+fn a_bundle_altered_on_the_way_is_refused() {
+    let (mut old, mut new) = shown();
+    old.handle(OfferInput::Confirmed(None)).unwrap();
+    old.drain();
+    let bundle = old.bundle();
+    old.handle(OfferInput::DeviceAdded(&bundle)).unwrap();
+    let mut pieces = old.drain();
+    let last = pieces.last_mut().unwrap();
+    *last.last_mut().unwrap() ^= 1;
+    let results: Vec<_> = pieces.iter().map(|bytes| new.handle(bytes)).collect();
+    assert_eq!(results.last(), Some(&Err(PairError::NotAuthentic)));
+    new.drain();
+    assert!(new.joined.is_none());
+}
