@@ -1,19 +1,54 @@
 //! Subrosa: an embedded, end-to-end encrypted, local-first database with sync.
+//!
+//! An application opens a [`Device`], reads and writes records at local speed, online or not, and every device of
+//! its user converges; the relay in between learns nothing but sizes and times.
+//!
+//! ```
+//! use std::sync::Arc;
+//! use serde::{Deserialize, Serialize};
+//! use subrosa::{Device, Options, OsEntropy, SoftwareKey};
+//!
+//! #[derive(Serialize, Deserialize)]
+//! struct Note { title: String, done: bool }
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let dir = tempfile::tempdir()?;
+//! let key = Arc::new(SoftwareKey::generate(&OsEntropy)); // a host application keeps it in the OS keystore
+//! let device = Device::create(dir.path(), key, Options::default())?;
+//! let notes = device.create_vault("personal")?.collection::<Note>("notes");
+//! let id = notes.insert(&Note { title: "buy roses".into(), done: false })?;
+//! notes.update(id, |note| note.done = true)?;
+//! assert!(notes.get(id)?.is_some_and(|note| note.done));
+//! # Ok(())
+//! # }
+//! ```
 
-#[allow(dead_code, unused_imports, reason = "the engine's core is built on top of it")]
+mod clock;
+mod collection;
+#[allow(dead_code, unused_imports, reason = "the rest is used by pairing and key life")]
 mod control;
+#[allow(dead_code, unused_imports, reason = "the sync driver uses the rest")]
+mod core;
+mod device;
 mod entropy;
+mod error;
 mod keys;
-#[allow(dead_code, reason = "the store and the collections, which call it, land after it")]
+#[allow(dead_code, reason = "parts of the merge core serve checkpoints")]
 mod merge;
 #[allow(dead_code, unused_imports, reason = "the drivers of both sides are built on top of it")]
 mod pair;
-#[allow(dead_code, reason = "the parts that seal are built on top of it")]
+#[allow(dead_code, reason = "parts of the sealed file serve key changes")]
 mod seal;
 mod store;
+mod vault;
 
+pub use clock::{Clock, SystemClock};
+pub use collection::{Collection, Record, Scan, TxCollection};
 pub use control::{BirthError, ControlError, DeviceRole, KeyringError};
+pub use core::{Change, ChangeKind, Changes, VerifyReport};
+pub use device::{Device, Options, SpaceReport, VaultInfo};
 pub use entropy::{Entropy, OsEntropy, SeededEntropy};
+pub use error::{Error, PeerFault};
 pub use keys::{
     Aad, AadRule, BadSignature, Info, KeyError, KeyPair, KeyProvider, Profile, PublicKey, Session,
     SessionError, SharedSecret, SigningKey, SoftwareKey, ValueFormat, sign_with,
@@ -24,3 +59,6 @@ pub use merge::op::{CollectionName, OpError};
 pub use merge::value::{Finite, JsonProblem, TypeProblem, VALUE_DEPTH_MAX, Value, ValueError};
 pub use pair::{AbortReason, PairCode, PairError, PairLink, PairLinkError};
 pub use store::{StoreError, StorePart};
+pub use subrosa_protocol::addr::RelayAddr;
+pub use subrosa_protocol::ids::VaultId;
+pub use vault::{DeviceInfo, Vault, WriteTx};

@@ -18,3 +18,11 @@ pub(crate) mod varint;
 mod convergence_tests;
 #[cfg(test)]
 mod testing;
+pub(crate) use body::{Body, BodyWriter};
+pub(crate) use hlc::{Clock, Observed, Stamp};
+pub(crate) use id::RecordId;
+pub(crate) use logs::{LogNo, LogTable};
+pub(crate) use op::{Cell, CollectionName, FieldCell, LogMove, Op, OpKind, Put, Tombstone};
+pub(crate) use pending::PendingOps;
+pub(crate) use state::RecordState;
+pub(crate) use value::{Value, ValueBuf};

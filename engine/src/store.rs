@@ -6,6 +6,7 @@
 mod error;
 #[allow(dead_code, unused_imports, reason = "the device, which opens stores, is built on top of it")]
 pub(crate) mod sealed;
+pub(crate) mod tables;
 
 pub(crate) use error::StoreFault;
 pub use error::{StoreError, StorePart};

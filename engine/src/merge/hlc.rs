@@ -62,7 +62,7 @@ pub(crate) enum Observed {
 }
 
 /// The clock of one store. Its maximum is persisted in the transaction that uses it, before anyone sees it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Clock {
     max: Stamp,
 }

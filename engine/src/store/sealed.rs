@@ -11,7 +11,6 @@
 mod backend;
 mod disk;
 mod header;
-mod held;
 mod layout;
 mod open;
 mod pages;

@@ -5,5 +5,4 @@ mod crash;
 mod damage;
 mod life;
 mod sim;
-mod speed;
 mod workload;

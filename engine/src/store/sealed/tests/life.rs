@@ -121,8 +121,9 @@ fn a_forked_child_is_refused() {
     let backend = Backend(Arc::new(file));
     let ops = disk.diary_len();
     let forked = |error: std::io::Error| assert_eq!(StoreFault::from(&error), StoreFault::Forked);
+    forked(backend.read(0, &mut [0; 9]).unwrap_err());
     forked(backend.write(0, &[0; 9]).unwrap_err());
-    forked(backend.write(PAGE_BYTES as u64, &[0; PAGE_BYTES]).unwrap_err());
+    forked(backend.len().unwrap_err());
     forked(backend.set_len(0).unwrap_err());
     forked(backend.sync_data().unwrap_err());
     forked(backend.close().unwrap_err());

@@ -1,0 +1,254 @@
+//! One write transaction: everything that changes the store goes through [`Core::write`].
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, PoisonError};
+
+use redb::{Durability, ReadableTable as _};
+use subrosa_protocol::ids::{Chain, LogId, PublicKeyBytes, Seq};
+use subrosa_protocol::limits;
+use subrosa_protocol::segment::{Class, SealedSegment};
+
+use super::state::{LogHead, LogInfo, LogRow, split_segment_row};
+use super::watch::RawChange;
+use super::{Core, OpenStore, State, VaultState};
+use crate::Error;
+use crate::merge::{LogNo, Stamp};
+use crate::store::StoreError;
+use crate::store::tables::{CollectionNo, Tables, VaultNo, collection_key, segment_key};
+
+/// How a commit reaches the disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Durable {
+    /// Before the call returns.
+    Now,
+    /// With the next durable commit; for what costs nothing to lose.
+    Later,
+}
+
+/// A write transaction. Dropping it without [`Core::write`] committing it changes nothing.
+pub(crate) struct Tx<'a, 't> {
+    pub(crate) core: &'a Core,
+    pub(crate) state: &'a mut State,
+    pub(crate) tables: Tables<'t>,
+    /// Wall time of this transaction.
+    pub(crate) now_ms: u64,
+    pub(crate) changes: Vec<RawChange>,
+    clock_before: Stamp,
+    logs_before: usize,
+    /// Vaults whose memory must be read again should this not commit.
+    touched: BTreeSet<VaultNo>,
+}
+
+impl Core {
+    /// Runs `f` in a durable write transaction: all of it happens, or nothing.
+    pub(crate) fn write<R>(&self, f: impl FnOnce(&mut Tx<'_, '_>) -> Result<R, Error>) -> Result<R, Error> {
+        self.write_with(Durable::Now, f)
+    }
+
+    /// As [`Core::write`], with a choice.
+    pub(crate) fn write_with<R>(
+        &self,
+        durable: Durable,
+        f: impl FnOnce(&mut Tx<'_, '_>) -> Result<R, Error>,
+    ) -> Result<R, Error> {
+        self.check_process()?;
+        let mut state = self.lock_state();
+        let (result, changes) = self.with_open(|open| self.transact(open, &mut state, durable, f))?;
+        drop(state);
+        self.watchers.notify(changes);
+        Ok(result)
+    }
+
+    fn transact<R>(
+        &self,
+        open: &OpenStore,
+        state: &mut State,
+        durable: Durable,
+        f: impl FnOnce(&mut Tx<'_, '_>) -> Result<R, Error>,
+    ) -> Result<(R, Vec<RawChange>), Error> {
+        let mut txn = open.db.begin_write().map_err(|error| open.explain(error))?;
+        match durable {
+            Durable::Now => txn.set_quick_repair(true),
+            Durable::Later => txn.set_durability(Durability::None).map_err(|error| open.explain(error))?,
+        }
+        let (logs_before, collections_before) = (state.logs.len(), state.collections.len());
+        let (done, changes, touched) = {
+            let tables = Tables::open(&txn).map_err(|error| open.explain(error))?;
+            let mut tx = Tx {
+                core: self,
+                now_ms: self.now_ms(),
+                changes: Vec::new(),
+                clock_before: state.clock.max(),
+                logs_before,
+                touched: BTreeSet::new(),
+                state: &mut *state,
+                tables,
+            };
+            let done = f(&mut tx).and_then(|result| tx.finish().map(|()| result));
+            (done, tx.changes, tx.touched)
+        };
+        let done = match done {
+            Ok(result) => txn.commit().map_err(|error| open.explain(error)).map(|()| result),
+            Err(error) => {
+                // The error at hand says more than one about giving up would.
+                let _ = txn.abort();
+                Err(explain(open, error))
+            }
+        };
+        match done {
+            Ok(result) => {
+                if state.logs.len() != logs_before || state.collections.len() != collections_before {
+                    let shared = Arc::new(state.shared());
+                    *self.shared.write().unwrap_or_else(PoisonError::into_inner) = shared;
+                }
+                Ok((result, changes))
+            }
+            Err(error) => {
+                state.logs.truncate(logs_before);
+                state.collections.truncate(collections_before);
+                if !touched.is_empty()
+                    && let Ok(reloaded) = State::load(open, &self.options)
+                {
+                    *state = reloaded;
+                }
+                Err(error)
+            }
+        }
+    }
+}
+
+/// Puts the sealed file's cause into a store error that redb only latched.
+fn explain(open: &OpenStore, error: Error) -> Error {
+    match error {
+        Error::Store(error) => open.explain(error),
+        other => other,
+    }
+}
+
+impl Tx<'_, '_> {
+    /// Persists what this transaction added to clock and names.
+    fn finish(&mut self) -> Result<(), Error> {
+        let clock = self.state.clock.max();
+        if clock != self.clock_before {
+            self.put_meta("clock", &clock.0.to_be_bytes())?;
+        }
+        for (number, id) in self.state.logs.since(self.logs_before) {
+            if self.tables.logs.get(number.0)?.is_none() {
+                self.tables.logs.insert(number.0, &LogRow { id, known: None }.encode()[..])?;
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn put_meta(&mut self, name: &str, value: &[u8]) -> Result<(), Error> {
+        self.tables.meta.insert(name, value)?;
+        Ok(())
+    }
+
+    pub(crate) fn meta(&self, name: &str) -> Result<Option<Vec<u8>>, Error> {
+        Ok(self.tables.meta.get(name)?.map(|row| row.value().to_vec()))
+    }
+
+    pub(crate) fn vault(&self, number: VaultNo) -> Result<&VaultState, Error> {
+        self.state.vaults.get(&number).ok_or(Error::NoVault)
+    }
+
+    /// The vault for changing its memory; it is read again should the transaction fail.
+    pub(crate) fn vault_mut(&mut self, number: VaultNo) -> Result<&mut VaultState, Error> {
+        self.touched.insert(number);
+        self.state.vaults.get_mut(&number).ok_or(Error::NoVault)
+    }
+
+    /// Says that the memory of a new vault must go should the transaction fail.
+    pub(crate) fn touch(&mut self, number: VaultNo) {
+        self.touched.insert(number);
+    }
+
+    /// The number of a collection, a new one if it has none.
+    pub(crate) fn intern_collection(&mut self, vault: VaultNo, name: &str) -> Result<CollectionNo, Error> {
+        if let Some(number) = self.state.collections.number(vault, name) {
+            return Ok(number);
+        }
+        let number = self.state.collections.add(vault, name);
+        self.tables.collections.insert(&collection_key(vault, name)[..], number.0)?;
+        Ok(number)
+    }
+
+    /// Makes a log's key known.
+    pub(crate) fn register_log(&mut self, vault: VaultNo, public: &PublicKeyBytes) -> Result<LogNo, Error> {
+        let id = LogId::of(public);
+        if let Some(number) = self.state.logs.number(&id)
+            && self.vault(vault)?.logs.contains_key(&number)
+        {
+            return Ok(number);
+        }
+        if self.vault(vault)?.logs.len() >= limits::LOGS_PER_VAULT_MAX {
+            return Err(Error::Peer(crate::PeerFault::TooManyLogs));
+        }
+        let number = self.state.logs.intern(id);
+        let row = LogRow { id, known: Some((vault, *public, None)) };
+        self.tables.logs.insert(number.0, &row.encode()[..])?;
+        self.vault_mut(vault)?.logs.insert(number, LogInfo { id, public: *public, class: None });
+        Ok(number)
+    }
+
+    /// Fixes the class of a log by its first segment.
+    pub(crate) fn fix_class(&mut self, vault: VaultNo, log: LogNo, class: Class) -> Result<(), Error> {
+        let info = self.vault_mut(vault)?.logs.get_mut(&log).ok_or(Error::NoVault)?;
+        match info.class {
+            Some(fixed) if fixed == class => return Ok(()),
+            Some(_) => return Err(Error::Peer(crate::PeerFault::WrongKind)),
+            None => info.class = Some(class),
+        }
+        let row = LogRow { id: info.id, known: Some((vault, info.public, Some(class))) };
+        self.tables.logs.insert(log.0, &row.encode()[..])?;
+        Ok(())
+    }
+
+    pub(crate) fn head(&self, log: LogNo) -> Result<Option<LogHead>, Error> {
+        Ok(self.tables.heads.get(log.0)?.map(|row| LogHead::decode(row.value())))
+    }
+
+    pub(crate) fn put_head(&mut self, log: LogNo, head: &LogHead) -> Result<(), Error> {
+        self.tables.heads.insert(log.0, &head.encode())?;
+        Ok(())
+    }
+
+    /// Stores a verified segment as its log's new head; `merged` says from where on it is not merged.
+    pub(crate) fn store_segment(
+        &mut self,
+        log: LogNo,
+        segment: &SealedSegment,
+        chain: Chain,
+        merged: Seq,
+    ) -> Result<(), Error> {
+        let seq = segment.header().seq;
+        let bytes = segment.bytes();
+        {
+            let mut row = self.tables.segments.insert_reserve(&segment_key(log, seq), 32 + bytes.len())?;
+            let row = row.as_mut();
+            row[..32].copy_from_slice(chain.as_bytes());
+            row[32..].copy_from_slice(bytes);
+        }
+        self.put_head(log, &LogHead { seq, chain, merged })
+    }
+
+    /// A stored segment and its chain.
+    pub(crate) fn segment(&self, log: LogNo, seq: Seq) -> Result<Option<(Chain, SealedSegment)>, Error> {
+        let row = self.tables.segments.get(&segment_key(log, seq))?;
+        Ok(row.map(|row| split_segment_row(row.value())).transpose()?)
+    }
+
+    /// The chain that segment `seq` of a log builds on; `None` if that is not stored.
+    pub(crate) fn chain_before(&self, log: LogNo, seq: Seq) -> Result<Option<Chain>, Error> {
+        let Some(before) = seq.0.checked_sub(1) else { return Ok(Some(Chain::ZERO)) };
+        let row = self.tables.segments.get(&segment_key(log, Seq(before)))?;
+        let chain = row.map(|row| {
+            row.value()
+                .first_chunk::<32>()
+                .map(|chain| Chain::from_bytes(*chain))
+                .ok_or(StoreError::Inconsistent)
+        });
+        Ok(chain.transpose()?)
+    }
+}

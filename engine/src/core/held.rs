@@ -1,0 +1,284 @@
+//! Merging of what is stored: complete groups whose time has come, in key order, in the transaction at hand.
+
+use std::ops::RangeInclusive;
+
+use redb::ReadableTable as _;
+use subrosa_protocol::ids::{Chain, Seq};
+use subrosa_protocol::segment::{Class, Kind};
+
+use super::Core;
+use super::commit::Tx;
+use super::receive::Reason;
+use super::state::LogHead;
+use super::watch::RawChange;
+use super::write::{decode_state, kind_of_change};
+use crate::Error;
+use crate::merge::{Body, LogNo, Observed, Op, Stamp};
+use crate::seal::{Group, OpenError, OpenedBody};
+use crate::store::tables::{RecordKey, VaultNo};
+
+/// Opened bodies that are merged in one sorted pass; beyond that, several passes in the same transaction.
+const PASS_BYTES: usize = 32 << 20;
+
+/// How far a log's next group goes.
+enum NextGroup {
+    /// To this segment.
+    Ends(Seq),
+    /// Its end has not arrived.
+    Incomplete,
+}
+
+/// Bodies on their way into the records.
+#[derive(Default)]
+struct Pass {
+    bodies: Vec<(LogNo, OpenedBody)>,
+    bytes: usize,
+}
+
+impl Core {
+    /// Merges what could not be merged when it arrived: groups held for the clock, and logs that have a certificate
+    /// since. Called at every open; receiving does the same.
+    pub(crate) fn retry_held(&self) -> Result<(), Error> {
+        let waiting = {
+            let state = self.lock_state();
+            state.vaults.keys().copied().collect::<Vec<_>>()
+        };
+        if waiting.is_empty() || !self.anything_held()? {
+            return Ok(());
+        }
+        self.write(|tx| {
+            for vault in waiting {
+                tx.merge_ready(vault)?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Whether a data log has segments that are not merged.
+    pub(crate) fn anything_held(&self) -> Result<bool, Error> {
+        self.read(|txn| {
+            for row in txn.open_table(crate::store::tables::HEADS)?.iter()? {
+                let head = LogHead::decode(row?.1.value());
+                if head.merged <= head.seq {
+                    return Ok(true);
+                }
+            }
+            Ok(false)
+        })
+    }
+}
+
+impl Tx<'_, '_> {
+    /// Merges every complete group of certified data logs whose stamps the clock accepts.
+    pub(crate) fn merge_ready(&mut self, vault: VaultNo) -> Result<(), Error> {
+        let logs: Vec<_> = {
+            let state = self.vault(vault)?;
+            let data = state.logs.iter().filter(|(_, info)| info.class == Some(Class::Data));
+            data.map(|(log, _)| *log).collect()
+        };
+        let mut pass = Pass::default();
+        for log in logs {
+            self.merge_log(vault, log, &mut pass)?;
+        }
+        self.run_pass(vault, &mut pass)
+    }
+
+    fn merge_log(&mut self, vault: VaultNo, log: LogNo, pass: &mut Pass) -> Result<(), Error> {
+        loop {
+            let Some(head) = self.head(log)? else { return Ok(()) };
+            if head.merged > head.seq {
+                return Ok(());
+            }
+            let mut opened = Vec::new();
+            let end = match self.next_group(vault, log, &head, &mut opened)? {
+                NextGroup::Ends(end) => end,
+                NextGroup::Incomplete => return Ok(()),
+            };
+            match self.check_group(vault, log, head.merged..=end, &mut opened)? {
+                Err(reason) => self.skip_group(vault, log, head.merged..=end, reason)?,
+                Ok(stamp) => {
+                    if let Observed::HeldUntil { .. } = self.state.clock.observe(stamp, self.now_ms) {
+                        return Ok(());
+                    }
+                    for body in opened {
+                        pass.bytes += body.data.len();
+                        pass.bodies.push((log, body));
+                    }
+                }
+            }
+            self.put_head(log, &LogHead { merged: end.next(), ..head })?;
+            self.vault_mut(vault)?.probed.remove(&log);
+            if pass.bytes > PASS_BYTES {
+                self.run_pass(vault, pass)?;
+            }
+        }
+    }
+
+    /// Finds the end of the group that starts at `head.merged`. Bodies opened on the way are kept in `opened` when
+    /// the search began at the group's start.
+    fn next_group(
+        &mut self,
+        vault: VaultNo,
+        log: LogNo,
+        head: &LogHead,
+        opened: &mut Vec<OpenedBody>,
+    ) -> Result<NextGroup, Error> {
+        let probed = self.vault(vault)?.probed.get(&log).copied();
+        let start = probed.map_or(head.merged, |probed| probed.next().max(head.merged));
+        let mut seq = start;
+        while seq <= head.seq {
+            match self.open_stored(vault, log, seq)? {
+                Ok(body) => {
+                    let group = body.group;
+                    if start == head.merged {
+                        opened.push(body);
+                    }
+                    if group == Group::Ends {
+                        return Ok(NextGroup::Ends(seq));
+                    }
+                }
+                // A segment that stays shut ends its group: the group as a whole goes to quarantine.
+                Err(_) => {
+                    opened.clear();
+                    return Ok(NextGroup::Ends(seq));
+                }
+            }
+            seq = seq.next();
+        }
+        self.vault_mut(vault)?.probed.insert(log, head.seq);
+        Ok(NextGroup::Incomplete)
+    }
+
+    /// Opens what of the group is not open yet. Its latest stamp, or what is wrong with it.
+    fn check_group(
+        &self,
+        vault: VaultNo,
+        log: LogNo,
+        group: RangeInclusive<Seq>,
+        opened: &mut Vec<OpenedBody>,
+    ) -> Result<Result<Stamp, Reason>, Error> {
+        let (first, last) = (group.start().0, group.end().0);
+        if opened.len() as u64 != last - first + 1 {
+            opened.clear();
+            for seq in first..=last {
+                match self.open_stored(vault, log, Seq(seq))? {
+                    Ok(body) => opened.push(body),
+                    Err(reason) => return Ok(Err(reason)),
+                }
+            }
+        }
+        let mut latest = Stamp::default();
+        for body in opened {
+            match Body::decode(&body.data) {
+                Ok(body) => latest = latest.max(body.stamp_max()),
+                Err(_) => return Ok(Err(Reason::Undecodable)),
+            }
+        }
+        Ok(Ok(latest))
+    }
+
+    /// Opens one stored data segment.
+    pub(crate) fn open_stored(
+        &self,
+        vault: VaultNo,
+        log: LogNo,
+        seq: Seq,
+    ) -> Result<Result<OpenedBody, Reason>, Error> {
+        let missing = || Error::Store(crate::store::StoreError::Inconsistent);
+        let (_, segment) = self.segment(log, seq)?.ok_or_else(missing)?;
+        let prev: Chain = self.chain_before(log, seq)?.ok_or_else(missing)?;
+        if segment.header().kind != Kind::Data {
+            return Ok(Err(Reason::UnknownKind));
+        }
+        let state = self.vault(vault)?;
+        let Some(key) = state.keyring.data_key(segment.header().epoch) else {
+            return Ok(Err(Reason::StaysShut));
+        };
+        Ok(crate::seal::open(&state.id, &prev, &segment, key).map_err(|error| match error {
+            OpenError::OtherKey => Reason::StaysShut,
+            _ => Reason::Undecodable,
+        }))
+    }
+
+    fn skip_group(
+        &mut self,
+        vault: VaultNo,
+        log: LogNo,
+        group: RangeInclusive<Seq>,
+        reason: Reason,
+    ) -> Result<(), Error> {
+        let (first, last) = (group.start().0, group.end().0);
+        tracing::warn!(log = log.0, first, last, ?reason, "a group went to quarantine");
+        for seq in first..=last {
+            if let Some((chain, segment)) = self.segment(log, Seq(seq))? {
+                self.quarantine(vault, log, reason, chain, &segment)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Merges the collected bodies into the records, in key order.
+    fn run_pass(&mut self, vault: VaultNo, pass: &mut Pass) -> Result<(), Error> {
+        let Pass { bodies, .. } = std::mem::take(pass);
+        if bodies.is_empty() {
+            return Ok(());
+        }
+        let inconsistent = || Error::Store(crate::store::StoreError::Inconsistent);
+        let mut decoded = Vec::with_capacity(bodies.len());
+        for (log, body) in &bodies {
+            decoded.push((*log, Body::decode(&body.data).map_err(|_| inconsistent())?));
+        }
+        let mut ops: Vec<(RecordKey, LogNo, &Op<'_>)> = Vec::new();
+        let mut last: Option<(&str, crate::store::tables::CollectionNo)> = None;
+        for (log, body) in &decoded {
+            for op in &body.ops {
+                let collection = match last {
+                    Some((name, number)) if name == op.collection => number,
+                    _ => self.intern_collection(vault, op.collection)?,
+                };
+                last = Some((op.collection, collection));
+                ops.push((RecordKey::new(vault, collection, &op.record), *log, op));
+            }
+        }
+        // Stable: ops of one record and log stay in their order.
+        ops.sort_by_key(|(key, ..)| *key);
+        self.merge_sorted(vault, &ops)
+    }
+
+    /// Merges ops that are sorted by key.
+    pub(crate) fn merge_sorted(
+        &mut self,
+        vault: VaultNo,
+        ops: &[(RecordKey, LogNo, &Op<'_>)],
+    ) -> Result<(), Error> {
+        let (Some((first, ..)), Some((last, ..))) = (ops.first(), ops.last()) else { return Ok(()) };
+        // New records in new ranges are the common case of a bulk load: then no record is looked up.
+        let fresh = self.tables.records.range::<&[u8; 24]>(&first.0..=&last.0)?.next().is_none();
+        let watched = self.core.watchers.any();
+        let vault_id = self.vault(vault)?.id;
+        let mut row = Vec::with_capacity(1024);
+        for group in ops.chunk_by(|a, b| a.0 == b.0) {
+            let key = group[0].0;
+            let held =
+                if fresh { None } else { self.tables.records.get(&key.0)?.map(|row| row.value().to_vec()) };
+            let mut state = decode_state(held.as_deref())?;
+            let before = state.is_visible();
+            let mut changed = false;
+            for (_, log, op) in group {
+                changed |= state.apply(*log, op, &mut self.state.logs).changed;
+            }
+            if !changed {
+                continue;
+            }
+            row.clear();
+            state.encode(&mut row);
+            self.tables.records.insert(&key.0, &row[..])?;
+            if watched && let Some(kind) = kind_of_change(before, state.is_visible()) {
+                let collection = self.state.collections.name(key.collection());
+                let collection = collection.cloned().unwrap_or_default();
+                self.changes.push(RawChange { vault: vault_id, collection, id: key.record(), kind });
+            }
+        }
+        Ok(())
+    }
+}

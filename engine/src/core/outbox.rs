@@ -1,0 +1,337 @@
+//! What the sync driver asks of the core besides receiving: plans, proofs, what to send, what was acknowledged.
+
+use std::collections::BTreeMap;
+
+use redb::ReadableTable as _;
+use subrosa_protocol::frame::{Role, ShortHead};
+use subrosa_protocol::ids::{
+    Digest, Head, Incarnation, LogId, Pin, PublicKeyBytes, Rseq, Seq, Signature, VaultId,
+};
+use subrosa_protocol::labels;
+use subrosa_protocol::limits::CLOCK_AHEAD_MAX_MS;
+use subrosa_protocol::segment::{Class, SealedSegment};
+use subrosa_protocol::token::Grant;
+
+use super::Core;
+use super::commit::{Durable, Tx};
+use super::receive::{decode_relay_head, encode_relay_head};
+use super::state::{LogHead, split_segment_row};
+use crate::merge::LogNo;
+use crate::store::StoreError;
+use crate::store::tables::{HEADS, RELAY_HEADS, SEGMENTS, VaultNo, relay_key, segment_key};
+use crate::{Error, PeerFault};
+
+/// How to subscribe to a vault at a relay.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SyncPlan {
+    pub(crate) incarnation: Incarnation,
+    pub(crate) cursor: Rseq,
+    pub(crate) digest: Digest,
+}
+
+/// What CREATE needs.
+#[derive(Clone, Debug)]
+pub(crate) struct Birth {
+    /// The statement chain, encoded.
+    pub(crate) statements: Vec<Vec<u8>>,
+    /// This relay's grant, if it gave one.
+    pub(crate) grant: Option<Vec<u8>>,
+}
+
+/// Part of what a relay lacks.
+#[derive(Debug, Default)]
+pub(crate) struct OutboxBatch {
+    /// Keys of the logs in it.
+    pub(crate) logs: Vec<PublicKeyBytes>,
+    pub(crate) segments: Vec<SealedSegment>,
+    /// Whether the relay lacks more than that.
+    pub(crate) more: bool,
+}
+
+/// Where a vault's feed at one relay stands.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Cursor {
+    pub(crate) incarnation: Incarnation,
+    /// Last rseq taken in.
+    pub(crate) scanned: Rseq,
+    /// Last rseq at which our heads were the relay's.
+    pub(crate) verified: Rseq,
+    /// The digest there.
+    pub(crate) digest: Digest,
+}
+
+impl Default for Cursor {
+    fn default() -> Self {
+        Self {
+            incarnation: Incarnation::ZERO,
+            scanned: Rseq(0),
+            verified: Rseq(0),
+            digest: subrosa_protocol::digest::digest(Vec::new()),
+        }
+    }
+}
+
+impl Cursor {
+    const LEN: usize = 16 + 8 + 8 + 32;
+
+    fn encode(&self) -> [u8; Self::LEN] {
+        let mut row = [0; Self::LEN];
+        row[..16].copy_from_slice(self.incarnation.as_bytes());
+        row[16..24].copy_from_slice(&self.scanned.0.to_be_bytes());
+        row[24..32].copy_from_slice(&self.verified.0.to_be_bytes());
+        row[32..].copy_from_slice(self.digest.as_bytes());
+        row
+    }
+
+    fn decode(row: &[u8]) -> Option<Self> {
+        let mut r = subrosa_protocol::codec::Reader::new(row);
+        let cursor = Self {
+            incarnation: Incarnation::from_bytes(r.array().ok()?),
+            scanned: Rseq(r.u64().ok()?),
+            verified: Rseq(r.u64().ok()?),
+            digest: Digest::from_bytes(r.array().ok()?),
+        };
+        r.finish().ok()?;
+        Some(cursor)
+    }
+}
+
+impl Tx<'_, '_> {
+    pub(crate) fn cursor(&self, relay: &Pin, vault: VaultNo) -> Result<Cursor, Error> {
+        let row = self.tables.cursors.get(&relay_key(relay, vault.0))?;
+        row.map_or(Ok(Cursor::default()), |row| {
+            Cursor::decode(row.value()).ok_or(Error::Store(StoreError::Inconsistent))
+        })
+    }
+
+    pub(crate) fn put_cursor(&mut self, relay: &Pin, vault: VaultNo, cursor: &Cursor) -> Result<(), Error> {
+        self.tables.cursors.insert(&relay_key(relay, vault.0), &cursor.encode()[..])?;
+        Ok(())
+    }
+}
+
+impl Core {
+    /// Ids of the vaults to sync.
+    pub(crate) fn sync_vaults(&self) -> Result<Vec<VaultId>, Error> {
+        Ok(self.vaults()?.into_iter().map(|(id, _)| id).collect())
+    }
+
+    /// Where to go on with a vault at a relay. A cursor at which our heads were not compared is not offered with a
+    /// digest: the relay then answers with its heads, and feeds what is missing.
+    pub(crate) fn sync_plan(&self, vault: &VaultId, relay: &Pin) -> Result<SyncPlan, Error> {
+        let number = self.lock_state().vault_no(vault)?;
+        let row = self.read(|txn| {
+            let row = txn.open_table(crate::store::tables::CURSORS)?.get(&relay_key(relay, number.0))?;
+            row.map_or(Ok(Cursor::default()), |row| {
+                Cursor::decode(row.value()).ok_or(StoreError::Inconsistent)
+            })
+        })?;
+        let digest = if row.scanned == row.verified { row.digest } else { Digest::ZERO };
+        Ok(SyncPlan { incarnation: row.incarnation, cursor: row.scanned, digest })
+    }
+
+    /// Proves membership to a relay: role, key and signature over `exporter | vault | role`.
+    pub(crate) fn sign_auth(
+        &self,
+        vault: &VaultId,
+        exporter: &[u8; 32],
+    ) -> Result<(Role, PublicKeyBytes, Signature), Error> {
+        let state = self.lock_state();
+        let number = state.vault_no(vault)?;
+        let keyring = &state.vaults.get(&number).ok_or(Error::NoVault)?.keyring;
+        let live = keyring.live_epoch();
+        let read_key;
+        let (role, pair) = match &live.write {
+            Some(write) => (Role::Writer, write),
+            None => {
+                read_key = live.read_key().ok_or(Error::NotPermitted)?;
+                (Role::Reader, &read_key)
+            }
+        };
+        let mut payload = [0; 65];
+        payload[..32].copy_from_slice(exporter);
+        payload[32..64].copy_from_slice(vault.as_bytes());
+        payload[64] = role as u8;
+        let signature = Signature::from_bytes(pair.sign(labels::AUTH, &payload));
+        Ok((role, pair.public().into(), signature))
+    }
+
+    /// What CREATE needs for a vault.
+    pub(crate) fn birth(&self, vault: &VaultId, relay: &Pin) -> Result<Birth, Error> {
+        let state = self.lock_state();
+        let number = state.vault_no(vault)?;
+        let keyring = &state.vaults.get(&number).ok_or(Error::NoVault)?.keyring;
+        Ok(Birth { statements: keyring.statements.clone(), grant: keyring.grant(relay).map(<[u8]>::to_vec) })
+    }
+
+    /// Keeps a relay's grant.
+    pub(crate) fn store_grant(&self, relay: &Pin, grant: &[u8]) -> Result<(), Error> {
+        let parsed = Grant::decode(grant).map_err(|_| PeerFault::BadGrant)?;
+        let number = self.lock_state().vault_no(&parsed.vault).map_err(|_| PeerFault::BadGrant)?;
+        self.write(|tx| {
+            if tx.vault_mut(number)?.keyring.keep_grant(*relay, grant) {
+                tx.put_keyring(number)?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Heads of everything that is held of a vault, merged or not.
+    pub(crate) fn local_heads(&self, vault: &VaultId) -> Result<Vec<ShortHead>, Error> {
+        let logs = self.log_numbers(vault)?;
+        self.read(|txn| {
+            let heads = txn.open_table(HEADS)?;
+            let mut found = Vec::new();
+            for (log, id) in &logs {
+                if let Some(row) = heads.get(log.0)? {
+                    let LogHead { seq, chain, .. } = LogHead::decode(row.value());
+                    found.push(ShortHead::from(Head { log: *id, seq, chain }));
+                }
+            }
+            Ok(found)
+        })
+    }
+
+    /// Takes in all heads of the relay and forgets what we believed before. Says whether a log of ours has another
+    /// future there: then logs must be rotated before anything is sealed.
+    pub(crate) fn relay_heads(
+        &self,
+        vault: &VaultId,
+        relay: &Pin,
+        incarnation: Incarnation,
+        heads: &[ShortHead],
+    ) -> Result<bool, Error> {
+        let said: BTreeMap<LogId, &ShortHead> = heads.iter().map(|head| (head.log, head)).collect();
+        self.write(|tx| {
+            let number = tx.state.vault_no(vault)?;
+            tx.put_cursor(relay, number, &Cursor { incarnation, ..Cursor::default() })?;
+            let own = tx.vault(number)?.own;
+            let logs: Vec<_> = tx.vault(number)?.logs.iter().map(|(log, info)| (*log, info.id)).collect();
+            let mut diverged = false;
+            for (log, id) in logs {
+                let key = relay_key(relay, log.0);
+                tx.tables.relay_heads.remove(&key)?;
+                let (Some(said), Some(head)) = (said.get(&id), tx.head(log)?) else { continue };
+                let common = said.seq.min(head.seq);
+                let is_own = log == own.data || log == own.control;
+                let Some((chain, _)) = tx.segment(log, common)? else { continue };
+                if said.seq <= head.seq && chain.as_bytes()[..8] != said.chain {
+                    diverged |= is_own;
+                    continue;
+                }
+                diverged |= is_own && said.seq > head.seq;
+                tx.tables.relay_heads.insert(&key, &encode_relay_head(common, &chain))?;
+            }
+            Ok(diverged)
+        })
+    }
+
+    /// Segments that the relay lacks, control logs first, each log in order, beyond what `sent` says this link has
+    /// sent; about `bytes_max` bytes, at least one segment if there is one.
+    pub(crate) fn outbox(
+        &self,
+        vault: &VaultId,
+        relay: &Pin,
+        sent: &BTreeMap<LogId, Seq>,
+        bytes_max: usize,
+    ) -> Result<OutboxBatch, Error> {
+        let logs = self.logs_to_send(vault)?;
+        self.read(|txn| {
+            let (heads, known) = (txn.open_table(HEADS)?, txn.open_table(RELAY_HEADS)?);
+            let segments = txn.open_table(SEGMENTS)?;
+            let mut batch = OutboxBatch::default();
+            let mut bytes = 0;
+            for (log, id, public) in &logs {
+                let Some(head) = heads.get(log.0)?.map(|row| LogHead::decode(row.value())) else { continue };
+                let held = known.get(&relay_key(relay, log.0))?.map(|row| decode_relay_head(row.value()).0);
+                let next = held.max(sent.get(id).copied()).map_or(Seq(0), Seq::next);
+                if next > head.seq {
+                    continue;
+                }
+                let (first, last) = (segment_key(*log, next), segment_key(*log, head.seq));
+                batch.logs.push(*public);
+                for row in segments.range::<&[u8; 12]>(&first..=&last)? {
+                    let (_, segment) = split_segment_row(row?.1.value())?;
+                    if bytes > 0 && bytes + segment.bytes().len() > bytes_max {
+                        batch.more = true;
+                        return Ok(batch);
+                    }
+                    bytes += segment.bytes().len();
+                    batch.segments.push(segment);
+                }
+            }
+            Ok(batch)
+        })
+    }
+
+    /// Whether the relay lacks segments that are held here.
+    pub(crate) fn unacknowledged(&self, vault: &VaultId, relay: &Pin) -> Result<u64, Error> {
+        let logs = self.logs_to_send(vault)?;
+        self.read(|txn| {
+            let (heads, known) = (txn.open_table(HEADS)?, txn.open_table(RELAY_HEADS)?);
+            let mut count = 0;
+            for (log, ..) in &logs {
+                let Some(head) = heads.get(log.0)?.map(|row| LogHead::decode(row.value())) else { continue };
+                let held = known.get(&relay_key(relay, log.0))?.map(|row| decode_relay_head(row.value()).0);
+                count += (head.seq.0 + 1).saturating_sub(held.map_or(0, |held| held.0 + 1));
+            }
+            Ok(count)
+        })
+    }
+
+    /// Notes what the relay holds durably. Losing that note costs a segment sent twice, so it waits for the next
+    /// durable commit.
+    pub(crate) fn acked(&self, vault: &VaultId, relay: &Pin, entries: &[Head]) -> Result<(), Error> {
+        self.write_with(Durable::Later, |tx| {
+            let number = tx.state.vault_no(vault)?;
+            for entry in entries {
+                let log = tx.state.logs.number(&entry.log).ok_or(PeerFault::BadAck)?;
+                if !tx.vault(number)?.logs.contains_key(&log) {
+                    return Err(Error::Peer(PeerFault::BadAck));
+                }
+                match tx.segment(log, entry.seq)? {
+                    Some((chain, _)) if chain == entry.chain => {
+                        tx.raise_relay_head(relay, log, entry.seq, chain)?;
+                    }
+                    // Rotated away while it was on its way.
+                    _ => {}
+                }
+            }
+            Ok(())
+        })
+    }
+
+    /// Compares clocks with a relay about to be served (docs/ARCHITECTURE.md, "Clock"): if our own maximum is more
+    /// than five minutes ahead of the wall *and* of the relay, ops that are not sealed are stamped anew in new logs.
+    pub(crate) fn relay_now(&self, relay_now_ms: u64) -> Result<(), Error> {
+        let far = self.lock_state().clock.max().ms();
+        let ahead = |now: u64| far > now.saturating_add(CLOCK_AHEAD_MAX_MS);
+        if !ahead(self.now_ms()) || !ahead(relay_now_ms) {
+            return Ok(());
+        }
+        self.write(|tx| {
+            let now = tx.now_ms;
+            tx.state.clock = crate::merge::Clock::new(crate::merge::Stamp::from_ms(now));
+            for vault in tx.state.vaults.keys().copied().collect::<Vec<_>>() {
+                tx.rotate_logs(vault, Some(now))?;
+            }
+            Ok(())
+        })
+    }
+
+    fn log_numbers(&self, vault: &VaultId) -> Result<Vec<(LogNo, LogId)>, Error> {
+        let state = self.lock_state();
+        let number = state.vault_no(vault)?;
+        let vault = state.vaults.get(&number).ok_or(Error::NoVault)?;
+        Ok(vault.logs.iter().map(|(log, info)| (*log, info.id)).collect())
+    }
+
+    fn logs_to_send(&self, vault: &VaultId) -> Result<Vec<(LogNo, LogId, PublicKeyBytes)>, Error> {
+        let state = self.lock_state();
+        let number = state.vault_no(vault)?;
+        let vault = state.vaults.get(&number).ok_or(Error::NoVault)?;
+        let mut logs: Vec<_> = vault.logs.iter().collect();
+        logs.sort_by_key(|(log, info)| (info.class != Some(Class::Control), **log));
+        Ok(logs.into_iter().map(|(log, info)| (*log, info.id, info.public)).collect())
+    }
+}

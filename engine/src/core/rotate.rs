@@ -1,0 +1,301 @@
+//! New logs for this device: after its store was restored from a copy, or when its clock was far ahead.
+//!
+//! What of the old data log nobody else is known to hold is issued again under the new log, with its original times;
+//! the rest of the old log is foreign data from here on, and another copy of this store may go on writing it.
+
+use std::collections::BTreeMap;
+
+use redb::ReadableTable as _;
+use subrosa_protocol::ids::Seq;
+use subrosa_protocol::segment::Kind;
+use zeroize::Zeroizing;
+
+use super::Core;
+use super::commit::Tx;
+use super::receive::decode_relay_head;
+use super::state::{LogHead, OwnLogNos};
+use super::write::{decode_pending, decode_state};
+use crate::Error;
+use crate::control::certificate;
+use crate::merge::{Body, LogMove, LogNo, PendingOps, Stamp};
+use crate::seal::Group;
+use crate::store::StoreError;
+use crate::store::tables::{RecordKey, VaultNo, bulk_key, segment_key, vault_range};
+
+/// Ops to issue again, encoded as pending rows, by record.
+type Moved = BTreeMap<RecordKey, Zeroizing<Vec<u8>>>;
+
+impl Core {
+    /// Opens new logs for a vault.
+    pub(crate) fn rotate_logs(&self, vault: &subrosa_protocol::ids::VaultId) -> Result<(), Error> {
+        self.write(|tx| {
+            let number = tx.state.vault_no(vault)?;
+            tx.rotate_logs(number, None)
+        })
+    }
+}
+
+impl Tx<'_, '_> {
+    /// Opens new logs. With `restamp`, ops that are issued again get new times from that wall time on.
+    pub(crate) fn rotate_logs(&mut self, vault: VaultNo, restamp: Option<u64>) -> Result<(), Error> {
+        let old = self.vault(vault)?.own;
+        let accepted = self.accepted(old.data)?;
+        let moved = self.take_moved(vault, old.data, accepted)?;
+        self.forget_after(old.data, accepted)?;
+        let new = self.begin_logs(vault)?;
+        self.reassign(vault, old.data, new.data, moved, restamp)?;
+        tracing::info!(vault = %self.vault(vault)?.id, "new logs opened");
+        Ok(())
+    }
+
+    /// The last segment of an own log that some relay is known to hold.
+    fn accepted(&self, log: LogNo) -> Result<Option<Seq>, Error> {
+        let mut accepted = None;
+        for row in self.tables.relay_heads.iter()? {
+            let (key, row) = row?;
+            if key.value()[32..] == log.0.to_be_bytes() {
+                accepted = accepted.max(Some(decode_relay_head(row.value()).0));
+            }
+        }
+        Ok(accepted)
+    }
+
+    /// Collects the ops to issue again, oldest first: sealed but not accepted, then bulk, then pending.
+    fn take_moved(&mut self, vault: VaultNo, log: LogNo, accepted: Option<Seq>) -> Result<Moved, Error> {
+        let mut bodies: Vec<Zeroizing<Vec<u8>>> = Vec::new();
+        if let Some(head) = self.head(log)? {
+            for seq in accepted.map_or(0, |seq| seq.0 + 1)..=head.seq.0 {
+                if let Ok(body) = self.open_stored(vault, log, Seq(seq))? {
+                    bodies.push(body.data);
+                }
+            }
+        }
+        let (first, last) = (bulk_key(vault, 0, 0), bulk_key(vault, u64::MAX, u32::MAX));
+        let mut bulk = Vec::new();
+        for row in self.tables.bulk.range::<&[u8; 16]>(&first..=&last)? {
+            let (key, row) = row?;
+            bulk.push(*key.value());
+            bodies.push(Zeroizing::new(row.value().to_vec()));
+        }
+        for key in bulk {
+            self.tables.bulk.remove(&key)?;
+        }
+        let mut moved = Moved::new();
+        for body in &bodies {
+            let body = Body::decode(body).map_err(|_| StoreError::Inconsistent)?;
+            for op in body.ops {
+                let collection = self.intern_collection(vault, op.collection)?;
+                let key = RecordKey::new(vault, collection, &op.record);
+                let row = moved.entry(key).or_default();
+                let earlier = std::mem::take(row);
+                let mut pending = decode_pending(op.record, op.collection, &earlier)?;
+                pending.push(op);
+                let mut encoded = Vec::new();
+                pending.encode(&mut encoded);
+                *row = Zeroizing::new(encoded);
+            }
+        }
+        self.take_pending(vault, &mut moved)?;
+        Ok(moved)
+    }
+
+    fn take_pending(&mut self, vault: VaultNo, moved: &mut Moved) -> Result<(), Error> {
+        let range = vault_range(vault);
+        let mut rows = Vec::new();
+        for row in self.tables.pending.range::<&[u8; 24]>(range.start()..=range.end())? {
+            let (key, row) = row?;
+            rows.push((RecordKey(*key.value()), Zeroizing::new(row.value().to_vec())));
+        }
+        let collections = self.state.collections.clone();
+        for (key, row) in rows {
+            self.tables.pending.remove(&key.0)?;
+            let collection = collections.name(key.collection()).ok_or(StoreError::Inconsistent)?;
+            let earlier = moved.remove(&key).unwrap_or_default();
+            let mut pending = decode_pending(key.record(), collection, &earlier)?;
+            for op in decode_pending(key.record(), collection, &row)?.into_ops() {
+                pending.push(op);
+            }
+            let mut encoded = Vec::new();
+            pending.encode(&mut encoded);
+            moved.insert(key, Zeroizing::new(encoded));
+        }
+        Ok(())
+    }
+
+    /// Takes segments after `accepted` out of an old log: its future is what the others hold.
+    fn forget_after(&mut self, log: LogNo, accepted: Option<Seq>) -> Result<(), Error> {
+        let Some(head) = self.head(log)? else { return Ok(()) };
+        for seq in accepted.map_or(0, |seq| seq.0 + 1)..=head.seq.0 {
+            self.tables.segments.remove(&segment_key(log, Seq(seq)))?;
+        }
+        match accepted {
+            Some(seq) if seq < head.seq => {
+                let (chain, _) = self.segment(log, seq)?.ok_or(StoreError::Inconsistent)?;
+                self.put_head(log, &LogHead { seq, chain, merged: seq.next() })?;
+            }
+            Some(_) => {}
+            None => {
+                self.tables.heads.remove(log.0)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes new log keys, and seals their certificate as segment 0 of the new control log.
+    pub(crate) fn begin_logs(&mut self, vault: VaultNo) -> Result<OwnLogNos, Error> {
+        let entropy = self.core.options.entropy.clone();
+        self.vault_mut(vault)?.keyring.rotate_logs(&*entropy);
+        self.put_keyring(vault)?;
+        let cited = self.control_heads(vault)?;
+        let state = self.vault(vault)?;
+        let data = certificate(self.core.key(), &state.id, &state.keyring.logs, cited)?;
+        self.install_logs(vault, &data)
+    }
+
+    /// Registers the keyring's logs as ours and seals segment 0 of the control log.
+    pub(crate) fn install_logs(&mut self, vault: VaultNo, data: &[u8]) -> Result<OwnLogNos, Error> {
+        let (control, data_log) = {
+            let logs = &self.vault(vault)?.keyring.logs;
+            (logs.control.public().into(), logs.data.public().into())
+        };
+        let own = OwnLogNos {
+            control: self.register_log(vault, &control)?,
+            data: self.register_log(vault, &data_log)?,
+        };
+        let state = self.vault_mut(vault)?;
+        state.own = own;
+        state.renew_signer();
+        self.fix_class(vault, own.data, subrosa_protocol::segment::Class::Data)?;
+        self.append_control(vault, data)?;
+        Ok(own)
+    }
+
+    /// Seals control entries as the next segment of our control log and takes them in.
+    pub(crate) fn append_control(&mut self, vault: VaultNo, data: &[u8]) -> Result<(), Error> {
+        let log = self.vault(vault)?.own.control;
+        self.seal_next(vault, log, Kind::Control, Group::Ends, data)?;
+        let head = self.head(log)?.ok_or(StoreError::Inconsistent)?;
+        let state = self.vault_mut(vault)?;
+        let id = state.logs.get(&log).ok_or(Error::NoVault)?.id;
+        state.members.apply(id, head.seq, data)?;
+        Ok(())
+    }
+
+    /// Rewrites the state of moved records and puts their ops back as pending.
+    fn reassign(
+        &mut self,
+        vault: VaultNo,
+        old: LogNo,
+        new: LogNo,
+        moved: Moved,
+        restamp: Option<u64>,
+    ) -> Result<(), Error> {
+        let (old_id, new_id) = {
+            let logs = &self.vault(vault)?.logs;
+            let id = |log| logs.get(&log).map(|info| info.id).ok_or(Error::NoVault);
+            (id(old)?, id(new)?)
+        };
+        let stamps = self.new_stamps(&moved, restamp)?;
+        let stamped = |stamp: Stamp| stamps.get(&stamp).copied().unwrap_or(stamp);
+        let staying = self.staying(vault, old, &moved)?;
+        let collections = self.state.collections.clone();
+        for (key, row) in &moved {
+            let collection = collections.name(key.collection()).ok_or(StoreError::Inconsistent)?;
+            let moving = LogMove { old: old_id, new: new_id, after: staying.get(key).copied() };
+            let held = self.tables.records.get(&key.0)?.map(|row| row.value().to_vec());
+            if let Some(state_row) = held {
+                let mut state = decode_state(Some(&state_row))?;
+                state.reassign_log(&moving, &mut self.state.logs, stamped);
+                let mut encoded = Vec::new();
+                state.encode(&mut encoded);
+                self.tables.records.insert(&key.0, &encoded[..])?;
+            }
+            let mut pending: PendingOps<'_> = decode_pending(key.record(), collection, row)?;
+            pending.reassign_log(&moving, stamped);
+            let mut encoded = Vec::new();
+            pending.encode(&mut encoded);
+            self.tables.pending.insert(&key.0, &encoded[..])?;
+        }
+        self.merge_again(vault, old, &moved)
+    }
+
+    /// New times for moved ops, in their old order; empty when times are kept.
+    fn new_stamps(&mut self, moved: &Moved, restamp: Option<u64>) -> Result<BTreeMap<Stamp, Stamp>, Error> {
+        let Some(now_ms) = restamp else { return Ok(BTreeMap::new()) };
+        let mut stamps = BTreeMap::new();
+        for (key, row) in moved {
+            for op in decode_pending(key.record(), "-", row)?.ops() {
+                stamps.insert(op.stamp, op.stamp);
+            }
+        }
+        for stamp in stamps.values_mut() {
+            *stamp = self.state.clock.tick(now_ms);
+        }
+        Ok(stamps)
+    }
+
+    /// Of each moved record, the stamp of its last op that stays in the old log.
+    fn staying(
+        &self,
+        vault: VaultNo,
+        old: LogNo,
+        moved: &Moved,
+    ) -> Result<BTreeMap<RecordKey, Stamp>, Error> {
+        let mut staying = BTreeMap::new();
+        self.for_each_op_of(vault, old, moved, |key, op| {
+            let last = staying.entry(key).or_insert(op.stamp);
+            *last = op.stamp.max(*last);
+            Ok(())
+        })?;
+        Ok(staying)
+    }
+
+    /// Takes in once more what stays in the old log of moved records: cells that a moved op had replaced.
+    fn merge_again(&mut self, vault: VaultNo, old: LogNo, moved: &Moved) -> Result<(), Error> {
+        let mut rows: BTreeMap<RecordKey, Vec<u8>> = BTreeMap::new();
+        let mut logs = self.state.logs.clone();
+        self.for_each_op_of(vault, old, moved, |key, op| {
+            let row = match rows.remove(&key) {
+                Some(row) => Some(row),
+                None => self.tables.records.get(&key.0)?.map(|row| row.value().to_vec()),
+            };
+            let mut state = decode_state(row.as_deref())?;
+            state.apply(old, op, &mut logs);
+            let mut encoded = Vec::new();
+            state.encode(&mut encoded);
+            rows.insert(key, encoded);
+            Ok(())
+        })?;
+        self.state.logs = logs;
+        for (key, row) in rows {
+            self.tables.records.insert(&key.0, &row[..])?;
+        }
+        Ok(())
+    }
+
+    /// Visits the ops on moved records in what is stored of a log.
+    fn for_each_op_of(
+        &self,
+        vault: VaultNo,
+        log: LogNo,
+        moved: &Moved,
+        mut visit: impl FnMut(RecordKey, &crate::merge::Op<'_>) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let Some(head) = self.head(log)? else { return Ok(()) };
+        if moved.is_empty() {
+            return Ok(());
+        }
+        for seq in 0..=head.seq.0 {
+            let Ok(body) = self.open_stored(vault, log, Seq(seq))? else { continue };
+            let Ok(body) = Body::decode(&body.data) else { continue };
+            for op in &body.ops {
+                let Some(collection) = self.state.collections.number(vault, op.collection) else { continue };
+                let key = RecordKey::new(vault, collection, &op.record);
+                if moved.contains_key(&key) {
+                    visit(key, op)?;
+                }
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,248 @@
+//! Sealing: pending ops become segments, in one durable transaction (`docs/FORMAT.md`, "Sealing").
+//!
+//! It runs only when this open has compared its own heads with the relay's: a restored copy must find out before it
+//! writes a second future of its logs. Only what stands in the segment table is ever sent.
+
+use redb::ReadableTable as _;
+use subrosa_protocol::ids::{Chain, Head, Seq, Signature, VaultId};
+use subrosa_protocol::segment::Kind;
+use zeroize::Zeroizing;
+
+use super::Core;
+use super::commit::Tx;
+use super::state::LogHead;
+use super::write::{by_time, decode_pending};
+use crate::Error;
+use crate::merge::{BodyWriter, LogNo};
+use crate::seal::{Group, Place, seal};
+use crate::store::StoreError;
+use crate::store::tables::{RecordKey, VaultNo, bulk_key, vault_range};
+
+/// Data of a body is filled up to this many bytes: with padding, header, signature and chain the row of a segment
+/// then stays below 64 KiB, which is what redb has a page for.
+pub(crate) const BODY_FILL_BYTES: usize = 63 << 10;
+/// Bulk bodies sealed in one transaction.
+const BULK_BODIES_MAX: usize = 256;
+
+/// What sealing did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Sealed {
+    /// Segments made.
+    pub(crate) segments: u64,
+    /// Whether ops are left for another call.
+    pub(crate) more: bool,
+}
+
+impl Core {
+    /// Seals pending ops of a vault: bulk writes in their order, each a group; then everything else, one group.
+    pub(crate) fn seal(&self, vault: &VaultId) -> Result<Sealed, Error> {
+        let number = self.lock_state().vault_no(vault)?;
+        if !self.read(|txn| anything_pending(txn, number))? {
+            self.lock_state().vaults.get_mut(&number).ok_or(Error::NoVault)?.may_seal = true;
+            return Ok(Sealed::default());
+        }
+        self.write(|tx| {
+            tx.vault_mut(number)?.may_seal = true;
+            let before = tx.own_next(number)?;
+            let more = tx.seal_bulk(number)?;
+            if !more {
+                tx.seal_pending(number)?;
+            }
+            let segments = tx.own_next(number)?.0 - before.0;
+            Ok(Sealed { segments, more })
+        })
+    }
+
+    /// Says that the relay is not at hand any more: writes stay pending, and are coalesced.
+    pub(crate) fn stop_sealing(&self) {
+        for vault in self.lock_state().vaults.values_mut() {
+            vault.may_seal = false;
+        }
+    }
+
+    /// Number of records with pending ops, and of bulk bodies.
+    pub(crate) fn pending(&self, vault: &VaultId) -> Result<u64, Error> {
+        let number = self.lock_state().vault_no(vault)?;
+        self.read(|txn| {
+            let range = vault_range(number);
+            let pending = txn.open_table(crate::store::tables::PENDING)?;
+            let mut count = pending.range::<&[u8; 24]>(range.start()..=range.end())?.count() as u64;
+            let bulk = txn.open_table(crate::store::tables::BULK)?;
+            let (first, last) = (bulk_key(number, 0, 0), bulk_key(number, u64::MAX, u32::MAX));
+            count += bulk.range::<&[u8; 16]>(&first..=&last)?.count() as u64;
+            Ok(count)
+        })
+    }
+}
+
+/// Whether a vault has something to seal.
+fn anything_pending(txn: &redb::ReadTransaction, vault: VaultNo) -> Result<bool, StoreError> {
+    let range = vault_range(vault);
+    let pending = txn.open_table(crate::store::tables::PENDING)?;
+    if pending.range::<&[u8; 24]>(range.start()..=range.end())?.next().is_some() {
+        return Ok(true);
+    }
+    let bulk = txn.open_table(crate::store::tables::BULK)?;
+    let (first, last) = (bulk_key(vault, 0, 0), bulk_key(vault, u64::MAX, u32::MAX));
+    Ok(bulk.range::<&[u8; 16]>(&first..=&last)?.next().is_some())
+}
+
+impl Tx<'_, '_> {
+    fn own_next(&self, vault: VaultNo) -> Result<Seq, Error> {
+        let log = self.vault(vault)?.own.data;
+        Ok(self.head(log)?.map_or(Seq(0), |head| head.seq.next()))
+    }
+
+    /// Whether a bulk write waits for sealing.
+    pub(crate) fn has_bulk(&self, vault: VaultNo) -> Result<bool, Error> {
+        let (first, last) = (bulk_key(vault, 0, 0), bulk_key(vault, u64::MAX, u32::MAX));
+        Ok(self.tables.bulk.range::<&[u8; 16]>(&first..=&last)?.next().is_some())
+    }
+
+    /// Seals whole bulk writes; says whether some are left.
+    fn seal_bulk(&mut self, vault: VaultNo) -> Result<bool, Error> {
+        let (first, last) = (bulk_key(vault, 0, 0), bulk_key(vault, u64::MAX, u32::MAX));
+        let mut taken: Vec<([u8; 16], Zeroizing<Vec<u8>>)> = Vec::new();
+        let mut more = false;
+        for row in self.tables.bulk.range::<&[u8; 16]>(&first..=&last)? {
+            let (key, row) = row?;
+            let key = *key.value();
+            let same_batch = taken.last().is_some_and(|(before, _)| before[..12] == key[..12]);
+            if taken.len() >= BULK_BODIES_MAX && !same_batch {
+                more = true;
+                break;
+            }
+            taken.push((key, Zeroizing::new(row.value().to_vec())));
+        }
+        for batch in taken.chunk_by(|a, b| a.0[..12] == b.0[..12]) {
+            self.seal_bodies(vault, batch.iter().map(|(_, body)| &body[..]))?;
+            for (key, _) in batch {
+                self.tables.bulk.remove(key)?;
+            }
+        }
+        Ok(more)
+    }
+
+    /// Seals bodies as one group.
+    pub(crate) fn seal_bodies<'b>(
+        &mut self,
+        vault: VaultNo,
+        bodies: impl ExactSizeIterator<Item = &'b [u8]>,
+    ) -> Result<(), Error> {
+        let last = bodies.len().saturating_sub(1);
+        for (index, body) in bodies.enumerate() {
+            let group = if index == last { Group::Ends } else { Group::Continues };
+            self.seal_data(vault, group, body)?;
+        }
+        Ok(())
+    }
+
+    /// Seals everything in the pending table as one group, in the order of time.
+    fn seal_pending(&mut self, vault: VaultNo) -> Result<(), Error> {
+        let range = vault_range(vault);
+        let mut rows: Vec<(RecordKey, Zeroizing<Vec<u8>>)> = Vec::new();
+        for row in self.tables.pending.range::<&[u8; 24]>(range.start()..=range.end())? {
+            let (key, row) = row?;
+            rows.push((RecordKey(*key.value()), Zeroizing::new(row.value().to_vec())));
+        }
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let seen = self.take_seen(vault)?;
+        let collections = self.state.collections.clone();
+        let mut ops = Vec::with_capacity(rows.len());
+        for (key, row) in &rows {
+            let collection = collections.name(key.collection()).ok_or(StoreError::Inconsistent)?;
+            ops.extend(decode_pending(key.record(), collection, row)?.into_ops());
+        }
+        ops.sort_by(by_time);
+        let mut writer = BodyWriter::new(ops[0].stamp, seen);
+        for op in &ops {
+            if writer.push(op, BODY_FILL_BYTES).is_err() {
+                let full = std::mem::replace(&mut writer, BodyWriter::new(op.stamp, Vec::new()));
+                self.seal_data(vault, Group::Continues, &Zeroizing::new(full.finish()))?;
+                // The first op always fits.
+                let _ = writer.push(op, BODY_FILL_BYTES);
+            }
+        }
+        self.seal_data(vault, Group::Ends, &Zeroizing::new(writer.finish()))?;
+        for (key, _) in &rows {
+            self.tables.pending.remove(&key.0)?;
+        }
+        Ok(())
+    }
+
+    /// Seals one body as the next segment of our data log.
+    fn seal_data(&mut self, vault: VaultNo, group: Group, data: &[u8]) -> Result<(), Error> {
+        let log = self.vault(vault)?.own.data;
+        self.seal_next(vault, log, Kind::Data, group, data)
+    }
+
+    /// Seals one segment of a log of ours and stores it.
+    pub(crate) fn seal_next(
+        &mut self,
+        vault: VaultNo,
+        log: LogNo,
+        kind: Kind,
+        group: Group,
+        data: &[u8],
+    ) -> Result<(), Error> {
+        let head = self.head(log)?;
+        let (seq, prev) = head.map_or((Seq(0), Chain::ZERO), |head| (head.seq.next(), head.chain));
+        let entropy = self.core.options.entropy.clone();
+        let state = self.vault(vault)?;
+        let live = state.keyring.live_epoch();
+        let info = state.logs.get(&log).ok_or(Error::NoVault)?;
+        let place = Place { vault: state.id, prev, kind, log: info.id, seq, epoch: live.epoch };
+        let (segment, chain) = match kind {
+            Kind::Control => {
+                let signer = &state.keyring.logs.control;
+                seal(&place, group, data, &live.control, &*entropy, |label, payload| {
+                    Signature::from_bytes(signer.sign(label, payload))
+                })
+            }
+            Kind::Data | Kind::Checkpoint | Kind::Blob => {
+                let key = live.key.as_ref().ok_or(Error::NotPermitted)?;
+                let signer = &state.signer;
+                seal(&place, group, data, key, &*entropy, |label, payload| {
+                    Signature::from_bytes(signer.sign(label, payload))
+                })
+            }
+        };
+        self.fix_class(vault, log, kind.class())?;
+        self.store_segment(log, &segment, chain, seq.next())
+    }
+
+    /// Heads of other logs that changed since we last said so, and notes that we now say so.
+    fn take_seen(&mut self, vault: VaultNo) -> Result<Vec<Head>, Error> {
+        let name = format!("seen {}", vault.0);
+        let said = self.meta(&name)?.unwrap_or_default();
+        let said: std::collections::BTreeMap<LogNo, Seq> = said
+            .chunks_exact(12)
+            .map(|entry| {
+                let (log, seq) = (entry.first_chunk::<4>(), entry.last_chunk::<8>());
+                let log = log.map_or(0, |bytes| u32::from_be_bytes(*bytes));
+                (LogNo(log), Seq(seq.map_or(0, |bytes| u64::from_be_bytes(*bytes))))
+            })
+            .collect();
+        let (mut seen, mut now) = (Vec::new(), Vec::new());
+        let state = self.vault(vault)?;
+        let others: Vec<_> = state.logs.iter().map(|(log, info)| (*log, info.id)).collect();
+        let own = state.own;
+        for (log, id) in others {
+            let Some(LogHead { seq, chain, merged }) = self.head(log)? else { continue };
+            if log == own.data || merged <= seq {
+                continue;
+            }
+            now.extend_from_slice(&log.0.to_be_bytes());
+            now.extend_from_slice(&seq.0.to_be_bytes());
+            if said.get(&log) != Some(&seq) {
+                seen.push(Head { log: id, seq, chain });
+            }
+        }
+        if !seen.is_empty() {
+            self.put_meta(&name, &now)?;
+        }
+        Ok(seen)
+    }
+}

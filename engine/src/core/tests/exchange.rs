@@ -1,0 +1,127 @@
+use super::{ListRelay, TestDevice, everything, id, join, record};
+use crate::merge::Stamp;
+
+fn pair() -> (TestDevice, TestDevice, ListRelay, subrosa_protocol::ids::VaultId) {
+    let (a, b) = (TestDevice::new(), TestDevice::new());
+    a.device.as_ref().unwrap().create_vault("personal").unwrap();
+    let relay = ListRelay::new();
+    let vault = join(&a, &b);
+    relay.sync(a.core(), &vault);
+    relay.sync(b.core(), &vault);
+    relay.sync(a.core(), &vault);
+    (a, b, relay, vault)
+}
+
+#[test]
+fn two_devices_converge_after_editing_offline() {
+    let (a, b, relay, vault) = pair();
+    let (on_a, on_b) = (a.vault().records("notes"), b.vault().records("notes"));
+    on_a.put(id(1), &record(&[("x", 1), ("y", 1)])).unwrap();
+    relay.sync(a.core(), &vault);
+    relay.sync(b.core(), &vault);
+    assert_eq!(on_b.get(id(1)).unwrap(), Some(record(&[("x", 1), ("y", 1)])));
+    on_a.put(id(1), &record(&[("x", 2)])).unwrap();
+    on_b.put(id(1), &record(&[("y", 3), ("z", 4)])).unwrap();
+    on_b.put(id(2), &record(&[("only b", 1)])).unwrap();
+    for device in [&a, &b, &a] {
+        relay.sync(device.core(), &vault);
+    }
+    assert_eq!(on_a.get(id(1)).unwrap(), Some(record(&[("x", 2), ("y", 3), ("z", 4)])));
+    assert_eq!(everything(&a.vault()), everything(&b.vault()));
+    assert_eq!(everything(&a.vault()).len(), 2);
+    assert_eq!((a.vault().devices().unwrap().len(), b.vault().devices().unwrap().len()), (2, 2));
+}
+
+#[test]
+fn an_edit_that_a_delete_did_not_know_brings_the_record_back() {
+    let (a, b, relay, vault) = pair();
+    let (on_a, on_b) = (a.vault().records("notes"), b.vault().records("notes"));
+    on_a.put(id(1), &record(&[("x", 1), ("y", 1)])).unwrap();
+    relay.sync(a.core(), &vault);
+    relay.sync(b.core(), &vault);
+    on_a.delete(id(1)).unwrap();
+    on_b.put(id(1), &record(&[("y", 2)])).unwrap();
+    for device in [&a, &b, &a] {
+        relay.sync(device.core(), &vault);
+    }
+    assert_eq!(on_a.get(id(1)).unwrap(), Some(record(&[("x", 1), ("y", 2)])));
+    assert_eq!(everything(&a.vault()), everything(&b.vault()));
+}
+
+#[test]
+fn a_bulk_write_travels_as_full_segments_and_arrives_whole() {
+    let (a, b, relay, vault) = pair();
+    let notes = a.vault().records("notes");
+    a.vault()
+        .write(|tx| {
+            for n in 0..3000 {
+                notes.in_tx(tx).insert(&record(&[("some number", n), ("another", n * 3)]))?;
+            }
+            Ok(())
+        })
+        .unwrap();
+    relay.sync(a.core(), &vault);
+    relay.sync(b.core(), &vault);
+    assert_eq!(everything(&a.vault()), everything(&b.vault()));
+    assert_eq!(b.vault().records("notes").len().unwrap(), 3000);
+    assert!(b.device.as_ref().unwrap().verify().unwrap().is_good());
+}
+
+#[test]
+fn segments_of_a_log_without_a_certificate_wait_in_quarantine() {
+    let (a, b) = (TestDevice::new(), TestDevice::new());
+    a.device.as_ref().unwrap().create_vault("personal").unwrap();
+    let relay = ListRelay::new();
+    let vault = a.vault().id();
+    // B writes and pushes before A has said that it belongs to the vault.
+    let told = join(&a, &b);
+    assert_eq!(told, vault);
+    b.vault().records("notes").put(id(1), &record(&[("x", 1)])).unwrap();
+    b.core().seal(&vault).unwrap();
+    relay.take(b.core(), &vault).unwrap();
+    let c = TestDevice::new();
+    let third = join(&b, &c);
+    assert_eq!(third, vault);
+    relay.feed(c.core(), &vault);
+    assert!(everything(&c.vault()).is_empty());
+    assert!(c.device.as_ref().unwrap().verify().unwrap().quarantined > 0);
+    relay.sync(a.core(), &vault);
+    relay.feed(c.core(), &vault);
+    assert_eq!(everything(&c.vault()).len(), 1);
+    assert_eq!(c.device.as_ref().unwrap().verify().unwrap().quarantined, 0);
+}
+
+#[test]
+fn a_group_from_the_future_is_held_whole_until_its_time() {
+    let (a, b, relay, vault) = pair();
+    a.clock.set(1_000_000 + 3_600_000);
+    a.vault().records("notes").put(id(1), &record(&[("x", 1)])).unwrap();
+    relay.sync(a.core(), &vault);
+    relay.sync(b.core(), &vault);
+    assert!(everything(&b.vault()).is_empty());
+    assert!(b.core().lock_state().clock.max() < Stamp::from_ms(1_000_000 + 60_000));
+    b.clock.set(1_000_000 + 3_590_000);
+    b.core().retry_held().unwrap();
+    assert_eq!(everything(&b.vault()).len(), 1);
+}
+
+#[test]
+fn a_clock_that_was_far_ahead_is_given_up_once_the_relay_agrees() {
+    let (a, b, relay, vault) = pair();
+    a.clock.set(1_000_000 + 3_600_000);
+    a.vault().records("notes").put(id(1), &record(&[("x", 1)])).unwrap();
+    a.clock.set(1_000_100);
+    a.core().relay_now(1_000_000 + 3_600_000).unwrap();
+    assert!(a.core().lock_state().clock.is_ahead(1_000_100), "the wall clock alone does not decide");
+    a.core().relay_now(1_000_100).unwrap();
+    assert!(!a.core().lock_state().clock.is_ahead(1_000_100));
+    relay.sync(a.core(), &vault);
+    relay.sync(b.core(), &vault);
+    assert_eq!(everything(&b.vault()).len(), 1, "nothing is held");
+    b.clock.set(1_000_200);
+    b.vault().records("notes").put(id(1), &record(&[("x", 2)])).unwrap();
+    relay.sync(b.core(), &vault);
+    relay.sync(a.core(), &vault);
+    assert_eq!(everything(&a.vault()), everything(&b.vault()));
+    assert_eq!(a.vault().records("notes").get(id(1)).unwrap(), Some(record(&[("x", 2)])));
+}

@@ -1,0 +1,163 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{TestDevice, everything, id, record};
+use crate::{Change, ChangeKind, Device, Error, Options, OsEntropy, SoftwareKey, StoreError};
+
+fn device_with_vault() -> TestDevice {
+    let device = TestDevice::new();
+    device.device.as_ref().unwrap().create_vault("personal").unwrap();
+    device
+}
+
+#[test]
+fn put_sets_replace_removes_update_writes_what_changed_delete_hides() {
+    let device = device_with_vault();
+    let notes = device.vault().records("notes");
+    notes.put(id(1), &record(&[("a", 1), ("b", 2)])).unwrap();
+    notes.put(id(1), &record(&[("b", 3), ("c", 4)])).unwrap();
+    assert_eq!(notes.get(id(1)).unwrap(), Some(record(&[("a", 1), ("b", 3), ("c", 4)])));
+    notes.replace(id(1), &record(&[("c", 5)])).unwrap();
+    assert_eq!(notes.get(id(1)).unwrap(), Some(record(&[("c", 5)])));
+    assert!(notes.update(id(1), |note| drop(note.0.insert("d".into(), 6.into()))).unwrap());
+    assert_eq!(notes.get(id(1)).unwrap(), Some(record(&[("c", 5), ("d", 6)])));
+    assert!(notes.delete(id(1)).unwrap());
+    assert!(!notes.delete(id(1)).unwrap());
+    assert_eq!(notes.get(id(1)).unwrap(), None);
+    notes.put(id(1), &record(&[("e", 7)])).unwrap();
+    assert_eq!(notes.get(id(1)).unwrap(), Some(record(&[("e", 7)])), "starts from empty");
+    assert!(!notes.update(id(9), |_| ()).unwrap());
+}
+
+#[test]
+fn a_transaction_happens_whole_or_not_at_all_and_sees_itself() {
+    let device = device_with_vault();
+    let vault = device.vault();
+    let notes = vault.records("notes");
+    let failed: Result<(), Error> = vault.write(|tx| {
+        notes.in_tx(tx).put(id(1), &record(&[("a", 1)]))?;
+        assert!(notes.in_tx(tx).get(id(1))?.is_some());
+        vault.records("brand new").in_tx(tx).put(id(2), &record(&[("a", 1)]))?;
+        Err(Error::NoRecord)
+    });
+    assert!(matches!(failed, Err(Error::NoRecord)));
+    assert!(everything(&vault).is_empty());
+    vault
+        .write(|tx| {
+            notes.in_tx(tx).put(id(1), &record(&[("a", 1)]))?;
+            notes.in_tx(tx).delete(id(1))?;
+            notes.in_tx(tx).put(id(1), &record(&[("b", 2)]))
+        })
+        .unwrap();
+    assert_eq!(notes.get(id(1)).unwrap(), Some(record(&[("b", 2)])));
+}
+
+#[test]
+fn everything_survives_closing_and_a_scan_goes_through_pages() {
+    let mut device = device_with_vault();
+    let vault = device.vault();
+    let notes = vault.records("notes");
+    vault
+        .write(|tx| {
+            for n in 0..700u32 {
+                let mut bytes = [0; 16];
+                bytes[12..].copy_from_slice(&n.to_be_bytes());
+                notes.in_tx(tx).put(crate::RecordId::from_bytes(bytes), &record(&[("n", n.into())]))?;
+            }
+            Ok(())
+        })
+        .unwrap();
+    let before = everything(&vault);
+    assert_eq!((before.len(), notes.len().unwrap()), (700, 700));
+    drop((notes, vault));
+    device.reopen();
+    assert_eq!(everything(&device.vault()), before);
+    assert_eq!(device.vault().records("notes").page(Some(before[9].1), 3).unwrap()[0].1, before[10].2);
+    let report = device.device.as_ref().unwrap().verify().unwrap();
+    assert!(report.is_good() && report.segments == 1, "{report:?}");
+}
+
+#[test]
+fn watchers_hear_what_happened_in_their_collection() {
+    let device = device_with_vault();
+    let vault = device.vault();
+    let (notes, other) = (vault.records("notes"), vault.records("other"));
+    let (mut here, mut all) = (notes.watch(), vault.watch());
+    notes.put(id(1), &record(&[("a", 1)])).unwrap();
+    notes.put(id(1), &record(&[("a", 2)])).unwrap();
+    other.put(id(2), &record(&[("a", 1)])).unwrap();
+    notes.delete(id(1)).unwrap();
+    let mut kinds = Vec::new();
+    while let Some(Change::Record { kind, collection, .. }) = here.try_next() {
+        assert_eq!(&*collection, "notes");
+        kinds.push(kind);
+    }
+    assert_eq!(kinds, [ChangeKind::Inserted, ChangeKind::Updated, ChangeKind::Removed]);
+    assert_eq!(std::iter::from_fn(|| all.try_next()).count(), 4);
+    assert_eq!(here.next(Duration::from_millis(1)), None);
+}
+
+#[test]
+fn stores_are_refused_or_opened_as_they_should_be() {
+    let mut device = device_with_vault();
+    let open = |key: SoftwareKey, create: bool| {
+        let (path, key) = (device.path(), Arc::new(key));
+        if create {
+            Device::create(path, key, Options::default()).err()
+        } else {
+            Device::open(path, key, Options::default()).err()
+        }
+    };
+    let own = || SoftwareKey::from_pkcs8_der(&device.key_der).unwrap();
+    assert!(matches!(open(own(), true), Some(Error::AlreadyExists)));
+    assert!(matches!(open(own(), false), Some(Error::Store(StoreError::Locked { .. }))));
+    let handle = device.device.clone().unwrap();
+    handle.suspend().unwrap();
+    assert!(
+        matches!(handle.vault("personal").unwrap().collections(), Err(Error::Store(StoreError::Suspended)))
+            || handle.vault("personal").unwrap().records("n").put(id(1), &record(&[])).is_err()
+    );
+    assert!(matches!(
+        open(SoftwareKey::generate(&OsEntropy), false),
+        Some(Error::Store(StoreError::WrongKey))
+    ));
+    assert!(open(own(), false).is_none(), "suspend gave the file up");
+    handle.resume().unwrap();
+    handle.vault("personal").unwrap().records("n").put(id(1), &record(&[("a", 1)])).unwrap();
+    drop(handle);
+    device.reopen();
+    assert_eq!(everything(&device.vault()).len(), 1);
+    let missing = Device::open(device.dir.path().join("x"), Arc::new(own_key(&device)), Options::default());
+    assert!(matches!(missing, Err(Error::Store(StoreError::Missing))));
+}
+
+fn own_key(device: &TestDevice) -> SoftwareKey {
+    SoftwareKey::from_pkcs8_der(&device.key_der).unwrap()
+}
+
+#[test]
+fn bad_input_is_a_typed_error_and_leaves_nothing() {
+    let device = device_with_vault();
+    let vault = device.vault();
+    assert!(matches!(device.device.as_ref().unwrap().create_vault("personal"), Err(Error::VaultExists)));
+    assert!(matches!(device.device.as_ref().unwrap().create_vault(""), Err(Error::VaultName)));
+    assert!(matches!(device.device.as_ref().unwrap().vault("nope"), Err(Error::NoVault)));
+    assert!(matches!(vault.records("").put(id(1), &record(&[])), Err(Error::Op(_))));
+    assert!(matches!(vault.collection::<i64>("n").put(id(1), &7), Err(Error::NotARecord)));
+    let long = "x".repeat(2 << 20);
+    let big = crate::Record([("t".to_owned(), crate::Value::from(long.as_str()))].into());
+    assert!(matches!(vault.records("n").put(id(1), &big), Err(Error::Value(_))));
+    assert!(everything(&vault).is_empty());
+}
+
+#[test]
+fn records_of_several_large_values_travel_in_parts() {
+    let device = device_with_vault();
+    let vault = device.vault();
+    let text = "y".repeat(900 << 10);
+    let fields = (0..4).map(|n| (format!("f{n}"), crate::Value::from(text.as_str())));
+    let big = crate::Record(fields.collect());
+    vault.records("n").put(id(1), &big).unwrap();
+    device.core().seal(&vault.id()).unwrap();
+    assert_eq!(vault.records("n").get(id(1)).unwrap(), Some(big));
+}

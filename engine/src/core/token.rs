@@ -1,0 +1,76 @@
+//! The token beside the store, by which a restored copy gives itself away (`docs/FORMAT.md`, "Token").
+//!
+//! It is replaced at every open, together with a note of the store file's inode. A token or an inode that differs
+//! means that the directory was copied: this device then writes new logs, because another copy may be writing the
+//! old ones. Equality proves nothing; the comparison of heads with the relay is the other half.
+
+use std::path::PathBuf;
+
+use data_encoding::HEXLOWER;
+
+use super::{Core, STORE_FILE};
+use crate::Error;
+use crate::store::StoreError;
+
+/// Name of the token file in a store directory.
+const TOKEN_FILE: &str = "token";
+const META_TOKEN: &str = "token";
+const META_TOKEN_BEFORE: &str = "token before";
+const META_INODE: &str = "inode";
+
+impl Core {
+    /// Compares token and inode with the store's notes, opens new logs when they differ, and replaces the token.
+    pub(crate) fn check_token(&self, created: bool) -> Result<(), Error> {
+        let inode = self.inode()?;
+        let found = std::fs::read(self.token_path()).ok();
+        let fresh = HEXLOWER.encode(&self.options.entropy.array::<32>());
+        let moved = self.write(|tx| {
+            let current = tx.meta(META_TOKEN)?;
+            let before = tx.meta(META_TOKEN_BEFORE)?;
+            let noted_inode = tx.meta(META_INODE)?;
+            let same = found.is_some() && (found == current || found == before);
+            let same = same && noted_inode.as_deref() == Some(&inode.to_be_bytes()[..]);
+            let moved = !created && !same;
+            if let Some(current) = current {
+                tx.put_meta(META_TOKEN_BEFORE, &current)?;
+            }
+            tx.put_meta(META_TOKEN, fresh.as_bytes())?;
+            tx.put_meta(META_INODE, &inode.to_be_bytes())?;
+            if moved {
+                for vault in tx.state.vaults.keys().copied().collect::<Vec<_>>() {
+                    tx.rotate_logs(vault, None)?;
+                }
+            }
+            Ok(moved)
+        })?;
+        if moved {
+            tracing::info!("the store was copied or moved: new logs opened");
+        }
+        self.write_token(&fresh)
+    }
+
+    fn token_path(&self) -> PathBuf {
+        self.dir().join(TOKEN_FILE)
+    }
+
+    fn write_token(&self, token: &str) -> Result<(), Error> {
+        let path = self.token_path();
+        let fresh = path.with_extension("new");
+        std::fs::write(&fresh, token)
+            .and_then(|()| std::fs::rename(&fresh, &path))
+            .map_err(StoreError::from)?;
+        Ok(())
+    }
+
+    #[cfg(unix)]
+    fn inode(&self) -> Result<u64, Error> {
+        use std::os::unix::fs::MetadataExt as _;
+        Ok(std::fs::metadata(self.dir().join(STORE_FILE)).map_err(StoreError::from)?.ino())
+    }
+
+    #[cfg(not(unix))]
+    #[expect(clippy::unnecessary_wraps, reason = "the same signature on every platform")]
+    fn inode(&self) -> Result<u64, Error> {
+        Ok(0)
+    }
+}

@@ -1,0 +1,231 @@
+//! The handle of an open store.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use subrosa_protocol::addr::RelayAddr;
+use subrosa_protocol::ids::VaultId;
+
+use crate::clock::{Clock, SystemClock};
+use crate::core::{Core, VerifyReport};
+use crate::entropy::{Entropy, OsEntropy};
+use crate::keys::{KeyProvider, PublicKey};
+use crate::vault::Vault;
+use crate::{Error, StoreError};
+
+/// How a device is opened. [`Options::default`] suits an application.
+#[derive(Clone)]
+pub struct Options {
+    /// Memory for pages of the database, in plaintext. 16 MiB by default.
+    pub cache_bytes: usize,
+    /// Wall time.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness for keys, nonces and ids.
+    pub entropy: Arc<dyn Entropy>,
+    /// What this device is called in the list of devices; used when a store is created and when a vault is founded
+    /// or joined.
+    pub device_name: String,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            cache_bytes: 16 << 20,
+            clock: Arc::new(SystemClock),
+            entropy: Arc::new(OsEntropy),
+            device_name: "device".to_owned(),
+        }
+    }
+}
+
+impl std::fmt::Debug for Options {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Options").field("cache_bytes", &self.cache_bytes).finish_non_exhaustive()
+    }
+}
+
+/// Id and name of a vault.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VaultInfo {
+    /// Its id, the same on every device.
+    pub id: VaultId,
+    /// Its name on this device.
+    pub name: String,
+}
+
+/// How a store uses its file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SpaceReport {
+    /// Length of the file.
+    pub file_bytes: u64,
+    /// Keys, values, and what finds them.
+    pub live_bytes: u64,
+    /// The rest: free pages, unused ends of pages, seals. Compacting wins back the first.
+    pub dead_bytes: u64,
+}
+
+/// An open store: one installation of an application on one machine.
+///
+/// A cheap handle: clones share the store, and the last one closes it. All calls are synchronous, may be made from
+/// any thread, and never wait for the network. One process opens a store at a time; a handle inherited through
+/// `fork` answers [`StoreError::Forked`].
+#[derive(Clone)]
+pub struct Device {
+    pub(crate) core: Arc<Core>,
+}
+
+impl std::fmt::Debug for Device {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Device").field("public", &self.core.public()).finish_non_exhaustive()
+    }
+}
+
+impl Device {
+    /// Creates a store in the directory `dir`, which is made if it is not there. Only `key` opens it again.
+    ///
+    /// # Errors
+    /// [`Error::AlreadyExists`]; [`StoreError::Locked`] while another process has it; what the disk or the key
+    /// refuse.
+    pub fn create(dir: impl AsRef<Path>, key: Arc<dyn KeyProvider>, options: Options) -> Result<Self, Error> {
+        Ok(Self { core: Arc::new(Core::create(dir.as_ref(), key, options)?) })
+    }
+
+    /// Opens the store in `dir`.
+    ///
+    /// # Errors
+    /// [`StoreError::Missing`], [`StoreError::WrongKey`], [`StoreError::Locked`], [`StoreError::NewerFormat`],
+    /// [`StoreError::Damaged`] and its kin; what the disk or the key refuse.
+    pub fn open(dir: impl AsRef<Path>, key: Arc<dyn KeyProvider>, options: Options) -> Result<Self, Error> {
+        Ok(Self { core: Arc::new(Core::open(dir.as_ref(), key, options)?) })
+    }
+
+    /// This device's public key, which names it.
+    #[must_use]
+    pub fn public(&self) -> PublicKey {
+        self.core.public()
+    }
+
+    /// The name that the store was created with.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub fn name(&self) -> Result<String, Error> {
+        Ok(self.meta("name")?.unwrap_or_default())
+    }
+
+    /// The vaults, the home vault first.
+    ///
+    /// # Errors
+    /// [`StoreError::Forked`].
+    pub fn vaults(&self) -> Result<Vec<VaultInfo>, Error> {
+        Ok(self.core.vaults()?.into_iter().map(|(id, name)| VaultInfo { id, name }).collect())
+    }
+
+    /// Founds a vault. Works offline; a relay learns of it at the first sync.
+    ///
+    /// # Errors
+    /// [`Error::VaultExists`], [`Error::VaultName`]; what the store or the key refuse.
+    pub fn create_vault(&self, name: &str) -> Result<Vault, Error> {
+        let id = self.core.create_vault(name)?;
+        self.core.notify_pending();
+        self.vault_by_id(&id)
+    }
+
+    /// A vault by its name on this device.
+    ///
+    /// # Errors
+    /// [`Error::NoVault`].
+    pub fn vault(&self, name: &str) -> Result<Vault, Error> {
+        let found = self.core.vaults()?.into_iter().find(|(_, vault)| vault == name);
+        found.map(|(id, _)| id).ok_or(Error::NoVault).and_then(|id| self.vault_by_id(&id))
+    }
+
+    /// A vault by its id.
+    ///
+    /// # Errors
+    /// [`Error::NoVault`].
+    pub fn vault_by_id(&self, id: &VaultId) -> Result<Vault, Error> {
+        self.core.check_process()?;
+        let state = self.core.lock_state();
+        let number = state.vault_no(id)?;
+        let name = state.vaults.get(&number).map(|vault| vault.name.clone()).ok_or(Error::NoVault)?;
+        drop(state);
+        Ok(Vault::new(self.core.clone(), number, *id, name))
+    }
+
+    /// Keeps a relay's address in the store for [`Device::relay`]; `None` forgets it. The address may carry an invite.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub fn set_relay(&self, relay: Option<&RelayAddr>) -> Result<(), Error> {
+        let text = relay.map(RelayAddr::to_string).unwrap_or_default();
+        self.core.write(|tx| tx.put_meta("relay", text.as_bytes()))
+    }
+
+    /// The relay's address, if one is kept.
+    ///
+    /// # Errors
+    /// [`Error::Store`], [`Error::RelayAddr`].
+    pub fn relay(&self) -> Result<Option<RelayAddr>, Error> {
+        let text = self.meta("relay")?.filter(|text| !text.is_empty());
+        Ok(text.map(|text| RelayAddr::parse(&text)).transpose()?)
+    }
+
+    /// Closes the file and gives up its lock, as mobile systems demand before an application sleeps. Stop syncing
+    /// first. Every call then answers [`StoreError::Suspended`] until [`Device::resume`].
+    ///
+    /// # Errors
+    /// [`Error::Store`] if the file could not be closed cleanly; it is closed all the same.
+    pub fn suspend(&self) -> Result<(), Error> {
+        self.core.suspend()
+    }
+
+    /// Takes the file again after [`Device::suspend`]; does nothing otherwise.
+    ///
+    /// # Errors
+    /// As [`Device::open`]; the device then stays suspended.
+    pub fn resume(&self) -> Result<(), Error> {
+        self.core.resume()
+    }
+
+    /// Reads and checks every page that the trees reach, every chain, every signature and every certificate. Other
+    /// calls wait.
+    ///
+    /// # Errors
+    /// [`Error::Store`] for the first page that is not what was written; [`StoreError::Busy`] while a scan is open.
+    pub fn verify(&self) -> Result<VerifyReport, Error> {
+        self.core.verify()
+    }
+
+    /// Gives free pages back to the file system. Other calls wait. Costs a rewrite of what moves.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub fn compact(&self) -> Result<(), Error> {
+        self.core.with_open_alone(|open| Ok(open.file.compact(&mut open.db).map(drop)?))
+    }
+
+    /// How the file is used. Reads every page that the trees reach.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub fn space(&self) -> Result<SpaceReport, Error> {
+        self.core.with_open(|open| {
+            let space = open.file.space(&open.db)?;
+            Ok(SpaceReport {
+                file_bytes: space.file_bytes,
+                live_bytes: space.live_bytes,
+                dead_bytes: space.dead_bytes,
+            })
+        })
+    }
+
+    fn meta(&self, name: &str) -> Result<Option<String>, Error> {
+        let row = self.core.read(|txn| {
+            let row = txn.open_table(crate::store::tables::META)?.get(name)?;
+            Ok(row.map(|row| String::from_utf8(row.value().to_vec())))
+        })?;
+        row.transpose().map_err(|_| Error::Store(StoreError::Inconsistent))
+    }
+}

@@ -1,0 +1,149 @@
+//! A vault: collections of records that are synced and shared as a whole.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use subrosa_protocol::ids::VaultId;
+
+use crate::Error;
+use crate::collection::{Collection, Record};
+use crate::control::DeviceRole;
+use crate::core::{Changes, Core, WriteOps};
+use crate::keys::PublicKey;
+use crate::store::tables::VaultNo;
+
+/// A vault of an open device. A cheap handle.
+#[derive(Clone)]
+pub struct Vault {
+    pub(crate) core: Arc<Core>,
+    pub(crate) number: VaultNo,
+    id: VaultId,
+    name: String,
+}
+
+impl std::fmt::Debug for Vault {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Vault").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+/// A device that belongs to a vault.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct DeviceInfo {
+    /// Its public key, which names it.
+    pub public: PublicKey,
+    /// What its user called it.
+    pub name: String,
+    /// What it may do.
+    pub role: DeviceRole,
+    /// Who let it in; `None` for the founder.
+    pub added_by: Option<PublicKey>,
+    /// Whether it is this one.
+    pub is_this: bool,
+}
+
+/// A write transaction: what happens in it happens at once, here and on every other device, or not at all.
+pub struct WriteTx<'v, 'x, 'a, 't> {
+    pub(crate) ops: &'x mut WriteOps<'v, 'a, 't>,
+}
+
+impl std::fmt::Debug for WriteTx<'_, '_, '_, '_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("WriteTx").finish_non_exhaustive()
+    }
+}
+
+impl Vault {
+    pub(crate) const fn new(core: Arc<Core>, number: VaultNo, id: VaultId, name: String) -> Self {
+        Self { core, number, id, name }
+    }
+
+    /// Its id, the same on every device.
+    #[must_use]
+    pub const fn id(&self) -> VaultId {
+        self.id
+    }
+
+    /// Its name on this device.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Names of the collections that hold a record, sorted.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub fn collections(&self) -> Result<Vec<String>, Error> {
+        Ok(self.core.collections(self.number)?.iter().map(|name| name.to_string()).collect())
+    }
+
+    /// A collection of records of type `T`. It need not exist.
+    #[must_use]
+    pub fn collection<T: Serialize + DeserializeOwned>(&self, name: &str) -> Collection<T> {
+        Collection::new(self.clone(), name)
+    }
+
+    /// A collection of records as they are, for callers without a type.
+    #[must_use]
+    pub fn records(&self, name: &str) -> Collection<Record> {
+        self.collection(name)
+    }
+
+    /// Runs `f` in a write transaction. When it returns an error, nothing has happened. Durable when this returns.
+    ///
+    /// One transaction writes at a time: calls on the same device from within `f`, other than through `tx`, wait
+    /// for ever if they write.
+    ///
+    /// # Errors
+    /// What `f` returns, [`Error::NotPermitted`] for a reader, and what the store refuses.
+    pub fn write<R>(
+        &self,
+        f: impl FnOnce(&mut WriteTx<'_, '_, '_, '_>) -> Result<R, Error>,
+    ) -> Result<R, Error> {
+        let (result, pending) = self.core.write(|tx| {
+            let mut ops = WriteOps::new(tx, self.number)?;
+            let result = f(&mut WriteTx { ops: &mut ops })?;
+            let pending = ops.finish()?;
+            Ok((result, pending))
+        })?;
+        if pending {
+            self.core.notify_pending();
+        }
+        Ok(result)
+    }
+
+    /// Everything that changes in the vault from now on, by this device or another.
+    #[must_use]
+    pub fn watch(&self) -> Changes {
+        self.core.watchers.watch(self.id, None)
+    }
+
+    /// The devices that belong to the vault, most senior first.
+    ///
+    /// # Errors
+    /// [`Error::NoVault`].
+    pub fn devices(&self) -> Result<Vec<DeviceInfo>, Error> {
+        let this = self.core.public();
+        self.core.with_vault(&self.id, |vault| {
+            let devices = vault.members.devices().iter().map(|device| DeviceInfo {
+                public: device.public,
+                name: device.name.as_str().to_owned(),
+                role: device.role,
+                added_by: device.added_by,
+                is_this: device.public == this,
+            });
+            Ok(devices.collect())
+        })
+    }
+
+    /// How much waits for sealing: records with pending edits, and parts of bulk writes.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub fn pending(&self) -> Result<u64, Error> {
+        self.core.pending(&self.id)
+    }
+}
