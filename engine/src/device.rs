@@ -10,6 +10,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::core::{Core, VerifyReport};
 use crate::entropy::{Entropy, OsEntropy};
 use crate::keys::{KeyProvider, PublicKey};
+use crate::sync::Sync;
 use crate::vault::Vault;
 use crate::{Error, StoreError};
 
@@ -170,6 +171,17 @@ impl Device {
     pub fn relay(&self) -> Result<Option<RelayAddr>, Error> {
         let text = self.meta("relay")?.filter(|text| !text.is_empty());
         Ok(text.map(|text| RelayAddr::parse(&text)).transpose()?)
+    }
+
+    /// Starts to sync all vaults with the relay at `relay`, in the background, until the handle is dropped. One at a
+    /// time for a device.
+    ///
+    /// # Errors
+    /// [`SyncError::Start`](crate::SyncError::Start). Everything else shows in [`Sync::status`]: being offline is no
+    /// error.
+    pub fn sync(&self, relay: &RelayAddr) -> Result<Sync, Error> {
+        self.core.check_process()?;
+        Ok(Sync::start(self.core.clone(), relay)?)
     }
 
     /// Closes the file and gives up its lock, as mobile systems demand before an application sleeps. Stop syncing

@@ -53,6 +53,9 @@ pub enum Error {
     /// This device may not do that in this vault: it holds no write key, or is no admin.
     #[error("this device may not do that in this vault")]
     NotPermitted,
+    /// Sync could not be started, or waiting for it came to nothing. No data is lost.
+    #[error(transparent)]
+    Sync(#[from] crate::SyncError),
     /// The relay address kept in the store does not parse; set it again.
     #[error(transparent)]
     RelayAddr(#[from] subrosa_protocol::addr::AddrError),

@@ -40,6 +40,8 @@ mod pair;
 #[allow(dead_code, reason = "parts of the sealed file serve key changes")]
 mod seal;
 mod store;
+#[allow(dead_code, reason = "the rendezvous is used by pairing")]
+mod sync;
 mod vault;
 
 pub use clock::{Clock, SystemClock};
@@ -60,5 +62,10 @@ pub use merge::value::{Finite, JsonProblem, TypeProblem, VALUE_DEPTH_MAX, Value,
 pub use pair::{AbortReason, PairCode, PairError, PairLink, PairLinkError};
 pub use store::{StoreError, StorePart};
 pub use subrosa_protocol::addr::RelayAddr;
+pub use subrosa_protocol::error::{ErrorCode, Refusal};
 pub use subrosa_protocol::ids::VaultId;
+pub use sync::{
+    LinkError, Progress, RendezvousError, Sync, SyncError, SyncEvent, SyncEvents, SyncFailure, SyncState,
+    SyncStatus,
+};
 pub use vault::{DeviceInfo, Vault, WriteTx};

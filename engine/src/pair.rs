@@ -24,5 +24,3 @@ pub(crate) use offer::{OfferInput, OfferMachine, OfferOutput, Offering};
 
 #[cfg(test)]
 mod tests;
-#[cfg(test)]
-mod vectors;

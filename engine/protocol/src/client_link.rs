@@ -183,6 +183,7 @@ impl ClientLink {
         match answer {
             Input::Written { .. } => vault.up.written(now),
             Input::Prepared { prepared, .. } => vault.prepared(now, prepared, out),
+            Input::Unable { .. } => vault.unable(now),
             Input::Birth { statements, grant, .. } => {
                 vault.birth(now, statements, grant, self.invite.as_ref(), out);
             }
@@ -193,7 +194,7 @@ impl ClientLink {
                 }
             }
             Input::Rotated { .. } => vault.rotated(out),
-            Input::Sealed { segments, more, .. } => vault.up.sealed(segments, more),
+            Input::Sealed { more, .. } => vault.up.sealed(more),
             Input::Outbox { batch, .. } => vault.up.outbox(now, id, batch, out),
             Input::AckStored { .. } => vault.up.ack_stored(),
             _ => {}

@@ -105,11 +105,7 @@ impl Header {
         out
     }
 
-    /// Reads the first [`HEADER_LEN`] bytes of a segment.
-    ///
-    /// # Errors
-    /// [`DecodeError`].
-    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+    fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         let mut r = Reader::new(bytes);
         let suite = r.u8()?;
         if suite != SUITE {

@@ -1,7 +1,6 @@
 //! Tests of the core: two stores and a relay made of a list.
 
 mod exchange;
-mod killed;
 mod restored;
 mod sealing;
 mod writing;

@@ -120,6 +120,11 @@ pub enum Input {
         /// The answer.
         prepared: Prepared,
     },
+    /// Answers [`Output::Prepare`] or [`Output::LoadBirth`]: this vault cannot be proved now. It rests.
+    Unable {
+        /// Which vault.
+        vault: VaultId,
+    },
     /// Answers [`Output::LoadBirth`].
     Birth {
         /// Which vault.
@@ -154,8 +159,6 @@ pub enum Input {
     Sealed {
         /// Which vault.
         vault: VaultId,
-        /// Segments made.
-        segments: u64,
         /// Ops are left to seal.
         more: bool,
     },
@@ -384,6 +387,7 @@ impl Input {
         match self {
             Self::Written { vault }
             | Self::Prepared { vault, .. }
+            | Self::Unable { vault }
             | Self::Birth { vault, .. }
             | Self::HeadsStored { vault, .. }
             | Self::Delivered { vault, .. }

@@ -160,7 +160,8 @@ impl Rig {
         self.caught_up(n.into(), 5);
         self.delivered(n);
         self.give(Input::Outbox { vault: vault(n), batch: OutboxBatch::default() });
-        self.give(Input::Sealed { vault: vault(n), segments: 0, more: false });
+        self.give(Input::Sealed { vault: vault(n), more: false });
+        self.give(Input::Outbox { vault: vault(n), batch: OutboxBatch::default() });
         assert!(self.events().contains(&Event::Synced { vault: vault(n) }));
         self.take();
     }
@@ -169,7 +170,7 @@ impl Rig {
     fn push(&mut self, n: u8, segments: Vec<SealedSegment>) {
         self.give(Input::Written { vault: vault(n) });
         self.advance(Duration::from_millis(250));
-        self.give(Input::Sealed { vault: vault(n), segments: segments.len() as u64, more: false });
+        self.give(Input::Sealed { vault: vault(n), more: false });
         let batch = OutboxBatch { logs: vec![key(n)], segments, more: false };
         self.give(Input::Outbox { vault: vault(n), batch });
     }
@@ -236,7 +237,7 @@ fn catches_up_seals_pushes_and_is_synced() {
     assert!(loads(&mut rig));
     rig.give(Input::Outbox { vault: vault(1), batch: OutboxBatch::default() });
     assert_eq!(rig.take(), [Output::Seal { vault: vault(1) }]);
-    rig.give(Input::Sealed { vault: vault(1), segments: 1, more: false });
+    rig.give(Input::Sealed { vault: vault(1), more: false });
     assert!(loads(&mut rig));
     let batch = OutboxBatch { logs: vec![key(1)], segments: vec![segment(1, 0, 300)], more: false };
     rig.give(Input::Outbox { vault: vault(1), batch });
@@ -302,6 +303,17 @@ fn a_refused_vault_rests_and_the_others_go_on() {
     rig.take();
     assert_eq!(rig.link.deadline(), Some(rig.now - Duration::from_millis(250) + retry));
     rig.advance(retry);
+    assert_eq!(rig.take(), [Output::Prepare { vault: vault(2) }]);
+}
+
+#[test]
+fn a_vault_that_cannot_be_proved_rests() {
+    let mut rig = live_rig();
+    rig.give(Input::Add { vault: vault(2), purpose: Purpose::Sync });
+    rig.take();
+    rig.give(Input::Unable { vault: vault(2) });
+    assert!(rig.link.is_settled() && !rig.link.is_synced());
+    rig.advance(REFUSED_WAIT);
     assert_eq!(rig.take(), [Output::Prepare { vault: vault(2) }]);
 }
 
@@ -435,7 +447,7 @@ fn a_resting_log_is_not_loaded() {
     rig.frame(&RelayFrame::Error(large)).unwrap();
     rig.give(Input::Written { vault: vault(1) });
     rig.advance(Duration::from_secs(1));
-    rig.give(Input::Sealed { vault: vault(1), segments: 1, more: false });
+    rig.give(Input::Sealed { vault: vault(1), more: false });
     let asked = rig.take();
     assert!(
         matches!(&asked[..], [.., Output::LoadOutbox { sent, .. }] if sent[&log(1)] == Seq(u64::MAX)),
@@ -455,7 +467,7 @@ fn the_window_is_one_for_all_vaults_and_never_exceeded() {
     }
     rig.advance(Duration::from_millis(1));
     for n in [1, 2] {
-        rig.give(Input::Sealed { vault: vault(n), segments: 99, more: false });
+        rig.give(Input::Sealed { vault: vault(n), more: false });
     }
     let mut loads = 0;
     while let Some(output) = rig.out.pop_front() {
@@ -588,7 +600,7 @@ fn logs_are_introduced_a_few_at_a_time() {
     let segments: Vec<_> = (1..=70).map(|n| segment(n, 0, 99)).collect();
     rig.give(Input::Written { vault: vault(1) });
     rig.advance(Duration::from_millis(1));
-    rig.give(Input::Sealed { vault: vault(1), segments: 1, more: false });
+    rig.give(Input::Sealed { vault: vault(1), more: false });
     let batch = OutboxBatch { logs, segments, more: false };
     rig.give(Input::Outbox { vault: vault(1), batch: batch.clone() });
     let introduced =

@@ -124,12 +124,13 @@ impl Uplink {
         }
     }
 
-    pub(super) fn sealed(&mut self, segments: u64, more: bool) {
+    /// Whatever was sealed now, or by the writes themselves while sealing is allowed, is in the outbox.
+    pub(super) fn sealed(&mut self, more: bool) {
         if self.stage != Stage::Sealing {
             return;
         }
         self.stage = Stage::Idle;
-        self.outbox |= segments > 0;
+        self.outbox = true;
         if more {
             self.dirty = Some(Dirty::Now);
         }

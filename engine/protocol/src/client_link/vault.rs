@@ -5,7 +5,10 @@ use std::time::{Duration, Instant};
 
 use super::feed::{Delivery, Feeds};
 use super::uplink::Uplink;
-use super::{ANSWER_WAIT, Event, LinkError, Output, Prepared, Progress, Purpose, Received, credential, rest};
+use super::{
+    ANSWER_WAIT, Event, LinkError, Output, Prepared, Progress, Purpose, REFUSED_WAIT, Received, credential,
+    rest,
+};
 use crate::error::{ErrorCode, Refusal};
 use crate::frame::{ClientFrame, Role, ShortHead};
 use crate::ids::{Digest, Incarnation, LogId, Rseq, Seq, VaultId};
@@ -187,6 +190,13 @@ impl VaultLink {
         self.prepared = Some(prepared);
         self.down = Down::Joining { since: now };
         self.subscribe(out);
+    }
+
+    /// This device cannot prove membership now.
+    pub(super) fn unable(&mut self, now: Instant) {
+        if matches!(self.down, Down::Preparing | Down::LoadingBirth) {
+            self.down = Down::Resting { until: now + REFUSED_WAIT };
+        }
     }
 
     fn subscribe(&self, out: &mut VecDeque<Output>) {

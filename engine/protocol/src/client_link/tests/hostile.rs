@@ -244,8 +244,9 @@ fn any_input() -> impl Strategy<Value = Input> {
             }
         ),
         1 => any_id().prop_map(|vault| Input::Rotated { vault }),
+        1 => any_id().prop_map(|vault| Input::Unable { vault }),
         3 => (any_id(), any::<bool>())
-            .prop_map(|(vault, more)| Input::Sealed { vault, segments: 1, more }),
+            .prop_map(|(vault, more)| Input::Sealed { vault, more }),
         4 => (any_id(), any_segments(), any::<bool>()).prop_map(|(vault, segments, more)| Input::Outbox {
             vault,
             batch: OutboxBatch { logs: vec![key(1)], segments, more },

@@ -1,0 +1,355 @@
+//! What the sync thread shows to all others: status, events, and whether everything is caught up.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::{Duration, Instant};
+
+use subrosa_protocol::client_link::{Event, Progress};
+use subrosa_protocol::error::Refusal;
+use subrosa_protocol::ids::VaultId;
+
+use super::{SyncError, SyncEvent, SyncFailure, SyncState, SyncStatus};
+
+/// Events kept for a receiver that does not take them.
+const EVENTS_MAX: usize = 256;
+
+#[derive(Debug, Default)]
+pub(crate) struct Board {
+    /// Local writes so far; compared with what a link has taken note of.
+    writes: AtomicU64,
+    inner: Mutex<Inner>,
+    changed: Condvar,
+}
+
+#[derive(Debug)]
+struct Inner {
+    state: SyncState,
+    failure: Option<SyncFailure>,
+    refusals: BTreeMap<VaultId, Refusal>,
+    /// Of the links before this one.
+    past: Progress,
+    progress: Progress,
+    /// Counts what was stored and acknowledged: the clock of those who wait.
+    moved: u64,
+    /// All vaults are caught up, as of this count of writes.
+    synced: Option<u64>,
+    stopped: bool,
+    subscribers: Vec<Weak<Queue>>,
+}
+
+impl Default for Inner {
+    fn default() -> Self {
+        Self {
+            state: SyncState::Connecting,
+            failure: None,
+            refusals: BTreeMap::new(),
+            past: Progress::default(),
+            progress: Progress::default(),
+            moved: 0,
+            synced: None,
+            stopped: false,
+            subscribers: Vec::new(),
+        }
+    }
+}
+
+/// How a link stands.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Standing {
+    /// HELLO was answered.
+    pub(super) greeted: bool,
+    /// Caught up both ways, as of this count of writes.
+    pub(super) synced: Option<u64>,
+    /// Nothing to do before a refused thing is tried again.
+    pub(super) settled: bool,
+    pub(super) progress: Progress,
+}
+
+impl Board {
+    /// A local write is durable. Does not block for longer than it takes to count.
+    pub(super) fn written(&self) {
+        self.writes.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// Local writes so far.
+    pub(super) fn writes(&self) -> u64 {
+        self.writes.load(Ordering::SeqCst)
+    }
+
+    pub(super) fn status(&self) -> SyncStatus {
+        self.lock().status()
+    }
+
+    pub(super) fn subscribe(&self) -> SyncEvents {
+        let queue = Arc::new(Queue::default());
+        let mut inner = self.lock();
+        inner.subscribers.retain(|subscriber| subscriber.strong_count() > 0);
+        inner.subscribers.push(Arc::downgrade(&queue));
+        if inner.stopped {
+            queue.close();
+        }
+        SyncEvents { queue }
+    }
+
+    pub(super) fn connecting(&self) {
+        self.update(|inner| inner.enter(SyncState::Connecting));
+    }
+
+    pub(super) fn offline(&self, failure: Option<SyncFailure>) {
+        self.update(|inner| {
+            inner.failure = failure;
+            inner.synced = None;
+            inner.past = inner.total();
+            inner.progress = Progress::default();
+            inner.enter(SyncState::Offline);
+        });
+    }
+
+    pub(super) fn stopped(&self) {
+        self.update(|inner| {
+            inner.stopped = true;
+            inner.synced = None;
+            inner.enter(SyncState::Offline);
+            for subscriber in inner.subscribers.drain(..).filter_map(|queue| queue.upgrade()) {
+                subscriber.close();
+            }
+        });
+    }
+
+    /// What a link reports.
+    pub(super) fn event(&self, event: &Event) {
+        self.update(|inner| match event {
+            Event::CaughtUp { vault } => {
+                inner.moved += 1;
+                inner.tell(&SyncEvent::CaughtUp(*vault));
+            }
+            Event::Synced { vault } => {
+                inner.refusals.remove(vault);
+                inner.tell(&SyncEvent::Synced(*vault));
+            }
+            Event::Refused { refusal, retry } => {
+                inner.refusals.insert(refusal.vault, *refusal);
+                let event = SyncEvent::Refused { vault: refusal.vault, code: refusal.code, retry: *retry };
+                inner.tell(&event);
+            }
+            Event::Disagrees { vault } => inner.tell(&SyncEvent::Disagrees(*vault)),
+            Event::Greeted => inner.failure = None,
+            Event::Known { .. } | Event::Met | Event::Heard { .. } | Event::Parted => {}
+        });
+    }
+
+    /// How the link stands after whatever just happened.
+    pub(super) fn standing(&self, standing: Standing) {
+        self.update(|inner| {
+            let done = |progress: Progress| progress.segments_done;
+            inner.moved += done(standing.progress).saturating_sub(done(inner.progress));
+            inner.progress = standing.progress;
+            inner.synced = standing.synced;
+            inner.enter(match standing {
+                Standing { greeted: false, .. } => SyncState::Connecting,
+                Standing { synced: Some(_), .. } => SyncState::Live,
+                Standing { settled: true, .. } if !inner.refusals.is_empty() => SyncState::Refused,
+                _ => SyncState::Syncing,
+            });
+        });
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "waiting for other threads is a driver's business")]
+    pub(super) fn wait_caught_up(&self, idle_max: Duration) -> Result<(), SyncError> {
+        let writes = self.writes();
+        let mut inner = self.lock();
+        let mut moved = inner.moved;
+        let mut since = Instant::now();
+        loop {
+            if inner.synced.is_some_and(|synced| synced >= writes) {
+                return Ok(());
+            }
+            if inner.stopped {
+                return Err(SyncError::Stopped);
+            }
+            if inner.state == SyncState::Refused
+                && let Some(refusal) = inner.refusals.values().find(|refusal| refusal.retry_after_secs == 0)
+            {
+                return Err(SyncError::Refused(refusal.code));
+            }
+            if inner.moved != moved {
+                (moved, since) = (inner.moved, Instant::now());
+            }
+            let left = idle_max.saturating_sub(since.elapsed());
+            if left.is_zero() {
+                return Err(SyncError::NoProgress(inner.status()));
+            }
+            inner = self.changed.wait_timeout(inner, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn update(&self, change: impl FnOnce(&mut Inner)) {
+        change(&mut self.lock());
+        self.changed.notify_all();
+    }
+}
+
+impl Inner {
+    fn status(&self) -> SyncStatus {
+        SyncStatus {
+            state: self.state,
+            refused: self.refusals.values().next().map(|refusal| refusal.code),
+            failure: self.failure.clone(),
+            progress: self.total(),
+        }
+    }
+
+    /// What earlier links left undone is known to be left no more: this link finds it anew.
+    const fn total(&self) -> Progress {
+        let (past, now) = (&self.past, &self.progress);
+        Progress {
+            segments_done: past.segments_done + now.segments_done,
+            segments_known: past.segments_done + now.segments_known,
+            bytes_done: past.bytes_done + now.bytes_done,
+            bytes_known: past.bytes_done + now.bytes_known,
+        }
+    }
+
+    fn enter(&mut self, state: SyncState) {
+        if self.state != state {
+            self.state = state;
+            self.tell(&SyncEvent::State(state));
+        }
+    }
+
+    fn tell(&mut self, event: &SyncEvent) {
+        self.subscribers.retain(|subscriber| {
+            subscriber.upgrade().is_some_and(|queue| {
+                queue.push(event.clone());
+                true
+            })
+        });
+    }
+}
+
+/// Takes the events of one [`super::Sync`], in order.
+#[derive(Debug)]
+pub struct SyncEvents {
+    queue: Arc<Queue>,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    waiting: Mutex<Waiting>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Waiting {
+    events: VecDeque<SyncEvent>,
+    closed: bool,
+}
+
+impl SyncEvents {
+    /// The next event; `None` after `timeout`, or when sync has stopped and everything was taken.
+    #[must_use]
+    pub fn next(&self, timeout: Duration) -> Option<SyncEvent> {
+        let waiting = self.queue.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut waiting = self
+            .queue
+            .changed
+            .wait_timeout_while(waiting, timeout, |waiting| waiting.events.is_empty() && !waiting.closed)
+            .unwrap_or_else(PoisonError::into_inner)
+            .0;
+        waiting.events.pop_front()
+    }
+}
+
+impl Queue {
+    fn push(&self, event: SyncEvent) {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        if waiting.events.len() >= EVENTS_MAX {
+            waiting.events.truncate(EVENTS_MAX - 2);
+            waiting.events.push_back(SyncEvent::Lagged);
+        }
+        waiting.events.push_back(event);
+        self.changed.notify_all();
+    }
+
+    fn close(&self) {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).closed = true;
+        self.changed.notify_all();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use subrosa_protocol::error::ErrorCode;
+
+    use super::*;
+
+    const SHORT: Duration = Duration::from_millis(20);
+
+    fn standing(segments_done: u64, synced: Option<u64>) -> Standing {
+        let progress = Progress { segments_done, segments_known: 9, ..Progress::default() };
+        Standing { greeted: true, synced, settled: synced.is_some(), progress }
+    }
+
+    #[test]
+    fn caught_up_counts_only_what_was_written_before() {
+        let board = Board::default();
+        board.written();
+        board.standing(standing(1, Some(0)));
+        assert!(
+            matches!(board.wait_caught_up(SHORT), Err(SyncError::NoProgress(_))),
+            "a write is not noted yet"
+        );
+        board.standing(standing(1, Some(1)));
+        assert!(board.wait_caught_up(SHORT).is_ok());
+        assert_eq!(board.status().reason(), "live");
+    }
+
+    #[test]
+    fn a_refusal_is_kept_until_the_vault_is_synced() {
+        let board = Board::default();
+        let vault = VaultId::ZERO;
+        let refusal = Refusal::vault(ErrorCode::QuotaBytes, vault);
+        board.event(&Event::Refused { refusal, retry: SHORT });
+        board.standing(Standing { settled: true, ..standing(1, None) });
+        assert_eq!(board.status().state, SyncState::Refused);
+        assert!(matches!(board.wait_caught_up(SHORT), Err(SyncError::Refused(ErrorCode::QuotaBytes))));
+        board.offline(Some(SyncFailure::Lost));
+        assert_eq!(board.status().reason(), "refused: quota", "it outlives the link");
+        board.event(&Event::Synced { vault });
+        board.connecting();
+        assert_eq!(board.status().reason(), "connecting");
+    }
+
+    #[test]
+    fn progress_adds_up_over_links() {
+        let board = Board::default();
+        board.standing(standing(3, None));
+        board.offline(None);
+        board.standing(standing(2, None));
+        let progress = board.status().progress;
+        assert_eq!((progress.segments_done, progress.segments_known), (5, 12));
+    }
+
+    #[test]
+    fn events_nobody_takes_are_dropped_and_said_so() {
+        let board = Board::default();
+        let events = board.subscribe();
+        for n in 0..EVENTS_MAX + 9 {
+            let vault = VaultId::from_bytes([u8::try_from(n % 256).unwrap(); 32]);
+            board.event(&Event::CaughtUp { vault });
+        }
+        board.stopped();
+        let mut seen = Vec::new();
+        while let Some(event) = events.next(Duration::ZERO) {
+            seen.push(event);
+        }
+        assert!(seen.len() <= EVENTS_MAX);
+        assert!(seen.iter().any(|event| matches!(event, SyncEvent::Lagged)));
+        assert!(matches!(board.wait_caught_up(SHORT), Err(SyncError::Stopped)));
+    }
+}

@@ -1,0 +1,123 @@
+//! Tells a dead path from a quiet one.
+//!
+//! A quiet link is probed: after 25 seconds first, which keeps the mappings of usual routers alive, then less and
+//! less often while the path holds. A link on which something is owed to us, or which was probed, is dead when not
+//! one datagram arrives for [`STALL_WAIT`]; waiting for the transport's idle timeout would take minutes.
+
+use std::time::{Duration, Instant};
+
+/// First silence that is probed.
+const FIRST: Duration = Duration::from_secs(25);
+/// Longest silence that is not probed; below the relay's idle timeout.
+const LONGEST: Duration = Duration::from_secs(50);
+/// Silence on a path that should speak.
+pub(super) const STALL_WAIT: Duration = Duration::from_secs(5);
+
+#[derive(Debug)]
+pub(super) struct Pulse {
+    heard: Instant,
+    interval: Duration,
+    /// Since when, and at which count of datagrams, a sign of life is awaited.
+    awaiting: Option<(Instant, u64)>,
+    probed: bool,
+}
+
+/// What to do now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Beat {
+    Nothing,
+    /// Make the peer's transport answer.
+    Probe,
+    /// Give the connection up.
+    Dead,
+}
+
+impl Pulse {
+    pub(super) const fn new(now: Instant) -> Self {
+        Self { heard: now, interval: FIRST, awaiting: None, probed: false }
+    }
+
+    /// A frame has arrived.
+    pub(super) const fn heard(&mut self, now: Instant) {
+        self.heard = now;
+    }
+
+    /// When to call [`Pulse::beat`] at the latest.
+    pub(super) fn due(&self) -> Instant {
+        self.awaiting.map_or(self.heard + self.interval, |(since, _)| since + STALL_WAIT)
+    }
+
+    /// `owed`: the relay owes an answer. `datagrams`: how many have arrived in all.
+    pub(super) fn beat(&mut self, now: Instant, owed: bool, datagrams: u64) -> Beat {
+        if let Some((since, then)) = self.awaiting {
+            if now < since + STALL_WAIT {
+                return Beat::Nothing;
+            }
+            if datagrams == then {
+                return Beat::Dead;
+            }
+            if std::mem::take(&mut self.probed) {
+                self.interval = (self.interval + self.interval / 4).min(LONGEST);
+            }
+            self.heard = self.heard.max(since);
+            self.awaiting = owed.then_some((now, datagrams));
+            return Beat::Nothing;
+        }
+        if owed {
+            self.awaiting = Some((now, datagrams));
+        } else if now >= self.heard + self.interval {
+            self.awaiting = Some((now, datagrams));
+            self.probed = true;
+            return Beat::Probe;
+        }
+        Beat::Nothing
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[expect(clippy::disallowed_methods, reason = "a base for times that the test then moves itself")]
+    fn base() -> Instant {
+        Instant::now()
+    }
+
+    #[test]
+    fn a_quiet_path_is_probed_less_and_less() {
+        let mut now = base();
+        let mut pulse = Pulse::new(now);
+        let mut last = Duration::ZERO;
+        for datagrams in 0..12 {
+            let silence = pulse.due() - now;
+            assert!(silence >= last.min(LONGEST) && silence <= LONGEST, "{silence:?}");
+            assert!(datagrams > 0 || silence == FIRST);
+            last = silence.min(LONGEST - STALL_WAIT);
+            now = pulse.due();
+            assert_eq!(pulse.beat(now, false, datagrams), Beat::Probe);
+            now = pulse.due();
+            assert_eq!(pulse.beat(now, false, datagrams + 1), Beat::Nothing);
+            pulse.heard(now);
+        }
+        assert_eq!(pulse.interval, LONGEST);
+    }
+
+    #[test]
+    fn a_path_that_owes_something_and_stays_silent_is_dead() {
+        let start = base();
+        let mut pulse = Pulse::new(start);
+        assert_eq!(pulse.beat(start, true, 7), Beat::Nothing);
+        assert_eq!(pulse.due(), start + STALL_WAIT);
+        assert_eq!(pulse.beat(start + STALL_WAIT / 2, true, 7), Beat::Nothing);
+        assert_eq!(pulse.beat(start + STALL_WAIT, true, 8), Beat::Nothing, "slow, but alive");
+        assert_eq!(pulse.beat(start + STALL_WAIT * 2, true, 8), Beat::Dead);
+    }
+
+    #[test]
+    fn an_unanswered_probe_is_death() {
+        let start = base();
+        let mut pulse = Pulse::new(start);
+        assert_eq!(pulse.beat(start + FIRST, false, 7), Beat::Probe);
+        assert_eq!(pulse.beat(start + FIRST + STALL_WAIT, false, 7), Beat::Dead);
+    }
+}

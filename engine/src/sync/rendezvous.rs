@@ -1,0 +1,163 @@
+//! A meeting of two devices at a relay, for pairing: a link of its own, seen through blocking calls.
+//!
+//! What is said is for pairing to seal; the relay reads it.
+
+use std::sync::Arc;
+use std::sync::mpsc::RecvTimeoutError;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use subrosa_protocol::addr::RelayAddr;
+use subrosa_protocol::ids::{RendezvousId, VaultId};
+use subrosa_protocol::limits::{RENDEZVOUS_MESSAGE_BYTES_MAX, RENDEZVOUS_MESSAGES_MAX};
+use tokio::sync::{mpsc, watch};
+
+use super::dial::Dialer;
+use super::link::{Errand, Heard, Link, LinkEnd, Meeting};
+use super::worker::Worker;
+use super::{FAREWELL, SyncFailure, runtime};
+use crate::core::Core;
+
+/// Why a meeting came to nothing. Start over with a new link.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RendezvousError {
+    /// The other side said nothing for as long as was asked for.
+    #[error("the other device does not answer")]
+    Silence,
+    /// The meeting is over, was used, or never was.
+    #[error("the pairing link is used up, expired, or the other device has left")]
+    Over,
+    /// More, or larger, messages than a meeting takes.
+    #[error("more than a rendezvous carries")]
+    TooMuch,
+    /// No connection to the relay, or it ended.
+    #[error(transparent)]
+    Failed(#[from] SyncFailure),
+    /// The engine's thread could not be started.
+    #[error("cannot start a thread")]
+    Start(std::io::ErrorKind),
+}
+
+/// One side of a meeting. Dropping it leaves.
+pub(crate) struct Rendezvous {
+    say: mpsc::Sender<Vec<u8>>,
+    said: usize,
+    heard: std::sync::mpsc::Receiver<Heard>,
+    stop: watch::Sender<bool>,
+    thread: Option<JoinHandle<Option<SyncFailure>>>,
+    failure: Option<SyncFailure>,
+}
+
+impl Rendezvous {
+    /// Opens a meeting as a member of `vault`, which is created at the relay if it is not there yet. Returns at
+    /// once; the first [`Rendezvous::recv`] says whether it worked.
+    pub(crate) fn open(
+        core: &Arc<Core>,
+        relay: &RelayAddr,
+        vault: VaultId,
+        id: RendezvousId,
+    ) -> Result<Self, RendezvousError> {
+        Self::start(Some(core.clone()), relay, Errand::Meet { id, member: Some(vault) })
+    }
+
+    /// Joins a meeting; nothing but its id is needed.
+    pub(crate) fn join(relay: &RelayAddr, id: RendezvousId) -> Result<Self, RendezvousError> {
+        Self::start(None, relay, Errand::Meet { id, member: None })
+    }
+
+    fn start(core: Option<Arc<Core>>, relay: &RelayAddr, errand: Errand) -> Result<Self, RendezvousError> {
+        let (say, to_say) = mpsc::channel(RENDEZVOUS_MESSAGES_MAX);
+        let (hear, heard) = std::sync::mpsc::channel();
+        let (stop, mut stopped) = watch::channel(false);
+        let start = |error: std::io::Error| RendezvousError::Start(error.kind());
+        let runtime = runtime().map_err(start)?;
+        let worker = core.map(|core| Worker::start(core, *relay.pin())).transpose().map_err(start)?;
+        let relay = relay.clone();
+        let meeting = Meeting { say: to_say, heard: hear, met: false };
+        let thread = std::thread::Builder::new()
+            .name("subrosa-meet".to_owned())
+            .spawn(move || {
+                let failure = runtime.block_on(meet(worker, &relay, &errand, meeting, &mut stopped));
+                runtime.shutdown_timeout(FAREWELL);
+                failure
+            })
+            .map_err(start)?;
+        Ok(Self { say, said: 0, heard, stop, thread: Some(thread), failure: None })
+    }
+
+    /// Says something to the other side; before it is there, it is kept for it.
+    pub(crate) fn send(&mut self, message: &[u8]) -> Result<(), RendezvousError> {
+        if self.said >= RENDEZVOUS_MESSAGES_MAX || message.len() > RENDEZVOUS_MESSAGE_BYTES_MAX {
+            return Err(RendezvousError::TooMuch);
+        }
+        self.said += 1;
+        self.say.try_send(message.to_vec()).map_err(|_| self.why_over())
+    }
+
+    /// The next message of the other side.
+    pub(crate) fn recv(&mut self, timeout: Duration) -> Result<Vec<u8>, RendezvousError> {
+        match self.heard.recv_timeout(timeout) {
+            Ok(Heard::Message(message)) => Ok(message),
+            Ok(Heard::Parted) => Err(RendezvousError::Over),
+            Err(RecvTimeoutError::Timeout) => Err(RendezvousError::Silence),
+            Err(RecvTimeoutError::Disconnected) => Err(self.why_over()),
+        }
+    }
+
+    /// Why the link is over, which it is.
+    fn why_over(&mut self) -> RendezvousError {
+        if let Some(thread) = self.thread.take() {
+            self.failure = thread.join().unwrap_or(Some(SyncFailure::Lost));
+        }
+        self.failure.clone().map_or(RendezvousError::Over, RendezvousError::Failed)
+    }
+}
+
+impl Drop for Rendezvous {
+    fn drop(&mut self) {
+        self.stop.send_replace(true);
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the rendezvous thread panicked");
+        }
+    }
+}
+
+async fn meet(
+    worker: Option<Worker>,
+    relay: &RelayAddr,
+    errand: &Errand,
+    meeting: Meeting,
+    stop: &mut watch::Receiver<bool>,
+) -> Option<SyncFailure> {
+    let mut dialer = Dialer::new(relay);
+    let dialed = tokio::select! {
+        dialed = dialer.dial() => Some(dialed),
+        _ = stop.changed() => None,
+    };
+    let failure = match dialed {
+        None => None,
+        Some(Err(failure)) => Some(failure),
+        Some(Ok(connection)) => {
+            let end = match Link::open(relay, worker.as_ref(), connection.clone()).await {
+                Ok(mut link) => {
+                    link.meeting = Some(meeting);
+                    link.run(errand, stop).await
+                }
+                Err(failure) => LinkEnd::Failed(failure),
+            };
+            connection.close(0_u32.into(), b"");
+            match end {
+                LinkEnd::Stopped => None,
+                LinkEnd::Failed(failure) => Some(failure),
+            }
+        }
+    };
+    dialer.close(FAREWELL).await;
+    if let Some(worker) = worker {
+        worker.stop();
+    }
+    failure
+}

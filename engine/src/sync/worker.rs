@@ -1,0 +1,179 @@
+//! The thread on which a link's store work is done: one job at a time, in the order given.
+//!
+//! Every job is a blocking call into the core, most of them a durable transaction. A job under way is finished
+//! when sync stops; those that wait are not begun.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+
+use subrosa_protocol::client_link::{self, Input, OutboxBatch, Output, Prepared};
+use subrosa_protocol::ids::{Pin, VaultId};
+use tokio::sync::mpsc;
+
+use crate::Error;
+use crate::core::{Core, FeedBatch, FeedItem};
+
+/// Jobs handed over and not begun. A full channel keeps the next ones with the link, whose machine has at most a
+/// few under way for each vault.
+const JOBS_MAX: usize = 4;
+/// Answers not taken. A full channel makes the worker wait for the link.
+pub(super) const ANSWERS_MAX: usize = 16;
+
+/// Something to be done in the store.
+#[derive(Debug)]
+pub(super) enum Work {
+    /// Name the vaults to sync.
+    List,
+    /// What the link's machine asks for; `exporter` goes into proofs.
+    Link { output: Output, exporter: [u8; 32] },
+}
+
+/// What came of it.
+#[derive(Debug)]
+pub(super) enum Answer {
+    Vaults(Vec<VaultId>),
+    Input(Input),
+    /// Done, and nothing to say.
+    Done,
+    Failed(Error),
+}
+
+pub(super) enum Job {
+    Work {
+        work: Work,
+        answers: mpsc::Sender<Answer>,
+    },
+    /// The relay is not at hand any more.
+    LinkOver,
+}
+
+#[derive(Debug)]
+pub(super) struct Worker {
+    jobs: mpsc::Sender<Job>,
+    stopping: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl std::fmt::Debug for Job {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Job")
+    }
+}
+
+impl Worker {
+    pub(super) fn start(core: Arc<Core>, relay: Pin) -> std::io::Result<Self> {
+        let (jobs, mut waiting) = mpsc::channel(JOBS_MAX);
+        let stopping = Arc::new(AtomicBool::new(false));
+        let stop = stopping.clone();
+        let thread = std::thread::Builder::new().name("subrosa-store".to_owned()).spawn(move || {
+            while let Some(job) = waiting.blocking_recv() {
+                match job {
+                    Job::Work { .. } if stop.load(Ordering::SeqCst) => {}
+                    // A link that is over takes no answers; its work is done all the same.
+                    Job::Work { work, answers } => drop(answers.blocking_send(perform(&core, &relay, work))),
+                    Job::LinkOver => core.stop_sealing(),
+                }
+            }
+        })?;
+        Ok(Self { jobs, stopping, thread: Some(thread) })
+    }
+
+    pub(super) const fn jobs(&self) -> &mpsc::Sender<Job> {
+        &self.jobs
+    }
+
+    /// Writes stay pending from here on, until the next link.
+    ///
+    /// # Cancel safety
+    /// The notice may be lost; a later one makes up for it.
+    pub(super) async fn link_over(&self) {
+        // The worker is gone only when it panicked, which joining it reports.
+        drop(self.jobs.send(Job::LinkOver).await);
+    }
+
+    /// Finishes the job under way and ends the thread.
+    pub(super) fn stop(mut self) {
+        self.stopping.store(true, Ordering::SeqCst);
+        let (closed, _) = mpsc::channel(1);
+        self.jobs = closed;
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the store thread panicked");
+        }
+    }
+}
+
+fn perform(core: &Core, relay: &Pin, work: Work) -> Answer {
+    let done = match work {
+        Work::List => core.sync_vaults().map(Answer::Vaults),
+        Work::Link { output, exporter } => perform_output(core, relay, &exporter, output),
+    };
+    done.unwrap_or_else(Answer::Failed)
+}
+
+fn perform_output(core: &Core, relay: &Pin, exporter: &[u8; 32], output: Output) -> Result<Answer, Error> {
+    let input = match output {
+        Output::Prepare { vault } => match prepare(core, relay, &vault, exporter) {
+            Ok(prepared) => Input::Prepared { vault, prepared },
+            // The store is well, but this vault cannot be proved: the others go on.
+            Err(Error::NotPermitted | Error::NoVault | Error::Key(_)) => Input::Unable { vault },
+            Err(error) => return Err(error),
+        },
+        Output::LoadBirth { vault } => {
+            let birth = core.birth(&vault, relay)?;
+            Input::Birth { vault, statements: birth.statements, grant: birth.grant }
+        }
+        Output::StoreGrant { grant } => return core.store_grant(relay, &grant).map(|()| Answer::Done),
+        Output::RelayNow { now_ms } => return core.relay_now(now_ms).map(|()| Answer::Done),
+        Output::StoreHeads { vault, incarnation, heads } => {
+            let diverged = core.relay_heads(&vault, relay, incarnation, &heads)?;
+            Input::HeadsStored { vault, diverged, heads: core.local_heads(&vault)? }
+        }
+        Output::Deliver { vault, batch } => {
+            let received = core.receive(&vault, relay, feed_batch(batch))?;
+            let received = client_link::Received {
+                wants: received.wants,
+                own_log_foreign: received.own_log_foreign,
+                digest_ok: received.digest_ok,
+            };
+            Input::Delivered { vault, received }
+        }
+        Output::Rotate { vault } => {
+            core.rotate_logs(&vault)?;
+            Input::Rotated { vault }
+        }
+        Output::Seal { vault } => Input::Sealed { vault, more: core.seal(&vault)?.more },
+        Output::LoadOutbox { vault, sent, bytes_max } => {
+            let batch = core.outbox(&vault, relay, &sent, bytes_max)?;
+            let batch = OutboxBatch { logs: batch.logs, segments: batch.segments, more: batch.more };
+            Input::Outbox { vault, batch }
+        }
+        Output::StoreAck { vault, entries, .. } => {
+            core.acked(&vault, relay, &entries)?;
+            Input::AckStored { vault }
+        }
+        Output::Send(_) | Output::Event(_) => return Ok(Answer::Done),
+    };
+    Ok(Answer::Input(input))
+}
+
+fn prepare(core: &Core, relay: &Pin, vault: &VaultId, exporter: &[u8; 32]) -> Result<Prepared, Error> {
+    let plan = core.sync_plan(vault, relay)?;
+    let (role, public, signature) = core.sign_auth(vault, exporter)?;
+    Ok(Prepared {
+        role,
+        public,
+        signature,
+        incarnation: plan.incarnation,
+        cursor: plan.cursor,
+        digest: plan.digest,
+    })
+}
+
+fn feed_batch(batch: client_link::FeedBatch) -> FeedBatch {
+    let client_link::FeedBatch { incarnation, logs, items, caught_up } = batch;
+    let item = |item: client_link::FeedItem| FeedItem { rseq: item.rseq, segment: item.segment };
+    FeedBatch { incarnation, logs, items: items.into_iter().map(item).collect(), caught_up }
+}
