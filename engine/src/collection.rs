@@ -139,28 +139,25 @@ impl<T: Serialize + DeserializeOwned> Collection<T> {
     }
 
     /// The same collection inside a write transaction.
-    pub fn in_tx<'c, 'v, 'x, 'a, 't>(
-        &'c self,
-        tx: &'c mut WriteTx<'v, 'x, 'a, 't>,
-    ) -> TxCollection<'c, 'v, 'x, 'a, 't, T> {
+    pub fn in_tx<'c, 'x, 't>(&'c self, tx: &'c mut WriteTx<'x, 't>) -> TxCollection<'c, 'x, 't, T> {
         TxCollection { tx, name: &self.name, records: PhantomData }
     }
 }
 
 /// A collection inside a write transaction; it sees what the transaction has done.
-pub struct TxCollection<'c, 'v, 'x, 'a, 't, T> {
-    tx: &'c mut WriteTx<'v, 'x, 'a, 't>,
+pub struct TxCollection<'c, 'x, 't, T> {
+    tx: &'c mut WriteTx<'x, 't>,
     name: &'c str,
     records: PhantomData<fn() -> T>,
 }
 
-impl<T> std::fmt::Debug for TxCollection<'_, '_, '_, '_, '_, T> {
+impl<T> std::fmt::Debug for TxCollection<'_, '_, '_, T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("TxCollection").finish_non_exhaustive()
     }
 }
 
-impl<T: Serialize + DeserializeOwned> TxCollection<'_, '_, '_, '_, '_, T> {
+impl<T: Serialize + DeserializeOwned> TxCollection<'_, '_, '_, T> {
     /// As [`Collection::insert`].
     ///
     /// # Errors

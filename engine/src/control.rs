@@ -27,3 +27,6 @@ pub(crate) use keyring::{
     read_option, read_pair, read_secret, write_option,
 };
 pub(crate) use members::{CertifiedLog, Changes, DeviceInfo, Members};
+
+#[cfg(test)]
+mod vectors;

@@ -24,3 +24,5 @@ pub(crate) use offer::{OfferInput, OfferMachine, OfferOutput, Offering};
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod vectors;

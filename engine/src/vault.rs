@@ -45,11 +45,11 @@ pub struct DeviceInfo {
 }
 
 /// A write transaction: what happens in it happens at once, here and on every other device, or not at all.
-pub struct WriteTx<'v, 'x, 'a, 't> {
-    pub(crate) ops: &'x mut WriteOps<'v, 'a, 't>,
+pub struct WriteTx<'x, 't> {
+    pub(crate) ops: WriteOps<'x, 't>,
 }
 
-impl std::fmt::Debug for WriteTx<'_, '_, '_, '_> {
+impl std::fmt::Debug for WriteTx<'_, '_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("WriteTx").finish_non_exhaustive()
     }
@@ -99,14 +99,11 @@ impl Vault {
     ///
     /// # Errors
     /// What `f` returns, [`Error::NotPermitted`] for a reader, and what the store refuses.
-    pub fn write<R>(
-        &self,
-        f: impl FnOnce(&mut WriteTx<'_, '_, '_, '_>) -> Result<R, Error>,
-    ) -> Result<R, Error> {
+    pub fn write<R>(&self, f: impl FnOnce(&mut WriteTx<'_, '_>) -> Result<R, Error>) -> Result<R, Error> {
         let (result, pending) = self.core.write(|tx| {
-            let mut ops = WriteOps::new(tx, self.number)?;
-            let result = f(&mut WriteTx { ops: &mut ops })?;
-            let pending = ops.finish()?;
+            let mut tx = WriteTx { ops: WriteOps::new(tx, self.number)? };
+            let result = f(&mut tx)?;
+            let pending = tx.ops.finish()?;
             Ok((result, pending))
         })?;
         if pending {

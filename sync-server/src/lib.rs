@@ -1,1 +1,34 @@
-//! skeleton
+//! The Subrosa relay: stores and forwards sealed segments that it cannot read.
+//!
+//! It knows sizes, times and signatures. It must never depend on the engine or on a cipher of ours, never
+//! acknowledge what is not durable, and never let a stranger hold more than a small, named amount of memory.
+//! The protocol is in `docs/PROTOCOL.md`, running one in `docs/RELAY.md`.
+//!
+//! [`Relay::start`] runs one inside a process, for tests, the demo and benchmarks; the `subrosa-relay` binary
+//! is the same thing with a command line.
+
+mod admin;
+mod appender;
+mod clock;
+mod config;
+mod data;
+mod error;
+mod feed;
+mod files;
+mod hub;
+mod invites;
+mod key;
+mod link;
+mod server;
+pub mod store;
+mod transport;
+pub mod verify;
+
+pub use self::admin::{Answer, InviteInfo, Question, Status, ask};
+pub use self::config::{Class, Config, Quotas};
+pub use self::data::{DataDir, Initialized, init};
+pub use self::error::Error;
+pub use self::files::{CONFIG, DATABASE, KEY, REVOKED, SOCKET};
+pub use self::invites::{format_id, parse_id};
+pub use self::key::RelayKey;
+pub use self::server::{Relay, RunningRelay};

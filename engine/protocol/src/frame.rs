@@ -265,7 +265,7 @@ pub enum FeedFrame {
 
 macro_rules! tags {
     ($name:ident: $($const_name:ident = $value:literal, $frame:literal, $direction:literal;)*) => {
-        $(const $const_name: u8 = $value;)*
+        $(pub(crate) const $const_name: u8 = $value;)*
         /// Tag, name and direction of every frame; compared with `docs/PROTOCOL.md` by a test.
         pub const $name: &[(u8, &str, &str)] = &[$(($value, $frame, $direction),)*];
     };
@@ -306,6 +306,8 @@ pub struct FrameLimit(usize);
 impl FrameLimit {
     /// For a peer that has proved nothing yet.
     pub const UNAUTHENTICATED: Self = Self(limits::FRAME_BYTES_MAX_UNAUTHENTICATED);
+    /// For a peer that has proved a key of a vault that is not here: its CREATE carries a statement chain.
+    pub const PENDING: Self = Self(limits::FRAME_BYTES_MAX_PENDING);
     /// For a member, and for frames from a pinned relay.
     pub const FULL: Self = Self(limits::FRAME_BYTES_MAX);
 

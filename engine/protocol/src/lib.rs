@@ -14,6 +14,7 @@ pub mod frame;
 pub mod ids;
 pub mod labels;
 pub mod limits;
+pub mod relay_link;
 pub mod segment;
 pub mod statement;
 pub mod token;

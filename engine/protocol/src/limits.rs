@@ -1,6 +1,8 @@
 //! Every limit that two parts must agree on or that bounds what a stranger can make us hold, each with its
 //! reason. `docs/PROTOCOL.md` section "Limits" repeats this table and a test compares them.
 
+use std::time::Duration;
+
 /// A register's encoded value stored inline; larger values are blobs.
 pub const VALUE_BYTES_MAX: usize = 1 << 20;
 /// A collection's name in UTF-8.
@@ -21,6 +23,46 @@ pub const SEGMENT_PLAIN_MAX: usize = 8 << 20;
 pub const FRAME_BYTES_MAX: usize = SEGMENT_BYTES_MAX + 1024;
 /// A frame of a peer that has not proved membership of any vault.
 pub const FRAME_BYTES_MAX_UNAUTHENTICATED: usize = 16 << 10;
+/// A frame of a peer that has proved a key of an unknown vault: a CREATE with a long statement chain.
+pub const FRAME_BYTES_MAX_PENDING: usize = 512 << 10;
+/// Such frames above [`FRAME_BYTES_MAX_UNAUTHENTICATED`] that a relay takes in at a time.
+pub const PENDING_FRAMES_MAX: usize = 16;
+/// Transport receive window of a link before its peer has proved membership of any vault.
+pub const UNAUTHENTICATED_WINDOW_BYTES: u32 = 32 << 10;
+/// Links of peers that have proved nothing; a relay refuses more.
+pub const UNAUTHENTICATED_LINKS_MAX: usize = 1024;
+/// Transport receive window of a member's link.
+pub const MEMBER_WINDOW_BYTES: u32 = 4 << 20;
+/// Time to prove membership or to join a rendezvous.
+pub const AUTH_DEADLINE: Duration = Duration::from_secs(15);
+/// Wrong proofs on one link: each costs the relay a signature check.
+pub const AUTH_FAILURES_MAX: usize = 16;
+/// Appends of one link under way.
+pub const APPENDS_PER_LINK_MAX: usize = 32;
+/// Keys given by LOG on one link and vault without a segment acknowledged yet.
+pub const LOGS_INTRODUCED_MAX: usize = 64;
+/// WANTs waiting on one feed.
+pub const WANTS_MAX: usize = 64;
+/// Ranges of rseq that a feed remembers as pushed on its own link.
+pub const OWN_RANGES_MAX: usize = 1024;
+/// What a feed gathers before it sends.
+pub const FEED_CHUNK_BYTES: usize = 256 << 10;
+/// Rendezvous of one relay at a time.
+pub const RENDEZVOUS_MAX: usize = 1024;
+/// Rendezvous that one link may have open.
+pub const RENDEZVOUS_PER_LINK_MAX: usize = 4;
+/// Rendezvous that one link may try to join.
+pub const JOINS_PER_LINK_MAX: usize = 8;
+/// Joins a second that a relay permits, over all links.
+pub const JOINS_PER_SEC: f64 = 20.0;
+/// Joins that it permits at once.
+pub const JOINS_BURST: f64 = 100.0;
+/// Seconds after which to try again what is limited for a moment.
+pub const RETRY_SECS: u32 = 5;
+/// Seconds after which to come back to a relay that shuts down.
+pub const DRAIN_RETRY_SECS: u32 = 2;
+/// Seconds after which to push again to a relay whose disk is full.
+pub const RELAY_FULL_RETRY_SECS: u32 = 300;
 /// Segments in one PUSH.
 pub const PUSH_SEGMENTS_MAX: usize = 256;
 /// Entries in one ACK.
@@ -92,6 +134,26 @@ pub const TABLE: &[(&str, u64)] = &[
     ("SEGMENT_PLAIN_MAX", SEGMENT_PLAIN_MAX as u64),
     ("FRAME_BYTES_MAX", FRAME_BYTES_MAX as u64),
     ("FRAME_BYTES_MAX_UNAUTHENTICATED", FRAME_BYTES_MAX_UNAUTHENTICATED as u64),
+    ("FRAME_BYTES_MAX_PENDING", FRAME_BYTES_MAX_PENDING as u64),
+    ("PENDING_FRAMES_MAX", PENDING_FRAMES_MAX as u64),
+    ("UNAUTHENTICATED_WINDOW_BYTES", UNAUTHENTICATED_WINDOW_BYTES as u64),
+    ("UNAUTHENTICATED_LINKS_MAX", UNAUTHENTICATED_LINKS_MAX as u64),
+    ("MEMBER_WINDOW_BYTES", MEMBER_WINDOW_BYTES as u64),
+    ("AUTH_DEADLINE_SECS", AUTH_DEADLINE.as_secs()),
+    ("AUTH_FAILURES_MAX", AUTH_FAILURES_MAX as u64),
+    ("APPENDS_PER_LINK_MAX", APPENDS_PER_LINK_MAX as u64),
+    ("LOGS_INTRODUCED_MAX", LOGS_INTRODUCED_MAX as u64),
+    ("WANTS_MAX", WANTS_MAX as u64),
+    ("OWN_RANGES_MAX", OWN_RANGES_MAX as u64),
+    ("FEED_CHUNK_BYTES", FEED_CHUNK_BYTES as u64),
+    ("RENDEZVOUS_MAX", RENDEZVOUS_MAX as u64),
+    ("RENDEZVOUS_PER_LINK_MAX", RENDEZVOUS_PER_LINK_MAX as u64),
+    ("JOINS_PER_LINK_MAX", JOINS_PER_LINK_MAX as u64),
+    ("JOINS_PER_SEC", JOINS_PER_SEC as u64),
+    ("JOINS_BURST", JOINS_BURST as u64),
+    ("RETRY_SECS", RETRY_SECS as u64),
+    ("DRAIN_RETRY_SECS", DRAIN_RETRY_SECS as u64),
+    ("RELAY_FULL_RETRY_SECS", RELAY_FULL_RETRY_SECS as u64),
     ("PUSH_SEGMENTS_MAX", PUSH_SEGMENTS_MAX as u64),
     ("ACK_ENTRIES_MAX", ACK_ENTRIES_MAX as u64),
     ("VERSIONS_MAX", VERSIONS_MAX as u64),

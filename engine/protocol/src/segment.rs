@@ -105,7 +105,11 @@ impl Header {
         out
     }
 
-    fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+    /// Reads the first [`HEADER_LEN`] bytes of a segment.
+    ///
+    /// # Errors
+    /// [`DecodeError`].
+    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         let mut r = Reader::new(bytes);
         let suite = r.u8()?;
         if suite != SUITE {

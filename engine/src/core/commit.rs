@@ -26,9 +26,9 @@ pub(crate) enum Durable {
 }
 
 /// A write transaction. Dropping it without [`Core::write`] committing it changes nothing.
-pub(crate) struct Tx<'a, 't> {
-    pub(crate) core: &'a Core,
-    pub(crate) state: &'a mut State,
+pub(crate) struct Tx<'t> {
+    pub(crate) core: &'t Core,
+    pub(crate) state: &'t mut State,
     pub(crate) tables: Tables<'t>,
     /// Wall time of this transaction.
     pub(crate) now_ms: u64,
@@ -41,7 +41,7 @@ pub(crate) struct Tx<'a, 't> {
 
 impl Core {
     /// Runs `f` in a durable write transaction: all of it happens, or nothing.
-    pub(crate) fn write<R>(&self, f: impl FnOnce(&mut Tx<'_, '_>) -> Result<R, Error>) -> Result<R, Error> {
+    pub(crate) fn write<R>(&self, f: impl FnOnce(&mut Tx<'_>) -> Result<R, Error>) -> Result<R, Error> {
         self.write_with(Durable::Now, f)
     }
 
@@ -49,7 +49,7 @@ impl Core {
     pub(crate) fn write_with<R>(
         &self,
         durable: Durable,
-        f: impl FnOnce(&mut Tx<'_, '_>) -> Result<R, Error>,
+        f: impl FnOnce(&mut Tx<'_>) -> Result<R, Error>,
     ) -> Result<R, Error> {
         self.check_process()?;
         let mut state = self.lock_state();
@@ -64,7 +64,7 @@ impl Core {
         open: &OpenStore,
         state: &mut State,
         durable: Durable,
-        f: impl FnOnce(&mut Tx<'_, '_>) -> Result<R, Error>,
+        f: impl FnOnce(&mut Tx<'_>) -> Result<R, Error>,
     ) -> Result<(R, Vec<RawChange>), Error> {
         let mut txn = open.db.begin_write().map_err(|error| open.explain(error))?;
         match durable {
@@ -125,7 +125,7 @@ fn explain(open: &OpenStore, error: Error) -> Error {
     }
 }
 
-impl Tx<'_, '_> {
+impl Tx<'_> {
     /// Persists what this transaction added to clock and names.
     fn finish(&mut self) -> Result<(), Error> {
         let clock = self.state.clock.max();

@@ -76,7 +76,7 @@ impl Core {
     }
 }
 
-impl Tx<'_, '_> {
+impl Tx<'_> {
     fn add_vault(&mut self, new: NewVault, control: &[u8]) -> Result<(), Error> {
         let taken = |vault: &VaultState| vault.name == new.name || vault.id == new.id;
         if self.state.vaults.values().any(taken) {

@@ -68,7 +68,7 @@ impl Core {
     }
 }
 
-impl Tx<'_, '_> {
+impl Tx<'_> {
     /// Merges every complete group of certified data logs whose stamps the clock accepts.
     pub(crate) fn merge_ready(&mut self, vault: VaultNo) -> Result<(), Error> {
         let logs: Vec<_> = {

@@ -96,7 +96,7 @@ impl Cursor {
     }
 }
 
-impl Tx<'_, '_> {
+impl Tx<'_> {
     pub(crate) fn cursor(&self, relay: &Pin, vault: VaultNo) -> Result<Cursor, Error> {
         let row = self.tables.cursors.get(&relay_key(relay, vault.0))?;
         row.map_or(Ok(Cursor::default()), |row| {

@@ -122,7 +122,7 @@ impl Core {
     }
 }
 
-impl Tx<'_, '_> {
+impl Tx<'_> {
     /// Verifies and stores one segment.
     fn take_in(
         &mut self,

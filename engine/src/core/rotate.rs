@@ -35,7 +35,7 @@ impl Core {
     }
 }
 
-impl Tx<'_, '_> {
+impl Tx<'_> {
     /// Opens new logs. With `restamp`, ops that are issued again get new times from that wall time on.
     pub(crate) fn rotate_logs(&mut self, vault: VaultNo, restamp: Option<u64>) -> Result<(), Error> {
         let old = self.vault(vault)?.own;

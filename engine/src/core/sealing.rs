@@ -87,7 +87,7 @@ fn anything_pending(txn: &redb::ReadTransaction, vault: VaultNo) -> Result<bool,
     Ok(bulk.range::<&[u8; 16]>(&first..=&last)?.next().is_some())
 }
 
-impl Tx<'_, '_> {
+impl Tx<'_> {
     fn own_next(&self, vault: VaultNo) -> Result<Seq, Error> {
         let log = self.vault(vault)?.own.data;
         Ok(self.head(log)?.map_or(Seq(0), |head| head.seq.next()))

@@ -1,6 +1,7 @@
 //! Tests of the core: two stores and a relay made of a list.
 
 mod exchange;
+mod killed;
 mod restored;
 mod sealing;
 mod writing;

@@ -31,8 +31,8 @@ pub(crate) const BULK_OPS_MIN: usize = 256;
 pub(crate) type NewFields = Vec<(String, Value)>;
 
 /// The ops of one local write.
-pub(crate) struct WriteOps<'x, 'a, 't> {
-    tx: &'x mut Tx<'a, 't>,
+pub(crate) struct WriteOps<'x, 't> {
+    tx: &'x mut Tx<'t>,
     vault: VaultNo,
     log: LogNo,
     records: BTreeMap<RecordKey, Written>,
@@ -51,8 +51,8 @@ struct Written {
     changed: bool,
 }
 
-impl<'x, 'a, 't> WriteOps<'x, 'a, 't> {
-    pub(crate) fn new(tx: &'x mut Tx<'a, 't>, vault: VaultNo) -> Result<Self, Error> {
+impl<'x, 't> WriteOps<'x, 't> {
+    pub(crate) fn new(tx: &'x mut Tx<'t>, vault: VaultNo) -> Result<Self, Error> {
         let log = tx.vault(vault)?.own.data;
         if tx.vault(vault)?.keyring.live_epoch().write.is_none() {
             return Err(Error::NotPermitted);

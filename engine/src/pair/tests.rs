@@ -24,24 +24,24 @@ fn entropy(seed: u64) -> SeededEntropy {
 }
 
 /// The old device.
-struct Old {
-    machine: OfferMachine,
+pub(super) struct Old {
+    pub(super) machine: OfferMachine,
     device: SoftwareKey,
     vault: VaultId,
     keyring: Keyring,
     genesis: Vec<u8>,
     entropy: SeededEntropy,
-    shown: Option<PairCode>,
+    pub(super) shown: Option<PairCode>,
     added: Option<DeviceAdded>,
-    finished: bool,
+    pub(super) finished: bool,
     sent: usize,
 }
 
 /// The new device.
-struct New {
-    machine: JoinMachine,
+pub(super) struct New {
+    pub(super) machine: JoinMachine,
     device: Arc<SoftwareKey>,
-    shown: Option<PairCode>,
+    pub(super) shown: Option<PairCode>,
     joined: Option<Box<Joined>>,
     sent: usize,
 }
@@ -79,14 +79,14 @@ fn new(link: &str, seed: u64) -> New {
     New { machine, device, shown: None, joined: None, sent: 0 }
 }
 
-fn pair() -> (Old, New) {
+pub(super) fn pair() -> (Old, New) {
     let old = old();
     let new = new(&old.machine.link().to_text(), 2);
     (old, new)
 }
 
 impl Old {
-    fn handle(&mut self, input: OfferInput<'_>) -> Result<(), PairError> {
+    pub(super) fn handle(&mut self, input: OfferInput<'_>) -> Result<(), PairError> {
         self.handle_at(START + Duration::from_secs(60), input)
     }
 
@@ -99,7 +99,7 @@ impl Old {
     }
 
     /// Carries out what the machine asks for; returns what it sends.
-    fn drain(&mut self) -> Vec<Vec<u8>> {
+    pub(super) fn drain(&mut self) -> Vec<Vec<u8>> {
         let mut sent = Vec::new();
         while let Some(output) = self.machine.poll() {
             match output {
@@ -117,7 +117,7 @@ impl Old {
         sent
     }
 
-    fn bundle(&self) -> Bundle {
+    pub(super) fn bundle(&self) -> Bundle {
         let relay = self.machine.link().relay();
         let parts =
             BundleParts { vault: self.vault, name: "personal", keyring: &self.keyring, relay, frontier: &[] };
@@ -126,11 +126,11 @@ impl Old {
 }
 
 impl New {
-    fn handle(&mut self, bytes: &[u8]) -> Result<(), PairError> {
+    pub(super) fn handle(&mut self, bytes: &[u8]) -> Result<(), PairError> {
         self.machine.handle(Duration::from_secs(60), JoinInput::Message(bytes))
     }
 
-    fn drain(&mut self) -> Vec<Vec<u8>> {
+    pub(super) fn drain(&mut self) -> Vec<Vec<u8>> {
         let mut sent = Vec::new();
         while let Some(output) = self.machine.poll() {
             match output {

@@ -234,3 +234,16 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn the_specification_lists_the_same_tags() {
+    let document = include_str!("../../../../docs/pairing-control.part.md");
+    let (_, section) = document.split_once("## Control entries").unwrap();
+    let (section, _) = section.split_once("## Keyring").unwrap();
+    let rows: Vec<_> = section
+        .lines()
+        .filter_map(|line| line.strip_prefix("| ")?.split(" | ").next()?.parse::<u8>().ok())
+        .collect();
+    let tags: Vec<_> = [genesis(), added(), certified()].iter().map(Entry::tag).collect();
+    assert_eq!(rows, tags);
+}

@@ -159,3 +159,20 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn the_specification_lists_the_same_messages() {
+    let document = include_str!("../../../../docs/pairing-control.part.md");
+    let (_, section) = document.split_once("## Pairing").unwrap();
+    let rows: Vec<_> = section
+        .lines()
+        .filter_map(|line| line.strip_prefix("| ")?.split(" | ").next()?.parse::<u8>().ok())
+        .collect();
+    assert_eq!(rows, [COMMIT, REVEAL, OPEN, PIECE, DONE, ABORT]);
+    let limit = SEALED_BYTES_MAX.to_string();
+    let limit = format!("{},{} bytes", &limit[..2], &limit[2..]);
+    assert!(section.contains(&limit), "{limit}");
+    let reasons: Vec<_> = [1, 2, 3, 4, 5, 6].map(AbortReason::from_wire).to_vec();
+    assert!(!reasons[..5].iter().any(|reason| matches!(reason, AbortReason::Other(_))));
+    assert_eq!(reasons[5], AbortReason::Other(6));
+}

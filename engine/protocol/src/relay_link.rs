@@ -1,0 +1,670 @@
+//! The relay's half of a link, without I/O: what one connection may do, and what the relay answers.
+//!
+//! A driver feeds [`RelayLink::handle`] with what happened, drains [`RelayLink::poll`], and does what it asks:
+//! send, look up, append, open a feed. The driver decides nothing. Frames of a link are taken one at a time:
+//! while [`RelayLink::accepts_frame`] is false the driver leaves the peer's bytes in the transport, whose flow
+//! control then holds the peer back, so no queue in here can grow with what a peer sends.
+//!
+//! It must never store, decrypt or verify a segment: appending is asked for, and answered by
+//! [`Input::Appended`]. Specified in `docs/PROTOCOL.md`, "The relay's link".
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use bytes::Bytes;
+
+pub use self::admission::{Access, Admission, CheckedCreation, Creation, extend_statements};
+pub use self::feed::{Feed, FeedStep, Stored, View, Want};
+pub use self::rendezvous::{Delivery, LinkNo, Rendezvous, RendezvousRequest};
+use crate::codec::DecodeError;
+use crate::digest::digest;
+use crate::error::{ErrorCode, Refusal};
+use crate::frame::{ClientFrame, FrameLimit, RelayFrame, RelayLimits, Role, ShortHead, VERSION};
+use crate::ids::{Digest, Head, Incarnation, LogId, PublicKeyBytes, Rseq, Seq, Signature, VaultId};
+use crate::labels;
+use crate::limits;
+use crate::segment::{Class, SealedSegment};
+use crate::statement::Statement;
+use crate::verify::verify;
+
+mod admission;
+mod feed;
+mod rendezvous;
+mod subscription;
+#[cfg(test)]
+mod tests;
+
+/// The driver's clocks at the moment of a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Now {
+    /// Monotonic time since any fixed point that all calls on one relay share.
+    pub mono: Duration,
+    /// Unix milliseconds.
+    pub wall_ms: u64,
+}
+
+/// What a link is born with.
+#[derive(Clone, Copy, Debug)]
+pub struct LinkConfig {
+    /// TLS exporter value of the connection, under [`labels::EXPORTER`].
+    pub exporter: [u8; 32],
+    /// This life of the relay's database.
+    pub incarnation: Incarnation,
+    /// What HELLO announces and PUSH is held to.
+    pub limits: RelayLimits,
+    /// The relay's own key: checks invites and grants.
+    pub relay: PublicKeyBytes,
+    /// Whether strangers may create vaults.
+    pub admission: Admission,
+}
+
+/// A vault as the relay knows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VaultState {
+    /// The whole chain, from generation 0; never empty.
+    pub statements: Vec<Statement>,
+    /// Bytes it may hold.
+    pub quota_bytes: u64,
+    /// Bytes it holds.
+    pub used_bytes: u64,
+}
+
+/// Answer to [`Output::Create`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Created {
+    /// The vault as it stands now; of another link's making, if that was faster.
+    pub state: VaultState,
+    /// [`crate::token::Grant`] bytes.
+    pub grant: Vec<u8>,
+}
+
+/// One log's head with the log's class.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LogHead {
+    /// Its last segment.
+    pub head: Head,
+    /// What kinds it holds.
+    pub class: Class,
+}
+
+/// What the relay holds of a log whose head a client named.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HeadMatch {
+    /// The client's word.
+    pub client: ShortHead,
+    /// The relay's last segment of that log; `None` when it holds nothing of it.
+    pub last: Option<Seq>,
+    /// First bytes of the relay's chain at the client's seq; `None` beyond the relay's last segment.
+    pub chain_there: Option<[u8; 8]>,
+}
+
+/// Segments to verify and append, in one durable step with whatever else is waiting.
+#[derive(Clone, Debug)]
+pub struct Append {
+    /// Which vault.
+    pub vault: VaultId,
+    /// Keys that LOG frames of this link gave for logs among `segments`.
+    pub introduced: Vec<PublicKeyBytes>,
+    /// Each log's in the order given.
+    pub segments: Vec<SealedSegment>,
+    /// Bytes of `segments`, to be handed back in [`Appended`].
+    pub bytes: usize,
+}
+
+/// One log's first segment that was not appended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// Why.
+    pub code: ErrorCode,
+    /// Seconds after which another try may help; 0 when waiting does not help.
+    pub retry_after_secs: u32,
+    /// Which log.
+    pub log: LogId,
+    /// Which segment; those of the same log after it were dropped too.
+    pub seq: Seq,
+}
+
+/// Outcome of an [`Append`]: what it lists is durable.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Appended {
+    /// Which vault.
+    pub vault: VaultId,
+    /// As in the [`Append`].
+    pub bytes: usize,
+    /// Appended now or held before.
+    pub entries: Vec<Head>,
+    /// The highest rseq among `entries`.
+    pub rseq: Rseq,
+    /// The first refused segment of each log that has one.
+    pub refused: Vec<Refused>,
+}
+
+/// One thing that happened.
+#[derive(Debug)]
+pub enum Input {
+    /// A whole frame from the control stream, length prefix removed.
+    Frame(Bytes),
+    /// Answers [`Output::LoadVault`].
+    Vault(Option<VaultState>),
+    /// Answers [`Output::Create`].
+    Created(Result<Created, ErrorCode>),
+    /// Answers [`Output::StoreStatement`].
+    StatementStored(Result<VaultState, ErrorCode>),
+    /// Answers [`Output::LoadDigest`].
+    Digest(Digest),
+    /// Answers [`Output::LoadHeads`].
+    Heads(Vec<LogHead>),
+    /// Answers [`Output::MatchHeads`].
+    Matched(Vec<HeadMatch>),
+    /// Answers one [`Output::Append`].
+    Appended(Appended),
+    /// The relay's own fault kept it from answering the lookup that is waited for.
+    Failed,
+    /// Another link changed the statements of a vault that this link is a member of.
+    StatementsChanged(VaultId, VaultState),
+    /// The rendezvous table has something for this link's peer.
+    Deliver(RelayFrame),
+    /// The relay shuts down.
+    Drain,
+    /// [`RelayLink::deadline`] has passed.
+    Timeout,
+}
+
+/// One thing to do, in this order.
+#[derive(Debug)]
+pub enum Output {
+    /// Write to the control stream.
+    Send(RelayFrame),
+    /// Look the vault up; answer with [`Input::Vault`].
+    LoadVault(VaultId),
+    /// Check and create the vault; answer with [`Input::Created`].
+    Create(Box<Creation>),
+    /// Extend the vault's chain by [`extend_statements`], tell the vault's other links; answer with
+    /// [`Input::StatementStored`].
+    StoreStatement(Box<Statement>),
+    /// Compute the digest of the heads at a cursor; answer with [`Input::Digest`].
+    LoadDigest {
+        /// Which vault.
+        vault: VaultId,
+        /// Heads as of this rseq.
+        cursor: Rseq,
+    },
+    /// Read all heads; answer with [`Input::Heads`].
+    LoadHeads(VaultId),
+    /// Compare a client's heads with the relay's; answer with [`Input::Matched`].
+    MatchHeads {
+        /// Which vault.
+        vault: VaultId,
+        /// What the client holds.
+        heads: Vec<ShortHead>,
+    },
+    /// Verify and append; answer with [`Input::Appended`], in any order among appends.
+    Append(Append),
+    /// The peer has proved membership: it may have a member's windows, and hears of statement changes.
+    Joined(VaultId),
+    /// The peer is no longer a member; its feed, if any, was closed before.
+    Left(VaultId),
+    /// Open a unidirectional stream and run this feed on it.
+    OpenFeed(Box<Feed>),
+    /// Reset the vault's feed stream.
+    CloseFeed(VaultId),
+    /// Hand to the vault's feed.
+    Want(VaultId, Want),
+    /// Hand to the relay's [`Rendezvous`] table, with this link's number.
+    Rendezvous(RendezvousRequest),
+    /// Finish the control stream and close the connection. Nothing follows.
+    Close(ErrorCode),
+}
+
+/// Why a link ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum LinkError {
+    /// The peer sent bytes that do not parse. It has been told.
+    #[error("bad frame: {0}")]
+    Decode(#[from] DecodeError),
+    /// The peer sent a frame out of its place, or too many of a kind. It has been told.
+    #[error("frame out of place: {what}")]
+    OutOfPlace {
+        /// What came.
+        what: &'static str,
+    },
+    /// The peers have no version in common. The peer has been told.
+    #[error("no common version")]
+    Version,
+    /// The driver gave an answer that was not asked for, or a frame that was not accepted: a bug of ours.
+    #[error("the driver broke the order of calls")]
+    Driver,
+}
+
+/// A request whose answer the link waits for; no frame is taken meanwhile.
+enum Waiting {
+    Vault { vault: VaultId, role: Role, public: PublicKeyBytes },
+    Create { vault: VaultId },
+    Statement { vault: VaultId },
+    Digest { vault: VaultId, cursor: Rseq, digest: Digest },
+    Heads { vault: VaultId },
+    Match { vault: VaultId },
+}
+
+impl Waiting {
+    const fn vault(&self) -> VaultId {
+        match self {
+            Self::Vault { vault, .. }
+            | Self::Create { vault }
+            | Self::Statement { vault }
+            | Self::Digest { vault, .. }
+            | Self::Heads { vault }
+            | Self::Match { vault } => *vault,
+        }
+    }
+}
+
+/// What this link knows about one vault.
+enum Vault {
+    /// Proved a key for a vault that the relay does not have: CREATE is permitted.
+    Pending { role: Role, public: PublicKeyBytes },
+    /// Proved a key that the vault's statements list.
+    Member(Member),
+}
+
+struct Member {
+    role: Role,
+    public: PublicKeyBytes,
+    access: Access,
+    subscription: Subscription,
+    /// Keys given by LOG whose logs have nothing acknowledged on this link yet.
+    introduced: BTreeMap<LogId, PublicKeyBytes>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Subscription {
+    None,
+    /// The relay's HEADS are sent; the client's are awaited.
+    AwaitingHeads,
+    Live,
+}
+
+enum Phase {
+    /// HELLO has not come.
+    Fresh,
+    Open,
+    /// No frame is taken any more; closes once the appends under way are acknowledged.
+    Draining,
+    Closed,
+}
+
+/// One connection, seen from the relay. See the module's documentation.
+pub struct RelayLink {
+    config: LinkConfig,
+    phase: Phase,
+    vaults: BTreeMap<VaultId, Vault>,
+    waiting: Option<Waiting>,
+    appends: usize,
+    append_bytes: usize,
+    auth_failures: usize,
+    joins: usize,
+    deadline: Option<Duration>,
+    outputs: VecDeque<Output>,
+}
+
+impl RelayLink {
+    /// A link whose connection has just been made.
+    #[must_use]
+    pub fn new(now: Now, config: LinkConfig) -> Self {
+        Self {
+            config,
+            phase: Phase::Fresh,
+            vaults: BTreeMap::new(),
+            waiting: None,
+            appends: 0,
+            append_bytes: 0,
+            auth_failures: 0,
+            joins: 0,
+            deadline: Some(now.mono + limits::AUTH_DEADLINE),
+            outputs: VecDeque::new(),
+        }
+    }
+
+    /// Whether the next frame may be handed in.
+    #[must_use]
+    pub fn accepts_frame(&self) -> bool {
+        matches!(self.phase, Phase::Fresh | Phase::Open)
+            && self.waiting.is_none()
+            && self.appends < limits::APPENDS_PER_LINK_MAX
+            && self.append_bytes < limits::PUSH_WINDOW_BYTES
+    }
+
+    /// How large the next frame may be: strangers get little.
+    #[must_use]
+    pub fn frame_limit(&self) -> FrameLimit {
+        if self.is_member() {
+            FrameLimit::FULL
+        } else if self.vaults.is_empty() {
+            FrameLimit::UNAUTHENTICATED
+        } else {
+            FrameLimit::PENDING
+        }
+    }
+
+    /// Whether the peer has proved membership of any vault.
+    #[must_use]
+    pub fn is_member(&self) -> bool {
+        self.vaults.values().any(|vault| matches!(vault, Vault::Member(_)))
+    }
+
+    /// When to feed [`Input::Timeout`].
+    #[must_use]
+    pub const fn deadline(&self) -> Option<Duration> {
+        self.deadline
+    }
+
+    /// The next thing to do. Drain to `None` before the next [`RelayLink::handle`].
+    pub fn poll(&mut self) -> Option<Output> {
+        let output = self.outputs.pop_front();
+        if self.outputs.is_empty() && self.outputs.capacity() > 8 {
+            self.outputs = VecDeque::new(); // an idle link keeps no buffers
+        }
+        output
+    }
+
+    /// Takes in exactly one thing that happened. An error ends the link; what is left to [`RelayLink::poll`]
+    /// tells the peer why.
+    ///
+    /// # Errors
+    /// [`LinkError`].
+    pub fn handle(&mut self, now: Now, input: Input) -> Result<(), LinkError> {
+        if matches!(self.phase, Phase::Closed) {
+            return Ok(());
+        }
+        let result = match input {
+            Input::Frame(frame) if self.accepts_frame() => self.on_frame(now, &frame),
+            Input::Frame(_) => Err(LinkError::Driver),
+            Input::Appended(appended) => self.on_appended(appended),
+            Input::StatementsChanged(vault, state) => {
+                self.on_statements_changed(&vault, &state);
+                Ok(())
+            }
+            Input::Deliver(frame) => {
+                if matches!(frame, RelayFrame::RendezvousReady { .. }) && !self.is_member() {
+                    self.deadline = Some(now.mono + Duration::from_secs(limits::RENDEZVOUS_SECONDS));
+                }
+                self.send(frame);
+                Ok(())
+            }
+            Input::Drain => {
+                self.send(RelayFrame::Error(
+                    Refusal::link(ErrorCode::Draining).retry_after(limits::DRAIN_RETRY_SECS),
+                ));
+                self.phase = Phase::Draining;
+                self.close_if_drained();
+                Ok(())
+            }
+            Input::Timeout => {
+                self.on_timeout(now);
+                Ok(())
+            }
+            answer => self.on_answer(now, answer),
+        };
+        if let Err(error) = &result {
+            let code = match error {
+                LinkError::Version => ErrorCode::Version,
+                LinkError::Driver => ErrorCode::Internal,
+                LinkError::Decode(_) | LinkError::OutOfPlace { .. } => ErrorCode::BadFrame,
+            };
+            self.refuse(Refusal::link(code));
+            self.close(code);
+        }
+        result
+    }
+
+    fn on_frame(&mut self, now: Now, frame: &Bytes) -> Result<(), LinkError> {
+        let frame = ClientFrame::decode(frame)?;
+        match (&self.phase, frame) {
+            (Phase::Fresh, ClientFrame::Hello { versions, .. }) => self.on_hello(now, &versions),
+            (Phase::Fresh, _) => Err(LinkError::OutOfPlace { what: "no HELLO" }),
+            (_, ClientFrame::Hello { .. }) => Err(LinkError::OutOfPlace { what: "second HELLO" }),
+            (_, ClientFrame::Auth { vault, role, public, signature }) => {
+                self.on_auth(vault, role, public, &signature);
+                Ok(())
+            }
+            (_, ClientFrame::Create { vault, statements, credential }) => {
+                self.on_create(now, vault, &statements, &credential);
+                Ok(())
+            }
+            (_, ClientFrame::Statement { vault, statement }) => {
+                self.on_statement(vault, &statement);
+                Ok(())
+            }
+            (_, ClientFrame::Subscribe { vault, incarnation, cursor, digest }) => {
+                self.on_subscribe(vault, incarnation, cursor, digest);
+                Ok(())
+            }
+            (_, ClientFrame::Heads { vault, heads }) => self.on_heads(vault, heads),
+            (_, ClientFrame::Log { vault, public }) => {
+                self.on_log(vault, public);
+                Ok(())
+            }
+            (_, ClientFrame::Push { vault, segments }) => {
+                self.on_push(vault, segments);
+                Ok(())
+            }
+            (_, ClientFrame::Want { vault, log, from, to }) => {
+                self.on_want(vault, log, from, to);
+                Ok(())
+            }
+            (_, ClientFrame::RendezvousOpen { id }) => {
+                self.on_rendezvous(RendezvousRequest::Open(id));
+                Ok(())
+            }
+            (_, ClientFrame::RendezvousJoin { id }) => {
+                self.on_rendezvous(RendezvousRequest::Join(id));
+                Ok(())
+            }
+            (_, ClientFrame::RendezvousData { id, message }) => {
+                self.on_rendezvous(RendezvousRequest::Data(id, message));
+                Ok(())
+            }
+        }
+    }
+
+    fn on_hello(&mut self, now: Now, versions: &[u16]) -> Result<(), LinkError> {
+        if !versions.contains(&VERSION) {
+            return Err(LinkError::Version);
+        }
+        self.phase = Phase::Open;
+        self.send(RelayFrame::Hello {
+            version: VERSION,
+            incarnation: self.config.incarnation,
+            limits: self.config.limits,
+            now_ms: now.wall_ms,
+        });
+        Ok(())
+    }
+
+    fn on_auth(&mut self, vault: VaultId, role: Role, public: PublicKeyBytes, signature: &Signature) {
+        let known = self.vaults.contains_key(&vault);
+        if !known && self.vaults.len() >= usize::from(self.config.limits.vaults_max) {
+            return self.refuse(Refusal::vault(ErrorCode::TooManyVaults, vault));
+        }
+        let mut payload = [0; 65];
+        payload[..32].copy_from_slice(&self.config.exporter);
+        payload[32..64].copy_from_slice(vault.as_bytes());
+        payload[64] = role as u8;
+        if verify(&public, labels::AUTH, &payload, signature).is_err() {
+            return self.auth_failed(vault);
+        }
+        self.waiting = Some(Waiting::Vault { vault, role, public });
+        self.outputs.push_back(Output::LoadVault(vault));
+    }
+
+    /// Says so; a peer that keeps guessing is cut off, since every guess costs a signature check.
+    fn auth_failed(&mut self, vault: VaultId) {
+        self.refuse(Refusal::vault(ErrorCode::AuthFailed, vault));
+        self.auth_failures += 1;
+        if self.auth_failures >= limits::AUTH_FAILURES_MAX {
+            self.close(ErrorCode::AuthFailed);
+        }
+    }
+
+    fn on_log(&mut self, vault: VaultId, public: PublicKeyBytes) {
+        let Some(member) = self.writer(vault) else { return };
+        if member.introduced.len() >= limits::LOGS_INTRODUCED_MAX {
+            let log = LogId::of(&public);
+            return self.refuse(Refusal::segment(ErrorCode::TooManyLogs, vault, log, Seq(0)));
+        }
+        member.introduced.insert(LogId::of(&public), public);
+    }
+
+    fn on_push(&mut self, vault: VaultId, segments: Vec<SealedSegment>) {
+        let bytes_max = self.config.limits.segment_bytes_max as usize;
+        let Some(member) = self.writer(vault) else { return };
+        let mut stopped: Vec<LogId> = Vec::new();
+        let mut refusals = Vec::new();
+        let mut introduced = BTreeMap::new();
+        let mut taken = Vec::with_capacity(segments.len());
+        for segment in segments {
+            let (log, seq) = (segment.header().log, segment.header().seq);
+            if stopped.contains(&log) {
+                continue;
+            }
+            if segment.bytes().len() > bytes_max {
+                stopped.push(log);
+                refusals.push(Refusal::segment(ErrorCode::SegmentTooLarge, vault, log, seq));
+                continue;
+            }
+            if let Some(public) = member.introduced.get(&log) {
+                introduced.insert(log, *public);
+            }
+            taken.push(segment);
+        }
+        if !taken.is_empty() {
+            let bytes = taken.iter().map(|segment| segment.bytes().len()).sum();
+            self.appends += 1;
+            self.append_bytes += bytes;
+            let introduced = introduced.into_values().collect();
+            self.outputs.push_back(Output::Append(Append { vault, introduced, segments: taken, bytes }));
+        }
+        for refusal in refusals {
+            self.refuse(refusal);
+        }
+    }
+
+    fn on_appended(&mut self, appended: Appended) -> Result<(), LinkError> {
+        let Appended { vault, bytes, entries, rseq, refused } = appended;
+        self.appends = self.appends.checked_sub(1).ok_or(LinkError::Driver)?;
+        self.append_bytes = self.append_bytes.checked_sub(bytes).ok_or(LinkError::Driver)?;
+        if let Some(Vault::Member(member)) = self.vaults.get_mut(&vault) {
+            for entry in &entries {
+                member.introduced.remove(&entry.log); // the relay has the key now
+            }
+        }
+        for entries in entries.chunks(limits::ACK_ENTRIES_MAX) {
+            self.send(RelayFrame::Ack { vault, rseq, entries: entries.to_vec() });
+        }
+        for Refused { code, retry_after_secs, log, seq } in refused {
+            self.refuse(Refusal::segment(code, vault, log, seq).retry_after(retry_after_secs));
+        }
+        self.close_if_drained();
+        Ok(())
+    }
+
+    fn on_want(&mut self, vault: VaultId, log: LogId, from: Seq, to: Seq) {
+        let Some(member) = self.member(vault) else { return };
+        if member.subscription == Subscription::Live && from <= to {
+            self.outputs.push_back(Output::Want(vault, Want { log, from, to }));
+        } else {
+            self.refuse(Refusal::segment(ErrorCode::Gap, vault, log, from));
+        }
+    }
+
+    fn on_rendezvous(&mut self, request: RendezvousRequest) {
+        let refused = match request {
+            RendezvousRequest::Open(_) => {
+                let current = self.vaults.values().any(
+                    |vault| matches!(vault, Vault::Member(member) if matches!(member.access, Access::Current(_))),
+                );
+                (!current).then_some(ErrorCode::AuthFailed)
+            }
+            RendezvousRequest::Join(_) => {
+                self.joins += 1;
+                (self.joins > limits::JOINS_PER_LINK_MAX).then_some(ErrorCode::RateLimited)
+            }
+            RendezvousRequest::Data(..) | RendezvousRequest::Leave => None,
+        };
+        match refused {
+            Some(ErrorCode::RateLimited) => {
+                self.refuse(Refusal::link(ErrorCode::RateLimited).retry_after(60));
+                self.close(ErrorCode::RateLimited);
+            }
+            Some(code) => self.refuse(Refusal::link(code)),
+            None => self.outputs.push_back(Output::Rendezvous(request)),
+        }
+    }
+
+    fn on_timeout(&mut self, now: Now) {
+        if self.deadline.is_none_or(|deadline| now.mono < deadline) {
+            return;
+        }
+        self.deadline = None;
+        if !self.is_member() {
+            self.refuse(Refusal::link(ErrorCode::AuthFailed));
+            self.close(ErrorCode::AuthFailed);
+        }
+    }
+
+    /// The member of `vault`, or an error to the peer.
+    fn member(&mut self, vault: VaultId) -> Option<&mut Member> {
+        let code = match self.vaults.get(&vault) {
+            Some(Vault::Member(_)) => None,
+            Some(Vault::Pending { .. }) => Some(ErrorCode::UnknownVault),
+            None => Some(ErrorCode::AuthFailed),
+        };
+        if let Some(code) = code {
+            self.refuse(Refusal::vault(code, vault));
+        }
+        match self.vaults.get_mut(&vault) {
+            Some(Vault::Member(member)) => Some(member),
+            Some(Vault::Pending { .. }) | None => None,
+        }
+    }
+
+    /// The member of `vault` if it may write, or an error to the peer.
+    fn writer(&mut self, vault: VaultId) -> Option<&mut Member> {
+        let access = self.member(vault)?.access;
+        if access != Access::Current(Role::Writer) {
+            self.refuse(Refusal::vault(ErrorCode::NotWriter, vault));
+            return None;
+        }
+        match self.vaults.get_mut(&vault) {
+            Some(Vault::Member(member)) => Some(member),
+            Some(Vault::Pending { .. }) | None => None,
+        }
+    }
+
+    fn send(&mut self, frame: RelayFrame) {
+        self.outputs.push_back(Output::Send(frame));
+    }
+
+    fn refuse(&mut self, refusal: Refusal) {
+        self.send(RelayFrame::Error(refusal));
+    }
+
+    fn close(&mut self, code: ErrorCode) {
+        self.phase = Phase::Closed;
+        self.deadline = None;
+        self.outputs.push_back(Output::Close(code));
+    }
+
+    fn close_if_drained(&mut self) {
+        if matches!(self.phase, Phase::Draining) && self.appends == 0 {
+            self.close(ErrorCode::Draining);
+        }
+    }
+}
+
+/// The digest that a client at cursor 0 names.
+#[must_use]
+pub fn digest_of_nothing() -> Digest {
+    digest(Vec::new())
+}

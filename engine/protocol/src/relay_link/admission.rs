@@ -1,0 +1,311 @@
+//! Who may do what with a vault: proofs against statements, and what permits a vault's creation.
+
+use super::{
+    Created, Input, LinkError, Member, Now, Output, RelayLink, Subscription, Vault, VaultState, Waiting,
+};
+use crate::error::{ErrorCode, Refusal};
+use crate::frame::{Credential, RelayFrame, Role};
+use crate::ids::{Epoch, PublicKeyBytes, VaultId};
+use crate::limits;
+use crate::statement::{Signer, Statement, StatementError, check_chain};
+use crate::token::{Grant, Invite};
+
+/// Whether a relay takes vaults of strangers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Admission {
+    /// Only with an invite or a grant.
+    Closed,
+    /// From anyone; such vaults are of quota class 0.
+    Open,
+}
+
+/// What a proved key permits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// The last statement lists the key.
+    Current(Role),
+    /// An earlier statement did: reads control segments up to that statement's epoch, nothing else.
+    Superseded {
+        /// The last epoch it may read.
+        epoch: Epoch,
+    },
+}
+
+impl Access {
+    /// Looks `public` up in the statements, last first.
+    #[must_use]
+    pub fn of(statements: &[Statement], role: Role, public: &PublicKeyBytes) -> Option<Self> {
+        let listed = |statement: &Statement| match role {
+            Role::Reader => statement.read == *public,
+            Role::Writer => statement.write == *public,
+        };
+        let (last, earlier) = statements.split_last()?;
+        if listed(last) {
+            return Some(Self::Current(role));
+        }
+        earlier.iter().rev().find(|s| listed(s)).map(|s| Self::Superseded { epoch: s.epoch })
+    }
+}
+
+/// A CREATE whose credential holds; its statements are not checked yet (that costs a signature check each, so
+/// the driver does it off its event loop).
+#[derive(Clone, Debug)]
+pub struct Creation {
+    vault: VaultId,
+    role: Role,
+    public: PublicKeyBytes,
+    statements: Vec<Statement>,
+    class: u8,
+    invite: Option<Invite>,
+}
+
+/// A CREATE that only needs storing: the chain holds, and its last statement lists the key that was proved.
+#[derive(Clone, Debug)]
+pub struct CheckedCreation(Creation);
+
+impl Creation {
+    /// Checks the whole statement chain.
+    ///
+    /// # Errors
+    /// [`ErrorCode::StatementRefused`].
+    pub fn check(self) -> Result<CheckedCreation, ErrorCode> {
+        let last = check_chain(&self.vault, &self.statements).map_err(|_| ErrorCode::StatementRefused)?;
+        let listed = match self.role {
+            Role::Reader => last.read,
+            Role::Writer => last.write,
+        };
+        if listed != self.public {
+            return Err(ErrorCode::StatementRefused);
+        }
+        Ok(CheckedCreation(self))
+    }
+}
+
+impl CheckedCreation {
+    /// The vault to create.
+    #[must_use]
+    pub const fn vault(&self) -> &VaultId {
+        &self.0.vault
+    }
+
+    /// Its statement chain, from generation 0.
+    #[must_use]
+    pub fn statements(&self) -> &[Statement] {
+        &self.0.statements
+    }
+
+    /// The quota class that the credential gives.
+    #[must_use]
+    pub const fn class(&self) -> u8 {
+        self.0.class
+    }
+
+    /// The invite to count, if that was the credential. Its signature and expiry are checked.
+    #[must_use]
+    pub const fn invite(&self) -> Option<&Invite> {
+        self.0.invite.as_ref()
+    }
+}
+
+/// How many statements of `chain` stay when `new` is added at its generation; `chain` has been checked.
+/// Returns `chain.len()` for an ordinary extension and for a statement that is the last one already.
+///
+/// A chain only grows, but a statement signed by the recovery key replaces what an admin signed.
+///
+/// # Errors
+/// [`StatementError`] when `new` does not follow its predecessor, or forks the chain.
+pub fn extend_statements(chain: &[Statement], new: &Statement) -> Result<usize, StatementError> {
+    let generation = new.generation;
+    let broken = StatementError::Broken { generation };
+    let place = usize::try_from(generation.0).map_err(|_| broken)?;
+    if place == 0 || place > chain.len() || place >= limits::STATEMENTS_MAX {
+        return Err(broken);
+    }
+    if chain.last() == Some(new) {
+        return Ok(chain.len());
+    }
+    new.check_follows(&chain[place - 1])?;
+    let replaces = |old: &Statement| {
+        matches!(new.signer, Signer::Recovery { .. }) && matches!(old.signer, Signer::Admin(_))
+    };
+    match chain.get(place) {
+        None => Ok(chain.len()),
+        Some(old) if replaces(old) => Ok(place),
+        Some(_) => Err(broken),
+    }
+}
+
+impl RelayLink {
+    /// An answer to the request that is waited for.
+    pub(super) fn on_answer(&mut self, now: Now, answer: Input) -> Result<(), LinkError> {
+        let waiting = self.waiting.take().ok_or(LinkError::Driver)?;
+        match (waiting, answer) {
+            (waiting, Input::Failed) => {
+                self.refuse(
+                    Refusal::vault(ErrorCode::Internal, waiting.vault()).retry_after(limits::RETRY_SECS),
+                );
+            }
+            (Waiting::Vault { vault, role, public }, Input::Vault(state)) => {
+                self.on_vault(vault, role, public, state.as_ref());
+            }
+            (Waiting::Create { vault }, Input::Created(result)) => self.on_created(vault, result),
+            (Waiting::Statement { vault }, Input::StatementStored(result)) => match result {
+                Ok(state) => {
+                    self.on_statements_changed(&vault, &state);
+                    self.send_vault(vault, &state);
+                }
+                Err(code) => self.refuse(Refusal::vault(code, vault)),
+            },
+            (Waiting::Digest { vault, cursor, digest }, Input::Digest(ours)) => {
+                self.on_digest(vault, cursor, digest == ours);
+            }
+            (Waiting::Heads { vault }, Input::Heads(heads)) => self.on_own_heads(vault, &heads),
+            (Waiting::Match { vault }, Input::Matched(matches)) => self.on_matched(vault, &matches),
+            _ => return Err(LinkError::Driver),
+        }
+        if self.is_member() {
+            self.deadline = None;
+        } else if self.deadline.is_none() {
+            self.deadline = Some(now.mono + limits::AUTH_DEADLINE);
+        }
+        Ok(())
+    }
+
+    fn on_vault(&mut self, vault: VaultId, role: Role, public: PublicKeyBytes, state: Option<&VaultState>) {
+        self.leave(vault);
+        let Some(state) = state else {
+            self.vaults.insert(vault, Vault::Pending { role, public });
+            return self.refuse(Refusal::vault(ErrorCode::UnknownVault, vault));
+        };
+        match Access::of(&state.statements, role, &public) {
+            Some(access) => {
+                self.join(vault, Member::new(role, public, access));
+                self.send_vault(vault, state);
+            }
+            None => self.auth_failed(vault),
+        }
+    }
+
+    pub(super) fn on_create(
+        &mut self,
+        now: Now,
+        vault: VaultId,
+        statements: &[Vec<u8>],
+        credential: &Credential,
+    ) {
+        let Some(Vault::Pending { role, public }) = self.vaults.get(&vault) else {
+            return self.refuse(Refusal::vault(ErrorCode::AuthFailed, vault));
+        };
+        let (role, public) = (*role, *public);
+        let admitted = self.admit(now, &vault, credential).and_then(|(class, invite)| {
+            let statements = statements.iter().map(|bytes| Statement::decode(bytes));
+            let statements = statements.collect::<Result<_, _>>().map_err(|_| ErrorCode::StatementRefused)?;
+            Ok(Creation { vault, role, public, statements, class, invite })
+        });
+        match admitted {
+            Ok(creation) => {
+                self.waiting = Some(Waiting::Create { vault });
+                self.outputs.push_back(Output::Create(Box::new(creation)));
+            }
+            Err(code) => self.refuse(Refusal::vault(code, vault)),
+        }
+    }
+
+    /// The quota class that a credential gives, and the invite to count.
+    fn admit(
+        &self,
+        now: Now,
+        vault: &VaultId,
+        credential: &Credential,
+    ) -> Result<(u8, Option<Invite>), ErrorCode> {
+        match credential {
+            Credential::None if self.config.admission == Admission::Open => Ok((0, None)),
+            Credential::None => Err(ErrorCode::NeedsInvite),
+            Credential::Invite(bytes) => {
+                let invite = Invite::decode(bytes).map_err(|_| ErrorCode::InviteRefused)?;
+                let expired = invite.expires_secs != 0 && now.wall_ms / 1000 > invite.expires_secs;
+                if expired || invite.verify(&self.config.relay).is_err() {
+                    return Err(ErrorCode::InviteRefused);
+                }
+                Ok((invite.class, Some(invite)))
+            }
+            Credential::Grant(bytes) => {
+                let grant = Grant::decode(bytes).map_err(|_| ErrorCode::GrantRefused)?;
+                if grant.vault != *vault || grant.verify(&self.config.relay).is_err() {
+                    return Err(ErrorCode::GrantRefused);
+                }
+                Ok((grant.class, None))
+            }
+        }
+    }
+
+    fn on_created(&mut self, vault: VaultId, result: Result<Created, ErrorCode>) {
+        let Some(Vault::Pending { role, public }) = self.vaults.get(&vault) else { return };
+        let (role, public) = (*role, *public);
+        match result {
+            Ok(Created { state, grant }) => match Access::of(&state.statements, role, &public) {
+                Some(access) => {
+                    self.join(vault, Member::new(role, public, access));
+                    self.send_vault(vault, &state);
+                    self.send(RelayFrame::Grant { grant });
+                }
+                None => self.auth_failed(vault),
+            },
+            Err(code) => self.refuse(Refusal::vault(code, vault)),
+        }
+    }
+
+    pub(super) fn on_statement(&mut self, vault: VaultId, bytes: &[u8]) {
+        if self.member(vault).is_none() {
+            return;
+        }
+        match Statement::decode(bytes) {
+            Ok(statement) if statement.vault == vault => {
+                self.waiting = Some(Waiting::Statement { vault });
+                self.outputs.push_back(Output::StoreStatement(Box::new(statement)));
+            }
+            Ok(_) | Err(_) => self.refuse(Refusal::vault(ErrorCode::StatementRefused, vault)),
+        }
+    }
+
+    /// A key that the new last statement does not list loses the link's vault at once; its holder may prove it
+    /// again and read what a superseded key reads.
+    pub(super) fn on_statements_changed(&mut self, vault: &VaultId, state: &VaultState) {
+        let Some(Vault::Member(member)) = self.vaults.get(vault) else { return };
+        if Access::of(&state.statements, member.role, &member.public) != Some(member.access) {
+            self.leave(*vault);
+            self.refuse(Refusal::vault(ErrorCode::AuthFailed, *vault));
+        }
+    }
+
+    fn join(&mut self, vault: VaultId, member: Member) {
+        self.vaults.insert(vault, Vault::Member(member));
+        self.outputs.push_back(Output::Joined(vault));
+    }
+
+    fn leave(&mut self, vault: VaultId) {
+        if let Some(Vault::Member(member)) = self.vaults.remove(&vault) {
+            if member.subscription == Subscription::Live {
+                self.outputs.push_back(Output::CloseFeed(vault));
+            }
+            self.outputs.push_back(Output::Left(vault));
+        }
+    }
+
+    fn send_vault(&mut self, vault: VaultId, state: &VaultState) {
+        let VaultState { quota_bytes, used_bytes, .. } = *state;
+        self.send(RelayFrame::Vault { vault, quota_bytes, used_bytes });
+    }
+}
+
+impl Member {
+    const fn new(role: Role, public: PublicKeyBytes, access: Access) -> Self {
+        Self {
+            role,
+            public,
+            access,
+            subscription: Subscription::None,
+            introduced: std::collections::BTreeMap::new(),
+        }
+    }
+}

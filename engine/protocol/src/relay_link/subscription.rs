@@ -1,0 +1,102 @@
+//! From SUBSCRIBE to an open feed: by cursor when the digests agree, by heads when they do not.
+
+use super::{
+    Access, Feed, HeadMatch, LinkError, LogHead, Output, RelayLink, Subscription, Vault, View, Waiting,
+};
+use crate::frame::{RelayFrame, ShortHead};
+use crate::ids::{Digest, Incarnation, Rseq, VaultId};
+use crate::segment::Class;
+
+impl RelayLink {
+    /// A SUBSCRIBE that was pipelined behind the AUTH of an unknown vault is dropped: the client sends it
+    /// again once it has created the vault.
+    pub(super) fn on_subscribe(
+        &mut self,
+        vault: VaultId,
+        incarnation: Incarnation,
+        cursor: Rseq,
+        digest: Digest,
+    ) {
+        if matches!(self.vaults.get(&vault), Some(Vault::Pending { .. })) {
+            return;
+        }
+        let ours = incarnation == self.config.incarnation || cursor == Rseq(0);
+        let Some(member) = self.member(vault) else { return };
+        let access = member.access;
+        if std::mem::replace(&mut member.subscription, Subscription::None) == Subscription::Live {
+            self.outputs.push_back(Output::CloseFeed(vault));
+        }
+        match access {
+            Access::Current(_) if ours => {
+                self.waiting = Some(Waiting::Digest { vault, cursor, digest });
+                self.outputs.push_back(Output::LoadDigest { vault, cursor });
+            }
+            Access::Current(_) => self.ask_heads(vault),
+            // It cannot know the digest, since it does not see every log.
+            Access::Superseded { .. } => self.open_feed(vault, if ours { cursor } else { Rseq(0) }),
+        }
+    }
+
+    pub(super) fn on_digest(&mut self, vault: VaultId, cursor: Rseq, equal: bool) {
+        if equal { self.open_feed(vault, cursor) } else { self.ask_heads(vault) }
+    }
+
+    fn ask_heads(&mut self, vault: VaultId) {
+        self.waiting = Some(Waiting::Heads { vault });
+        self.outputs.push_back(Output::LoadHeads(vault));
+    }
+
+    pub(super) fn on_own_heads(&mut self, vault: VaultId, heads: &[LogHead]) {
+        let Some(Vault::Member(member)) = self.vaults.get_mut(&vault) else { return };
+        member.subscription = Subscription::AwaitingHeads;
+        let control_only = matches!(member.access, Access::Superseded { .. });
+        let visible = heads.iter().filter(|log| !control_only || log.class == Class::Control);
+        let heads = visible.map(|log| ShortHead::from(log.head)).collect();
+        self.send(RelayFrame::Heads { vault, heads });
+    }
+
+    pub(super) fn on_heads(&mut self, vault: VaultId, heads: Vec<ShortHead>) -> Result<(), LinkError> {
+        let Some(member) = self.member(vault) else { return Ok(()) };
+        if member.subscription != Subscription::AwaitingHeads {
+            return Err(LinkError::OutOfPlace { what: "HEADS that were not asked for" });
+        }
+        self.waiting = Some(Waiting::Match { vault });
+        self.outputs.push_back(Output::MatchHeads { vault, heads });
+        Ok(())
+    }
+
+    pub(super) fn on_matched(&mut self, vault: VaultId, matches: &[HeadMatch]) {
+        let Some(mut feed) = self.feed(vault, Rseq(0)) else { return };
+        for HeadMatch { client, last, chain_there } in matches {
+            match (last, chain_there) {
+                (None, _) => {}
+                // The client is ahead: it holds whatever the relay has, or will see a conflict when it pushes.
+                (Some(last), None) => feed.skip(client.log, *last),
+                (Some(_), Some(chain)) if *chain == client.chain => feed.skip(client.log, client.seq),
+                (Some(last), Some(_)) => feed.show_evidence(client.log, *last),
+            }
+        }
+        self.start_feed(vault, feed);
+    }
+
+    fn open_feed(&mut self, vault: VaultId, cursor: Rseq) {
+        if let Some(feed) = self.feed(vault, cursor) {
+            self.start_feed(vault, feed);
+        }
+    }
+
+    fn feed(&self, vault: VaultId, cursor: Rseq) -> Option<Feed> {
+        let Some(Vault::Member(member)) = self.vaults.get(&vault) else { return None };
+        let view = match member.access {
+            Access::Current(_) => View::All,
+            Access::Superseded { epoch } => View::ControlUpTo(epoch),
+        };
+        Some(Feed::new(vault, self.config.incarnation, cursor, view))
+    }
+
+    fn start_feed(&mut self, vault: VaultId, feed: Feed) {
+        let Some(Vault::Member(member)) = self.vaults.get_mut(&vault) else { return };
+        member.subscription = Subscription::Live;
+        self.outputs.push_back(Output::OpenFeed(Box::new(feed)));
+    }
+}

@@ -1,0 +1,324 @@
+//! Drives one [`RelayLink`] over one QUIC connection. It decides nothing.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Buf as _, Bytes, BytesMut};
+use quinn::{Connection, RecvStream, SendStream};
+use subrosa_protocol::error::ErrorCode;
+use subrosa_protocol::frame::{FrameLimit, RelayFrame, RelayLimits};
+use subrosa_protocol::ids::VaultId;
+use subrosa_protocol::relay_link::{Admission, Input, LinkConfig, LinkNo, Output, RelayLink};
+use subrosa_protocol::{labels, limits};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+
+use crate::appender::{Appender, Reply};
+use crate::clock::Clock;
+use crate::data::DataDir;
+use crate::feed::FeedTask;
+use crate::hub::Hub;
+use crate::store::StoreError;
+use crate::transport::{self, Stalled};
+
+/// Inputs waiting for one link: an answer to each append and to one lookup, and what other links cause.
+const INBOX_MAX: usize = 32 + limits::APPENDS_PER_LINK_MAX;
+/// Bytes taken from the transport at a time.
+const READ_BYTES: usize = 64 << 10;
+/// Time for the last frames to arrive before the connection is closed under them.
+const CLOSE_GRACE: Duration = Duration::from_secs(1);
+
+/// What all links of a relay share.
+pub(crate) struct Shared {
+    pub(crate) data: Arc<DataDir>,
+    pub(crate) hub: Arc<Hub>,
+    pub(crate) appender: Appender,
+    pub(crate) clock: Clock,
+    /// Feeds reading the database at a time.
+    pub(crate) reads: Arc<Semaphore>,
+    /// Frames of [`FrameLimit::PENDING`] peers that are large, taken in at a time.
+    pub(crate) large_frames: Arc<Semaphore>,
+}
+
+/// Why a link's connection ended.
+enum End {
+    /// The machine closed it.
+    Closed(ErrorCode),
+    /// The peer went away, stalled, or is not of this protocol.
+    Peer,
+    /// Another link had more for this one than its inbox holds.
+    Overrun,
+}
+
+impl From<Stalled> for End {
+    fn from(_: Stalled) -> Self {
+        Self::Peer
+    }
+}
+
+/// Serves one connection until it ends. `stranger` is given back once the peer has proved membership.
+pub(crate) async fn serve(connection: Connection, shared: Arc<Shared>, stranger: OwnedSemaphorePermit) {
+    let mut exporter = [0; 32];
+    if connection.export_keying_material(&mut exporter, labels::EXPORTER, b"").is_err() {
+        return connection.close(transport::CLOSE_INTERNAL, b"");
+    }
+    let Ok(Ok((send, recv))) = tokio::time::timeout(limits::AUTH_DEADLINE, connection.accept_bi()).await
+    else {
+        return connection.close(transport::close_code(ErrorCode::BadFrame.to_wire()), b"no stream");
+    };
+    let (inbox, inputs) = mpsc::channel(INBOX_MAX);
+    let config = &shared.data.config;
+    let link = RelayLink::new(
+        shared.clock.now(),
+        LinkConfig {
+            exporter,
+            incarnation: shared.data.store.incarnation(),
+            limits: RelayLimits {
+                segment_bytes_max: config.segment_bytes_max(),
+                vaults_max: limits::VAULTS_PER_LINK_MAX as u16,
+            },
+            relay: *shared.data.key.public(),
+            admission: if config.open { Admission::Open } else { Admission::Closed },
+        },
+    );
+    let no = shared.hub.register(inbox.clone());
+    let mut driver = Box::new(Driver {
+        link,
+        no,
+        inbox: inbox.downgrade(),
+        send,
+        connection,
+        feeds: Vec::new(),
+        stranger: Some(stranger),
+        shared,
+    });
+    drop(inbox);
+    driver.run(recv, inputs).await;
+}
+
+struct Driver {
+    link: RelayLink,
+    no: LinkNo,
+    /// The hub holds the inbox open; when it forgets the link, `inputs` ends.
+    inbox: mpsc::WeakSender<Box<Input>>,
+    send: SendStream,
+    connection: Connection,
+    feeds: Vec<(VaultId, FeedTask)>,
+    stranger: Option<OwnedSemaphorePermit>,
+    shared: Arc<Shared>,
+}
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        self.shared.hub.unregister(self.shared.clock.now(), self.no);
+    }
+}
+
+impl Driver {
+    async fn run(&mut self, recv: RecvStream, mut inputs: mpsc::Receiver<Box<Input>>) {
+        let mut frames = FrameReader::new(recv);
+        let end = loop {
+            match self.next_input(&mut frames, &mut inputs).await {
+                Ok(input) => {
+                    if let Err(error) = self.link.handle(self.shared.clock.now(), input) {
+                        tracing::debug!(link = self.no.0, %error, "link ended");
+                    }
+                    frames.release();
+                    if let Err(end) = self.perform().await {
+                        break end;
+                    }
+                }
+                Err(end) => break end,
+            }
+        };
+        match end {
+            End::Closed(code) => {
+                self.feeds.clear();
+                let _ = self.send.finish();
+                let _ = tokio::time::timeout(CLOSE_GRACE, self.send.stopped()).await;
+                self.connection.close(transport::close_code(code.to_wire()), b"");
+            }
+            End::Overrun => self.connection.close(transport::CLOSE_INTERNAL, b"overrun"),
+            End::Peer => self.connection.close(transport::close_code(0), b""),
+        }
+    }
+
+    /// Waits for the next thing that happens to the link.
+    ///
+    /// # Cancel safety
+    /// Not to be cancelled; inside, both alternatives keep what they have read.
+    async fn next_input(
+        &mut self,
+        frames: &mut FrameReader,
+        inputs: &mut mpsc::Receiver<Box<Input>>,
+    ) -> Result<Input, End> {
+        let limit = self.link.frame_limit();
+        let accepts = self.link.accepts_frame();
+        let member = self.link.is_member();
+        let deadline = self.link.deadline().map(|at| self.shared.clock.instant(at));
+        let timeout = async {
+            match deadline {
+                Some(at) => tokio::time::sleep_until(at.into()).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            input = inputs.recv() => input.map(|input| *input).ok_or(End::Overrun),
+            frame = frames.next(limit, member, &self.shared.large_frames), if accepts => match frame {
+                Ok(frame) => Ok(Input::Frame(frame)),
+                Err(FrameEnd::TooLarge) => Ok(Input::Frame(Bytes::new())), // the machine ends the link
+                Err(FrameEnd::Peer) => Err(End::Peer),
+            },
+            _ = self.connection.closed() => Err(End::Peer),
+            () = timeout => Ok(Input::Timeout),
+        }
+    }
+
+    /// Does all that the machine asks for.
+    async fn perform(&mut self) -> Result<(), End> {
+        while let Some(output) = self.link.poll() {
+            match output {
+                Output::Send(frame) => self.write(&frame).await?,
+                Output::Append(append) => {
+                    let reply = self.reply()?;
+                    let feed = self.feed(&append.vault).map(|task| Arc::clone(&task.handle));
+                    self.shared.appender.submit(append, feed, reply).await;
+                }
+                Output::Joined(vault) => {
+                    if self.stranger.take().is_some() {
+                        self.connection.set_receive_window(limits::MEMBER_WINDOW_BYTES.into());
+                        self.connection.set_send_window(transport::MEMBER_SEND_BYTES);
+                    }
+                    self.shared.hub.join(vault, self.no, None);
+                }
+                Output::Left(vault) => self.shared.hub.leave(&vault, self.no),
+                Output::OpenFeed(feed) => {
+                    let vault = *feed.vault();
+                    let (data, reads) = (Arc::clone(&self.shared.data), Arc::clone(&self.shared.reads));
+                    let task = FeedTask::spawn(feed, self.connection.clone(), data, reads);
+                    self.shared.hub.join(vault, self.no, Some(Arc::clone(&task.handle)));
+                    self.feeds.push((vault, task));
+                }
+                Output::CloseFeed(vault) => {
+                    self.feeds.retain(|(fed, _)| *fed != vault);
+                    self.shared.hub.join(vault, self.no, None);
+                }
+                Output::Want(vault, want) => {
+                    if let Some(task) = self.feed(&vault) {
+                        task.handle.want(want);
+                    }
+                }
+                Output::Rendezvous(request) => {
+                    self.shared.hub.rendezvous(self.shared.clock.now(), self.no, request);
+                }
+                Output::Close(code) => return Err(End::Closed(code)),
+                lookup => self.look_up(lookup)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Answers a lookup on a blocking thread.
+    fn look_up(&self, lookup: Output) -> Result<(), End> {
+        let reply = self.reply()?;
+        let shared = Arc::clone(&self.shared);
+        let no = self.no;
+        tokio::task::spawn_blocking(move || {
+            let input = answer(&shared, no, lookup).unwrap_or_else(|error| {
+                tracing::error!(%error, "lookup");
+                Input::Failed
+            });
+            reply.send(Box::new(input));
+        });
+        Ok(())
+    }
+
+    fn reply(&self) -> Result<Reply, End> {
+        let inbox = self.inbox.upgrade().ok_or(End::Overrun)?;
+        inbox.try_reserve_owned().map_err(|_| End::Overrun)
+    }
+
+    fn feed(&self, vault: &VaultId) -> Option<&FeedTask> {
+        self.feeds.iter().find(|(fed, _)| fed == vault).map(|(_, task)| task)
+    }
+
+    async fn write(&mut self, frame: &RelayFrame) -> Result<(), End> {
+        Ok(transport::write(&mut self.send, frame.encode()).await?)
+    }
+}
+
+fn answer(shared: &Shared, no: LinkNo, lookup: Output) -> Result<Input, StoreError> {
+    let data = &shared.data;
+    Ok(match lookup {
+        Output::LoadVault(vault) => Input::Vault(data.store.vault(&vault)?.map(|row| data.state(row))),
+        Output::Create(creation) => Input::Created(data.create(*creation)?),
+        Output::StoreStatement(statement) => {
+            let result = data.add_statement(&statement)?;
+            if let Ok(state) = &result {
+                shared.hub.statements_changed(statement.vault, state, no);
+            }
+            Input::StatementStored(result)
+        }
+        Output::LoadDigest { vault, cursor } => Input::Digest(data.store.digest_at(&vault, cursor)?),
+        Output::LoadHeads(vault) => Input::Heads(data.store.heads(&vault)?),
+        Output::MatchHeads { vault, heads } => Input::Matched(data.store.match_heads(&vault, &heads)?),
+        _ => Input::Failed,
+    })
+}
+
+/// Cuts a stream into frames. Holds at most one frame and one read; nothing while the peer is silent.
+struct FrameReader {
+    recv: RecvStream,
+    buffer: BytesMut,
+    large: Option<OwnedSemaphorePermit>,
+}
+
+enum FrameEnd {
+    TooLarge,
+    Peer,
+}
+
+impl FrameReader {
+    fn new(recv: RecvStream) -> Self {
+        Self { recv, buffer: BytesMut::new(), large: None }
+    }
+
+    /// The next whole frame, length prefix removed.
+    ///
+    /// # Cancel safety
+    /// What was read stays in the buffer.
+    async fn next(
+        &mut self,
+        limit: FrameLimit,
+        member: bool,
+        large: &Arc<Semaphore>,
+    ) -> Result<Bytes, FrameEnd> {
+        loop {
+            let announced = limit.announced(&self.buffer).map_err(|_| FrameEnd::TooLarge)?;
+            if let Some(len) = announced {
+                let whole = len + 4;
+                if self.buffer.len() >= whole {
+                    let mut frame = self.buffer.split_to(whole);
+                    frame.advance(4);
+                    if self.buffer.is_empty() {
+                        self.buffer = BytesMut::new();
+                    }
+                    return Ok(frame.freeze());
+                }
+                if !member && len > limits::FRAME_BYTES_MAX_UNAUTHENTICATED && self.large.is_none() {
+                    let permit = Arc::clone(large).acquire_owned().await.map_err(|_| FrameEnd::Peer)?;
+                    self.large = Some(permit);
+                }
+            }
+            match self.recv.read_chunk(READ_BYTES, true).await {
+                Ok(Some(chunk)) => self.buffer.extend_from_slice(&chunk.bytes),
+                Ok(None) | Err(_) => return Err(FrameEnd::Peer),
+            }
+        }
+    }
+
+    /// The frame handed out last has been dealt with.
+    fn release(&mut self) {
+        self.large = None;
+    }
+}

@@ -1,0 +1,250 @@
+//! A relay in this process: its runtime, its endpoint, and how it stops.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use quinn::{Endpoint, Incoming};
+use subrosa_protocol::addr::RelayAddr;
+use subrosa_protocol::limits;
+use subrosa_protocol::token::Invite;
+use tokio::runtime::Runtime;
+use tokio::sync::{Semaphore, oneshot};
+use tokio::task::JoinSet;
+
+use crate::admin;
+use crate::appender::{Appender, AppenderThreads};
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::data::DataDir;
+use crate::error::Error;
+use crate::hub::Hub;
+use crate::link::{self, Shared};
+use crate::transport;
+
+/// Feeds that read the database at a time.
+const READS_MAX: usize = 8;
+/// Threads for lookups and feeds' reads.
+const BLOCKING_THREADS_MAX: usize = 12;
+/// An idle one ends after this.
+const BLOCKING_KEEP_ALIVE: Duration = Duration::from_secs(5);
+/// Threads that move packets.
+const WORKERS_MAX: usize = 4;
+/// Handshakes under way beyond which each newcomer has to show its address first (Retry).
+const RETRY_ABOVE: usize = 64;
+/// One in this many handshakes has to in any case, so that the path never rots.
+const RETRY_ALWAYS: u8 = 100;
+/// Time for one handshake.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Time for links to finish when the relay stops.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Where relays come from.
+#[derive(Debug)]
+pub struct Relay;
+
+/// A relay that serves until it is stopped or dropped.
+pub struct RunningRelay {
+    addr: SocketAddr,
+    data: Arc<DataDir>,
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Relay {
+    /// Opens `data` and serves it with `config`, which may differ from its `relay.toml`. Returns once the relay
+    /// listens.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub fn start(config: Config, data: &Path) -> Result<RunningRelay, Error> {
+        let data = Arc::new(DataDir::open(data, config)?);
+        let runtime = runtime()?;
+        let endpoint = {
+            let _guard = runtime.enter();
+            transport::endpoint(data.config.listen, &data.key)?
+        };
+        let addr = endpoint.local_addr()?;
+        let socket = {
+            let _guard = runtime.enter();
+            admin::Socket::bind(&data.path)?
+        };
+        let clock = Clock::start();
+        let hub = Arc::new(Hub::new(clock.now()));
+        let (appender, appender_threads) = Appender::start(Arc::clone(&data), Arc::clone(&hub), clock)?;
+        let shared = Arc::new(Shared {
+            data: Arc::clone(&data),
+            hub,
+            appender,
+            clock,
+            reads: Arc::new(Semaphore::new(READS_MAX)),
+            large_frames: Arc::new(Semaphore::new(limits::PENDING_FRAMES_MAX)),
+        });
+        let (stop, stopped) = oneshot::channel();
+        let serving = Serving { runtime, endpoint, socket, shared, appender_threads, addr };
+        let thread = thread::Builder::new().name("relay".into()).spawn(move || serving.run(stopped))?;
+        Ok(RunningRelay { addr, data, stop: Some(stop), thread: Some(thread) })
+    }
+}
+
+impl RunningRelay {
+    /// The address that it listens on.
+    #[must_use]
+    pub const fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// The URL that clients need, without an invite.
+    ///
+    /// # Errors
+    /// [`Error::NoPublicAddress`] when it listens on a wildcard address and no public one is configured.
+    pub fn url(&self) -> Result<RelayAddr, Error> {
+        self.data.url(Some(self.addr), None)
+    }
+
+    /// The URL with a new invite for `uses` vaults of quota class 0.
+    ///
+    /// # Errors
+    /// As [`RunningRelay::url`], and [`Error::Store`].
+    pub fn invite_url(&self, uses: u16) -> Result<RelayAddr, Error> {
+        let invite: Invite = self.data.new_invite(uses, 0, 0)?;
+        self.data.url(Some(self.addr), Some(invite))
+    }
+
+    /// Blocks until SIGTERM or SIGINT.
+    ///
+    /// # Errors
+    /// [`Error::System`] when signals cannot be had.
+    pub fn wait_for_signal(&self) -> Result<(), Error> {
+        use tokio::signal::unix::{SignalKind, signal};
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
+        runtime.block_on(async {
+            let mut terminate = signal(SignalKind::terminate())?;
+            let mut interrupt = signal(SignalKind::interrupt())?;
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            Ok(())
+        })
+    }
+
+    /// Drains: tells clients to come back later, finishes the commits under way, closes. Returns when all is
+    /// released, the lock on the data directory included.
+    pub fn stop(mut self) {
+        self.stop_now();
+    }
+
+    fn stop_now(&mut self) {
+        if let Some(stop) = self.stop.take() {
+            let _ = stop.send(()); // gone only if the thread has ended
+        }
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the relay's thread panicked");
+        }
+    }
+}
+
+impl Drop for RunningRelay {
+    fn drop(&mut self) {
+        self.stop_now();
+    }
+}
+
+fn runtime() -> Result<Runtime, Error> {
+    let workers = thread::available_parallelism().map_or(1, usize::from).min(WORKERS_MAX);
+    Ok(tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(workers)
+        .max_blocking_threads(BLOCKING_THREADS_MAX)
+        .thread_keep_alive(BLOCKING_KEEP_ALIVE)
+        .thread_name("relay-io")
+        .enable_io()
+        .enable_time()
+        .build()?)
+}
+
+struct Serving {
+    runtime: Runtime,
+    endpoint: Endpoint,
+    socket: admin::Socket,
+    shared: Arc<Shared>,
+    appender_threads: AppenderThreads,
+    addr: SocketAddr,
+}
+
+impl Serving {
+    fn run(self, stopped: oneshot::Receiver<()>) {
+        let Self { runtime, endpoint, socket, shared, appender_threads, addr } = self;
+        let admin = runtime.spawn(socket.serve(Arc::clone(&shared), addr));
+        runtime.block_on(async {
+            let mut links = JoinSet::new();
+            accept(&endpoint, &shared, &mut links, stopped).await;
+            shared.hub.drain();
+            let all = async { while links.join_next().await.is_some() {} };
+            if tokio::time::timeout(DRAIN_TIMEOUT, all).await.is_err() {
+                tracing::warn!(links = links.len(), "links did not finish in time");
+            }
+            links.shutdown().await;
+            endpoint.close(transport::close_code(0), b"");
+            let _ = tokio::time::timeout(Duration::from_secs(1), endpoint.wait_idle()).await;
+            admin.abort();
+            let _ = admin.await; // cancelled
+        });
+        drop(shared);
+        runtime.shutdown_timeout(DRAIN_TIMEOUT); // whoever still holds the appender lets go of it
+        appender_threads.join();
+    }
+}
+
+/// Lets connections in until told to stop.
+async fn accept(
+    endpoint: &Endpoint,
+    shared: &Arc<Shared>,
+    links: &mut JoinSet<()>,
+    mut stopped: oneshot::Receiver<()>,
+) {
+    let strangers = Arc::new(Semaphore::new(limits::UNAUTHENTICATED_LINKS_MAX));
+    loop {
+        tokio::select! {
+            incoming = endpoint.accept() => match incoming {
+                Some(incoming) => admit(incoming, endpoint, shared, links, &strangers),
+                None => return,
+            },
+            Some(_) = links.join_next(), if !links.is_empty() => {}
+            _ = &mut stopped => return,
+        }
+    }
+}
+
+fn admit(
+    incoming: Incoming,
+    endpoint: &Endpoint,
+    shared: &Arc<Shared>,
+    links: &mut JoinSet<()>,
+    strangers: &Arc<Semaphore>,
+) {
+    if endpoint.open_connections() >= shared.data.config.connections_max {
+        return incoming.refuse();
+    }
+    let waiting = limits::UNAUTHENTICATED_LINKS_MAX - strangers.available_permits();
+    if !incoming.remote_address_validated() && (waiting >= RETRY_ABOVE || one_in(RETRY_ALWAYS)) {
+        let _ = incoming.retry(); // fails only for a validated address
+        return;
+    }
+    let Ok(stranger) = Arc::clone(strangers).try_acquire_owned() else { return incoming.refuse() };
+    let shared = Arc::clone(shared);
+    links.spawn(async move {
+        let Ok(connecting) = incoming.accept() else { return };
+        if let Ok(Ok(connection)) = tokio::time::timeout(HANDSHAKE_TIMEOUT, connecting).await {
+            Box::pin(link::serve(connection, shared, stranger)).await;
+        }
+    });
+}
+
+fn one_in(n: u8) -> bool {
+    crate::data::random::<2>().is_ok_and(|bytes| u16::from_be_bytes(bytes) % u16::from(n) == 0)
+}

@@ -1,0 +1,231 @@
+//! Appending inside one write transaction: contiguity, class and quota, decided on what is in the tables.
+
+use std::collections::HashMap;
+
+use redb::{ReadableTable, Table, WriteTransaction};
+use subrosa_protocol::error::ErrorCode;
+use subrosa_protocol::ids::{Chain, Head, LogId, Rseq, Seq, VaultId};
+use subrosa_protocol::limits;
+use subrosa_protocol::relay_link::Refused;
+use subrosa_protocol::segment::{Class, SealedSegment};
+use subrosa_protocol::statement::Statement;
+
+use super::super::rows::{
+    CONTROL, INDEX, LOGS, LogRow, SEGMENTS, STATEMENTS, VAULTS, VaultMeta, index_parts, index_value,
+};
+use super::super::{Batch, Offered, Outcome, StoreError};
+use crate::config::Quotas;
+use crate::verify::VerifiedSegment;
+
+/// Refusal of one segment, before its place is added.
+struct No(ErrorCode, u32);
+
+impl No {
+    const fn never(code: ErrorCode) -> Self {
+        Self(code, 0)
+    }
+}
+
+pub(super) struct Appending<'txn, 'q> {
+    txn: &'txn WriteTransaction,
+    quotas: &'q Quotas,
+    vaults: Table<'txn, &'static [u8; 32], &'static [u8]>,
+    logs: Table<'txn, (u64, [u8; 16]), &'static [u8]>,
+    segments: Table<'txn, (u64, u64), &'static [u8]>,
+    control: Table<'txn, (u64, u64), ()>,
+    index: Table<'txn, (u64, u32, u64), &'static [u8; 40]>,
+    /// Rows read, written back once at the end.
+    metas: HashMap<VaultId, VaultMeta>,
+    rows: HashMap<(u64, LogId), LogRow>,
+    /// Bytes held by all vaults.
+    total_bytes: u64,
+}
+
+impl<'txn, 'q> Appending<'txn, 'q> {
+    pub(super) fn new(
+        txn: &'txn WriteTransaction,
+        quotas: &'q Quotas,
+        total_bytes: u64,
+    ) -> Result<Self, StoreError> {
+        Ok(Self {
+            txn,
+            quotas,
+            vaults: txn.open_table(VAULTS)?,
+            logs: txn.open_table(LOGS)?,
+            segments: txn.open_table(SEGMENTS)?,
+            control: txn.open_table(CONTROL)?,
+            index: txn.open_table(INDEX)?,
+            metas: HashMap::new(),
+            rows: HashMap::new(),
+            total_bytes,
+        })
+    }
+
+    pub(super) fn append(&mut self, batch: &Batch) -> Result<Outcome, StoreError> {
+        let mut outcome = Outcome::default();
+        let mut stopped: Vec<LogId> = Vec::new();
+        for offered in &batch.offered {
+            let (log, seq) = (offered.segment().header().log, offered.segment().header().seq);
+            if stopped.contains(&log) {
+                continue;
+            }
+            match self.append_one(&batch.vault, offered)? {
+                Ok((rseq, chain, fresh)) => {
+                    outcome.entries.push(Head { log, seq, chain });
+                    outcome.rseq = outcome.rseq.max(rseq);
+                    if fresh {
+                        let first = outcome.appended.map_or(rseq, |(first, _)| first);
+                        outcome.appended = Some((first, rseq));
+                    }
+                }
+                Err(No(code, retry_after_secs)) => {
+                    stopped.push(log);
+                    outcome.refused.push(Refused { code, retry_after_secs, log, seq });
+                }
+            }
+        }
+        Ok(outcome)
+    }
+
+    /// Writes the rows that changed; returns the bytes held by all vaults now.
+    pub(super) fn finish(mut self) -> Result<u64, StoreError> {
+        for (vault, meta) in &self.metas {
+            self.vaults.insert(vault.as_bytes(), &meta.encode()[..])?;
+        }
+        for ((no, log), row) in &self.rows {
+            self.logs.insert((*no, *log.as_bytes()), &row.encode()[..])?;
+        }
+        Ok(self.total_bytes)
+    }
+
+    /// The rseq and chain of the segment, and whether it was appended just now.
+    fn append_one(
+        &mut self,
+        vault: &VaultId,
+        offered: &Offered,
+    ) -> Result<Result<(Rseq, Chain, bool), No>, StoreError> {
+        let segment = offered.segment();
+        let Some(mut meta) = self.meta(vault)? else { return Ok(Err(No::never(ErrorCode::UnknownVault))) };
+        let row = self.row(meta.no, &segment.header().log)?;
+        if let Some(row) = &row
+            && segment.header().seq <= row.seq
+        {
+            return self.repeated(vault, meta.no, row, segment);
+        }
+        let Offered::Next(verified) = offered else { return Ok(Err(No::never(ErrorCode::Gap))) };
+        let mut row = match self.place(&meta, row, verified) {
+            Ok(row) => row,
+            Err(no) => return Ok(Err(no)),
+        };
+        if let Err(no) = self.within_quota(&meta, verified)? {
+            return Ok(Err(no));
+        }
+        let rseq = meta.last.next();
+        meta.last = rseq;
+        meta.used_bytes += segment.bytes().len() as u64;
+        meta.logs = meta.logs.max(row.no + 1);
+        row.seq = segment.header().seq;
+        row.chain = *verified.chain();
+        self.total_bytes += segment.bytes().len() as u64;
+        self.segments.insert((meta.no, rseq.0), &segment.bytes()[..])?;
+        self.index.insert((meta.no, row.no, row.seq.0), &index_value(rseq, &row.chain))?;
+        if row.class == Class::Control {
+            self.control.insert((meta.no, rseq.0), ())?;
+        }
+        self.metas.insert(*vault, meta);
+        self.rows.insert((meta.no, segment.header().log), row);
+        Ok(Ok((rseq, row.chain, true)))
+    }
+
+    /// A segment at or below the log's head: held with the same chain, or a conflict.
+    fn repeated(
+        &self,
+        vault: &VaultId,
+        no: u64,
+        row: &LogRow,
+        segment: &SealedSegment,
+    ) -> Result<Result<(Rseq, Chain, bool), No>, StoreError> {
+        let at = |seq: Seq| -> Result<_, StoreError> {
+            let value = self.index.get((no, row.no, seq.0))?;
+            let value = value.ok_or(StoreError::Damaged { what: "a gap in a log" })?;
+            Ok(index_parts(value.value()))
+        };
+        let seq = segment.header().seq;
+        let prev = match seq.0.checked_sub(1) {
+            Some(before) => at(Seq(before))?.1,
+            None => Chain::ZERO,
+        };
+        let (rseq, chain) = at(seq)?;
+        if segment.preimage(vault, &prev).chain() == chain {
+            return Ok(Ok((rseq, chain, false)));
+        }
+        Ok(Err(No::never(ErrorCode::Conflict)))
+    }
+
+    /// The row of the log that `verified` continues or begins.
+    fn place(&self, meta: &VaultMeta, row: Option<LogRow>, verified: &VerifiedSegment) -> Result<LogRow, No> {
+        let header = verified.segment().header();
+        let Some(row) = row else {
+            if header.seq != Seq(0) || *verified.prev() != Chain::ZERO {
+                return Err(No::never(ErrorCode::Gap));
+            }
+            if meta.logs as usize >= limits::LOGS_PER_VAULT_MAX {
+                return Err(No::never(ErrorCode::TooManyLogs));
+            }
+            let class = header.kind.class();
+            let public = *verified.public();
+            return Ok(LogRow { no: meta.logs, class, public, seq: Seq(0), chain: Chain::ZERO });
+        };
+        if header.seq != row.seq.next() {
+            return Err(No::never(ErrorCode::Gap));
+        }
+        if *verified.prev() != row.chain {
+            return Err(No::never(ErrorCode::Conflict));
+        }
+        if header.kind.class() != row.class {
+            return Err(No::never(ErrorCode::WrongKind));
+        }
+        Ok(row)
+    }
+
+    /// An admin's control segments may use a reserve, so that a full vault can still revoke.
+    fn within_quota(
+        &self,
+        meta: &VaultMeta,
+        verified: &VerifiedSegment,
+    ) -> Result<Result<(), No>, StoreError> {
+        let quota = self.quotas.of(meta.class);
+        let bytes = verified.segment().bytes().len() as u64;
+        let reserved = verified.segment().header().kind.class() == Class::Control && {
+            let statements = self.txn.open_table(STATEMENTS)?;
+            let last = statements.range((meta.no, 0)..=(meta.no, u64::MAX))?.next_back().transpose()?;
+            let last = last.and_then(|(_, value)| Statement::decode(value.value()).ok());
+            last.is_some_and(|statement| statement.admins.contains(verified.public()))
+        };
+        let reserve = if reserved { self.quotas.reserve_bytes } else { 0 };
+        if bytes > quota.segment_bytes_max {
+            return Ok(Err(No::never(ErrorCode::SegmentTooLarge)));
+        }
+        if meta.used_bytes + bytes > quota.vault_bytes.saturating_add(reserve) {
+            return Ok(Err(No::never(ErrorCode::QuotaBytes)));
+        }
+        if self.total_bytes + bytes > self.quotas.relay_bytes_max.saturating_add(reserve) {
+            return Ok(Err(No(ErrorCode::RelayFull, limits::RELAY_FULL_RETRY_SECS)));
+        }
+        Ok(Ok(()))
+    }
+
+    fn meta(&self, vault: &VaultId) -> Result<Option<VaultMeta>, StoreError> {
+        if let Some(meta) = self.metas.get(vault) {
+            return Ok(Some(*meta));
+        }
+        self.vaults.get(vault.as_bytes())?.map(|row| VaultMeta::decode(row.value())).transpose()
+    }
+
+    fn row(&self, no: u64, log: &LogId) -> Result<Option<LogRow>, StoreError> {
+        if let Some(row) = self.rows.get(&(no, *log)) {
+            return Ok(Some(*row));
+        }
+        self.logs.get((no, *log.as_bytes()))?.map(|row| LogRow::decode(row.value())).transpose()
+    }
+}

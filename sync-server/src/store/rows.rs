@@ -1,0 +1,113 @@
+//! Tables and row layouts of the redb store (`docs/RELAY.md`, "What is in the database").
+
+use redb::TableDefinition;
+use subrosa_protocol::codec::{DecodeError, Reader, Writer};
+use subrosa_protocol::ids::{Chain, PublicKeyBytes, Rseq, Seq};
+use subrosa_protocol::segment::Class;
+
+use super::StoreError;
+
+/// Format of the database.
+pub(super) const FORMAT: u64 = 1;
+
+/// Name -> bytes: `format`, `incarnation`, `next_vault`.
+pub(super) const META: TableDefinition<'static, &str, &[u8]> = TableDefinition::new("meta");
+/// Vault id -> [`VaultMeta`].
+pub(super) const VAULTS: TableDefinition<'static, &[u8; 32], &[u8]> = TableDefinition::new("vaults");
+/// (vault number, generation) -> statement.
+pub(super) const STATEMENTS: TableDefinition<'static, (u64, u64), &[u8]> = TableDefinition::new("statements");
+/// (vault number, log id) -> [`LogRow`].
+pub(super) const LOGS: TableDefinition<'static, (u64, [u8; 16]), &[u8]> = TableDefinition::new("logs");
+/// (vault number, rseq) -> segment.
+pub(super) const SEGMENTS: TableDefinition<'static, (u64, u64), &[u8]> = TableDefinition::new("segments");
+/// (vault number, rseq) of control segments.
+pub(super) const CONTROL: TableDefinition<'static, (u64, u64), ()> = TableDefinition::new("control");
+/// (vault number, log number, seq) -> rseq, chain.
+pub(super) const INDEX: TableDefinition<'static, (u64, u32, u64), &[u8; 40]> = TableDefinition::new("index");
+/// (invite id, vault id) of each use.
+pub(super) const USES: TableDefinition<'static, ([u8; 8], [u8; 32]), ()> = TableDefinition::new("uses");
+/// Invite id -> invite.
+pub(super) const INVITES: TableDefinition<'static, [u8; 8], &[u8]> = TableDefinition::new("invites");
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct VaultMeta {
+    pub(super) no: u64,
+    pub(super) class: u8,
+    pub(super) used_bytes: u64,
+    pub(super) last: Rseq,
+    pub(super) logs: u32,
+}
+
+impl VaultMeta {
+    pub(super) fn encode(&self) -> Vec<u8> {
+        let mut w = Writer::with_capacity(32);
+        w.u64(self.no).u8(self.class).u64(self.used_bytes).u64(self.last.0).u32(self.logs);
+        w.finish()
+    }
+
+    pub(super) fn decode(bytes: &[u8]) -> Result<Self, StoreError> {
+        let read = || {
+            let mut r = Reader::new(bytes);
+            let row = Self {
+                no: r.u64()?,
+                class: r.u8()?,
+                used_bytes: r.u64()?,
+                last: Rseq(r.u64()?),
+                logs: r.u32()?,
+            };
+            r.finish()?;
+            Ok(row)
+        };
+        read().map_err(|_: DecodeError| StoreError::Damaged { what: "a vault's row" })
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct LogRow {
+    pub(super) no: u32,
+    pub(super) class: Class,
+    pub(super) public: PublicKeyBytes,
+    pub(super) seq: Seq,
+    pub(super) chain: Chain,
+}
+
+impl LogRow {
+    pub(super) fn encode(&self) -> Vec<u8> {
+        let mut w = Writer::with_capacity(112);
+        w.u32(self.no).u8(u8::from(self.class == Class::Control)).bytes(self.public.as_bytes());
+        w.u64(self.seq.0).bytes(self.chain.as_bytes());
+        w.finish()
+    }
+
+    pub(super) fn decode(bytes: &[u8]) -> Result<Self, StoreError> {
+        let read = || {
+            let mut r = Reader::new(bytes);
+            let row = Self {
+                no: r.u32()?,
+                class: if r.u8()? == 1 { Class::Control } else { Class::Data },
+                public: PublicKeyBytes::from_bytes(r.array()?),
+                seq: Seq(r.u64()?),
+                chain: Chain::from_bytes(r.array()?),
+            };
+            r.finish()?;
+            Ok(row)
+        };
+        read().map_err(|_: DecodeError| StoreError::Damaged { what: "a log's row" })
+    }
+}
+
+/// `rseq | chain`.
+pub(super) fn index_value(rseq: Rseq, chain: &Chain) -> [u8; 40] {
+    let mut value = [0; 40];
+    value[..8].copy_from_slice(&rseq.0.to_be_bytes());
+    value[8..].copy_from_slice(chain.as_bytes());
+    value
+}
+
+pub(super) fn index_parts(value: &[u8; 40]) -> (Rseq, Chain) {
+    let (rseq, chain) = value.split_at(8);
+    (
+        Rseq(u64::from_be_bytes(rseq.try_into().expect("8 bytes"))),
+        Chain::from_bytes(chain.try_into().expect("32 bytes")),
+    )
+}

@@ -1,0 +1,100 @@
+//! `subrosa-relay verify`: every chain, signature and count of the redb store.
+
+use std::collections::HashMap;
+
+use bytes::Bytes;
+use redb::ReadableTable;
+use subrosa_protocol::ids::{Chain, LogId, Seq, VaultId};
+use subrosa_protocol::segment::{Class, SealedSegment};
+use subrosa_protocol::statement::check_chain;
+
+use super::redb_store::{Snapshot, load_statements};
+use super::rows::{CONTROL, INDEX, LogRow, SEGMENTS, STATEMENTS, VAULTS, VaultMeta, index_value};
+use super::{StoreError, Usage, VerifyReport};
+
+const PROBLEMS_MAX: usize = 100;
+
+struct Check<'a> {
+    snapshot: &'a Snapshot,
+    report: VerifyReport,
+}
+
+pub(super) fn verify(snapshot: &Snapshot) -> Result<VerifyReport, StoreError> {
+    let mut check = Check { snapshot, report: VerifyReport::default() };
+    for entry in snapshot.0.open_table(VAULTS)?.iter()? {
+        let (key, row) = entry?;
+        check.vault(&VaultId::from_bytes(*key.value()), &VaultMeta::decode(row.value())?)?;
+    }
+    Ok(check.report)
+}
+
+impl Check<'_> {
+    fn problem(&mut self, text: String) {
+        if self.report.problems.len() < PROBLEMS_MAX {
+            self.report.problems.push(text);
+        }
+    }
+
+    fn vault(&mut self, vault: &VaultId, meta: &VaultMeta) -> Result<(), StoreError> {
+        let statements = load_statements(&self.snapshot.0.open_table(STATEMENTS)?, meta.no)?;
+        if let Err(error) = check_chain(vault, &statements) {
+            self.problem(format!("vault {vault}: {error}"));
+        }
+        let logs: HashMap<LogId, LogRow> = self.snapshot.logs(meta.no)?.into_iter().collect();
+        let mut seen: HashMap<LogId, (Seq, Chain)> = HashMap::new();
+        let segments = self.snapshot.0.open_table(SEGMENTS)?;
+        let index = self.snapshot.0.open_table(INDEX)?;
+        let control = self.snapshot.0.open_table(CONTROL)?;
+        let (mut bytes, mut expected) = (0, 1);
+        for entry in segments.range((meta.no, 0)..=(meta.no, u64::MAX))? {
+            let (key, value) = entry?;
+            let rseq = key.value().1;
+            if rseq != expected {
+                self.problem(format!("vault {vault}: rseq {expected} is missing"));
+            }
+            expected = rseq + 1;
+            bytes += value.value().len() as u64;
+            self.report.checked.segments += 1;
+            let place = format!("vault {vault} rseq {rseq}");
+            let Ok(segment) = SealedSegment::parse(Bytes::copy_from_slice(value.value())) else {
+                self.problem(format!("{place}: not a segment"));
+                continue;
+            };
+            let header = *segment.header();
+            let Some(log) = logs.get(&header.log) else {
+                self.problem(format!("{place}: no log {}", header.log));
+                continue;
+            };
+            let before = seen.get(&header.log).copied();
+            let (next, prev) = before.map_or((Seq(0), Chain::ZERO), |(seq, chain)| (seq.next(), chain));
+            let Ok(chain) = segment.verify(vault, &prev, &log.public) else {
+                self.problem(format!("{place}: log {} seq {} does not verify", header.log, header.seq));
+                continue;
+            };
+            let indexed = index.get((meta.no, log.no, header.seq.0))?;
+            let value = index_value(subrosa_protocol::ids::Rseq(rseq), &chain);
+            let listed = control.get((meta.no, rseq))?.is_some();
+            if header.seq != next
+                || indexed.is_none_or(|found| *found.value() != value)
+                || header.kind.class() != log.class
+                || listed != (log.class == Class::Control)
+            {
+                self.problem(format!("{place}: log {} seq {} is misplaced", header.log, header.seq));
+            }
+            seen.insert(header.log, (header.seq, chain));
+        }
+        for (log, row) in &logs {
+            if seen.get(log) != Some(&(row.seq, row.chain)) {
+                self.problem(format!("vault {vault}: the head of log {log} is not its last segment"));
+            }
+        }
+        if bytes != meta.used_bytes || expected != meta.last.0 + 1 {
+            self.problem(format!("vault {vault}: its counts are wrong"));
+        }
+        let Usage { vaults, logs: sum, bytes: total, .. } = &mut self.report.checked;
+        *vaults += 1;
+        *sum += logs.len() as u64;
+        *total += bytes;
+        Ok(())
+    }
+}

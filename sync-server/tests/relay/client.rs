@@ -1,0 +1,249 @@
+//! A raw client: frames over quinn, and nothing that a real one decides.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Buf as _, Bytes, BytesMut};
+use quinn::crypto::rustls::QuicClientConfig;
+use quinn::{ClientConfig, Connection, Endpoint, RecvStream, SendStream};
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{DigitallySignedStruct, SignatureScheme};
+use subrosa_protocol::error::{ErrorCode, Refusal};
+use subrosa_protocol::frame::{
+    ALPN, ClientFrame, Credential, FeedFrame, FrameLimit, RelayFrame, Role, VERSION,
+};
+use subrosa_protocol::ids::{Digest, Incarnation, Rseq, VaultId};
+use subrosa_protocol::labels;
+use subrosa_protocol::relay_link::digest_of_nothing;
+
+use crate::fixture::Vault;
+
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Takes any certificate: these tests trust loopback. The real client pins the key.
+#[derive(Debug)]
+struct AnyCertificate;
+
+impl ServerCertVerifier for AnyCertificate {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Err(rustls::Error::General("tls 1.2".to_owned()))
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let provider = rustls::crypto::ring::default_provider();
+        let algorithms = &provider.signature_verification_algorithms;
+        rustls::crypto::verify_tls13_signature(message, certificate, signature, algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        vec![SignatureScheme::ECDSA_NISTP256_SHA256]
+    }
+}
+
+/// One link to a relay.
+pub(crate) struct Client {
+    pub(crate) connection: Connection,
+    pub(crate) incarnation: Incarnation,
+    pub(crate) exporter: [u8; 32],
+    send: SendStream,
+    recv: Frames,
+    _endpoint: Endpoint,
+}
+
+/// One feed stream.
+pub(crate) struct Feed(Frames);
+
+struct Frames {
+    recv: RecvStream,
+    buffer: BytesMut,
+}
+
+impl Frames {
+    async fn next(&mut self) -> Option<Bytes> {
+        loop {
+            if let Some(len) = FrameLimit::FULL.announced(&self.buffer).unwrap()
+                && self.buffer.len() >= len + 4
+            {
+                let mut frame = self.buffer.split_to(len + 4);
+                frame.advance(4);
+                return Some(frame.freeze());
+            }
+            let chunk = tokio::time::timeout(PATIENCE, self.recv.read_chunk(1 << 20, true)).await;
+            match chunk.expect("the relay answers in time") {
+                Ok(Some(chunk)) => self.buffer.extend_from_slice(&chunk.bytes),
+                Ok(None) | Err(_) => return None,
+            }
+        }
+    }
+}
+
+impl Client {
+    /// Connects without a word.
+    pub(crate) async fn connect(addr: SocketAddr) -> Self {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let mut tls = rustls::ClientConfig::builder_with_provider(provider)
+            .with_protocol_versions(&[&rustls::version::TLS13])
+            .unwrap()
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(AnyCertificate))
+            .with_no_client_auth();
+        tls.alpn_protocols = vec![ALPN.to_vec()];
+        let mut endpoint = Endpoint::client("127.0.0.1:0".parse().unwrap()).unwrap();
+        let crypto = QuicClientConfig::try_from(tls).unwrap();
+        endpoint.set_default_client_config(ClientConfig::new(Arc::new(crypto)));
+        let connection = endpoint.connect(addr, "subrosa").unwrap().await.unwrap();
+        let (send, recv) = connection.open_bi().await.unwrap();
+        let mut exporter = [0; 32];
+        connection.export_keying_material(&mut exporter, labels::EXPORTER, b"").unwrap();
+        let recv = Frames { recv, buffer: BytesMut::new() };
+        Self { connection, incarnation: Incarnation::ZERO, exporter, send, recv, _endpoint: endpoint }
+    }
+
+    /// Connects and says HELLO.
+    pub(crate) async fn hello(addr: SocketAddr) -> Self {
+        let mut client = Self::connect(addr).await;
+        client.send(&ClientFrame::Hello { versions: vec![VERSION], caps: 0 }).await;
+        match client.recv().await {
+            RelayFrame::Hello { version: VERSION, incarnation, .. } => client.incarnation = incarnation,
+            other => panic!("{other:?}"),
+        }
+        client
+    }
+
+    pub(crate) async fn send(&mut self, frame: &ClientFrame) {
+        self.send_bytes(frame.encode()).await;
+    }
+
+    pub(crate) async fn send_bytes(&mut self, bytes: Bytes) {
+        let _ = self.send.write_chunk(bytes).await; // the relay may have closed already
+    }
+
+    pub(crate) async fn try_recv(&mut self) -> Option<RelayFrame> {
+        Some(RelayFrame::decode(&self.recv.next().await?).unwrap())
+    }
+
+    pub(crate) async fn recv(&mut self) -> RelayFrame {
+        self.try_recv().await.expect("the link is open")
+    }
+
+    pub(crate) async fn refusal(&mut self) -> Refusal {
+        match self.recv().await {
+            RelayFrame::Error(refusal) => refusal,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    pub(crate) async fn send_auth(&mut self, vault: &Vault, role: Role) {
+        let payload = [&self.exporter[..], vault.id.as_bytes(), &[role as u8]].concat();
+        let key = vault.key(role);
+        let signature = key.sign(labels::AUTH, &payload);
+        self.send(&ClientFrame::Auth { vault: vault.id, role, public: key.public(), signature }).await;
+    }
+
+    /// Proves membership of a vault that the relay has.
+    pub(crate) async fn auth(&mut self, vault: &Vault, role: Role) {
+        self.send_auth(vault, role).await;
+        match self.recv().await {
+            RelayFrame::Vault { vault: id, .. } => assert_eq!(id, vault.id),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Creates a vault that the relay does not have; the outcome, with the grant's bytes.
+    pub(crate) async fn create(
+        &mut self,
+        vault: &Vault,
+        credential: Credential,
+    ) -> Result<Vec<u8>, ErrorCode> {
+        self.send_auth(vault, Role::Writer).await;
+        assert_eq!(self.refusal().await.code, ErrorCode::UnknownVault);
+        self.create_again(vault, credential).await
+    }
+
+    /// CREATE alone, after an AUTH that found the vault unknown.
+    pub(crate) async fn create_again(
+        &mut self,
+        vault: &Vault,
+        credential: Credential,
+    ) -> Result<Vec<u8>, ErrorCode> {
+        self.send(&ClientFrame::Create { vault: vault.id, statements: vault.encoded(), credential }).await;
+        match self.recv().await {
+            RelayFrame::Vault { .. } => {}
+            RelayFrame::Error(refusal) => return Err(refusal.code),
+            other => panic!("{other:?}"),
+        }
+        match self.recv().await {
+            RelayFrame::Grant { grant } => Ok(grant),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// LOG for both logs of the vault.
+    pub(crate) async fn logs(&mut self, vault: &Vault) {
+        for log in [&vault.control, &vault.data] {
+            self.send(&ClientFrame::Log { vault: vault.id, public: log.key.public() }).await;
+        }
+    }
+
+    pub(crate) async fn send_subscribe(&mut self, vault: VaultId, cursor: Rseq, digest: Digest) {
+        let incarnation = self.incarnation;
+        self.send(&ClientFrame::Subscribe { vault, incarnation, cursor, digest }).await;
+    }
+
+    /// Subscribes from the start.
+    pub(crate) async fn subscribe(&mut self, vault: VaultId) -> Feed {
+        self.send_subscribe(vault, Rseq(0), digest_of_nothing()).await;
+        self.feed(vault).await
+    }
+
+    /// The feed that the relay opens.
+    pub(crate) async fn feed(&mut self, vault: VaultId) -> Feed {
+        let recv = tokio::time::timeout(PATIENCE, self.connection.accept_uni()).await.unwrap().unwrap();
+        let mut feed = Feed(Frames { recv, buffer: BytesMut::new() });
+        let start = FeedFrame::Start { vault, incarnation: self.incarnation };
+        assert_eq!(feed.next().await, Some(start));
+        feed
+    }
+}
+
+impl Feed {
+    pub(crate) async fn next(&mut self) -> Option<FeedFrame> {
+        Some(FeedFrame::decode(&self.0.next().await?).unwrap())
+    }
+
+    /// All frames up to and with the next CAUGHT_UP.
+    pub(crate) async fn until_caught_up(&mut self) -> Vec<FeedFrame> {
+        let mut frames = Vec::new();
+        loop {
+            let frame = self.next().await.expect("the feed is open");
+            let done = matches!(frame, FeedFrame::CaughtUp { .. });
+            frames.push(frame);
+            if done {
+                return frames;
+            }
+        }
+    }
+}

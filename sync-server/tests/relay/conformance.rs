@@ -1,0 +1,334 @@
+//! What every [`LogStore`] has to do. A new implementation adds a `#[test]` that hands its maker to [`suite`].
+
+use std::ops::ControlFlow;
+
+use subrosa_protocol::digest::digest;
+use subrosa_protocol::error::ErrorCode;
+use subrosa_protocol::frame::ClientFrame;
+use subrosa_protocol::frame::{Credential, RelayLimits, Role, ShortHead, VERSION};
+use subrosa_protocol::ids::{Chain, Incarnation, Rseq, Seq, VaultId};
+use subrosa_protocol::labels;
+use subrosa_protocol::relay_link::{
+    Admission, CheckedCreation, Input, LinkConfig, Now, Output, RelayLink, Want,
+};
+use subrosa_protocol::segment::{Class, Kind, SealedSegment};
+use subrosa_relay::store::{Batch, LogStore, Offered, RedbStore, Scan, StoreError};
+use subrosa_relay::verify::VerifiedSegment;
+use subrosa_relay::{Quotas, RelayKey};
+
+use crate::fixture::{Key, Log, Vault};
+
+/// Runs every rule against stores that `make` makes, each new and empty, with these quotas.
+pub(crate) fn suite<S: LogStore>(make: impl Fn(Quotas) -> S) {
+    an_empty_store_knows_nothing(&make(Quotas::default()));
+    vaults_are_created_once_and_invites_counted(&make(Quotas::default()));
+    rseq_is_contiguous_and_repetition_changes_nothing(&make(Quotas::default()));
+    a_refused_segment_stops_its_log_only(&make(Quotas::default()));
+    one_commit_takes_many_vaults(&make(Quotas::default()));
+    heads_and_digests_are_those_of_the_cursor(&make(Quotas::default()));
+    scans_are_in_order_and_stop_when_told(&make(Quotas::default()));
+    statements_extend_their_chain(&make(Quotas::default()));
+    let mut quotas =
+        Quotas { relay_bytes_max: 3_000, reserve_bytes: 500, vaults_max: 2, ..Quotas::default() };
+    quotas.class[0].vault_bytes = 2_000;
+    quotas_hold(&make(quotas));
+}
+
+/// A creation as the link machine makes it; an invite of `uses` vaults if given.
+fn creation(key: &RelayKey, vault: &Vault, uses: Option<([u8; 8], u16)>) -> CheckedCreation {
+    let exporter = [3; 32];
+    let now = Now { mono: std::time::Duration::ZERO, wall_ms: 0 };
+    let config = LinkConfig {
+        exporter,
+        incarnation: Incarnation::ZERO,
+        limits: RelayLimits { segment_bytes_max: 1, vaults_max: 1 },
+        relay: *key.public(),
+        admission: Admission::Open,
+    };
+    let mut link = RelayLink::new(now, config);
+    let mut frame = |frame: ClientFrame| {
+        link.handle(now, Input::Frame(frame.encode().slice(4..))).unwrap();
+        let mut last = None;
+        while let Some(output) = link.poll() {
+            last = Some(output);
+        }
+        if matches!(last, Some(Output::LoadVault(_))) {
+            link.handle(now, Input::Vault(None)).unwrap();
+            while link.poll().is_some() {}
+        }
+        last
+    };
+    frame(ClientFrame::Hello { versions: vec![VERSION], caps: 0 });
+    let payload = [&exporter[..], vault.id.as_bytes(), &[Role::Writer as u8]].concat();
+    let signature = vault.write.sign(labels::AUTH, &payload);
+    let public = vault.write.public();
+    frame(ClientFrame::Auth { vault: vault.id, role: Role::Writer, public, signature });
+    let credential = match uses {
+        None => Credential::None,
+        Some((id, uses_max)) => Credential::Invite(key.invite(id, 0, uses_max, 0).unwrap().encode()),
+    };
+    let create = ClientFrame::Create { vault: vault.id, statements: vault.encoded(), credential };
+    match frame(create) {
+        Some(Output::Create(creation)) => creation.check().unwrap(),
+        other => panic!("{other:?}"),
+    }
+}
+
+struct Setup {
+    key: RelayKey,
+    _dir: tempfile::TempDir,
+}
+
+fn setup() -> Setup {
+    let dir = tempfile::tempdir().unwrap();
+    Setup { key: RelayKey::create(dir.path()).unwrap(), _dir: dir }
+}
+
+fn new_vault(store: &impl LogStore) -> Vault {
+    let vault = Vault::new();
+    store.create(&creation(&setup().key, &vault, None)).unwrap().unwrap();
+    vault
+}
+
+/// The next segment of `log`, verified.
+fn next(vault: &VaultId, log: &mut Log, body_bytes: usize) -> Offered {
+    let (prev, public) = (log.chain, log.key.public());
+    let segment = log.segment(vault, body_bytes);
+    Offered::Next(VerifiedSegment::check(vault, prev, public, segment).unwrap())
+}
+
+/// A segment that the log would not seal, verified for the place that it claims.
+fn forged(vault: &VaultId, log: &Log, kind: Kind, seq: Seq, prev: Chain) -> Offered {
+    let segment = log.seal(vault, kind, seq, prev, 10);
+    Offered::Next(VerifiedSegment::check(vault, prev, log.key.public(), segment).unwrap())
+}
+
+fn append(store: &impl LogStore, vault: &VaultId, offered: Vec<Offered>) -> subrosa_relay::store::Outcome {
+    store.append(&[Batch { vault: *vault, offered }]).unwrap().remove(0)
+}
+
+fn scanned(store: &impl LogStore, vault: &VaultId, scan: Scan, max: usize) -> (Vec<SealedSegment>, bool) {
+    let mut found = Vec::new();
+    let end = store.scan(vault, scan, &mut |stored| {
+        let segment = SealedSegment::parse(bytes::Bytes::copy_from_slice(stored.bytes)).unwrap();
+        assert_eq!(*segment.header(), stored.header);
+        found.push(segment);
+        if found.len() < max { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    });
+    (found, end.unwrap().is_some())
+}
+
+fn an_empty_store_knows_nothing(store: &impl LogStore) {
+    let nobody = VaultId::from_bytes([1; 32]);
+    assert_eq!(store.vault(&nobody).unwrap(), None);
+    assert!(store.heads(&nobody).unwrap().is_empty());
+    assert_eq!(store.digest_at(&nobody, Rseq(9)).unwrap(), digest(Vec::new()));
+    assert_eq!(store.usage().unwrap(), subrosa_relay::store::Usage::default());
+    let mut log = Log::new(Kind::Data);
+    let outcome = append(store, &nobody, vec![next(&nobody, &mut log, 10)]);
+    assert_eq!(outcome.refused[0].code, ErrorCode::UnknownVault);
+    assert_ne!(store.incarnation(), Incarnation::ZERO);
+}
+
+fn vaults_are_created_once_and_invites_counted(store: &impl LogStore) {
+    let Setup { key, _dir } = setup();
+    let (one, two, three) = (Vault::new(), Vault::new(), Vault::new());
+    let invite = Some(([8; 8], 2));
+    let row = store.create(&creation(&key, &one, invite)).unwrap().unwrap();
+    assert_eq!(row.statements, one.statements);
+    assert_eq!(store.create(&creation(&key, &one, invite)).unwrap().unwrap(), row, "again: no further use");
+    assert!(store.create(&creation(&key, &two, invite)).unwrap().is_ok());
+    assert_eq!(store.create(&creation(&key, &three, invite)).unwrap(), Err(ErrorCode::InviteRefused));
+    assert_eq!(store.vault(&three.id).unwrap(), None);
+    store.record_invite(&key.invite([8; 8], 0, 2, 0).unwrap()).unwrap();
+    let rows = store.invites().unwrap();
+    assert_eq!((rows.len(), rows[0].uses), (1, 2));
+}
+
+fn rseq_is_contiguous_and_repetition_changes_nothing(store: &impl LogStore) {
+    let mut vault = new_vault(store);
+    let id = vault.id;
+    let offered = vec![
+        next(&id, &mut vault.data, 10),
+        next(&id, &mut vault.control, 10),
+        next(&id, &mut vault.data, 70_000),
+    ];
+    let outcome = append(store, &id, offered.clone());
+    assert_eq!(outcome.appended, Some((Rseq(1), Rseq(3))));
+    assert_eq!(outcome.entries.len(), 3);
+    let usage = store.usage().unwrap();
+    let again = append(store, &id, offered.clone());
+    assert_eq!((again.entries, again.rseq, again.appended), (outcome.entries, Rseq(3), None));
+    let repeated = offered.iter().map(|offered| Offered::Repeated(offered.segment().clone())).collect();
+    assert_eq!(append(store, &id, repeated).refused, []);
+    assert_eq!(store.usage().unwrap(), usage);
+    assert_eq!(usage.segments, 3);
+    let tip = store.tip(&id, &vault.data.id).unwrap().unwrap();
+    assert_eq!((tip.seq, tip.chain, tip.class), (Seq(1), vault.data.chain, Class::Data));
+    assert!(store.verify().unwrap().problems.is_empty());
+}
+
+fn a_refused_segment_stops_its_log_only(store: &impl LogStore) {
+    let mut vault = new_vault(store);
+    let id = vault.id;
+    append(store, &id, vec![next(&id, &mut vault.data, 10), next(&id, &mut vault.data, 10)]);
+    let log = &vault.data;
+    for (name, offered, code) in [
+        ("another at 0", forged(&id, log, Kind::Data, Seq(0), Chain::ZERO), ErrorCode::Conflict),
+        ("another branch", forged(&id, log, Kind::Data, Seq(2), Chain::ZERO), ErrorCode::Conflict),
+        ("gap", forged(&id, log, Kind::Data, Seq(3), log.chain), ErrorCode::Gap),
+        ("kind", forged(&id, log, Kind::Control, Seq(2), log.chain), ErrorCode::WrongKind),
+        (
+            "new log in the middle",
+            forged(&id, &Log::new(Kind::Data), Kind::Data, Seq(1), Chain::ZERO),
+            ErrorCode::Gap,
+        ),
+        (
+            "not there yet",
+            Offered::Repeated(log.seal(&id, Kind::Data, Seq(2), log.chain, 10)),
+            ErrorCode::Gap,
+        ),
+    ] {
+        let outcome = append(store, &id, vec![offered, next(&id, &mut vault.control, 10)]);
+        assert_eq!(outcome.refused.iter().map(|r| r.code).collect::<Vec<_>>(), [code], "{name}");
+        assert_eq!(outcome.entries.len(), 1, "{name}: the other log goes on");
+    }
+    assert_eq!(store.tip(&id, &vault.data.id).unwrap().unwrap().seq, Seq(1));
+    assert!(store.verify().unwrap().problems.is_empty());
+}
+
+fn one_commit_takes_many_vaults(store: &impl LogStore) {
+    let mut vaults: Vec<Vault> = (0..5).map(|_| new_vault(store)).collect();
+    let batches: Vec<Batch> = vaults
+        .iter_mut()
+        .map(|vault| Batch { vault: vault.id, offered: vec![next(&vault.id, &mut vault.data, 10)] })
+        .collect();
+    let twice = [batches.clone(), batches].concat();
+    let outcomes = store.append(&twice).unwrap();
+    assert_eq!(outcomes.len(), 10);
+    for (n, outcome) in outcomes.iter().enumerate() {
+        assert_eq!(outcome.rseq, Rseq(1), "each vault counts for itself");
+        assert_eq!(outcome.appended.is_some(), n < 5, "and sees what the same commit holds");
+    }
+}
+
+fn heads_and_digests_are_those_of_the_cursor(store: &impl LogStore) {
+    let mut vault = new_vault(store);
+    let id = vault.id;
+    let mut digests = vec![digest(Vec::new())];
+    let mut heads = std::collections::BTreeMap::new();
+    for n in 0..7 {
+        let log = if n % 3 == 1 { &mut vault.control } else { &mut vault.data };
+        append(store, &id, vec![next(&id, log, 10)]);
+        heads.insert(log.id, log.head());
+        digests.push(digest(heads.values().copied().collect()));
+    }
+    for (cursor, expected) in digests.iter().enumerate() {
+        assert_eq!(store.digest_at(&id, Rseq(cursor as u64)).unwrap(), *expected, "cursor {cursor}");
+    }
+    assert_eq!(store.digest_at(&id, Rseq(99)).unwrap(), digests[7]);
+    assert_eq!(store.heads(&id).unwrap().len(), 2);
+    let head = ShortHead::from(vault.data.head());
+    let asked = [
+        head,
+        ShortHead { seq: Seq(0), ..head },
+        ShortHead { seq: Seq(70), ..head },
+        ShortHead { log: Log::new(Kind::Data).id, ..head },
+    ];
+    let found = store.match_heads(&id, &asked).unwrap();
+    assert_eq!((found[0].last, found[0].chain_there), (Some(head.seq), Some(head.chain)));
+    assert!(found[1].chain_there.is_some_and(|chain| chain != head.chain));
+    assert_eq!((found[2].last, found[2].chain_there), (Some(head.seq), None));
+    assert_eq!((found[3].last, found[3].chain_there), (None, None));
+}
+
+fn scans_are_in_order_and_stop_when_told(store: &impl LogStore) {
+    let mut vault = new_vault(store);
+    let id = vault.id;
+    for n in 0..10 {
+        let log = if n % 4 == 3 { &mut vault.control } else { &mut vault.data };
+        append(store, &id, vec![next(&id, log, n * 20)]);
+    }
+    let all = Scan { after: Rseq(0), class: None };
+    let (segments, done) = scanned(store, &id, all, 99);
+    assert_eq!((segments.len(), done), (10, true));
+    let (some, done) = scanned(store, &id, all, 4);
+    assert_eq!((&some[..], done), (&segments[..4], false));
+    let (rest, _) = scanned(store, &id, Scan { after: Rseq(4), class: None }, 99);
+    assert_eq!(rest, segments[4..]);
+    let (control, _) = scanned(store, &id, Scan { after: Rseq(4), class: Some(Class::Control) }, 99);
+    assert_eq!(control, [segments[7].clone()]);
+    let (data, _) = scanned(store, &id, Scan { after: Rseq(6), class: Some(Class::Data) }, 99);
+    assert_eq!(data, [segments[6].clone(), segments[8].clone(), segments[9].clone()]);
+    let mut seqs = Vec::new();
+    let want = Want { log: vault.data.id, from: Seq(2), to: Seq(4) };
+    let whole = store.range(&id, want, &mut |stored| {
+        assert_eq!(*stored.public, vault.data.key.public());
+        seqs.push(stored.header.seq.0);
+        ControlFlow::Continue(())
+    });
+    assert!(whole.unwrap());
+    assert_eq!(seqs, [2, 3, 4]);
+}
+
+fn statements_extend_their_chain(store: &impl LogStore) {
+    let mut vault = new_vault(store);
+    let next = vault.next_statement(&Key::new(), &Key::new());
+    let fork = vault.next_statement(&Key::new(), &Key::new());
+    let row = store.add_statement(&next).unwrap().unwrap();
+    assert_eq!(row.statements.len(), 2);
+    assert_eq!(store.add_statement(&next).unwrap().unwrap(), row, "again");
+    assert_eq!(store.add_statement(&fork).unwrap(), Err(ErrorCode::StatementRefused));
+    vault.statements.push(next);
+    assert_eq!(store.vault(&vault.id).unwrap().unwrap().statements, vault.statements);
+    let nowhere = Vault::new();
+    let unknown = nowhere.next_statement(&Key::new(), &Key::new());
+    assert_eq!(store.add_statement(&unknown).unwrap(), Err(ErrorCode::UnknownVault));
+}
+
+fn quotas_hold(store: &impl LogStore) {
+    let mut one = new_vault(store);
+    let mut two = new_vault(store);
+    let refused = store.create(&creation(&setup().key, &Vault::new(), None)).unwrap();
+    assert_eq!(refused, Err(ErrorCode::RelayFull), "two vaults at most");
+    append(store, &one.id, vec![next(&one.id, &mut one.data, 1_700)]);
+    let outcome = append(store, &one.id, vec![next(&one.id, &mut one.data, 400)]);
+    assert_eq!(outcome.refused[0].code, ErrorCode::QuotaBytes);
+    let outcome = append(store, &one.id, vec![next(&one.id, &mut one.control, 400)]);
+    assert_eq!(outcome.refused, [], "the admin's control log has a reserve");
+    let outcome = append(store, &two.id, vec![next(&two.id, &mut two.data, 900)]);
+    assert_eq!(outcome.refused[0].code, ErrorCode::RelayFull, "3,000 bytes over all vaults");
+    assert!(outcome.refused[0].retry_after_secs > 0);
+}
+
+fn redb(path: &std::path::Path, quotas: Quotas) -> Result<RedbStore, StoreError> {
+    RedbStore::open(path, quotas, 1 << 20, Incarnation::from_bytes([1; 16]))
+}
+
+#[test]
+fn the_redb_store_conforms() {
+    let dir = tempfile::tempdir().unwrap();
+    let count = std::cell::Cell::new(0);
+    suite(|quotas| {
+        count.set(count.get() + 1);
+        redb(&dir.path().join(count.get().to_string()), quotas).unwrap()
+    });
+}
+
+#[test]
+fn what_was_committed_is_there_after_reopening_and_a_second_opening_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("relay.redb");
+    let store = redb(&path, Quotas::default()).unwrap();
+    let mut vault = new_vault(&store);
+    let id = vault.id;
+    append(&store, &id, vec![next(&id, &mut vault.data, 10)]);
+    assert!(matches!(redb(&path, Quotas::default()), Err(StoreError::InUse)));
+    drop(store);
+    let later = Incarnation::from_bytes([2; 16]);
+    let store = RedbStore::open(&path, Quotas::default(), 1 << 20, later).unwrap();
+    assert_eq!(store.incarnation(), Incarnation::from_bytes([1; 16]), "the same life");
+    assert_eq!(store.tip(&id, &vault.data.id).unwrap().unwrap().chain, vault.data.chain);
+    append(&store, &id, vec![next(&id, &mut vault.data, 10)]);
+    assert!(store.verify().unwrap().problems.is_empty());
+}

@@ -1,0 +1,166 @@
+//! Vaults, logs and segments as a device would make them; bodies are noise, since a relay cannot tell.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use p256::ecdsa::SigningKey;
+use p256::ecdsa::signature::Signer as _;
+use subrosa_protocol::frame::{FeedFrame, Role};
+use subrosa_protocol::ids::{Chain, Epoch, Generation, Head, LogId, PublicKeyBytes, Seq, Signature, VaultId};
+use subrosa_protocol::labels;
+use subrosa_protocol::segment::{Header, Kind, SealedSegment};
+use subrosa_protocol::statement::{Signer, Statement, recovery_commitment};
+
+static NEXT: AtomicU64 = AtomicU64::new(1);
+
+/// A P-256 key; every call makes another one.
+pub(crate) struct Key(SigningKey);
+
+impl Key {
+    pub(crate) fn new() -> Self {
+        let mut bytes = [0x42; 32];
+        bytes[..8].copy_from_slice(&NEXT.fetch_add(1, Ordering::Relaxed).to_be_bytes());
+        bytes[0] = 1; // below the order
+        Self(SigningKey::from_slice(&bytes).unwrap())
+    }
+
+    pub(crate) fn public(&self) -> PublicKeyBytes {
+        let point = self.0.verifying_key().to_sec1_point(false);
+        PublicKeyBytes::from_bytes(point.as_bytes().try_into().unwrap())
+    }
+
+    pub(crate) fn sign(&self, label: &[u8], payload: &[u8]) -> Signature {
+        let signature: p256::ecdsa::Signature = self.0.sign(&[label, payload].concat());
+        Signature::from_bytes(signature.normalize_s().to_bytes().into())
+    }
+}
+
+/// One log and where it stands.
+pub(crate) struct Log {
+    pub(crate) key: Key,
+    pub(crate) id: LogId,
+    pub(crate) kind: Kind,
+    pub(crate) next: Seq,
+    pub(crate) chain: Chain,
+}
+
+impl Log {
+    pub(crate) fn new(kind: Kind) -> Self {
+        let key = Key::new();
+        let id = LogId::of(&key.public());
+        Self { key, id, kind, next: Seq(0), chain: Chain::ZERO }
+    }
+
+    /// Seals the next segment.
+    pub(crate) fn segment(&mut self, vault: &VaultId, body_bytes: usize) -> SealedSegment {
+        let segment = self.seal(vault, self.kind, self.next, self.chain, body_bytes);
+        self.chain = segment.preimage(vault, &self.chain).chain();
+        self.next = self.next.next();
+        segment
+    }
+
+    /// Seals any segment, honest or not; the log does not move.
+    pub(crate) fn seal(
+        &self,
+        vault: &VaultId,
+        kind: Kind,
+        seq: Seq,
+        prev: Chain,
+        body_bytes: usize,
+    ) -> SealedSegment {
+        let noise = NEXT.fetch_add(1, Ordering::Relaxed).to_be_bytes();
+        let body: Vec<u8> = noise.iter().copied().cycle().take(body_bytes.max(16)).collect();
+        let mut salt = [7; 16];
+        salt[..8].copy_from_slice(&noise);
+        let body_len = u32::try_from(body.len()).unwrap();
+        let header = Header { kind, log: self.id, seq, epoch: Epoch(0), salt, commit: [9; 32], body_len };
+        let unsigned = SealedSegment::assemble(header, &body, &Signature::from_bytes([0; 64]));
+        let signature = self.key.sign(labels::CHAIN, unsigned.preimage(vault, &prev).as_bytes());
+        SealedSegment::assemble(header, &body, &signature)
+    }
+
+    pub(crate) fn head(&self) -> Head {
+        Head { log: self.id, seq: Seq(self.next.0 - 1), chain: self.chain }
+    }
+}
+
+/// A vault with its founder's keys and logs.
+pub(crate) struct Vault {
+    pub(crate) id: VaultId,
+    pub(crate) read: Key,
+    pub(crate) write: Key,
+    pub(crate) recovery: Key,
+    pub(crate) control: Log,
+    pub(crate) data: Log,
+    pub(crate) statements: Vec<Statement>,
+}
+
+pub(crate) const NONCE: [u8; 16] = [5; 16];
+
+impl Vault {
+    pub(crate) fn new() -> Self {
+        let (read, write, recovery) = (Key::new(), Key::new(), Key::new());
+        let (control, data) = (Log::new(Kind::Control), Log::new(Kind::Data));
+        let commitment = recovery_commitment(&recovery.public(), &NONCE);
+        let genesis = [NEXT.fetch_add(1, Ordering::Relaxed) as u8; 32];
+        let id = VaultId::derive(&commitment, &genesis, &control.key.public());
+        let mut vault = Self { id, read, write, recovery, control, data, statements: Vec::new() };
+        let first = Statement {
+            vault: id,
+            generation: Generation(0),
+            epoch: Epoch(0),
+            read: vault.read.public(),
+            write: vault.write.public(),
+            admins: vec![vault.control.key.public()],
+            recovery_commitment: commitment,
+            previous: genesis,
+            signer: Signer::Admin(vault.control.key.public()),
+            signature: Signature::from_bytes([0; 64]),
+        };
+        vault.statements.push(sign_statement(first, &vault.control.key));
+        vault
+    }
+
+    /// The statement that would follow the last one, with new read and write keys in the next epoch.
+    pub(crate) fn next_statement(&self, read: &Key, write: &Key) -> Statement {
+        let last = self.statements.last().unwrap();
+        let next = Statement {
+            generation: last.generation.next(),
+            epoch: Epoch(last.epoch.0 + 1),
+            read: read.public(),
+            write: write.public(),
+            previous: last.hash(),
+            ..last.clone()
+        };
+        sign_statement(next, &self.control.key)
+    }
+
+    pub(crate) fn key(&self, role: Role) -> &Key {
+        match role {
+            Role::Reader => &self.read,
+            Role::Writer => &self.write,
+        }
+    }
+
+    pub(crate) fn encoded(&self) -> Vec<Vec<u8>> {
+        self.statements.iter().map(Statement::encode).collect()
+    }
+}
+
+/// Signs a statement in the name that it gives.
+pub(crate) fn sign_statement(statement: Statement, key: &Key) -> Statement {
+    let signature = key.sign(labels::STATEMENT, &statement.signed_bytes());
+    Statement { signature, ..statement }
+}
+
+impl Vault {
+    /// Puts the data log back to the last segment of a feed, as a device does whose tail did not arrive.
+    pub(crate) fn rewind(&mut self, frames: &[FeedFrame]) {
+        (self.data.next, self.data.chain) = (Seq(0), Chain::ZERO);
+        for frame in frames {
+            if let FeedFrame::Segment { segment, .. } = frame {
+                self.data.chain = segment.preimage(&self.id, &self.data.chain).chain();
+                self.data.next = segment.header().seq.next();
+            }
+        }
+    }
+}

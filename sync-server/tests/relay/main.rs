@@ -1,0 +1,14 @@
+//! The relay's tests: its store, its protocol over loopback, its process.
+
+#[cfg(test)]
+mod client;
+#[cfg(test)]
+mod conformance;
+#[cfg(test)]
+mod dependencies;
+#[cfg(test)]
+mod end_to_end;
+#[cfg(test)]
+mod fixture;
+#[cfg(test)]
+mod process;

@@ -1,0 +1,164 @@
+//! The real binary: its command line, and what kill -9 leaves behind.
+
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use subrosa_protocol::addr::RelayAddr;
+use subrosa_protocol::frame::{ClientFrame, Credential, FeedFrame, RelayFrame, Role};
+use subrosa_protocol::ids::Seq;
+
+use crate::client::Client;
+use crate::fixture::Vault;
+
+fn relay(args: &[&str], data: &Path) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_subrosa-relay"));
+    command.args(args).arg("--data").arg(data).output().unwrap()
+}
+
+fn stdout(output: &Output) -> String {
+    let text = String::from_utf8(output.stdout.clone()).unwrap();
+    assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
+    text
+}
+
+/// A serving process; killed when dropped.
+struct Serving {
+    child: Child,
+    addr: SocketAddr,
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "measures how long a real process takes")]
+fn serve(data: &Path) -> Serving {
+    let started = Instant::now();
+    let mut child = Command::new(env!("CARGO_BIN_EXE_subrosa-relay"))
+        .args(["serve", "--data"])
+        .arg(data)
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+    let addr = line.trim().strip_prefix("listening on ").expect("one line says where").parse().unwrap();
+    assert!(started.elapsed() < Duration::from_secs(5), "goal: 1 s; the rest is for a loaded machine");
+    Serving { child, addr }
+}
+
+#[tokio::test]
+async fn nothing_acknowledged_is_lost_when_the_relay_is_killed() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("relay");
+    let text = stdout(&relay(&["init", "--listen", "127.0.0.1:0", "--open"], &data));
+    assert_eq!(text, "", "port 0 is no address to give away");
+    let mut vault = Vault::new();
+    let id = vault.id;
+    let mut acked = None;
+    for round in 0..3 {
+        let mut serving = serve(&data);
+        let mut client = Client::hello(serving.addr).await;
+        if round == 0 {
+            client.create(&vault, Credential::None).await.unwrap();
+        } else {
+            client.auth(&vault, Role::Writer).await;
+        }
+        client.logs(&vault).await;
+        let mut feed = client.subscribe(id).await;
+        let held = feed.until_caught_up().await.into_iter().filter_map(|frame| match frame {
+            FeedFrame::Segment { segment, .. } => Some(segment),
+            _ => None,
+        });
+        let held = held.last().map(|segment| segment.header().seq);
+        assert!(held >= acked, "round {round}: {held:?} held, {acked:?} acknowledged");
+        // Go on where the relay stands, as a device does that sees its own tail again.
+        let mut batches: Vec<_> = (0..40).map(|_| vault.data.segment(&id, 2_000)).collect();
+        if let Some(Seq(held)) = held {
+            batches.retain(|segment| segment.header().seq.0 > held);
+        }
+        for segment in batches {
+            client.send(&ClientFrame::Push { vault: id, segments: vec![segment] }).await;
+        }
+        for _ in 0..10 {
+            match client.recv().await {
+                RelayFrame::Ack { entries, .. } => acked = acked.max(entries.iter().map(|e| e.seq).max()),
+                other => panic!("{other:?}"),
+            }
+        }
+        serving.child.kill().unwrap();
+        serving.child.wait().unwrap();
+        // Resume from the last segment that was acknowledged: later ones may or may not have made it.
+        let serving = serve(&data);
+        let mut client = Client::hello(serving.addr).await;
+        client.auth(&vault, Role::Reader).await;
+        let frames = client.subscribe(id).await.until_caught_up().await;
+        let held = frames.iter().filter(|frame| matches!(frame, FeedFrame::Segment { .. })).count() as u64;
+        assert!(held > acked.unwrap().0, "{held} segments, {acked:?} acknowledged");
+        drop(serving);
+        vault.rewind(&frames);
+    }
+    let report = stdout(&relay(&["verify"], &data));
+    assert!(report.starts_with("1 vaults, 1 logs"), "{report}");
+}
+
+#[test]
+fn the_command_line_keeps_its_promises() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("relay");
+    let output = relay(&["status"], &data);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("subrosa-relay init"), "says what to do");
+    assert_eq!(relay(&["frobnicate"], &data).status.code(), Some(2));
+
+    let init = ["init", "--listen", "127.0.0.1:0", "--public", "relay.example:4433"];
+    let made = stdout(&relay(&init, &data));
+    let url = RelayAddr::parse(made.lines().last().unwrap()).unwrap();
+    assert_eq!(url.hosts(), ["relay.example:4433"]);
+    assert_eq!(url.invite().unwrap().uses_max, 1);
+    let again = relay(&init, &data);
+    assert_eq!(again.status.code(), Some(1), "an existing relay is not overwritten");
+    for file in ["relay.key", "relay.toml"] {
+        use std::os::unix::fs::PermissionsExt as _;
+        let mode = std::fs::metadata(data.join(file)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{file}");
+    }
+
+    let offline = stdout(&relay(&["invite", "new", "--uses", "3", "--expires-days", "2"], &data));
+    let mut serving = serve(&data);
+    let second = relay(&["serve"], &data);
+    assert_eq!(second.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&second.stderr).contains("another subrosa-relay"));
+    let online = stdout(&relay(&["invite", "new", "--class", "0"], &data));
+    let ids: Vec<String> = [&offline, &online]
+        .iter()
+        .map(|text| RelayAddr::parse(text.trim()).unwrap().invite().unwrap().id)
+        .map(|id| subrosa_relay::format_id(&id))
+        .collect();
+    assert_eq!(relay(&["invite", "new", "--class", "9"], &data).status.code(), Some(1));
+    stdout(&relay(&["invite", "revoke", &ids[0]], &data));
+    assert_eq!(relay(&["invite", "revoke", "xyz"], &data).status.code(), Some(1));
+    let list = stdout(&relay(&["invite", "list"], &data));
+    assert_eq!(list.lines().count(), 3);
+    let line = |id: &str| list.lines().find(|line| line.contains(id)).unwrap().to_owned();
+    assert!(line(&ids[0]).contains(r#""revoked":true"#) && line(&ids[1]).contains(r#""revoked":false"#));
+    let status = stdout(&relay(&["status", "--json"], &data));
+    assert!(status.contains(&serving.addr.to_string()), "{status}");
+    assert!(stdout(&relay(&["status"], &data)).contains("by invite"));
+    assert!(stdout(&relay(&["verify"], &data)).starts_with("0 vaults"));
+
+    let pid = rustix::process::Pid::from_child(&serving.child);
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    assert_eq!(serving.child.wait().unwrap().code(), Some(0), "SIGTERM drains");
+    assert!(!data.join("relay.sock").exists());
+    let mut rest = String::new();
+    serving.child.stdout.take().unwrap().read_to_string(&mut rest).unwrap();
+    assert_eq!(rest, "", "stdout is one line");
+    assert!(stdout(&relay(&["status"], &data)).contains("not serving"));
+}

@@ -1,0 +1,261 @@
+#!/usr/bin/env python3
+"""Reads control.json and pairing.json by the text of docs/FORMAT.md and docs/PROTOCOL.md alone.
+
+Shares no code with the engine. Needs `cryptography` (PyPI). Exits with an AssertionError at the first difference.
+"""
+
+import base64
+import hashlib
+import hmac
+import json
+import pathlib
+import struct
+
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+HERE = pathlib.Path(__file__).parent
+ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
+
+
+def label(name):
+    return b"subrosa/1 " + name.encode()
+
+
+def sha(*parts):
+    return hashlib.sha256(b"".join(parts)).digest()
+
+
+def extract(salt, ikm):
+    return hmac.digest(salt, ikm, "sha256")
+
+
+def expand(prk, info, length):
+    out, block, counter = b"", b"", 1
+    while len(out) < length:
+        block = hmac.digest(prk, block + info + bytes([counter]), "sha256")
+        out, counter = out + block, counter + 1
+    return out[:length]
+
+
+def public_key(point):
+    return ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), point)
+
+
+def point_of(private):
+    form = serialization.PublicFormat.UncompressedPoint
+    return private.public_key().public_bytes(serialization.Encoding.X962, form)
+
+
+def load(pkcs8):
+    return serialization.load_der_private_key(bytes.fromhex(pkcs8), None)
+
+
+def check(point, name, payload, signature):
+    r, s = int.from_bytes(signature[:32]), int.from_bytes(signature[32:])
+    assert s <= ORDER // 2, "high s"
+    public_key(point).verify(encode_dss_signature(r, s), label(name) + payload, ec.ECDSA(hashes.SHA256()))
+
+
+def derive_pair(secret, name):
+    attempt = 0
+    while True:
+        scalar = int.from_bytes(expand(extract(bytes(32), secret), label(name) + struct.pack(">I", attempt), 32))
+        if 0 < scalar < ORDER:
+            return ec.derive_private_key(scalar, ec.SECP256R1())
+        attempt += 1
+
+
+class Reader:
+    def __init__(self, data):
+        self.data, self.at = data, 0
+
+    def take(self, count):
+        assert self.at + count <= len(self.data), "truncated"
+        self.at += count
+        return self.data[self.at - count:self.at]
+
+    def number(self, size):
+        return int.from_bytes(self.take(size))
+
+    def prefixed(self):
+        return self.take(self.number(4))
+
+    def option(self, size):
+        return self.take(size) if {0: False, 1: True}[self.number(1)] else None
+
+    def finish(self):
+        assert self.at == len(self.data), "trailing bytes"
+
+
+def prekey(reader, device):
+    start = reader.at
+    reader.number(4)
+    public_key(reader.take(65))
+    check(device, "prekey", device + reader.data[start:reader.at], reader.take(64))
+
+
+def read_entry(tag, body, vault, members):
+    """Checks one signed entry and folds it into `members`."""
+    unsigned, signature = body[:-64], body[-64:]
+    reader = Reader(unsigned)
+    cited = [reader.take(56)[:16] for _ in range(reader.number(2))]
+    assert cited == sorted(set(cited))
+    author = reader.take(65)
+    payload = unsigned[reader.at:]
+    if tag == 1:
+        check(author, "genesis", bytes([tag]) + unsigned, signature)
+        commitment, founder = reader.take(32), reader.take(65)
+        assert founder == author and not cited
+        prekey(reader, founder)
+        name = reader.prefixed().decode()
+        reader.take(32)
+        members[founder] = {"device": founder.hex(), "name": name, "role": 0, "added_by": None}
+        found = {"commitment": commitment, "hash": sha(payload)}
+    else:
+        check(author, "control entry", vault + bytes([tag]) + unsigned, signature)
+        assert author in members, "not listed"
+        if tag == 2:
+            device = reader.take(65)
+            prekey(reader, device)
+            name, role = reader.prefixed().decode(), reader.number(1)
+            members[device] = {"device": device.hex(), "name": name, "role": role, "added_by": author.hex()}
+            found = {}
+        else:
+            assert tag == 3 and reader.take(32) == vault and reader.take(65) == author
+            reader.number(4)
+            control, data = reader.take(65), reader.take(65)
+            check(data, "proof of log", payload[:-64], reader.take(64))
+            found = {"control": control, "data": data}
+    reader.finish()
+    return found
+
+
+def read_segment(segment, vault, members):
+    reader, found = Reader(bytes.fromhex(segment["data"])), {}
+    for _ in range(reader.number(2)):
+        tag = reader.number(1)
+        found |= read_entry(tag, reader.prefixed(), vault, members)
+    reader.finish()
+    if segment["seq"] == 0:
+        assert sha(label("log"), found["control"])[:16].hex() == segment["log"]
+    if "hash" in found:
+        assert sha(label("vault"), found["commitment"], found["hash"], found["control"]) == vault
+    return found
+
+
+def read_statement(data, vault, genesis, recovery, epoch):
+    body, signature = data[:-64], data[-64:]
+    reader = Reader(body)
+    assert reader.take(32) == vault and reader.number(8) == 0 and reader.number(4) == 0
+    assert reader.take(65).hex() == epoch["read"]["public"]
+    assert reader.take(65).hex() == epoch["write"]["public"]
+    assert reader.number(2) == 1 and reader.take(65) == genesis["control"]
+    assert reader.take(32).hex() == recovery["commitment"] and reader.take(32) == genesis["hash"]
+    assert reader.number(1) == 0 and reader.take(65) == genesis["control"]
+    reader.finish()
+    check(genesis["control"], "statement", body, signature)
+
+
+def read_keyring(data, vector):
+    reader, epoch, logs = Reader(data), vector["epoch_0"], vector["founder_logs"]
+    assert reader.number(1) == 1 and len(reader.option(32)) == 32
+    assert reader.take(65).hex() == vector["recovery"]["public"]
+    assert reader.take(16).hex() == vector["recovery"]["nonce"]
+    assert reader.option(32).hex() == vector["recovery"]["entropy"]
+    assert reader.number(2) == 1 and reader.number(4) == 0
+    assert reader.option(32).hex() == epoch["key"] and reader.take(32).hex() == epoch["control_key"]
+    assert reader.option(138).hex() == epoch["write"]["pkcs8"]
+    assert reader.number(4) == 0
+    assert reader.take(138).hex() == logs["control"]["pkcs8"] and reader.take(138).hex() == logs["data"]["pkcs8"]
+    assert reader.number(2) == 0 and reader.number(2) == 1 and reader.number(4) == 0
+    load(reader.take(138).hex())
+    assert reader.number(2) == 1 and reader.prefixed().hex() == vector["statement_0"]
+    assert reader.number(2) == 0
+    reader.finish()
+
+
+def control():
+    vector = json.loads((HERE / "control.json").read_text())
+    vault, recovery, epoch = bytes.fromhex(vector["vault"]), vector["recovery"], vector["epoch_0"]
+    key = bytes.fromhex(epoch["key"])
+    assert expand(key, label("control"), 32).hex() == epoch["control_key"]
+    assert point_of(derive_pair(key, "read")).hex() == epoch["read"]["public"]
+    public = bytes.fromhex(recovery["public"])
+    assert point_of(derive_pair(bytes.fromhex(recovery["entropy"]), "recovery key")) == public
+    commitment = sha(label("recovery commitment"), public, bytes.fromhex(recovery["nonce"]))
+    assert commitment.hex() == recovery["commitment"]
+    members = {}
+    genesis, *_ = [read_segment(segment, vault, members) for segment in vector["segments"]]
+    assert list(members.values()) == vector["members"]
+    read_statement(bytes.fromhex(vector["statement_0"]), vault, genesis, recovery, epoch)
+    read_keyring(bytes.fromhex(vector["keyring"]), vector)
+
+
+def hpke_open(recipient, sender, psk, psk_id, info, sealed):
+    """RFC 9180, mode AuthPSK, DHKEM(P-256, HKDF-SHA256), HKDF-SHA256, AES-256-GCM, first message."""
+    kem, suite = b"KEM\x00\x10", b"HPKE\x00\x10\x00\x01\x00\x02"
+
+    def labeled_extract(ids, salt, name, ikm):
+        return extract(salt or bytes(32), b"HPKE-v1" + ids + name + ikm)
+
+    def labeled_expand(ids, prk, name, context, length):
+        return expand(prk, length.to_bytes(2) + b"HPKE-v1" + ids + name + context, length)
+
+    encapped, ciphertext = sealed[:65], sealed[65:]
+    shared = b"".join(recipient.exchange(ec.ECDH(), public_key(point)) for point in (encapped, sender))
+    context = encapped + point_of(recipient) + sender
+    secret = labeled_expand(kem, labeled_extract(kem, b"", b"eae_prk", shared), b"shared_secret", context, 32)
+    psk_id_hash = labeled_extract(suite, b"", b"psk_id_hash", psk_id)
+    context = b"\x03" + psk_id_hash + labeled_extract(suite, b"", b"info_hash", info)
+    secret = labeled_extract(suite, secret, b"secret", psk)
+    key = labeled_expand(suite, secret, b"key", context, 32)
+    nonce = labeled_expand(suite, secret, b"base_nonce", context, 12)
+    return AESGCM(key).decrypt(nonce, ciphertext, b"")
+
+
+def pairing():
+    vector = json.loads((HERE / "pairing.json").read_text())
+    hosts, fragment = vector["link"].removeprefix("subrosa://").split("/pair#")
+    assert hosts == "a:1"
+    link = base64.b32decode(fragment.upper())
+    assert len(link) == 120
+    key_hash, secret = link[48:80], link[80:112]
+    link_hash = sha(label("pair link"), link)
+
+    def mac(tag, *parts):
+        return expand(secret, b"".join([label("pair mac"), bytes([tag]), *parts]), 32)
+
+    messages = [(message["from"], bytes.fromhex(message["bytes"])) for message in vector["messages"]]
+    senders = [sender for sender, _ in messages]
+    commit, reveal, opened, *pieces, done = [message for _, message in messages]
+    assert senders == ["new", "old", "new"] + ["old"] * len(pieces) + ["new"]
+    commitment = commit[2:34]
+    assert commit[:2] == b"\x01\x01" and commit[34:] == mac(1, link_hash, commitment)
+    old_half = reveal[1:-32]
+    assert reveal[0] == 2 and reveal[-32:] == mac(2, link_hash, commitment, old_half)
+    assert sha(label("pair key"), old_half[:65]) == key_hash
+    new_half, proof = opened[1:-96], opened[-96:-32]
+    transcript = link_hash + commitment + old_half + new_half
+    assert opened[0] == 3 and opened[-32:] == mac(3, transcript, proof)
+    assert sha(label("pair commit"), link_hash, new_half) == commitment
+    check(new_half[97:162], "pair proof", transcript, proof)
+    prekey(Reader(new_half[162:295]), new_half[97:162])
+    code = int.from_bytes(sha(label("pair code"), transcript)) % 1_000_000
+    assert f"{code:06}" == vector["code"]
+    assert [piece[:3] for piece in pieces] == [bytes([4, i, len(pieces)]) for i in range(len(pieces))]
+    sealed = b"".join(piece[3:] for piece in pieces)
+    ephemeral, info = load(vector["new_ephemeral_pkcs8"]), sha(label("pair transcript"), transcript)
+    assert point_of(ephemeral) == new_half[:65]
+    bundle = hpke_open(ephemeral, old_half[:65], secret, label("pair psk"), info, sealed)
+    assert bundle.hex() == vector["bundle"]
+    assert bundle[1:33] == old_half[164:196], "the home vault comes first"
+    assert done == b"\x05" + mac(5, info)
+
+
+if __name__ == "__main__":
+    control()
+    pairing()
+    print("control.json and pairing.json hold")
