@@ -15,6 +15,8 @@ mod segment;
 mod xaes;
 
 pub(crate) use hpke::{HPKE_OVERHEAD_BYTES, HpkeBinding, hpke_open, hpke_seal};
+#[cfg(test)]
+pub(crate) use segment::padded_len;
 pub(crate) use segment::{Group, OpenError, OpenedBody, Place, open, seal};
 pub(crate) use xaes::{XAES_NONCE_BYTES, Xaes256Gcm};
 

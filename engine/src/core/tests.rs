@@ -4,6 +4,7 @@ mod exchange;
 mod killed;
 mod restored;
 mod sealing;
+mod vectors;
 mod writing;
 
 use std::path::Path;

@@ -1,0 +1,492 @@
+#!/usr/bin/env python3
+"""Reads segments.json by the text of docs/FORMAT.md and docs/PROTOCOL.md alone.
+
+Shares no code with the engine. Needs `cryptography` and `zstandard` (PyPI). Prints `N passed, 0 failed`, and exits
+with 1 if anything differs from what the file says.
+"""
+
+import base64
+import hashlib
+import hmac
+import json
+import pathlib
+import struct
+import sys
+import uuid
+
+import zstandard
+from cryptography.exceptions import InvalidSignature, InvalidTag
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+HERE = pathlib.Path(__file__).parent
+ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
+HEADER_LEN, SIGNATURE_LEN, TAG_LEN = 82, 64, 16
+DATA, CHECKPOINT, CONTROL, BLOB = 1, 2, 3, 4
+VALUE_BYTES_MAX, DEPTH_MAX = 1 << 20, 64
+SEGMENT_BYTES_MAX, PLAIN_MAX = 2 << 20, 8 << 20
+COLLECTION_MAX = FIELD_MAX = 128
+FIELDS_MAX, NAMES_MAX, LOGS_MAX = 1024, 1 << 16, 4096
+
+
+class Bad(Exception):
+    """A segment fails; `step` says where."""
+
+    def __init__(self, step, why=""):
+        super().__init__(f"{step}: {why}")
+        self.step = step
+
+
+def sha(*parts):
+    return hashlib.sha256(b"".join(parts)).digest()
+
+
+def label(name):
+    return b"subrosa/1 " + name.encode()
+
+
+def expand(prk, info, length):
+    """HKDF-Expand with SHA-256 (RFC 5869)."""
+    out, block, counter = b"", b"", 1
+    while len(out) < length:
+        block = hmac.digest(prk, block + info + bytes([counter]), "sha256")
+        out, counter = out + block, counter + 1
+    return out[:length]
+
+
+def signed(point, name, payload, signature):
+    """ECDSA P-256 with SHA-256 over label | payload, r | s, low s only."""
+    r, s = int.from_bytes(signature[:32], "big"), int.from_bytes(signature[32:], "big")
+    if s > ORDER // 2:
+        return False
+    try:
+        key = ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), point)
+        key.verify(encode_dss_signature(r, s), label(name) + payload, ec.ECDSA(hashes.SHA256()))
+    except (InvalidSignature, ValueError):
+        return False
+    return True
+
+
+def log_id(public):
+    return sha(label("log"), public)[:16]
+
+
+def padded_len(length):
+    """Padme, at least 256."""
+    if length <= 256:
+        return 256
+    exponent = length.bit_length() - 1
+    zeros = exponent - exponent.bit_length()
+    step = 1 << zeros
+    return (length + step - 1) // step * step
+
+
+class Reader:
+    """Big-endian integers and LEB128 varints from the front of some bytes; `step` is named when they do not parse."""
+
+    def __init__(self, data, step):
+        self.data, self.at, self.step = data, 0, step
+
+    def left(self):
+        return len(self.data) - self.at
+
+    def need(self, holds, why):
+        if not holds:
+            raise Bad(self.step, why)
+
+    def take(self, count):
+        self.need(count <= self.left(), "truncated")
+        self.at += count
+        return self.data[self.at - count : self.at]
+
+    def number(self, size):
+        return int.from_bytes(self.take(size), "big")
+
+    def varint(self):
+        value, shift = 0, 0
+        while True:
+            byte = self.take(1)[0]
+            value |= (byte & 0x7F) << shift
+            shift += 7
+            if byte < 0x80:
+                self.need(byte or shift == 7, "overlong integer")
+                self.need(value < 1 << 64, "integer over 64 bits")
+                return value
+            self.need(shift < 70, "integer over ten bytes")
+
+    def zigzag(self):
+        value = self.varint()
+        return (value >> 1) ^ -(value & 1)
+
+    def counted(self, each, limit):
+        count = self.varint()
+        self.need(count * each <= self.left() and count <= limit, "count")
+        return count
+
+    def text(self, limit):
+        length = self.varint()
+        self.need(length <= limit, "text too long")
+        try:
+            return self.take(length).decode()
+        except UnicodeDecodeError:
+            raise Bad(self.step, "not UTF-8") from None
+
+    def finish(self):
+        self.need(self.left() == 0, "trailing bytes")
+
+
+# Segment
+
+
+def parse(data):
+    """The header as a dict, body and signature."""
+    reader = Reader(data, "shape")
+    reader.need(len(data) <= SEGMENT_BYTES_MAX, "segment too large")
+    header = {"suite": reader.number(1), "kind": reader.number(1), "log": reader.take(16).hex()}
+    header |= {"seq": reader.number(8), "epoch": reader.number(4), "salt": reader.take(16).hex()}
+    header |= {"commit": reader.take(32).hex(), "body_len": reader.number(4)}
+    reader.need(header["suite"] == 1, "suite")
+    reader.need(header["kind"] in (DATA, CHECKPOINT, CONTROL, BLOB), "kind")
+    reader.need(header["body_len"] >= TAG_LEN, "body length")
+    body, signature = reader.take(header["body_len"]), reader.take(SIGNATURE_LEN)
+    reader.finish()
+    return header, body, signature
+
+
+def open_segment(data, vault, prev, public, keys):
+    """Every step of docs/FORMAT.md "Opening", in its order. What was found on the way, as a dict."""
+    header, body, signature = parse(data)
+    commit = bytes.fromhex(header["commit"])
+    hdr = sha(label("segment"), vault, prev, data[:46], data[78:82])
+    preimage = hdr + commit + sha(body)
+    if log_id(public).hex() != header["log"] or not signed(public, "chain", preimage, signature):
+        raise Bad("signature")
+    okm = expand(keys["control" if header["kind"] == CONTROL else "data"], label("segment key") + hdr, 64)
+    if okm[32:] != commit:
+        raise Bad("commitment")
+    try:
+        plaintext = AESGCM(okm[:32]).decrypt(bytes(12), body, hdr)
+    except InvalidTag:
+        raise Bad("tag") from None
+    flags, content = unpack(plaintext)
+    found = {"header": header, "hdr": hdr.hex(), "okm": okm.hex(), "signature": signature.hex()}
+    found |= {"chain": sha(label("chain"), preimage).hex(), "plaintext": plaintext.hex(), "data": content.hex()}
+    found |= {"compressed": bool(flags & 1), "last_of_group": bool(flags & 2)}
+    read = read_entries if header["kind"] == CONTROL else read_body
+    found["content"] = read(content, vault, header)
+    return found
+
+
+def unpack(plaintext):
+    """flags u8 | length u32 | data | zeros"""
+    reader = Reader(plaintext, "plaintext")
+    flags, length = reader.number(1), reader.number(4)
+    reader.need(flags & ~3 == 0, "unknown flag")
+    data = reader.take(length)
+    reader.need(len(plaintext) == padded_len(5 + length), "not padded as specified")
+    reader.need(not any(reader.take(reader.left())), "padding is not zero")
+    if not flags & 1:
+        return flags, data
+    try:
+        size = zstandard.frame_content_size(data)
+        if not 0 <= size <= PLAIN_MAX:
+            raise Bad("compression", "decompresses to too much")
+        return flags, zstandard.ZstdDecompressor().decompress(data, max_output_size=PLAIN_MAX, allow_extra_data=False)
+    except zstandard.ZstdError as error:
+        raise Bad("compression", str(error)) from None
+
+
+# Body of a data segment
+
+
+class Names:
+    """A table whose entries stand in the order of their first use, each used, none twice."""
+
+    def __init__(self, reader, entries):
+        self.reader, self.entries, self.used = reader, entries, 0
+        reader.need(len(set(entries)) == len(entries), "name that stands twice")
+
+    def next(self, reader):
+        index = reader.varint()
+        reader.need(index <= self.used and index < len(self.entries), "order of a table")
+        self.used = max(self.used, index + 1)
+        return self.entries[index]
+
+    def finish(self):
+        self.reader.need(self.used == len(self.entries), "unused entry")
+
+
+def read_heads(reader, count, seq):
+    heads = [{"log": reader.take(16).hex(), "seq": seq(), "chain": reader.take(32).hex()} for _ in range(count)]
+    logs = [head["log"] for head in heads]
+    reader.need(logs == sorted(set(logs)), "order of heads")
+    return heads
+
+
+def read_body(data, _vault, header):
+    if header["kind"] != DATA:
+        raise Bad("data", "kind of a newer version")
+    reader = Reader(data, "data")
+    base = stamp = reader.number(8)
+    seen = read_heads(reader, reader.counted(49, LOGS_MAX), reader.varint)
+    longest = max(COLLECTION_MAX, FIELD_MAX)
+    strings = Names(reader, [reader.text(longest) for _ in range(reader.counted(1, NAMES_MAX))])
+    logs = Names(reader, [reader.take(16) for _ in range(reader.counted(16, LOGS_MAX))])
+    ops = []
+    while reader.left():
+        tag, length = reader.varint(), reader.varint()
+        op = Reader(reader.take(length), "data")
+        stamp = (stamp + op.zigzag()) % (1 << 64)
+        record, collection = uuid.UUID(bytes=op.take(16)), strings.next(op)
+        well_named = 0 < len(collection.encode()) <= COLLECTION_MAX and not any(is_control(c) for c in collection)
+        op.need(well_named, "collection name")
+        ops.append({"record": str(record), "collection": collection, "stamp": stamp} | read_op(tag, stamp, op, strings, logs))
+    strings.finish()
+    logs.finish()
+    return {"base": base, "seen": seen, "ops": ops}
+
+
+def is_control(character):
+    return ord(character) < 0x20 or 0x7F <= ord(character) < 0xA0
+
+
+def read_op(tag, stamp, op, strings, logs):
+    op.need(tag, "op tag")
+    if tag not in (1, 2, 3):
+        return {"op": tag, "bytes": op.take(op.left()).hex()}
+    tombstone = read_tombstone(op, stamp, logs) if tag != 1 else []
+    if tag == 3:
+        op.finish()
+        return {"op": "delete", "tombstone": tombstone}
+    op.need(tag == 1 or tombstone, "naming nothing")
+    cells = []
+    while op.left():
+        field = strings.next(op)
+        op.need(len(field.encode()) <= FIELD_MAX, "field name")
+        cells.append({"field": field} | read_cell(op))
+    fields = [cell["field"].encode() for cell in cells]
+    op.need(fields == sorted(set(fields)) and len(fields) <= FIELDS_MAX, "order of fields")
+    return {"op": "put" if tag == 1 else "put naming", "tombstone": tombstone, "cells": cells}
+
+
+def read_tombstone(op, stamp, logs):
+    entries = []
+    for _ in range(op.counted(2, LOGS_MAX)):
+        entries.append([logs.next(op).hex(), (stamp + op.zigzag()) % (1 << 64)])
+    names = [log for log, _ in entries]
+    op.need(names == sorted(set(names)), "order of logs")
+    return entries
+
+
+def read_cell(op):
+    tag, length = op.varint(), op.varint()
+    op.need(tag and length <= VALUE_BYTES_MAX, "cell")
+    content = op.take(length)
+    if tag == 1:
+        reader = Reader(content, "data")
+        value = read_value(reader, DEPTH_MAX)
+        reader.finish()
+        return {"cell": "register", "json": value, "hash": sha(content).hex()}
+    if tag == 2:
+        op.need(not content, "unset with bytes")
+        return {"cell": "unset"}
+    return {"cell": tag, "bytes": content.hex()}
+
+
+def read_value(reader, depth):
+    """The value as Python's json would read it from the canonical text."""
+    tag = reader.take(1)[0]
+    if tag <= 2:
+        return (None, False, True)[tag]
+    if tag == 3:
+        return reader.zigzag()
+    if tag == 4:
+        (value,) = struct.unpack(">d", reader.take(8))
+        reader.need(value - value == 0, "not finite")
+        return value
+    if tag == 5:
+        return reader.text(VALUE_BYTES_MAX)
+    if tag == 6:
+        return {"$bytes": base64.b64encode(reader.take(reader.varint())).decode()}
+    reader.need(tag in (7, 8), "value tag")
+    reader.need(depth, "too deep")
+    if tag == 7:
+        return [read_value(reader, depth - 1) for _ in range(reader.counted(1, VALUE_BYTES_MAX))]
+    keys, values = [], []
+    for _ in range(reader.counted(2, VALUE_BYTES_MAX)):
+        keys.append(reader.text(VALUE_BYTES_MAX))
+        values.append(read_value(reader, depth - 1))
+    encoded = [key.encode() for key in keys]
+    reader.need(encoded == sorted(set(encoded)), "order of keys")
+    if len(keys) == 1 and keys[0].lstrip("$") == "bytes" and keys[0] != "bytes":
+        keys = ["$" + keys[0]]
+    return dict(zip(keys, values))
+
+
+# Control entries
+
+
+def read_entries(data, vault, header):
+    reader, found, certificate, genesis = Reader(data, "entries"), [], None, None
+    count = reader.number(2)
+    reader.need(count <= 256, "count of entries")
+    for index in range(count):
+        tag, length = reader.number(1), reader.number(4)
+        reader.need(length <= 512 << 10, "entry too large")
+        entry, said = read_entry(tag, reader.take(length), vault)
+        reader.need(tag != 1 or (header["seq"], index) == (0, 0), "genesis out of place")
+        genesis = said if tag == 1 else genesis
+        certificate = said if tag == 3 else certificate
+        found.append(entry)
+    reader.finish()
+    reader.need(len({entry["author"] for entry in found}) == 1, "one author")
+    reader.need((certificate is not None) == (header["seq"] == 0), "certificate out of place")
+    if certificate:
+        reader.need(log_id(certificate["control"]).hex() == header["log"], "certificate of another log")
+    if genesis:
+        born = sha(label("vault"), genesis["commitment"], genesis["hash"], certificate["control"])
+        reader.need(born == vault, "genesis of another vault")
+    return found
+
+
+def read_entry(tag, data, vault):
+    reader = Reader(data[:-64], "entries")
+    cited = read_heads(reader, reader.number(2), lambda: reader.number(8))
+    author = reader.take(65)
+    payload = reader.data[reader.at :]
+    if tag == 1:
+        holds = signed(author, "genesis", bytes([tag]) + reader.data, data[-64:])
+    else:
+        holds = signed(author, "control entry", vault + bytes([tag]) + reader.data, data[-64:])
+    reader.need(holds, "author's signature")
+    kind = {1: "genesis", 2: "device added", 3: "log certificate"}[tag]
+    entry, said = {"entry": kind, "author": author.hex(), "cited": cited, "name": None}, {}
+    if tag == 1:
+        said = {"commitment": reader.take(32), "hash": sha(payload)}
+        reader.need(reader.take(65) == author and not cited, "founder")
+        entry["name"] = read_device(reader, author)
+        reader.take(32)
+    elif tag == 2:
+        entry["name"] = read_device(reader, reader.take(65))
+        reader.need(reader.number(1) <= 2, "role")
+    else:
+        reader.need(reader.take(32) == vault and reader.take(65) == author, "certificate of another vault")
+        reader.number(4)
+        said = {"control": reader.take(65), "data": reader.take(65)}
+        reader.need(signed(said["data"], "proof of log", payload[:-64], reader.take(64)), "proof of the data log")
+    reader.finish()
+    return entry, said
+
+
+def read_device(reader, device):
+    """prekey, then name"""
+    number, public, signature = reader.take(4), reader.take(65), reader.take(64)
+    reader.need(signed(device, "prekey", device + number + public, signature), "prekey")
+    length = reader.number(4)
+    reader.need(1 <= length <= 128, "name")
+    return reader.take(length).decode()
+
+
+# Checks
+
+
+def same(ours, theirs):
+    """Equality that tells 1 from 1.0 and true, and 0.0 from -0.0."""
+    if type(ours) is not type(theirs):
+        return False
+    if isinstance(ours, dict):
+        return ours.keys() == theirs.keys() and all(same(ours[key], theirs[key]) for key in ours)
+    if isinstance(ours, list):
+        return len(ours) == len(theirs) and all(map(same, ours, theirs))
+    return repr(ours) == repr(theirs)
+
+
+def with_values(content):
+    """Turns the JSON texts of values into values."""
+    for op in content["ops"] if isinstance(content, dict) else []:
+        for cell in op.get("cells", []):
+            if "json" in cell:
+                cell["json"] = json.loads(cell["json"])
+    return content
+
+
+def check_vault(vectors):
+    vault = {name: bytes.fromhex(value) for name, value in vectors["vault"].items()}
+    keys, statement = vectors["keys"], vectors["statement_0"]
+    yield sha(label("recovery commitment"), vault["recovery_public"], vault["recovery_nonce"]) == vault["recovery_commitment"]
+    yield sha(vault["genesis_payload"]) == vault["genesis_hash"]
+    parts = vault["recovery_commitment"], vault["genesis_hash"], vault["control_log"]
+    yield sha(label("vault"), *parts) == vault["id"]
+    yield expand(bytes.fromhex(keys["epoch_0"]), label("control"), 32).hex() == keys["control_0"]
+    yield json.loads((HERE / "control.json").read_text())["vault"] == vectors["vault"]["id"]
+
+    data = bytes.fromhex(statement["bytes"])
+    reader = Reader(data, "statement")
+    read = {"bytes": data.hex(), "vault": reader.take(32).hex(), "generation": reader.number(8)}
+    read |= {"epoch": reader.number(4), "read": reader.take(65).hex(), "write": reader.take(65).hex()}
+    read["admins"] = [reader.take(65).hex() for _ in range(reader.number(2))]
+    read |= {"recovery_commitment": reader.take(32).hex(), "previous": reader.take(32).hex()}
+    yield reader.number(1) == 0
+    read |= {"signer": reader.take(65).hex(), "signature": reader.take(64).hex()}
+    reader.finish()
+    yield read | {"hash": sha(label("statement hash"), data).hex()} == statement
+    yield statement["vault"] == vectors["vault"]["id"] and statement["previous"] == vectors["vault"]["genesis_hash"]
+    yield statement["admins"] == [statement["signer"]] == [vectors["vault"]["control_log"]]
+    yield signed(bytes.fromhex(statement["signer"]), "statement", data[:-64], data[-64:])
+
+
+def check_digest(vectors):
+    heads = sorted(vectors["digest"]["heads"], key=lambda head: head["log"])
+    parts = [bytes.fromhex(h["log"]) + struct.pack(">Q", h["seq"]) + bytes.fromhex(h["chain"]) for h in heads]
+    yield sha(label("digest"), *parts).hex() == vectors["digest"]["digest"]
+    yield sha(label("digest")).hex() == vectors["digest"]["of_nothing"]
+    for length, padded in vectors["padded"]:
+        yield padded_len(length) == padded
+
+
+def main():
+    vectors = json.loads((HERE / "segments.json").read_text())
+    results = []
+
+    def result(name, holds):
+        results.append(holds)
+        if not holds:
+            print("FAILED:", name, file=sys.stderr)
+
+    for part in (check_vault, check_digest):
+        for number, holds in enumerate(part(vectors)):
+            result(f"{part.__name__} {number}", holds)
+    vault = bytes.fromhex(vectors["vault"]["id"])
+    keys = {"data": bytes.fromhex(vectors["keys"]["epoch_0"]), "control": bytes.fromhex(vectors["keys"]["control_0"])}
+    chains = {}
+    for segment in vectors["segments"]:
+        data, public = bytes.fromhex(segment["bytes"]), bytes.fromhex(segment["public"])
+        prev = bytes.fromhex(segment["prev_chain"])
+        given = {"name": segment["name"], "public": segment["public"], "prev_chain": segment["prev_chain"]}
+        try:
+            found = given | {"bytes": segment["bytes"]} | open_segment(data, vault, prev, public, keys)
+        except Bad as bad:
+            result(f"{segment['name']} ({bad})", False)
+            continue
+        with_values(segment["content"])
+        result(segment["name"], same(found, segment))
+        log, seq = found["header"]["log"], found["header"]["seq"]
+        result(f"place of {segment['name']}", chains.get(log, (0, bytes(32).hex())) == (seq, segment["prev_chain"]))
+        chains[log] = (seq + 1, found["chain"])
+    for segment in vectors["must_fail"]:
+        data, public = bytes.fromhex(segment["bytes"]), bytes.fromhex(segment["public"])
+        try:
+            open_segment(data, vault, bytes.fromhex(segment["prev_chain"]), public, keys)
+            step = "nowhere"
+        except Bad as bad:
+            step = bad.step
+        result(f"{segment['name']} fails at {step}", step == segment["fails_at"])
+    failed = results.count(False)
+    print(f"{len(results) - failed} passed, {failed} failed")
+    sys.exit(1 if failed else 0)
+
+
+if __name__ == "__main__":
+    main()
