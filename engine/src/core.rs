@@ -21,6 +21,7 @@ mod watch;
 mod write;
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use redb::{Database, ReadTransaction, ReadableDatabase as _};
@@ -31,7 +32,7 @@ use zeroize::Zeroizing;
 use crate::keys::{KeyProvider, PublicKey};
 use crate::store::StoreError;
 use crate::store::sealed::{FileDisk, Kek, Missing, OpenOptions, SealedHandle, Stop, Walk, open_database};
-use crate::store::tables::Tables;
+use crate::store::tables::{META, Tables};
 use crate::{Error, Options};
 
 pub(crate) use commit::Tx;
@@ -48,6 +49,9 @@ pub(crate) use write::WriteOps;
 /// Name of the sealed file in a store directory.
 pub(crate) const STORE_FILE: &str = "store.subrosa";
 
+/// Format of the tables; a store of a newer one is refused.
+pub(crate) const TABLES_FORMAT: u32 = 1;
+
 /// Called after a write that leaves something to seal; must not block.
 pub(crate) type PendingHook = Arc<dyn Fn() + Send + Sync>;
 
@@ -63,6 +67,8 @@ pub(crate) struct Core {
     shared: RwLock<Arc<Shared>>,
     pub(crate) watchers: watch::Watchers,
     hook: Mutex<Option<PendingHook>>,
+    /// How often logs were rotated because of what a relay said, in this open.
+    rotations: AtomicU32,
 }
 
 /// Where the database sits; emptied by suspend.
@@ -88,7 +94,7 @@ impl Core {
     /// Creates a store in `dir`, which is made if it is not there.
     pub(crate) fn create(dir: &Path, key: Arc<dyn KeyProvider>, options: Options) -> Result<Self, Error> {
         std::fs::create_dir_all(dir).map_err(StoreError::from)?;
-        if dir.join(STORE_FILE).exists() {
+        if dir.join(STORE_FILE).exists() && !Self::is_unfinished(dir, &key, &options) {
             return Err(Error::AlreadyExists);
         }
         Self::start(dir, key, options, Missing::Create)
@@ -100,6 +106,12 @@ impl Core {
             return Err(Error::Store(StoreError::Missing));
         }
         Self::start(dir, key, options, Missing::Refuse)
+    }
+
+    /// Whether the file is the remains of a creation that never finished: nobody was told of such a store.
+    fn is_unfinished(dir: &Path, key: &Arc<dyn KeyProvider>, options: &Options) -> bool {
+        let opened = Self::start(dir, key.clone(), options.clone(), Missing::Refuse);
+        matches!(opened, Err(Error::Store(StoreError::Missing)))
     }
 
     fn start(
@@ -120,6 +132,7 @@ impl Core {
             shared: RwLock::new(Arc::default()),
             watchers: watch::Watchers::default(),
             hook: Mutex::new(None),
+            rotations: AtomicU32::new(0),
         };
         core.open_slot(missing)?;
         Ok(core)
@@ -136,9 +149,7 @@ impl Core {
         let (db, file) = open_database(Box::new(disk), &kek, self.options.entropy.clone(), &options)?;
         let created = file.stop() == Stop::Created;
         let open = OpenStore { db, file };
-        if created {
-            Self::make_tables(&open)?;
-        }
+        Self::make_tables(&open)?;
         let state = State::load(&open, &self.options)?;
         *self.shared.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(state.shared());
         *self.lock_state() = state;
@@ -146,13 +157,34 @@ impl Core {
         if created {
             self.write(|tx| tx.put_meta("name", tx.core.options.device_name.as_bytes()))?;
         }
+        self.rotations.store(0, Ordering::Relaxed);
         self.check_token(created)?;
         self.retry_held()
     }
 
+    /// Checks the format of what is stored, and makes tables that are not there: all of them in a new store, and
+    /// after a creation that was cut short.
     fn make_tables(open: &OpenStore) -> Result<(), Error> {
+        let found = {
+            let txn = open.db.begin_read().map_err(|error| open.explain(error))?;
+            match txn.open_table(META) {
+                Ok(meta) => meta.get("format")?.map(|row| row.value().to_vec()),
+                Err(redb::TableError::TableDoesNotExist(_)) => None,
+                Err(error) => return Err(open.explain(error)),
+            }
+        };
+        if let Some(found) = found {
+            let found = found.try_into().map(u32::from_be_bytes).map_err(|_| StoreError::Inconsistent)?;
+            if found > TABLES_FORMAT {
+                return Err(Error::Store(StoreError::NewerFormat { found, supported: TABLES_FORMAT }));
+            }
+            return Ok(());
+        }
         let txn = open.db.begin_write().map_err(|error| open.explain(error))?;
-        Tables::open(&txn).map_err(|error| open.explain(error))?;
+        {
+            let mut tables = Tables::open(&txn).map_err(|error| open.explain(error))?;
+            tables.meta.insert("format", &TABLES_FORMAT.to_be_bytes()[..])?;
+        }
         txn.commit().map_err(|error| open.explain(error))
     }
 

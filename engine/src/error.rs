@@ -80,6 +80,9 @@ pub enum PeerFault {
     /// An acknowledgement of something that does not exist.
     #[error("an acknowledgement of something never sent")]
     BadAck,
+    /// It claims again and again that our own logs have another future. Reopen the store if it should be believed.
+    #[error("a relay that keeps disputing this device's own logs")]
+    DisputedLogs,
     /// A grant for another vault, or none at all.
     #[error("a grant that is not for this vault")]
     BadGrant,

@@ -15,7 +15,7 @@ use super::write::{decode_state, kind_of_change};
 use crate::Error;
 use crate::merge::{Body, LogNo, Observed, Op, Stamp};
 use crate::seal::{Group, OpenError, OpenedBody};
-use crate::store::tables::{RecordKey, VaultNo};
+use crate::store::tables::{RecordKey, VaultNo, segment_key};
 
 /// Opened bodies that are merged in one sorted pass; beyond that, several passes in the same transaction.
 const PASS_BYTES: usize = 32 << 20;
@@ -48,15 +48,19 @@ impl Core {
         }
         self.write(|tx| {
             for vault in waiting {
+                tx.retry_quarantine(vault)?;
                 tx.merge_ready(vault)?;
             }
             Ok(())
         })
     }
 
-    /// Whether a data log has segments that are not merged.
+    /// Whether segments are in quarantine, or a log has segments that are not merged.
     pub(crate) fn anything_held(&self) -> Result<bool, Error> {
         self.read(|txn| {
+            if txn.open_table(crate::store::tables::QUARANTINE)?.iter()?.next().is_some() {
+                return Ok(true);
+            }
             for row in txn.open_table(crate::store::tables::HEADS)?.iter()? {
                 let head = LogHead::decode(row?.1.value());
                 if head.merged <= head.seq {
@@ -81,6 +85,55 @@ impl Tx<'_> {
             self.merge_log(vault, log, &mut pass)?;
         }
         self.run_pass(vault, &mut pass)
+    }
+
+    /// Tries once more to open and decode what went to quarantine: keys or a newer version may have come since.
+    fn retry_quarantine(&mut self, vault: VaultNo) -> Result<(), Error> {
+        let logs: Vec<_> = self.vault(vault)?.logs.keys().copied().collect();
+        let mut pass = Pass::default();
+        for log in logs {
+            let (first, last) = (segment_key(log, Seq(0)), segment_key(log, Seq(u64::MAX)));
+            let mut shut = Vec::new();
+            for row in self.tables.quarantine.range::<&[u8; 12]>(&first..=&last)? {
+                let (key, row) = row?;
+                if row.value().first().is_some_and(|reason| Reason::RETRIED.contains(reason)) {
+                    shut.push(seq_of(key.value()));
+                }
+            }
+            while let Some(first) = shut.first().copied() {
+                shut = self.retry_group(vault, log, first, shut, &mut pass)?;
+            }
+        }
+        self.run_pass(vault, &mut pass)
+    }
+
+    /// Tries the group in quarantine that starts at `first`; returns what of `shut` lies behind it.
+    fn retry_group(
+        &mut self,
+        vault: VaultNo,
+        log: LogNo,
+        first: Seq,
+        shut: Vec<Seq>,
+        pass: &mut Pass,
+    ) -> Result<Vec<Seq>, Error> {
+        let mut bodies = Vec::new();
+        let mut next = first;
+        let mut whole = false;
+        while shut.contains(&next) && !whole {
+            let Ok(body) = self.open_stored(vault, log, next)? else { break };
+            whole = body.group == Group::Ends;
+            bodies.push(body);
+            next = next.next();
+        }
+        let good = whole && bodies.iter().all(|body| Body::decode(&body.data).is_ok());
+        if good {
+            for seq in first.0..next.0 {
+                self.tables.quarantine.remove(&segment_key(log, Seq(seq)))?;
+            }
+            pass.bodies.extend(bodies.into_iter().map(|body| (log, body)));
+        }
+        let tried = if good { next } else { first.next() };
+        Ok(shut.into_iter().filter(|seq| *seq >= tried).collect())
     }
 
     fn merge_log(&mut self, vault: VaultNo, log: LogNo, pass: &mut Pass) -> Result<(), Error> {
@@ -281,4 +334,10 @@ impl Tx<'_> {
         }
         Ok(())
     }
+}
+
+fn seq_of(key: &[u8; 12]) -> Seq {
+    let mut seq = [0; 8];
+    seq.copy_from_slice(&key[4..]);
+    Seq(u64::from_be_bytes(seq))
 }

@@ -4,8 +4,6 @@
 //! then merging. Nothing is dropped silently: what cannot be merged yet stays in its log or in quarantine with a
 //! reason; what does not fit its log is asked for again.
 
-use std::collections::HashMap;
-
 use redb::ReadableTable as _;
 use subrosa_protocol::digest::digest;
 use subrosa_protocol::ids::{
@@ -19,7 +17,6 @@ use super::commit::Tx;
 use super::outbox::Cursor;
 use super::state::{LogHead, LogInfo, split_segment_row};
 use crate::merge::LogNo;
-use crate::seal::OpenedBody;
 use crate::store::StoreError;
 use crate::store::tables::{VaultNo, relay_key, segment_key};
 use crate::{Error, PeerFault};
@@ -76,8 +73,11 @@ pub(crate) enum Reason {
     UnknownKind = 5,
 }
 
-/// What has been opened on the way, so that nothing is decrypted twice.
-pub(crate) type OpenedCache = HashMap<(LogNo, Seq), OpenedBody>;
+impl Reason {
+    /// Reasons that may pass: what is in quarantine for them is tried again.
+    pub(crate) const RETRIED: &[u8] =
+        &[Self::StaysShut as u8, Self::Undecodable as u8, Self::UnknownKind as u8];
+}
 
 impl Core {
     /// Takes in part of a feed in one durable transaction.

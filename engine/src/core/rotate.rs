@@ -4,6 +4,7 @@
 //! the rest of the old log is foreign data from here on, and another copy of this store may go on writing it.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
 
 use redb::ReadableTable as _;
 use subrosa_protocol::ids::Seq;
@@ -15,19 +16,29 @@ use super::commit::Tx;
 use super::receive::decode_relay_head;
 use super::state::{LogHead, OwnLogNos};
 use super::write::{decode_pending, decode_state};
-use crate::Error;
 use crate::control::certificate;
 use crate::merge::{Body, LogMove, LogNo, PendingOps, Stamp};
 use crate::seal::Group;
 use crate::store::StoreError;
 use crate::store::tables::{RecordKey, VaultNo, bulk_key, segment_key, vault_range};
+use crate::{Error, PeerFault};
+
+/// How often a relay can make us open new logs before the store is opened again: it could lie about what it holds,
+/// and a vault has room for a limited number of logs.
+const ROTATIONS_PER_OPEN_MAX: u32 = 16;
 
 /// Ops to issue again, encoded as pending rows, by record.
 type Moved = BTreeMap<RecordKey, Zeroizing<Vec<u8>>>;
 
 impl Core {
-    /// Opens new logs for a vault.
+    /// Opens new logs for a vault, because the relay holds another future of the old ones.
+    ///
+    /// # Errors
+    /// [`PeerFault::DisputedLogs`] when that has happened too often in this open.
     pub(crate) fn rotate_logs(&self, vault: &subrosa_protocol::ids::VaultId) -> Result<(), Error> {
+        if self.rotations.fetch_add(1, Ordering::Relaxed) >= ROTATIONS_PER_OPEN_MAX {
+            return Err(Error::Peer(PeerFault::DisputedLogs));
+        }
         self.write(|tx| {
             let number = tx.state.vault_no(vault)?;
             tx.rotate_logs(number, None)

@@ -125,3 +125,46 @@ fn a_clock_that_was_far_ahead_is_given_up_once_the_relay_agrees() {
     assert_eq!(everything(&a.vault()), everything(&b.vault()));
     assert_eq!(a.vault().records("notes").get(id(1)).unwrap(), Some(record(&[("x", 2)])));
 }
+
+#[test]
+fn what_stays_shut_waits_in_quarantine_and_opens_once_the_key_is_there() {
+    let (a, mut b, relay, vault) = pair();
+    let key = b
+        .core()
+        .write(|tx| {
+            // B loses the epoch key, as a device has it that was away during a rotation.
+            let number = tx.state.vault_no(&vault)?;
+            let epochs = &mut tx.vault_mut(number)?.keyring.epochs;
+            let key = epochs[0].key.take().expect("the live key is here");
+            tx.put_keyring(number)?;
+            Ok(key)
+        })
+        .unwrap();
+    a.vault().records("notes").put(id(1), &record(&[("x", 1)])).unwrap();
+    relay.sync(a.core(), &vault);
+    relay.feed(b.core(), &vault);
+    assert!(everything(&b.vault()).is_empty());
+    a.vault().records("notes").put(id(2), &record(&[("x", 1)])).unwrap();
+    relay.sync(a.core(), &vault);
+    relay.feed(b.core(), &vault);
+    b.core()
+        .write(|tx| {
+            let number = tx.state.vault_no(&vault)?;
+            tx.vault_mut(number)?.keyring.epochs[0].key = Some(key);
+            tx.put_keyring(number)
+        })
+        .unwrap();
+    b.reopen();
+    assert_eq!(everything(&b.vault()), everything(&a.vault()));
+    assert_eq!(b.device.as_ref().unwrap().verify().unwrap().quarantined, 0);
+}
+
+#[test]
+fn a_relay_cannot_make_a_device_open_logs_without_end() {
+    let (a, _b, _relay, vault) = pair();
+    let mut rotated = 0;
+    while a.core().rotate_logs(&vault).is_ok() {
+        rotated += 1;
+    }
+    assert_eq!(rotated, 16);
+}
