@@ -118,11 +118,11 @@ pub fn extend_statements(chain: &[Statement], new: &Statement) -> Result<usize, 
     let generation = new.generation;
     let broken = StatementError::Broken { generation };
     let place = usize::try_from(generation.0).map_err(|_| broken)?;
-    if place == 0 || place > chain.len() || place >= limits::STATEMENTS_MAX {
-        return Err(broken);
-    }
     if chain.last() == Some(new) {
         return Ok(chain.len());
+    }
+    if place == 0 || place > chain.len() || place >= limits::STATEMENTS_MAX {
+        return Err(broken);
     }
     new.check_follows(&chain[place - 1])?;
     let replaces = |old: &Statement| {

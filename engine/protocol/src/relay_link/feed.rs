@@ -120,6 +120,12 @@ impl Feed {
         &self.vault
     }
 
+    /// Which segments it shows.
+    #[must_use]
+    pub const fn view(&self) -> View {
+        self.view
+    }
+
     /// The client holds this log up to `seq`.
     pub fn skip(&mut self, log: LogId, seq: Seq) {
         self.skip.insert(log, seq);

@@ -1,1 +1,579 @@
-//! See below.
+use bytes::Bytes;
+use p256::ecdsa::SigningKey;
+use p256::ecdsa::signature::Signer as _;
+
+use super::*;
+use crate::frame::{Credential, RelayLimits, ShortHead};
+use crate::ids::{Chain, Epoch, Generation, Head, Incarnation};
+use crate::segment::{Class, Header, Kind};
+use crate::statement::{Signer as Who, Statement, recovery_commitment};
+use crate::token::{Grant, Invite};
+
+mod feeds;
+mod hostile;
+mod meetings;
+
+const EXPORTER: [u8; 32] = [0xe0; 32];
+const LIFE: Incarnation = Incarnation::from_bytes([0x11; 16]);
+
+fn at(secs: u64) -> Now {
+    Now { mono: Duration::from_secs(secs), wall_ms: 1_000_000 + secs * 1000 }
+}
+
+struct Key(SigningKey);
+
+impl Key {
+    fn new(n: u8) -> Self {
+        Self(SigningKey::from_slice(&[n; 32]).unwrap())
+    }
+
+    fn public(&self) -> PublicKeyBytes {
+        let point = self.0.verifying_key().to_sec1_point(false);
+        PublicKeyBytes::from_bytes(point.as_bytes().try_into().unwrap())
+    }
+
+    fn sign(&self, label: &[u8], payload: &[u8]) -> Signature {
+        let signature: p256::ecdsa::Signature = self.0.sign(&[label, payload].concat());
+        Signature::from_bytes(signature.normalize_s().to_bytes().into())
+    }
+}
+
+/// Key 1 founds, 2 reads, 3 writes, 4 recovers; 9 is the relay's.
+fn statements() -> Vec<Statement> {
+    let (admin, genesis) = (Key::new(1), [0x6e; 32]);
+    let commitment = recovery_commitment(&Key::new(4).public(), &[0; 16]);
+    let unsigned = Statement {
+        vault: VaultId::derive(&commitment, &genesis, &admin.public()),
+        generation: Generation(0),
+        epoch: Epoch(0),
+        read: Key::new(2).public(),
+        write: Key::new(3).public(),
+        admins: vec![admin.public()],
+        recovery_commitment: commitment,
+        previous: genesis,
+        signer: Who::Admin(admin.public()),
+        signature: Signature::from_bytes([0; 64]),
+    };
+    vec![signed(unsigned, &admin)]
+}
+
+fn signed(statement: Statement, key: &Key) -> Statement {
+    let signature = key.sign(labels::STATEMENT, &statement.signed_bytes());
+    Statement { signature, ..statement }
+}
+
+/// The statement after `before`, with keys `read` and `write`.
+fn following(before: &Statement, read: u8, write: u8) -> Statement {
+    let next = Statement {
+        generation: before.generation.next(),
+        epoch: Epoch(before.epoch.0 + 1),
+        read: Key::new(read).public(),
+        write: Key::new(write).public(),
+        previous: before.hash(),
+        ..before.clone()
+    };
+    signed(next, &Key::new(1))
+}
+
+fn vault() -> VaultId {
+    statements()[0].vault
+}
+
+fn state() -> VaultState {
+    VaultState { statements: statements(), quota_bytes: 100, used_bytes: 7 }
+}
+
+fn link_of(admission: Admission) -> RelayLink {
+    let config = LinkConfig {
+        exporter: EXPORTER,
+        incarnation: LIFE,
+        limits: RelayLimits { segment_bytes_max: 1000, vaults_max: 2 },
+        relay: Key::new(9).public(),
+        admission,
+    };
+    RelayLink::new(at(0), config)
+}
+
+fn feed_in(link: &mut RelayLink, frame: &ClientFrame) -> Result<(), LinkError> {
+    link.handle(at(1), Input::Frame(frame.encode().slice(4..)))
+}
+
+fn drain(link: &mut RelayLink) -> Vec<Output> {
+    std::iter::from_fn(|| link.poll()).collect()
+}
+
+/// What the peer gets to see.
+fn sent(outputs: Vec<Output>) -> Vec<RelayFrame> {
+    let frames = outputs.into_iter().filter_map(|output| match output {
+        Output::Send(frame) => Some(frame),
+        _ => None,
+    });
+    frames.collect()
+}
+
+fn refusals(outputs: Vec<Output>) -> Vec<ErrorCode> {
+    let codes = sent(outputs).into_iter().filter_map(|frame| match frame {
+        RelayFrame::Error(refusal) => Some(refusal.code),
+        _ => None,
+    });
+    codes.collect()
+}
+
+fn hello() -> ClientFrame {
+    ClientFrame::Hello { versions: vec![7, VERSION], caps: u64::MAX }
+}
+
+fn auth(key: u8, role: Role, vault: VaultId) -> ClientFrame {
+    let payload = [&EXPORTER[..], vault.as_bytes(), &[role as u8]].concat();
+    let signature = Key::new(key).sign(labels::AUTH, &payload);
+    ClientFrame::Auth { vault, role, public: Key::new(key).public(), signature }
+}
+
+fn open_link(admission: Admission) -> RelayLink {
+    let mut link = link_of(admission);
+    feed_in(&mut link, &hello()).unwrap();
+    drain(&mut link);
+    link
+}
+
+/// A link that has proved `role` for the vault.
+fn member(role: Role) -> RelayLink {
+    let mut link = open_link(Admission::Closed);
+    let key = if role == Role::Writer { 3 } else { 2 };
+    feed_in(&mut link, &auth(key, role, vault())).unwrap();
+    link.handle(at(1), Input::Vault(Some(state()))).unwrap();
+    assert!(link.is_member());
+    drain(&mut link);
+    link
+}
+
+/// A link whose AUTH found no vault.
+fn pending(admission: Admission) -> RelayLink {
+    let mut link = open_link(admission);
+    feed_in(&mut link, &auth(3, Role::Writer, vault())).unwrap();
+    link.handle(at(1), Input::Vault(None)).unwrap();
+    assert_eq!(refusals(drain(&mut link)), [ErrorCode::UnknownVault]);
+    link
+}
+
+fn segment(log: u8, seq: u64, body: usize) -> SealedSegment {
+    let header = Header {
+        kind: Kind::Data,
+        log: LogId::from_bytes([log; 16]),
+        seq: Seq(seq),
+        epoch: Epoch(0),
+        salt: [0; 16],
+        commit: [0; 32],
+        body_len: u32::try_from(body).unwrap(),
+    };
+    SealedSegment::assemble(header, &vec![0; body], &Signature::from_bytes([0; 64]))
+}
+
+fn subscribe(cursor: u64, incarnation: Incarnation) -> ClientFrame {
+    ClientFrame::Subscribe { vault: vault(), incarnation, cursor: Rseq(cursor), digest: Digest::ZERO }
+}
+
+#[test]
+fn hello_is_first_and_only_once() {
+    let mut link = link_of(Admission::Closed);
+    feed_in(&mut link, &hello()).unwrap();
+    let frames = sent(drain(&mut link));
+    let limits = RelayLimits { segment_bytes_max: 1000, vaults_max: 2 };
+    assert_eq!(
+        frames,
+        [RelayFrame::Hello { version: VERSION, incarnation: LIFE, limits, now_ms: at(1).wall_ms }]
+    );
+    for (name, mut link, frame, code) in [
+        ("no HELLO", link_of(Admission::Open), auth(3, Role::Writer, vault()), ErrorCode::BadFrame),
+        ("second HELLO", link, hello(), ErrorCode::BadFrame),
+        (
+            "other versions",
+            link_of(Admission::Open),
+            ClientFrame::Hello { versions: vec![2, 3], caps: 0 },
+            ErrorCode::Version,
+        ),
+        (
+            "HEADS out of the blue",
+            member(Role::Reader),
+            ClientFrame::Heads { vault: vault(), heads: Vec::new() },
+            ErrorCode::BadFrame,
+        ),
+    ] {
+        assert!(feed_in(&mut link, &frame).is_err(), "{name}");
+        let outputs = drain(&mut link);
+        assert!(matches!(outputs.last(), Some(Output::Close(closed)) if *closed == code), "{name}");
+        assert_eq!(refusals(outputs), [code], "{name}");
+        assert!(!link.accepts_frame(), "{name}");
+        assert_eq!(link.handle(at(2), Input::Drain), Ok(()), "{name}: nothing follows the end");
+        assert!(link.poll().is_none(), "{name}");
+    }
+}
+
+#[test]
+fn what_a_stranger_asks_is_refused() {
+    let (vault, log) = (vault(), LogId::ZERO);
+    let id = crate::ids::RendezvousId::ZERO;
+    let statement = statements()[0].encode();
+    for (name, frame, code) in [
+        ("subscribe", subscribe(0, LIFE), ErrorCode::AuthFailed),
+        ("push", ClientFrame::Push { vault, segments: vec![segment(1, 0, 16)] }, ErrorCode::AuthFailed),
+        ("log", ClientFrame::Log { vault, public: Key::new(5).public() }, ErrorCode::AuthFailed),
+        ("want", ClientFrame::Want { vault, log, from: Seq(0), to: Seq(1) }, ErrorCode::AuthFailed),
+        ("heads", ClientFrame::Heads { vault, heads: Vec::new() }, ErrorCode::AuthFailed),
+        ("statement", ClientFrame::Statement { vault, statement }, ErrorCode::AuthFailed),
+        (
+            "create without a proof",
+            ClientFrame::Create { vault, statements: Vec::new(), credential: Credential::None },
+            ErrorCode::AuthFailed,
+        ),
+        ("open a rendezvous", ClientFrame::RendezvousOpen { id }, ErrorCode::AuthFailed),
+    ] {
+        let mut link = open_link(Admission::Open);
+        feed_in(&mut link, &frame).unwrap();
+        let outputs = drain(&mut link);
+        assert_eq!(outputs.len(), 1, "{name}: nothing but the refusal");
+        assert_eq!(refusals(outputs), [code], "{name}");
+        assert!(link.accepts_frame(), "{name}: the link goes on");
+    }
+}
+
+#[test]
+fn a_proof_is_of_this_connection_vault_and_role_and_by_a_listed_key() {
+    let good = auth(3, Role::Writer, vault());
+    let ClientFrame::Auth { vault: id, role, public, signature } = good else { unreachable!() };
+    for (name, frame) in [
+        ("other role", ClientFrame::Auth { vault: id, role: Role::Reader, public, signature }),
+        ("other vault", ClientFrame::Auth { vault: VaultId::ZERO, role, public, signature }),
+        ("other key", ClientFrame::Auth { vault: id, role, public: Key::new(5).public(), signature }),
+        ("no signature", ClientFrame::Auth { vault: id, role, public, signature: Signature::ZERO }),
+    ] {
+        let mut link = open_link(Admission::Closed);
+        feed_in(&mut link, &frame).unwrap();
+        let outputs = drain(&mut link);
+        assert_eq!(outputs.len(), 1, "{name}: no lookup");
+        assert_eq!(refusals(outputs), [ErrorCode::AuthFailed], "{name}");
+    }
+    for (name, key, role) in [("not listed", 5, Role::Writer), ("the reader's key", 2, Role::Writer)] {
+        let mut link = open_link(Admission::Closed);
+        feed_in(&mut link, &auth(key, role, vault())).unwrap();
+        link.handle(at(1), Input::Vault(Some(state()))).unwrap();
+        assert!(!link.is_member(), "{name}");
+        assert!(refusals(drain(&mut link)).contains(&ErrorCode::AuthFailed), "{name}");
+    }
+    let mut link = open_link(Admission::Closed);
+    for guess in 1..=limits::AUTH_FAILURES_MAX {
+        assert!(link.accepts_frame(), "guess {guess}");
+        let frame = ClientFrame::Auth { vault: id, role, public, signature: Signature::ZERO };
+        feed_in(&mut link, &frame).unwrap();
+    }
+    assert!(matches!(drain(&mut link).last(), Some(Output::Close(ErrorCode::AuthFailed))));
+}
+
+#[test]
+fn one_lookup_at_a_time_and_answers_only_to_questions() {
+    let mut link = open_link(Admission::Closed);
+    feed_in(&mut link, &auth(3, Role::Writer, vault())).unwrap();
+    assert!(matches!(drain(&mut link)[..], [Output::LoadVault(_)]));
+    assert!(!link.accepts_frame(), "pipelined frames wait in the transport");
+    assert_eq!(feed_in(&mut link, &subscribe(0, LIFE)), Err(LinkError::Driver));
+    let answers: [fn() -> Input; 6] = [
+        || Input::Vault(None),
+        || Input::Digest(Digest::ZERO),
+        || Input::Heads(Vec::new()),
+        || Input::Matched(Vec::new()),
+        || Input::Failed,
+        || Input::StatementStored(Err(ErrorCode::Internal)),
+    ];
+    for (n, answer) in answers.iter().enumerate() {
+        let mut link = member(Role::Writer);
+        assert_eq!(link.handle(at(1), answer()), Err(LinkError::Driver), "answer {n}");
+    }
+    let unasked =
+        Appended { vault: vault(), bytes: 1, entries: Vec::new(), rseq: Rseq(0), refused: Vec::new() };
+    assert_eq!(member(Role::Writer).handle(at(1), Input::Appended(unasked)), Err(LinkError::Driver));
+    let mut link = open_link(Admission::Closed);
+    feed_in(&mut link, &auth(3, Role::Writer, vault())).unwrap();
+    link.handle(at(1), Input::Failed).unwrap();
+    assert_eq!(refusals(drain(&mut link)), [ErrorCode::Internal]);
+    assert!(link.accepts_frame(), "our fault: the peer may try again");
+}
+
+#[test]
+fn creation_needs_a_credential_that_holds() {
+    let relay = Key::new(9);
+    let invite = |key: &Key, expires_secs: u64| {
+        let signature = Signature::ZERO;
+        let invite = Invite { id: [1; 8], class: 4, uses_max: 1, expires_secs, signature };
+        let signature = key.sign(labels::INVITE, &invite.signed_bytes());
+        Credential::Invite(Invite { signature, ..invite }.encode())
+    };
+    let grant = |vault: VaultId| {
+        let grant = Grant { vault, class: 5, signature: Signature::ZERO };
+        let signature = relay.sign(labels::GRANT, &grant.signed_bytes());
+        Credential::Grant(Grant { signature, ..grant }.encode())
+    };
+    let (open, closed) = (Admission::Open, Admission::Closed);
+    let now_secs = at(1).wall_ms / 1000;
+    for (name, admission, credential, expected) in [
+        ("open", open, Credential::None, Ok(0)),
+        ("closed", closed, Credential::None, Err(ErrorCode::NeedsInvite)),
+        ("invite", closed, invite(&relay, 0), Ok(4)),
+        ("invite on an open relay", open, invite(&relay, 0), Ok(4)),
+        ("invite of today", closed, invite(&relay, now_secs), Ok(4)),
+        ("expired", closed, invite(&relay, now_secs - 1), Err(ErrorCode::InviteRefused)),
+        ("other relay's", closed, invite(&Key::new(8), 0), Err(ErrorCode::InviteRefused)),
+        ("no invite at all", closed, Credential::Invite(vec![1]), Err(ErrorCode::InviteRefused)),
+        ("grant", closed, grant(vault()), Ok(5)),
+        ("other vault's grant", closed, grant(VaultId::ZERO), Err(ErrorCode::GrantRefused)),
+        ("no grant at all", open, Credential::Grant(Vec::new()), Err(ErrorCode::GrantRefused)),
+    ] {
+        let mut link = pending(admission);
+        let chain = statements().iter().map(Statement::encode).collect();
+        feed_in(&mut link, &ClientFrame::Create { vault: vault(), statements: chain, credential }).unwrap();
+        let mut outputs = drain(&mut link);
+        match (outputs.pop(), expected) {
+            (Some(Output::Create(creation)), Ok(class)) => {
+                assert_eq!(creation.check().unwrap().class(), class, "{name}");
+            }
+            (Some(output), Err(code)) => assert_eq!(refusals(vec![output]), [code], "{name}"),
+            (output, _) => panic!("{name}: {output:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_created_vault_has_a_chain_that_holds_and_lists_the_proved_key() {
+    let create = |chain: Vec<Statement>| {
+        let mut link = pending(Admission::Open);
+        let statements = chain.iter().map(Statement::encode).collect();
+        let credential = Credential::None;
+        feed_in(&mut link, &ClientFrame::Create { vault: vault(), statements, credential }).unwrap();
+        match drain(&mut link).pop() {
+            Some(Output::Create(creation)) => (link, creation),
+            other => panic!("{other:?}"),
+        }
+    };
+    let first = statements().remove(0);
+    let other_keys = following(&first, 6, 7);
+    for (name, chain) in [
+        ("none", Vec::new()),
+        ("starts in the middle", vec![other_keys.clone()]),
+        ("last lists another key", vec![first.clone(), other_keys]),
+        ("signature", vec![Statement { signature: Signature::ZERO, ..first.clone() }]),
+    ] {
+        let (_, creation) = create(chain);
+        assert_eq!(creation.check().err(), Some(ErrorCode::StatementRefused), "{name}");
+    }
+    let (mut link, creation) = create(vec![first]);
+    assert_eq!(creation.check().unwrap().statements(), statements());
+    link.handle(at(1), Input::Created(Ok(Created { state: state(), grant: vec![1, 2] }))).unwrap();
+    let frames = sent(drain(&mut link));
+    assert!(
+        matches!(&frames[..], [RelayFrame::Vault { .. }, RelayFrame::Grant { grant }] if *grant == [1, 2])
+    );
+    assert!(link.is_member());
+    let (mut link, _) = create(statements());
+    link.handle(at(1), Input::Created(Err(ErrorCode::RelayFull))).unwrap();
+    assert_eq!(refusals(drain(&mut link)), [ErrorCode::RelayFull]);
+    assert!(!link.is_member() && link.accepts_frame());
+}
+
+#[test]
+fn the_push_window_holds_back_frames_until_it_is_acknowledged() {
+    let mut link = member(Role::Writer);
+    let push = ClientFrame::Push { vault: vault(), segments: vec![segment(1, 0, 16)] };
+    for _ in 0..limits::APPENDS_PER_LINK_MAX {
+        feed_in(&mut link, &push).unwrap();
+    }
+    assert!(!link.accepts_frame(), "as many appends as a link may have");
+    let entry = Head { log: LogId::from_bytes([1; 16]), seq: Seq(0), chain: Chain::ZERO };
+    let Some(Output::Append(append)) = link.poll() else { panic!("append") };
+    let appended = |entries, refused| {
+        Input::Appended(Appended { vault: vault(), bytes: append.bytes, entries, rseq: Rseq(3), refused })
+    };
+    drain(&mut link);
+    link.handle(at(1), appended(vec![entry], Vec::new())).unwrap();
+    assert!(link.accepts_frame());
+    assert_eq!(
+        sent(drain(&mut link)),
+        [RelayFrame::Ack { vault: vault(), rseq: Rseq(3), entries: vec![entry] }]
+    );
+    let refused = Refused { code: ErrorCode::QuotaBytes, retry_after_secs: 9, log: entry.log, seq: Seq(1) };
+    link.handle(at(1), appended(Vec::new(), vec![refused])).unwrap();
+    let expected = Refusal::segment(ErrorCode::QuotaBytes, vault(), entry.log, Seq(1)).retry_after(9);
+    assert_eq!(sent(drain(&mut link)), [RelayFrame::Error(expected)], "no empty acknowledgement");
+}
+
+#[test]
+fn a_large_segment_drops_the_rest_of_its_log_and_readers_push_nothing() {
+    let mut link = member(Role::Writer);
+    feed_in(&mut link, &ClientFrame::Log { vault: vault(), public: Key::new(5).public() }).unwrap();
+    let segments = vec![segment(1, 0, 16), segment(2, 0, 900), segment(2, 1, 16), segment(1, 1, 16)];
+    feed_in(&mut link, &ClientFrame::Push { vault: vault(), segments }).unwrap();
+    let mut outputs = drain(&mut link);
+    let Output::Append(append) = outputs.remove(0) else { panic!("append first") };
+    let seqs: Vec<_> =
+        append.segments.iter().map(|s| (s.header().log.as_bytes()[0], s.header().seq.0)).collect();
+    assert_eq!(seqs, [(1, 0), (1, 1)]);
+    assert_eq!(append.introduced, [], "a key that nothing in this push needs stays behind");
+    assert_eq!(refusals(outputs), [ErrorCode::SegmentTooLarge]);
+
+    let mut reader = member(Role::Reader);
+    feed_in(&mut reader, &ClientFrame::Push { vault: vault(), segments: vec![segment(1, 0, 16)] }).unwrap();
+    feed_in(&mut reader, &ClientFrame::Log { vault: vault(), public: Key::new(5).public() }).unwrap();
+    assert_eq!(refusals(drain(&mut reader)), [ErrorCode::NotWriter; 2]);
+    for n in 0..=limits::LOGS_INTRODUCED_MAX {
+        let mut public = *Key::new(5).public().as_bytes();
+        public[1] = n as u8;
+        let public = PublicKeyBytes::from_bytes(public);
+        feed_in(&mut link, &ClientFrame::Log { vault: vault(), public }).unwrap();
+    }
+    assert!(refusals(drain(&mut link)).iter().all(|code| *code == ErrorCode::TooManyLogs));
+}
+
+#[test]
+fn a_subscription_goes_by_cursor_or_by_heads() {
+    let mut link = member(Role::Reader);
+    feed_in(&mut link, &subscribe(5, LIFE)).unwrap();
+    assert!(matches!(drain(&mut link)[..], [Output::LoadDigest { cursor: Rseq(5), .. }]));
+    link.handle(at(1), Input::Digest(Digest::ZERO)).unwrap();
+    assert!(matches!(drain(&mut link)[..], [Output::OpenFeed(_)]), "equal digests");
+
+    feed_in(&mut link, &subscribe(5, LIFE)).unwrap();
+    assert!(matches!(drain(&mut link)[..], [Output::CloseFeed(_), Output::LoadDigest { .. }]), "afresh");
+    link.handle(at(1), Input::Digest(Digest::from_bytes([1; 32]))).unwrap();
+    assert!(matches!(drain(&mut link)[..], [Output::LoadHeads(_)]));
+    let head = |log: u8, seq| Head { log: LogId::from_bytes([log; 16]), seq: Seq(seq), chain: Chain::ZERO };
+    let heads = vec![
+        LogHead { head: head(1, 4), class: Class::Data },
+        LogHead { head: head(2, 9), class: Class::Control },
+    ];
+    link.handle(at(1), Input::Heads(heads.clone())).unwrap();
+    let shorts = vec![head(1, 4).into(), head(2, 9).into()];
+    assert_eq!(sent(drain(&mut link)), [RelayFrame::Heads { vault: vault(), heads: shorts }]);
+    let want = ClientFrame::Want { vault: vault(), log: LogId::ZERO, from: Seq(0), to: Seq(0) };
+    feed_in(&mut link, &want).unwrap();
+    assert_eq!(refusals(drain(&mut link)), [ErrorCode::Gap], "no feed to answer on");
+    let client = ShortHead::from(head(1, 2));
+    feed_in(&mut link, &ClientFrame::Heads { vault: vault(), heads: vec![client] }).unwrap();
+    assert!(matches!(drain(&mut link)[..], [Output::MatchHeads { .. }]));
+    link.handle(at(1), Input::Matched(Vec::new())).unwrap();
+    assert!(matches!(drain(&mut link)[..], [Output::OpenFeed(_)]));
+    feed_in(&mut link, &want).unwrap();
+    assert!(matches!(drain(&mut link)[..], [Output::Want(..)]));
+
+    for (cursor, life, name) in [(5, Incarnation::ZERO, "other incarnation"), (0, LIFE, "from the start")] {
+        let mut link = member(Role::Reader);
+        feed_in(&mut link, &subscribe(cursor, life)).unwrap();
+        let heads_asked = matches!(drain(&mut link)[..], [Output::LoadHeads(_)]);
+        assert_eq!(heads_asked, cursor != 0, "{name}");
+    }
+    let mut early = pending(Admission::Open);
+    feed_in(&mut early, &subscribe(0, LIFE)).unwrap();
+    assert!(early.poll().is_none(), "pipelined behind an AUTH that found no vault: dropped");
+}
+
+#[test]
+fn a_superseded_key_sees_its_epochs_control_and_loses_the_vault_when_it_is_superseded_now() {
+    let mut chain = statements();
+    chain.push(following(&chain[0], 6, 7));
+    let later = VaultState { statements: chain, ..state() };
+    let mut link = open_link(Admission::Closed);
+    feed_in(&mut link, &auth(3, Role::Writer, vault())).unwrap();
+    link.handle(at(1), Input::Vault(Some(later.clone()))).unwrap();
+    drain(&mut link);
+    feed_in(&mut link, &ClientFrame::Push { vault: vault(), segments: vec![segment(1, 0, 16)] }).unwrap();
+    assert_eq!(refusals(drain(&mut link)), [ErrorCode::NotWriter]);
+    feed_in(&mut link, &subscribe(0, LIFE)).unwrap();
+    let outputs = drain(&mut link);
+    assert!(matches!(&outputs[..], [Output::OpenFeed(feed)] if feed.view() == View::ControlUpTo(Epoch(0))));
+
+    let mut link = member(Role::Reader);
+    feed_in(&mut link, &subscribe(0, LIFE)).unwrap();
+    link.handle(at(1), Input::Digest(Digest::ZERO)).unwrap();
+    drain(&mut link);
+    link.handle(at(1), Input::StatementsChanged(vault(), state())).unwrap();
+    assert!(link.poll().is_none(), "nothing changed for this key");
+    link.handle(at(1), Input::StatementsChanged(vault(), later)).unwrap();
+    let outputs = drain(&mut link);
+    assert!(matches!(outputs[..2], [Output::CloseFeed(_), Output::Left(_)]));
+    assert_eq!(refusals(outputs), [ErrorCode::AuthFailed]);
+    assert!(!link.is_member());
+}
+
+#[test]
+fn draining_waits_for_appends_and_strangers_have_little_time() {
+    let mut link = member(Role::Writer);
+    feed_in(&mut link, &ClientFrame::Push { vault: vault(), segments: vec![segment(1, 0, 16)] }).unwrap();
+    let Some(Output::Append(append)) = link.poll() else { panic!("append") };
+    link.handle(at(1), Input::Drain).unwrap();
+    assert_eq!(refusals(drain(&mut link)), [ErrorCode::Draining]);
+    assert!(!link.accepts_frame());
+    let done = Appended {
+        vault: vault(),
+        bytes: append.bytes,
+        entries: Vec::new(),
+        rseq: Rseq(0),
+        refused: Vec::new(),
+    };
+    link.handle(at(1), Input::Appended(done)).unwrap();
+    assert!(matches!(drain(&mut link)[..], [Output::Close(ErrorCode::Draining)]));
+
+    let mut stranger = open_link(Admission::Open);
+    let deadline = stranger.deadline().unwrap();
+    assert_eq!(deadline, limits::AUTH_DEADLINE);
+    stranger.handle(at(1), Input::Timeout).unwrap();
+    assert!(stranger.poll().is_none(), "early");
+    stranger.handle(at(deadline.as_secs()), Input::Timeout).unwrap();
+    assert!(matches!(drain(&mut stranger).last(), Some(Output::Close(ErrorCode::AuthFailed))));
+    assert_eq!(member(Role::Reader).deadline(), None);
+}
+
+#[test]
+fn a_link_has_as_many_vaults_as_it_may_and_strangers_small_frames() {
+    let mut link = open_link(Admission::Open);
+    for n in 0..2 {
+        feed_in(&mut link, &auth(3, Role::Writer, VaultId::from_bytes([n; 32]))).unwrap();
+        link.handle(at(1), Input::Vault(None)).unwrap();
+    }
+    drain(&mut link);
+    feed_in(&mut link, &auth(3, Role::Writer, VaultId::from_bytes([9; 32]))).unwrap();
+    assert_eq!(refusals(drain(&mut link)), [ErrorCode::TooManyVaults]);
+    feed_in(&mut link, &auth(3, Role::Writer, VaultId::from_bytes([1; 32]))).unwrap();
+    assert!(matches!(drain(&mut link)[..], [Output::LoadVault(_)]), "proving a known one again is no more");
+
+    let fits = |link: &RelayLink, len: usize| {
+        link.frame_limit().announced(&u32::try_from(len).unwrap().to_be_bytes()).is_ok()
+    };
+    for (link, limit) in [
+        (open_link(Admission::Open), limits::FRAME_BYTES_MAX_UNAUTHENTICATED),
+        (pending(Admission::Open), limits::FRAME_BYTES_MAX_PENDING),
+        (member(Role::Reader), limits::FRAME_BYTES_MAX),
+    ] {
+        assert!(fits(&link, limit) && !fits(&link, limit + 1), "{limit}");
+    }
+}
+
+#[test]
+fn statements_extend_and_recovery_replaces() {
+    let mut chain = statements();
+    let one = following(&chain[0], 6, 7);
+    let two = following(&one, 2, 3);
+    let fork = following(&chain[0], 8, 9);
+    let recovered = signed(
+        Statement { signer: Who::Recovery { public: Key::new(4).public(), nonce: [0; 16] }, ..fork.clone() },
+        &Key::new(4),
+    );
+    assert_eq!(extend_statements(&chain, &one), Ok(1));
+    assert!(extend_statements(&chain, &two).is_err(), "its predecessor is missing");
+    assert!(extend_statements(&chain, &chain[0].clone()).is_ok(), "the last one again");
+    chain.push(one.clone());
+    chain.push(two.clone());
+    assert_eq!(extend_statements(&chain, &two), Ok(3));
+    assert!(extend_statements(&chain, &one).is_err(), "shorter");
+    assert!(extend_statements(&chain, &fork).is_err(), "an admin forks nothing");
+    assert_eq!(extend_statements(&chain, &recovered), Ok(1), "one and two go");
+    let chain = [chain[0].clone(), recovered.clone()];
+    let again = signed(Statement { epoch: Epoch(7), ..recovered }, &Key::new(4));
+    assert!(extend_statements(&chain, &again).is_err(), "not even recovery replaces recovery");
+}

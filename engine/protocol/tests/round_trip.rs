@@ -1,0 +1,288 @@
+//! Decoding undoes encoding, and no bytes panic, for every type that crosses a wire.
+
+use bytes::Bytes;
+use proptest::collection::vec;
+use proptest::prelude::*;
+use subrosa_protocol::addr::RelayAddr;
+use subrosa_protocol::error::{ErrorCode, Refusal};
+use subrosa_protocol::frame::{ClientFrame, Credential, FeedFrame, RelayFrame, RelayLimits, Role, ShortHead};
+use subrosa_protocol::ids::{
+    Chain, Digest, Epoch, Generation, Head, Incarnation, LogId, Pin, PublicKeyBytes, RendezvousId, Rseq, Seq,
+    Signature, VaultId,
+};
+use subrosa_protocol::limits;
+use subrosa_protocol::segment::{Header, Kind, SealedSegment};
+use subrosa_protocol::statement::{Signer, Statement};
+use subrosa_protocol::token::{Grant, Invite};
+
+prop_compose! {
+    fn vault()(bytes in any::<[u8; 32]>()) -> VaultId { VaultId::from_bytes(bytes) }
+}
+prop_compose! {
+    fn log()(bytes in any::<[u8; 16]>()) -> LogId { LogId::from_bytes(bytes) }
+}
+prop_compose! {
+    fn public()(head in any::<[u8; 32]>(), tail in any::<[u8; 32]>()) -> PublicKeyBytes {
+        let mut bytes = [4; 65];
+        bytes[1..33].copy_from_slice(&head);
+        bytes[33..].copy_from_slice(&tail);
+        PublicKeyBytes::from_bytes(bytes)
+    }
+}
+prop_compose! {
+    fn signature()(r in any::<[u8; 32]>(), s in any::<[u8; 32]>()) -> Signature {
+        let mut bytes = [0; 64];
+        bytes[..32].copy_from_slice(&r);
+        bytes[32..].copy_from_slice(&s);
+        Signature::from_bytes(bytes)
+    }
+}
+prop_compose! {
+    fn segment()(
+        kind in prop_oneof![Just(Kind::Data), Just(Kind::Checkpoint), Just(Kind::Control), Just(Kind::Blob)],
+        log in log(),
+        seq in any::<u64>(),
+        epoch in any::<u32>(),
+        salt in any::<[u8; 16]>(),
+        commit in any::<[u8; 32]>(),
+        body in vec(any::<u8>(), 16..300),
+        signature in signature(),
+    ) -> SealedSegment {
+        let body_len = u32::try_from(body.len()).unwrap();
+        let header = Header { kind, log, seq: Seq(seq), epoch: Epoch(epoch), salt, commit, body_len };
+        SealedSegment::assemble(header, &body, &signature)
+    }
+}
+prop_compose! {
+    fn short_head()(log in log(), seq in any::<u64>(), chain in any::<[u8; 8]>()) -> ShortHead {
+        ShortHead { log, seq: Seq(seq), chain }
+    }
+}
+prop_compose! {
+    fn head()(log in log(), seq in any::<u64>(), chain in any::<[u8; 32]>()) -> Head {
+        Head { log, seq: Seq(seq), chain: Chain::from_bytes(chain) }
+    }
+}
+prop_compose! {
+    fn statement()(
+        vault in vault(),
+        generation in any::<u64>(),
+        epoch in any::<u32>(),
+        keys in (public(), public()),
+        admins in vec(public(), 1..=limits::ADMINS_MAX),
+        recovery_commitment in any::<[u8; 32]>(),
+        previous in any::<[u8; 32]>(),
+        signer in prop_oneof![
+            public().prop_map(Signer::Admin),
+            (public(), any::<[u8; 16]>()).prop_map(|(public, nonce)| Signer::Recovery { public, nonce }),
+        ],
+        signature in signature(),
+    ) -> Statement {
+        Statement {
+            vault, generation: Generation(generation), epoch: Epoch(epoch), read: keys.0, write: keys.1,
+            admins, recovery_commitment, previous, signer, signature,
+        }
+    }
+}
+prop_compose! {
+    fn invite()(
+        id in any::<[u8; 8]>(), class in any::<u8>(), uses_max in any::<u16>(), expires_secs in any::<u64>(),
+        signature in signature(),
+    ) -> Invite {
+        Invite { id, class, uses_max, expires_secs, signature }
+    }
+}
+prop_compose! {
+    fn refusal()(
+        code in any::<u16>(), retry_after_secs in any::<u32>(), vault in vault(), log in log(), seq in any::<u64>(),
+    ) -> Refusal {
+        Refusal { code: ErrorCode::from_wire(code), retry_after_secs, vault, log, seq: Seq(seq) }
+    }
+}
+
+fn credential() -> impl Strategy<Value = Credential> {
+    let token = || vec(any::<u8>(), 0..=limits::TOKEN_BYTES_MAX);
+    prop_oneof![
+        Just(Credential::None),
+        token().prop_map(Credential::Invite),
+        token().prop_map(Credential::Grant),
+    ]
+}
+
+fn message() -> impl Strategy<Value = Vec<u8>> {
+    vec(any::<u8>(), 0..=limits::RENDEZVOUS_MESSAGE_BYTES_MAX)
+}
+
+fn rendezvous() -> impl Strategy<Value = RendezvousId> {
+    any::<[u8; 16]>().prop_map(RendezvousId::from_bytes)
+}
+
+fn client_frame() -> impl Strategy<Value = ClientFrame> {
+    let role = prop_oneof![Just(Role::Reader), Just(Role::Writer)];
+    let statements = vec(vec(any::<u8>(), 0..600), 0..8);
+    prop_oneof![
+        (vec(any::<u16>(), 0..=limits::VERSIONS_MAX), any::<u64>())
+            .prop_map(|(versions, caps)| ClientFrame::Hello { versions, caps }),
+        (vault(), role, public(), signature()).prop_map(|(vault, role, public, signature)| {
+            ClientFrame::Auth { vault, role, public, signature }
+        }),
+        (vault(), statements, credential()).prop_map(|(vault, statements, credential)| ClientFrame::Create {
+            vault,
+            statements,
+            credential
+        }),
+        (vault(), statement()).prop_map(|(vault, s)| ClientFrame::Statement { vault, statement: s.encode() }),
+        (vault(), any::<[u8; 16]>(), any::<u64>(), any::<[u8; 32]>()).prop_map(
+            |(vault, life, cursor, digest)| {
+                ClientFrame::Subscribe {
+                    vault,
+                    incarnation: Incarnation::from_bytes(life),
+                    cursor: Rseq(cursor),
+                    digest: Digest::from_bytes(digest),
+                }
+            }
+        ),
+        (vault(), public()).prop_map(|(vault, public)| ClientFrame::Log { vault, public }),
+        (vault(), vec(segment(), 0..6)).prop_map(|(vault, segments)| ClientFrame::Push { vault, segments }),
+        (vault(), vec(short_head(), 0..20)).prop_map(|(vault, heads)| ClientFrame::Heads { vault, heads }),
+        (vault(), log(), any::<u64>(), any::<u64>()).prop_map(|(vault, log, from, to)| ClientFrame::Want {
+            vault,
+            log,
+            from: Seq(from),
+            to: Seq(to)
+        }),
+        rendezvous().prop_map(|id| ClientFrame::RendezvousOpen { id }),
+        rendezvous().prop_map(|id| ClientFrame::RendezvousJoin { id }),
+        (rendezvous(), message()).prop_map(|(id, message)| ClientFrame::RendezvousData { id, message }),
+    ]
+}
+
+fn relay_frame() -> impl Strategy<Value = RelayFrame> {
+    prop_oneof![
+        (any::<u16>(), any::<[u8; 16]>(), any::<u32>(), any::<u16>(), any::<u64>()).prop_map(
+            |(version, life, segment_bytes_max, vaults_max, now_ms)| RelayFrame::Hello {
+                version,
+                incarnation: Incarnation::from_bytes(life),
+                limits: RelayLimits { segment_bytes_max, vaults_max },
+                now_ms,
+            }
+        ),
+        (vault(), any::<u64>(), any::<u64>()).prop_map(|(vault, quota_bytes, used_bytes)| {
+            RelayFrame::Vault { vault, quota_bytes, used_bytes }
+        }),
+        vec(any::<u8>(), 0..=limits::TOKEN_BYTES_MAX).prop_map(|grant| RelayFrame::Grant { grant }),
+        (vault(), any::<u64>(), vec(head(), 0..20)).prop_map(|(vault, rseq, entries)| RelayFrame::Ack {
+            vault,
+            rseq: Rseq(rseq),
+            entries
+        }),
+        (vault(), vec(short_head(), 0..20)).prop_map(|(vault, heads)| RelayFrame::Heads { vault, heads }),
+        rendezvous().prop_map(|id| RelayFrame::RendezvousReady { id }),
+        (rendezvous(), message()).prop_map(|(id, message)| RelayFrame::RendezvousData { id, message }),
+        refusal().prop_map(RelayFrame::Error),
+    ]
+}
+
+fn feed_frame() -> impl Strategy<Value = FeedFrame> {
+    prop_oneof![
+        (vault(), any::<[u8; 16]>())
+            .prop_map(|(vault, life)| FeedFrame::Start { vault, incarnation: Incarnation::from_bytes(life) }),
+        public().prop_map(|public| FeedFrame::Log { public }),
+        (any::<u64>(), segment())
+            .prop_map(|(rseq, segment)| FeedFrame::Segment { rseq: Rseq(rseq), segment }),
+        segment().prop_map(|segment| FeedFrame::Ahead { segment }),
+        (any::<u64>(), any::<[u8; 32]>()).prop_map(|(rseq, digest)| FeedFrame::CaughtUp {
+            rseq: Rseq(rseq),
+            digest: Digest::from_bytes(digest)
+        }),
+    ]
+}
+
+/// The frame without its prefix, which must announce exactly the rest.
+fn body(wire: &Bytes) -> Bytes {
+    let (prefix, body) = wire.split_at(4);
+    assert_eq!(u32::from_be_bytes(prefix.try_into().unwrap()) as usize, body.len());
+    wire.slice(4..)
+}
+
+proptest! {
+    #[test]
+    fn client_frames(frame in client_frame(), cut in any::<prop::sample::Index>()) {
+        let body = body(&frame.encode());
+        prop_assert_eq!(ClientFrame::decode(&body), Ok(frame));
+        let longer = [&body[..], &[0]].concat();
+        prop_assert!(ClientFrame::decode(&longer.into()).is_err(), "a byte too many");
+        prop_assert!(ClientFrame::decode(&body.slice(..cut.index(body.len()))).is_err(), "cut short");
+    }
+
+    #[test]
+    fn relay_frames(frame in relay_frame(), cut in any::<prop::sample::Index>()) {
+        let body = body(&frame.encode());
+        prop_assert_eq!(RelayFrame::decode(&body), Ok(frame));
+        prop_assert!(RelayFrame::decode(&[&body[..], &[0]].concat()).is_err(), "a byte too many");
+        prop_assert!(RelayFrame::decode(&body[..cut.index(body.len())]).is_err(), "cut short");
+    }
+
+    #[test]
+    fn feed_frames(frame in feed_frame(), cut in any::<prop::sample::Index>()) {
+        let body = body(&frame.encode());
+        prop_assert_eq!(FeedFrame::decode(&body), Ok(frame));
+        prop_assert!(FeedFrame::decode(&[&body[..], &[0]].concat().into()).is_err(), "a byte too many");
+        prop_assert!(FeedFrame::decode(&body.slice(..cut.index(body.len()))).is_err(), "cut short");
+    }
+
+    #[test]
+    fn statements_and_tokens(statement in statement(), invite in invite(), vault in vault(), pin in any::<[u8; 32]>()) {
+        prop_assert_eq!(Statement::decode(&statement.encode()), Ok(statement));
+        prop_assert_eq!(invite.encode().len(), Invite::LEN);
+        prop_assert_eq!(Invite::decode(&invite.encode()), Ok(invite));
+        let grant = Grant { vault, class: invite.class, signature: invite.signature };
+        prop_assert_eq!(grant.encode().len(), Grant::LEN);
+        prop_assert_eq!(Grant::decode(&grant.encode()), Ok(grant));
+        let hosts = vec!["relay.example:4433".to_owned(), "[2001:db8::1]:9".to_owned()];
+        let addr = RelayAddr::new(hosts, Pin::from_bytes(pin), Some(invite)).unwrap();
+        prop_assert_eq!(RelayAddr::parse(&addr.to_string()), Ok(addr));
+    }
+
+    #[test]
+    fn arbitrary_bytes_are_refused_without_a_panic(
+        bytes in vec(any::<u8>(), 0..400), tag in any::<u8>(), text in "\\PC{0,100}",
+    ) {
+        let tagged: Bytes = [&[tag], &bytes[..]].concat().into();
+        for input in [Bytes::from(bytes), tagged] {
+            // What does decode has exactly one encoding.
+            if let Ok(frame) = ClientFrame::decode(&input) {
+                prop_assert_eq!(body(&frame.encode()), &input);
+            }
+            if let Ok(frame) = RelayFrame::decode(&input) {
+                prop_assert_eq!(body(&frame.encode()), &input);
+            }
+            if let Ok(frame) = FeedFrame::decode(&input) {
+                prop_assert_eq!(body(&frame.encode()), &input);
+            }
+            if let Ok(statement) = Statement::decode(&input) {
+                prop_assert_eq!(&statement.encode()[..], &input[..]);
+            }
+            let _ = (Invite::decode(&input), Grant::decode(&input), SealedSegment::parse(input));
+        }
+        let _ = RelayAddr::parse(&text);
+        let _ = RelayAddr::parse(&format!("subrosa://{text}"));
+    }
+}
+
+#[test]
+fn counts_over_their_limit_are_refused_before_anything_is_allocated() {
+    let hello = |count: u16| {
+        let mut bytes = vec![0x01];
+        bytes.extend_from_slice(&count.to_be_bytes());
+        bytes.extend_from_slice(&vec![0; usize::from(count) * 2 + 8]);
+        ClientFrame::decode(&bytes.into())
+    };
+    let max = u16::try_from(limits::VERSIONS_MAX).unwrap();
+    assert!(hello(max).is_ok());
+    assert!(hello(max + 1).is_err());
+    let mut heads = vec![0x08];
+    heads.extend_from_slice(&[0; 32]);
+    heads.extend_from_slice(&u16::MAX.to_be_bytes());
+    assert!(ClientFrame::decode(&heads.into()).is_err());
+}
