@@ -11,6 +11,7 @@
 mod backend;
 mod disk;
 mod header;
+mod held;
 mod layout;
 mod open;
 mod pages;

@@ -1,15 +1,17 @@
 //! What redb reads and writes: logical bytes on one side, sealed blocks on the other.
 
 use std::io;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use zeroize::Zeroizing;
 
 use super::disk::Disk;
 use super::header::{Header, Mark};
+use super::held::Held;
 use super::layout::{BLOCK_BYTES, HEADER_PAGE_BYTES, PAGE_BYTES, block_offset, logical_len, physical_len};
 use super::pages::{BATCH_PAGES, PageCipher, with_blocks};
+use crate::seal::NotAuthentic;
 use crate::store::{StoreFault, StorePart};
 
 /// An open file. Shared by redb, which owns it as its backend, and by the handle of the store.
@@ -18,6 +20,10 @@ pub(super) struct SealedFile {
     cipher: PageCipher,
     /// Locked for the length of a header write and of a sync, so that the two never overlap.
     header: Mutex<Header>,
+    /// Blocks that wait for the next sync.
+    held: Mutex<Held>,
+    /// How many they are, for readers to see whether they have to look.
+    held_pages: AtomicUsize,
     /// Held while part of a page is replaced.
     partial: Mutex<()>,
     fault: Mutex<Option<StoreFault>>,
@@ -43,6 +49,8 @@ impl SealedFile {
             disk,
             cipher,
             header: Mutex::new(header),
+            held: Mutex::default(),
+            held_pages: AtomicUsize::new(0),
             partial: Mutex::new(()),
             fault: Mutex::new(None),
             repair: Repair::default(),
@@ -82,13 +90,15 @@ impl SealedFile {
         self.opened.store(true, Ordering::Release);
     }
 
+    /// Asked before anything reaches the disk: a forked child would write over its parent's file, and repeat the
+    /// nonces that its parent has drawn ahead.
     pub(super) fn check_process(&self) -> Result<(), StoreFault> {
         if std::process::id() == self.process { Ok(()) } else { Err(StoreFault::Forked) }
     }
 
     /// Does `work`, keeps its fault, and packs it the way redb wants it.
     fn kept<T>(&self, work: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
-        self.check_process().map_err(io::Error::from).and_then(|()| work()).map_err(|error| {
+        work().map_err(|error| {
             let fault = StoreFault::from(&error);
             *lock(&self.fault) = Some(fault);
             fault.into()
@@ -133,20 +143,43 @@ impl SealedFile {
 
     /// Fills `out`, a whole number of pages, from page `first` on.
     fn read_pages(&self, first: u64, out: &mut [u8], holes: Holes) -> io::Result<()> {
+        if self.held_pages.load(Ordering::Acquire) > 0 {
+            let held = lock(&self.held);
+            let pages = first..first + (out.len() / PAGE_BYTES) as u64;
+            if pages.clone().any(|page| held.block(page).is_some()) {
+                for (page, out) in pages.zip(out.chunks_mut(PAGE_BYTES)) {
+                    match held.block(page) {
+                        Some(block) => self.open_block(page, block, out, holes)?,
+                        None => self.read_blocks(page, out, holes)?,
+                    }
+                }
+                return Ok(());
+            }
+        }
+        self.read_blocks(first, out, holes)
+    }
+
+    /// As [`SealedFile::read_pages`], from the disk.
+    fn read_blocks(&self, first: u64, out: &mut [u8], holes: Holes) -> io::Result<()> {
         for (page, out) in (first..).step_by(BATCH_PAGES).zip(out.chunks_mut(BATCH_PAGES * PAGE_BYTES)) {
             with_blocks(out.len() / PAGE_BYTES, |blocks| {
                 self.disk.read_at(block_offset(page)?, blocks)?;
                 for ((page, block), out) in
                     (page..).zip(blocks.chunks(BLOCK_BYTES)).zip(out.chunks_mut(PAGE_BYTES))
                 {
-                    if self.cipher.open_page(page, block, out).is_err() {
-                        self.shut(page, block, holes)?;
-                    }
+                    self.open_block(page, block, out, holes)?;
                 }
                 io::Result::Ok(())
             })?;
         }
         Ok(())
+    }
+
+    fn open_block(&self, page: u64, block: &[u8], out: &mut [u8], holes: Holes) -> Result<(), StoreFault> {
+        match self.cipher.open_page(page, block, out) {
+            Ok(()) => Ok(()),
+            Err(NotAuthentic) => self.shut(page, block, holes),
+        }
     }
 
     /// A block did not open, and its page reads as zeros; says whether that will do.
@@ -164,19 +197,33 @@ impl SealedFile {
         Err(if hole { StoreFault::Hole { page } } else { StoreFault::Damaged(StorePart::Page(page)) })
     }
 
-    /// Writes `bytes`, a whole number of pages, from page `first` on.
+    /// Seals `bytes`, a whole number of pages, from page `first` on, to be written with the next sync.
     fn write_pages(&self, first: u64, bytes: &[u8]) -> io::Result<()> {
-        for (page, bytes) in (first..).step_by(BATCH_PAGES).zip(bytes.chunks(BATCH_PAGES * PAGE_BYTES)) {
-            with_blocks(bytes.len() / PAGE_BYTES, |blocks| {
-                for ((page, bytes), block) in
-                    (page..).zip(bytes.chunks(PAGE_BYTES)).zip(blocks.chunks_mut(BLOCK_BYTES))
-                {
-                    self.cipher.seal_page(page, bytes, block);
+        // No check of the process: what a forked child seals goes nowhere before it is refused.
+        self.with_held(|held| {
+            for (page, bytes) in (first..).zip(bytes.chunks(PAGE_BYTES)) {
+                if held.is_full(page) {
+                    self.check_process()?;
+                    held.write(&*self.disk)?;
                 }
-                self.disk.write_at(block_offset(page)?, blocks)
-            })?;
-        }
-        Ok(())
+                let block = held.room(page)?;
+                self.cipher.seal_page(page, bytes, block);
+            }
+            Ok(())
+        })
+    }
+
+    fn write_held(&self) -> io::Result<()> {
+        self.check_process()?;
+        self.with_held(|held| held.write(&*self.disk))
+    }
+
+    /// Changes what is held, and tells readers how much that is, whatever comes of it.
+    fn with_held(&self, work: impl FnOnce(&mut Held) -> io::Result<()>) -> io::Result<()> {
+        let mut held = lock(&self.held);
+        let done = work(&mut held);
+        self.held_pages.store(held.len(), Ordering::Release);
+        done
     }
 
     /// Page 0, from the disk: whoever asks wants to know what stands there.
@@ -195,6 +242,7 @@ impl SealedFile {
         if bytes[kept..].iter().any(|byte| *byte != 0) {
             return Err(StoreFault::Misuse.into());
         }
+        self.check_process()?;
         let mut header = lock(&self.header);
         if kept > 0 {
             header.page[start..start + kept].copy_from_slice(&bytes[..kept]);
@@ -205,6 +253,7 @@ impl SealedFile {
 
     fn sync(&self) -> io::Result<()> {
         let mut header = lock(&self.header);
+        self.write_held()?;
         self.disk.sync()?;
         header.synced();
         Ok(())
@@ -246,7 +295,11 @@ impl redb::StorageBackend for Backend {
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
-        self.0.kept(|| self.0.disk.set_len(physical_len(len)?))
+        self.0.kept(|| {
+            // Whatever is beyond the new end goes with it.
+            self.0.write_held()?;
+            self.0.disk.set_len(physical_len(len)?)
+        })
     }
 
     fn sync_data(&self) -> io::Result<()> {

@@ -5,4 +5,5 @@ mod crash;
 mod damage;
 mod life;
 mod sim;
+mod speed;
 mod workload;

@@ -240,14 +240,17 @@ fn an_older_copy_of_a_page_opens_and_verify_finds_it() {
     let diary = disk.diary();
     let mut found = 0;
     for page in used_pages(&disk) {
-        let offset = block_of(page).start as u64;
+        let block = block_of(page);
         let older = diary.iter().rev().filter_map(|op| match op {
-            super::sim::Op::Write { offset: at, bytes } if *at == offset => Some(bytes.clone()),
+            super::sim::Op::Write { offset, bytes } => {
+                let start = block.start.checked_sub(*offset as usize)?;
+                bytes.get(start..start + BLOCK_BYTES)
+            }
             _ => None,
         });
-        let Some(older) = older.filter(|bytes| bytes.len() == BLOCK_BYTES).nth(1) else { continue };
+        let Some(older) = older.take(2).nth(1) else { continue };
         let mut bytes = disk.bytes();
-        bytes[block_of(page)].copy_from_slice(&older);
+        bytes[block].copy_from_slice(older);
         let opened = open_with(&SimDisk::holding(bytes), 1, &options(Missing::Refuse, Walk::Later));
         let (mut database, handle) = match opened {
             Ok(opened) => opened,

@@ -34,7 +34,7 @@ fn bare(disk: &SimDisk, pages: u64) -> SealedFile {
 #[test]
 fn reads_and_writes_of_any_place_and_length_agree_with_plain_memory() {
     let disk = SimDisk::default();
-    let pages = 200;
+    let pages = 600;
     let backend = Backend(Arc::new(bare(&disk, pages)));
     let bytes = pages as usize * PAGE_BYTES;
     let mut plain = vec![0; bytes];
@@ -46,7 +46,10 @@ fn reads_and_writes_of_any_place_and_length_agree_with_plain_memory() {
         plain[at as usize] = page as u8;
     }
     let header_end = HEADER_PAGE_BYTES as u64;
-    for _ in 0..2_000 {
+    for round in 0..2_000 {
+        if round % 97 == 0 {
+            backend.sync_data().unwrap();
+        }
         let most = if dice.below(4) == 0 { 100 * PAGE_BYTES } else { 2 * PAGE_BYTES };
         let start = match dice.below(5) {
             0 => dice.below(header_end),
@@ -119,15 +122,21 @@ fn a_forked_child_is_refused() {
     let mut file = bare(&disk, 3);
     file.process ^= 1;
     let backend = Backend(Arc::new(file));
+    let before = disk.bytes();
     let ops = disk.diary_len();
     let forked = |error: std::io::Error| assert_eq!(StoreFault::from(&error), StoreFault::Forked);
-    forked(backend.read(0, &mut [0; 9]).unwrap_err());
     forked(backend.write(0, &[0; 9]).unwrap_err());
-    forked(backend.len().unwrap_err());
+    // What it seals stays in its memory.
+    for _ in 0..3 {
+        backend.write(PAGE_BYTES as u64, &[7; PAGE_BYTES]).unwrap();
+    }
     forked(backend.set_len(0).unwrap_err());
     forked(backend.sync_data().unwrap_err());
     forked(backend.close().unwrap_err());
-    assert_eq!(disk.diary_len(), ops);
+    // Nor does it write when its memory is full.
+    let many = vec![7; 300 * PAGE_BYTES];
+    forked(backend.write(PAGE_BYTES as u64, &many).unwrap_err());
+    assert_eq!((disk.diary_len(), disk.bytes()), (ops, before));
 }
 
 #[test]
