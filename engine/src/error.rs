@@ -56,6 +56,15 @@ pub enum Error {
     /// Sync could not be started, or waiting for it came to nothing. No data is lost.
     #[error(transparent)]
     Sync(#[from] crate::SyncError),
+    /// A pairing ended without a new device.
+    #[error(transparent)]
+    Pair(#[from] crate::PairError),
+    /// The text is not a pairing link.
+    #[error(transparent)]
+    PairLink(#[from] crate::PairLinkError),
+    /// Two devices could not meet at the relay.
+    #[error(transparent)]
+    Rendezvous(#[from] crate::RendezvousError),
     /// The relay address kept in the store does not parse; set it again.
     #[error(transparent)]
     RelayAddr(#[from] subrosa_protocol::addr::AddrError),

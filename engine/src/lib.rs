@@ -35,12 +35,10 @@ mod error;
 mod keys;
 #[allow(dead_code, reason = "parts of the merge core serve checkpoints")]
 mod merge;
-#[allow(dead_code, unused_imports, reason = "the drivers of both sides are built on top of it")]
 mod pair;
 #[allow(dead_code, reason = "parts of the sealed file serve key changes")]
 mod seal;
 mod store;
-#[allow(dead_code, reason = "the rendezvous is used by pairing")]
 mod sync;
 mod vault;
 
@@ -59,7 +57,9 @@ pub use merge::hlc::Stamp;
 pub use merge::id::{RecordId, RecordIdParseError};
 pub use merge::op::{CollectionName, OpError};
 pub use merge::value::{Finite, JsonProblem, TypeProblem, VALUE_DEPTH_MAX, Value, ValueError};
-pub use pair::{AbortReason, PairCode, PairError, PairLink, PairLinkError};
+pub use pair::{
+    AbortReason, Confirmation, PairCode, PairError, PairJoin, PairLink, PairLinkError, PairOffer, PairRequest,
+};
 pub use store::{StoreError, StorePart};
 pub use subrosa_protocol::addr::RelayAddr;
 pub use subrosa_protocol::error::{ErrorCode, Refusal};

@@ -5,10 +5,11 @@
 //! after seeing the other's; a six-digit code that both show, and that the user confirms on the old device; then
 //! the bundle of the home vault's secrets, sealed to the new device.
 //!
-//! The machines do no I/O and read no clock. Until the user has confirmed, nothing may change anywhere; and no
+//! [`PairOffer`] and [`PairJoin`] drive them over a relay. The machines do no I/O and read no clock. Until the user has confirmed, nothing may change anywhere; and no
 //! secret leaves before "device added" is durable. A log key or a prekey secret never leaves at all.
 
 mod bundle;
+mod driver;
 mod error;
 mod join;
 mod link;
@@ -16,8 +17,9 @@ mod message;
 mod offer;
 
 pub(crate) use bundle::{Bundle, BundleParts};
+pub use driver::{Confirmation, PairJoin, PairOffer, PairRequest};
 pub use error::{AbortReason, PairError};
-pub(crate) use join::{JoinInput, JoinMachine, JoinOutput, Joined};
+pub(crate) use join::{JoinInput, JoinMachine, JoinOutput, Joined, Joining};
 pub use link::{PairLink, PairLinkError};
 pub use message::PairCode;
 pub(crate) use offer::{OfferInput, OfferMachine, OfferOutput, Offering};

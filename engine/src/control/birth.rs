@@ -61,7 +61,7 @@ pub(crate) fn found_vault(
         nonce: entropy.array(),
     };
     let genesis_hash = genesis.hash();
-    let vault = VaultId::derive(&genesis.recovery_commitment, &genesis_hash, &wire(&logs.control));
+    let vault = VaultId::derive(&genesis.recovery_commitment, &genesis_hash, &logs.control.public().into());
     let signed = SignedEntry::sign(device, &vault, Vec::new(), Entry::Genesis(genesis))?;
     let genesis_entries = encode_entries(&[
         ControlEntry::Known(Box::new(signed)),
@@ -129,13 +129,13 @@ fn first_statement(
 ) -> Statement {
     let read = epoch.read_key().expect("a new epoch has its key");
     let write = epoch.write.as_ref().expect("a new epoch has its write key");
-    let founder = wire(&logs.control);
+    let founder = PublicKeyBytes::from(logs.control.public());
     let mut statement = Statement {
         vault,
         generation: Generation(0),
         epoch: epoch.epoch,
-        read: wire(&read),
-        write: wire(write),
+        read: read.public().into(),
+        write: write.public().into(),
         admins: vec![founder],
         recovery_commitment,
         previous: genesis_hash,
@@ -145,10 +145,6 @@ fn first_statement(
     let signature = logs.control.sign(labels::STATEMENT, &statement.signed_bytes());
     statement.signature = Signature::from_bytes(signature);
     statement
-}
-
-fn wire(pair: &KeyPair) -> PublicKeyBytes {
-    PublicKeyBytes::from_bytes(*pair.public().as_bytes())
 }
 
 #[cfg(test)]

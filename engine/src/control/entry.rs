@@ -274,8 +274,8 @@ impl LogCertificate {
             vault,
             device,
             incarnation,
-            control_log: PublicKeyBytes::from_bytes(*control_log.as_bytes()),
-            data_log: PublicKeyBytes::from_bytes(*data_log.public().as_bytes()),
+            control_log: (*control_log).into(),
+            data_log: data_log.public().into(),
             data_proof: [0; 64],
         };
         certificate.data_proof = data_log.sign(labels::LOG_PROOF, &certificate.proved_bytes());
@@ -298,8 +298,8 @@ impl LogCertificate {
             vault: VaultId::from_bytes(r.array()?),
             device: read_public(r)?,
             incarnation: r.u32()?,
-            control_log: PublicKeyBytes::from_bytes(*read_public(r)?.as_bytes()),
-            data_log: PublicKeyBytes::from_bytes(*read_public(r)?.as_bytes()),
+            control_log: read_public(r)?.into(),
+            data_log: read_public(r)?.into(),
             data_proof: r.array()?,
         })
     }

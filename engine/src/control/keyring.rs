@@ -1,7 +1,7 @@
 //! The secrets that one device keeps about one vault, and their bytes in the store (`docs/FORMAT.md`, "Keyring").
 
 use subrosa_protocol::codec::{DecodeError, Reader, Writer};
-use subrosa_protocol::ids::{Epoch, Pin, PublicKeyBytes};
+use subrosa_protocol::ids::{Epoch, Pin};
 use subrosa_protocol::labels;
 use subrosa_protocol::limits::{STATEMENT_BYTES_MAX, STATEMENTS_MAX, TOKEN_BYTES_MAX};
 use subrosa_protocol::statement::{Statement, recovery_commitment};
@@ -121,7 +121,7 @@ impl RecoverySeed {
 
     /// What statements and the genesis carry.
     pub(crate) fn commitment(&self) -> [u8; 32] {
-        recovery_commitment(&PublicKeyBytes::from_bytes(*self.public.as_bytes()), &self.nonce)
+        recovery_commitment(&self.public.into(), &self.nonce)
     }
 }
 
@@ -179,7 +179,7 @@ impl Keyring {
     fn first_dispensable(&self) -> usize {
         let last = self.statements.last().and_then(|bytes| Statement::decode(bytes).ok());
         let admins = last.map(|statement| statement.admins).unwrap_or_default();
-        let listed = |pair: &KeyPair| admins.contains(&PublicKeyBytes::from_bytes(*pair.public().as_bytes()));
+        let listed = |pair: &KeyPair| admins.contains(&pair.public().into());
         self.old_control_logs.iter().position(|pair| !listed(pair)).unwrap_or(0)
     }
 

@@ -82,7 +82,7 @@ struct Segment {
 }
 
 /// What follows from the segments.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Roster {
     /// Most senior first.
     devices: Vec<DeviceInfo>,
@@ -116,8 +116,10 @@ impl Members {
             };
         }
         let segment = Segment::check(&self.vault, control_log, seq, hash, data)?;
+        // Only entries of later kinds: nothing follows from them.
+        let matters = segment.author.is_some();
         self.logs.entry(control_log).or_default().segments.insert(seq, segment);
-        let roster = Roster::fold(&self.logs);
+        let roster = if matters { Roster::fold(&self.logs) } else { self.roster.clone() };
         if !roster.logs.contains_key(&control_log) && self.waiting(&roster) > CONTROL_WAITING_MAX {
             self.forget(control_log, seq);
             return Err(ControlError::TooManyWaiting { log: control_log });

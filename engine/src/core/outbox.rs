@@ -176,8 +176,13 @@ impl Core {
         })
     }
 
-    /// Heads of everything that is held of a vault, merged or not.
+    /// Heads of everything that is held of a vault, merged or not, as HEADS sends them.
     pub(crate) fn local_heads(&self, vault: &VaultId) -> Result<Vec<ShortHead>, Error> {
+        Ok(self.heads(vault)?.into_iter().map(ShortHead::from).collect())
+    }
+
+    /// Heads of everything that is held of a vault, merged or not.
+    pub(crate) fn heads(&self, vault: &VaultId) -> Result<Vec<Head>, Error> {
         let logs = self.log_numbers(vault)?;
         self.read(|txn| {
             let heads = txn.open_table(HEADS)?;
@@ -185,7 +190,7 @@ impl Core {
             for (log, id) in &logs {
                 if let Some(row) = heads.get(log.0)? {
                     let LogHead { seq, chain, .. } = LogHead::decode(row.value());
-                    found.push(ShortHead::from(Head { log: *id, seq, chain }));
+                    found.push(Head { log: *id, seq, chain });
                 }
             }
             Ok(found)

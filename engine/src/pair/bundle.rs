@@ -4,7 +4,7 @@
 
 use subrosa_protocol::addr::RelayAddr;
 use subrosa_protocol::codec::{DecodeError, Reader, Writer};
-use subrosa_protocol::ids::{Chain, Epoch, Head, LogId, Pin, PublicKeyBytes, Seq, VaultId};
+use subrosa_protocol::ids::{Chain, Epoch, Head, LogId, Pin, Seq, VaultId};
 use subrosa_protocol::limits::{
     LOGS_PER_VAULT_MAX, STATEMENT_BYTES_MAX, STATEMENTS_MAX, TOKEN_BYTES_MAX, VAULT_NAME_BYTES_MAX,
 };
@@ -180,9 +180,9 @@ impl OpenedBundle {
             self.statements.iter().map(|bytes| Statement::decode(bytes)).collect::<Result<_, _>>().ok()?;
         let last = check_chain(&self.vault, &statements).ok()?;
         let live = self.epochs.last()?;
-        let write_fits = live.write.as_ref().is_none_or(|pair| wire(pair) == last.write);
+        let write_fits = live.write.as_ref().is_none_or(|pair| last.write == pair.public().into());
         let fits = live.epoch == last.epoch
-            && wire(&live.read_key()?) == last.read
+            && last.read == live.read_key()?.public().into()
             && write_fits
             && self.recovery.commitment() == last.recovery_commitment
             && self.recovery.entropy_fits();
@@ -202,10 +202,6 @@ impl OpenedBundle {
             grants: self.grants,
         }
     }
-}
-
-fn wire(pair: &KeyPair) -> PublicKeyBytes {
-    PublicKeyBytes::from_bytes(*pair.public().as_bytes())
 }
 
 fn text(bytes: &[u8]) -> Result<&str, DecodeError> {

@@ -17,6 +17,18 @@ use crate::control::{DeviceName, Keyring, OwnLogs, PrekeySecret, SignedPrekey};
 use crate::seal::{HpkeBinding, hpke_open};
 use crate::{Entropy, KeyPair, KeyProvider, PublicKey, sign_with};
 
+/// What the new device brings along.
+pub(crate) struct Joining<'a> {
+    /// What it was shown.
+    pub(crate) link: PairLink,
+    /// Its key.
+    pub(crate) device: Arc<dyn KeyProvider>,
+    /// What it calls itself.
+    pub(crate) name: &'a str,
+    /// Unix time, for links that expired long ago.
+    pub(crate) unix_secs: u64,
+}
+
 /// One thing that happened.
 pub(crate) enum JoinInput<'a> {
     /// A message came over the rendezvous.
@@ -49,6 +61,10 @@ pub(crate) struct Joined {
     /// Where it lives.
     pub(crate) relay: RelayAddr,
     /// What the relay must show at least.
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "comparing it after the first sync comes with heartbeats")
+    )]
     pub(crate) frontier: Vec<Head>,
     /// The device that added this one.
     pub(crate) inviter: PublicKey,
@@ -91,20 +107,15 @@ struct Pieces {
 }
 
 impl JoinMachine {
-    /// Answers a link. `now` is monotonic, from any origin; `unix_secs` is wall time.
+    /// Answers a link. `now` is monotonic, from any origin.
     ///
     /// A link counts as expired here only five minutes late, for this device's clock may be wrong; until then the
     /// old device, which measures, decides.
     ///
     /// # Errors
     /// [`PairError::Expired`], [`PairError::Name`], [`PairError::Key`].
-    pub(crate) fn new(
-        link: PairLink,
-        device: Arc<dyn KeyProvider>,
-        name: &str,
-        (now, unix_secs): (Duration, u64),
-        entropy: &dyn Entropy,
-    ) -> Result<Self, PairError> {
+    pub(crate) fn new(joining: Joining<'_>, now: Duration, entropy: &dyn Entropy) -> Result<Self, PairError> {
+        let Joining { link, device, name, unix_secs } = joining;
         if unix_secs > link.expires_secs().saturating_add(CLOCK_AHEAD_MAX_MS / 1000) {
             return Err(PairError::Expired);
         }

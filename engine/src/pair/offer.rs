@@ -122,6 +122,11 @@ impl OfferMachine {
         (!matches!(self.state, State::Over)).then_some(self.deadline)
     }
 
+    /// Whether the device is added and its keys are sent: what goes wrong now comes too late to undo it.
+    pub(crate) fn is_delivering(&self) -> bool {
+        matches!(self.state, State::Delivering { .. })
+    }
+
     /// The next thing to do. Drain to `None` after each [`Self::handle`], also after one that failed: the other
     /// device is told.
     pub(crate) fn poll(&mut self) -> Option<OfferOutput> {

@@ -74,8 +74,8 @@ fn new(link: &str, seed: u64) -> New {
     let entropy = entropy(seed);
     let device = Arc::new(SoftwareKey::generate(&entropy));
     let link = PairLink::parse(link).unwrap();
-    let machine =
-        JoinMachine::new(link, device.clone(), "phone", (Duration::ZERO, UNIX + 9), &entropy).unwrap();
+    let joining = Joining { link, device: device.clone(), name: "phone", unix_secs: UNIX + 9 };
+    let machine = JoinMachine::new(joining, Duration::ZERO, &entropy).unwrap();
     New { machine, device, shown: None, joined: None, sent: 0 }
 }
 
@@ -202,6 +202,7 @@ fn two_devices_pair() {
         joined.keyring.data_key(subrosa_protocol::ids::Epoch(0)),
         old.keyring.live_epoch().key.as_deref()
     );
+    assert!(joined.frontier.is_empty());
     assert_ne!(joined.keyring.logs.data.public(), old.keyring.logs.data.public());
 
     // What follows in the control logs lists the new device, and certifies its logs.
@@ -282,8 +283,8 @@ fn the_new_device_gives_up_too() {
     let text = old.machine.link().to_text();
     let answer = |unix| {
         let link = PairLink::parse(&text).unwrap();
-        JoinMachine::new(link, Arc::new(SoftwareKey::generate(&entropy(2))), "a", (START, unix), &entropy(2))
-            .err()
+        let device = Arc::new(SoftwareKey::generate(&entropy(2)));
+        JoinMachine::new(Joining { link, device, name: "a", unix_secs: unix }, START, &entropy(2)).err()
     };
     assert_eq!(answer(UNIX + 600), None, "a clock may be wrong by five minutes");
     assert_eq!(answer(UNIX + 601), Some(PairError::Expired));
@@ -515,7 +516,9 @@ fn a_device_does_not_pair_with_itself() {
     let link = PairLink::parse(&old.machine.link().to_text()).unwrap();
     let twin: Arc<dyn KeyProvider> =
         Arc::new(SoftwareKey::from_pkcs8_der(&old.device.to_pkcs8_der()).unwrap());
-    let machine = JoinMachine::new(link, twin, "twin", (START, UNIX), &entropy(4)).unwrap();
+    let machine =
+        JoinMachine::new(Joining { link, device: twin, name: "twin", unix_secs: UNIX }, START, &entropy(4))
+            .unwrap();
     let mut new = New {
         machine,
         device: Arc::new(SoftwareKey::generate(&entropy(5))),

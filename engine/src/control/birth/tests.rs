@@ -17,9 +17,9 @@ fn a_relay_accepts_the_first_statement() {
     let last = check_chain(&founded.vault, &chain).unwrap();
     assert_eq!(founded.keyring.statements, [founded.statement]);
     let live = founded.keyring.live_epoch();
-    assert_eq!(last.read, wire(&live.read_key().unwrap()));
-    assert_eq!(last.write, wire(live.write.as_ref().unwrap()));
-    assert_eq!(last.admins, [wire(&founded.keyring.logs.control)]);
+    assert_eq!(last.read, live.read_key().unwrap().public().into());
+    assert_eq!(last.write, live.write.as_ref().unwrap().public().into());
+    assert_eq!(last.admins, [founded.keyring.logs.control.public().into()]);
     assert_eq!(last.recovery_commitment, founded.keyring.recovery.commitment());
 }
 
@@ -28,7 +28,7 @@ fn the_founder_is_a_member_by_the_first_segment() {
     let device = SoftwareKey::generate(&entropy(1));
     let founded = found_vault(&device, "laptop", &Founding::Home, &entropy(2)).unwrap();
     let mut members = Members::new(founded.vault);
-    let log = LogId::of(&wire(&founded.keyring.logs.control));
+    let log = LogId::of(&founded.keyring.logs.control.public().into());
     let changes = members.apply(log, Seq(0), &founded.genesis_entries).unwrap();
     assert_eq!(changes.devices_added, [device.public()]);
     assert_eq!(changes.logs_certified.len(), 2);
@@ -47,7 +47,7 @@ fn no_two_vaults_are_alike() {
     assert!(home.keyring.user_secret.is_some() && home.keyring.recovery.entropy.is_some());
     assert!(beside.keyring.user_secret.is_none() && beside.keyring.recovery.entropy.is_none());
     let mut members = Members::new(beside.vault);
-    let log = LogId::of(&wire(&home.keyring.logs.control));
+    let log = LogId::of(&home.keyring.logs.control.public().into());
     let refused = members.apply(log, Seq(0), &home.genesis_entries);
     assert_eq!(refused, Err(ControlError::OtherVault { log, seq: Seq(0) }));
 }
