@@ -194,12 +194,15 @@ fn unpack(body: Zeroizing<Vec<u8>>) -> Result<OpenedBody, OpenError> {
     Ok(OpenedBody { data, group })
 }
 
+/// One zstd frame that names the size of its content, and nothing behind it.
 fn decompress(data: &[u8]) -> Result<Zeroizing<Vec<u8>>, OpenError> {
-    let bound = zstd::bulk::Decompressor::upper_bound(data).ok_or(OpenError::Compression)?;
-    if bound > limits::SEGMENT_PLAIN_MAX {
+    let size = zstd::zstd_safe::get_frame_content_size(data).ok().flatten().ok_or(OpenError::Compression)?;
+    let size = usize::try_from(size).map_err(|_| OpenError::Compression)?;
+    if size > limits::SEGMENT_PLAIN_MAX || zstd::zstd_safe::find_frame_compressed_size(data) != Ok(data.len())
+    {
         return Err(OpenError::Compression);
     }
-    zstd::bulk::decompress(data, bound).map(Zeroizing::new).map_err(|_| OpenError::Compression)
+    zstd::bulk::decompress(data, size).map(Zeroizing::new).map_err(|_| OpenError::Compression)
 }
 
 fn expand(key: &[u8; 32], hdr: &[u8; 32]) -> Zeroizing<[u8; 64]> {
@@ -300,6 +303,17 @@ mod tests {
     fn a_decompression_bomb_is_refused_before_it_is_inflated() {
         let bomb = zstd::bulk::compress(&vec![0; limits::SEGMENT_PLAIN_MAX + 1], 1).unwrap();
         assert_eq!(decompress(&bomb).err(), Some(OpenError::Compression));
+    }
+
+    #[test]
+    fn what_is_not_exactly_one_frame_of_a_known_size_is_refused() {
+        let frame = zstd::bulk::compress(&[7; 1000], 1).unwrap();
+        assert_eq!(decompress(&frame).unwrap()[..], [7; 1000]);
+        assert_eq!(decompress(&[&frame[..], &frame[..]].concat()).err(), Some(OpenError::Compression));
+        assert_eq!(decompress(&[&frame[..], b"x"].concat()).err(), Some(OpenError::Compression));
+        assert_eq!(decompress(&frame[..frame.len() - 1]).err(), Some(OpenError::Compression));
+        let unsized_frame = zstd::stream::encode_all(&[7; 1000][..], 1).unwrap();
+        assert_eq!(decompress(&unsized_frame).err(), Some(OpenError::Compression));
     }
 
     #[test]

@@ -404,16 +404,20 @@ fn step_that_fails(
     }
 }
 
-/// Empties what depends on the version of zstd.
-fn without_compressed(mut vectors: Value) -> Value {
-    for list in ["segments", "must_fail"] {
-        for entry in vectors[list].as_array_mut().unwrap() {
-            if entry["compressed"] == true {
-                *entry = entry["name"].take();
+/// Leaves what depends on the version of zstd to the other tests, and names the rest.
+fn parts(vectors: &Value) -> Vec<(String, &Value)> {
+    let mut parts = Vec::new();
+    for (name, part) in vectors.as_object().unwrap() {
+        match part.as_array() {
+            Some(entries) if entries.iter().all(Value::is_object) => {
+                let named = |entry: &Value| format!("{name}: {}", entry["name"]);
+                let fixed = entries.iter().filter(|entry| entry["compressed"] == false);
+                parts.extend(fixed.map(|entry| (named(entry), entry)));
             }
+            _ => parts.push((name.clone(), part)),
         }
     }
-    vectors
+    parts
 }
 
 fn frozen() -> Value {
@@ -430,7 +434,12 @@ fn field<const N: usize>(entry: &Value, name: &str) -> [u8; N] {
 
 #[test]
 fn segment_bytes_are_frozen() {
-    assert_eq!(without_compressed(made()), without_compressed(frozen()));
+    let (made, frozen) = (made(), frozen());
+    let (made, frozen) = (parts(&made), parts(&frozen));
+    assert_eq!(made.len(), frozen.len());
+    for (made, frozen) in made.iter().zip(&frozen) {
+        assert!(made == frozen, "{} differs from {}", made.0, frozen.0);
+    }
 }
 
 #[test]

@@ -107,7 +107,7 @@ pub(super) fn segments(world: &World) -> Vec<Value> {
     cases.extend(plaintexts(world).into_iter().map(|(name, step, bytes)| entry(name, step, bytes)));
     cases.extend(contents(world).into_iter().map(|(name, bytes)| entry(name, "data", bytes)));
     cases.push(forged_entry(world));
-    cases.push(bomb(world));
+    cases.extend(compressions(world));
     cases
 }
 
@@ -232,12 +232,20 @@ fn forged_entry(world: &World) -> Value {
     )
 }
 
-/// Opens to one byte more than a reader may be made to allocate.
-fn bomb(world: &World) -> Value {
-    let zeros = zstd::bulk::compress(&vec![0; SEGMENT_PLAIN_MAX + 1], 1).unwrap();
-    let segment = Author::data(world).seal(50, &plaintext(3, &zeros));
+/// What is compressed, but not as it should be.
+fn compressions(world: &World) -> Vec<Value> {
     let own = public_of(world.data_log());
-    let mut case = case("decompression bomb", "compression", &own, &Chain::ZERO, segment.bytes());
-    case["compressed"] = true.into();
-    case
+    let frame = |data: &[u8]| zstd::bulk::compress(data, 1).unwrap();
+    let good = frame(&good_data());
+    let bad = |name, salt, data: &[u8]| {
+        let segment = Author::data(world).seal(salt, &plaintext(3, data));
+        let mut case = case(name, "compression", &own, &Chain::ZERO, segment.bytes());
+        case["compressed"] = true.into();
+        case
+    };
+    vec![
+        bad("decompression bomb", 50, &frame(&vec![0; SEGMENT_PLAIN_MAX + 1])),
+        bad("two frames", 51, &[&good[..], &good[..]].concat()),
+        bad("frame without its size", 52, &zstd::stream::encode_all(&good_data()[..], 1).unwrap()),
+    ]
 }
