@@ -125,10 +125,20 @@ impl Tx<'_> {
             bodies.push(body);
             next = next.next();
         }
-        let good = whole && bodies.iter().all(|body| Body::decode(&body.data).is_ok());
+        let stamps: Result<Vec<_>, _> =
+            bodies.iter().map(|body| Body::decode(&body.data).map(|body| body.stamp_max())).collect();
+        // One from the future stays where it is, and is tried again at the next open.
+        let good = whole
+            && stamps.is_ok_and(|stamps| {
+                let latest = stamps.into_iter().max().unwrap_or_default();
+                self.state.clock.observe(latest, self.now_ms) == Observed::Merge
+            });
         if good {
             for seq in first.0..next.0 {
-                self.tables.quarantine.remove(&segment_key(log, Seq(seq)))?;
+                let removed = self.tables.quarantine.remove(&segment_key(log, Seq(seq)))?;
+                let bytes = removed.map_or(0, |row| row.value().len() as u64);
+                let state = self.vault_mut(vault)?;
+                state.quarantine_bytes = state.quarantine_bytes.saturating_sub(bytes);
             }
             pass.bodies.extend(bodies.into_iter().map(|body| (log, body)));
         }

@@ -215,16 +215,23 @@ impl Core {
             let mut diverged = false;
             for (log, id) in logs {
                 let key = relay_key(relay, log.0);
-                tx.tables.relay_heads.remove(&key)?;
+                let before = tx.tables.relay_heads.remove(&key)?.map(|row| *row.value());
                 let (Some(said), Some(head)) = (said.get(&id), tx.head(log)?) else { continue };
                 let common = said.seq.min(head.seq);
                 let is_own = log == own.data || log == own.control;
+                if is_own && said.seq > head.seq {
+                    // Where the relay's log and ours part is unknown, but not before what it acknowledged.
+                    diverged = true;
+                    if let Some(before) = before {
+                        tx.tables.relay_heads.insert(&key, &before)?;
+                    }
+                    continue;
+                }
                 let Some((chain, _)) = tx.segment(log, common)? else { continue };
                 if said.seq <= head.seq && chain.as_bytes()[..8] != said.chain {
                     diverged |= is_own;
                     continue;
                 }
-                diverged |= is_own && said.seq > head.seq;
                 tx.tables.relay_heads.insert(&key, &encode_relay_head(common, &chain))?;
             }
             Ok(diverged)

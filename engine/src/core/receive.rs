@@ -135,12 +135,18 @@ impl Tx<'_> {
         let header = segment.header();
         let log = self.state.logs.number(&header.log).ok_or(PeerFault::UnknownLog)?;
         let info = *self.vault(vault)?.logs.get(&log).ok_or(PeerFault::UnknownLog)?;
-        self.fix_class(vault, log, header.kind.class())?;
+        // Only checked here: nothing that a relay says is kept before the log's signature has been verified.
+        if info.class.is_some_and(|fixed| fixed != header.kind.class()) {
+            return Err(Error::Peer(PeerFault::WrongKind));
+        }
         let head = self.last_held(log)?;
         let expected = head.map_or(Seq(0), |(seq, _)| seq.next());
         let own = self.vault(vault)?.own;
         let is_own = log == own.data || log == own.control;
         if header.seq > expected {
+            if self.is_noted(vault, log, header.seq)? {
+                return Ok(()); // asked for once the log is certified
+            }
             received.own_log_foreign |= is_own;
             received.wants.push((header.log, expected, header.seq));
             return Ok(());
@@ -153,6 +159,7 @@ impl Tx<'_> {
         let Ok(chain) = segment.verify(&vault_id, &prev, &info.public) else {
             return self.does_not_follow(vault, log, &info, segment, is_own, received);
         };
+        self.fix_class(vault, log, header.kind.class())?;
         received.own_log_foreign |= is_own;
         received.segments += 1;
         received.bytes += segment.bytes().len() as u64;
@@ -169,6 +176,15 @@ impl Tx<'_> {
             }
         }
         self.raise_relay_head(relay, log, header.seq, chain)
+    }
+
+    /// Whether a log has no room left in quarantine; notes that it goes on up to `seq`.
+    fn is_noted(&mut self, vault: VaultNo, log: LogNo, seq: Seq) -> Result<bool, Error> {
+        if !self.vault(vault)?.noted.contains_key(&log) {
+            return Ok(false);
+        }
+        self.vault_mut(vault)?.noted.entry(log).and_modify(|noted| *noted = seq.max(*noted));
+        Ok(true)
     }
 
     /// The last segment of a log that is held, merged or in quarantine.

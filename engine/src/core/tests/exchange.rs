@@ -1,4 +1,9 @@
+use subrosa_protocol::ids::{Epoch, LogId, Seq, Signature};
+use subrosa_protocol::segment::{Header, Kind, SealedSegment};
+
 use super::{ListRelay, TestDevice, everything, id, join, record};
+use crate::Entropy;
+use crate::core::{FeedBatch, FeedItem};
 use crate::merge::Stamp;
 
 fn pair() -> (TestDevice, TestDevice, ListRelay, subrosa_protocol::ids::VaultId) {
@@ -167,4 +172,94 @@ fn a_relay_cannot_make_a_device_open_logs_without_end() {
         rotated += 1;
     }
     assert_eq!(rotated, 16);
+}
+
+#[test]
+fn what_comes_out_of_quarantine_obeys_the_clock() {
+    let (a, mut b, relay, vault) = pair();
+    let swap_key = |b: &TestDevice, key: Option<zeroize::Zeroizing<[u8; 32]>>| {
+        b.core()
+            .write(|tx| {
+                let number = tx.state.vault_no(&vault)?;
+                let before = std::mem::replace(&mut tx.vault_mut(number)?.keyring.epochs[0].key, key);
+                tx.put_keyring(number)?;
+                Ok(before)
+            })
+            .unwrap()
+    };
+    let key = swap_key(&b, None);
+    a.clock.set(1_000_000 + 3_600_000);
+    a.vault().records("notes").put(id(1), &record(&[("x", 1)])).unwrap();
+    relay.sync(a.core(), &vault);
+    relay.feed(b.core(), &vault);
+    swap_key(&b, key);
+    b.reopen();
+    assert!(everything(&b.vault()).is_empty(), "it opens, but its time has not come");
+    b.clock.set(1_000_000 + 3_590_000);
+    b.reopen();
+    assert_eq!(everything(&b.vault()).len(), 1);
+    b.vault().records("notes").put(id(1), &record(&[("x", 2)])).unwrap();
+    assert_eq!(
+        b.vault().records("notes").get(id(1)).unwrap(),
+        Some(record(&[("x", 2)])),
+        "a later edit wins"
+    );
+}
+
+#[test]
+fn a_log_that_overflows_quarantine_is_asked_for_once_it_is_certified() {
+    let (a, b) = (TestDevice::new(), TestDevice::new());
+    a.device.as_ref().unwrap().create_vault("personal").unwrap();
+    let relay = ListRelay::new();
+    let vault = join(&a, &b);
+    for n in 0..4 {
+        let entropy: &dyn Entropy = &crate::OsEntropy;
+        let noise = crate::Value::Bytes(entropy.array::<{ 600 << 10 }>().to_vec());
+        b.vault().records("notes").put(id(n), &crate::Record([("x".to_owned(), noise)].into())).unwrap();
+        b.core().seal(&vault).unwrap();
+    }
+    relay.take(b.core(), &vault).unwrap();
+    let c = TestDevice::new();
+    join(&b, &c);
+    let received = relay.feed(c.core(), &vault);
+    assert_eq!(
+        (received.segments, &received.wants[..]),
+        (3, &[][..]),
+        "one waits, one was looked at, none is asked for"
+    );
+    relay.sync(a.core(), &vault);
+    let received = relay.feed(c.core(), &vault);
+    let log = b.core().with_vault(&vault, |state| Ok(state.logs[&state.own.data].id)).unwrap();
+    assert_eq!(received.wants, [(log, Seq(1), Seq(3))]);
+    assert_eq!(everything(&c.vault()).len(), 1);
+}
+
+#[test]
+fn nothing_about_a_log_is_kept_before_a_signature_holds() {
+    let (a, b) = (TestDevice::new(), TestDevice::new());
+    a.device.as_ref().unwrap().create_vault("personal").unwrap();
+    let relay = ListRelay::new();
+    let vault = join(&a, &b);
+    relay.sync(a.core(), &vault);
+    relay.sync(b.core(), &vault);
+    // Before a lying relay shows A the first segment of B's data log, it claims that the log is a control log.
+    let public = b.core().with_vault(&vault, |state| Ok(state.logs[&state.own.data].public)).unwrap();
+    let header = Header {
+        kind: Kind::Control,
+        log: LogId::of(&public),
+        seq: Seq(5),
+        epoch: Epoch(0),
+        salt: [0; 16],
+        commit: [0; 32],
+        body_len: 16,
+    };
+    let segment = SealedSegment::assemble(header, &[0; 16], &Signature::ZERO);
+    let items = vec![FeedItem { rseq: None, segment }];
+    let batch = FeedBatch { incarnation: relay.incarnation, logs: vec![public], items, caught_up: None };
+    a.core().receive(&vault, &relay.pin, batch).unwrap();
+    b.vault().records("notes").put(id(1), &record(&[("x", 1)])).unwrap();
+    relay.sync(b.core(), &vault);
+    relay.sync(a.core(), &vault);
+    assert_eq!(everything(&a.vault()), everything(&b.vault()));
+    assert_eq!(everything(&a.vault()).len(), 1);
 }

@@ -149,6 +149,39 @@ fn sealed_but_refused_segments_are_issued_again() {
     assert_eq!(all(&copied), all(b.device.as_ref().unwrap()));
 }
 
+#[test]
+fn a_longer_log_at_the_relay_does_not_vouch_for_what_it_never_acknowledged() {
+    let Setup { mut a, b, relay, vault } = setup();
+    put(a.device.as_ref().unwrap(), 1, 1);
+    relay.sync(a.core(), &vault);
+    a.device = None;
+    let (earlier, later) = (a.dir.path().join("earlier"), a.dir.path().join("later"));
+    copy_dir(&a.path(), &earlier);
+    // One future: sealed, never sent.
+    a.device = Some(a.open_at(&a.path()));
+    put(a.device.as_ref().unwrap(), 2, 1);
+    a.core().seal(&vault).unwrap();
+    a.device = None;
+    copy_dir(&a.path(), &later);
+    // Another one, longer: at the relay.
+    copy_dir(&earlier, &a.path());
+    a.device = Some(a.open_at(&a.path()));
+    for n in [3, 4] {
+        put(a.device.as_ref().unwrap(), n, 1);
+        relay.sync(a.core(), &vault);
+    }
+    let heads = a.core().local_heads(&vault).unwrap();
+    a.device = None;
+    copy_dir(&later, &a.path());
+    a.device = Some(a.open_at(&a.path()));
+    assert!(a.core().relay_heads(&vault, &relay.pin, relay.incarnation, &heads).unwrap(), "it diverged");
+    a.core().rotate_logs(&vault).unwrap();
+    relay.sync(a.core(), &vault);
+    relay.sync(b.core(), &vault);
+    assert_eq!(all(a.device.as_ref().unwrap()).len(), 4);
+    assert_eq!(all(a.device.as_ref().unwrap()), all(b.device.as_ref().unwrap()));
+}
+
 fn relay_logs(relay: &ListRelay) -> usize {
     relay.state.lock().unwrap().logs.len()
 }
