@@ -23,6 +23,9 @@
 //! # }
 //! ```
 
+#[cfg(feature = "bench-support")]
+#[doc(hidden)]
+pub mod bench_support;
 mod clock;
 mod collection;
 #[allow(dead_code, unused_imports, reason = "the rest is used by pairing and key life")]
