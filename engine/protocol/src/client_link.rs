@@ -178,6 +178,8 @@ impl ClientLink {
     /// The store's answers: always for a vault that is there, or for none.
     fn answer(&mut self, now: Instant, answer: Input) {
         let Some(id) = answer.vault() else { return };
+        // A load takes its part of the window in advance, and most give some of it back.
+        let loaded = matches!(answer, Input::Outbox { .. });
         let Some(vault) = self.vaults.get_mut(&id) else { return };
         let out = &mut self.out;
         match answer {
@@ -200,6 +202,9 @@ impl ClientLink {
             _ => {}
         }
         self.pump(now, &id);
+        if loaded {
+            self.pump_waiting(now);
+        }
     }
 
     fn control_frame(&mut self, now: Instant, frame: RelayFrame) -> Result<(), LinkError> {
@@ -275,6 +280,7 @@ impl ClientLink {
             vault.segment_refused(now, refusal, &mut self.feeds, &mut self.out)?;
         }
         self.pump(now, &refusal.vault);
+        self.pump_waiting(now);
         Ok(())
     }
 

@@ -497,6 +497,29 @@ fn the_window_is_one_for_all_vaults_and_never_exceeded() {
 }
 
 #[test]
+fn vaults_that_find_the_window_taken_have_their_turn() {
+    let mut rig = Rig::new();
+    rig.hello();
+    for n in 1..=5 {
+        rig.live(n);
+    }
+    for n in 1..=5 {
+        rig.give(Input::Written { vault: vault(n) });
+    }
+    rig.advance(Duration::from_millis(1));
+    for n in 1..=5 {
+        rig.give(Input::Sealed { vault: vault(n), more: false });
+    }
+    // No acknowledgement comes: what nobody uses of the window is free again at once.
+    while let Some(output) = rig.out.pop_front() {
+        if let Output::LoadOutbox { vault, .. } = output {
+            rig.give(Input::Outbox { vault, batch: OutboxBatch::default() });
+        }
+    }
+    assert!(rig.link.is_synced());
+}
+
+#[test]
 fn feeds_are_not_read_while_too_much_waits_for_the_store() {
     let mut rig = live_rig();
     let mut seq = 0;

@@ -1,0 +1,15 @@
+//! Real devices and a real relay in one process, over loopback. Nothing here sleeps to synchronise: tests wait
+//! for what they expect, with a deadline.
+
+#[cfg(test)]
+mod refusals;
+#[cfg(test)]
+mod relay;
+#[cfg(test)]
+mod restored;
+#[cfg(test)]
+mod support;
+#[cfg(test)]
+mod sync;
+#[cfg(test)]
+mod threads;

@@ -1,0 +1,110 @@
+//! A device and a relay that does its work.
+
+use subrosa::{RelayAddr, SyncFailure, SyncState};
+
+use crate::support::{
+    PATIENCE, TestDevice, TestRelay, caught_up, eventually, no_progress, notes, put, reason_becomes,
+};
+
+#[test]
+fn what_one_copy_writes_the_other_reads() {
+    let relay = TestRelay::open();
+    let mut a = TestDevice::new();
+    a.put("before", "written offline");
+    let b = a.copy();
+    let (up, down) = (a.sync(&relay.url()), b.sync(&relay.url()));
+    a.put("live", "written online");
+    caught_up(&up);
+    assert_eq!(a.vault().pending().unwrap(), 0);
+    eventually(&b.vault(), "both notes", |vault| notes(vault).len() == 2);
+    caught_up(&down);
+    assert_eq!(a.notes(), b.notes());
+    reason_becomes(&up, "live");
+    caught_up(&up);
+    let progress = up.status().progress;
+    assert!(progress.segments_done >= 2 && progress.segments_done == progress.segments_known, "{progress:?}");
+}
+
+#[test]
+fn several_vaults_share_one_link() {
+    let relay = TestRelay::open();
+    let mut a = TestDevice::new();
+    let names: Vec<String> = (0..5).map(|n| format!("vault {n}")).collect();
+    for name in &names {
+        a.device().create_vault(name).unwrap();
+    }
+    let b = a.copy();
+    let (up, down) = (a.sync(&relay.url()), b.sync(&relay.url()));
+    for name in &names {
+        put(&a.device().vault(name).unwrap(), "note", name);
+    }
+    caught_up(&up);
+    for name in &names {
+        eventually(&b.device().vault(name).unwrap(), name, |vault| notes(vault).len() == 1);
+    }
+    caught_up(&down);
+    // A vault that is founded while the link is up joins it.
+    let late = a.device().create_vault("late").unwrap();
+    put(&late, "note", "late");
+    caught_up(&up);
+    assert_eq!(late.pending().unwrap(), 0);
+}
+
+#[test]
+fn nobody_there_is_offline_and_then_live() {
+    let mut relay = TestRelay::open();
+    let url = relay.url();
+    relay.stop();
+    let a = TestDevice::new();
+    a.put("note", "kept");
+    let sync = a.sync(&url);
+    let status = no_progress(&sync);
+    assert!(matches!(status.state, SyncState::Connecting | SyncState::Offline), "{status:?}");
+    relay.start();
+    caught_up(&sync);
+    assert_eq!(a.vault().pending().unwrap(), 0);
+}
+
+#[test]
+fn another_host_of_the_address_is_tried() {
+    let relay = TestRelay::open();
+    let good = relay.url();
+    let hosts = vec!["no-such-host.invalid:1".to_owned(), good.hosts()[0].clone()];
+    let a = TestDevice::new();
+    a.sync_once(&RelayAddr::new(hosts, *good.pin(), None).unwrap());
+}
+
+#[test]
+fn another_key_is_not_the_relay() {
+    let (relay, other) = (TestRelay::open(), TestRelay::open());
+    let mixed = RelayAddr::new(relay.url().hosts().to_vec(), *other.url().pin(), None).unwrap();
+    let a = TestDevice::new();
+    a.put("note", "kept");
+    let sync = a.sync(&mixed);
+    let events = sync.events();
+    while !matches!(sync.status().failure, Some(SyncFailure::WrongKey)) {
+        assert!(events.next(PATIENCE).is_some(), "{:?}", sync.status());
+    }
+    assert_eq!(a.vault().pending().unwrap(), 1);
+}
+
+#[test]
+fn edits_made_apart_converge() {
+    let relay = TestRelay::open();
+    let mut a = TestDevice::new();
+    a.sync_once(&relay.url());
+    let b = a.copy();
+    for n in 0..50 {
+        a.put(&format!("a{n}"), "from a");
+        b.put(&format!("b{n}"), "from b");
+        a.put("both", "from a");
+        b.put("both", "from b");
+    }
+    let (up, down) = (a.sync(&relay.url()), b.sync(&relay.url()));
+    for device in [&a, &b] {
+        eventually(&device.vault(), "all notes", |vault| notes(vault).len() == 101);
+    }
+    caught_up(&up);
+    caught_up(&down);
+    eventually(&b.vault(), "the same", |vault| notes(vault) == a.notes());
+}
