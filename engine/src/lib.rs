@@ -41,6 +41,8 @@ mod merge;
 mod pair;
 #[allow(dead_code, reason = "parts of the sealed file serve key changes")]
 mod seal;
+#[cfg(test)]
+mod spec;
 mod store;
 mod sync;
 mod vault;

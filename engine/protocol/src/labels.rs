@@ -29,7 +29,7 @@ pub const INVITE: &[u8] = b"subrosa/1 invite";
 pub const GRANT: &[u8] = b"subrosa/1 grant";
 /// Signature: control entry, by a device key.
 pub const CONTROL_ENTRY: &[u8] = b"subrosa/1 control entry";
-/// Hash and signature: genesis entry.
+/// Signature: genesis entry, by the founder's device key.
 pub const GENESIS: &[u8] = b"subrosa/1 genesis";
 /// Hash: recovery commitment.
 pub const RECOVERY_COMMITMENT: &[u8] = b"subrosa/1 recovery commitment";

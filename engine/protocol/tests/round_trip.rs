@@ -48,7 +48,7 @@ prop_compose! {
         body in vec(any::<u8>(), 16..300),
         signature in signature(),
     ) -> SealedSegment {
-        let body_len = u32::try_from(body.len()).unwrap();
+        let body_len = u32::try_from(body.len()).expect("bodies are short");
         let header = Header { kind, log, seq: Seq(seq), epoch: Epoch(epoch), salt, commit, body_len };
         SealedSegment::assemble(header, &body, &signature)
     }
@@ -201,7 +201,7 @@ fn feed_frame() -> impl Strategy<Value = FeedFrame> {
 /// The frame without its prefix, which must announce exactly the rest.
 fn body(wire: &Bytes) -> Bytes {
     let (prefix, body) = wire.split_at(4);
-    assert_eq!(u32::from_be_bytes(prefix.try_into().unwrap()) as usize, body.len());
+    assert_eq!(u32::from_be_bytes(prefix.try_into().expect("a length has four bytes")) as usize, body.len());
     wire.slice(4..)
 }
 

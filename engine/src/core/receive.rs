@@ -77,6 +77,11 @@ impl Reason {
     /// Reasons that may pass: what is in quarantine for them is tried again.
     pub(crate) const RETRIED: &[u8] =
         &[Self::StaysShut as u8, Self::Undecodable as u8, Self::UnknownKind as u8];
+
+    /// Whether the segment lies in the entry, because its log does not hold it.
+    pub(crate) const fn holds_segment(self) -> bool {
+        matches!(self, Self::NoCertificate | Self::Equivocation)
+    }
 }
 
 impl Core {
@@ -274,7 +279,7 @@ impl Tx<'_> {
         let key = segment_key(log, segment.header().seq);
         let mut row = vec![reason as u8];
         row.extend_from_slice(chain.as_bytes());
-        if matches!(reason, Reason::NoCertificate | Reason::Equivocation) {
+        if reason.holds_segment() {
             if self.tables.quarantine.get(&key)?.is_some() {
                 return Ok(true);
             }

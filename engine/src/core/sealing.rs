@@ -18,9 +18,9 @@ use crate::seal::{Group, Place, seal};
 use crate::store::StoreError;
 use crate::store::tables::{RecordKey, VaultNo, bulk_key, vault_range};
 
-/// Data of a body is filled up to this many bytes: with padding, header, signature and chain the row of a segment
-/// then stays below 64 KiB, which is what redb has a page for.
-pub(crate) const BODY_FILL_BYTES: usize = 63 << 10;
+/// Data of a body is filled up to this many bytes: with flags and length 62 KiB, which padding leaves as they are; with
+/// tag, header, signature, chain and key, the row of a segment fits into a page of 64 KiB (docs/adr/0006).
+pub(crate) const BODY_FILL_BYTES: usize = (62 << 10) - 5;
 /// Bulk bodies sealed in one transaction.
 const BULK_BODIES_MAX: usize = 256;
 

@@ -4,6 +4,7 @@ mod exchange;
 mod killed;
 mod restored;
 mod sealing;
+mod specification;
 mod vectors;
 mod writing;
 

@@ -14,9 +14,9 @@ use crate::store::StoreError;
 
 /// Name of the token file in a store directory.
 const TOKEN_FILE: &str = "token";
-const META_TOKEN: &str = "token";
-const META_TOKEN_BEFORE: &str = "token before";
-const META_INODE: &str = "inode";
+pub(super) const META_TOKEN: &str = "token";
+pub(super) const META_TOKEN_BEFORE: &str = "token before";
+pub(super) const META_INODE: &str = "inode";
 
 impl Core {
     /// Compares token and inode with the store's notes, opens new logs when they differ, and replaces the token.

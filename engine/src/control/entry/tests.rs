@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::{SeededEntropy, SoftwareKey};
+use crate::{SeededEntropy, SoftwareKey, spec};
 
 fn key(seed: u64) -> SoftwareKey {
     SoftwareKey::generate(&SeededEntropy::dangerous_from_seed(seed))
@@ -237,13 +237,9 @@ proptest! {
 
 #[test]
 fn the_specification_lists_the_same_tags() {
-    let document = include_str!("../../../../docs/pairing-control.part.md");
-    let (_, section) = document.split_once("## Control entries").unwrap();
-    let (section, _) = section.split_once("## Keyring").unwrap();
-    let rows: Vec<_> = section
-        .lines()
-        .filter_map(|line| line.strip_prefix("| ")?.split(" | ").next()?.parse::<u8>().ok())
-        .collect();
+    let section = spec::section(spec::FORMAT, "Control entries");
+    let rows: Vec<u8> =
+        spec::table(section, "| tag | entry |").iter().map(|row| row[0].parse().unwrap()).collect();
     let tags: Vec<_> = [genesis(), added(), certified()].iter().map(Entry::tag).collect();
     assert_eq!(rows, tags);
 }

@@ -198,27 +198,22 @@ mod tests {
     use super::tag;
     use crate::merge::state::ROW_SHAPES;
     use crate::merge::value::VALUE_TAGS;
+    use crate::spec::{FORMAT, table};
 
-    /// Rows `| number | name |` of the table that starts with `| head |`.
-    fn rows(document: &str, head: &str) -> Vec<(u32, String)> {
-        let from = document.find(head).expect("the specification has the table");
-        let lines = document[from..].lines().skip(2).take_while(|line| line.starts_with('|'));
-        let row = |line: &str| {
-            let mut columns = line.split('|').skip(1).map(str::trim);
-            (columns.next().unwrap().parse().unwrap(), columns.next().unwrap().to_owned())
-        };
-        lines.map(row).collect()
+    /// Rows `| number | name |` of the table that starts with `head`.
+    fn rows(head: &str) -> Vec<(u32, String)> {
+        let row = |row: &Vec<String>| (row[0].parse().unwrap(), row[1].clone());
+        table(FORMAT, head).iter().map(row).collect()
     }
 
     #[test]
     fn the_specification_has_the_same_tags() {
-        let document = include_str!("../../../../docs/format-body.part.md");
         let own = |table: &[(u32, &str)]| {
             table.iter().map(|(tag, name)| (*tag, (*name).to_owned())).collect::<Vec<_>>()
         };
-        assert_eq!(rows(document, "| tag | op |"), own(tag::OPS));
-        assert_eq!(rows(document, "| tag | cell |"), own(tag::CELLS));
-        assert_eq!(rows(document, "| tag | value |"), own(VALUE_TAGS));
-        assert_eq!(rows(document, "| shape | used for |"), own(ROW_SHAPES));
+        assert_eq!(rows("| tag | op |"), own(tag::OPS));
+        assert_eq!(rows("| tag | cell |"), own(tag::CELLS));
+        assert_eq!(rows("| tag | value |"), own(VALUE_TAGS));
+        assert_eq!(rows("| shape | used for |"), own(ROW_SHAPES));
     }
 }

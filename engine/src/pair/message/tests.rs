@@ -3,7 +3,7 @@ use subrosa_protocol::addr::RelayAddr;
 use subrosa_protocol::ids::Pin;
 
 use super::*;
-use crate::{KeyPair, SeededEntropy, SoftwareKey};
+use crate::{KeyPair, SeededEntropy, SoftwareKey, spec};
 
 fn pair(seed: u64) -> KeyPair {
     KeyPair::generate(&SeededEntropy::dangerous_from_seed(seed))
@@ -162,12 +162,9 @@ proptest! {
 
 #[test]
 fn the_specification_lists_the_same_messages() {
-    let document = include_str!("../../../../docs/pairing-control.part.md");
-    let (_, section) = document.split_once("## Pairing").unwrap();
-    let rows: Vec<_> = section
-        .lines()
-        .filter_map(|line| line.strip_prefix("| ")?.split(" | ").next()?.parse::<u8>().ok())
-        .collect();
+    let section = spec::section(spec::PROTOCOL, "Pairing");
+    let rows: Vec<u8> =
+        spec::table(section, "| tag | message |").iter().map(|row| row[0].parse().unwrap()).collect();
     assert_eq!(rows, [COMMIT, REVEAL, OPEN, PIECE, DONE, ABORT]);
     let limit = SEALED_BYTES_MAX.to_string();
     let limit = format!("{},{} bytes", &limit[..2], &limit[2..]);

@@ -1,0 +1,123 @@
+//! `docs/FORMAT.md` and the core say the same.
+
+use redb::{Key, ReadableDatabase as _, TableDefinition, TableHandle as _, Value};
+
+use super::TestDevice;
+use crate::core::receive::Reason;
+use crate::core::sealing::BODY_FILL_BYTES;
+use crate::core::token::{META_INODE, META_TOKEN, META_TOKEN_BEFORE};
+use crate::spec::{FORMAT, section, table};
+use crate::store::tables::*;
+
+/// Name and widths of key and value.
+fn described<K: Key + 'static, V: Value + 'static>(table: TableDefinition<'_, K, V>) -> [String; 3] {
+    let width = |width: Option<usize>| width.map_or("any".to_owned(), |width| width.to_string());
+    [table.name().to_owned(), width(K::fixed_width()), width(V::fixed_width())]
+}
+
+#[test]
+fn the_tables_are_the_specified_ones() {
+    let code = [
+        described(META),
+        described(VAULTS),
+        described(KEYRINGS),
+        described(COLLECTIONS),
+        described(LOGS),
+        described(RECORDS),
+        described(PENDING),
+        described(BULK),
+        described(SEGMENTS),
+        described(HEADS),
+        described(CURSORS),
+        described(RELAY_HEADS),
+        described(QUARANTINE),
+    ];
+    let rows = table(section(FORMAT, "Tables"), "| table | key |");
+    let rows: Vec<_> = rows.iter().map(|row| [row[0].clone(), row[2].clone(), row[4].clone()]).collect();
+    assert_eq!(rows, code);
+    let device = TestDevice::new();
+    let mut names: Vec<_> = rows.into_iter().map(|[name, ..]| name).collect();
+    let mut found = device
+        .core()
+        .with_open(|open| {
+            let txn = open.db.begin_read().unwrap();
+            Ok(txn.list_tables()?.map(|table| table.name().to_owned()).collect::<Vec<_>>())
+        })
+        .unwrap();
+    names.sort_unstable();
+    found.sort_unstable();
+    assert_eq!(names, found, "a store has these tables and no others");
+}
+
+#[test]
+fn the_names_in_meta_are_the_specified_ones() {
+    let device = TestDevice::new();
+    device.device.as_ref().unwrap().create_vault("personal").unwrap();
+    device.device.as_ref().unwrap().set_relay(None).unwrap();
+    device.vault().records("notes").put(super::id(1), &super::record(&[("x", 1)])).unwrap();
+    device.core().seal(&device.vault().id()).unwrap();
+    let mut device = device;
+    device.reopen();
+    let mut found = device
+        .core()
+        .read(|txn| {
+            let meta = txn.open_table(META)?;
+            let rows = redb::ReadableTable::iter(&meta)?;
+            Ok(rows.map(|row| row.map(|(name, _)| name.value().to_owned())).collect::<Result<Vec<_>, _>>()?)
+        })
+        .unwrap();
+    assert!(
+        [META_TOKEN, META_TOKEN_BEFORE, META_INODE].iter().all(|name| found.iter().any(|key| key == name))
+    );
+    let rows = table(section(FORMAT, "Tables"), "| meta | value |");
+    let mut names: Vec<_> = rows.iter().map(|row| row[0].replace("*n*", "0")).collect();
+    names.sort_unstable();
+    found.sort_unstable();
+    assert_eq!(names, found);
+}
+
+#[test]
+fn the_reasons_of_quarantine_are_the_specified_ones() {
+    use Reason::{Equivocation, NoCertificate, StaysShut, Undecodable, UnknownKind};
+    let rows = table(section(FORMAT, "Quarantine"), "| reason | name |");
+    let rows: Vec<_> = rows.iter().map(|row| (row[0].clone(), row[1].clone(), row[2] == "here")).collect();
+    let code = [NoCertificate, StaysShut, Undecodable, Equivocation, UnknownKind].map(|reason| {
+        let name = match reason {
+            NoCertificate => "no certificate",
+            StaysShut => "stays shut",
+            Undecodable => "undecodable",
+            Equivocation => "equivocation",
+            UnknownKind => "unknown kind",
+        };
+        ((reason as u8).to_string(), name.to_owned(), reason.holds_segment())
+    });
+    assert_eq!(rows, code);
+}
+
+#[test]
+fn a_full_body_fills_a_page_of_the_database_and_no_more() {
+    let place = crate::seal::Place {
+        vault: subrosa_protocol::ids::VaultId::ZERO,
+        prev: subrosa_protocol::ids::Chain::ZERO,
+        kind: subrosa_protocol::segment::Kind::Data,
+        log: subrosa_protocol::ids::LogId::ZERO,
+        seq: subrosa_protocol::ids::Seq(0),
+        epoch: subrosa_protocol::ids::Epoch(0),
+    };
+    let mut noise = vec![0; BODY_FILL_BYTES];
+    crate::Entropy::fill(&crate::OsEntropy, &mut noise);
+    let row = |data: &[u8]| {
+        let sign = |_: &[u8], _: &[u8]| subrosa_protocol::ids::Signature::ZERO;
+        let sealed =
+            crate::seal::seal(&place, crate::seal::Group::Ends, data, &[1; 32], &crate::OsEntropy, sign);
+        32 + sealed.0.bytes().len()
+    };
+    // A leaf page of one row: header, key and the end of the value.
+    let around = 4 + 12 + 4;
+    assert!(row(&noise) + around <= 64 << 10);
+    noise.push(0);
+    assert!(row(&noise) + around > 64 << 10, "not one byte is given away");
+    let bytes = BODY_FILL_BYTES.to_string();
+    let specified = format!("longer than {},{} bytes", &bytes[..2], &bytes[2..]);
+    assert!(section(FORMAT, "Sealing and groups").contains(&specified), "{specified}");
+}
