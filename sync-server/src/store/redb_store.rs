@@ -27,6 +27,8 @@ use super::{
 use crate::config::Quotas;
 
 mod append;
+#[cfg(test)]
+mod tests;
 
 /// Opens the database; called again after a failed write, because redb refuses all work after one.
 pub(crate) type Opener = Box<dyn Fn() -> Result<Database, redb::DatabaseError> + Send + Sync>;
