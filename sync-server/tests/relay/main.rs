@@ -11,4 +11,6 @@ mod end_to_end;
 #[cfg(test)]
 mod fixture;
 #[cfg(test)]
+mod measure;
+#[cfg(test)]
 mod process;

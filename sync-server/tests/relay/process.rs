@@ -13,21 +13,21 @@ use subrosa_protocol::ids::Seq;
 use crate::client::Client;
 use crate::fixture::Vault;
 
-fn relay(args: &[&str], data: &Path) -> Output {
+pub(crate) fn relay(args: &[&str], data: &Path) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_subrosa-relay"));
     command.args(args).arg("--data").arg(data).output().unwrap()
 }
 
-fn stdout(output: &Output) -> String {
+pub(crate) fn stdout(output: &Output) -> String {
     let text = String::from_utf8(output.stdout.clone()).unwrap();
     assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
     text
 }
 
 /// A serving process; killed when dropped.
-struct Serving {
-    child: Child,
-    addr: SocketAddr,
+pub(crate) struct Serving {
+    pub(crate) child: Child,
+    pub(crate) addr: SocketAddr,
 }
 
 impl Drop for Serving {
@@ -38,7 +38,7 @@ impl Drop for Serving {
 }
 
 #[expect(clippy::disallowed_methods, reason = "measures how long a real process takes")]
-fn serve(data: &Path) -> Serving {
+pub(crate) fn serve(data: &Path) -> Serving {
     let started = Instant::now();
     let mut child = Command::new(env!("CARGO_BIN_EXE_subrosa-relay"))
         .args(["serve", "--data"])
