@@ -20,6 +20,7 @@ pub use self::io::{
     VaultState,
 };
 pub use self::rendezvous::{Delivery, LinkNo, Rendezvous, RendezvousRequest};
+use self::vaults::Vaults;
 use crate::digest::digest;
 use crate::error::{ErrorCode, Refusal};
 use crate::frame::{ClientFrame, FrameLimit, RelayFrame, Role, VERSION};
@@ -36,6 +37,7 @@ mod rendezvous;
 mod subscription;
 #[cfg(test)]
 mod tests;
+mod vaults;
 
 /// A request whose answer the link waits for; no frame is taken meanwhile.
 enum Waiting {
@@ -98,7 +100,7 @@ enum Phase {
 pub struct RelayLink {
     config: LinkConfig,
     phase: Phase,
-    vaults: BTreeMap<VaultId, Vault>,
+    vaults: Vaults<Vault>,
     waiting: Option<Waiting>,
     appends: usize,
     append_bytes: usize,
@@ -115,7 +117,7 @@ impl RelayLink {
         Self {
             config,
             phase: Phase::Fresh,
-            vaults: BTreeMap::new(),
+            vaults: Vaults::new(),
             waiting: None,
             appends: 0,
             append_bytes: 0,
@@ -162,7 +164,7 @@ impl RelayLink {
     /// The next thing to do. Drain to `None` before the next [`RelayLink::handle`].
     pub fn poll(&mut self) -> Option<Output> {
         let output = self.outputs.pop_front();
-        if self.outputs.is_empty() && self.outputs.capacity() > 8 {
+        if self.outputs.is_empty() {
             self.outputs = VecDeque::new(); // an idle link keeps no buffers
         }
         output

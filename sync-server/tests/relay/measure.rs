@@ -1,6 +1,7 @@
 //! Figures of a real relay process, printed, not judged:
 //! `cargo test --release -p subrosa-relay --test relay -- --ignored --nocapture measure`.
 
+use std::path::Path;
 use std::process::Child;
 use std::time::Instant;
 
@@ -9,7 +10,9 @@ use subrosa_protocol::ids::Rseq;
 
 use crate::client::Client;
 use crate::fixture::Vault;
-use crate::process::{relay, serve, stdout};
+use crate::process::{Serving, relay, serve, stdout};
+
+const EDITS: u64 = 200;
 
 /// Resident memory in KiB and CPU time in ticks of 10 ms.
 fn usage(child: &Child) -> (u64, u64) {
@@ -76,14 +79,22 @@ async fn throughput_and_memory() {
     println!("feed {megabytes} MB: {:?}, {} ms cpu, {rss} KiB", started.elapsed(), (after - before) * 10);
     drop((a, b, feed));
 
+    one_edit(&serving, &mut vault).await;
+    drop(serving);
+    idle_links(&data, &vault, SEGMENTS as u64 + EDITS).await;
+}
+
+/// From one device's push to another's live feed.
+async fn one_edit(serving: &Serving, vault: &mut Vault) {
+    let id = vault.id;
     let mut singles = Vec::new();
     let mut c = Client::hello(serving.addr).await;
-    c.auth(&vault, Role::Writer).await;
+    c.auth(vault, Role::Writer).await;
     let mut d = Client::hello(serving.addr).await;
-    d.auth(&vault, Role::Reader).await;
+    d.auth(vault, Role::Reader).await;
     let mut feed = d.subscribe(id).await;
     feed.until_caught_up().await;
-    for _ in 0..200 {
+    for _ in 0..EDITS {
         let segment = vault.data.segment(&id, 300);
         let started = clock();
         c.send(&ClientFrame::Push { vault: id, segments: vec![segment] }).await;
@@ -93,10 +104,12 @@ async fn throughput_and_memory() {
     }
     singles.sort_unstable();
     println!("one edit, push to live feed: p50 {:?}, p99 {:?}", singles[100], singles[197]);
-    drop((c, d, feed));
-    drop(serving);
+}
 
-    let serving = serve(&data);
+/// What a thousand links cost that have nothing to do.
+async fn idle_links(data: &Path, vault: &Vault, rseq: u64) {
+    let id = vault.id;
+    let serving = serve(data);
     let (before, _) = usage(&serving.child);
     println!("idle, reopened after a kill: {before} KiB");
     let (mut links, mut at_100) = (Vec::new(), 0);
@@ -105,9 +118,9 @@ async fn throughput_and_memory() {
             at_100 = usage(&serving.child).0;
         }
         let mut client = Client::hello(serving.addr).await;
-        client.auth(&vault, Role::Reader).await;
+        client.auth(vault, Role::Reader).await;
         let head = subrosa_protocol::digest::digest(vec![vault.data.head()]);
-        client.send_subscribe(id, Rseq(SEGMENTS as u64 + 200), head).await;
+        client.send_subscribe(id, Rseq(rseq), head).await;
         let mut feed = client.feed(id).await;
         feed.until_caught_up().await;
         links.push((client, feed));
