@@ -66,7 +66,7 @@ pub use pair::{
     AbortReason, Confirmation, PairCode, PairError, PairJoin, PairLink, PairLinkError, PairOffer, PairRequest,
 };
 pub use store::{StoreError, StorePart};
-pub use subrosa_protocol::addr::RelayAddr;
+pub use subrosa_protocol::addr::{AddrError, RelayAddr};
 pub use subrosa_protocol::error::{ErrorCode, Refusal};
 pub use subrosa_protocol::ids::VaultId;
 pub use sync::{

@@ -1,0 +1,95 @@
+//! From the command line to requests.
+
+mod birth;
+
+use std::io::{self, Write as _};
+use std::time::Duration;
+
+use clap::CommandFactory as _;
+use clap_complete::Shell;
+
+use crate::access::Access;
+use crate::args::{Cli, Command, Global, Pair, Relay};
+use crate::demo;
+use crate::failure::Failure;
+use crate::place::Place;
+use crate::request::Request;
+use crate::stop::Stop;
+use crate::terminal::{Input, Look, Terminal, text_argument};
+
+/// Runs one command.
+pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
+    let Cli { global, command } = cli;
+    let vault = global.vault.clone();
+    let mut input = None;
+    let request = match command {
+        Command::Completions { shell } => return completions(shell),
+        Command::Demo => return demo::run(),
+        Command::Init(init) => {
+            let look = look(&global);
+            return birth::init(&Place::new(global.store)?, init, look);
+        }
+        Command::Pair(Pair::Join { link, yes, name }) => {
+            return pair_join(global, birth::Join { link: text_argument(&link)?, yes, name });
+        }
+        Command::Pair(Pair::Offer { yes }) => Request::PairOffer { yes },
+        Command::Put(put) => {
+            let mut words = put.id_and_json;
+            let json = text_argument(&words.pop().unwrap_or_default())?;
+            Request::Put { vault, collection: put.collection, id: words.pop(), json, replace: put.replace }
+        }
+        Command::Get(one) => Request::Get { vault, collection: one.collection, id: one.id },
+        Command::List(list) => Request::List { vault, collection: list.collection },
+        Command::Delete(one) => Request::Delete { vault, collection: one.collection, id: one.id },
+        Command::Import(import) => {
+            let mut words = import.collection_and_file;
+            input = Some(Input::open(&words.pop().unwrap_or_default())?);
+            Request::Import { vault, collection: words.pop() }
+        }
+        Command::Export(export) => Request::Export { vault, collection: export.collection },
+        Command::Watch => Request::Watch { vault },
+        Command::Sync(sync) if sync.live => Request::SyncLive,
+        Command::Sync(sync) => Request::Sync { timeout_secs: sync.timeout },
+        Command::Relay(Relay::Set { url }) => Request::RelaySet { url: text_argument(&url)? },
+        Command::Relay(Relay::Show) => Request::RelayShow,
+        Command::Devices => Request::Devices { vault },
+        Command::Status => Request::Status,
+        Command::Verify => Request::Verify,
+    };
+    send(global, &request, input)
+}
+
+fn completions(shell: Shell) -> Result<(), Failure> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "subrosa", &mut script);
+    io::stdout().write_all(&script).map_err(Failure::Output)
+}
+
+fn pair_join(global: Global, join: birth::Join) -> Result<(), Failure> {
+    let stop = stop_on_signal()?;
+    let look = look(&global);
+    birth::pair_join(&Place::new(global.store)?, join, &stop, look)
+}
+
+/// Executes a request, wherever the store is open.
+fn send(global: Global, request: &Request, input: Option<Input>) -> Result<(), Failure> {
+    let stop = if request.is_long() { stop_on_signal()? } else { Stop::default() };
+    let mut terminal = Terminal::new(look(&global), stop.clone());
+    if let Some(input) = input {
+        terminal = terminal.with_input(input);
+    }
+    let place = Place::new(global.store)?;
+    let access = Access { place: &place, wait: Duration::from_secs(global.wait), stop: &stop };
+    match access.run(request, &mut terminal) {
+        Err(Failure::Interrupted) if request.is_endless() => Ok(()),
+        other => other,
+    }
+}
+
+fn look(global: &Global) -> Look {
+    Look { verbose: global.verbose, json: global.json }
+}
+
+fn stop_on_signal() -> Result<Stop, Failure> {
+    Stop::on_signal().map_err(Failure::Signals)
+}

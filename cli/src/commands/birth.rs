@@ -1,0 +1,135 @@
+//! init and pair join: the commands that make a store.
+
+use std::fs;
+use std::sync::Arc;
+
+use subrosa::{Device, KeyProvider, Options, PairCode, PairLink, RelayAddr};
+
+use crate::args::Init;
+use crate::failure::Failure;
+use crate::joining::{self, NewDevice};
+use crate::keyfile;
+use crate::place::Place;
+use crate::request::{Answer, Caller as _, Level};
+use crate::stop::Stop;
+use crate::terminal::{Look, Terminal, text_argument};
+
+/// The first vault of a user.
+const HOME_VAULT: &str = "personal";
+
+/// Makes a store with one vault.
+pub(super) fn init(place: &Place, init: Init, look: Look) -> Result<(), Failure> {
+    let relay = match init.relay {
+        Some(url) => Some(RelayAddr::parse(&text_argument(&url)?)?),
+        None => None,
+    };
+    let new = NewStore::prepare(place)?;
+    let name = init.name.unwrap_or_else(machine_name);
+    let options = Options { device_name: name.clone(), ..Options::default() };
+    let vault = new.keep_if(|key| {
+        let device = Device::create(place.dir(), key, options)?;
+        let vault = device.create_vault(HOME_VAULT)?;
+        device.set_relay(relay.as_ref())?;
+        Ok(vault.id())
+    })?;
+
+    let mut terminal = Terminal::new(look, Stop::default());
+    let mut say = |text: &str| terminal.note(Level::Plain, text);
+    say(&format!("made the vault {HOME_VAULT} in {}", place.dir().display()))?;
+    say(
+        "WARNING: there is no recovery yet. Lose the store or its key file, and this copy is lost for good;",
+    )?;
+    say("WARNING: only another paired device has the data then. Pair one soon: subrosa pair offer")?;
+    say(&format!("the device key is the file {} (mode 0600); an app", place.key_file().display()))?;
+    say("would keep it in the keystore of the operating system")?;
+    if relay.is_none() {
+        say("no relay is set: the vault stays on this device until `subrosa relay set URL`")?;
+    }
+    let json = serde_json::json!({
+        "store": place.dir(), "vault": HOME_VAULT, "vault_id": vault.to_string(), "device": name
+    });
+    terminal.answer(&Answer { text: String::new(), json: json.to_string() })
+}
+
+/// What `pair join` was given.
+pub(super) struct Join {
+    pub(super) link: String,
+    pub(super) yes: bool,
+    pub(super) name: Option<String>,
+}
+
+/// Makes a store from another device's link.
+pub(super) fn pair_join(place: &Place, join: Join, stop: &Stop, look: Look) -> Result<(), Failure> {
+    if place.has_store() {
+        return Err(Failure::StoreExists(place.dir().to_path_buf()));
+    }
+    let link = join.link.trim();
+    PairLink::parse(link).map_err(subrosa::Error::PairLink)?;
+    let mut terminal = Terminal::new(look, stop.clone());
+    let name = join.name.unwrap_or_else(machine_name);
+    let options = Options { device_name: name.clone(), ..Options::default() };
+    let device = NewStore::prepare(place)?.keep_if(|key| {
+        let new = NewDevice { dir: place.dir(), key, options };
+        joining::join(link, &new, stop, |code| show_code(code, join.yes, &mut terminal))
+    })?;
+    let vaults = device.vaults()?.into_iter().map(|vault| vault.name).collect::<Vec<_>>();
+    terminal.note(Level::Plain, &format!("this device is in, its store is {}", place.dir().display()))?;
+    terminal.note(Level::Plain, "run `subrosa sync` to get the data")?;
+    let json = serde_json::json!({ "store": place.dir(), "vaults": vaults, "device": name });
+    terminal.answer(&Answer { text: String::new(), json: json.to_string() })
+}
+
+fn show_code(code: PairCode, yes: bool, terminal: &mut Terminal) -> Result<(), Failure> {
+    terminal.note(Level::Plain, &format!("the code of this pairing is {code}"))?;
+    if yes {
+        return Ok(());
+    }
+    terminal.note(Level::Plain, "type it on the other device, or confirm there that both show the same")
+}
+
+/// A folder that is about to hold a store, and its key.
+struct NewStore<'a> {
+    place: &'a Place,
+    key: Arc<dyn KeyProvider>,
+    /// Whether the key was made for this store.
+    is_key_new: bool,
+    /// Whether the folder was.
+    is_dir_new: bool,
+}
+
+impl<'a> NewStore<'a> {
+    /// Refuses an existing store; takes a key that lies there already, as after an interrupted `init`.
+    fn prepare(place: &'a Place) -> Result<Self, Failure> {
+        if place.has_store() {
+            return Err(Failure::StoreExists(place.dir().to_path_buf()));
+        }
+        let is_dir_new = place.make()?;
+        let path = place.key_file();
+        let is_key_new = !path.exists();
+        let key = if is_key_new { keyfile::create(&path)? } else { keyfile::load(&path)? };
+        Ok(Self { place, key, is_key_new, is_dir_new })
+    }
+
+    /// Makes the store; when that fails, nothing of it stays behind.
+    fn keep_if<T>(self, make: impl FnOnce(Arc<dyn KeyProvider>) -> Result<T, Failure>) -> Result<T, Failure> {
+        let made = make(self.key);
+        if made.is_err() {
+            // The failure is what counts. A file that cannot be removed makes the next attempt say so.
+            let _ = fs::remove_file(self.place.store_file());
+            let _ = fs::remove_file(self.place.token_file());
+            if self.is_key_new {
+                keyfile::discard(&self.place.key_file());
+            }
+            if self.is_dir_new {
+                let _ = fs::remove_dir(self.place.dir());
+            }
+        }
+        made
+    }
+}
+
+/// The name of this machine, as its owner knows it.
+fn machine_name() -> String {
+    let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    if name.is_empty() { "device".to_owned() } else { name }
+}

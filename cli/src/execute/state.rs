@@ -1,0 +1,104 @@
+//! relay, devices, status, verify.
+
+use subrosa::{DeviceRole, RelayAddr, Vault};
+
+use super::live::describe;
+use crate::failure::Failure;
+use crate::host::Host;
+use crate::request::{Answer, Caller, Level};
+use crate::terminal::printable;
+
+pub(super) fn relay_set(host: &Host, url: &str, caller: &mut dyn Caller) -> Result<(), Failure> {
+    let relay = RelayAddr::parse(url)?;
+    host.set_relay(&relay)?;
+    caller.note(Level::Plain, "the relay is set; `subrosa sync` exchanges data with it")
+}
+
+pub(super) fn relay_show(host: &Host, caller: &mut dyn Caller) -> Result<(), Failure> {
+    let relay = host.device().relay()?.ok_or(Failure::NoRelay)?.without_invite().to_string();
+    let json = serde_json::json!({ "relay": relay }).to_string();
+    caller.answer(&Answer { text: relay, json })
+}
+pub(super) fn devices(vault: &Vault, caller: &mut dyn Caller) -> Result<(), Failure> {
+    let devices = vault.devices()?;
+    let name_of =
+        |public| devices.iter().find(|device| Some(device.public) == public).map(|device| &device.name);
+    let mut text = Vec::new();
+    let mut json = Vec::new();
+    for device in &devices {
+        let role = role(device.role);
+        let added_by = name_of(device.added_by);
+        let origin =
+            added_by.map_or_else(|| "founder".to_owned(), |name| format!("added by {}", printable(name)));
+        let this = if device.is_this { ", this device" } else { "" };
+        text.push(format!("{}  {role}, {origin}{this}", printable(&device.name)));
+        json.push(serde_json::json!({
+            "name": device.name, "role": role, "public": device.public.to_base64(),
+            "added_by": device.added_by.map(|public| public.to_base64()), "this": device.is_this
+        }));
+    }
+    let json = serde_json::Value::from(json).to_string();
+    caller.answer(&Answer { text: text.join("\n"), json })
+}
+
+const fn role(role: DeviceRole) -> &'static str {
+    match role {
+        DeviceRole::Admin => "admin",
+        DeviceRole::Writer => "writer",
+        DeviceRole::Reader => "reader",
+        _ => "unknown",
+    }
+}
+
+pub(super) fn status(host: &Host, caller: &mut dyn Caller) -> Result<(), Failure> {
+    let device = host.device();
+    let name = device.name()?;
+    let relay = device.relay()?.map(|relay| relay.without_invite().to_string());
+    let sync = host.running_sync().map(|sync| describe(&sync.status()));
+    let bytes = host.store_bytes();
+    let mut text = vec![
+        format!("device  {}", printable(&name)),
+        format!("store   {} ({} KiB)", host.dir().display(), bytes >> 10),
+        format!(
+            "relay   {}",
+            relay.as_deref().unwrap_or("none: the data stays here; `subrosa relay set URL`")
+        ),
+        format!("sync    {}", sync.as_deref().unwrap_or("not running")),
+    ];
+    let mut vaults = Vec::new();
+    for info in device.vaults()? {
+        let vault = device.vault_by_id(&info.id)?;
+        let (pending, devices) = (vault.pending()?, vault.devices()?.len());
+        text.push(format!("vault   {}: {devices} devices, {pending} changes to seal", printable(&info.name)));
+        vaults.push(serde_json::json!({
+            "name": info.name, "id": info.id.to_string(), "pending": pending, "devices": devices
+        }));
+    }
+    let json = serde_json::json!({
+        "device": name, "store": host.dir(), "store_bytes": bytes, "relay": relay, "sync": sync, "vaults": vaults
+    });
+    caller.answer(&Answer { text: text.join("\n"), json: json.to_string() })
+}
+
+pub(super) fn verify(host: &Host, caller: &mut dyn Caller) -> Result<(), Failure> {
+    let report = host.device().verify()?;
+    let text = format!(
+        "{} vaults, {} logs, {} segments checked: {} bad segments, {} logs without a certificate, {} in quarantine",
+        report.vaults,
+        report.logs,
+        report.segments,
+        report.bad_segments,
+        report.uncertified_logs,
+        report.quarantined
+    );
+    let json = serde_json::json!({
+        "good": report.is_good(), "repaired": report.repaired, "vaults": report.vaults, "logs": report.logs,
+        "segments": report.segments, "bad_segments": report.bad_segments,
+        "uncertified_logs": report.uncertified_logs, "quarantined": report.quarantined
+    });
+    caller.answer(&Answer { text, json: json.to_string() })?;
+    if report.is_good() {
+        return Ok(());
+    }
+    Err(Failure::Damaged { damaged: report.bad_segments + report.uncertified_logs })
+}

@@ -1,0 +1,113 @@
+//! The device key in a file beside the store: PKCS#8, mode 0600.
+//!
+//! This is what a command line can do. A host app keeps the key in the keystore of its operating system, behind
+//! the same trait. The file is never overwritten, and never read when others may read it.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use subrosa::{KeyError, KeyProvider, OsEntropy, SoftwareKey};
+use zeroize::Zeroizing;
+
+/// The longest PKCS#8 form of a P-256 key that is read.
+const KEY_BYTES_MAX: u64 = 150;
+
+/// Why there is no device key.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum KeyFileError {
+    #[error("the device key {} is missing", .0.display())]
+    Missing(PathBuf),
+    #[error("the device key {} is open to others (mode {mode:04o})", path.display())]
+    Lax { path: PathBuf, mode: u32 },
+    #[error("the device key {} cannot be read ({})", path.display(), source.kind())]
+    Unreadable { path: PathBuf, source: io::Error },
+    #[error("the device key {} cannot be written ({})", path.display(), source.kind())]
+    Unwritable { path: PathBuf, source: io::Error },
+    #[error("{} does not hold a device key ({source})", path.display())]
+    NotAKey { path: PathBuf, source: KeyError },
+}
+
+impl KeyFileError {
+    /// What the user can do.
+    pub(crate) fn remedy(&self) -> String {
+        match self {
+            Self::Missing(_) => {
+                "put the key file back, or pair this device anew in an empty folder".to_owned()
+            }
+            Self::Lax { path, .. } => {
+                format!("run `chmod 600 {}`, and pair anew if others may have read it", path.display())
+            }
+            Self::Unreadable { .. } => "run the command as the owner of the store".to_owned(),
+            Self::Unwritable { .. } => "make the folder writable, or choose another with --store".to_owned(),
+            Self::NotAKey { .. } => "put the key file of this store back".to_owned(),
+        }
+    }
+}
+
+/// Reads the key.
+pub(crate) fn load(path: &Path) -> Result<Arc<dyn KeyProvider>, KeyFileError> {
+    let unreadable = |source| KeyFileError::Unreadable { path: path.to_path_buf(), source };
+    let file = match File::open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Err(KeyFileError::Missing(path.to_path_buf()));
+        }
+        other => other.map_err(unreadable)?,
+    };
+    let mode = file.metadata().map_err(unreadable)?.permissions().mode() & 0o7777;
+    if mode & 0o077 != 0 {
+        return Err(KeyFileError::Lax { path: path.to_path_buf(), mode });
+    }
+    let mut der = Zeroizing::new(Vec::with_capacity(KEY_BYTES_MAX as usize + 1));
+    file.take(KEY_BYTES_MAX + 1).read_to_end(&mut der).map_err(unreadable)?;
+    let key = SoftwareKey::from_pkcs8_der(&der)
+        .map_err(|source| KeyFileError::NotAKey { path: path.to_path_buf(), source })?;
+    Ok(Arc::new(key))
+}
+
+/// Makes a key and keeps it; the file is on disk when this returns. An existing file is an error.
+pub(crate) fn create(path: &Path) -> Result<Arc<dyn KeyProvider>, KeyFileError> {
+    let key = SoftwareKey::generate(&OsEntropy);
+    write_new(path, &key).map_err(|source| KeyFileError::Unwritable { path: path.to_path_buf(), source })?;
+    Ok(Arc::new(key))
+}
+
+/// Removes a key that no store was made for.
+pub(crate) fn discard(path: &Path) {
+    // Nothing depends on it, and the reason why there is no store is what the user has to hear.
+    let _ = fs::remove_file(path);
+}
+
+fn write_new(path: &Path, key: &SoftwareKey) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    file.write_all(&key.to_pkcs8_der())?;
+    file.sync_all()?;
+    match path.parent() {
+        Some(dir) => File::open(dir)?.sync_all(),
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_comes_back_and_is_its_owners_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("device.key");
+        assert!(matches!(load(&path), Err(KeyFileError::Missing(_))));
+        let key = create(&path).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o7777, 0o600);
+        assert_eq!(load(&path).unwrap().public(), key.public());
+        assert!(matches!(create(&path), Err(KeyFileError::Unwritable { .. })), "never overwritten");
+
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
+        assert!(matches!(load(&path), Err(KeyFileError::Lax { mode: 0o640, .. })));
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        fs::write(&path, [0; 200]).unwrap();
+        assert!(matches!(load(&path), Err(KeyFileError::NotAKey { .. })));
+    }
+}
