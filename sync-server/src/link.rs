@@ -20,8 +20,9 @@ use crate::hub::Hub;
 use crate::store::StoreError;
 use crate::transport::{self, Stalled};
 
-/// Inputs waiting for one link: an answer to each append and to one lookup, and what other links cause.
-const INBOX_MAX: usize = 32 + limits::APPENDS_PER_LINK_MAX;
+/// Inputs waiting for one link: an answer to each append and to one lookup, one look again for each vault, and
+/// what other links cause.
+const INBOX_MAX: usize = 32 + limits::APPENDS_PER_LINK_MAX + limits::VAULTS_PER_LINK_MAX;
 /// Bytes taken from the transport at a time.
 const READ_BYTES: usize = 64 << 10;
 /// Time for the last frames to arrive before the connection is closed under them.
@@ -190,6 +191,7 @@ impl Driver {
                         self.connection.set_send_window(transport::MEMBER_SEND_BYTES);
                     }
                     self.shared.hub.join(vault, self.no, None);
+                    self.look_again(vault)?;
                 }
                 Output::Left(vault) => self.shared.hub.leave(&vault, self.no),
                 Output::OpenFeed(feed) => {
@@ -229,6 +231,21 @@ impl Driver {
                 Input::Failed
             });
             reply.send(Box::new(input));
+        });
+        Ok(())
+    }
+
+    /// A statement may have come between the lookup that let the peer in and its place in the hub: without
+    /// this, a key superseded in that moment would keep its link.
+    fn look_again(&self, vault: VaultId) -> Result<(), End> {
+        let reply = self.reply()?;
+        let data = Arc::clone(&self.shared.data);
+        tokio::task::spawn_blocking(move || match data.store.vault(&vault) {
+            Ok(Some(row)) => {
+                reply.send(Box::new(Input::StatementsChanged(vault, data.state(row))));
+            }
+            Ok(None) => {}
+            Err(error) => tracing::error!(%error, "lookup"),
         });
         Ok(())
     }
