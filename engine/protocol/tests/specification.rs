@@ -111,3 +111,51 @@ fn kinds_of_segments() {
     }
     assert!(Kind::from_wire(rows.len() as u8 + 1).is_err());
 }
+
+/// All Rust sources of the repository, one after the other.
+fn sources(dir: &std::path::Path, into: &mut String) {
+    for entry in std::fs::read_dir(dir).expect("a directory of the repository") {
+        let path = entry.expect("a name").path();
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        if path.is_dir() && !name.starts_with('.') && name != "target" {
+            sources(&path, into);
+        } else if name.ends_with(".rs") {
+            into.push_str(&std::fs::read_to_string(&path).expect("a source is text"));
+        }
+    }
+}
+
+#[test]
+fn tests_and_files_that_the_documents_cite_exist() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let mut code = String::new();
+    for part in ["engine", "sync-server", "cli", "tests"] {
+        sources(&root.join(part), &mut code);
+    }
+    let mut cited = 0;
+    for document in [
+        "THREAT-MODEL.md",
+        "ARCHITECTURE.md",
+        "FORMAT.md",
+        "adr/0004-pending-and-bulk.md",
+        "adr/0006-segment-rows.md",
+    ] {
+        let text = std::fs::read_to_string(root.join("docs").join(document)).unwrap();
+        for word in text.split('`').skip(1).step_by(2) {
+            let is_name =
+                word.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_');
+            if is_name && word.matches('_').count() >= 3 {
+                assert!(code.contains(&format!("fn {word}(")), "{document} cites the test {word}");
+                cited += 1;
+            }
+            let is_path = word.contains('/') && !word.contains([' ', ':', '>', '*']);
+            if is_path
+                && ["engine/", "sync-server/", "tests/", "docs/"].iter().any(|part| word.starts_with(part))
+            {
+                assert!(root.join(word).exists(), "{document} cites the file {word}");
+                cited += 1;
+            }
+        }
+    }
+    assert!(cited > 80, "the documents cite {cited} tests and files");
+}
