@@ -7,7 +7,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use subrosa::{
-    Device, Options, OsEntropy, Record, RecordId, RelayAddr, SoftwareKey, Sync, SyncError, Value, Vault,
+    Confirmation, Device, Options, OsEntropy, PairJoin, PairLink, Record, RecordId, RelayAddr, SoftwareKey,
+    Sync, SyncError, Value, Vault,
 };
 use subrosa_relay::{Config, Relay, RunningRelay};
 use tempfile::TempDir;
@@ -108,6 +109,27 @@ impl TestDevice {
     pub(crate) fn open(&mut self) {
         let key = SoftwareKey::from_pkcs8_der(&self.key).unwrap();
         self.device = Some(Device::open(&self.path, Arc::new(key), Options::default()).unwrap());
+    }
+
+    /// One more device, let in by this one.
+    pub(crate) fn pair(&self, relay: &RelayAddr) -> Self {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("store");
+        let key = SoftwareKey::generate(&OsEntropy);
+        let der = key.to_pkcs8_der().to_vec();
+        let mut offer = self.device().pair_offer(relay).unwrap();
+        let link = PairLink::parse(&offer.link().to_text()).unwrap();
+        let mut join = PairJoin::start(&path, Arc::new(key), Options::default(), link).unwrap();
+        let joined = std::thread::spawn(move || {
+            loop {
+                if let Some(device) = join.wait(PATIENCE).unwrap() {
+                    return device;
+                }
+            }
+        });
+        offer.wait_for_code(PATIENCE).unwrap().expect("the new device answers");
+        offer.confirm(Confirmation::CodesEqual).unwrap();
+        Self { _home: Arc::new(home), path, key: der, device: Some(joined.join().unwrap()) }
     }
 
     /// `cp -r` of the closed store, opened beside the original, which is opened again too.

@@ -57,6 +57,8 @@ pub(super) struct Delivery {
     pub(super) segments: u64,
     pub(super) bytes: u64,
     pub(super) caught_up: bool,
+    /// The relay gave a digest. To a superseded key, which does not see all logs, it gives zero.
+    pub(super) judged: bool,
 }
 
 impl Feeds {
@@ -195,7 +197,8 @@ impl Feeds {
         let (segments, bytes) = gather.size();
         let Gather { stream, batch, .. } = gather;
         let caught_up = batch.caught_up.is_some();
-        self.delivering = Some(Delivery { vault, stream, segments, bytes, caught_up });
+        let judged = batch.caught_up.is_some_and(|(_, digest)| digest != Digest::ZERO);
+        self.delivering = Some(Delivery { vault, stream, segments, bytes, caught_up, judged });
         out.push_back(Output::Deliver { vault, batch });
     }
 

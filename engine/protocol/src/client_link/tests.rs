@@ -141,7 +141,8 @@ impl Rig {
     }
 
     fn caught_up(&mut self, stream: u64, rseq: u64) {
-        self.feed(stream, &FeedFrame::CaughtUp { rseq: Rseq(rseq), digest: Digest::ZERO }).unwrap();
+        let digest = Digest::from_bytes([8; 32]);
+        self.feed(stream, &FeedFrame::CaughtUp { rseq: Rseq(rseq), digest }).unwrap();
     }
 
     fn start(&mut self, n: u8, stream: u64) {
@@ -231,7 +232,7 @@ fn catches_up_seals_pushes_and_is_synced() {
     // The first segment went to the store alone; what came meanwhile follows.
     rig.delivered(1);
     let Some(Output::Deliver { batch, .. }) = rig.out.pop_front() else { panic!("no second batch") };
-    assert_eq!((batch.items.len(), batch.caught_up), (0, Some((Rseq(6), Digest::ZERO))));
+    assert_eq!((batch.items.len(), batch.caught_up), (0, Some((Rseq(6), Digest::from_bytes([8; 32])))));
     rig.delivered(1);
     let loads = |rig: &mut Rig| rig.take().iter().any(|o| matches!(o, Output::LoadOutbox { .. }));
     assert!(loads(&mut rig));
@@ -392,6 +393,16 @@ fn another_digest_compares_heads_once() {
     rig.give(Input::Delivered { vault: vault(1), received: wrong() });
     assert_eq!(rig.sent(), []);
     assert_eq!(rig.events()[0], Event::Disagrees { vault: vault(1) });
+}
+
+#[test]
+fn no_digest_is_no_evidence() {
+    let mut rig = live_rig();
+    rig.feed(1, &FeedFrame::CaughtUp { rseq: Rseq(6), digest: Digest::ZERO }).unwrap();
+    let received = Received { digest_ok: Some(false), ..Received::default() };
+    rig.take();
+    rig.give(Input::Delivered { vault: vault(1), received });
+    assert_eq!(rig.sent(), []);
 }
 
 #[test]
