@@ -14,6 +14,7 @@ use zeroize::Zeroizing;
 use super::Core;
 use super::commit::Tx;
 use super::receive::decode_relay_head;
+use super::sealing::seen_name;
 use super::state::{LogHead, OwnLogNos};
 use super::write::{decode_pending, decode_state};
 use crate::control::certificate;
@@ -156,6 +157,8 @@ impl Tx<'_> {
     pub(crate) fn begin_logs(&mut self, vault: VaultNo) -> Result<OwnLogNos, Error> {
         let entropy = self.core.options.entropy.clone();
         self.vault_mut(vault)?.keyring.rotate_logs(&*entropy);
+        // The new data log has not named anything as seen.
+        self.tables.meta.remove(&*seen_name(vault))?;
         self.put_keyring(vault)?;
         let cited = self.control_heads(vault)?;
         let state = self.vault(vault)?;

@@ -5,6 +5,7 @@
 
 use redb::ReadableTable as _;
 use subrosa_protocol::ids::{Chain, Head, Seq, Signature, VaultId};
+use subrosa_protocol::limits;
 use subrosa_protocol::segment::Kind;
 use zeroize::Zeroizing;
 
@@ -20,7 +21,7 @@ use crate::store::tables::{RecordKey, VaultNo, bulk_key, vault_range};
 
 /// Data of a body is filled up to this many bytes: with flags and length 62 KiB, which padding leaves as they are; with
 /// tag, header, signature, chain and key, the row of a segment fits into a page of 64 KiB (docs/adr/0006).
-pub(crate) const BODY_FILL_BYTES: usize = (62 << 10) - 5;
+pub(crate) const BODY_FILL_BYTES: usize = limits::SEGMENT_FILL_BYTES - 5;
 /// Bulk bodies sealed in one transaction.
 const BULK_BODIES_MAX: usize = 256;
 
@@ -215,7 +216,7 @@ impl Tx<'_> {
 
     /// Heads of other logs that changed since we last said so, and notes that we now say so.
     fn take_seen(&mut self, vault: VaultNo) -> Result<Vec<Head>, Error> {
-        let name = format!("seen {}", vault.0);
+        let name = seen_name(vault);
         let said = self.meta(&name)?.unwrap_or_default();
         let said: std::collections::BTreeMap<LogNo, Seq> = said
             .chunks_exact(12)
@@ -245,4 +246,9 @@ impl Tx<'_> {
         }
         Ok(seen)
     }
+}
+
+/// Name in the meta table of what the vault's data log has named as seen.
+pub(crate) fn seen_name(vault: VaultNo) -> String {
+    format!("seen {}", vault.0)
 }

@@ -65,3 +65,28 @@ fn once_compared_with_the_relay_bulk_writes_are_sealed_as_they_commit() {
     bulk();
     assert_eq!(vault.pending().unwrap(), 1);
 }
+
+#[test]
+fn a_body_names_what_its_log_has_not_named_as_seen() {
+    let device = TestDevice::new();
+    device.device.as_ref().unwrap().create_vault("personal").unwrap();
+    let vault = device.vault();
+    let seen_by_next_segment = |n: u8| {
+        vault.records("notes").put(id(n), &record(&[("x", 1)])).unwrap();
+        device.core().seal(&vault.id()).unwrap();
+        device
+            .core()
+            .write(|tx| {
+                let number = tx.state.vault_no(&vault.id())?;
+                let log = tx.vault(number)?.own.data;
+                let last = tx.head(log)?.expect("something was sealed").seq;
+                let body = tx.open_stored(number, log, last)?.expect("our own segment opens");
+                Ok(Body::decode(&body.data).expect("and decodes").seen.len())
+            })
+            .unwrap()
+    };
+    assert_eq!(seen_by_next_segment(1), 1, "the control log");
+    assert_eq!(seen_by_next_segment(2), 0);
+    device.core().rotate_logs(&vault.id()).unwrap();
+    assert_eq!(seen_by_next_segment(3), 2, "both control logs, though the old data log named one of them");
+}
