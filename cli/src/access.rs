@@ -61,7 +61,10 @@ impl Access<'_> {
         let host = Arc::new(host);
         let server = if request.is_long() {
             match Server::start(self.place, Arc::clone(&host)) {
-                Ok(server) => Some(server),
+                Ok(server) => {
+                    caller.note(Level::Detail, "serving other commands while this one runs")?;
+                    Some(server)
+                }
                 Err(error) => {
                     let text =
                         format!("other commands have to wait: no socket can be made ({})", error.kind());

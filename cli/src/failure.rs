@@ -48,7 +48,7 @@ pub(crate) enum Failure {
     #[error("the record is refused: {0}")]
     Line(#[from] LineError),
     #[error(
-        "line {line} is refused: {cause}; {stands} records of the lines before {resume} stand, nothing from there on was written"
+        "line {line}: {cause}; {stands} records of the lines before {resume} stand, nothing from there on was written"
     )]
     BadLine { line: u64, cause: Box<Failure>, stands: u64, resume: u64 },
     #[error(

@@ -8,6 +8,8 @@ use crate::failure::Failure;
 
 /// Columns of text.
 const WIDTH: usize = 96;
+/// Columns of the left one of two texts.
+const COLUMN: usize = 46;
 
 /// Prints the demo's steps, numbered and timed.
 pub(super) struct Screen {
@@ -40,14 +42,14 @@ impl Screen {
         self.fact(who, &format!("{what}{}", self.styled("2", &format!("{:>room$}", millis(took)))))
     }
 
-    /// Text as it is, cut to the width.
-    pub(super) fn raw(&self, text: &str) -> Result<(), Failure> {
-        let room = WIDTH - 4;
-        if text.chars().count() <= room {
-            return self.print(&format!("   {text}"));
+    /// Two texts beside each other, the left one cut to its column.
+    pub(super) fn columns(&self, left: &str, right: &str) -> Result<(), Failure> {
+        let mut cut: String = left.chars().take(COLUMN).collect();
+        if left.chars().count() > COLUMN {
+            cut.pop();
+            cut.push('…');
         }
-        let cut: String = text.chars().take(room - 1).collect();
-        self.print(&format!("   {cut}…"))
+        self.print(&format!("   {cut:<COLUMN$}  {}", self.styled("2", right)))
     }
 
     /// Time since the demo began.

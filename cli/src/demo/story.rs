@@ -23,8 +23,8 @@ const VAULT: &str = "personal";
 const NOTES: &str = "notes";
 /// A step that takes longer has failed.
 const PATIENCE: Duration = Duration::from_secs(20);
-/// Rows of the dump.
-const DUMP_ROWS: usize = 10;
+/// Lines of a note that are shown.
+const EXCERPT_LINES: usize = 3;
 
 const SOURDOUGH: &str = include_str!("notes/sourdough.md");
 const DOLOMITES: &str = include_str!("notes/dolomites.md");
@@ -219,35 +219,36 @@ fn sync(actor: &Actor, relay: &RelayAddr, screen: &Screen, stop: &Stop) -> Resul
     screen.timed(actor.name, "caught up both ways", watch.elapsed())
 }
 
-/// The records beside the bytes, and whether the two devices hold the same.
+/// Whether the two devices hold the same, and their records beside the relay's bytes.
 fn compare(laptop: &Actor, phone: &Actor, relay: &Process, screen: &mut Screen) -> Result<(), Failure> {
-    let records = laptop.export()?;
-    if records != phone.export()? {
+    if laptop.export()? != phone.export()? {
         return Err(Failure::DemoDiverged);
     }
-    screen.step("What both devices hold, byte for byte the same")?;
-    for record in &records {
-        screen.raw(record)?;
+    screen.step("What both devices hold, byte for byte the same, beside what the relay holds")?;
+    let mut left = Vec::new();
+    for item in phone.notes().scan() {
+        let (_, note) = item?;
+        let pin = if note.pinned { " (pinned)" } else { "" };
+        left.push(format!("# {}{pin}", note.title));
+        let lines = note.body.lines().filter(|line| !line.trim().is_empty());
+        left.extend(lines.take(EXCERPT_LINES).map(|line| format!("  {line}")));
+        left.push(String::new());
     }
+    let right = bytes::dump(&relay.database()?, left.len());
+    for (left, right) in left.iter().zip(&right) {
+        screen.columns(left, right)?;
+    }
+
     let dolomites = phone.notes().get(RecordId::from_name("dolomites"))?;
     let sourdough = laptop.notes().get(RecordId::from_name("sourdough"))?;
     if let (Some(dolomites), Some(sourdough)) = (dolomites, sourdough) {
-        let ticked = dolomites.body.contains("- [x] Fanes");
-        screen.print("")?;
-        screen.fact(
-            "merged",
-            &format!("the Dolomites are pinned ({}) and ticked off ({ticked})", dolomites.pinned),
-        )?;
+        let both = dolomites.pinned && dolomites.body.contains("- [x] Fanes");
+        let outcome = if both { "both edits stand" } else { "an edit is missing" };
+        screen.fact("merged", &format!("the Dolomites were pinned here and ticked off there: {outcome}"))?;
         screen.fact(
             "merged",
             &format!("both renamed the sourdough: the later name stands, `{}`", sourdough.title),
         )?;
-    }
-
-    screen.step("What the relay holds")?;
-    let database = relay.database()?;
-    for row in bytes::dump(&database, DUMP_ROWS) {
-        screen.raw(&row)?;
     }
     Ok(())
 }

@@ -62,7 +62,7 @@ fn a_long_import_and_export_pass_through_the_holder() {
     let exported = store.ok(&["export", "notes"]);
     assert_eq!(exported.lines().count(), 9_000);
     let line = store.refused_with(&["import", "notes", "-"], "{}\n{\n");
-    assert!(line.contains("line 2 is refused"), "{line}");
+    assert!(line.contains("line 2: the record is refused"), "{line}");
 
     let other = Store::init();
     other.ok_with(&["import", "notes", "-"], &exported);

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::fs;
 
-use crate::support::Store;
+use crate::support::{Running, Store};
 
 #[test]
 fn a_round_trip_gives_the_same_bytes() {
@@ -83,7 +83,7 @@ fn a_bad_line_names_itself_and_what_stands() {
     file.push_str("{\"marker\":\n");
     file.push_str("{\"id\":\"after\"}\n");
     let line = store.refused_with(&["import", "notes", "-"], &file);
-    assert!(line.contains("line 5001 is refused"), "{line}");
+    assert!(line.contains("line 5001: the record is refused"), "{line}");
     assert!(line.contains("4096 records of the lines before 4097 stand"), "{line}");
     assert!(line.contains("tail -n +4097"), "{line}");
     assert!(!line.contains("marker"), "{line}");
@@ -99,9 +99,9 @@ fn a_bad_line_names_itself_and_what_stands() {
 fn lines_are_refused_one_by_one() {
     let store = Store::init();
     for (file, reason) in [
-        ("{\"a\":1}\n[]\n", "line 2 is refused"),
-        ("{\"id\":\"x\"}\n\n\n{\"id\":true}", "line 4 is refused"),
-        ("{\"a\":1e400}", "line 1 is refused"),
+        ("{\"a\":1}\n[]\n", "line 2: the record is refused"),
+        ("{\"id\":\"x\"}\n\n\n{\"id\":true}", "line 4: the record is refused"),
+        ("{\"a\":1e400}", "line 1: the record is refused"),
     ] {
         let line = store.refused_with(&["import", "notes", "-"], file);
         assert!(line.contains(reason) && line.contains("0 records of the lines before 1 stand"), "{line}");
@@ -110,7 +110,7 @@ fn lines_are_refused_one_by_one() {
     assert!(line.contains("no member `collection`"), "{line}");
     assert_eq!(store.ok(&["export"]), "");
     let large = format!("{{\"id\":\"x\"}}\n{{\"a\":\"{}\"}}", "x".repeat(2 << 20));
-    assert!(store.refused_with(&["import", "notes", "-"], &large).contains("line 2 is refused"));
+    assert!(store.refused_with(&["import", "notes", "-"], &large).contains("line 2: "));
 }
 
 #[test]
@@ -123,4 +123,19 @@ fn an_output_that_is_closed_is_no_failure() {
     drop(child.stdout.take());
     let output = child.wait_with_output().unwrap();
     assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
+}
+
+#[test]
+fn an_import_that_waits_for_its_input_can_be_interrupted() {
+    let store = Store::init();
+    let mut command = store.command(&["-v", "import", "notes", "-"]);
+    command.stdin(std::process::Stdio::piped());
+    let mut import = Running::new(command);
+    import.says("serving other commands");
+    store.ok(&["put", "notes", "x", "{}"]);
+    import.signal(rustix::process::Signal::INT);
+    let (status, rest) = import.end();
+    assert_eq!(status.code(), Some(1), "{rest}");
+    assert!(rest.contains("the import stopped: interrupted"), "{rest}");
+    store.ok(&["get", "notes", "x"]);
 }
