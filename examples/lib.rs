@@ -1,1 +1,1 @@
-//! skeleton
+//! Examples, one file each. Run one with `cargo run -p subrosa-examples --example quickstart`.

@@ -73,4 +73,4 @@ pub use sync::{
     LinkError, Progress, RendezvousError, Sync, SyncError, SyncEvent, SyncEvents, SyncFailure, SyncState,
     SyncStatus,
 };
-pub use vault::{DeviceInfo, Vault, WriteTx};
+pub use vault::{Delivery, DeviceInfo, Vault, WriteTx};

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use subrosa_protocol::addr::RelayAddr;
 use subrosa_protocol::ids::VaultId;
 
 use crate::Error;
@@ -42,6 +43,15 @@ pub struct DeviceInfo {
     pub added_by: Option<PublicKey>,
     /// Whether it is this one.
     pub is_this: bool,
+}
+
+/// How far a vault's segments have come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Delivery {
+    /// Segments held on this device, its own and others'.
+    pub held: u64,
+    /// Those among them that the relay is known to hold durably.
+    pub acknowledged: u64,
 }
 
 /// A write transaction: what happens in it happens at once, here and on every other device, or not at all.
@@ -142,5 +152,14 @@ impl Vault {
     /// [`Error::Store`].
     pub fn pending(&self) -> Result<u64, Error> {
         self.core.pending(&self.id)
+    }
+
+    /// How many sealed segments are held here, and how many of them `relay` is known to hold durably.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub fn delivery(&self, relay: &RelayAddr) -> Result<Delivery, Error> {
+        let (held, acknowledged) = self.core.held_and_acknowledged(&self.id, relay.pin())?;
+        Ok(Delivery { held, acknowledged })
     }
 }

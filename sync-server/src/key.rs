@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use quinn::crypto::rustls::QuicServerConfig;
+use ring::hmac;
 use ring::rand::SystemRandom;
 use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
@@ -97,6 +98,16 @@ impl RelayKey {
     pub fn grant(&self, vault: VaultId, class: u8) -> Result<Grant, Error> {
         let unsigned = Grant { vault, class, signature: Signature::from_bytes([0; 64]) };
         Ok(Grant { signature: self.sign(labels::GRANT, &unsigned.signed_bytes())?, ..unsigned })
+    }
+
+    /// The key of stateless resets (RFC 9000 section 10.3), and the one by which the relay knows its connection ids
+    /// again. They follow from the relay's key, so that a relay which was killed can tell the clients of its former
+    /// life at their next packet that their connections are gone.
+    pub(crate) fn reset_keys(&self) -> (hmac::Key, u64) {
+        let seed = Zeroizing::new(labels::hash(labels::RELAY_RESET, &[b"token", &self.pkcs8]));
+        let ids = labels::hash(labels::RELAY_RESET, &[b"ids", &self.pkcs8]);
+        let ids = ids.first_chunk().map_or(0, |first| u64::from_be_bytes(*first));
+        (hmac::Key::new(hmac::HMAC_SHA256, &*seed), ids)
     }
 
     fn sign(&self, label: &[u8], payload: &[u8]) -> Result<Signature, Error> {

@@ -31,4 +31,6 @@ pub use self::error::Error;
 pub use self::files::{CONFIG, DATABASE, KEY, REVOKED, SOCKET};
 pub use self::invites::{format_id, parse_id};
 pub use self::key::RelayKey;
+#[doc(hidden)]
+pub use self::link::Tap;
 pub use self::server::{Relay, RunningRelay};

@@ -38,7 +38,12 @@ pub(crate) struct Shared {
     pub(crate) reads: Arc<Semaphore>,
     /// Frames of [`FrameLimit::PENDING`] peers that are large, taken in at a time.
     pub(crate) large_frames: Arc<Semaphore>,
+    /// Sees every frame that a client sends, after decryption.
+    pub(crate) tap: Option<Tap>,
 }
+
+/// Shown every frame that a client sends, without its length prefix.
+pub type Tap = Arc<dyn Fn(&[u8]) + Send + Sync>;
 
 /// Why a link's connection ended.
 enum End {
@@ -166,7 +171,12 @@ impl Driver {
             biased;
             input = inputs.recv() => input.map(|input| *input).ok_or(End::Overrun),
             frame = frames.next(limit, member, &self.shared.large_frames), if accepts => match frame {
-                Ok(frame) => Ok(Input::Frame(frame)),
+                Ok(frame) => {
+                    if let Some(tap) = &self.shared.tap {
+                        tap(&frame);
+                    }
+                    Ok(Input::Frame(frame))
+                }
                 Err(FrameEnd::TooLarge) => Ok(Input::Frame(Bytes::new())), // the machine ends the link
                 Err(FrameEnd::Peer) => Err(End::Peer),
             },

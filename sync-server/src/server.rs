@@ -21,7 +21,7 @@ use crate::config::Config;
 use crate::data::DataDir;
 use crate::error::Error;
 use crate::hub::Hub;
-use crate::link::{self, Shared};
+use crate::link::{self, Shared, Tap};
 use crate::transport;
 
 /// Feeds that read the database at a time.
@@ -60,6 +60,15 @@ impl Relay {
     /// # Errors
     /// [`Error`].
     pub fn start(config: Config, data: &Path) -> Result<RunningRelay, Error> {
+        Self::start_tapped(config, data, None)
+    }
+
+    /// As [`Relay::start`]; `tap` is shown every frame that a client sends. For the test that a relay sees nothing.
+    ///
+    /// # Errors
+    /// [`Error`].
+    #[doc(hidden)]
+    pub fn start_tapped(config: Config, data: &Path, tap: Option<Tap>) -> Result<RunningRelay, Error> {
         let data = Arc::new(DataDir::open(data, config)?);
         let runtime = runtime()?;
         let endpoint = {
@@ -81,6 +90,7 @@ impl Relay {
             clock,
             reads: Arc::new(Semaphore::new(READS_MAX)),
             large_frames: Arc::new(Semaphore::new(limits::PENDING_FRAMES_MAX)),
+            tap,
         });
         let (stop, stopped) = oneshot::channel();
         let serving = Serving { runtime, endpoint, socket, shared, appender_threads, addr };

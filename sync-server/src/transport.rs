@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use quinn::{Endpoint, EndpointConfig, SendStream, ServerConfig, TokioRuntime, TransportConfig, VarInt};
+use quinn_proto::HashedConnectionIdGenerator;
 use socket2::{Domain, Protocol, Socket, Type};
 use subrosa_protocol::limits;
 
@@ -43,7 +44,10 @@ pub(crate) fn endpoint(listen: SocketAddr, key: &RelayKey) -> Result<Endpoint, E
         .incoming_buffer_size_total(limits::INCOMING_BUFFER_TOTAL_BYTES)
         .transport_config(Arc::new(transport_config()));
     let socket = bind(listen).map_err(|source| Error::Listen { addr: listen, source })?;
-    Ok(Endpoint::new(EndpointConfig::default(), Some(server), socket, Arc::new(TokioRuntime))?)
+    let (reset, ids) = key.reset_keys();
+    let mut config = EndpointConfig::new(Arc::new(reset));
+    config.cid_generator(move || Box::new(HashedConnectionIdGenerator::from_key(ids)));
+    Ok(Endpoint::new(config, Some(server), socket, Arc::new(TokioRuntime))?)
 }
 
 fn transport_config() -> TransportConfig {

@@ -27,6 +27,8 @@ pub const EXPORTER: &[u8] = b"subrosa/1 exporter";
 pub const INVITE: &[u8] = b"subrosa/1 invite";
 /// Signature: grant, by a relay key.
 pub const GRANT: &[u8] = b"subrosa/1 grant";
+/// Hash: key of a relay's stateless resets.
+pub const RELAY_RESET: &[u8] = b"subrosa/1 relay reset";
 /// Signature: control entry, by a device key.
 pub const CONTROL_ENTRY: &[u8] = b"subrosa/1 control entry";
 /// Signature: genesis entry, by the founder's device key.
@@ -82,6 +84,7 @@ pub const ALL: &[&[u8]] = &[
     EXPORTER,
     INVITE,
     GRANT,
+    RELAY_RESET,
     CONTROL_ENTRY,
     GENESIS,
     RECOVERY_COMMITMENT,

@@ -276,18 +276,19 @@ impl Core {
         })
     }
 
-    /// Whether the relay lacks segments that are held here.
-    pub(crate) fn unacknowledged(&self, vault: &VaultId, relay: &Pin) -> Result<u64, Error> {
+    /// How many segments are held here, and how many of them the relay is known to hold durably.
+    pub(crate) fn held_and_acknowledged(&self, vault: &VaultId, relay: &Pin) -> Result<(u64, u64), Error> {
         let logs = self.logs_to_send(vault)?;
         self.read(|txn| {
             let (heads, known) = (txn.open_table(HEADS)?, txn.open_table(RELAY_HEADS)?);
-            let mut count = 0;
+            let (mut held, mut acknowledged) = (0, 0);
             for (log, ..) in &logs {
                 let Some(head) = heads.get(log.0)?.map(|row| LogHead::decode(row.value())) else { continue };
-                let held = known.get(&relay_key(relay, log.0))?.map(|row| decode_relay_head(row.value()).0);
-                count += (head.seq.0 + 1).saturating_sub(held.map_or(0, |held| held.0 + 1));
+                let relay = known.get(&relay_key(relay, log.0))?.map(|row| decode_relay_head(row.value()).0);
+                held += head.seq.0 + 1;
+                acknowledged += relay.map_or(0, |relay| relay.min(head.seq).0 + 1);
             }
-            Ok(count)
+            Ok((held, acknowledged))
         })
     }
 

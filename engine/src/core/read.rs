@@ -36,8 +36,7 @@ impl Core {
     ) -> Result<Option<Fields>, Error> {
         let shared = self.shared();
         let Some(collection) = shared.collections.number(vault, collection) else {
-            self.check_process()?;
-            return Ok(None);
+            return self.with_open(|_| Ok(None));
         };
         let key = RecordKey::new(vault, collection, id);
         let row = self.read(|txn| {
@@ -57,8 +56,7 @@ impl Core {
     ) -> Result<Page, Error> {
         let shared = self.shared();
         let Some(number) = shared.collections.number(vault, collection) else {
-            self.check_process()?;
-            return Ok(Page::default());
+            return self.with_open(|_| Ok(Page::default()));
         };
         self.read(|txn| {
             let table = records_view(txn)?;
@@ -86,7 +84,9 @@ impl Core {
     /// How many records a reader sees in a collection. Reads them all.
     pub(crate) fn count(&self, vault: VaultNo, collection: &str) -> Result<u64, Error> {
         let shared = self.shared();
-        let Some(number) = shared.collections.number(vault, collection) else { return Ok(0) };
+        let Some(number) = shared.collections.number(vault, collection) else {
+            return self.with_open(|_| Ok(0));
+        };
         self.read(|txn| {
             let (first, last) = collection_bounds(vault, number, None);
             let mut count = 0;
@@ -104,6 +104,7 @@ impl Core {
     /// Names of the collections that hold a visible record, sorted.
     pub(crate) fn collections(&self, vault: VaultNo) -> Result<Vec<Arc<str>>, Error> {
         let shared: Arc<Shared> = self.shared();
+        self.with_open(|_| Ok(()))?;
         let mut names = Vec::new();
         for (_, name) in shared.collections.of(vault) {
             if !self.page(vault, name, None, 1)?.records.is_empty() {

@@ -34,7 +34,7 @@ fn nothing_is_sealed_without_being_asked_and_only_the_table_is_sent() {
     vault.records("notes").put(id(1), &record(&[("x", 1)])).unwrap();
     assert_eq!(relay.take(device.core(), &vault.id()), Ok(1), "the control segment alone");
     device.core().seal(&vault.id()).unwrap();
-    assert_eq!(device.core().unacknowledged(&vault.id(), &relay.pin).unwrap(), 1);
+    assert_eq!(device.core().held_and_acknowledged(&vault.id(), &relay.pin).unwrap(), (2, 1));
     assert_eq!(relay.take(device.core(), &vault.id()), Ok(1));
     assert_eq!(relay.take(device.core(), &vault.id()), Ok(0));
     assert_eq!(everything(&vault).len(), 1);
