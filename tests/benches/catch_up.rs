@@ -96,7 +96,7 @@ fn catch_up(fresh: &Device, relay: &RelayProcess, records: usize) -> anyhow::Res
 /// The same rows into a new database, in the order of their keys.
 fn insert_rows(path: &Path, rows: usize) -> anyhow::Result<Cost> {
     let rows: Vec<_> = (0..rows as u64).map(|number| (data::key(number), data::row(number))).collect();
-    let cache_bytes = subrosa::Options::default().cache_bytes;
+    let cache_bytes = devices::options().cache_bytes;
     let store = Database::builder().set_cache_size(cache_bytes).create(path)?;
     let (_, cost) = measured(|| {
         for rows in rows.chunks(COMMIT_ROWS) {

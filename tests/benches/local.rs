@@ -18,7 +18,7 @@ fn main() -> anyhow::Result<()> {
         let dir = scratch()?;
         let device = devices::create(&dir.path().join("device"))?;
         let vault = device.create_vault(devices::VAULT)?;
-        let cache_bytes = subrosa::Options::default().cache_bytes;
+        let cache_bytes = devices::options().cache_bytes;
         let plain = Database::builder().set_cache_size(cache_bytes).create(dir.path().join("plain"))?;
         let (single, bulk) = (args.size(500, 20), args.size(100_000, 2_000));
         let records: Vec<Note> = (0..(single + bulk) as u64).map(Note::new).collect();

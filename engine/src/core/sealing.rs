@@ -22,8 +22,9 @@ use crate::store::tables::{RecordKey, VaultNo, bulk_key, vault_range};
 /// Data of a body is filled up to this many bytes: with flags and length 62 KiB, which padding leaves as they are; with
 /// tag, header, signature, chain and key, the row of a segment fits into a page of 64 KiB (docs/adr/0006).
 pub(crate) const BODY_FILL_BYTES: usize = limits::SEGMENT_FILL_BYTES - 5;
-/// Bulk bodies sealed in one transaction.
-const BULK_BODIES_MAX: usize = 256;
+/// Bulk bodies sealed in one transaction: what is read and written for them fits into the write buffer of the default
+/// cache, so that no page travels to the disk and back before the commit.
+const BULK_BODIES_MAX: usize = 64;
 
 /// What sealing did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

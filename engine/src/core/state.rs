@@ -28,7 +28,7 @@ pub(crate) struct Shared {
 /// Collections and their numbers.
 #[derive(Clone, Default)]
 pub(crate) struct Collections {
-    numbers: HashMap<(VaultNo, Arc<str>), CollectionNo>,
+    numbers: HashMap<VaultNo, HashMap<Arc<str>, CollectionNo>>,
     names: Vec<(VaultNo, Arc<str>)>,
 }
 
@@ -38,7 +38,7 @@ impl Collections {
     }
 
     pub(crate) fn number(&self, vault: VaultNo, name: &str) -> Option<CollectionNo> {
-        self.numbers.get(&(vault, Arc::from(name))).copied()
+        self.numbers.get(&vault)?.get(name).copied()
     }
 
     pub(crate) fn name(&self, number: CollectionNo) -> Option<&Arc<str>> {
@@ -55,13 +55,15 @@ impl Collections {
         let number = CollectionNo(u32::try_from(self.names.len()).expect("names fit in memory"));
         let name: Arc<str> = name.into();
         self.names.push((vault, name.clone()));
-        self.numbers.insert((vault, name), number);
+        self.numbers.entry(vault).or_default().insert(name, number);
         number
     }
 
     pub(crate) fn truncate(&mut self, len: usize) {
-        for entry in self.names.drain(len.min(self.names.len())..) {
-            self.numbers.remove(&entry);
+        for (vault, name) in self.names.drain(len.min(self.names.len())..) {
+            if let Some(numbers) = self.numbers.get_mut(&vault) {
+                numbers.remove(&name);
+            }
         }
     }
 }

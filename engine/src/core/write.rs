@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use redb::ReadableTable as _;
@@ -16,13 +17,13 @@ use super::commit::Tx;
 use super::read::{Fields, visible};
 use super::sealing::BODY_FILL_BYTES;
 use super::watch::{ChangeKind, RawChange};
-use crate::Error;
 use crate::merge::{
     BodyWriter, Cell, CollectionName, FieldCell, LogNo, Op, OpKind, PendingOps, Put, RecordId, RecordState,
     Stamp, Tombstone, Value, ValueBuf,
 };
 use crate::store::StoreError;
-use crate::store::tables::{CollectionNo, RecordKey, VaultNo, bulk_key};
+use crate::store::tables::{CollectionNo, RecordKey, Tables, VaultNo, bulk_key};
+use crate::{Entropy, Error};
 
 /// From this many ops on, a write is bulk: its ops are not coalesced with others, and it is a group of its own.
 pub(crate) const BULK_OPS_MIN: usize = 256;
@@ -37,6 +38,34 @@ pub(crate) struct WriteOps<'x, 't> {
     log: LogNo,
     records: BTreeMap<RecordKey, Written>,
     ops: usize,
+    ids: IdPool,
+    /// A range of keys, to the end of their collection, in which the store has nothing: new ids sort behind old ones,
+    /// so that a bulk write soon looks up nothing any more.
+    vacant: Option<RangeInclusive<RecordKey>>,
+    /// Rows are put together here, so that each is kept in as much memory as it needs.
+    scratch: Zeroizing<Vec<u8>>,
+}
+
+/// Randomness for ids, drawn ahead: asking the operating system for each costs more than encoding a record.
+#[derive(Default)]
+struct IdPool {
+    drawn: Vec<[u8; 10]>,
+    next_draw: usize,
+}
+
+impl IdPool {
+    /// Ids drawn at once at most.
+    const DRAW_MAX: usize = 64;
+
+    fn take(&mut self, entropy: &dyn Entropy) -> [u8; 10] {
+        if self.drawn.is_empty() {
+            // One for a single write, more and more for a long one.
+            self.next_draw = (self.next_draw * 2).clamp(1, Self::DRAW_MAX);
+            self.drawn.resize(self.next_draw, [0; 10]);
+            entropy.fill(self.drawn.as_flattened_mut());
+        }
+        self.drawn.pop().unwrap_or_else(|| entropy.array())
+    }
 }
 
 /// What a write has done to one record so far.
@@ -57,12 +86,21 @@ impl<'x, 't> WriteOps<'x, 't> {
         if tx.vault(vault)?.keyring.live_epoch().write.is_none() {
             return Err(Error::NotPermitted);
         }
-        Ok(Self { tx, vault, log, records: BTreeMap::new(), ops: 0 })
+        Ok(Self {
+            tx,
+            vault,
+            log,
+            records: BTreeMap::new(),
+            ops: 0,
+            ids: IdPool::default(),
+            vacant: None,
+            scratch: Zeroizing::default(),
+        })
     }
 
     /// A new id: later ones sort later.
-    pub(crate) fn new_id(&self) -> RecordId {
-        RecordId::new_v7(self.tx.now_ms, self.tx.core.options.entropy.array())
+    pub(crate) fn new_id(&mut self) -> RecordId {
+        RecordId::new_v7(self.tx.now_ms, self.ids.take(&*self.tx.core.options.entropy))
     }
 
     /// What this write sees of a record, its own changes included.
@@ -151,7 +189,7 @@ impl<'x, 't> WriteOps<'x, 't> {
         let written = match self.records.entry(key) {
             Entry::Occupied(entry) => entry.into_mut(),
             Entry::Vacant(entry) => {
-                let row = self.tx.tables.records.get(&key.0)?.map(|row| row.value().to_vec());
+                let row = held_row(&self.tx.tables, &mut self.vacant, &key, self.ops)?;
                 entry.insert(Written::new(&self.tx.state.collections, number, row)?)
             }
         };
@@ -165,14 +203,15 @@ impl<'x, 't> WriteOps<'x, 't> {
         let stamp = self.tx.state.clock.tick(self.tx.now_ms);
         let op = Op { record: *id, collection: &written.collection, stamp, kind };
         let applied = state.apply(self.log, &op, &mut self.tx.state.logs);
-        let mut row = Vec::with_capacity(old_row.as_ref().map_or(256, Vec::len) + 64);
-        state.encode(&mut row);
+        self.scratch.clear();
+        state.encode(&mut self.scratch);
+        let row = self.scratch.to_vec();
         let mut pending = decode_pending(*id, &written.collection, &written.ops)?;
         pending.push(op);
-        let mut ops = Vec::new();
-        pending.encode(&mut ops);
+        self.scratch.clear();
+        pending.encode(&mut self.scratch);
         drop(pending);
-        written.ops = Zeroizing::new(ops);
+        written.ops = Zeroizing::new(self.scratch.to_vec());
         written.visible_after = applied.visible_after;
         written.changed |= applied.changed;
         written.row = Some(row);
@@ -322,6 +361,27 @@ fn cells_that_fit(cells: &[FieldCell<'_>]) -> usize {
         bytes <= limits::VALUE_BYTES_MAX
     });
     fit.count().max(1).min(cells.len())
+}
+
+/// The stored row of a record, if there is one.
+fn held_row(
+    tables: &Tables<'_>,
+    vacant: &mut Option<RangeInclusive<RecordKey>>,
+    key: &RecordKey,
+    ops_before: usize,
+) -> Result<Option<Vec<u8>>, Error> {
+    if vacant.as_ref().is_some_and(|vacant| vacant.contains(key)) {
+        return Ok(None);
+    }
+    let row = tables.records.get(&key.0)?.map(|row| row.value().to_vec());
+    // A write of one record has nothing to gain.
+    if row.is_none() && ops_before > 0 {
+        let last = key.last_of_collection();
+        if tables.records.range::<&[u8; 24]>(&key.0..=&last.0)?.next().is_none() {
+            *vacant = Some(*key..=last);
+        }
+    }
+    Ok(row)
 }
 
 pub(crate) fn kind_of_change(before: bool, after: bool) -> Option<ChangeKind> {

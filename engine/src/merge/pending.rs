@@ -82,7 +82,7 @@ impl<'a> PendingOps<'a> {
 
     /// Appends the row: `(tag | stamp | length | content)*`. Record and collection are in its key.
     pub(crate) fn encode(&self, out: &mut Vec<u8>) {
-        let mut content = Vec::new();
+        let mut content = Vec::with_capacity(CONTENT_BYTES);
         for op in &self.ops {
             content.clear();
             write_content(&mut content, op, &mut InFull);
@@ -109,6 +109,9 @@ impl<'a> PendingOps<'a> {
         Ok(Self { ops })
     }
 }
+
+/// Room for what most ops hold, so that encoding them does not grow step by step.
+const CONTENT_BYTES: usize = 512;
 
 /// Names without tables.
 struct InFull;

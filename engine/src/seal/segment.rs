@@ -202,7 +202,17 @@ fn decompress(data: &[u8]) -> Result<Zeroizing<Vec<u8>>, OpenError> {
     {
         return Err(OpenError::Compression);
     }
-    zstd::bulk::decompress(data, size).map(Zeroizing::new).map_err(|_| OpenError::Compression)
+    thread_local! {
+        static DECOMPRESSOR: std::cell::RefCell<Option<zstd::bulk::Decompressor<'static>>> =
+            const { std::cell::RefCell::new(None) };
+    }
+    DECOMPRESSOR.with_borrow_mut(|slot| {
+        if slot.is_none() {
+            *slot = zstd::bulk::Decompressor::new().ok();
+        }
+        let opened = slot.as_mut().ok_or(OpenError::Compression)?.decompress(data, size);
+        opened.map(Zeroizing::new).map_err(|_| OpenError::Compression)
+    })
 }
 
 fn expand(key: &[u8; 32], hdr: &[u8; 32]) -> Zeroizing<[u8; 64]> {

@@ -106,6 +106,13 @@ impl RecordKey {
         CollectionNo(u32::from_be_bytes([self.0[4], self.0[5], self.0[6], self.0[7]]))
     }
 
+    /// The last key that the collection may have.
+    pub(crate) const fn last_of_collection(&self) -> Self {
+        let mut key = [0xff; 24];
+        key.split_at_mut(8).0.copy_from_slice(self.0.split_at(8).0);
+        Self(key)
+    }
+
     pub(crate) fn record(&self) -> RecordId {
         let mut id = [0; 16];
         id.copy_from_slice(&self.0[8..]);

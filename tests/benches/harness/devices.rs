@@ -22,13 +22,23 @@ const KEY_FILE: &str = "device.key";
 
 /// A new device in `dir`, with its key beside the store.
 pub(crate) fn create(dir: &Path) -> anyhow::Result<Device> {
-    Ok(Device::create(dir, new_key(dir)?, Options::default())?)
+    Ok(Device::create(dir, new_key(dir)?, options())?)
 }
 
 /// The device that was made in `dir`.
 pub(crate) fn open(dir: &Path) -> anyhow::Result<Device> {
     let key = SoftwareKey::from_pkcs8_der(&std::fs::read(dir.join(KEY_FILE))?)?;
-    Ok(Device::open(dir, Arc::new(key), Options::default())?)
+    Ok(Device::open(dir, Arc::new(key), options())?)
+}
+
+/// The default, or a cache of `SUBROSA_BENCH_CACHE_MIB`.
+pub(crate) fn options() -> Options {
+    let mut options = Options::default();
+    if let Some(mib) = std::env::var("SUBROSA_BENCH_CACHE_MIB").ok().and_then(|mib| mib.parse::<usize>().ok())
+    {
+        options.cache_bytes = mib << 20;
+    }
+    options
 }
 
 fn new_key(dir: &Path) -> anyhow::Result<Arc<SoftwareKey>> {
@@ -59,7 +69,7 @@ pub(crate) fn write(vault: &Vault, records: &[Note]) -> anyhow::Result<()> {
 pub(crate) fn pair(old: &Device, relay: &RelayAddr, dir: &Path) -> anyhow::Result<Device> {
     let mut offer = old.pair_offer(relay)?;
     let link = PairLink::parse(&offer.link().to_text())?;
-    let mut join = PairJoin::start(dir, new_key(dir)?, Options::default(), link)?;
+    let mut join = PairJoin::start(dir, new_key(dir)?, options(), link)?;
     let joined = std::thread::spawn(move || {
         loop {
             match join.wait(PATIENCE) {

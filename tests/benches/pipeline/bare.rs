@@ -158,7 +158,7 @@ fn reader(store: &Path, relay: &str, rows: &str) -> anyhow::Result<()> {
 }
 
 fn create(path: &Path) -> anyhow::Result<Database> {
-    let cache_bytes = subrosa::Options::default().cache_bytes;
+    let cache_bytes = devices::options().cache_bytes;
     Ok(Database::builder().set_cache_size(cache_bytes).create(path)?)
 }
 

@@ -2,7 +2,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{TestDevice, everything, id, record};
-use crate::{Change, ChangeKind, Device, Error, Options, OsEntropy, SoftwareKey, StoreError};
+use crate::{Change, ChangeKind, Device, Error, Options, OsEntropy, RecordId, SoftwareKey, StoreError};
 
 fn device_with_vault() -> TestDevice {
     let device = TestDevice::new();
@@ -50,6 +50,41 @@ fn a_transaction_happens_whole_or_not_at_all_and_sees_itself() {
         })
         .unwrap();
     assert_eq!(notes.get(id(1)).unwrap(), Some(record(&[("b", 2)])));
+}
+
+#[test]
+fn a_bulk_write_finds_what_is_there_before_between_and_behind_its_records() {
+    let device = device_with_vault();
+    let vault = device.vault();
+    let (notes, others) = (vault.records("notes"), vault.records("others"));
+    let numbered = |number: u16| {
+        let mut bytes = [0; 16];
+        bytes[..2].copy_from_slice(&number.to_be_bytes());
+        RecordId::from_bytes(bytes)
+    };
+    let held = [0, 1, 500, 777, 1000, 1001];
+    for number in held {
+        notes.put(numbered(number), &record(&[("old", 1)])).unwrap();
+    }
+    others.put(numbered(0), &record(&[("old", 1)])).unwrap();
+    // From behind, so that ranges without a record are found early; over every record that is there.
+    let write = vault.write(|tx| {
+        for number in (0..1200).rev() {
+            notes.in_tx(tx).put(numbered(number), &record(&[("new", 2)]))?;
+            others.in_tx(tx).put(numbered(number), &record(&[("new", 2)]))?;
+        }
+        Ok(())
+    });
+    write.unwrap();
+    assert_eq!((notes.len().unwrap(), others.len().unwrap()), (1200, 1200));
+    for number in 0..1200 {
+        let both = record(&[("new", 2), ("old", 1)]);
+        let one = record(&[("new", 2)]);
+        let expected = if held.contains(&number) { &both } else { &one };
+        assert_eq!(notes.get(numbered(number)).unwrap().as_ref(), Some(expected), "{number}");
+        let expected = if number == 0 { &both } else { &one };
+        assert_eq!(others.get(numbered(number)).unwrap().as_ref(), Some(expected), "{number} of the others");
+    }
 }
 
 #[test]
