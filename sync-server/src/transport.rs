@@ -17,7 +17,7 @@ use subrosa_protocol::limits;
 use crate::error::Error;
 use crate::key::RelayKey;
 
-/// A connection without a sign of life ends after this; clients send one every 25 s.
+/// A connection without a sign of life ends after this; clients send one every 50 s at least.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(90);
 /// A peer that takes nothing for this long has stalled.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(60);

@@ -178,9 +178,12 @@ pub(crate) fn copy_dir(from: &Path, to: &Path) {
     }
 }
 
+pub(crate) fn note(text: &str) -> Record {
+    Record(BTreeMap::from([("text".to_owned(), Value::Text(text.to_owned()))]))
+}
+
 pub(crate) fn put(vault: &Vault, name: &str, text: &str) {
-    let record = Record(BTreeMap::from([("text".to_owned(), Value::Text(text.to_owned()))]));
-    vault.records("notes").put(RecordId::from_name(name), &record).unwrap();
+    vault.records("notes").put(RecordId::from_name(name), &note(text)).unwrap();
 }
 
 pub(crate) fn notes(vault: &Vault) -> BTreeMap<RecordId, Record> {
