@@ -145,7 +145,7 @@ impl Core {
             Missing::Refuse => crate::store::sealed::Missing::Refuse,
         };
         let disk = FileDisk::open(&self.dir.join(STORE_FILE), mode)?;
-        let options = OpenOptions { cache_bytes: self.options.cache_bytes, missing, walk: Walk::Later };
+        let options = OpenOptions { cache_bytes: self.options.cache_bytes, missing, walk: Walk::Now };
         let (db, file) = open_database(Box::new(disk), &kek, self.options.entropy.clone(), &options)?;
         let created = file.stop() == Stop::Created;
         let open = OpenStore { db, file };

@@ -97,6 +97,7 @@ impl Tx<'_> {
             quarantine_bytes: 0,
             probed: HashMap::new(),
             noted: HashMap::new(),
+            named: HashMap::new(),
             may_seal: false,
         };
         self.touch(number);

@@ -3,7 +3,8 @@
 use std::ops::RangeInclusive;
 
 use redb::ReadableTable as _;
-use subrosa_protocol::ids::{Chain, Seq};
+use subrosa_protocol::ids::{Chain, Head, Seq};
+use subrosa_protocol::limits;
 use subrosa_protocol::segment::{Class, Kind};
 
 use super::Core;
@@ -291,6 +292,9 @@ impl Tx<'_> {
         for (log, body) in &bodies {
             decoded.push((*log, Body::decode(&body.data).map_err(|_| inconsistent())?));
         }
+        for head in decoded.iter().flat_map(|(_, body)| &body.seen) {
+            self.name_head(vault, head)?;
+        }
         let mut ops: Vec<(RecordKey, LogNo, &Op<'_>)> = Vec::new();
         let mut last: Option<(&str, crate::store::tables::CollectionNo)> = None;
         for (log, body) in &decoded {
@@ -306,6 +310,16 @@ impl Tx<'_> {
         // Stable: ops of one record and log stay in their order.
         ops.sort_by_key(|(key, ..)| *key);
         self.merge_sorted(vault, &ops)
+    }
+
+    /// Notes a head that another author has seen.
+    fn name_head(&mut self, vault: VaultNo, head: &Head) -> Result<(), Error> {
+        let named = &mut self.vault_mut(vault)?.named;
+        if named.len() < limits::LOGS_PER_VAULT_MAX || named.contains_key(&head.log) {
+            let seq = named.entry(head.log).or_insert(head.seq);
+            *seq = head.seq.max(*seq);
+        }
+        Ok(())
     }
 
     /// Merges ops that are sorted by key.

@@ -116,6 +116,7 @@ impl Core {
                 cursor.scanned = cursor.scanned.max(item.rseq.unwrap_or_default());
             }
             if let Some((rseq, said)) = batch.caught_up {
+                tx.want_what_is_named(number, &mut received)?;
                 let holds = digest(tx.relay_heads_of(relay, number)?) == said;
                 received.digest_ok = Some(holds);
                 cursor.scanned = cursor.scanned.max(rseq);
@@ -130,6 +131,22 @@ impl Core {
 }
 
 impl Tx<'_> {
+    /// Asks for what other members have seen and the relay, which says that it has shown everything, has not shown:
+    /// once for each open, for it may be that nobody has it any more.
+    fn want_what_is_named(&mut self, vault: VaultNo, received: &mut Received) -> Result<(), Error> {
+        for (log, seq) in std::mem::take(&mut self.vault_mut(vault)?.named) {
+            let held = match self.state.logs.number(&log) {
+                Some(number) => self.last_held(number)?.map(|(seq, _)| seq),
+                None => None,
+            };
+            if held < Some(seq) {
+                tracing::warn!(%log, seq = seq.0, "a segment that others have seen is missing");
+                received.wants.push((log, held.map_or(Seq(0), Seq::next), seq));
+            }
+        }
+        Ok(())
+    }
+
     /// Verifies and stores one segment.
     fn take_in(
         &mut self,

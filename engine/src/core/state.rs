@@ -95,6 +95,8 @@ pub(crate) struct VaultState {
     pub(crate) probed: HashMap<LogNo, Seq>,
     /// Per log without a certificate, the last segment that was offered and not kept.
     pub(crate) noted: HashMap<LogNo, Seq>,
+    /// Heads that merged segments say their authors have seen, until they are here or were asked for.
+    pub(crate) named: HashMap<LogId, Seq>,
     /// Set once this open has compared our own head with the relay; then bulk writes are sealed as they commit.
     pub(crate) may_seal: bool,
 }
@@ -288,6 +290,7 @@ impl State {
             quarantine_bytes: 0,
             probed: HashMap::new(),
             noted: HashMap::new(),
+            named: HashMap::new(),
             may_seal: false,
         };
         vault.fold_control(txn)?;

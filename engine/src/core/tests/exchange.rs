@@ -263,3 +263,27 @@ fn nothing_about_a_log_is_kept_before_a_signature_holds() {
     assert_eq!(everything(&a.vault()), everything(&b.vault()));
     assert_eq!(everything(&a.vault()).len(), 1);
 }
+
+#[test]
+fn a_tail_that_the_relay_hides_is_asked_for_once_somebody_names_it() {
+    let (a, b, relay, vault) = pair();
+    b.vault().records("notes").put(id(1), &record(&[("x", 1)])).unwrap();
+    relay.sync(b.core(), &vault);
+    relay.sync(a.core(), &vault);
+    let c = TestDevice::new();
+    join(&a, &c);
+    relay.sync(a.core(), &vault);
+    // To C the relay does not show what B wrote; but A has seen it, and says so with its next edit.
+    let hidden = relay.state.lock().unwrap().segments.iter().position(|segment| {
+        let own = b.core().lock_state();
+        let log = own.vaults.values().next().map(|vault| vault.own.data);
+        log == own.logs.number(&segment.header().log)
+    });
+    let hidden = relay.state.lock().unwrap().segments.remove(hidden.expect("B has pushed"));
+    a.vault().records("notes").put(id(2), &record(&[("x", 2)])).unwrap();
+    relay.sync(a.core(), &vault);
+    let received = relay.feed(c.core(), &vault);
+    let header = hidden.header();
+    assert!(received.wants.contains(&(header.log, header.seq, header.seq)), "{:?}", received.wants);
+    assert!(relay.feed(c.core(), &vault).wants.is_empty(), "once");
+}
