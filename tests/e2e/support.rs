@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use subrosa::{
-    Confirmation, Device, Options, OsEntropy, PairJoin, PairLink, Record, RecordId, RelayAddr, SoftwareKey,
-    Sync, SyncError, Value, Vault,
+    Confirmation, Device, Error, Options, OsEntropy, PairJoin, PairLink, Record, RecordId, RelayAddr,
+    SoftwareKey, StoreError, Sync, SyncError, Value, Vault,
 };
 use subrosa_relay::{Config, Relay, RunningRelay};
 use tempfile::TempDir;
@@ -48,7 +48,10 @@ impl TestRelay {
 
     /// Starts it, where it was before if it was somewhere.
     pub(crate) fn start(&mut self) {
-        let running = Relay::start(self.config.clone(), &self.data()).unwrap();
+        let running = unlocked(
+            || Relay::start(self.config.clone(), &self.data()),
+            |error| matches!(error, subrosa_relay::Error::Serving(_)),
+        );
         self.addr = Some(running.addr());
         self.config.listen = running.addr();
         self.running = Some(running);
@@ -107,8 +110,11 @@ impl TestDevice {
     }
 
     pub(crate) fn open(&mut self) {
-        let key = SoftwareKey::from_pkcs8_der(&self.key).unwrap();
-        self.device = Some(Device::open(&self.path, Arc::new(key), Options::default()).unwrap());
+        let open = || {
+            let key = SoftwareKey::from_pkcs8_der(&self.key).unwrap();
+            Device::open(&self.path, Arc::new(key), Options::default())
+        };
+        self.device = Some(unlocked(open, |error| matches!(error, Error::Store(StoreError::Locked { .. }))));
     }
 
     /// One more device, let in by this one.
@@ -215,6 +221,18 @@ pub(crate) fn reason_becomes(sync: &Sync, reason: &str) {
         let left = deadline.saturating_duration_since(clock());
         assert!(!left.is_zero(), "waited in vain for {reason}: {:?}", sync.status());
         let _ = events.next(left);
+    }
+}
+
+/// Opens what was closed just now. Another test may be starting a process at this moment: between its fork and
+/// its exec the child holds copies of all locks of this process.
+fn unlocked<T, E: std::fmt::Debug>(open: impl Fn() -> Result<T, E>, locked: impl Fn(&E) -> bool) -> T {
+    let deadline = clock() + PATIENCE;
+    loop {
+        match open() {
+            Err(error) if locked(&error) && clock() < deadline => std::thread::yield_now(),
+            opened => return opened.unwrap(),
+        }
     }
 }
 

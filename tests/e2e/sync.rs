@@ -1,9 +1,10 @@
 //! A device and a relay that does its work.
 
-use subrosa::{RelayAddr, SyncFailure, SyncState};
+use subrosa::{RecordId, RelayAddr, SyncFailure, SyncState};
 
 use crate::support::{
-    PATIENCE, TestDevice, TestRelay, caught_up, eventually, no_progress, notes, put, reason_becomes,
+    MOMENT, PATIENCE, TestDevice, TestRelay, caught_up, clock, eventually, no_progress, note, notes, put,
+    reason_becomes,
 };
 
 #[test]
@@ -107,4 +108,43 @@ fn edits_made_apart_converge() {
     caught_up(&up);
     caught_up(&down);
     eventually(&b.vault(), "the same", |vault| notes(vault) == a.notes());
+}
+
+#[test]
+fn stopping_in_the_middle_of_catching_up_is_quick_and_loses_nothing() {
+    let relay = TestRelay::open();
+    let a = TestDevice::new();
+    let records = 20_000;
+    let (vault, collection) = (a.vault(), a.vault().records("notes"));
+    vault
+        .write(|tx| {
+            let mut notes = collection.in_tx(tx);
+            for n in 0..records {
+                notes.put(RecordId::from_name(&n.to_string()), &note(&format!("{n:0>256}")))?;
+            }
+            Ok(())
+        })
+        .unwrap();
+    a.sync_once(&relay.url());
+    let b = a.pair(&relay.url());
+    a.sync_once(&relay.url());
+    let mut rounds = 0;
+    loop {
+        let sync = b.sync(&relay.url());
+        let events = sync.events();
+        // Until the first segments of this link are stored; more are with the store by then.
+        while sync.status().progress.segments_done == 0 && sync.status().state != SyncState::Live {
+            let _ = events.next(MOMENT / 10);
+        }
+        let begun = clock();
+        let live = sync.status().state == SyncState::Live;
+        sync.stop();
+        assert!(begun.elapsed() < PATIENCE / 3, "{:?}", begun.elapsed());
+        rounds += 1;
+        if live {
+            break;
+        }
+        assert!(rounds < 1_000, "every link gets further");
+    }
+    assert_eq!(b.vault().records("notes").len().unwrap(), records);
 }
