@@ -46,6 +46,7 @@ mod spec;
 mod store;
 mod sync;
 mod vault;
+mod wiped;
 
 pub use clock::{Clock, SystemClock};
 pub use collection::{Collection, Record, Scan, TxCollection};

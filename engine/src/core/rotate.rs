@@ -9,7 +9,6 @@ use std::sync::atomic::Ordering;
 use redb::ReadableTable as _;
 use subrosa_protocol::ids::Seq;
 use subrosa_protocol::segment::Kind;
-use zeroize::Zeroizing;
 
 use super::Core;
 use super::commit::Tx;
@@ -22,6 +21,7 @@ use crate::merge::{Body, LogMove, LogNo, PendingOps, Stamp};
 use crate::seal::Group;
 use crate::store::StoreError;
 use crate::store::tables::{RecordKey, VaultNo, bulk_key, segment_key, vault_range};
+use crate::wiped::Wiped;
 use crate::{Error, PeerFault};
 
 /// How often a relay can make us open new logs before the store is opened again: it could lie about what it holds,
@@ -29,7 +29,7 @@ use crate::{Error, PeerFault};
 const ROTATIONS_PER_OPEN_MAX: u32 = 16;
 
 /// Ops to issue again, encoded as pending rows, by record.
-type Moved = BTreeMap<RecordKey, Zeroizing<Vec<u8>>>;
+type Moved = BTreeMap<RecordKey, Wiped>;
 
 impl Core {
     /// Opens new logs for a vault, because the relay holds another future of the old ones.
@@ -74,7 +74,7 @@ impl Tx<'_> {
 
     /// Collects the ops to issue again, oldest first: sealed but not accepted, then bulk, then pending.
     fn take_moved(&mut self, vault: VaultNo, log: LogNo, accepted: Option<Seq>) -> Result<Moved, Error> {
-        let mut bodies: Vec<Zeroizing<Vec<u8>>> = Vec::new();
+        let mut bodies: Vec<Wiped> = Vec::new();
         if let Some(head) = self.head(log)? {
             for seq in accepted.map_or(0, |seq| seq.0 + 1)..=head.seq.0 {
                 if let Ok(body) = self.open_stored(vault, log, Seq(seq))? {
@@ -87,7 +87,7 @@ impl Tx<'_> {
         for row in self.tables.bulk.range::<&[u8; 16]>(&first..=&last)? {
             let (key, row) = row?;
             bulk.push(*key.value());
-            bodies.push(Zeroizing::new(row.value().to_vec()));
+            bodies.push(Wiped::new(row.value().to_vec()));
         }
         for key in bulk {
             self.tables.bulk.remove(&key)?;
@@ -104,7 +104,7 @@ impl Tx<'_> {
                 pending.push(op);
                 let mut encoded = Vec::new();
                 pending.encode(&mut encoded);
-                *row = Zeroizing::new(encoded);
+                *row = Wiped::new(encoded);
             }
         }
         self.take_pending(vault, &mut moved)?;
@@ -116,7 +116,7 @@ impl Tx<'_> {
         let mut rows = Vec::new();
         for row in self.tables.pending.range::<&[u8; 24]>(range.start()..=range.end())? {
             let (key, row) = row?;
-            rows.push((RecordKey(*key.value()), Zeroizing::new(row.value().to_vec())));
+            rows.push((RecordKey(*key.value()), Wiped::new(row.value().to_vec())));
         }
         let collections = self.state.collections.clone();
         for (key, row) in rows {
@@ -129,7 +129,7 @@ impl Tx<'_> {
             }
             let mut encoded = Vec::new();
             pending.encode(&mut encoded);
-            moved.insert(key, Zeroizing::new(encoded));
+            moved.insert(key, Wiped::new(encoded));
         }
         Ok(())
     }

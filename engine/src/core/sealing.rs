@@ -7,7 +7,6 @@ use redb::ReadableTable as _;
 use subrosa_protocol::ids::{Chain, Head, Seq, Signature, VaultId};
 use subrosa_protocol::limits;
 use subrosa_protocol::segment::Kind;
-use zeroize::Zeroizing;
 
 use super::Core;
 use super::commit::Tx;
@@ -18,6 +17,7 @@ use crate::merge::{BodyWriter, LogNo};
 use crate::seal::{Group, Place, seal};
 use crate::store::StoreError;
 use crate::store::tables::{RecordKey, VaultNo, bulk_key, vault_range};
+use crate::wiped::Wiped;
 
 /// Data of a body is filled up to this many bytes: with flags and length 62 KiB, which padding leaves as they are; with
 /// tag, header, signature, chain and key, the row of a segment fits into a page of 64 KiB (docs/adr/0006).
@@ -104,7 +104,7 @@ impl Tx<'_> {
     /// Seals whole bulk writes; says whether some are left.
     fn seal_bulk(&mut self, vault: VaultNo) -> Result<bool, Error> {
         let (first, last) = (bulk_key(vault, 0, 0), bulk_key(vault, u64::MAX, u32::MAX));
-        let mut taken: Vec<([u8; 16], Zeroizing<Vec<u8>>)> = Vec::new();
+        let mut taken: Vec<([u8; 16], Wiped)> = Vec::new();
         let mut more = false;
         for row in self.tables.bulk.range::<&[u8; 16]>(&first..=&last)? {
             let (key, row) = row?;
@@ -114,7 +114,7 @@ impl Tx<'_> {
                 more = true;
                 break;
             }
-            taken.push((key, Zeroizing::new(row.value().to_vec())));
+            taken.push((key, Wiped::new(row.value().to_vec())));
         }
         for batch in taken.chunk_by(|a, b| a.0[..12] == b.0[..12]) {
             self.seal_bodies(vault, batch.iter().map(|(_, body)| &body[..]))?;
@@ -142,10 +142,10 @@ impl Tx<'_> {
     /// Seals everything in the pending table as one group, in the order of time.
     fn seal_pending(&mut self, vault: VaultNo) -> Result<(), Error> {
         let range = vault_range(vault);
-        let mut rows: Vec<(RecordKey, Zeroizing<Vec<u8>>)> = Vec::new();
+        let mut rows: Vec<(RecordKey, Wiped)> = Vec::new();
         for row in self.tables.pending.range::<&[u8; 24]>(range.start()..=range.end())? {
             let (key, row) = row?;
-            rows.push((RecordKey(*key.value()), Zeroizing::new(row.value().to_vec())));
+            rows.push((RecordKey(*key.value()), Wiped::new(row.value().to_vec())));
         }
         if rows.is_empty() {
             return Ok(());
@@ -162,12 +162,12 @@ impl Tx<'_> {
         for op in &ops {
             if writer.push(op, BODY_FILL_BYTES).is_err() {
                 let full = std::mem::replace(&mut writer, BodyWriter::new(op.stamp, Vec::new()));
-                self.seal_data(vault, Group::Continues, &Zeroizing::new(full.finish()))?;
+                self.seal_data(vault, Group::Continues, &Wiped::new(full.finish()))?;
                 // The first op always fits.
                 let _ = writer.push(op, BODY_FILL_BYTES);
             }
         }
-        self.seal_data(vault, Group::Ends, &Zeroizing::new(writer.finish()))?;
+        self.seal_data(vault, Group::Ends, &Wiped::new(writer.finish()))?;
         for (key, _) in &rows {
             self.tables.pending.remove(&key.0)?;
         }

@@ -11,7 +11,6 @@ use std::sync::Arc;
 
 use redb::ReadableTable as _;
 use subrosa_protocol::limits;
-use zeroize::Zeroizing;
 
 use super::commit::Tx;
 use super::read::{Fields, visible};
@@ -23,6 +22,7 @@ use crate::merge::{
 };
 use crate::store::StoreError;
 use crate::store::tables::{CollectionNo, RecordKey, Tables, VaultNo, bulk_key};
+use crate::wiped::Wiped;
 use crate::{Entropy, Error};
 
 /// From this many ops on, a write is bulk: its ops are not coalesced with others, and it is a group of its own.
@@ -43,7 +43,7 @@ pub(crate) struct WriteOps<'x, 't> {
     /// so that a bulk write soon looks up nothing any more.
     vacant: Option<RangeInclusive<RecordKey>>,
     /// Rows are put together here, so that each is kept in as much memory as it needs.
-    scratch: Zeroizing<Vec<u8>>,
+    scratch: Wiped,
 }
 
 /// Randomness for ids, drawn ahead: asking the operating system for each costs more than encoding a record.
@@ -74,7 +74,7 @@ struct Written {
     /// Row of the state, `None` if there is none.
     row: Option<Vec<u8>>,
     /// Row of this write's ops.
-    ops: Zeroizing<Vec<u8>>,
+    ops: Wiped,
     visible_before: bool,
     visible_after: bool,
     changed: bool,
@@ -94,7 +94,7 @@ impl<'x, 't> WriteOps<'x, 't> {
             ops: 0,
             ids: IdPool::default(),
             vacant: None,
-            scratch: Zeroizing::default(),
+            scratch: Wiped::default(),
         })
     }
 
@@ -211,7 +211,7 @@ impl<'x, 't> WriteOps<'x, 't> {
         self.scratch.clear();
         pending.encode(&mut self.scratch);
         drop(pending);
-        written.ops = Zeroizing::new(self.scratch.to_vec());
+        written.ops = Wiped::new(self.scratch.to_vec());
         written.visible_after = applied.visible_after;
         written.changed |= applied.changed;
         written.row = Some(row);
@@ -269,7 +269,7 @@ impl<'x, 't> WriteOps<'x, 't> {
                 self.tx.tables.pending.insert(&key.0, &written.ops[..])?;
                 continue;
             };
-            let earlier = Zeroizing::new(earlier);
+            let earlier = Wiped::new(earlier);
             let mut pending = decode_pending(key.record(), &written.collection, &earlier)?;
             for op in decode_pending(key.record(), &written.collection, &written.ops)?.into_ops() {
                 pending.push(op);
@@ -315,7 +315,7 @@ impl Written {
         Ok(Self {
             collection: collections.name(number).ok_or(StoreError::Inconsistent)?.clone(),
             row,
-            ops: Zeroizing::default(),
+            ops: Wiped::default(),
             visible_before: visible,
             visible_after: visible,
             changed: false,
@@ -327,7 +327,7 @@ impl Written {
 #[derive(Default)]
 pub(crate) struct Chunks {
     current: Option<BodyWriter>,
-    done: Vec<Zeroizing<Vec<u8>>>,
+    done: Vec<Wiped>,
 }
 
 impl Chunks {
@@ -335,7 +335,7 @@ impl Chunks {
         let writer = self.current.get_or_insert_with(|| BodyWriter::new(op.stamp, Vec::new()));
         if writer.push(op, BODY_FILL_BYTES).is_err() {
             let full = self.current.replace(BodyWriter::new(op.stamp, Vec::new()));
-            self.done.extend(full.map(|full| Zeroizing::new(full.finish())));
+            self.done.extend(full.map(|full| Wiped::new(full.finish())));
             // The first op always fits.
             if let Some(writer) = &mut self.current {
                 let _ = writer.push(op, BODY_FILL_BYTES);
@@ -343,8 +343,8 @@ impl Chunks {
         }
     }
 
-    pub(crate) fn finish(mut self) -> Vec<Zeroizing<Vec<u8>>> {
-        self.done.extend(self.current.take().map(|last| Zeroizing::new(last.finish())));
+    pub(crate) fn finish(mut self) -> Vec<Wiped> {
+        self.done.extend(self.current.take().map(|last| Wiped::new(last.finish())));
         self.done
     }
 }

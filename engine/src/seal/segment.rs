@@ -14,6 +14,7 @@ use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
 
 use crate::Entropy;
+use crate::wiped::Wiped;
 
 /// Flag of a body whose data is compressed with zstd.
 const FLAG_ZSTD: u8 = 1;
@@ -63,7 +64,7 @@ pub(crate) struct Place {
 
 /// An opened body. Only [`open`] makes one.
 pub(crate) struct OpenedBody {
-    pub(crate) data: Zeroizing<Vec<u8>>,
+    pub(crate) data: Wiped,
     pub(crate) group: Group,
 }
 
@@ -126,7 +127,7 @@ pub(crate) fn open(
     if !bool::from(okm[32..].ct_eq(&header.commit)) {
         return Err(OpenError::OtherKey);
     }
-    let mut body = Zeroizing::new(segment.body().to_vec());
+    let mut body = Wiped::new(segment.body().to_vec());
     let len = body_key(&okm)
         .open_in_place(zero_nonce(), Aad::from(&hdr), &mut body)
         .map(|plaintext| plaintext.len())
@@ -135,7 +136,7 @@ pub(crate) fn open(
     unpack(body)
 }
 
-fn plaintext(group: Group, data: &[u8]) -> Zeroizing<Vec<u8>> {
+fn plaintext(group: Group, data: &[u8]) -> Wiped {
     let compressed = compress(data);
     let (data, mut flags) = match &compressed {
         Some(compressed) => (&compressed[..], FLAG_ZSTD),
@@ -145,7 +146,7 @@ fn plaintext(group: Group, data: &[u8]) -> Zeroizing<Vec<u8>> {
         flags |= FLAG_LAST_OF_GROUP;
     }
     let padded = padded_len(PREFIX_LEN + data.len());
-    let mut body = Zeroizing::new(Vec::with_capacity(padded + TAG_LEN));
+    let mut body = Wiped::new(Vec::with_capacity(padded + TAG_LEN));
     body.push(flags);
     body.extend_from_slice(&u32::try_from(data.len()).expect("a body is limited to a few MiB").to_be_bytes());
     body.extend_from_slice(data);
@@ -154,7 +155,7 @@ fn plaintext(group: Group, data: &[u8]) -> Zeroizing<Vec<u8>> {
 }
 
 /// Compresses when that saves at least 10 % of what padding would leave visible.
-fn compress(data: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+fn compress(data: &[u8]) -> Option<Wiped> {
     if data.len() + PREFIX_LEN <= limits::SEGMENT_PAD_MIN {
         return None;
     }
@@ -166,12 +167,12 @@ fn compress(data: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
         if slot.is_none() {
             *slot = zstd::bulk::Compressor::new(ZSTD_LEVEL).ok();
         }
-        let compressed = Zeroizing::new(slot.as_mut()?.compress(data).ok()?);
+        let compressed = Wiped::new(slot.as_mut()?.compress(data).ok()?);
         (compressed.len() <= data.len() - data.len() / 10).then_some(compressed)
     })
 }
 
-fn unpack(body: Zeroizing<Vec<u8>>) -> Result<OpenedBody, OpenError> {
+fn unpack(body: Wiped) -> Result<OpenedBody, OpenError> {
     let (&[flags, l0, l1, l2, l3], rest) =
         body.split_first_chunk::<PREFIX_LEN>().ok_or(OpenError::Malformed)?;
     let len = u32::from_be_bytes([l0, l1, l2, l3]) as usize;
@@ -195,7 +196,7 @@ fn unpack(body: Zeroizing<Vec<u8>>) -> Result<OpenedBody, OpenError> {
 }
 
 /// One zstd frame that names the size of its content, and nothing behind it.
-fn decompress(data: &[u8]) -> Result<Zeroizing<Vec<u8>>, OpenError> {
+fn decompress(data: &[u8]) -> Result<Wiped, OpenError> {
     let size = zstd::zstd_safe::get_frame_content_size(data).ok().flatten().ok_or(OpenError::Compression)?;
     let size = usize::try_from(size).map_err(|_| OpenError::Compression)?;
     if size > limits::SEGMENT_PLAIN_MAX || zstd::zstd_safe::find_frame_compressed_size(data) != Ok(data.len())
@@ -211,7 +212,7 @@ fn decompress(data: &[u8]) -> Result<Zeroizing<Vec<u8>>, OpenError> {
             *slot = zstd::bulk::Decompressor::new().ok();
         }
         let opened = slot.as_mut().ok_or(OpenError::Compression)?.decompress(data, size);
-        opened.map(Zeroizing::new).map_err(|_| OpenError::Compression)
+        opened.map(Wiped::new).map_err(|_| OpenError::Compression)
     })
 }
 
@@ -298,7 +299,7 @@ mod tests {
         let bad = |edit: &dyn Fn(&mut Vec<u8>)| {
             let mut body = good.to_vec();
             edit(&mut body);
-            unpack(Zeroizing::new(body)).err()
+            unpack(Wiped::new(body)).err()
         };
         assert_eq!(bad(&|_| {}), None);
         assert_eq!(bad(&|b| b[0] |= 0x80), Some(OpenError::Malformed), "unknown flag");
