@@ -14,7 +14,9 @@ mod error;
 mod keyring;
 mod members;
 
-pub(crate) use birth::{Founded, Founding, certificate, device_added, found_vault};
+#[cfg(test)]
+pub(crate) use birth::Founded;
+pub(crate) use birth::{Founding, certificate, device_added, found_vault};
 pub use entry::DeviceRole;
 pub(crate) use entry::{
     ControlEntry, DeviceAdded, DeviceName, Entry, Genesis, HEAD_LEN, LogCertificate, SignedEntry,
@@ -26,7 +28,9 @@ pub(crate) use keyring::{
     EPOCHS_MAX, EpochSecrets, GRANTS_MAX, Keyring, OwnLogs, PAIR_LEN, PrekeySecret, RecoverySeed, read_list,
     read_option, read_pair, read_secret, write_option,
 };
-pub(crate) use members::{CertifiedLog, Changes, DeviceInfo, Members};
+#[cfg(test)]
+pub(crate) use members::DeviceInfo;
+pub(crate) use members::Members;
 
 #[cfg(test)]
 mod vectors;

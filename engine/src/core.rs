@@ -35,12 +35,9 @@ use crate::store::sealed::{FileDisk, Kek, Missing, OpenOptions, SealedHandle, St
 use crate::store::tables::{META, Tables};
 use crate::{Error, Options};
 
-pub(crate) use commit::Tx;
 pub(crate) use control::NewVault;
-pub(crate) use outbox::{Birth, OutboxBatch, SyncPlan};
-pub(crate) use read::{Page, VisibleRecord};
-pub(crate) use receive::{FeedBatch, FeedItem, Received};
-pub(crate) use sealing::Sealed;
+pub(crate) use read::VisibleRecord;
+pub(crate) use receive::{FeedBatch, FeedItem};
 pub(crate) use state::{Shared, State, VaultState};
 pub use verify::VerifyReport;
 pub use watch::{Change, ChangeKind, Changes};

@@ -28,18 +28,14 @@
 pub mod bench_support;
 mod clock;
 mod collection;
-#[allow(dead_code, unused_imports, reason = "the rest is used by pairing and key life")]
 mod control;
-#[allow(dead_code, unused_imports, reason = "the sync driver uses the rest")]
 mod core;
 mod device;
 mod entropy;
 mod error;
 mod keys;
-#[allow(dead_code, reason = "parts of the merge core serve checkpoints")]
 mod merge;
 mod pair;
-#[allow(dead_code, reason = "parts of the sealed file serve key changes")]
 mod seal;
 #[cfg(test)]
 mod spec;

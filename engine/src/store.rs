@@ -4,7 +4,6 @@
 //! error type of everything that reads or writes it. Specified in `docs/FORMAT.md`.
 
 mod error;
-#[allow(dead_code, unused_imports, reason = "the device, which opens stores, is built on top of it")]
 pub(crate) mod sealed;
 pub(crate) mod tables;
 

@@ -27,6 +27,7 @@ pub(crate) struct Founded {
     /// Data of the control log's segment 0: genesis, then the certificate of the founder's logs.
     pub(crate) genesis_entries: Vec<u8>,
     /// Statement of generation 0, encoded.
+    #[cfg_attr(not(test), expect(dead_code, reason = "tests look at it; it is in the keyring, too"))]
     pub(crate) statement: Vec<u8>,
 }
 

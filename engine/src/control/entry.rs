@@ -183,9 +183,6 @@ impl DeviceRole {
 }
 
 impl SignedPrekey {
-    /// Bytes of a signed prekey.
-    pub(crate) const LEN: usize = 4 + 65 + 64;
-
     /// Signs a prekey.
     ///
     /// # Errors

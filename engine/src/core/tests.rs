@@ -16,7 +16,8 @@ use subrosa_protocol::digest::digest;
 use subrosa_protocol::ids::{Head, Incarnation, LogId, Pin, PublicKeyBytes, Rseq, VaultId};
 use subrosa_protocol::segment::SealedSegment;
 
-use super::{Core, FeedBatch, FeedItem, NewVault, Received};
+use super::receive::Received;
+use super::{Core, FeedBatch, FeedItem, NewVault};
 use crate::control::{
     DeviceAdded, DeviceName, DeviceRole, EpochSecrets, Keyring, OwnLogs, RecoverySeed, SignedPrekey,
 };

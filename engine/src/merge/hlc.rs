@@ -98,6 +98,7 @@ impl Clock {
 
     /// Whether our own maximum is further ahead of `now_ms` than others would merge. Act on it only when a
     /// relay's `now` says the same: the wall clock may be what is wrong.
+    #[cfg_attr(not(test), expect(dead_code, reason = "for tests"))]
     pub(crate) fn is_ahead(&self, now_ms: u64) -> bool {
         held_until_ms(self.max, now_ms).is_some()
     }

@@ -171,6 +171,7 @@ impl Tombstone {
     }
 
     /// Whether it names all that `other` names.
+    #[cfg_attr(not(test), expect(dead_code, reason = "for tests"))]
     pub(crate) fn covers(&self, other: &Self) -> bool {
         other.iter().all(|(log, stamp)| {
             self.0.binary_search_by_key(&log, |name| name.0).is_ok_and(|at| self.0[at].1 >= stamp)

@@ -112,6 +112,10 @@ impl<'a> RecordState<'a> {
     }
 
     /// Takes in all that another state of the same record has taken in.
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "checkpoints merge states; tests hold it against applying ops")
+    )]
     pub(crate) fn merge(&mut self, other: &Self) {
         self.last.join(&other.last);
         self.tomb.join(&other.tomb);
@@ -131,11 +135,13 @@ impl<'a> RecordState<'a> {
     }
 
     /// Whether it has taken in nothing at all.
+    #[cfg_attr(not(test), expect(dead_code, reason = "for tests"))]
     pub(crate) const fn is_empty(&self) -> bool {
         self.last.0.is_empty() && self.tomb.0.is_empty()
     }
 
     /// Whether any delete is known: such a row can go once every active log has seen the tombstone.
+    #[cfg_attr(not(test), expect(dead_code, reason = "for tests"))]
     pub(crate) const fn has_tombstone(&self) -> bool {
         !self.tomb.0.is_empty()
     }
@@ -156,11 +162,6 @@ impl<'a> RecordState<'a> {
                 Cell::Unset | Cell::Unknown { .. } => None,
             }
         })
-    }
-
-    /// The value that a reader sees in one field.
-    pub(crate) fn visible_field(&self, name: &str, logs: &LogTable) -> Option<ValueRef<'a>> {
-        self.visible_fields(logs).find(|field| field.0 == name).map(|field| field.1)
     }
 
     /// What a local delete must name: everything that is known of the record, older tombstones included.

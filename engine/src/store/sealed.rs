@@ -19,8 +19,10 @@ mod superblock;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use disk::{Disk, FileDisk};
-pub(crate) use open::{
-    Compacted, Missing, OpenOptions, SealedHandle, Space, Stop, Verified, Walk, open_database,
-};
+#[cfg(test)]
+pub(crate) use disk::Disk;
+pub(crate) use disk::FileDisk;
+#[cfg(test)]
+pub(crate) use open::Compacted;
+pub(crate) use open::{Missing, OpenOptions, SealedHandle, Stop, Verified, Walk, open_database};
 pub(crate) use superblock::Kek;

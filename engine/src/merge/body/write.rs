@@ -72,6 +72,7 @@ impl BodyWriter {
     }
 
     /// How many ops it has.
+    #[cfg_attr(not(test), expect(dead_code, reason = "for tests"))]
     pub(crate) const fn ops(&self) -> usize {
         self.count
     }

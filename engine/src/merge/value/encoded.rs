@@ -100,6 +100,7 @@ impl<'a> ValueRef<'a> {
     }
 
     /// An owned copy.
+    #[cfg_attr(not(test), expect(dead_code, reason = "for tests"))]
     pub(crate) fn to_buf(self) -> ValueBuf {
         ValueBuf(self.0.to_vec())
     }

@@ -38,6 +38,7 @@ pub(super) const SUPERBLOCK_TAG_AT: usize = 112;
 /// Within a superblock: SHA-256 of everything before it, so that a wrong key and a damaged copy can be told apart.
 pub(super) const CHECKSUM_AT: usize = 480;
 /// Within a superblock: the end of what is used. One 512-byte sector, so that a copy is never torn.
+#[cfg_attr(not(test), expect(dead_code, reason = "tests compare it with the specification"))]
 pub(super) const SUPERBLOCK_USED_BYTES: usize = 512;
 
 /// The id of a file.

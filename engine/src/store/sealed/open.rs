@@ -30,6 +30,10 @@ pub(crate) enum Walk {
     /// Before [`open_database`] returns: it reads every page that the trees reach.
     Now,
     /// Later, by [`SealedHandle::verify`].
+    #[cfg_attr(
+        not(any(test, feature = "bench-support")),
+        expect(dead_code, reason = "for hosts with stores too large to walk at open; tests use it")
+    )]
     Later,
 }
 
@@ -307,6 +311,10 @@ impl SealedHandle {
     ///
     /// [`StoreError::Io`], [`StoreError::DiskFull`], [`StoreError::Forked`]. The store then opens with at least one
     /// of the two keys.
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "a change of the device key comes with key life; tests hold it")
+    )]
     pub(crate) fn rewrap(&self, kek: &Kek) -> Result<(), StoreError> {
         self.file.check_process()?;
         let mut superblock = self.superblock.lock().unwrap_or_else(PoisonError::into_inner);
