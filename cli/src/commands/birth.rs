@@ -2,20 +2,24 @@
 
 use std::fs;
 use std::sync::Arc;
+use std::time::Duration;
 
 use subrosa::{Device, KeyProvider, Options, PairCode, PairLink, RelayAddr};
 
 use crate::args::Init;
+use crate::clock::Stopwatch;
 use crate::failure::Failure;
 use crate::joining::{self, NewDevice};
 use crate::keyfile;
 use crate::place::Place;
 use crate::request::{Answer, Caller as _, Level};
-use crate::stop::Stop;
+use crate::stop::{GLANCE, Stop};
 use crate::terminal::{Look, Terminal, text_argument};
 
 /// The first vault of a user.
 const HOME_VAULT: &str = "personal";
+/// How long a new device waits for its first data before that is left to `sync`.
+const FIRST_SYNC: Duration = Duration::from_secs(10);
 
 /// Makes a store with one vault.
 pub(super) fn init(place: &Place, init: Init, look: Look) -> Result<(), Failure> {
@@ -74,9 +78,30 @@ pub(super) fn pair_join(place: &Place, join: Join, stop: &Stop, look: Look) -> R
     })?;
     let vaults = device.vaults()?.into_iter().map(|vault| vault.name).collect::<Vec<_>>();
     terminal.note(Level::Plain, &format!("this device is in, its store is {}", place.dir().display()))?;
-    terminal.note(Level::Plain, "run `subrosa sync` to get the data")?;
+    let first =
+        if fetch(&device, stop)? { "and it has the data" } else { "run `subrosa sync` to get the data" };
+    terminal.note(Level::Plain, first)?;
     let json = serde_json::json!({ "store": place.dir(), "vaults": vaults, "device": name });
     terminal.answer(&Answer { text: String::new(), json: json.to_string() })
+}
+
+/// Syncs until the vault lists this device, and what the relay had is here; says whether that came about in time.
+fn fetch(device: &subrosa::Device, stop: &Stop) -> Result<bool, Failure> {
+    let Some(relay) = device.relay()? else { return Ok(false) };
+    let sync = device.sync(&relay)?;
+    let time = Stopwatch::start();
+    while time.elapsed() < FIRST_SYNC && !stop.is_raised() {
+        let synced = sync.wait_caught_up(GLANCE).is_ok();
+        let mut listed = true;
+        for vault in device.vaults()? {
+            listed &= device.vault_by_id(&vault.id)?.devices()?.iter().any(|device| device.is_this);
+        }
+        if synced && listed {
+            return Ok(true);
+        }
+        std::thread::sleep(GLANCE);
+    }
+    Ok(false)
 }
 
 fn show_code(code: PairCode, yes: bool, terminal: &mut Terminal) -> Result<(), Failure> {

@@ -25,6 +25,8 @@ pub(super) fn offer(host: &Host, yes: bool, caller: &mut dyn Caller) -> Result<(
         "on the new device: subrosa pair join LINK; the link works once, for five minutes",
     )?;
     let request = wait_for_code(&mut offer, caller)?;
+    // What lets the new device in shall be at the relay as soon as it is said, for the new device syncs at once.
+    let _pushing = host.sync()?;
     let device = match decide(&request, yes, caller)? {
         Decision::No => {
             offer.decline()?;

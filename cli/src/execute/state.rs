@@ -53,7 +53,8 @@ const fn role(role: DeviceRole) -> &'static str {
 pub(super) fn status(host: &Host, caller: &mut dyn Caller) -> Result<(), Failure> {
     let device = host.device();
     let name = device.name()?;
-    let relay = device.relay()?.map(|relay| relay.without_invite().to_string());
+    let relay_addr = device.relay()?;
+    let relay = relay_addr.as_ref().map(|relay| relay.without_invite().to_string());
     let sync = host.running_sync().map(|sync| describe(&sync.status()));
     let bytes = host.store_bytes();
     let mut text = vec![
@@ -69,7 +70,16 @@ pub(super) fn status(host: &Host, caller: &mut dyn Caller) -> Result<(), Failure
     for info in device.vaults()? {
         let vault = device.vault_by_id(&info.id)?;
         let (pending, devices) = (vault.pending()?, vault.devices()?.len());
-        text.push(format!("vault   {}: {devices} devices, {pending} changes to seal", printable(&info.name)));
+        let members = if devices == 1 { "1 device".to_owned() } else { format!("{devices} devices") };
+        let unsent = match &relay_addr {
+            Some(relay) => {
+                let delivery = vault.delivery(relay)?;
+                format!(", {} of {} segments at the relay", delivery.acknowledged, delivery.held)
+            }
+            None => String::new(),
+        };
+        let name = printable(&info.name);
+        text.push(format!("vault   {name}: {members}, {pending} changes to seal{unsent}"));
         vaults.push(serde_json::json!({
             "name": info.name, "id": info.id.to_string(), "pending": pending, "devices": devices
         }));
@@ -83,7 +93,7 @@ pub(super) fn status(host: &Host, caller: &mut dyn Caller) -> Result<(), Failure
 pub(super) fn verify(host: &Host, caller: &mut dyn Caller) -> Result<(), Failure> {
     let report = host.device().verify()?;
     let text = format!(
-        "{} vaults, {} logs, {} segments checked: {} bad segments, {} logs without a certificate, {} in quarantine",
+        "{} vaults, {} logs, {} segments checked: {} bad segments, {} logs wait for a certificate, {} in quarantine",
         report.vaults,
         report.logs,
         report.segments,
@@ -100,5 +110,5 @@ pub(super) fn verify(host: &Host, caller: &mut dyn Caller) -> Result<(), Failure
     if report.is_good() {
         return Ok(());
     }
-    Err(Failure::Damaged { damaged: report.bad_segments + report.uncertified_logs })
+    Err(Failure::Damaged { damaged: report.bad_segments })
 }
