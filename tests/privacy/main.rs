@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use anyhow::Result;
-use subrosa::{Device, Error, Record, RecordId, Value};
+use subrosa::{Device, Error, Options, OsEntropy, Record, RecordId, SoftwareKey, Value};
 use subrosa_relay::Relay;
 use subrosa_tests::{PATIENCE, init_relay, loopback, new_device, pair, url_of};
 
@@ -123,6 +123,7 @@ fn nothing_that_a_user_names_or_writes_shows_outside_of_the_engine() -> Result<(
     let records = b.vault("personal")?.records(COLLECTION);
     assert_eq!(records.get(RecordId::from_bytes(ID))?, Some(marked()), "it did arrive");
 
+    open_a_copy(dir.path())?;
     search("errors", errors(&a)?.as_bytes());
     search("the log", &logs.lock().expect("no listener panics"));
     assert!(!logs.lock().expect("no listener panics").is_empty(), "something was logged");
@@ -148,6 +149,23 @@ fn write_marked(device: &Device) -> Result<()> {
         Ok(())
     })?;
     Ok(())
+}
+
+/// A store that was copied says so in the log.
+fn open_a_copy(dir: &Path) -> Result<()> {
+    let key = Arc::new(SoftwareKey::generate(&OsEntropy));
+    let (first, second) = (dir.join("first"), dir.join("second"));
+    let options = || Options { device_name: DEVICE.to_owned(), ..Options::default() };
+    let device = Device::create(&first, key.clone(), options())?;
+    device.create_vault("personal")?;
+    write_marked(&device)?;
+    drop(device);
+    std::fs::create_dir(&second)?;
+    for entry in std::fs::read_dir(&first)? {
+        let entry = entry?;
+        std::fs::copy(entry.path(), second.join(entry.file_name()))?;
+    }
+    write_marked(&Device::open(&second, key, options())?)
 }
 
 /// Everything that goes wrong with marked things, as text.
