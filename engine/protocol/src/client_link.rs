@@ -231,6 +231,7 @@ impl ClientLink {
             }
             RelayFrame::Ack { vault: id, rseq, entries } => {
                 if find(&mut self.vaults, &id, "ACK")?.up.ack(now, rseq, &entries)? {
+                    self.feeds.acknowledged(&id, rseq);
                     self.out.push_back(Output::StoreAck { vault: id, rseq, entries });
                 }
                 self.pump(now, &id);

@@ -40,6 +40,8 @@ struct Gather {
     stream: u64,
     bytes: usize,
     batch: FeedBatch,
+    /// The digest of "caught up" may leave out something of the batch.
+    unsure: bool,
 }
 
 impl Gather {
@@ -102,15 +104,22 @@ impl Feeds {
             }
             FeedFrame::Segment { rseq, segment } => {
                 vault.fed(segment.bytes().len());
+                vault.feed_moved();
                 let cost = segment.bytes().len() + ITEM_BYTES;
                 let item = FeedItem { rseq: Some(rseq), segment };
-                self.gather(stream, id, incarnation, cost).batch.items.push(item);
+                let gather = self.gather(stream, id, incarnation, cost);
+                // Another "caught up" follows.
+                gather.batch.caught_up = None;
+                gather.batch.items.push(item);
             }
             FeedFrame::Ahead { segment } => {
                 vault.fed(segment.bytes().len());
                 let cost = segment.bytes().len() + ITEM_BYTES;
                 let item = FeedItem { rseq: None, segment };
-                self.gather(stream, id, incarnation, cost).batch.items.push(item);
+                let gather = self.gather(stream, id, incarnation, cost);
+                // It may be newer than a "caught up" before it, after which none needs to follow.
+                gather.unsure |= gather.batch.caught_up.is_some();
+                gather.batch.items.push(item);
             }
             FeedFrame::CaughtUp { rseq, digest } => {
                 if let Some(caught_up) = vault.feed_caught_up(rseq, digest) {
@@ -148,20 +157,29 @@ impl Feeds {
             _ => None,
         });
         if let Some((stream, incarnation)) = live {
-            self.gather(stream, id, incarnation, 0).batch.caught_up = Some(caught_up);
+            let gather = self.gather(stream, id, incarnation, 0);
+            gather.batch.caught_up = Some(caught_up);
+            gather.unsure = false;
         }
     }
 
-    /// What is gathered for a vault, to be added to. A later segment outdates an earlier "caught up".
+    /// Segments of ours were acknowledged: a gathered "caught up" from before them compares with nothing now, and
+    /// another one follows.
+    pub(super) fn acknowledged(&mut self, id: &VaultId, acked: Rseq) {
+        if let Some(gather) = self.gathered.get_mut(id) {
+            gather.batch.caught_up.take_if(|(rseq, _)| *rseq < acked);
+        }
+    }
+
+    /// What is gathered for a vault, to be added to.
     fn gather(&mut self, stream: u64, id: VaultId, incarnation: Incarnation, bytes: usize) -> &mut Gather {
         self.bytes += bytes;
         let gather = self.gathered.entry(id).or_insert_with(|| {
             self.waiting.push_back(id);
             let batch = FeedBatch { incarnation, logs: Vec::new(), items: Vec::new(), caught_up: None };
-            Gather { stream, bytes: 0, batch }
+            Gather { stream, bytes: 0, batch, unsure: false }
         });
         gather.bytes += bytes;
-        gather.batch.caught_up = None;
         gather
     }
 
@@ -195,9 +213,9 @@ impl Feeds {
         let Some(gather) = self.gathered.remove(&vault) else { return };
         self.bytes -= gather.bytes;
         let (segments, bytes) = gather.size();
-        let Gather { stream, batch, .. } = gather;
+        let Gather { stream, batch, unsure, .. } = gather;
         let caught_up = batch.caught_up.is_some();
-        let judged = batch.caught_up.is_some_and(|(_, digest)| digest != Digest::ZERO);
+        let judged = !unsure && batch.caught_up.is_some_and(|(_, digest)| digest != Digest::ZERO);
         self.delivering = Some(Delivery { vault, stream, segments, bytes, caught_up, judged });
         out.push_back(Output::Deliver { vault, batch });
     }

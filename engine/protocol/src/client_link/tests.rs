@@ -568,6 +568,47 @@ fn caught_up_is_judged_when_nothing_is_in_flight() {
 }
 
 #[test]
+fn a_gathered_caught_up_is_outdated_by_a_later_acknowledgement() {
+    let mut rig = live_rig();
+    // One batch is with the store; the CAUGHT_UP behind it waits.
+    rig.feed(1, &FeedFrame::Ahead { segment: segment(9, 0, 99) }).unwrap();
+    rig.caught_up(1, 6);
+    rig.push(1, vec![segment(1, 0, 300)]);
+    rig.take();
+    rig.frame(&RelayFrame::Ack { vault: vault(1), rseq: Rseq(7), entries: vec![head(1, 0)] }).unwrap();
+    assert!(matches!(rig.take()[..], [Output::StoreAck { .. }]));
+    rig.delivered(1);
+    let delivered = rig.take();
+    assert!(
+        matches!(&delivered[..], [Output::Deliver { batch, .. }] if batch.caught_up.is_none()),
+        "{delivered:?}"
+    );
+}
+
+#[test]
+fn a_waiting_caught_up_is_outdated_by_a_later_segment_and_not_by_one_sent_ahead() {
+    let mut rig = live_rig();
+    rig.push(1, vec![segment(1, 0, 300)]);
+    rig.caught_up(1, 7);
+    rig.feed(1, &FeedFrame::Segment { rseq: Rseq(8), segment: segment(9, 0, 99) }).unwrap();
+    rig.take();
+    rig.delivered(1);
+    rig.frame(&RelayFrame::Ack { vault: vault(1), rseq: Rseq(7), entries: vec![head(1, 0)] }).unwrap();
+    assert!(matches!(rig.take()[..], [Output::StoreAck { .. }]), "the one at 7 is history");
+    rig.give(Input::AckStored { vault: vault(1) });
+    // One batch is with the store; behind it, a CAUGHT_UP and what a WANT brought.
+    rig.feed(1, &FeedFrame::Ahead { segment: segment(9, 1, 99) }).unwrap();
+    rig.caught_up(1, 8);
+    rig.feed(1, &FeedFrame::Ahead { segment: segment(9, 2, 99) }).unwrap();
+    rig.take();
+    rig.delivered(1);
+    assert!(matches!(&rig.take()[..], [Output::Deliver { batch, .. }] if batch.caught_up.is_some()));
+    let received = Received { digest_ok: Some(false), ..Received::default() };
+    rig.give(Input::Delivered { vault: vault(1), received });
+    assert_eq!(rig.sent(), [], "the digest may be older than what was sent ahead");
+}
+
+#[test]
 fn sealing_is_clocked_by_acknowledgements() {
     let mut rig = live_rig();
     rig.give(Input::Written { vault: vault(1) });

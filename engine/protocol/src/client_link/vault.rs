@@ -351,6 +351,11 @@ impl VaultLink {
         self.count.fed_bytes = self.count.fed_bytes.saturating_add(bytes as u64);
     }
 
+    /// The scan went on: a CAUGHT_UP that waits is outdated, and another one follows.
+    pub(super) const fn feed_moved(&mut self) {
+        self.late = None;
+    }
+
     /// CAUGHT_UP; gives it back when it can be judged now. It counts our own pushes of this link, so while
     /// some are in flight, or were acknowledged past it, its digest compares with nothing.
     pub(super) fn feed_caught_up(&mut self, rseq: Rseq, digest: Digest) -> Option<(Rseq, Digest)> {
@@ -359,8 +364,7 @@ impl VaultLink {
             self.late = Some((rseq, digest));
             return None;
         }
-        let first = matches!(self.down, Down::Feeding { caught_up: false, .. });
-        (first || rseq >= self.up.acked_rseq()).then_some((rseq, digest))
+        (rseq >= self.up.acked_rseq()).then_some((rseq, digest))
     }
 
     pub(super) fn delivered(
