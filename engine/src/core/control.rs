@@ -84,13 +84,13 @@ impl Tx<'_> {
         }
         let number = VaultNo(self.state.vaults.keys().next_back().map_or(0, |last| last.0 + 1));
         self.tables.vaults.insert(number.0, &encode_vault_row(&new.id, &new.name)[..])?;
-        let placeholder = OwnLogNos { control: LogNo(u32::MAX), data: LogNo(u32::MAX) };
+        let none_yet = OwnLogNos { control: LogNo(u32::MAX), data: LogNo(u32::MAX) };
         let vault = VaultState {
             id: new.id,
             name: new.name,
             members: Members::new(new.id),
             logs: std::collections::BTreeMap::new(),
-            own: placeholder,
+            own: none_yet,
             signer: signer_of(&new.keyring),
             keyring: new.keyring,
             next_batch: 0,
