@@ -162,8 +162,7 @@ pub fn pair(old: &Device, dir: &Path, relay: &RelayAddr) -> Result<Device> {
             }
         }
     });
-    let request = offer.wait_for_code(PATIENCE)?.context("nobody joined")?;
-    let _ = request;
+    offer.wait_for_code(PATIENCE)?.context("nobody joined")?;
     offer.confirm(Confirmation::CodesEqual)?;
     joined.join().map_err(|_| anyhow::anyhow!("the joining thread panicked"))?
 }

@@ -181,7 +181,7 @@ impl Tx<'_> {
         let prev = head.map_or(Chain::ZERO, |(_, chain)| chain);
         let vault_id = self.vault(vault)?.id;
         let Ok(chain) = segment.verify(&vault_id, &prev, &info.public) else {
-            return self.does_not_follow(vault, log, &info, segment, is_own, received);
+            return self.does_not_follow(log, &info, segment, is_own, received);
         };
         self.fix_class(vault, log, header.kind.class())?;
         received.own_log_foreign |= is_own;
@@ -260,8 +260,7 @@ impl Tx<'_> {
 
     /// A segment at the right place that does not verify there: of another future, or forged.
     fn does_not_follow(
-        &mut self,
-        vault: VaultNo,
+        &self,
         log: LogNo,
         info: &LogInfo,
         segment: &SealedSegment,
@@ -275,14 +274,12 @@ impl Tx<'_> {
             received.wants.push((info.id, Seq(seq.0.saturating_sub(1)), seq));
             return Ok(());
         }
-        let equivocal = (0..seq.0).next_back().map(Seq).is_some_and(|before| {
-            let key = segment_key(log, before);
-            matches!(self.tables.quarantine.get(&key), Ok(Some(row)) if row.value().first() == Some(&(Reason::Equivocation as u8)))
-        });
-        if equivocal {
-            return Ok(()); // it builds on the branch that is already kept as evidence
+        if let Some(before) = seq.0.checked_sub(1) {
+            let row = self.tables.quarantine.get(&segment_key(log, Seq(before)))?;
+            if row.is_some_and(|row| row.value().first() == Some(&(Reason::Equivocation as u8))) {
+                return Ok(()); // it builds on the branch that is already kept as evidence
+            }
         }
-        let _ = vault;
         Err(Error::Peer(PeerFault::BadSignature))
     }
 
