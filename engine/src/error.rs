@@ -65,6 +65,9 @@ pub enum Error {
     /// Two devices could not meet at the relay.
     #[error(transparent)]
     Rendezvous(#[from] crate::RendezvousError),
+    /// The caller cancelled the call. What it says about what has happened until then holds.
+    #[error("cancelled")]
+    Cancelled,
     /// The relay address kept in the store does not parse; set it again.
     #[error(transparent)]
     RelayAddr(#[from] subrosa_protocol::addr::AddrError),

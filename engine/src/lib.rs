@@ -26,6 +26,7 @@
 #[cfg(feature = "bench-support")]
 #[doc(hidden)]
 pub mod bench_support;
+mod cancel;
 mod clock;
 mod collection;
 mod control;
@@ -44,6 +45,7 @@ mod sync;
 mod vault;
 mod wiped;
 
+pub use cancel::{Cancel, CancelCall, CancelHook};
 pub use clock::{Clock, SystemClock};
 pub use collection::{Collection, Record, Scan, TxCollection};
 pub use control::{BirthError, ControlError, DeviceRole, KeyringError};
