@@ -9,8 +9,10 @@
 mod backoff;
 mod board;
 mod dial;
+mod events;
 mod frames;
 mod link;
+pub(crate) mod mailbox;
 mod pulse;
 pub(crate) mod rendezvous;
 mod worker;
@@ -30,8 +32,9 @@ use self::dial::Dialer;
 use self::link::{Errand, Link, LinkEnd};
 use self::worker::Worker;
 use crate::core::Core;
+use crate::{Cancel, Error};
 
-pub use self::board::SyncEvents;
+pub use self::events::SyncEvents;
 pub use self::rendezvous::RendezvousError;
 pub use subrosa_protocol::client_link::{LinkError, Progress};
 
@@ -227,7 +230,15 @@ impl Sync {
     /// [`SyncError::Refused`] at once when the relay refused and nothing else is left to do; sync goes on all the
     /// same. [`SyncError::Stopped`].
     pub fn wait_caught_up(&self, idle_max: Duration) -> Result<(), SyncError> {
-        self.board.wait_caught_up(idle_max)
+        self.board.wait_caught_up(idle_max, &Cancel::new()).map(drop)
+    }
+
+    /// Waits as [`Sync::wait_caught_up`] does, until `cancel` at the latest; sync goes on all the same.
+    ///
+    /// # Errors
+    /// [`Error::Cancelled`]; [`Error::Sync`] with those of [`Sync::wait_caught_up`].
+    pub fn wait_caught_up_or(&self, idle_max: Duration, cancel: &Cancel) -> Result<(), Error> {
+        if self.board.wait_caught_up(idle_max, cancel)? { Ok(()) } else { Err(Error::Cancelled) }
     }
 
     /// Stops sync and waits for its threads: for a transaction under way, and not for the network.

@@ -18,14 +18,14 @@ use super::{
 use crate::control::{DeviceAdded, DeviceRole, device_added};
 use crate::core::{Core, NewVault, STORE_FILE};
 use crate::sync::rendezvous::{Rendezvous, RendezvousError};
-use crate::{Device, DeviceInfo, Error, KeyProvider, Options, PublicKey};
+use crate::{Cancel, Device, DeviceInfo, Error, KeyProvider, Options, PublicKey};
 
 /// Somewhere to meet: messages each way, in order.
 pub(super) trait Meeting: Send {
     /// Says something to the other side.
     fn send(&mut self, message: &[u8]) -> Result<(), RendezvousError>;
-    /// The next message of the other side; [`RendezvousError::Silence`] after `timeout`.
-    fn recv(&mut self, timeout: Duration) -> Result<Vec<u8>, RendezvousError>;
+    /// The next message of the other side; [`RendezvousError::Silence`] after `timeout`, or once cancelled.
+    fn recv(&mut self, timeout: Duration, cancel: &Cancel) -> Result<Vec<u8>, RendezvousError>;
 }
 
 impl Meeting for Rendezvous {
@@ -33,8 +33,8 @@ impl Meeting for Rendezvous {
         Self::send(self, message)
     }
 
-    fn recv(&mut self, timeout: Duration) -> Result<Vec<u8>, RendezvousError> {
-        Self::recv(self, timeout)
+    fn recv(&mut self, timeout: Duration, cancel: &Cancel) -> Result<Vec<u8>, RendezvousError> {
+        Self::recv(self, timeout, cancel)
     }
 }
 
@@ -175,8 +175,20 @@ impl PairOffer {
     /// # Errors
     /// [`Error::Pair`], [`Error::Rendezvous`]; the offer is over, and nothing has changed.
     pub fn wait_for_code(&mut self, timeout: Duration) -> Result<Option<PairRequest>, Error> {
+        self.wait_for_code_or(timeout, &Cancel::new())
+    }
+
+    /// Waits as [`PairOffer::wait_for_code`] does, until `cancel` at the latest.
+    ///
+    /// # Errors
+    /// [`Error::Cancelled`]: the offer stands, and may be waited for again. Those of [`PairOffer::wait_for_code`].
+    pub fn wait_for_code_or(
+        &mut self,
+        timeout: Duration,
+        cancel: &Cancel,
+    ) -> Result<Option<PairRequest>, Error> {
         let until = self.watch.now().saturating_add(timeout);
-        while self.request.is_none() && self.hear(until)? {}
+        while self.request.is_none() && self.hear(until, cancel)? {}
         Ok(self.request.clone())
     }
 
@@ -186,9 +198,22 @@ impl PairOffer {
     /// # Errors
     /// [`PairError::WrongCode`], [`PairError::Expired`] and others: nothing has changed. [`PairError::Unconfirmed`]: the
     /// device is listed, and may lack its keys.
-    pub fn confirm(mut self, confirmation: Confirmation<'_>) -> Result<DeviceInfo, Error> {
+    pub fn confirm(self, confirmation: Confirmation<'_>) -> Result<DeviceInfo, Error> {
+        self.confirm_or(confirmation, &Cancel::new())
+    }
+
+    /// Confirms as [`PairOffer::confirm`] does, unless `cancel` comes before the new device is added; from there on it
+    /// goes on to its end.
+    ///
+    /// # Errors
+    /// [`Error::Cancelled`]: nothing has changed, and the offer is over. Those of [`PairOffer::confirm`].
+    pub fn confirm_or(
+        mut self,
+        confirmation: Confirmation<'_>,
+        cancel: &Cancel,
+    ) -> Result<DeviceInfo, Error> {
         // A new device that has given up meanwhile has said so.
-        while self.request.is_some() && self.hear(Duration::ZERO)? {}
+        while self.request.is_some() && self.hear(Duration::ZERO, cancel)? {}
         let typed = match confirmation {
             Confirmation::Typed(code) => Some(code),
             Confirmation::CodesEqual => None,
@@ -197,12 +222,16 @@ impl PairOffer {
         let added = self.added.take().ok_or(PairError::OutOfTurn)?;
         let device = added.device;
         let core = self.core.clone();
+        if cancel.is_cancelled() {
+            return Err(Error::Cancelled);
+        }
         core.append_control(&self.vault, |cited| Ok(device_added(core.key(), &self.vault, cited, *added)?))?;
         let bundle = bundle(&core, &self.vault, self.machine.link().relay(), &frontier(&core, &self.vault)?)?;
         // Whatever goes wrong from here, the device is listed.
         self.step(OfferInput::DeviceAdded(&bundle)).map_err(|_| PairError::Unconfirmed)?;
         let until = self.watch.now().saturating_add(DONE_WAIT);
-        while !self.finished && self.hear(until)? {}
+        let to_its_end = Cancel::new();
+        while !self.finished && self.hear(until, &to_its_end)? {}
         if !self.finished {
             self.step(OfferInput::Timeout)?;
         }
@@ -221,10 +250,11 @@ impl PairOffer {
     }
 
     /// Takes in one message; `false` when there was none by `until`.
-    fn hear(&mut self, until: Duration) -> Result<bool, Error> {
+    fn hear(&mut self, until: Duration, cancel: &Cancel) -> Result<bool, Error> {
         let deadline = self.machine.deadline().ok_or(PairError::OutOfTurn)?;
-        match self.watch.wait(until.min(deadline), &mut *self.meeting) {
+        match self.watch.wait(until.min(deadline), &mut *self.meeting, cancel) {
             Ok(Some(message)) => self.step(OfferInput::Message(&message)).map(|()| true),
+            Ok(None) if cancel.is_cancelled() => Err(Error::Cancelled),
             Ok(None) if self.watch.now() < deadline => Ok(false),
             Ok(None) => self.step(OfferInput::Timeout).map(|()| false),
             Err(_) if self.machine.is_delivering() => self.step(OfferInput::Timeout).map(|()| false),
@@ -316,6 +346,14 @@ impl PairJoin {
     /// [`Error::Pair`], [`Error::Rendezvous`]: the other side, or the relay, ended it. What the disk refuses. Nothing
     /// is left behind in the directory.
     pub fn wait(&mut self, timeout: Duration) -> Result<Option<Device>, Error> {
+        self.wait_or(timeout, &Cancel::new())
+    }
+
+    /// Goes on as [`PairJoin::wait`] does, until `cancel` at the latest.
+    ///
+    /// # Errors
+    /// [`Error::Cancelled`]: it may be gone on with. Those of [`PairJoin::wait`].
+    pub fn wait_or(&mut self, timeout: Duration, cancel: &Cancel) -> Result<Option<Device>, Error> {
         let until = self.watch.now().saturating_add(timeout);
         let code_before = self.code;
         loop {
@@ -324,7 +362,7 @@ impl PairJoin {
                 self.step(JoinInput::Stored)?;
                 return Ok(Some(device));
             }
-            if self.code != code_before || !self.hear(until)? {
+            if self.code != code_before || !self.hear(until, cancel)? {
                 return Ok(None);
             }
         }
@@ -347,18 +385,21 @@ impl PairJoin {
     }
 
     /// Takes in one message, or comes again; `false` when there was nothing to do by `until`.
-    fn hear(&mut self, until: Duration) -> Result<bool, Error> {
+    fn hear(&mut self, until: Duration, cancel: &Cancel) -> Result<bool, Error> {
         let deadline = self.machine.deadline().ok_or(PairError::OutOfTurn)?;
         let until = until.min(deadline);
         let Some(meeting) = &mut self.meeting else {
-            std::thread::sleep(self.retries.due.min(until).saturating_sub(self.watch.now()));
+            if cancel.wait(self.retries.due.min(until).saturating_sub(self.watch.now())) {
+                return Err(Error::Cancelled);
+            }
             return if self.retries.due > until { Ok(false) } else { self.knock().map(|()| true) };
         };
-        match self.watch.wait(until, &mut **meeting) {
+        match self.watch.wait(until, &mut **meeting, cancel) {
             Ok(Some(message)) => {
                 self.retries.left = 0;
                 self.step(JoinInput::Message(&message)).map(|()| true)
             }
+            Ok(None) if cancel.is_cancelled() => Err(Error::Cancelled),
             Ok(None) if self.watch.now() < deadline => Ok(false),
             Ok(None) => self.step(JoinInput::Timeout).map(|()| false),
             Err(error) => self.come_again(error).map(|()| true),
@@ -438,9 +479,14 @@ impl Watch {
         self.0.elapsed()
     }
 
-    /// The next message; `None` when there is none by `until`.
-    fn wait(&self, until: Duration, meeting: &mut dyn Meeting) -> Result<Option<Vec<u8>>, RendezvousError> {
-        match meeting.recv(until.saturating_sub(self.now())) {
+    /// The next message; `None` when there is none by `until`, or once cancelled.
+    fn wait(
+        &self,
+        until: Duration,
+        meeting: &mut dyn Meeting,
+        cancel: &Cancel,
+    ) -> Result<Option<Vec<u8>>, RendezvousError> {
+        match meeting.recv(until.saturating_sub(self.now()), cancel) {
             Ok(message) => Ok(Some(message)),
             Err(RendezvousError::Silence) => Ok(None),
             Err(error) => Err(error),

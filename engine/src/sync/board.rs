@@ -1,6 +1,6 @@
 //! What the sync thread shows to all others: status, events, and whether everything is caught up.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
@@ -9,12 +9,11 @@ use subrosa_protocol::client_link::{Event, Progress};
 use subrosa_protocol::error::Refusal;
 use subrosa_protocol::ids::VaultId;
 
+use super::events::{ArrivalCall, Queue, SyncEvents};
 use super::{SyncError, SyncEvent, SyncFailure, SyncState, SyncStatus};
+use crate::Cancel;
 
-/// Events kept for a receiver that does not take them.
-const EVENTS_MAX: usize = 256;
-
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Board {
     /// Local writes so far; compared with what a link has taken note of.
     writes: AtomicU64,
@@ -22,7 +21,6 @@ pub(crate) struct Board {
     changed: Condvar,
 }
 
-#[derive(Debug)]
 struct Inner {
     state: SyncState,
     failure: Option<SyncFailure>,
@@ -36,6 +34,8 @@ struct Inner {
     synced: Option<u64>,
     stopped: bool,
     subscribers: Vec<Weak<Queue>>,
+    /// Calls to make once the lock is open.
+    due: Vec<ArrivalCall>,
 }
 
 impl Default for Inner {
@@ -50,6 +50,7 @@ impl Default for Inner {
             synced: None,
             stopped: false,
             subscribers: Vec::new(),
+            due: Vec::new(),
         }
     }
 }
@@ -87,7 +88,8 @@ impl Board {
         inner.subscribers.retain(|subscriber| subscriber.strong_count() > 0);
         inner.subscribers.push(Arc::downgrade(&queue));
         if inner.stopped {
-            queue.close();
+            // Nobody has asked to be called yet.
+            drop(queue.close());
         }
         SyncEvents { queue }
     }
@@ -112,7 +114,7 @@ impl Board {
             inner.synced = None;
             inner.enter(SyncState::Offline);
             for subscriber in inner.subscribers.drain(..).filter_map(|queue| queue.upgrade()) {
-                subscriber.close();
+                inner.due.extend(subscriber.close());
             }
         });
     }
@@ -155,15 +157,29 @@ impl Board {
         });
     }
 
+    /// `false` when it was cancelled first.
     #[expect(clippy::disallowed_methods, reason = "waiting for other threads is a driver's business")]
-    pub(super) fn wait_caught_up(&self, idle_max: Duration) -> Result<(), SyncError> {
+    pub(super) fn wait_caught_up(
+        self: &Arc<Self>,
+        idle_max: Duration,
+        cancel: &Cancel,
+    ) -> Result<bool, SyncError> {
         let writes = self.writes();
+        let board = self.clone();
+        let _hook = cancel.on_cancel(Arc::new(move || {
+            // Whoever is between its look at the token and its sleep holds the lock.
+            drop(board.lock());
+            board.changed.notify_all();
+        }));
         let mut inner = self.lock();
         let mut moved = inner.moved;
         let mut since = Instant::now();
         loop {
+            if cancel.is_cancelled() {
+                return Ok(false);
+            }
             if inner.synced.is_some_and(|synced| synced >= writes) {
-                return Ok(());
+                return Ok(true);
             }
             if inner.stopped {
                 return Err(SyncError::Stopped);
@@ -189,8 +205,19 @@ impl Board {
     }
 
     fn update(&self, change: impl FnOnce(&mut Inner)) {
-        change(&mut self.lock());
+        let due = {
+            let mut inner = self.lock();
+            change(&mut inner);
+            std::mem::take(&mut inner.due)
+        };
         self.changed.notify_all();
+        due.into_iter().for_each(|call| call());
+    }
+}
+
+impl std::fmt::Debug for Board {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Board").field("status", &self.status()).finish_non_exhaustive()
     }
 }
 
@@ -223,62 +250,13 @@ impl Inner {
     }
 
     fn tell(&mut self, event: &SyncEvent) {
+        let due = &mut self.due;
         self.subscribers.retain(|subscriber| {
             subscriber.upgrade().is_some_and(|queue| {
-                queue.push(event.clone());
+                due.extend(queue.push(event.clone()));
                 true
             })
         });
-    }
-}
-
-/// Takes the events of one [`super::Sync`], in order.
-#[derive(Debug)]
-pub struct SyncEvents {
-    queue: Arc<Queue>,
-}
-
-#[derive(Debug, Default)]
-struct Queue {
-    waiting: Mutex<Waiting>,
-    changed: Condvar,
-}
-
-#[derive(Debug, Default)]
-struct Waiting {
-    events: VecDeque<SyncEvent>,
-    closed: bool,
-}
-
-impl SyncEvents {
-    /// The next event; `None` after `timeout`, or when sync has stopped and everything was taken.
-    #[must_use]
-    pub fn next(&self, timeout: Duration) -> Option<SyncEvent> {
-        let waiting = self.queue.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut waiting = self
-            .queue
-            .changed
-            .wait_timeout_while(waiting, timeout, |waiting| waiting.events.is_empty() && !waiting.closed)
-            .unwrap_or_else(PoisonError::into_inner)
-            .0;
-        waiting.events.pop_front()
-    }
-}
-
-impl Queue {
-    fn push(&self, event: SyncEvent) {
-        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        if waiting.events.len() >= EVENTS_MAX {
-            waiting.events.truncate(EVENTS_MAX - 2);
-            waiting.events.push_back(SyncEvent::Lagged);
-        }
-        waiting.events.push_back(event);
-        self.changed.notify_all();
-    }
-
-    fn close(&self) {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).closed = true;
-        self.changed.notify_all();
     }
 }
 
@@ -286,9 +264,14 @@ impl Queue {
 mod tests {
     use subrosa_protocol::error::ErrorCode;
 
+    use super::super::events::EVENTS_MAX;
     use super::*;
 
     const SHORT: Duration = Duration::from_millis(20);
+
+    fn wait(board: &Arc<Board>) -> Result<bool, SyncError> {
+        board.wait_caught_up(SHORT, &Cancel::new())
+    }
 
     fn standing(segments_done: u64, synced: Option<u64>) -> Standing {
         let progress = Progress { segments_done, segments_known: 9, ..Progress::default() };
@@ -297,27 +280,24 @@ mod tests {
 
     #[test]
     fn caught_up_counts_only_what_was_written_before() {
-        let board = Board::default();
+        let board = Arc::new(Board::default());
         board.written();
         board.standing(standing(1, Some(0)));
-        assert!(
-            matches!(board.wait_caught_up(SHORT), Err(SyncError::NoProgress(_))),
-            "a write is not noted yet"
-        );
+        assert!(matches!(wait(&board), Err(SyncError::NoProgress(_))), "a write is not noted yet");
         board.standing(standing(1, Some(1)));
-        assert!(board.wait_caught_up(SHORT).is_ok());
+        assert!(wait(&board).is_ok());
         assert_eq!(board.status().reason(), "live");
     }
 
     #[test]
     fn a_refusal_is_kept_until_the_vault_is_synced() {
-        let board = Board::default();
+        let board = Arc::new(Board::default());
         let vault = VaultId::ZERO;
         let refusal = Refusal::vault(ErrorCode::QuotaBytes, vault);
         board.event(&Event::Refused { refusal, retry: SHORT });
         board.standing(Standing { settled: true, ..standing(1, None) });
         assert_eq!(board.status().state, SyncState::Refused);
-        assert!(matches!(board.wait_caught_up(SHORT), Err(SyncError::Refused(ErrorCode::QuotaBytes))));
+        assert!(matches!(wait(&board), Err(SyncError::Refused(ErrorCode::QuotaBytes))));
         board.offline(Some(SyncFailure::Lost));
         assert_eq!(board.status().reason(), "refused: quota", "it outlives the link");
         board.event(&Event::Synced { vault });
@@ -327,7 +307,7 @@ mod tests {
 
     #[test]
     fn progress_adds_up_over_links() {
-        let board = Board::default();
+        let board = Arc::new(Board::default());
         board.standing(standing(3, None));
         board.offline(None);
         board.standing(standing(2, None));
@@ -337,7 +317,7 @@ mod tests {
 
     #[test]
     fn events_nobody_takes_are_dropped_and_said_so() {
-        let board = Board::default();
+        let board = Arc::new(Board::default());
         let events = board.subscribe();
         for n in 0..EVENTS_MAX + 9 {
             let vault = VaultId::from_bytes([u8::try_from(n % 256).unwrap(); 32]);
@@ -350,6 +330,48 @@ mod tests {
         }
         assert!(seen.len() <= EVENTS_MAX);
         assert!(seen.iter().any(|event| matches!(event, SyncEvent::Lagged)));
-        assert!(matches!(board.wait_caught_up(SHORT), Err(SyncError::Stopped)));
+        assert!(matches!(wait(&board), Err(SyncError::Stopped)));
+    }
+
+    #[test]
+    fn a_cancelled_wait_wakes() {
+        let board = Arc::new(Board::default());
+        let cancel = Cancel::new();
+        let (waits, waited) = (board.clone(), cancel.clone());
+        let waiting = std::thread::spawn(move || waits.wait_caught_up(Duration::from_secs(60), &waited));
+        cancel.cancel();
+        assert!(matches!(waiting.join().unwrap(), Ok(false)));
+        board.standing(standing(1, Some(0)));
+        assert!(matches!(board.wait_caught_up(SHORT, &cancel), Ok(false)), "cancelled before it began");
+        assert!(matches!(wait(&board), Ok(true)), "others do not notice");
+    }
+
+    #[test]
+    fn arrivals_are_told_without_a_lock_held() {
+        let board = Arc::new(Board::default());
+        let events = Arc::new(board.subscribe());
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        board.connecting();
+        board.event(&Event::CaughtUp { vault: VaultId::ZERO });
+        let (takes, sees, asks) = (Arc::downgrade(&events), seen.clone(), board.clone());
+        events.on_arrival(Arc::new(move || {
+            let Some(events) = takes.upgrade() else { return };
+            while let Some(event) = events.try_next() {
+                sees.lock().unwrap().push(format!("{event:?} {}", asks.status().reason()));
+            }
+            if events.is_over() {
+                sees.lock().unwrap().push("over".to_owned());
+            }
+        }));
+        assert_eq!(seen.lock().unwrap().len(), 1, "at once, for what is there");
+        board.standing(standing(1, Some(0)));
+        assert!(!events.is_over());
+        board.stopped();
+        let mut seen = seen.lock().unwrap();
+        seen.dedup();
+        let ends: Vec<_> = seen.iter().map(|event| event.rsplit(' ').next().unwrap()).collect();
+        assert_eq!(ends, ["connecting", "live", "offline", "over"], "{seen:?}");
+        assert!(events.is_over() && events.try_next().is_none());
+        assert!(board.subscribe().is_over(), "too late");
     }
 }

@@ -18,6 +18,7 @@ use tokio::task::JoinSet;
 use super::board::Standing;
 use super::dial::LINK_WINDOW_BYTES;
 use super::frames::{FrameError, FrameReader};
+use super::mailbox;
 use super::pulse::{Beat, Pulse};
 use super::worker::{ANSWERS_MAX, Answer, Job, Work, Worker};
 use super::{Context, SyncFailure};
@@ -49,7 +50,7 @@ pub(super) enum LinkEnd {
 /// The other side of a rendezvous, seen from its owner.
 pub(super) struct Meeting {
     pub(super) say: mpsc::Receiver<Vec<u8>>,
-    pub(super) heard: std::sync::mpsc::Sender<Heard>,
+    pub(super) heard: mailbox::Sender<Heard>,
     pub(super) met: bool,
 }
 
@@ -323,8 +324,7 @@ impl<'a> Link<'a> {
             }
             _ => return,
         };
-        // The owner may be gone; it stops this link then.
-        drop(meeting.heard.send(heard));
+        meeting.heard.send(heard);
     }
 
     /// Takes a feed frame, and those behind it while there is room and nobody has waited long.

@@ -3,7 +3,6 @@
 //! What is said is for pairing to seal; the relay reads it.
 
 use std::sync::Arc;
-use std::sync::mpsc::RecvTimeoutError;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -14,8 +13,10 @@ use tokio::sync::{mpsc, watch};
 
 use super::dial::Dialer;
 use super::link::{Errand, Heard, Link, LinkEnd, Meeting};
+use super::mailbox::{Nothing, Receiver, mailbox};
 use super::worker::Worker;
 use super::{FAREWELL, SyncFailure, runtime};
+use crate::Cancel;
 use crate::core::Core;
 
 /// Why a meeting came to nothing. Start over with a new link.
@@ -43,7 +44,7 @@ pub enum RendezvousError {
 pub(crate) struct Rendezvous {
     say: mpsc::Sender<Vec<u8>>,
     said: usize,
-    heard: std::sync::mpsc::Receiver<Heard>,
+    heard: Receiver<Heard>,
     stop: watch::Sender<bool>,
     thread: Option<JoinHandle<Option<SyncFailure>>>,
     failure: Option<SyncFailure>,
@@ -68,7 +69,7 @@ impl Rendezvous {
 
     fn start(core: Option<Arc<Core>>, relay: &RelayAddr, errand: Errand) -> Result<Self, RendezvousError> {
         let (say, to_say) = mpsc::channel(RENDEZVOUS_MESSAGES_MAX);
-        let (hear, heard) = std::sync::mpsc::channel();
+        let (hear, heard) = mailbox();
         let (stop, mut stopped) = watch::channel(false);
         let start = |error: std::io::Error| RendezvousError::Start(error.kind());
         let runtime = runtime().map_err(start)?;
@@ -95,13 +96,13 @@ impl Rendezvous {
         self.say.try_send(message.to_vec()).map_err(|_| self.why_over())
     }
 
-    /// The next message of the other side.
-    pub(crate) fn recv(&mut self, timeout: Duration) -> Result<Vec<u8>, RendezvousError> {
-        match self.heard.recv_timeout(timeout) {
+    /// The next message of the other side; [`RendezvousError::Silence`] after `timeout`, or once cancelled.
+    pub(crate) fn recv(&mut self, timeout: Duration, cancel: &Cancel) -> Result<Vec<u8>, RendezvousError> {
+        match self.heard.recv(timeout, cancel) {
             Ok(Heard::Message(message)) => Ok(message),
             Ok(Heard::Parted) => Err(RendezvousError::Over),
-            Err(RecvTimeoutError::Timeout) => Err(RendezvousError::Silence),
-            Err(RecvTimeoutError::Disconnected) => Err(self.why_over()),
+            Err(Nothing::InTime | Nothing::Cancelled) => Err(RendezvousError::Silence),
+            Err(Nothing::AnyMore) => Err(self.why_over()),
         }
     }
 

@@ -1,10 +1,9 @@
-//! Two stores and a meeting made of two channels.
-
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+//! Two stores and a meeting made of two mailboxes.
 
 use subrosa_protocol::ids::Pin;
 
 use super::*;
+use crate::sync::mailbox::{Nothing, Receiver, Sender, mailbox};
 use crate::{AbortReason, OsEntropy, SoftwareKey, StoreError};
 
 const WAIT: Duration = Duration::from_secs(20);
@@ -15,19 +14,20 @@ struct Chat {
 }
 
 fn chat() -> (Chat, Chat) {
-    let ((to_a, from_b), (to_b, from_a)) = (channel(), channel());
+    let ((to_a, from_b), (to_b, from_a)) = (mailbox(), mailbox());
     (Chat { to: to_b, from: from_b }, Chat { to: to_a, from: from_a })
 }
 
 impl Meeting for Chat {
     fn send(&mut self, message: &[u8]) -> Result<(), RendezvousError> {
-        self.to.send(message.to_vec()).map_err(|_| RendezvousError::Over)
+        self.to.send(message.to_vec());
+        Ok(())
     }
 
-    fn recv(&mut self, timeout: Duration) -> Result<Vec<u8>, RendezvousError> {
-        self.from.recv_timeout(timeout).map_err(|error| match error {
-            RecvTimeoutError::Timeout => RendezvousError::Silence,
-            RecvTimeoutError::Disconnected => RendezvousError::Over,
+    fn recv(&mut self, timeout: Duration, cancel: &Cancel) -> Result<Vec<u8>, RendezvousError> {
+        self.from.recv(timeout, cancel).map_err(|nothing| match nothing {
+            Nothing::InTime | Nothing::Cancelled => RendezvousError::Silence,
+            Nothing::AnyMore => RendezvousError::Over,
         })
     }
 }
@@ -201,4 +201,52 @@ fn a_new_device_that_comes_too_early_comes_again() {
     let waiting = std::thread::spawn(move || join.wait(WAIT).map(|_| join.code()).unwrap());
     let request = offer.wait_for_code(WAIT).unwrap().unwrap();
     assert_eq!(waiting.join().unwrap(), Some(request.code));
+}
+
+#[test]
+fn every_wait_can_be_cancelled_and_gone_on_with() {
+    let fixture = Fixture::new();
+    let (ours, theirs) = chat();
+    let mut offer =
+        PairOffer::start(fixture.old.core.clone(), &relay(), |_, _, _| Ok(Box::new(ours))).unwrap();
+    let cancel = Cancel::new();
+    let waits = cancel.clone();
+    let waiting = std::thread::spawn(move || (offer.wait_for_code_or(WAIT, &waits).map(drop), offer));
+    cancel.cancel();
+    let (woken, mut offer) = waiting.join().unwrap();
+    assert!(matches!(woken, Err(Error::Cancelled)), "{woken:?}");
+
+    let mut join = fixture.join(&offer.link().to_text(), theirs);
+    assert_eq!(offer.wait_for_code(Duration::from_millis(1)).unwrap(), None);
+    assert!(join.wait(WAIT).unwrap().is_none());
+    let cancel = Cancel::new();
+    let waits = cancel.clone();
+    let waiting = std::thread::spawn(move || (join.wait_or(WAIT, &waits).map(drop), join));
+    cancel.cancel();
+    let (woken, join) = waiting.join().unwrap();
+    assert!(matches!(woken, Err(Error::Cancelled)), "{woken:?}");
+    let request = offer.wait_for_code(WAIT).unwrap().unwrap();
+    assert_eq!(Some(request.code), join.code());
+    let refused = offer.confirm_or(Confirmation::CodesEqual, &cancel);
+    assert!(matches!(refused, Err(Error::Cancelled)), "{refused:?}");
+    fixture.assert_nothing_changed();
+}
+
+#[test]
+fn the_pause_between_two_tries_can_be_cancelled() {
+    let fixture = Fixture::new();
+    let (ours, _) = chat();
+    let offer = PairOffer::start(fixture.old.core.clone(), &relay(), |_, _, _| Ok(Box::new(ours))).unwrap();
+    let link = PairLink::parse(&offer.link().to_text()).unwrap();
+    let meet = |_: &PairLink| -> Result<Box<dyn Meeting>, _> { Err(RendezvousError::Over) };
+    let key = Arc::new(SoftwareKey::generate(&OsEntropy));
+    let joining = PairJoin::start_at(&fixture.dir(), key, named("phone"), link, Box::new(meet));
+    let mut join = joining.unwrap();
+    join.retries.due = WAIT * 2;
+    let cancel = Cancel::new();
+    let waits = cancel.clone();
+    let waiting = std::thread::spawn(move || join.wait_or(WAIT, &waits).map(drop));
+    cancel.cancel();
+    let woken = waiting.join().unwrap();
+    assert!(matches!(woken, Err(Error::Cancelled)), "{woken:?}");
 }
