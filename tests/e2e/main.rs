@@ -2,6 +2,8 @@
 //! for what they expect, with a deadline.
 
 #[cfg(test)]
+mod first_sync;
+#[cfg(test)]
 mod killed;
 #[cfg(test)]
 mod paired;

@@ -283,11 +283,14 @@ impl LogStore for RedbStore {
     }
 
     fn create(&self, creation: &CheckedCreation) -> Result<Result<VaultRow, ErrorCode>, StoreError> {
-        if let Some(row) = self.vault(creation.vault())? {
-            return Ok(Ok(row));
-        }
         self.write(|txn| {
             let mut vaults = txn.open_table(VAULTS)?;
+            // Looked up by the writer itself: two links of a device may create its vault at the same time.
+            if let Some(row) = vaults.get(creation.vault().as_bytes())? {
+                let VaultMeta { no, class, used_bytes, .. } = VaultMeta::decode(row.value())?;
+                let statements = load_statements(&txn.open_table(STATEMENTS)?, no)?;
+                return Ok((Ok(VaultRow { statements, class, used_bytes }), Changed::No));
+            }
             if vaults.len()? >= self.quotas.vaults_max {
                 return Ok((Err(ErrorCode::RelayFull), Changed::No));
             }

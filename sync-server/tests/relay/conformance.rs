@@ -22,6 +22,7 @@ use crate::fixture::{Key, Log, Vault};
 pub(crate) fn suite<S: LogStore>(make: impl Fn(Quotas) -> S) {
     an_empty_store_knows_nothing(&make(Quotas::default()));
     vaults_are_created_once_and_invites_counted(&make(Quotas::default()));
+    links_that_create_one_vault_at_once_create_it_once(&make(Quotas::default()));
     rseq_is_contiguous_and_repetition_changes_nothing(&make(Quotas::default()));
     a_refused_segment_stops_its_log_only(&make(Quotas::default()));
     one_commit_takes_many_vaults(&make(Quotas::default()));
@@ -143,6 +144,27 @@ fn vaults_are_created_once_and_invites_counted(store: &impl LogStore) {
     store.record_invite(&key.invite([8; 8], 0, 2, 0).unwrap()).unwrap();
     let rows = store.invites().unwrap();
     assert_eq!((rows.len(), rows[0].uses), (1, 2));
+}
+
+fn links_that_create_one_vault_at_once_create_it_once(store: &impl LogStore) {
+    let key = setup().key;
+    let vault = Vault::new();
+    let links = 8;
+    let barrier = std::sync::Barrier::new(links);
+    std::thread::scope(|scope| {
+        for _ in 0..links {
+            scope.spawn(|| {
+                let creation = creation(&key, &vault, Some(([9; 8], 1)));
+                barrier.wait();
+                store.create(&creation).unwrap().unwrap();
+                let mut log = Log::new(Kind::Data);
+                let acked = append(store, &vault.id, vec![next(&vault.id, &mut log, 10)]);
+                assert!(acked.refused.is_empty(), "{acked:?}");
+            });
+        }
+    });
+    let heads = store.heads(&vault.id).unwrap();
+    assert_eq!(heads.len(), links, "a later creation takes nothing away");
 }
 
 fn rseq_is_contiguous_and_repetition_changes_nothing(store: &impl LogStore) {
