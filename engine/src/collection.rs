@@ -2,13 +2,15 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::marker::PhantomData;
+use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
-use crate::core::{Changes, VisibleRecord};
+use crate::core::{Changes, Page, VisibleRecord, WriteSet};
 use crate::merge::{RecordId, Value};
+use crate::transaction::Transaction;
 use crate::vault::{Vault, WriteTx};
 
 /// Records read from the store at once by a scan.
@@ -91,20 +93,38 @@ impl<T: Serialize + DeserializeOwned> Collection<T> {
         self.vault.write(|tx| self.in_tx(tx).delete(id))
     }
 
+    /// Adds records under new ids, in one transaction: all of them, or none. The ids are in the order of the records.
+    ///
+    /// # Errors
+    /// As [`Collection::insert`].
+    pub fn insert_many(&self, records: &[T]) -> Result<Vec<RecordId>, Error> {
+        self.vault.write(|tx| self.in_tx(tx).insert_many(records))
+    }
+
     /// One record.
     ///
     /// # Errors
     /// [`Error::Value`] when it does not have type `T`; [`Error::Store`].
     pub fn get(&self, id: RecordId) -> Result<Option<T>, Error> {
-        let fields = self.vault.core.get(self.vault.number, &self.name, &id)?;
+        let fields = self.vault.core.with_view(|view| view.get(self.vault.number, &self.name, &id))?;
         fields.map(from_fields).transpose()
     }
 
-    /// All records in the order of their ids, read in parts: each part is a snapshot, the whole is not. A record
-    /// that does not have type `T` is an error in its place, and the scan goes on after it.
+    /// The records of some ids, in their order and from one snapshot; `None` where there is none.
+    ///
+    /// # Errors
+    /// As [`Collection::get`], when any of them does not have type `T`.
+    pub fn get_many(&self, ids: &[RecordId]) -> Result<Vec<Option<T>>, Error> {
+        let found = self.vault.core.with_view(|view| view.get_many(self.vault.number, &self.name, ids))?;
+        found.into_iter().map(|fields| fields.map(from_fields).transpose()).collect()
+    }
+
+    /// All records in the order of their ids, read in parts: each part is a snapshot, the whole is not (that is
+    /// [`Vault::snapshot`]). A record that does not have type `T` is an error in its place, and the scan goes on
+    /// after it.
     #[must_use]
     pub fn scan(&self) -> Scan<T> {
-        Scan { collection: self.clone(), page: VecDeque::new(), after: None, over: false }
+        Scan { collection: self.clone(), pages: Pages::default() }
     }
 
     /// Up to `limit` records after the id `after`, in the order of their ids, from one snapshot.
@@ -112,8 +132,7 @@ impl<T: Serialize + DeserializeOwned> Collection<T> {
     /// # Errors
     /// As [`Collection::get`].
     pub fn page(&self, after: Option<RecordId>, limit: usize) -> Result<Vec<(RecordId, T)>, Error> {
-        let page = self.vault.core.page(self.vault.number, &self.name, after, limit)?;
-        page.records.into_iter().map(|record| Ok((record.id, from_fields(record.fields)?))).collect()
+        from_page(self.read_page(after, limit)?)
     }
 
     /// How many records there are. Reads them all.
@@ -121,7 +140,7 @@ impl<T: Serialize + DeserializeOwned> Collection<T> {
     /// # Errors
     /// [`Error::Store`].
     pub fn len(&self) -> Result<u64, Error> {
-        self.vault.core.count(self.vault.number, &self.name)
+        self.vault.core.with_view(|view| view.count(self.vault.number, &self.name))
     }
 
     /// Whether there is no record.
@@ -129,7 +148,7 @@ impl<T: Serialize + DeserializeOwned> Collection<T> {
     /// # Errors
     /// [`Error::Store`].
     pub fn is_empty(&self) -> Result<bool, Error> {
-        Ok(self.vault.core.page(self.vault.number, &self.name, None, 1)?.records.is_empty())
+        Ok(self.read_page(None, 1)?.records.is_empty())
     }
 
     /// Everything that changes in this collection from now on, by this device or another.
@@ -138,34 +157,84 @@ impl<T: Serialize + DeserializeOwned> Collection<T> {
         self.vault.core.watchers.watch(self.vault.id(), Some(&self.name))
     }
 
-    /// The same collection inside a write transaction.
-    pub fn in_tx<'c, 'x, 't>(&'c self, tx: &'c mut WriteTx<'x, 't>) -> TxCollection<'c, 'x, 't, T> {
-        TxCollection { tx, name: &self.name, records: PhantomData }
+    /// The same collection inside a write transaction. With one of another vault every call answers
+    /// [`Error::OtherVault`].
+    pub fn in_tx<'c>(&'c self, tx: &'c mut WriteTx) -> TxCollection<'c, T> {
+        let same = tx.vault == self.vault.number && Arc::ptr_eq(&tx.core, &self.vault.core);
+        let ops = if same { Ops::Call(&mut tx.set) } else { Ops::Elsewhere };
+        TxCollection { ops, name: &self.name, records: PhantomData }
+    }
+
+    /// Whether it belongs to this vault of this open device.
+    pub(crate) fn is_of(&self, vault: &Vault) -> bool {
+        vault.number == self.vault.number && Arc::ptr_eq(&vault.core, &self.vault.core)
+    }
+
+    fn read_page(&self, after: Option<RecordId>, limit: usize) -> Result<Page, Error> {
+        self.vault.core.with_view(|view| view.page(self.vault.number, &self.name, after, limit))
     }
 }
 
-/// A collection inside a write transaction; it sees what the transaction has done.
-pub struct TxCollection<'c, 'x, 't, T> {
-    tx: &'c mut WriteTx<'x, 't>,
+/// A collection inside a write transaction; it sees what the transaction has done. A call that fails has no effect
+/// and leaves the transaction as it was.
+pub struct TxCollection<'c, T> {
+    ops: Ops<'c>,
     name: &'c str,
     records: PhantomData<fn() -> T>,
 }
 
-impl<T> std::fmt::Debug for TxCollection<'_, '_, '_, T> {
+/// Where a transaction's ops are.
+enum Ops<'c> {
+    /// In a closure.
+    Call(&'c mut WriteSet),
+    /// In the caller's hands.
+    Host(&'c Transaction),
+    /// In another vault.
+    Elsewhere,
+}
+
+impl Ops<'_> {
+    fn with<R>(&mut self, f: impl FnOnce(&mut WriteSet) -> Result<R, Error>) -> Result<R, Error> {
+        match self {
+            Self::Call(set) => f(set),
+            Self::Host(transaction) => transaction.with(f),
+            Self::Elsewhere => Err(Error::OtherVault),
+        }
+    }
+}
+
+impl<T> std::fmt::Debug for TxCollection<'_, T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("TxCollection").finish_non_exhaustive()
     }
 }
 
-impl<T: Serialize + DeserializeOwned> TxCollection<'_, '_, '_, T> {
+impl<'c, T: Serialize + DeserializeOwned> TxCollection<'c, T> {
+    pub(crate) fn of_transaction(transaction: &'c Transaction, collection: &'c Collection<T>) -> Self {
+        let same = collection.is_of(transaction.vault());
+        let ops = if same { Ops::Host(transaction) } else { Ops::Elsewhere };
+        Self { ops, name: &collection.name, records: PhantomData }
+    }
+
     /// As [`Collection::insert`].
     ///
     /// # Errors
     /// As there.
     pub fn insert(&mut self, record: &T) -> Result<RecordId, Error> {
-        let id = self.tx.ops.new_id();
-        self.put(id, record)?;
-        Ok(id)
+        let fields = to_fields(record)?;
+        self.ops.with(|set| {
+            let id = set.new_id();
+            set.put(self.name, &id, fields)?;
+            Ok(id)
+        })
+    }
+
+    /// Adds records under new ids. When it fails, those before the one that does not fit are in the transaction.
+    ///
+    /// # Errors
+    /// As [`Collection::insert`].
+    pub fn insert_many(&mut self, records: &[T]) -> Result<Vec<RecordId>, Error> {
+        records.iter().map(|record| self.insert(record)).collect()
     }
 
     /// As [`Collection::put`].
@@ -173,7 +242,8 @@ impl<T: Serialize + DeserializeOwned> TxCollection<'_, '_, '_, T> {
     /// # Errors
     /// As there.
     pub fn put(&mut self, id: RecordId, record: &T) -> Result<(), Error> {
-        self.tx.ops.put(self.name, &id, to_fields(record)?)
+        let fields = to_fields(record)?;
+        self.ops.with(|set| set.put(self.name, &id, fields))
     }
 
     /// As [`Collection::replace`].
@@ -181,7 +251,8 @@ impl<T: Serialize + DeserializeOwned> TxCollection<'_, '_, '_, T> {
     /// # Errors
     /// As there.
     pub fn replace(&mut self, id: RecordId, record: &T) -> Result<(), Error> {
-        self.tx.ops.replace(self.name, &id, to_fields(record)?)
+        let fields = to_fields(record)?;
+        self.ops.with(|set| set.replace(self.name, &id, fields))
     }
 
     /// As [`Collection::update`].
@@ -189,7 +260,7 @@ impl<T: Serialize + DeserializeOwned> TxCollection<'_, '_, '_, T> {
     /// # Errors
     /// As there.
     pub fn update(&mut self, id: RecordId, change: impl FnOnce(&mut T)) -> Result<bool, Error> {
-        let Some(fields) = self.tx.ops.get(self.name, &id)? else { return Ok(false) };
+        let Some(fields) = self.ops.with(|set| set.get(self.name, &id))? else { return Ok(false) };
         let mut record: T = from_fields(fields)?;
         let before: BTreeMap<String, Value> = to_fields(&record)?.into_iter().collect();
         change(&mut record);
@@ -198,7 +269,7 @@ impl<T: Serialize + DeserializeOwned> TxCollection<'_, '_, '_, T> {
             before.keys().filter(|name| !after.iter().any(|(field, _)| field == *name)).cloned().collect();
         let set: Vec<_> = after.into_iter().filter(|(name, value)| before.get(name) != Some(value)).collect();
         if !set.is_empty() || !unset.is_empty() {
-            self.tx.ops.set(self.name, &id, set, &unset)?;
+            self.ops.with(|ops| ops.set(self.name, &id, set, &unset))?;
         }
         Ok(true)
     }
@@ -208,7 +279,7 @@ impl<T: Serialize + DeserializeOwned> TxCollection<'_, '_, '_, T> {
     /// # Errors
     /// As there.
     pub fn delete(&mut self, id: RecordId) -> Result<bool, Error> {
-        self.tx.ops.delete(self.name, &id)
+        self.ops.with(|set| set.delete(self.name, &id))
     }
 
     /// As [`Collection::get`], with what this transaction has done.
@@ -216,16 +287,30 @@ impl<T: Serialize + DeserializeOwned> TxCollection<'_, '_, '_, T> {
     /// # Errors
     /// As there.
     pub fn get(&mut self, id: RecordId) -> Result<Option<T>, Error> {
-        self.tx.ops.get(self.name, &id)?.map(from_fields).transpose()
+        self.ops.with(|set| set.get(self.name, &id))?.map(from_fields).transpose()
+    }
+
+    /// As [`Collection::get_many`], with what this transaction has done.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn get_many(&mut self, ids: &[RecordId]) -> Result<Vec<Option<T>>, Error> {
+        ids.iter().map(|id| self.get(*id)).collect()
+    }
+
+    /// As [`Collection::page`], with what this transaction has done.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn page(&mut self, after: Option<RecordId>, limit: usize) -> Result<Vec<(RecordId, T)>, Error> {
+        from_page(self.ops.with(|set| set.page(self.name, after, limit))?)
     }
 }
 
 /// A scan; see [`Collection::scan`].
 pub struct Scan<T> {
     collection: Collection<T>,
-    page: VecDeque<VisibleRecord>,
-    after: Option<RecordId>,
-    over: bool,
+    pages: Pages,
 }
 
 impl<T> std::fmt::Debug for Scan<T> {
@@ -238,9 +323,28 @@ impl<T: Serialize + DeserializeOwned> Iterator for Scan<T> {
     type Item = Result<(RecordId, T), Error>;
 
     fn next(&mut self) -> Option<Self::Item> {
+        let Self { collection, pages } = self;
+        let record = pages.next_record(|after, limit| collection.read_page(after, limit))?;
+        Some(record.and_then(|record| Ok((record.id, from_fields(record.fields)?))))
+    }
+}
+
+/// Records read page by page, handed out one by one.
+#[derive(Default)]
+pub(crate) struct Pages {
+    page: VecDeque<VisibleRecord>,
+    after: Option<RecordId>,
+    over: bool,
+}
+
+impl Pages {
+    /// The next record, from `read` when none is left over; nothing more after an error of that.
+    pub(crate) fn next_record(
+        &mut self,
+        mut read: impl FnMut(Option<RecordId>, usize) -> Result<Page, Error>,
+    ) -> Option<Result<VisibleRecord, Error>> {
         while self.page.is_empty() && !self.over {
-            let vault = &self.collection.vault;
-            match vault.core.page(vault.number, &self.collection.name, self.after, SCAN_PAGE) {
+            match read(self.after, SCAN_PAGE) {
                 Ok(page) => {
                     self.over = page.next.is_none();
                     self.after = page.next;
@@ -252,8 +356,7 @@ impl<T: Serialize + DeserializeOwned> Iterator for Scan<T> {
                 }
             }
         }
-        let record = self.page.pop_front()?;
-        Some(from_fields(record.fields).map(|fields| (record.id, fields)))
+        self.page.pop_front().map(Ok)
     }
 }
 
@@ -264,6 +367,10 @@ fn to_fields<T: Serialize>(record: &T) -> Result<Vec<(String, Value)>, Error> {
     }
 }
 
-fn from_fields<T: DeserializeOwned>(fields: BTreeMap<String, Value>) -> Result<T, Error> {
+pub(crate) fn from_fields<T: DeserializeOwned>(fields: BTreeMap<String, Value>) -> Result<T, Error> {
     Ok(Value::Map(fields).into_serde()?)
+}
+
+pub(crate) fn from_page<T: DeserializeOwned>(page: Page) -> Result<Vec<(RecordId, T)>, Error> {
+    page.records.into_iter().map(|record| Ok((record.id, from_fields(record.fields)?))).collect()
 }

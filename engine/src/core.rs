@@ -6,42 +6,46 @@
 
 mod commit;
 mod control;
+mod gate;
 mod held;
+mod life;
 mod outbox;
 mod read;
 mod receive;
 mod rotate;
 mod sealing;
+mod snapshot;
 mod state;
 #[cfg(test)]
 mod tests;
 mod token;
+mod transaction;
 mod verify;
 mod watch;
 mod write;
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::AtomicU32;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use redb::{Database, ReadTransaction, ReadableDatabase as _};
 use subrosa_protocol::ids::VaultId;
-use subrosa_protocol::labels;
-use zeroize::Zeroizing;
 
 use crate::keys::{KeyProvider, PublicKey};
 use crate::store::StoreError;
-use crate::store::sealed::{FileDisk, Kek, Missing, OpenOptions, SealedHandle, Stop, Walk, open_database};
-use crate::store::tables::{META, Tables};
+use crate::store::sealed::SealedHandle;
 use crate::{Error, Options};
 
 pub(crate) use control::NewVault;
-pub(crate) use read::VisibleRecord;
+pub(crate) use read::{Page, View, VisibleRecord};
 pub(crate) use receive::{FeedBatch, FeedItem};
+pub use snapshot::InProgress;
+pub(crate) use snapshot::SnapshotSlot;
 pub(crate) use state::{Shared, State, VaultState};
+pub(crate) use transaction::HostSlot;
 pub use verify::VerifyReport;
 pub use watch::{Change, ChangeKind, Changes};
-pub(crate) use write::WriteOps;
+pub(crate) use write::WriteSet;
 
 /// Name of the sealed file in a store directory.
 pub(crate) const STORE_FILE: &str = "store.subrosa";
@@ -58,20 +62,42 @@ pub(crate) struct Core {
     key: Arc<dyn KeyProvider>,
     public: PublicKey,
     pub(crate) options: Options,
-    process: u32,
+    process: Process,
+    /// Held while the file is opened or closed.
+    life: Mutex<()>,
     slot: RwLock<Slot>,
+    gate: Arc<gate::Gate>,
     state: Mutex<State>,
     shared: RwLock<Arc<Shared>>,
+    snapshots: snapshot::Registry,
     pub(crate) watchers: watch::Watchers,
     hook: Mutex<Option<PendingHook>>,
     /// How often logs were rotated because of what a relay said, in this open.
     rotations: AtomicU32,
 }
 
-/// Where the database sits; emptied by suspend.
+/// Where the database sits.
 enum Slot {
     Open(Box<OpenStore>),
     Suspended,
+    /// For good.
+    Closed,
+}
+
+/// The process that something belongs to. What a forked child inherits must be left alone: its locks may be held by
+/// threads that do not exist there, and its file is the parent's.
+#[derive(Clone, Copy)]
+pub(crate) struct Process(u32);
+
+impl Process {
+    pub(crate) fn this() -> Self {
+        Self(std::process::id())
+    }
+
+    /// Whether this is still the same process.
+    pub(crate) fn is_this(self) -> bool {
+        self.0 == std::process::id()
+    }
 }
 
 /// The database and the sealed file beneath it.
@@ -85,142 +111,17 @@ impl OpenStore {
     pub(crate) fn explain(&self, error: impl Into<StoreError>) -> Error {
         Error::Store(self.file.explain(error))
     }
+
+    /// Puts the sealed file's cause into a store error that redb only latched.
+    pub(crate) fn explain_error(&self, error: Error) -> Error {
+        match error {
+            Error::Store(error) => self.explain(error),
+            other => other,
+        }
+    }
 }
 
 impl Core {
-    /// Creates a store in `dir`, which is made if it is not there.
-    pub(crate) fn create(dir: &Path, key: Arc<dyn KeyProvider>, options: Options) -> Result<Self, Error> {
-        std::fs::create_dir_all(dir).map_err(StoreError::from)?;
-        if dir.join(STORE_FILE).exists() && !Self::is_unfinished(dir, &key, &options) {
-            return Err(Error::AlreadyExists);
-        }
-        Self::start(dir, key, options, Missing::Create)
-    }
-
-    /// Opens the store in `dir`.
-    pub(crate) fn open(dir: &Path, key: Arc<dyn KeyProvider>, options: Options) -> Result<Self, Error> {
-        if !dir.join(STORE_FILE).exists() {
-            return Err(Error::Store(StoreError::Missing));
-        }
-        Self::start(dir, key, options, Missing::Refuse)
-    }
-
-    /// Whether the file is the remains of a creation that never finished: nobody was told of such a store.
-    fn is_unfinished(dir: &Path, key: &Arc<dyn KeyProvider>, options: &Options) -> bool {
-        let opened = Self::start(dir, key.clone(), options.clone(), Missing::Refuse);
-        matches!(opened, Err(Error::Store(StoreError::Missing)))
-    }
-
-    fn start(
-        dir: &Path,
-        key: Arc<dyn KeyProvider>,
-        options: Options,
-        missing: Missing,
-    ) -> Result<Self, Error> {
-        let public = key.public();
-        let core = Self {
-            dir: dir.to_owned(),
-            key,
-            public,
-            options,
-            process: std::process::id(),
-            slot: RwLock::new(Slot::Suspended),
-            state: Mutex::new(State::default()),
-            shared: RwLock::new(Arc::default()),
-            watchers: watch::Watchers::default(),
-            hook: Mutex::new(None),
-            rotations: AtomicU32::new(0),
-        };
-        core.open_slot(missing)?;
-        Ok(core)
-    }
-
-    fn open_slot(&self, missing: Missing) -> Result<(), Error> {
-        let kek = self.kek()?;
-        let mode = match missing {
-            Missing::Create => crate::store::sealed::Missing::Create,
-            Missing::Refuse => crate::store::sealed::Missing::Refuse,
-        };
-        let disk = FileDisk::open(&self.dir.join(STORE_FILE), mode)?;
-        let options = OpenOptions { cache_bytes: self.options.cache_bytes, missing, walk: Walk::Now };
-        let (db, file) = open_database(Box::new(disk), &kek, self.options.entropy.clone(), &options)?;
-        let created = file.stop() == Stop::Created;
-        let open = OpenStore { db, file };
-        Self::make_tables(&open)?;
-        let state = State::load(&open, &self.options)?;
-        *self.shared.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(state.shared());
-        *self.lock_state() = state;
-        *self.slot.write().unwrap_or_else(PoisonError::into_inner) = Slot::Open(Box::new(open));
-        if created {
-            self.write(|tx| tx.put_meta("name", tx.core.options.device_name.as_bytes()))?;
-        }
-        self.rotations.store(0, Ordering::Relaxed);
-        self.check_token(created)?;
-        self.retry_held()
-    }
-
-    /// Checks the format of what is stored, and makes tables that are not there: all of them in a new store, and
-    /// after a creation that was cut short.
-    fn make_tables(open: &OpenStore) -> Result<(), Error> {
-        let found = {
-            let txn = open.db.begin_read().map_err(|error| open.explain(error))?;
-            match txn.open_table(META) {
-                Ok(meta) => meta.get("format")?.map(|row| row.value().to_vec()),
-                Err(redb::TableError::TableDoesNotExist(_)) => None,
-                Err(error) => return Err(open.explain(error)),
-            }
-        };
-        if let Some(found) = found {
-            let found = found.try_into().map(u32::from_be_bytes).map_err(|_| StoreError::Inconsistent)?;
-            if found > TABLES_FORMAT {
-                return Err(Error::Store(StoreError::NewerFormat { found, supported: TABLES_FORMAT }));
-            }
-            return Ok(());
-        }
-        let txn = open.db.begin_write().map_err(|error| open.explain(error))?;
-        {
-            let mut tables = Tables::open(&txn).map_err(|error| open.explain(error))?;
-            tables.meta.insert("format", &TABLES_FORMAT.to_be_bytes()[..])?;
-        }
-        txn.commit().map_err(|error| open.explain(error))
-    }
-
-    /// The key that wraps the store's root: the self session of the device, in the form of `subrosa/1`.
-    fn kek(&self) -> Result<Kek, Error> {
-        let shared = self.key.agree(&self.public)?;
-        let salt = labels::hash(labels::STORE_KEK, &[]);
-        let public = self.public.as_bytes();
-        let key: Zeroizing<[u8; 32]> =
-            crate::keys::kdf::derive(shared.dangerous_bytes(), &salt, &[labels::SESSION, public, public]);
-        Ok(Kek::new(&key))
-    }
-
-    /// Closes the file and gives up its lock; calls answer `Suspended` until [`Core::resume`].
-    pub(crate) fn suspend(&self) -> Result<(), Error> {
-        self.check_process()?;
-        let _state = self.lock_state();
-        let slot = std::mem::replace(
-            &mut *self.slot.write().unwrap_or_else(PoisonError::into_inner),
-            Slot::Suspended,
-        );
-        match slot {
-            Slot::Open(open) => {
-                let OpenStore { db, file } = *open;
-                db.close().map_err(|error| Error::Store(file.explain(error)))
-            }
-            Slot::Suspended => Ok(()),
-        }
-    }
-
-    /// Takes the file again. Does nothing when it is open.
-    pub(crate) fn resume(&self) -> Result<(), Error> {
-        self.check_process()?;
-        if matches!(*self.slot.read().unwrap_or_else(PoisonError::into_inner), Slot::Open(_)) {
-            return Ok(());
-        }
-        self.open_slot(Missing::Refuse)
-    }
-
     /// The device's public key.
     pub(crate) const fn public(&self) -> PublicKey {
         self.public
@@ -236,18 +137,25 @@ impl Core {
         &self.dir
     }
 
-    /// Refuses to work in a forked child, whose writes would fight with its parent's.
+    /// Refuses to work in a forked child, whose writes would fight with its parent's. Asked before any lock is taken.
     pub(crate) fn check_process(&self) -> Result<(), Error> {
-        if std::process::id() == self.process { Ok(()) } else { Err(Error::Store(StoreError::Forked)) }
+        if self.process.is_this() { Ok(()) } else { Err(Error::Store(StoreError::Forked)) }
     }
 
-    pub(crate) fn lock_state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    /// What the core keeps in memory; there is none of it in a closed device.
+    pub(crate) fn lock_state(&self) -> Result<MutexGuard<'_, State>, Error> {
+        self.check_process()?;
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if state.closed { Err(Error::Store(StoreError::Closed)) } else { Ok(state) }
     }
 
     /// What readers need to know of the interned names.
-    pub(crate) fn shared(&self) -> Arc<Shared> {
+    fn shared(&self) -> Arc<Shared> {
         self.shared.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn publish(&self, shared: Arc<Shared>) -> Arc<Shared> {
+        std::mem::replace(&mut *self.shared.write().unwrap_or_else(PoisonError::into_inner), shared)
     }
 
     /// Runs `f` on the open store.
@@ -256,19 +164,35 @@ impl Core {
         match &*self.slot.read().unwrap_or_else(PoisonError::into_inner) {
             Slot::Open(open) => f(open),
             Slot::Suspended => Err(Error::Store(StoreError::Suspended)),
+            Slot::Closed => Err(Error::Store(StoreError::Closed)),
         }
     }
 
     /// Runs `f` on the open store with nobody else in it.
+    ///
+    /// # Errors
+    /// [`StoreError::Busy`] while a transaction of the host is open.
     pub(crate) fn with_open_alone<R>(
         &self,
         f: impl FnOnce(&mut OpenStore) -> Result<R, Error>,
     ) -> Result<R, Error> {
         self.check_process()?;
-        let _state = self.lock_state();
+        let _turn = self.gate.enter(gate::Writer::Call, gate::Wait::ForCalls)?;
         match &mut *self.slot.write().unwrap_or_else(PoisonError::into_inner) {
             Slot::Open(open) => f(open),
             Slot::Suspended => Err(Error::Store(StoreError::Suspended)),
+            Slot::Closed => Err(Error::Store(StoreError::Closed)),
+        }
+    }
+
+    /// The error of something read without the slot, with the cause that the file knows. Call it without a lock.
+    pub(crate) fn explained(&self, error: Error) -> Error {
+        if !matches!(error, Error::Store(_)) || !self.process.is_this() {
+            return error;
+        }
+        match &*self.slot.read().unwrap_or_else(PoisonError::into_inner) {
+            Slot::Open(open) => open.explain_error(error),
+            Slot::Suspended | Slot::Closed => error,
         }
     }
 
@@ -285,10 +209,16 @@ impl Core {
 
     /// Sets what is called after writes that leave something to seal.
     pub(crate) fn on_pending(&self, hook: Option<PendingHook>) {
+        if !self.process.is_this() {
+            return;
+        }
         *self.hook.lock().unwrap_or_else(PoisonError::into_inner) = hook;
     }
 
     pub(crate) fn notify_pending(&self) {
+        if !self.process.is_this() {
+            return;
+        }
         let hook = self.hook.lock().unwrap_or_else(PoisonError::into_inner).clone();
         if let Some(hook) = hook {
             hook();
@@ -301,20 +231,16 @@ impl Core {
 
     /// Ids and names of the vaults.
     pub(crate) fn vaults(&self) -> Result<Vec<(VaultId, String)>, Error> {
-        self.check_process()?;
-        Ok(self.lock_state().vaults.values().map(|vault| (vault.id, vault.name.clone())).collect())
+        Ok(self.lock_state()?.vaults.values().map(|vault| (vault.id, vault.name.clone())).collect())
     }
 }
 
 impl Drop for Core {
     fn drop(&mut self) {
         // A forked child must not touch the parent's file on its way out: leak the database.
-        if self.check_process().is_err() {
-            let slot = std::mem::replace(
-                &mut *self.slot.write().unwrap_or_else(PoisonError::into_inner),
-                Slot::Suspended,
-            );
-            std::mem::forget(slot);
+        if !self.process.is_this() {
+            let slot = self.slot.get_mut().unwrap_or_else(PoisonError::into_inner);
+            std::mem::forget(std::mem::replace(slot, Slot::Closed));
         }
     }
 }

@@ -7,12 +7,15 @@ use subrosa_protocol::addr::RelayAddr;
 use subrosa_protocol::ids::VaultId;
 
 use crate::clock::{Clock, SystemClock};
-use crate::core::{Core, VerifyReport};
+use crate::core::{Core, InProgress, VerifyReport};
 use crate::entropy::{Entropy, OsEntropy};
 use crate::keys::{KeyProvider, PublicKey};
 use crate::sync::Sync;
 use crate::vault::Vault;
 use crate::{Error, StoreError};
+
+/// How long a suspend waits for an open transaction of the caller.
+const SUSPEND_GRACE: std::time::Duration = std::time::Duration::ZERO;
 
 /// How a device is opened. [`Options::default`] suits an application.
 #[derive(Clone)]
@@ -147,8 +150,7 @@ impl Device {
     /// # Errors
     /// [`Error::NoVault`].
     pub fn vault_by_id(&self, id: &VaultId) -> Result<Vault, Error> {
-        self.core.check_process()?;
-        let state = self.core.lock_state();
+        let state = self.core.lock_state()?;
         let number = state.vault_no(id)?;
         let name = state.vaults.get(&number).map(|vault| vault.name.clone()).ok_or(Error::NoVault)?;
         drop(state);
@@ -180,8 +182,27 @@ impl Device {
     /// [`SyncError::Start`](crate::SyncError::Start). Everything else shows in [`Sync::status`]: being offline is no
     /// error.
     pub fn sync(&self, relay: &RelayAddr) -> Result<Sync, Error> {
-        self.core.check_process()?;
+        drop(self.core.lock_state()?);
         Ok(Sync::start(self.core.clone(), relay)?)
+    }
+
+    /// Closes the device for good, for all handles: waits for calls under way, takes transactions and snapshots away,
+    /// ends watches, closes the file. Every call then answers [`StoreError::Closed`], and the directory can be opened
+    /// again at once. Does nothing when it is closed already. Stop syncing first.
+    ///
+    /// # Errors
+    /// [`StoreError::Busy`] from within [`Vault::write`] on this thread, and nothing has happened then. Otherwise
+    /// [`Error::Store`] if the file could not be closed cleanly; it is closed all the same.
+    pub fn close(&self) -> Result<(), Error> {
+        self.core.close()
+    }
+
+    /// What the caller has open of this device, for finding leaks.
+    ///
+    /// # Errors
+    /// [`StoreError::Forked`].
+    pub fn in_progress(&self) -> Result<InProgress, Error> {
+        self.core.in_progress()
     }
 
     /// Closes the file and gives up its lock, as mobile systems demand before an application sleeps. Stop syncing
@@ -190,7 +211,7 @@ impl Device {
     /// # Errors
     /// [`Error::Store`] if the file could not be closed cleanly; it is closed all the same.
     pub fn suspend(&self) -> Result<(), Error> {
-        self.core.suspend()
+        self.core.suspend(SUSPEND_GRACE)
     }
 
     /// Takes the file again after [`Device::suspend`]; does nothing otherwise.
@@ -205,7 +226,8 @@ impl Device {
     /// calls wait.
     ///
     /// # Errors
-    /// [`Error::Store`] for the first page that is not what was written; [`StoreError::Busy`] while a scan is open.
+    /// [`Error::Store`] for the first page that is not what was written; [`StoreError::Busy`] while a
+    /// [`Transaction`](crate::Transaction) or a [`Snapshot`](crate::Snapshot) is open.
     pub fn verify(&self) -> Result<VerifyReport, Error> {
         self.core.verify()
     }
@@ -213,7 +235,8 @@ impl Device {
     /// Gives free pages back to the file system. Other calls wait. Costs a rewrite of what moves.
     ///
     /// # Errors
-    /// [`Error::Store`].
+    /// [`Error::Store`]; [`StoreError::Busy`] while a [`Transaction`](crate::Transaction) or a
+    /// [`Snapshot`](crate::Snapshot) is open.
     pub fn compact(&self) -> Result<(), Error> {
         self.core.with_open_alone(|open| Ok(open.file.compact(&mut open.db).map(drop)?))
     }

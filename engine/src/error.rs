@@ -47,6 +47,10 @@ pub enum Error {
     /// There is no record of that id to update.
     #[error("there is no such record")]
     NoRecord,
+    /// A collection was used in a transaction or a snapshot of another vault, or of another open device. Take it from
+    /// the same vault.
+    #[error("the collection is of another vault than the transaction or snapshot")]
+    OtherVault,
     /// What a relay or peer sent is not what an honest one sends. The link ends; nothing of it was taken in.
     #[error(transparent)]
     Peer(#[from] PeerFault),

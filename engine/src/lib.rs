@@ -38,10 +38,12 @@ mod keys;
 mod merge;
 mod pair;
 mod seal;
+mod snapshot;
 #[cfg(test)]
 mod spec;
 mod store;
 mod sync;
+mod transaction;
 mod vault;
 mod wiped;
 
@@ -49,7 +51,7 @@ pub use cancel::{Cancel, CancelCall, CancelHook};
 pub use clock::{Clock, SystemClock};
 pub use collection::{Collection, Record, Scan, TxCollection};
 pub use control::{BirthError, ControlError, DeviceRole, KeyringError};
-pub use core::{Change, ChangeKind, Changes, VerifyReport};
+pub use core::{Change, ChangeKind, Changes, InProgress, VerifyReport};
 pub use device::{Device, Options, SpaceReport, VaultInfo};
 pub use entropy::{Entropy, OsEntropy, SeededEntropy};
 pub use error::{Error, PeerFault};
@@ -64,6 +66,7 @@ pub use merge::value::{Finite, JsonProblem, TypeProblem, VALUE_DEPTH_MAX, Value,
 pub use pair::{
     AbortReason, Confirmation, PairCode, PairError, PairJoin, PairLink, PairLinkError, PairOffer, PairRequest,
 };
+pub use snapshot::{Snapshot, SnapshotCollection};
 pub use store::{StoreError, StorePart};
 pub use subrosa_protocol::addr::{AddrError, RelayAddr};
 pub use subrosa_protocol::error::{ErrorCode, Refusal};
@@ -72,4 +75,5 @@ pub use sync::{
     LinkError, Progress, RendezvousError, Sync, SyncError, SyncEvent, SyncEvents, SyncFailure, SyncState,
     SyncStatus,
 };
+pub use transaction::Transaction;
 pub use vault::{Delivery, DeviceInfo, Vault, WriteTx};

@@ -1,6 +1,7 @@
 //! A vault: collections of records that are synced and shared as a whole.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -10,9 +11,11 @@ use subrosa_protocol::ids::VaultId;
 use crate::Error;
 use crate::collection::{Collection, Record};
 use crate::control::DeviceRole;
-use crate::core::{Changes, Core, WriteOps};
+use crate::core::{Changes, Core, WriteSet};
 use crate::keys::PublicKey;
+use crate::snapshot::Snapshot;
 use crate::store::tables::VaultNo;
+use crate::transaction::Transaction;
 
 /// A vault of an open device. A cheap handle.
 #[derive(Clone)]
@@ -55,11 +58,13 @@ pub struct Delivery {
 }
 
 /// A write transaction: what happens in it happens at once, here and on every other device, or not at all.
-pub struct WriteTx<'x, 't> {
-    pub(crate) ops: WriteOps<'x, 't>,
+pub struct WriteTx {
+    pub(crate) core: Arc<Core>,
+    pub(crate) vault: VaultNo,
+    pub(crate) set: WriteSet,
 }
 
-impl std::fmt::Debug for WriteTx<'_, '_> {
+impl std::fmt::Debug for WriteTx {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("WriteTx").finish_non_exhaustive()
     }
@@ -87,7 +92,12 @@ impl Vault {
     /// # Errors
     /// [`Error::Store`].
     pub fn collections(&self) -> Result<Vec<String>, Error> {
-        Ok(self.core.collections(self.number)?.iter().map(|name| name.to_string()).collect())
+        Ok(self
+            .core
+            .with_view(|view| view.collections(self.number))?
+            .iter()
+            .map(|name| name.to_string())
+            .collect())
     }
 
     /// A collection of records of type `T`. It need not exist.
@@ -104,22 +114,40 @@ impl Vault {
 
     /// Runs `f` in a write transaction. When it returns an error, nothing has happened. Durable when this returns.
     ///
-    /// One transaction writes at a time: calls on the same device from within `f`, other than through `tx`, wait
-    /// for ever if they write.
+    /// One transaction writes at a time. Waits for one that another thread has open, for as long as that takes: where
+    /// [`Vault::begin`] is in use, a bound may be wanted, which its `wait` gives.
     ///
     /// # Errors
-    /// What `f` returns, [`Error::NotPermitted`] for a reader, and what the store refuses.
-    pub fn write<R>(&self, f: impl FnOnce(&mut WriteTx<'_, '_>) -> Result<R, Error>) -> Result<R, Error> {
-        let (result, pending) = self.core.write(|tx| {
-            let mut tx = WriteTx { ops: WriteOps::new(tx, self.number)? };
+    /// What `f` returns, [`Error::NotPermitted`] for a reader, and what the store refuses. [`StoreError::Busy`] from
+    /// within `f` of another write on the same thread, and on the thread that began a [`Transaction`] which is open:
+    /// it would wait for itself.
+    ///
+    /// [`StoreError::Busy`]: crate::StoreError::Busy
+    pub fn write<R>(&self, f: impl FnOnce(&mut WriteTx) -> Result<R, Error>) -> Result<R, Error> {
+        self.core.write_set(self.number, |set| {
+            let mut tx = WriteTx { core: self.core.clone(), vault: self.number, set };
             let result = f(&mut tx)?;
-            let pending = tx.ops.finish()?;
-            Ok((result, pending))
-        })?;
-        if pending {
-            self.core.notify_pending();
-        }
-        Ok(result)
+            Ok((result, tx.set))
+        })
+    }
+
+    /// Begins a write transaction that the caller holds. Waits up to `wait` for another writer to end.
+    ///
+    /// # Errors
+    /// [`StoreError::Busy`] when the other writer is not done in time, and at once when it is of this thread;
+    /// [`Error::NotPermitted`] for a reader; what the store refuses.
+    ///
+    /// [`StoreError::Busy`]: crate::StoreError::Busy
+    pub fn begin(&self, wait: Duration) -> Result<Transaction, Error> {
+        Ok(Transaction::new(self.clone(), self.core.begin(self.number, wait)?))
+    }
+
+    /// The vault's records as they are now, for as long as the caller holds on to them. Waits for nobody.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub fn snapshot(&self) -> Result<Snapshot, Error> {
+        Ok(Snapshot::new(self.clone(), self.core.open_snapshot()?))
     }
 
     /// Everything that changes in the vault from now on, by this device or another.

@@ -1,13 +1,15 @@
 //! One write transaction: everything that changes the store goes through [`Core::write`].
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, PoisonError};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::Arc;
 
 use redb::{Durability, ReadableTable as _};
 use subrosa_protocol::ids::{Chain, LogId, PublicKeyBytes, Seq};
 use subrosa_protocol::limits;
 use subrosa_protocol::segment::{Class, SealedSegment};
 
+use super::gate::{Turn, Wait, Writer};
 use super::state::{LogHead, LogInfo, LogRow, split_segment_row};
 use super::watch::RawChange;
 use super::{Core, OpenStore, State, VaultState};
@@ -39,6 +41,13 @@ pub(crate) struct Tx<'t> {
     touched: BTreeSet<VaultNo>,
 }
 
+/// Names and clock before a transaction.
+struct Before {
+    logs: usize,
+    collections: usize,
+    clock: Stamp,
+}
+
 impl Core {
     /// Runs `f` in a durable write transaction: all of it happens, or nothing.
     pub(crate) fn write<R>(&self, f: impl FnOnce(&mut Tx<'_>) -> Result<R, Error>) -> Result<R, Error> {
@@ -52,76 +61,146 @@ impl Core {
         f: impl FnOnce(&mut Tx<'_>) -> Result<R, Error>,
     ) -> Result<R, Error> {
         self.check_process()?;
-        let mut state = self.lock_state();
-        let (result, changes) = self.with_open(|open| self.transact(open, &mut state, durable, f))?;
-        drop(state);
-        self.watchers.notify(changes);
+        let turn = self.gate.enter(Writer::Call, Wait::ForTurn)?;
+        self.write_and_leave(turn, durable, f)
+    }
+
+    /// As [`Core::write`], for who has the turn and keeps it.
+    pub(super) fn write_in_turn<R>(
+        &self,
+        _turn: &Turn,
+        f: impl FnOnce(&mut Tx<'_>) -> Result<R, Error>,
+    ) -> Result<R, Error> {
+        let (result, changes) = self.transact(Durable::Now, f)?;
+        let told = self.watchers.notify(&changes);
+        self.watchers.tell_late(told);
         Ok(result)
     }
 
+    /// As [`Core::write_with`], for who has the turn, which ends with it.
+    pub(super) fn write_and_leave<R>(
+        &self,
+        turn: Turn,
+        durable: Durable,
+        f: impl FnOnce(&mut Tx<'_>) -> Result<R, Error>,
+    ) -> Result<R, Error> {
+        let (result, changes) = self.transact(durable, f)?;
+        // In turn, so that watchers hear of commits in their order; their hooks only when the turn is over.
+        let told = self.watchers.notify(&changes);
+        drop(turn);
+        told.call_hooks();
+        Ok(result)
+    }
+
+    /// Runs `f` in a transaction. Also when it panics, the transaction ends and memory is what the store holds
+    /// before a lock is given back: whoever embeds this library may catch the panic and go on.
     fn transact<R>(
+        &self,
+        durable: Durable,
+        f: impl FnOnce(&mut Tx<'_>) -> Result<R, Error>,
+    ) -> Result<(R, Vec<RawChange>), Error> {
+        let now_ms = self.now_ms();
+        let mut state = self.lock_state()?;
+        self.with_open(|open| {
+            if state.stale {
+                *state = State::load(open, &self.options)?;
+            }
+            let done = self.attempt(open, &mut state, durable, now_ms, f);
+            done.map_err(|error| open.explain_error(error))
+        })
+    }
+
+    fn attempt<R>(
         &self,
         open: &OpenStore,
         state: &mut State,
         durable: Durable,
+        now_ms: u64,
         f: impl FnOnce(&mut Tx<'_>) -> Result<R, Error>,
     ) -> Result<(R, Vec<RawChange>), Error> {
-        let mut txn = open.db.begin_write().map_err(|error| open.explain(error))?;
+        let mut txn = open.db.begin_write()?;
         match durable {
             Durable::Now => txn.set_quick_repair(true),
-            Durable::Later => txn.set_durability(Durability::None).map_err(|error| open.explain(error))?,
+            Durable::Later => txn.set_durability(Durability::None).map_err(StoreError::from)?,
         }
-        let (logs_before, collections_before) = (state.logs.len(), state.collections.len());
+        let before =
+            Before { logs: state.logs.len(), collections: state.collections.len(), clock: state.clock.max() };
+        // Nothing of redb may be dropped by unwinding: it would leave the transaction's pages lost until a repair.
         let (done, changes, touched) = {
-            let tables = Tables::open(&txn).map_err(|error| open.explain(error))?;
             let mut tx = Tx {
                 core: self,
-                now_ms: self.now_ms(),
+                now_ms,
                 changes: Vec::new(),
-                clock_before: state.clock.max(),
-                logs_before,
+                clock_before: before.clock,
+                logs_before: before.logs,
                 touched: BTreeSet::new(),
                 state: &mut *state,
-                tables,
+                tables: Tables::open(&txn)?,
             };
-            let done = f(&mut tx).and_then(|result| tx.finish().map(|()| result));
-            (done, tx.changes, tx.touched)
-        };
-        let done = match done {
-            Ok(result) => txn.commit().map_err(|error| open.explain(error)).map(|()| result),
-            Err(error) => {
-                // The error at hand says more than one about giving up would.
-                let _ = txn.abort();
-                Err(explain(open, error))
-            }
+            let work = || f(&mut tx).and_then(|result| tx.finish().map(|()| result));
+            let done = catch_unwind(AssertUnwindSafe(work));
+            (done, tx.changes, !tx.touched.is_empty())
         };
         match done {
-            Ok(result) => {
-                if state.logs.len() != logs_before || state.collections.len() != collections_before {
-                    let shared = Arc::new(state.shared());
-                    *self.shared.write().unwrap_or_else(PoisonError::into_inner) = shared;
-                }
+            Ok(Ok(result)) => {
+                self.commit(open, state, txn, &before, touched)?;
                 Ok((result, changes))
             }
-            Err(error) => {
-                state.logs.truncate(logs_before);
-                state.collections.truncate(collections_before);
-                if !touched.is_empty()
-                    && let Ok(reloaded) = State::load(open, &self.options)
-                {
-                    *state = reloaded;
-                }
+            Ok(Err(error)) => {
+                // The error at hand says more than one about giving up would.
+                let _ = txn.abort();
+                self.undo(open, state, &before, touched);
                 Err(error)
+            }
+            Err(panic) => {
+                let _ = txn.abort();
+                self.undo(open, state, &before, true);
+                resume_unwind(panic)
             }
         }
     }
-}
 
-/// Puts the sealed file's cause into a store error that redb only latched.
-fn explain(open: &OpenStore, error: Error) -> Error {
-    match error {
-        Error::Store(error) => open.explain(error),
-        other => other,
+    /// Commits, with new names in the readers' hands before there can be a row that needs them.
+    fn commit(
+        &self,
+        open: &OpenStore,
+        state: &mut State,
+        txn: redb::WriteTransaction,
+        before: &Before,
+        touched: bool,
+    ) -> Result<(), Error> {
+        let grown = state.logs.len() != before.logs || state.collections.len() != before.collections;
+        let names_before = grown.then(|| self.publish(Arc::new(state.shared())));
+        let committed = catch_unwind(AssertUnwindSafe(|| txn.commit()));
+        if matches!(committed, Ok(Ok(()))) {
+            return Ok(());
+        }
+        // Numbers are not given again while somebody may read by them: after a failed commit redb takes no more.
+        if let Some(names) = names_before {
+            self.publish(names);
+        }
+        match committed {
+            Ok(result) => {
+                self.undo(open, state, before, touched);
+                Ok(result?)
+            }
+            Err(panic) => {
+                self.undo(open, state, before, true);
+                resume_unwind(panic)
+            }
+        }
+    }
+
+    /// Makes memory what it was before a transaction that did not commit.
+    fn undo(&self, open: &OpenStore, state: &mut State, before: &Before, touched: bool) {
+        state.logs.truncate(before.logs);
+        state.collections.truncate(before.collections);
+        if touched {
+            match State::load(open, &self.options) {
+                Ok(reloaded) => *state = reloaded,
+                Err(_) => state.stale = true,
+            }
+        }
     }
 }
 

@@ -69,8 +69,7 @@ impl Core {
         vault: &VaultId,
         f: impl FnOnce(&VaultState) -> Result<R, Error>,
     ) -> Result<R, Error> {
-        self.check_process()?;
-        let state = self.lock_state();
+        let state = self.lock_state()?;
         let number = state.vault_no(vault)?;
         f(state.vaults.get(&number).ok_or(Error::NoVault)?)
     }

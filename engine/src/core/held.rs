@@ -9,6 +9,7 @@ use subrosa_protocol::segment::{Class, Kind};
 
 use super::Core;
 use super::commit::Tx;
+use super::gate::Turn;
 use super::receive::Reason;
 use super::state::LogHead;
 use super::watch::RawChange;
@@ -39,15 +40,15 @@ struct Pass {
 impl Core {
     /// Merges what could not be merged when it arrived: groups held for the clock, and logs that have a certificate
     /// since. Called at every open; receiving does the same.
-    pub(crate) fn retry_held(&self) -> Result<(), Error> {
+    pub(super) fn retry_held(&self, turn: &Turn) -> Result<(), Error> {
         let waiting = {
-            let state = self.lock_state();
+            let state = self.lock_state()?;
             state.vaults.keys().copied().collect::<Vec<_>>()
         };
         if waiting.is_empty() || !self.anything_held()? {
             return Ok(());
         }
-        self.write(|tx| {
+        self.write_in_turn(turn, |tx| {
             for vault in waiting {
                 tx.retry_quarantine(vault)?;
                 tx.merge_ready(vault)?;

@@ -119,7 +119,7 @@ impl Core {
     /// Where to go on with a vault at a relay. A cursor at which our heads were not compared is not offered with a
     /// digest: the relay then answers with its heads, and feeds what is missing.
     pub(crate) fn sync_plan(&self, vault: &VaultId, relay: &Pin) -> Result<SyncPlan, Error> {
-        let number = self.lock_state().vault_no(vault)?;
+        let number = self.lock_state()?.vault_no(vault)?;
         let row = self.read(|txn| {
             let row = txn.open_table(crate::store::tables::CURSORS)?.get(&relay_key(relay, number.0))?;
             row.map_or(Ok(Cursor::default()), |row| {
@@ -136,7 +136,7 @@ impl Core {
         vault: &VaultId,
         exporter: &[u8; 32],
     ) -> Result<(Role, PublicKeyBytes, Signature), Error> {
-        let state = self.lock_state();
+        let state = self.lock_state()?;
         let number = state.vault_no(vault)?;
         let keyring = &state.vaults.get(&number).ok_or(Error::NoVault)?.keyring;
         let live = keyring.live_epoch();
@@ -158,7 +158,7 @@ impl Core {
 
     /// What CREATE needs for a vault.
     pub(crate) fn birth(&self, vault: &VaultId, relay: &Pin) -> Result<Birth, Error> {
-        let state = self.lock_state();
+        let state = self.lock_state()?;
         let number = state.vault_no(vault)?;
         let keyring = &state.vaults.get(&number).ok_or(Error::NoVault)?.keyring;
         Ok(Birth { statements: keyring.statements.clone(), grant: keyring.grant(relay).map(<[u8]>::to_vec) })
@@ -167,7 +167,7 @@ impl Core {
     /// Keeps a relay's grant.
     pub(crate) fn store_grant(&self, relay: &Pin, grant: &[u8]) -> Result<(), Error> {
         let parsed = Grant::decode(grant).map_err(|_| PeerFault::BadGrant)?;
-        let number = self.lock_state().vault_no(&parsed.vault).map_err(|_| PeerFault::BadGrant)?;
+        let number = self.lock_state()?.vault_no(&parsed.vault).map_err(|_| PeerFault::BadGrant)?;
         self.write(|tx| {
             if tx.vault_mut(number)?.keyring.keep_grant(*relay, grant) {
                 tx.put_keyring(number)?;
@@ -317,7 +317,7 @@ impl Core {
     /// Compares clocks with a relay about to be served (docs/ARCHITECTURE.md, "Clock"): if our own maximum is more
     /// than five minutes ahead of the wall *and* of the relay, ops that are not sealed are stamped anew in new logs.
     pub(crate) fn relay_now(&self, relay_now_ms: u64) -> Result<(), Error> {
-        let far = self.lock_state().clock.max().ms();
+        let far = self.lock_state()?.clock.max().ms();
         let ahead = |now: u64| far > now.saturating_add(CLOCK_AHEAD_MAX_MS);
         if !ahead(self.now_ms()) || !ahead(relay_now_ms) {
             return Ok(());
@@ -333,14 +333,14 @@ impl Core {
     }
 
     fn log_numbers(&self, vault: &VaultId) -> Result<Vec<(LogNo, LogId)>, Error> {
-        let state = self.lock_state();
+        let state = self.lock_state()?;
         let number = state.vault_no(vault)?;
         let vault = state.vaults.get(&number).ok_or(Error::NoVault)?;
         Ok(vault.logs.iter().map(|(log, info)| (*log, info.id)).collect())
     }
 
     fn logs_to_send(&self, vault: &VaultId) -> Result<Vec<(LogNo, LogId, PublicKeyBytes)>, Error> {
-        let state = self.lock_state();
+        let state = self.lock_state()?;
         let number = state.vault_no(vault)?;
         let vault = state.vaults.get(&number).ok_or(Error::NoVault)?;
         let mut logs: Vec<_> = vault.logs.iter().collect();

@@ -1,12 +1,15 @@
 //! Reading records from snapshots.
 
+use std::ops::Bound;
 use std::sync::Arc;
 
-use super::{Core, Shared};
+use redb::ReadableDatabase as _;
+
+use super::{Core, OpenStore, Shared};
 use crate::Error;
 use crate::merge::{LogTable, RecordId, RecordState, Value};
 use crate::store::StoreError;
-use crate::store::tables::{CollectionNo, RecordKey, VaultNo, records_view};
+use crate::store::tables::{CollectionNo, RecordKey, RecordsView, VaultNo, records_view};
 
 /// Fields of a record that a reader sees, sorted by name.
 pub(crate) type Fields = std::collections::BTreeMap<String, Value>;
@@ -26,7 +29,30 @@ pub(crate) struct Page {
     pub(crate) next: Option<RecordId>,
 }
 
+/// The records as they were at one moment, and the names that they refer to.
+pub(crate) struct View {
+    pub(crate) records: RecordsView,
+    pub(crate) shared: Arc<Shared>,
+}
+
+impl OpenStore {
+    /// The records as of now.
+    pub(crate) fn view(&self, core: &Core) -> Result<View, Error> {
+        let txn = self.db.begin_read().map_err(|error| self.explain(error))?;
+        let records = records_view(&txn).map_err(|error| self.explain(error))?;
+        // In this order: names are published before the commit that brings them.
+        Ok(View { records, shared: core.shared() })
+    }
+}
+
 impl Core {
+    /// Runs `f` on the records as of now.
+    pub(crate) fn with_view<R>(&self, f: impl FnOnce(&View) -> Result<R, Error>) -> Result<R, Error> {
+        self.with_open(|open| f(&open.view(self)?).map_err(|error| open.explain_error(error)))
+    }
+}
+
+impl View {
     /// One record.
     pub(crate) fn get(
         &self,
@@ -34,19 +60,29 @@ impl Core {
         collection: &str,
         id: &RecordId,
     ) -> Result<Option<Fields>, Error> {
-        let shared = self.shared();
-        let Some(collection) = shared.collections.number(vault, collection) else {
-            return self.with_open(|_| Ok(None));
-        };
-        let key = RecordKey::new(vault, collection, id);
-        let row = self.read(|txn| {
-            let row = records_view(txn)?.get(&key.0)?;
-            Ok(row.map(|row| visible(row.value(), &shared.logs)))
-        })?;
-        row.transpose().map(Option::flatten)
+        let Some(number) = self.shared.collections.number(vault, collection) else { return Ok(None) };
+        self.get_by_key(&RecordKey::new(vault, number, id))
     }
 
-    /// Up to `limit` records after `after`, in the order of their ids. `count` alone matters to `len`.
+    /// The records of some ids, in their order.
+    pub(crate) fn get_many(
+        &self,
+        vault: VaultNo,
+        collection: &str,
+        ids: &[RecordId],
+    ) -> Result<Vec<Option<Fields>>, Error> {
+        let Some(number) = self.shared.collections.number(vault, collection) else {
+            return Ok(ids.iter().map(|_| None).collect());
+        };
+        ids.iter().map(|id| self.get_by_key(&RecordKey::new(vault, number, id))).collect()
+    }
+
+    pub(crate) fn get_by_key(&self, key: &RecordKey) -> Result<Option<Fields>, Error> {
+        let row = self.records.get(&key.0)?;
+        row.map_or(Ok(None), |row| visible(row.value(), &self.shared.logs))
+    }
+
+    /// Up to `limit` records after `after`, in the order of their ids.
     pub(crate) fn page(
         &self,
         vault: VaultNo,
@@ -54,59 +90,40 @@ impl Core {
         after: Option<RecordId>,
         limit: usize,
     ) -> Result<Page, Error> {
-        let shared = self.shared();
-        let Some(number) = shared.collections.number(vault, collection) else {
-            return self.with_open(|_| Ok(Page::default()));
-        };
-        self.read(|txn| {
-            let table = records_view(txn)?;
-            let (first, last) = collection_bounds(vault, number, after);
-            let mut page = Page::default();
-            let mut seen = None;
-            for row in table.range::<&[u8; 24]>((first.as_ref(), std::ops::Bound::Included(&last.0)))? {
-                let (key, row) = row?;
-                let id = RecordKey(*key.value()).record();
-                if page.records.len() >= limit {
-                    page.next = seen;
-                    break;
-                }
-                seen = Some(id);
-                match visible(row.value(), &shared.logs) {
-                    Ok(Some(fields)) => page.records.push(VisibleRecord { id, fields }),
-                    Ok(None) => {}
-                    Err(_) => return Err(StoreError::Inconsistent),
-                }
+        let mut page = Page::default();
+        let Some(number) = self.shared.collections.number(vault, collection) else { return Ok(page) };
+        let mut seen = None;
+        self.each(vault, number, after, |key, row| {
+            if page.records.len() >= limit {
+                page.next = seen;
+                return Ok(Next::Stop);
             }
-            Ok(page)
-        })
+            let id = key.record();
+            seen = Some(id);
+            if let Some(fields) = visible(row, &self.shared.logs)? {
+                page.records.push(VisibleRecord { id, fields });
+            }
+            Ok(Next::GoOn)
+        })?;
+        Ok(page)
     }
 
     /// How many records a reader sees in a collection. Reads them all.
     pub(crate) fn count(&self, vault: VaultNo, collection: &str) -> Result<u64, Error> {
-        let shared = self.shared();
-        let Some(number) = shared.collections.number(vault, collection) else {
-            return self.with_open(|_| Ok(0));
-        };
-        self.read(|txn| {
-            let (first, last) = collection_bounds(vault, number, None);
-            let mut count = 0;
-            for row in
-                records_view(txn)?.range::<&[u8; 24]>((first.as_ref(), std::ops::Bound::Included(&last.0)))?
-            {
-                let row = row?.1;
-                let state = RecordState::decode(row.value()).map_err(|_| StoreError::Inconsistent)?;
-                count += u64::from(state.is_visible());
-            }
-            Ok(count)
-        })
+        let mut count = 0;
+        let Some(number) = self.shared.collections.number(vault, collection) else { return Ok(count) };
+        self.each(vault, number, None, |_, row| {
+            let state = RecordState::decode(row).map_err(|_| StoreError::Inconsistent)?;
+            count += u64::from(state.is_visible());
+            Ok(Next::GoOn)
+        })?;
+        Ok(count)
     }
 
     /// Names of the collections that hold a visible record, sorted.
     pub(crate) fn collections(&self, vault: VaultNo) -> Result<Vec<Arc<str>>, Error> {
-        let shared: Arc<Shared> = self.shared();
-        self.with_open(|_| Ok(()))?;
         let mut names = Vec::new();
-        for (_, name) in shared.collections.of(vault) {
+        for (_, name) in self.shared.collections.of(vault) {
             if !self.page(vault, name, None, 1)?.records.is_empty() {
                 names.push(name.clone());
             }
@@ -114,6 +131,30 @@ impl Core {
         names.sort_unstable();
         Ok(names)
     }
+
+    /// Shows the rows of a collection after `after`, visible or not, until `see` has seen enough.
+    pub(crate) fn each(
+        &self,
+        vault: VaultNo,
+        collection: CollectionNo,
+        after: Option<RecordId>,
+        mut see: impl FnMut(RecordKey, &[u8]) -> Result<Next, Error>,
+    ) -> Result<(), Error> {
+        let (first, last) = collection_bounds(vault, collection, after);
+        for row in self.records.range::<&[u8; 24]>((first.as_ref(), Bound::Included(&last.0)))? {
+            let (key, row) = row?;
+            if matches!(see(RecordKey(*key.value()), row.value())?, Next::Stop) {
+                break;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether to look at more rows.
+pub(crate) enum Next {
+    GoOn,
+    Stop,
 }
 
 /// What a reader sees of a row.
@@ -134,17 +175,15 @@ pub(crate) fn visible_fields(state: &RecordState<'_>, logs: &LogTable) -> Result
     Ok(Some(fields))
 }
 
-fn collection_bounds(
+pub(crate) fn collection_bounds(
     vault: VaultNo,
     collection: CollectionNo,
     after: Option<RecordId>,
-) -> (std::ops::Bound<[u8; 24]>, RecordKey) {
+) -> (Bound<[u8; 24]>, RecordKey) {
     let last = RecordKey::new(vault, collection, &RecordId::from_bytes([0xff; 16]));
     let first = match after {
-        Some(after) => std::ops::Bound::Excluded(RecordKey::new(vault, collection, &after).0),
-        None => {
-            std::ops::Bound::Included(RecordKey::new(vault, collection, &RecordId::from_bytes([0; 16])).0)
-        }
+        Some(after) => Bound::Excluded(RecordKey::new(vault, collection, &after).0),
+        None => Bound::Included(RecordKey::new(vault, collection, &RecordId::from_bytes([0; 16])).0),
     };
     (first, last)
 }

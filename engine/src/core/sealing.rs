@@ -38,9 +38,9 @@ pub(crate) struct Sealed {
 impl Core {
     /// Seals pending ops of a vault: bulk writes in their order, each a group; then everything else, one group.
     pub(crate) fn seal(&self, vault: &VaultId) -> Result<Sealed, Error> {
-        let number = self.lock_state().vault_no(vault)?;
+        let number = self.lock_state()?.vault_no(vault)?;
         if !self.read(|txn| anything_pending(txn, number))? {
-            self.lock_state().vaults.get_mut(&number).ok_or(Error::NoVault)?.may_seal = true;
+            self.lock_state()?.vaults.get_mut(&number).ok_or(Error::NoVault)?.may_seal = true;
             return Ok(Sealed::default());
         }
         self.write(|tx| {
@@ -57,14 +57,16 @@ impl Core {
 
     /// Says that the relay is not at hand any more: writes stay pending, and are coalesced.
     pub(crate) fn stop_sealing(&self) {
-        for vault in self.lock_state().vaults.values_mut() {
+        // A device that is closed seals nothing.
+        let Ok(mut state) = self.lock_state() else { return };
+        for vault in state.vaults.values_mut() {
             vault.may_seal = false;
         }
     }
 
     /// Number of records with pending ops, and of bulk bodies.
     pub(crate) fn pending(&self, vault: &VaultId) -> Result<u64, Error> {
-        let number = self.lock_state().vault_no(vault)?;
+        let number = self.lock_state()?.vault_no(vault)?;
         self.read(|txn| {
             let range = vault_range(number);
             let pending = txn.open_table(crate::store::tables::PENDING)?;

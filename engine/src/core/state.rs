@@ -75,6 +75,10 @@ pub(crate) struct State {
     pub(crate) logs: LogTable,
     pub(crate) collections: Collections,
     pub(crate) vaults: BTreeMap<VaultNo, VaultState>,
+    /// A transaction failed and what the store holds could not be read again: to be done before the next one.
+    pub(crate) stale: bool,
+    /// The device was closed; nothing is here any more.
+    pub(crate) closed: bool,
 }
 
 /// One vault.

@@ -5,6 +5,7 @@ mod killed;
 mod restored;
 mod sealing;
 mod specification;
+mod transactions;
 mod vectors;
 mod writing;
 
@@ -247,6 +248,11 @@ fn append(state: &mut Listed, vault: &VaultId, segment: SealedSegment) -> Result
     state.heads.insert(header.log, head);
     state.segments.push(segment);
     Ok(head)
+}
+
+/// The turn to write.
+pub(super) fn turn(core: &Core) -> super::gate::Turn {
+    core.gate.enter(super::gate::Writer::Call, super::gate::Wait::ForTurn).unwrap()
 }
 
 /// Everything visible in a vault, to compare devices by.

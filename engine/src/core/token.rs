@@ -8,6 +8,7 @@ use std::path::PathBuf;
 
 use data_encoding::HEXLOWER;
 
+use super::gate::Turn;
 use super::{Core, STORE_FILE};
 use crate::Error;
 use crate::store::StoreError;
@@ -20,11 +21,11 @@ pub(super) const META_INODE: &str = "inode";
 
 impl Core {
     /// Compares token and inode with the store's notes, opens new logs when they differ, and replaces the token.
-    pub(crate) fn check_token(&self, created: bool) -> Result<(), Error> {
+    pub(super) fn check_token(&self, created: bool, turn: &Turn) -> Result<(), Error> {
         let inode = self.inode()?;
         let found = std::fs::read(self.token_path()).ok();
         let fresh = HEXLOWER.encode(&self.options.entropy.array::<32>());
-        let moved = self.write(|tx| {
+        let moved = self.write_in_turn(turn, |tx| {
             let current = tx.meta(META_TOKEN)?;
             let before = tx.meta(META_TOKEN_BEFORE)?;
             let noted_inode = tx.meta(META_INODE)?;

@@ -47,7 +47,7 @@ impl Core {
     pub(crate) fn verify(&self) -> Result<VerifyReport, Error> {
         let verified = self.with_open_alone(|open| open.file.verify(&mut open.db).map_err(Error::Store))?;
         let mut report = VerifyReport { repaired: verified == Verified::Repaired, ..VerifyReport::default() };
-        let state = self.lock_state();
+        let state = self.lock_state()?;
         self.with_open(|open| {
             let txn = open.db.begin_read().map_err(|error| open.explain(error))?;
             for vault in state.vaults.values() {

@@ -1,11 +1,12 @@
 //! Change notification: who wants to know gets told after each commit, and never slows a writer down.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use subrosa_protocol::ids::VaultId;
 
+use super::Process;
 use crate::merge::RecordId;
 
 /// Changes kept for one slow watcher; beyond that it is told to look again.
@@ -48,11 +49,37 @@ pub(crate) struct RawChange {
     pub(crate) kind: ChangeKind,
 }
 
+/// What a watcher wants called when there is something to take.
+type Hook = Arc<dyn Fn() + Send + Sync>;
+
 /// Everyone who watches one store.
+pub(crate) struct Watchers {
+    process: Process,
+    watching: Mutex<Watching>,
+}
+
 #[derive(Default)]
-pub(crate) struct Watchers(Mutex<Vec<Weak<Queue>>>);
+struct Watching {
+    queues: Vec<Weak<Queue>>,
+    closed: bool,
+    /// Hooks that could not be called where their changes were made.
+    late: Vec<Hook>,
+}
+
+/// Hooks to call once no lock is held.
+#[must_use]
+pub(crate) struct Told(Vec<Hook>);
+
+impl Told {
+    pub(crate) fn call_hooks(self) {
+        for hook in self.0 {
+            hook();
+        }
+    }
+}
 
 struct Queue {
+    process: Process,
     vault: VaultId,
     collection: Option<Arc<str>>,
     state: Mutex<QueueState>,
@@ -63,62 +90,104 @@ struct Queue {
 struct QueueState {
     changes: VecDeque<Change>,
     closed: bool,
+    hook: Option<Hook>,
 }
 
 impl Watchers {
-    /// Starts to watch a vault, or one collection of it.
+    pub(crate) fn new(process: Process) -> Self {
+        Self { process, watching: Mutex::default() }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Watching> {
+        self.watching.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Starts to watch a vault, or one collection of it. In a forked child, and on a closed device, it is over at once.
     pub(crate) fn watch(&self, vault: VaultId, collection: Option<&str>) -> Changes {
         let queue = Arc::new(Queue {
+            process: self.process,
             vault,
             collection: collection.map(Arc::from),
             state: Mutex::default(),
             arrived: Condvar::new(),
         });
-        let mut watchers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        watchers.retain(|watcher| watcher.strong_count() > 0);
-        watchers.push(Arc::downgrade(&queue));
+        if self.process.is_this() {
+            let mut watching = self.lock();
+            watching.queues.retain(|watcher| watcher.strong_count() > 0);
+            watching.queues.push(Arc::downgrade(&queue));
+            queue.lock().closed = watching.closed;
+        }
         Changes(queue)
     }
 
     /// Whether anybody watches; if not, changes need not be collected.
     pub(crate) fn any(&self) -> bool {
-        let watchers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        watchers.iter().any(|watcher| watcher.strong_count() > 0)
+        self.lock().queues.iter().any(|watcher| watcher.strong_count() > 0)
     }
 
-    pub(crate) fn notify(&self, changes: Vec<RawChange>) {
+    /// Tells everyone of changes.
+    pub(crate) fn notify(&self, changes: &[RawChange]) -> Told {
         if changes.is_empty() {
-            return;
+            return Told(Vec::new());
         }
-        let watchers: Vec<Arc<Queue>> = {
-            let watchers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            watchers.iter().filter_map(Weak::upgrade).collect()
+        let queues: Vec<Arc<Queue>> = self.lock().queues.iter().filter_map(Weak::upgrade).collect();
+        Told(queues.iter().filter_map(|queue| queue.push(changes)).collect())
+    }
+
+    /// Keeps hooks for [`Watchers::take_late`].
+    pub(crate) fn tell_late(&self, told: Told) {
+        self.lock().late.extend(told.0);
+    }
+
+    /// The hooks that were kept.
+    pub(crate) fn take_late(&self) -> Told {
+        Told(std::mem::take(&mut self.lock().late))
+    }
+
+    /// Ends all watches, and those that begin later.
+    pub(crate) fn close(&self) -> Told {
+        let queues = {
+            let mut watching = self.lock();
+            watching.closed = true;
+            std::mem::take(&mut watching.queues)
         };
-        for queue in watchers {
-            queue.push(&changes);
-        }
+        Told(queues.iter().filter_map(Weak::upgrade).filter_map(|queue| queue.close()).collect())
     }
 }
 
 impl Drop for Watchers {
     fn drop(&mut self) {
-        let watchers = self.0.get_mut().unwrap_or_else(PoisonError::into_inner);
-        for queue in watchers.iter().filter_map(Weak::upgrade) {
-            queue.state.lock().unwrap_or_else(PoisonError::into_inner).closed = true;
-            queue.arrived.notify_all();
+        if self.process.is_this() {
+            self.close().call_hooks();
         }
     }
 }
 
 impl Queue {
-    fn push(&self, changes: &[RawChange]) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+    fn lock(&self) -> MutexGuard<'_, QueueState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn close(&self) -> Option<Hook> {
+        let mut state = self.lock();
+        state.closed = true;
+        let hook = state.hook.clone();
+        drop(state);
+        self.arrived.notify_all();
+        hook
+    }
+
+    /// Takes in what concerns this watcher; gives its hook if anything did.
+    fn push(&self, changes: &[RawChange]) -> Option<Hook> {
+        let mut state = self.lock();
+        let mut any = false;
         for change in changes {
             if change.vault != self.vault
                 || self.collection.as_ref().is_some_and(|collection| **collection != *change.collection)
             {
                 continue;
             }
+            any = true;
             if state.changes.len() >= QUEUE_MAX {
                 state.changes.clear();
                 state.changes.push_back(Change::Lagged);
@@ -129,8 +198,13 @@ impl Queue {
                 kind: change.kind,
             });
         }
+        if !any {
+            return None;
+        }
+        let hook = state.hook.clone();
         drop(state);
         self.arrived.notify_all();
+        hook
     }
 }
 
@@ -146,25 +220,51 @@ impl std::fmt::Debug for Changes {
 impl Changes {
     /// The next change, if it is here already.
     pub fn try_next(&mut self) -> Option<Change> {
-        self.0.state.lock().unwrap_or_else(PoisonError::into_inner).changes.pop_front()
+        if !self.0.process.is_this() {
+            return None;
+        }
+        self.0.lock().changes.pop_front()
     }
 
     /// The next change; waits up to `timeout` for it. `None` when the time is over, or at once when the device has
     /// been closed and everything was taken.
     pub fn next(&mut self, timeout: Duration) -> Option<Change> {
-        let state = self.0.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if !self.0.process.is_this() {
+            return None;
+        }
         let (mut state, _) = self
             .0
             .arrived
-            .wait_timeout_while(state, timeout, |state| state.changes.is_empty() && !state.closed)
+            .wait_timeout_while(self.0.lock(), timeout, |state| state.changes.is_empty() && !state.closed)
             .unwrap_or_else(PoisonError::into_inner);
         state.changes.pop_front()
     }
 
-    /// Whether the device was closed and no change is left.
+    /// Whether the device was closed and no change is left. Always so in a forked child, which hears of nothing.
     #[must_use]
     pub fn is_over(&self) -> bool {
-        let state = self.0.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if !self.0.process.is_this() {
+            return true;
+        }
+        let state = self.0.lock();
         state.closed && state.changes.is_empty()
+    }
+
+    /// Has `hook` called whenever changes have arrived or the device was closed, and now if either has happened
+    /// already; it replaces an earlier one. It runs on the thread that made the change, with no lock held, so it may
+    /// make any call, but should be quick: wake up whoever takes the changes. What arrives while it runs may call it
+    /// again on another thread. It may be called once more while this is dropped.
+    pub fn on_arrival(&mut self, hook: Arc<dyn Fn() + Send + Sync>) {
+        if !self.0.process.is_this() {
+            return;
+        }
+        let mut state = self.0.lock();
+        let before = state.hook.replace(hook.clone());
+        let now = state.closed || !state.changes.is_empty();
+        drop(state);
+        drop(before);
+        if now {
+            hook();
+        }
     }
 }

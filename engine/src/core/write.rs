@@ -1,27 +1,27 @@
-//! Local writes: state, pending ops and clock in one transaction.
+//! Local writes: what a transaction does to records, kept in memory until it commits.
 //!
-//! A write collects what it does to each record and puts everything into the tables at its end, in key order.
-//! Small writes leave their ops coalesced in the pending table; a bulk write leaves packed bodies, so that sealing
-//! it later (or at once, where the relay has been compared with) copies no op a second time.
+//! A write set reads the records as they were when its turn began; nobody else writes before the turn is over. At its
+//! end everything goes into the tables at once, in key order, in one transaction of the database. So the set borrows
+//! nothing: a closure may hold it, or a host for as long as it likes, and giving up is forgetting it.
+
+mod finish;
 
 use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
-use std::ops::RangeInclusive;
+use std::ops::{Bound, RangeInclusive};
 use std::sync::Arc;
 
-use redb::ReadableTable as _;
 use subrosa_protocol::limits;
 
-use super::commit::Tx;
-use super::read::{Fields, visible};
-use super::sealing::BODY_FILL_BYTES;
-use super::watch::{ChangeKind, RawChange};
+use super::Core;
+use super::gate::Turn;
+use super::read::{Fields, Next, Page, View, VisibleRecord, collection_bounds, visible};
+use super::watch::ChangeKind;
 use crate::merge::{
-    BodyWriter, Cell, CollectionName, FieldCell, LogNo, Op, OpKind, PendingOps, Put, RecordId, RecordState,
-    Stamp, Tombstone, Value, ValueBuf,
+    Cell, Clock, CollectionName, FieldCell, LogNo, LogTable, Op, OpKind, PendingOps, Put, RecordId,
+    RecordState, Stamp, Tombstone, Value, ValueBuf,
 };
 use crate::store::StoreError;
-use crate::store::tables::{CollectionNo, RecordKey, Tables, VaultNo, bulk_key};
+use crate::store::tables::{CollectionNo, RecordKey, VaultNo};
 use crate::wiped::Wiped;
 use crate::{Entropy, Error};
 
@@ -32,10 +32,16 @@ pub(crate) const BULK_OPS_MIN: usize = 256;
 pub(crate) type NewFields = Vec<(String, Value)>;
 
 /// The ops of one local write.
-pub(crate) struct WriteOps<'x, 't> {
-    tx: &'x mut Tx<'t>,
+pub(crate) struct WriteSet {
     vault: VaultNo,
     log: LogNo,
+    /// The records as they were when this began.
+    view: View,
+    clock: Clock,
+    now_ms: u64,
+    entropy: Arc<dyn Entropy>,
+    /// Collections that the store has no number for; they get the next ones, in this order.
+    new_collections: Vec<Arc<str>>,
     records: BTreeMap<RecordKey, Written>,
     ops: usize,
     ids: IdPool,
@@ -80,16 +86,33 @@ struct Written {
     changed: bool,
 }
 
-impl<'x, 't> WriteOps<'x, 't> {
-    pub(crate) fn new(tx: &'x mut Tx<'t>, vault: VaultNo) -> Result<Self, Error> {
-        let log = tx.vault(vault)?.own.data;
-        if tx.vault(vault)?.keyring.live_epoch().write.is_none() {
-            return Err(Error::NotPermitted);
-        }
-        Ok(Self {
-            tx,
+impl Written {
+    /// The row of the state; a record that something was done to has one.
+    fn row(&self) -> &[u8] {
+        self.row.as_deref().unwrap_or_default()
+    }
+}
+
+impl Core {
+    /// Begins a local write, for who has the turn.
+    pub(super) fn begin_set(&self, _turn: &Turn, vault: VaultNo) -> Result<WriteSet, Error> {
+        let now_ms = self.now_ms();
+        let (log, clock) = {
+            let state = self.lock_state()?;
+            let vault = state.vaults.get(&vault).ok_or(Error::NoVault)?;
+            if vault.keyring.live_epoch().write.is_none() {
+                return Err(Error::NotPermitted);
+            }
+            (vault.own.data, state.clock)
+        };
+        Ok(WriteSet {
             vault,
             log,
+            view: self.with_open(|open| open.view(self))?,
+            clock,
+            now_ms,
+            entropy: self.options.entropy.clone(),
+            new_collections: Vec::new(),
             records: BTreeMap::new(),
             ops: 0,
             ids: IdPool::default(),
@@ -97,24 +120,57 @@ impl<'x, 't> WriteOps<'x, 't> {
             scratch: Wiped::default(),
         })
     }
+}
 
+impl WriteSet {
     /// A new id: later ones sort later.
     pub(crate) fn new_id(&mut self) -> RecordId {
-        RecordId::new_v7(self.tx.now_ms, self.ids.take(&*self.tx.core.options.entropy))
+        RecordId::new_v7(self.now_ms, self.ids.take(&*self.entropy))
     }
 
     /// What this write sees of a record, its own changes included.
-    pub(crate) fn get(&mut self, collection: &str, id: &RecordId) -> Result<Option<Fields>, Error> {
-        let Some(number) = self.tx.state.collections.number(self.vault, collection) else { return Ok(None) };
+    pub(crate) fn get(&self, collection: &str, id: &RecordId) -> Result<Option<Fields>, Error> {
+        let Some(number) = self.number(collection) else { return Ok(None) };
         let key = RecordKey::new(self.vault, number, id);
-        if let Some(written) = self.records.get(&key) {
-            return match &written.row {
-                Some(row) => visible(row, &self.tx.state.logs),
-                None => Ok(None),
-            };
+        match self.records.get(&key) {
+            Some(written) => visible(written.row(), self.logs()),
+            None => self.view.get_by_key(&key),
         }
-        let row = self.tx.tables.records.get(&key.0)?;
-        row.map_or(Ok(None), |row| visible(row.value(), &self.tx.state.logs))
+    }
+
+    /// Up to `limit` records after `after` as this write sees them, in the order of their ids.
+    pub(crate) fn page(
+        &self,
+        collection: &str,
+        after: Option<RecordId>,
+        limit: usize,
+    ) -> Result<Page, Error> {
+        let mut page = Merged { logs: self.logs(), limit, page: Page::default(), seen: None };
+        let Some(number) = self.number(collection) else { return Ok(page.page) };
+        let (first, last) = collection_bounds(self.vault, number, after);
+        let first = match first {
+            Bound::Included(first) => Bound::Included(RecordKey(first)),
+            Bound::Excluded(first) => Bound::Excluded(RecordKey(first)),
+            Bound::Unbounded => Bound::Unbounded,
+        };
+        let mut written = self.records.range((first, Bound::Included(last))).peekable();
+        self.view.each(self.vault, number, after, |key, row| {
+            while let Some((before, theirs)) = written.next_if(|(written, _)| **written < key) {
+                if matches!(page.add(*before, theirs.row())?, Next::Stop) {
+                    return Ok(Next::Stop);
+                }
+            }
+            match written.next_if(|(written, _)| **written == key) {
+                Some((_, theirs)) => page.add(key, theirs.row()),
+                None => page.add(key, row),
+            }
+        })?;
+        for (key, theirs) in written {
+            if page.page.next.is_some() || matches!(page.add(*key, theirs.row())?, Next::Stop) {
+                break;
+            }
+        }
+        Ok(page.page)
     }
 
     /// Sets the given fields and leaves the others; a record that is not there begins with them.
@@ -154,17 +210,9 @@ impl<'x, 't> WriteOps<'x, 't> {
             values.chain(unset.iter().map(|name| FieldCell { name, cell: Cell::Unset })).collect();
         // All cells at once, for the limits on a record; then in parts that fit into a segment each.
         Put::new(Tombstone::default(), cells.clone())?;
-        let mut rest = &cells[..];
-        loop {
-            let part;
-            (part, rest) = rest.split_at(cells_that_fit(rest));
-            self.apply(collection, id, |state, logs| {
-                Ok(Some(OpKind::Put(Put::new(state.names_for_put(logs), part.to_vec())?)))
-            })?;
-            if rest.is_empty() {
-                return Ok(());
-            }
-        }
+        let mut change = self.change(collection, id)?;
+        let done = self.apply_parts(&mut change, &cells);
+        self.keep_if(done, change)
     }
 
     /// Deletes a record; says whether there was one.
@@ -172,180 +220,182 @@ impl<'x, 't> WriteOps<'x, 't> {
         if self.get(collection, id)?.is_none() {
             return Ok(false);
         }
-        self.apply(collection, id, |state, logs| Ok(Some(OpKind::Delete(state.tombstone_for_delete(logs)))))?;
-        Ok(true)
+        let mut change = self.change(collection, id)?;
+        let make =
+            |state: &RecordState<'_>, logs: &LogTable| Ok(OpKind::Delete(state.tombstone_for_delete(logs)));
+        let done = self.apply(&mut change, make);
+        self.keep_if(done, change).map(|()| true)
     }
 
-    /// Applies one op, made by `make` from the state as it is.
-    fn apply<'c>(
-        &mut self,
-        collection: &str,
-        id: &RecordId,
-        make: impl FnOnce(&RecordState<'_>, &crate::merge::LogTable) -> Result<Option<OpKind<'c>>, Error>,
-    ) -> Result<(), Error> {
+    fn logs(&self) -> &LogTable {
+        &self.view.shared.logs
+    }
+
+    /// The number of a collection that the store or this write has.
+    fn number(&self, collection: &str) -> Option<CollectionNo> {
+        let held = &self.view.shared.collections;
+        held.number(self.vault, collection).or_else(|| {
+            let index = self.new_collections.iter().position(|name| **name == *collection)?;
+            Some(CollectionNo((held.len() + index) as u32))
+        })
+    }
+
+    /// Begins a change of one record. Nothing has happened before it is kept.
+    fn change(&mut self, collection: &str, id: &RecordId) -> Result<Change, Error> {
         CollectionName::new(collection)?;
-        let number = self.tx.intern_collection(self.vault, collection)?;
-        let key = RecordKey::new(self.vault, number, id);
-        let written = match self.records.entry(key) {
-            Entry::Occupied(entry) => entry.into_mut(),
-            Entry::Vacant(entry) => {
-                let row = held_row(&self.tx.tables, &mut self.vacant, &key, self.ops)?;
-                entry.insert(Written::new(&self.tx.state.collections, number, row)?)
+        let held = self.view.shared.collections.len();
+        let number = self.number(collection);
+        let next = CollectionNo((held + self.new_collections.len()) as u32);
+        let key = RecordKey::new(self.vault, number.unwrap_or(next), id);
+        if let Some(written) = self.records.remove(&key) {
+            return Ok(Change {
+                key,
+                new_collection: None,
+                held_before: true,
+                original: None,
+                ops: 0,
+                written,
+            });
+        }
+        let (name, row) = match number {
+            Some(number) => {
+                let name = self.view.shared.collections.name(number);
+                let name = name.or_else(|| self.new_collections.get((number.0 as usize).wrapping_sub(held)));
+                (name.ok_or(StoreError::Inconsistent)?.clone(), self.held_row(&key)?)
             }
+            None => (Arc::from(collection), None),
         };
-        let old_row = written.row.take();
-        let mut state = decode_state(old_row.as_deref())?;
-        let Some(kind) = make(&state, &self.tx.state.logs)? else {
-            drop(state);
-            written.row = old_row;
-            return Ok(());
-        };
-        let stamp = self.tx.state.clock.tick(self.tx.now_ms);
-        let op = Op { record: *id, collection: &written.collection, stamp, kind };
-        let applied = state.apply(self.log, &op, &mut self.tx.state.logs);
-        self.scratch.clear();
-        state.encode(&mut self.scratch);
-        let row = self.scratch.to_vec();
-        let mut pending = decode_pending(*id, &written.collection, &written.ops)?;
-        pending.push(op);
-        self.scratch.clear();
-        pending.encode(&mut self.scratch);
-        drop(pending);
-        written.ops = Wiped::new(self.scratch.to_vec());
-        written.visible_after = applied.visible_after;
-        written.changed |= applied.changed;
-        written.row = Some(row);
-        self.ops += 1;
-        Ok(())
-    }
-
-    /// Puts everything into the tables. Says whether something waits for sealing.
-    pub(crate) fn finish(mut self) -> Result<bool, Error> {
-        let records = std::mem::take(&mut self.records);
-        if records.is_empty() {
-            return Ok(false);
-        }
-        if self.is_bulk(&records)? {
-            self.put_bulk(&records)?;
-        } else {
-            self.put_pending(&records)?;
-        }
-        let vault = self.tx.vault(self.vault)?.id;
-        for (key, written) in records {
-            if let Some(row) = &written.row
-                && written.changed
-            {
-                self.tx.tables.records.insert(&key.0, &row[..])?;
-            }
-            if let Some(kind) = kind_of_change(written.visible_before, written.visible_after) {
-                let collection = written.collection;
-                self.tx.changes.push(RawChange { vault, collection, id: key.record(), kind });
-            }
-        }
-        Ok(true)
-    }
-
-    /// Bulk writes skip coalescing; so none of their records may have ops that wait for it.
-    fn is_bulk(&self, records: &BTreeMap<RecordKey, Written>) -> Result<bool, Error> {
-        if self.ops < BULK_OPS_MIN {
-            return Ok(false);
-        }
-        let range = crate::store::tables::vault_range(self.vault);
-        if self.tx.tables.pending.range::<&[u8; 24]>(range.start()..=range.end())?.next().is_none() {
-            return Ok(true);
-        }
-        for key in records.keys() {
-            if self.tx.tables.pending.get(&key.0)?.is_some() {
-                return Ok(false);
-            }
-        }
-        Ok(true)
-    }
-
-    fn put_pending(&mut self, records: &BTreeMap<RecordKey, Written>) -> Result<(), Error> {
-        for (key, written) in records {
-            let earlier = self.tx.tables.pending.get(&key.0)?.map(|row| row.value().to_vec());
-            let Some(earlier) = earlier else {
-                self.tx.tables.pending.insert(&key.0, &written.ops[..])?;
-                continue;
-            };
-            let earlier = Wiped::new(earlier);
-            let mut pending = decode_pending(key.record(), &written.collection, &earlier)?;
-            for op in decode_pending(key.record(), &written.collection, &written.ops)?.into_ops() {
-                pending.push(op);
-            }
-            let mut row = Vec::new();
-            pending.encode(&mut row);
-            self.tx.tables.pending.insert(&key.0, &row[..])?;
-        }
-        Ok(())
-    }
-
-    fn put_bulk(&mut self, records: &BTreeMap<RecordKey, Written>) -> Result<(), Error> {
-        let vault = self.tx.vault_mut(self.vault)?;
-        let batch = vault.next_batch;
-        vault.next_batch += 1;
-        let seal_now = vault.may_seal;
-        let mut chunks = Chunks::default();
-        for (key, written) in records {
-            for op in decode_pending(key.record(), &written.collection, &written.ops)?.into_ops() {
-                chunks.push(&op);
-            }
-        }
-        let bodies = chunks.finish();
-        if seal_now && !self.tx.has_bulk(self.vault)? {
-            return self.tx.seal_bodies(self.vault, bodies.iter().map(|body| &body[..]));
-        }
-        for (chunk, body) in bodies.iter().enumerate() {
-            let chunk =
-                u32::try_from(chunk).map_err(|_| Error::Store(StoreError::ValueTooLarge { bytes: chunk }))?;
-            self.tx.tables.bulk.insert(&bulk_key(self.vault, batch, chunk), &body[..])?;
-        }
-        Ok(())
-    }
-}
-
-impl Written {
-    fn new(
-        collections: &super::state::Collections,
-        number: CollectionNo,
-        row: Option<Vec<u8>>,
-    ) -> Result<Self, Error> {
         let visible = decode_state(row.as_deref())?.is_visible();
-        Ok(Self {
-            collection: collections.name(number).ok_or(StoreError::Inconsistent)?.clone(),
+        let new_collection = number.is_none().then(|| name.clone());
+        let written = Written {
+            collection: name,
             row,
             ops: Wiped::default(),
             visible_before: visible,
             visible_after: visible,
             changed: false,
-        })
+        };
+        Ok(Change { key, new_collection, held_before: false, original: None, ops: 0, written })
     }
-}
 
-/// Packs ops into bodies of about the size of a segment.
-#[derive(Default)]
-pub(crate) struct Chunks {
-    current: Option<BodyWriter>,
-    done: Vec<Wiped>,
-}
+    /// Makes a change part of the write, or forgets all of it.
+    fn keep_if(&mut self, done: Result<(), Error>, change: Change) -> Result<(), Error> {
+        let Change { key, new_collection, held_before, original, ops, written } = change;
+        match done {
+            Ok(()) => {
+                self.ops += ops;
+                self.new_collections.extend(new_collection);
+                self.records.insert(key, written);
+            }
+            Err(_) if held_before => {
+                self.records.insert(key, original.unwrap_or(written));
+            }
+            Err(_) => {}
+        }
+        done
+    }
 
-impl Chunks {
-    pub(crate) fn push(&mut self, op: &Op<'_>) {
-        let writer = self.current.get_or_insert_with(|| BodyWriter::new(op.stamp, Vec::new()));
-        if writer.push(op, BODY_FILL_BYTES).is_err() {
-            let full = self.current.replace(BodyWriter::new(op.stamp, Vec::new()));
-            self.done.extend(full.map(|full| Wiped::new(full.finish())));
-            // The first op always fits.
-            if let Some(writer) = &mut self.current {
-                let _ = writer.push(op, BODY_FILL_BYTES);
+    /// Sets cells, in parts that fit into a segment each.
+    fn apply_parts(&mut self, change: &mut Change, cells: &[FieldCell<'_>]) -> Result<(), Error> {
+        let mut rest = cells;
+        loop {
+            let part;
+            (part, rest) = rest.split_at(cells_that_fit(rest));
+            self.apply(change, |state, logs| {
+                Ok(OpKind::Put(Put::new(state.names_for_put(logs), part.to_vec())?))
+            })?;
+            if rest.is_empty() {
+                return Ok(());
             }
         }
     }
 
-    pub(crate) fn finish(mut self) -> Vec<Wiped> {
-        self.done.extend(self.current.take().map(|last| Wiped::new(last.finish())));
-        self.done
+    /// Applies one op, made by `make` from the state as it is.
+    fn apply<'c>(
+        &mut self,
+        change: &mut Change,
+        make: impl FnOnce(&RecordState<'_>, &LogTable) -> Result<OpKind<'c>, Error>,
+    ) -> Result<(), Error> {
+        let (id, written) = (change.key.record(), &mut change.written);
+        let mut logs = &self.view.shared.logs;
+        let mut state = decode_state(written.row.as_deref())?;
+        let kind = make(&state, logs)?;
+        let stamp = self.clock.tick(self.now_ms);
+        let op = Op { record: id, collection: &written.collection, stamp, kind };
+        let applied = state.apply(self.log, &op, &mut logs);
+        self.scratch.clear();
+        state.encode(&mut self.scratch);
+        let row = self.scratch.to_vec();
+        let mut pending = decode_pending(id, &written.collection, &written.ops)?;
+        pending.push(op);
+        self.scratch.clear();
+        pending.encode(&mut self.scratch);
+        let after = Written {
+            collection: written.collection.clone(),
+            row: Some(row),
+            ops: Wiped::new(self.scratch.to_vec()),
+            visible_before: written.visible_before,
+            visible_after: applied.visible_after,
+            changed: written.changed | applied.changed,
+        };
+        drop(pending);
+        let before = std::mem::replace(written, after);
+        change.original.get_or_insert(before);
+        change.ops += 1;
+        Ok(())
+    }
+
+    /// The stored row of a record, if there is one.
+    fn held_row(&mut self, key: &RecordKey) -> Result<Option<Vec<u8>>, Error> {
+        if self.vacant.as_ref().is_some_and(|vacant| vacant.contains(key)) {
+            return Ok(None);
+        }
+        let row = self.view.records.get(&key.0)?.map(|row| row.value().to_vec());
+        // A write of one record has nothing to gain.
+        if row.is_none() && self.ops > 0 {
+            let last = key.last_of_collection();
+            if self.view.records.range::<&[u8; 24]>(&key.0..=&last.0)?.next().is_none() {
+                self.vacant = Some(*key..=last);
+            }
+        }
+        Ok(row)
+    }
+}
+
+/// A change of one record that is not part of the write yet.
+struct Change {
+    key: RecordKey,
+    /// The collection, when this is what brings it into being.
+    new_collection: Option<Arc<str>>,
+    /// Whether the write had changed the record before.
+    held_before: bool,
+    /// What that was, once something is applied.
+    original: Option<Written>,
+    /// How many ops were applied.
+    ops: usize,
+    written: Written,
+}
+
+/// A page put together from stored and written rows.
+struct Merged<'s> {
+    logs: &'s LogTable,
+    limit: usize,
+    page: Page,
+    seen: Option<RecordId>,
+}
+
+impl Merged<'_> {
+    fn add(&mut self, key: RecordKey, row: &[u8]) -> Result<Next, Error> {
+        if self.page.records.len() >= self.limit {
+            self.page.next = self.seen;
+            return Ok(Next::Stop);
+        }
+        let id = key.record();
+        self.seen = Some(id);
+        if let Some(fields) = visible(row, self.logs)? {
+            self.page.records.push(VisibleRecord { id, fields });
+        }
+        Ok(Next::GoOn)
     }
 }
 
@@ -361,27 +411,6 @@ fn cells_that_fit(cells: &[FieldCell<'_>]) -> usize {
         bytes <= limits::VALUE_BYTES_MAX
     });
     fit.count().max(1).min(cells.len())
-}
-
-/// The stored row of a record, if there is one.
-fn held_row(
-    tables: &Tables<'_>,
-    vacant: &mut Option<RangeInclusive<RecordKey>>,
-    key: &RecordKey,
-    ops_before: usize,
-) -> Result<Option<Vec<u8>>, Error> {
-    if vacant.as_ref().is_some_and(|vacant| vacant.contains(key)) {
-        return Ok(None);
-    }
-    let row = tables.records.get(&key.0)?.map(|row| row.value().to_vec());
-    // A write of one record has nothing to gain.
-    if row.is_none() && ops_before > 0 {
-        let last = key.last_of_collection();
-        if tables.records.range::<&[u8; 24]>(&key.0..=&last.0)?.next().is_none() {
-            *vacant = Some(*key..=last);
-        }
-    }
-    Ok(row)
 }
 
 pub(crate) fn kind_of_change(before: bool, after: bool) -> Option<ChangeKind> {

@@ -8,6 +8,12 @@ use subrosa_protocol::ids::LogId;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct LogNo(pub(crate) u32);
 
+/// Gives logs their numbers: a table that may grow, or one that is only looked at.
+pub(crate) trait NumberLogs {
+    /// The number of a log; `None` where it has none and can get none.
+    fn number_of(&mut self, id: LogId) -> Option<LogNo>;
+}
+
 /// Both directions of the interning, loaded at open. Numbers are given in order and never change: the store
 /// persists what [`LogTable::since`] returns in the same transaction as the rows that use it.
 #[derive(Clone, Debug, Default)]
@@ -53,6 +59,19 @@ impl LogTable {
         for id in self.ids.drain(len.min(self.ids.len())..) {
             self.numbers.remove(&id);
         }
+    }
+}
+
+impl NumberLogs for LogTable {
+    fn number_of(&mut self, id: LogId) -> Option<LogNo> {
+        Some(self.intern(id))
+    }
+}
+
+/// For local ops, which name no log but those of the state that they were made from.
+impl NumberLogs for &LogTable {
+    fn number_of(&mut self, id: LogId) -> Option<LogNo> {
+        self.number(&id)
     }
 }
 

@@ -18,7 +18,7 @@ use std::cmp::Ordering;
 use sha2::{Digest as _, Sha256};
 
 use super::hlc::Stamp;
-use super::logs::{LogNo, LogTable};
+use super::logs::{LogNo, LogTable, NumberLogs};
 use super::op::codec::cell_parts;
 use super::op::{Cell, LogMove, Op, OpKind, Put, Tombstone};
 use super::value::ValueRef;
@@ -76,13 +76,13 @@ struct UnknownOp<'a> {
 }
 
 impl<'a> RecordState<'a> {
-    /// Takes in one op of `log`. Logs that its tombstone names are interned.
-    pub(crate) fn apply(&mut self, log: LogNo, op: &Op<'a>, logs: &mut LogTable) -> Applied {
+    /// Takes in one op of `log`. Logs that its tombstone names are interned, where `logs` may grow.
+    pub(crate) fn apply(&mut self, log: LogNo, op: &Op<'a>, logs: &mut impl NumberLogs) -> Applied {
         let visible_before = self.is_visible();
         let changed = match &op.kind {
             OpKind::Put(put) => self.put(log, op.stamp, put, logs),
             OpKind::Delete(tombstone) => {
-                let names = tombstone.iter().map(|(log, stamp)| (logs.intern(log), stamp));
+                let names = tombstone.iter().filter_map(|(log, stamp)| Some((logs.number_of(log)?, stamp)));
                 names.fold(false, |changed, (log, stamp)| self.tomb.raise(log, stamp) | changed)
             }
             OpKind::Unknown { tag, bytes } => {
@@ -93,11 +93,11 @@ impl<'a> RecordState<'a> {
         Applied { changed, visible_before, visible_after: self.is_visible() }
     }
 
-    fn put(&mut self, log: LogNo, stamp: Stamp, put: &Put<'a>, logs: &mut LogTable) -> bool {
+    fn put(&mut self, log: LogNo, stamp: Stamp, put: &Put<'a>, logs: &mut impl NumberLogs) -> bool {
         let mut changed = self.last.raise(log, stamp);
         let mut clears = false;
         for (log, stamp) in put.names().iter() {
-            let log = logs.intern(log);
+            let Some(log) = logs.number_of(log) else { continue };
             changed |= self.tomb.raise(log, stamp);
             clears |= self.cleared.raise(log, stamp);
         }

@@ -1,0 +1,161 @@
+//! The end of a local write: state, pending ops and clock go into the tables, in key order.
+//!
+//! Small writes leave their ops coalesced in the pending table; a bulk write leaves packed bodies, so that sealing
+//! it later (or at once, where the relay has been compared with) copies no op a second time.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use redb::ReadableTable as _;
+
+use super::{BULK_OPS_MIN, WriteSet, Written, decode_pending, kind_of_change};
+use crate::Error;
+use crate::core::commit::Tx;
+use crate::core::sealing::BODY_FILL_BYTES;
+use crate::core::watch::RawChange;
+use crate::merge::{BodyWriter, Clock, Op};
+use crate::store::StoreError;
+use crate::store::tables::{RecordKey, VaultNo, bulk_key};
+use crate::wiped::Wiped;
+
+impl WriteSet {
+    /// Whether nothing was written.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.records.is_empty()
+    }
+
+    /// Lets go of the snapshot, so that the commit can use its pages again.
+    pub(crate) fn into_finished(self) -> Finished {
+        let collections_before = self.view.shared.collections.len();
+        let Self { vault, clock, new_collections, records, ops, .. } = self;
+        Finished { vault, clock, collections_before, new_collections, records, ops }
+    }
+}
+
+/// A write set that sees nothing any more, on its way into the tables.
+pub(crate) struct Finished {
+    vault: VaultNo,
+    clock: Clock,
+    collections_before: usize,
+    new_collections: Vec<Arc<str>>,
+    records: BTreeMap<RecordKey, Written>,
+    ops: usize,
+}
+
+impl Finished {
+    /// Puts everything into the tables.
+    pub(crate) fn put(mut self, tx: &mut Tx<'_>) -> Result<(), Error> {
+        if tx.state.clock.max() < self.clock.max() {
+            tx.state.clock = self.clock;
+        }
+        for (index, name) in self.new_collections.iter().enumerate() {
+            let number = tx.intern_collection(self.vault, name)?;
+            if number.0 as usize != self.collections_before + index {
+                return Err(Error::Store(StoreError::Inconsistent));
+            }
+        }
+        if self.is_bulk(tx)? {
+            self.put_bulk(tx)?;
+        } else {
+            self.put_pending(tx)?;
+        }
+        let vault = tx.vault(self.vault)?.id;
+        for (key, written) in std::mem::take(&mut self.records) {
+            if let Some(row) = &written.row
+                && written.changed
+            {
+                tx.tables.records.insert(&key.0, &row[..])?;
+            }
+            if let Some(kind) = kind_of_change(written.visible_before, written.visible_after) {
+                let collection = written.collection;
+                tx.changes.push(RawChange { vault, collection, id: key.record(), kind });
+            }
+        }
+        Ok(())
+    }
+
+    /// Bulk writes skip coalescing; so none of their records may have ops that wait for it.
+    fn is_bulk(&self, tx: &Tx<'_>) -> Result<bool, Error> {
+        if self.ops < BULK_OPS_MIN {
+            return Ok(false);
+        }
+        let range = crate::store::tables::vault_range(self.vault);
+        if tx.tables.pending.range::<&[u8; 24]>(range.start()..=range.end())?.next().is_none() {
+            return Ok(true);
+        }
+        for key in self.records.keys() {
+            if tx.tables.pending.get(&key.0)?.is_some() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    fn put_pending(&self, tx: &mut Tx<'_>) -> Result<(), Error> {
+        for (key, written) in &self.records {
+            let earlier = tx.tables.pending.get(&key.0)?.map(|row| row.value().to_vec());
+            let Some(earlier) = earlier else {
+                tx.tables.pending.insert(&key.0, &written.ops[..])?;
+                continue;
+            };
+            let earlier = Wiped::new(earlier);
+            let mut pending = decode_pending(key.record(), &written.collection, &earlier)?;
+            for op in decode_pending(key.record(), &written.collection, &written.ops)?.into_ops() {
+                pending.push(op);
+            }
+            let mut row = Vec::new();
+            pending.encode(&mut row);
+            tx.tables.pending.insert(&key.0, &row[..])?;
+        }
+        Ok(())
+    }
+
+    fn put_bulk(&self, tx: &mut Tx<'_>) -> Result<(), Error> {
+        let vault = tx.vault_mut(self.vault)?;
+        let batch = vault.next_batch;
+        vault.next_batch += 1;
+        let seal_now = vault.may_seal;
+        let mut chunks = Chunks::default();
+        for (key, written) in &self.records {
+            for op in decode_pending(key.record(), &written.collection, &written.ops)?.into_ops() {
+                chunks.push(&op);
+            }
+        }
+        let bodies = chunks.finish();
+        if seal_now && !tx.has_bulk(self.vault)? {
+            return tx.seal_bodies(self.vault, bodies.iter().map(|body| &body[..]));
+        }
+        for (chunk, body) in bodies.iter().enumerate() {
+            let chunk =
+                u32::try_from(chunk).map_err(|_| Error::Store(StoreError::ValueTooLarge { bytes: chunk }))?;
+            tx.tables.bulk.insert(&bulk_key(self.vault, batch, chunk), &body[..])?;
+        }
+        Ok(())
+    }
+}
+
+/// Packs ops into bodies of about the size of a segment.
+#[derive(Default)]
+pub(crate) struct Chunks {
+    current: Option<BodyWriter>,
+    done: Vec<Wiped>,
+}
+
+impl Chunks {
+    pub(crate) fn push(&mut self, op: &Op<'_>) {
+        let writer = self.current.get_or_insert_with(|| BodyWriter::new(op.stamp, Vec::new()));
+        if writer.push(op, BODY_FILL_BYTES).is_err() {
+            let full = self.current.replace(BodyWriter::new(op.stamp, Vec::new()));
+            self.done.extend(full.map(|full| Wiped::new(full.finish())));
+            // The first op always fits.
+            if let Some(writer) = &mut self.current {
+                let _ = writer.push(op, BODY_FILL_BYTES);
+            }
+        }
+    }
+
+    pub(crate) fn finish(mut self) -> Vec<Wiped> {
+        self.done.extend(self.current.take().map(|last| Wiped::new(last.finish())));
+        self.done
+    }
+}
