@@ -1,0 +1,152 @@
+//! Sync: one at a time for a device.
+
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+
+use subrosa::{Cancel, Sync, SyncFailure, SyncState, SyncStatus};
+
+use super::cancel::{CancelObject, timeout};
+use super::device::DeviceObject;
+use crate::failure::Failure;
+use crate::handles::Object;
+use crate::status::{SUBROSA_BUSY, SUBROSA_CANCELLED, SUBROSA_SYNC_STOPPED};
+
+/// No connection; another try follows by itself.
+pub const SUBROSA_SYNC_OFFLINE: i32 = 1;
+/// A connection is being made.
+pub const SUBROSA_SYNC_CONNECTING: i32 = 2;
+/// Connected, and something is left to fetch or to send.
+pub const SUBROSA_SYNC_SYNCING: i32 = 3;
+/// Everything is here and there; changes go through as they happen.
+pub const SUBROSA_SYNC_LIVE: i32 = 4;
+/// The relay refused something, and nothing else is left to do. Data that it did not take stays here.
+pub const SUBROSA_SYNC_REFUSED: i32 = 5;
+/// The device is suspended.
+pub const SUBROSA_SYNC_SUSPENDED: i32 = 6;
+
+/// There is a connection, or none was tried yet.
+pub const SUBROSA_FAILURE_NONE: i32 = 0;
+/// This device could not open a socket.
+pub const SUBROSA_FAILURE_NO_SOCKET: i32 = 1;
+/// None of the relay's host names has an address.
+pub const SUBROSA_FAILURE_NO_ADDRESS: i32 = 2;
+/// Nobody answered at any address of the relay.
+pub const SUBROSA_FAILURE_UNREACHABLE: i32 = 3;
+/// Whoever answered does not have the key that the relay's address pins.
+pub const SUBROSA_FAILURE_WRONG_KEY: i32 = 4;
+/// The connection broke.
+pub const SUBROSA_FAILURE_LOST: i32 = 5;
+/// The relay said or did something that ended the link.
+pub const SUBROSA_FAILURE_LINK: i32 = 6;
+/// The relay fed something that no honest relay feeds.
+pub const SUBROSA_FAILURE_PEER: i32 = 7;
+/// This device's own store failed.
+pub const SUBROSA_FAILURE_STORE: i32 = 8;
+/// Another reason; `subrosa_sync_reason` has it in words.
+pub const SUBROSA_FAILURE_OTHER: i32 = 9;
+
+/// Sync under way.
+pub(crate) struct SyncObject {
+    pub(crate) device: Arc<DeviceObject>,
+    /// Taken by [`SyncObject::stop`]; waits hold it for reading.
+    sync: RwLock<Option<Sync>>,
+    /// Fired when it is stopped: what waits ends.
+    pub(crate) stopping: Cancel,
+}
+
+impl Object for SyncObject {
+    const KIND: u8 = 9;
+}
+
+impl SyncObject {
+    pub(crate) fn start(device: Arc<DeviceObject>, relay: &str) -> Result<Arc<Self>, Failure> {
+        device.check_open()?;
+        let relay = device.relay_or_stored(relay)?;
+        let mut running = device.sync.lock().unwrap_or_else(PoisonError::into_inner);
+        if running.upgrade().is_some_and(|sync| sync.is_running()) {
+            return Err(Failure::new(SUBROSA_BUSY, "the device syncs already"));
+        }
+        let sync = device.device.sync(&relay)?;
+        let this =
+            Arc::new(Self { device: device.clone(), sync: RwLock::new(Some(sync)), stopping: Cancel::new() });
+        *running = Arc::downgrade(&this);
+        drop(running);
+        // A close that ran meanwhile did not see it.
+        if let Err(closed) = device.check_open() {
+            this.stop();
+            return Err(closed);
+        }
+        Ok(this)
+    }
+
+    fn is_running(&self) -> bool {
+        self.sync.read().unwrap_or_else(PoisonError::into_inner).is_some()
+    }
+
+    /// Ends waits, and stops.
+    pub(crate) fn stop(&self) {
+        self.stopping.cancel();
+        let sync = self.sync.write().unwrap_or_else(PoisonError::into_inner).take();
+        drop(sync);
+    }
+
+    /// The engine's handle, while it is not stopped.
+    pub(crate) fn running(&self) -> Result<Running<'_>, Failure> {
+        self.device.check_open()?;
+        let sync = self.sync.read().unwrap_or_else(PoisonError::into_inner);
+        if sync.is_none() { Err(stopped()) } else { Ok(Running(sync)) }
+    }
+
+    pub(crate) fn wait(&self, idle_ms: i32, cancel: Option<&CancelObject>) -> Result<(), Failure> {
+        let mut tokens = vec![(&self.stopping, SUBROSA_SYNC_STOPPED)];
+        tokens.extend(cancel.map(|cancel| (&cancel.0, SUBROSA_CANCELLED)));
+        let wait = self.device.wait(&tokens);
+        let running = self.running()?;
+        wait.explain(running.get()?.wait_caught_up_or(timeout(idle_ms), &wait.cancel))
+    }
+}
+
+/// A borrow of the engine's handle, which stopping waits for.
+pub(crate) struct Running<'a>(RwLockReadGuard<'a, Option<Sync>>);
+
+impl Running<'_> {
+    pub(crate) fn get(&self) -> Result<&Sync, Failure> {
+        self.0.as_ref().ok_or_else(stopped)
+    }
+}
+
+pub(crate) fn stopped() -> Failure {
+    Failure::new(SUBROSA_SYNC_STOPPED, "sync was stopped")
+}
+
+pub(crate) const fn state_number(state: SyncState) -> i32 {
+    match state {
+        SyncState::Offline => SUBROSA_SYNC_OFFLINE,
+        SyncState::Connecting => SUBROSA_SYNC_CONNECTING,
+        SyncState::Syncing => SUBROSA_SYNC_SYNCING,
+        SyncState::Live => SUBROSA_SYNC_LIVE,
+        SyncState::Refused => SUBROSA_SYNC_REFUSED,
+    }
+}
+
+pub(crate) fn failure_number(status: &SyncStatus) -> i32 {
+    match &status.failure {
+        None => SUBROSA_FAILURE_NONE,
+        Some(SyncFailure::NoSocket) => SUBROSA_FAILURE_NO_SOCKET,
+        Some(SyncFailure::NoAddress) => SUBROSA_FAILURE_NO_ADDRESS,
+        Some(SyncFailure::Unreachable) => SUBROSA_FAILURE_UNREACHABLE,
+        Some(SyncFailure::WrongKey) => SUBROSA_FAILURE_WRONG_KEY,
+        Some(SyncFailure::Lost) => SUBROSA_FAILURE_LOST,
+        Some(SyncFailure::Link(_)) => SUBROSA_FAILURE_LINK,
+        Some(SyncFailure::Peer(_)) => SUBROSA_FAILURE_PEER,
+        Some(SyncFailure::Store(_)) => SUBROSA_FAILURE_STORE,
+        Some(_) => SUBROSA_FAILURE_OTHER,
+    }
+}
+
+/// The reason code, and the failure in words after it.
+pub(crate) fn reason(status: &SyncStatus) -> String {
+    match &status.failure {
+        Some(failure) => format!("{}; {failure}", status.reason()),
+        None => status.reason(),
+    }
+}

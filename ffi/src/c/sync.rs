@@ -1,0 +1,238 @@
+//! Sync, and the completion of asynchronous calls.
+
+use std::ffi::{c_char, c_void};
+use std::sync::Arc;
+
+use super::{
+    Caller, User, close, handle, object, optional_object, subrosa_cancel, subrosa_device, subrosa_error,
+    subrosa_free_fn, subrosa_sync,
+};
+use crate::api::device::DeviceObject;
+use crate::api::sync::{SyncObject, failure_number, reason, state_number};
+use crate::api::task;
+use crate::failure::{ErrorObject, Failure};
+use crate::handles;
+use crate::memory::{Sized32, subrosa_buf};
+use crate::status::SUBROSA_OK;
+
+/// Hears that an asynchronous call has ended, however it did: exactly once for each start that returned `SUBROSA_OK`, on a
+/// thread of the library's (`subrosa-task`), never before the start has returned. `error` is the callee's, to be freed with
+/// `subrosa_error_free`; NULL when `status` is `SUBROSA_OK`. May call the library, but not close the device concerned.
+pub type subrosa_done_fn =
+    Option<unsafe extern "C" fn(user: *mut c_void, status: i32, error: *mut subrosa_error)>;
+
+/// Where sync stands.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct subrosa_sync_status {
+    /// `sizeof(subrosa_sync_status)`, set by the caller.
+    pub struct_size: u32,
+    /// `SUBROSA_SYNC_...`.
+    pub state: i32,
+    /// Code of the relay's last refusal (docs/PROTOCOL.md) until all is well again; 0 for none.
+    pub refused: i32,
+    /// `SUBROSA_FAILURE_...`: why there is no connection, as of the last try.
+    pub failure: i32,
+    /// Segments stored or acknowledged since sync was started.
+    pub segments_done: u64,
+    /// Segments to do in all, as far as known.
+    pub segments_known: u64,
+    /// Bytes of the former.
+    pub bytes_done: u64,
+    /// Bytes of the latter.
+    pub bytes_known: u64,
+}
+
+// SAFETY: `repr(C)`, starts with a `u32`, and holds integers only.
+unsafe impl Sized32 for subrosa_sync_status {
+    const ZERO: Self = Self {
+        struct_size: 0,
+        state: 0,
+        refused: 0,
+        failure: 0,
+        segments_done: 0,
+        segments_known: 0,
+        bytes_done: 0,
+        bytes_known: 0,
+    };
+    const SIZE_MIN: usize = size_of::<Self>();
+}
+
+/// Starts to sync all vaults of the device with `relay` (NULL and 0: the stored one), in the background, until it is
+/// stopped or the device closed. Being offline is no error: see `subrosa_sync_status_of`.
+/// Errors: `SUBROSA_BUSY` while one runs already, `SUBROSA_NO_RELAY`, `SUBROSA_RELAY_ADDRESS`, `SUBROSA_SUSPENDED`. Since 0.1.
+///
+/// # Safety
+/// Rules 1 and 2 of the crate.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn subrosa_sync_start(
+    device: *mut subrosa_device,
+    relay: *const c_char,
+    len: usize,
+    out: *mut *mut subrosa_sync,
+    err: *mut *mut subrosa_error,
+) -> i32 {
+    // SAFETY: promised by the caller.
+    let caller = unsafe { Caller::new(err) };
+    let out = caller.out(out);
+    caller.run_on(device, || {
+        let (relay, out) = (caller.text(relay, len)?, out.required()?);
+        out.set(handle(SyncObject::start(object(device)?, relay)?)?);
+        Ok(())
+    })
+}
+
+/// Stops sync, waits for a transaction of its under way (and not for the network), and closes the handle. Calls that wait
+/// with it answer `SUBROSA_SYNC_STOPPED`. NULL, and a second time, are fine.
+/// Since 0.1.
+///
+/// # Safety
+/// Rule 2 of the crate.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn subrosa_sync_stop(sync: *mut subrosa_sync, err: *mut *mut subrosa_error) -> i32 {
+    // SAFETY: promised by the caller.
+    let caller = unsafe { Caller::new(err) };
+    caller.run(|| {
+        if sync.is_null() {
+            return Ok(());
+        }
+        match handles::find::<SyncObject>(sync.addr()) {
+            Ok(_) => {}
+            Err(failure) if failure.code == crate::SUBROSA_INVALID_HANDLE => return Ok(()),
+            Err(failure) => return Err(failure),
+        }
+        if let Some(sync) = close(sync) {
+            sync.stop();
+        }
+        Ok(())
+    })
+}
+
+/// Where sync stands. Since 0.1.
+///
+/// # Safety
+/// Rules 2 and 3 of the crate.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn subrosa_sync_status_of(
+    sync: *mut subrosa_sync,
+    out: *mut subrosa_sync_status,
+    err: *mut *mut subrosa_error,
+) -> i32 {
+    // SAFETY: promised by the caller.
+    let caller = unsafe { Caller::new(err) };
+    caller.run_on(sync, || {
+        let out = caller.sized_out(out, true)?;
+        let status = object(sync)?.running()?.get()?.status();
+        out.set(&subrosa_sync_status {
+            state: state_number(status.state),
+            refused: status.refused.map_or(0, |code| code.to_wire().into()),
+            failure: failure_number(&status),
+            segments_done: status.progress.segments_done,
+            segments_known: status.progress.segments_known,
+            bytes_done: status.progress.bytes_done,
+            bytes_known: status.progress.bytes_known,
+            ..subrosa_sync_status::ZERO
+        });
+        Ok(())
+    })
+}
+
+/// Where sync stands, in words: `live`, `offline`, `refused: quota` and so on, then `; ` and why there is no connection.
+/// Since 0.1.
+///
+/// # Safety
+/// Rule 2 of the crate.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn subrosa_sync_reason(
+    sync: *mut subrosa_sync,
+    out: *mut subrosa_buf,
+    err: *mut *mut subrosa_error,
+) -> i32 {
+    // SAFETY: promised by the caller.
+    let caller = unsafe { Caller::new(err) };
+    let out = caller.out(out);
+    caller.run_on(sync, || {
+        let out = out.required()?;
+        let status = object(sync)?.running()?.get()?.status();
+        out.set(subrosa_buf::new(reason(&status).into_bytes()));
+        Ok(())
+    })
+}
+
+/// Waits until all vaults are caught up both ways: what the relay had is stored here, and what was written before this call
+/// is there. `idle_ms`: how long nothing may move; negative for no limit. `cancel` may be NULL.
+/// Errors: `SUBROSA_NO_PROGRESS`, `SUBROSA_REFUSED`, `SUBROSA_CANCELLED`, `SUBROSA_SYNC_STOPPED`, `SUBROSA_CLOSED`; sync
+/// goes on all the same. Since 0.1.
+///
+/// # Safety
+/// Rule 2 of the crate.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn subrosa_sync_wait(
+    sync: *mut subrosa_sync,
+    idle_ms: i32,
+    cancel: *mut subrosa_cancel,
+    err: *mut *mut subrosa_error,
+) -> i32 {
+    // SAFETY: promised by the caller.
+    let caller = unsafe { Caller::new(err) };
+    caller.run_on(sync, || object(sync)?.wait(idle_ms, optional_object(cancel)?.as_deref()))
+}
+
+/// As `subrosa_sync_wait`, on a thread of its own; `done` hears of the end. `user` is passed to `done`, and to `user_free`
+/// after `done` has returned, or at once if this fails.
+/// Errors: `SUBROSA_INVALID_ARGUMENT` without `done`, `SUBROSA_NO_RESOURCES`. Since 0.1.
+///
+/// # Safety
+/// Rules 2 and 4 of the crate.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn subrosa_sync_wait_async(
+    sync: *mut subrosa_sync,
+    idle_ms: i32,
+    cancel: *mut subrosa_cancel,
+    done: subrosa_done_fn,
+    user: *mut c_void,
+    user_free: subrosa_free_fn,
+    err: *mut *mut subrosa_error,
+) -> i32 {
+    // SAFETY: promised by the caller.
+    let caller = unsafe { Caller::new(err) };
+    let user = User::new(user, user_free);
+    caller.run_on(sync, || {
+        let waiting = object(sync)?;
+        let cancel = optional_object(cancel)?;
+        let device = waiting.device.clone();
+        start(Some(device), sync.addr(), done, user, move || waiting.wait(idle_ms, cancel.as_deref()))
+    })
+}
+
+/// Starts an asynchronous call.
+pub(super) fn start(
+    device: Option<Arc<DeviceObject>>,
+    handle: usize,
+    done: subrosa_done_fn,
+    user: User,
+    call: impl FnOnce() -> Result<(), Failure> + Send + 'static,
+) -> Result<(), Failure> {
+    let done = done.ok_or_else(|| crate::memory::null("done is NULL"))?;
+    task::start(device, handle, Box::new(ToHost { done, user }), call)
+}
+
+/// The host's completion.
+struct ToHost {
+    done: unsafe extern "C" fn(user: *mut c_void, status: i32, error: *mut subrosa_error),
+    user: User,
+}
+
+impl task::Done for ToHost {
+    fn done(self: Box<Self>, result: Result<(), Failure>) {
+        let (status, error) = match result {
+            Ok(()) => (SUBROSA_OK, std::ptr::null_mut()),
+            Err(failure) => {
+                let status = failure.code;
+                (status, handle(Arc::new(ErrorObject::from(failure))).unwrap_or(std::ptr::null_mut()))
+            }
+        };
+        // SAFETY: rule 4 of the crate.
+        unsafe { (self.done)(self.user.pointer(), status, error) };
+    }
+}

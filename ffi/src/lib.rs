@@ -1,0 +1,37 @@
+//! The C ABI of Subrosa: `include/subrosa.h`, which is generated from this crate.
+//!
+//! `c` has the exported functions, which only convert; `api` has what they do, in safe Rust. Handles are tokens and not
+//! memory (`handles`), no panic leaves (`guard`), and what crosses the border as memory is in `memory`, which with `c`
+//! holds all `unsafe` of the project. `docs/FFI.md` has the rules that callers rely on, `docs/EXTENDING-FFI.md` says
+//! how a function is added.
+//!
+//! # Safety
+//! What every `unsafe extern "C"` function here expects of its caller, unless its own text says otherwise:
+//! 1. A pointer to data is NULL, or valid for as many bytes as the length beside it says, for the time of the call, and
+//!    nobody changes them meanwhile.
+//! 2. A pointer to a result is NULL, or valid for writing one, for the time of the call.
+//! 3. A struct that starts with `struct_size` has as many bytes as that says.
+//! 4. A callback can be called from any thread with the `user` beside it until its destructor was called, and does not
+//!    unwind.
+//!
+//! Handles are not among these: any value may be passed for one.
+
+#![allow(dead_code, reason = "records and events, which land next, use it")]
+#![allow(non_camel_case_types, reason = "the types have the names that C knows them by")]
+
+mod api;
+mod c;
+mod convert;
+mod failure;
+#[cfg(feature = "fault-injection")]
+mod fault;
+mod guard;
+mod handles;
+mod memory;
+mod status;
+
+pub use api::keys::*;
+pub use api::sync::*;
+pub use c::*;
+pub use memory::{subrosa_buf, subrosa_secret};
+pub use status::*;
