@@ -194,7 +194,7 @@ pub(crate) struct User {
     free: subrosa_free_fn,
 }
 
-// SAFETY: rule 4 of the crate: whoever registers a callback permits its use from any thread.
+// SAFETY: rule 4 of this library: whoever registers a callback permits its use from any thread.
 unsafe impl Send for User {}
 // SAFETY: as above.
 unsafe impl Sync for User {}
@@ -212,7 +212,7 @@ impl User {
 impl Drop for User {
     fn drop(&mut self) {
         if let Some(free) = self.free {
-            // SAFETY: rule 4 of the crate, and this is the one time.
+            // SAFETY: rule 4 of this library, and this is the one time.
             unsafe { free(self.pointer) };
         }
     }

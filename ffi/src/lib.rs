@@ -33,5 +33,5 @@ mod status;
 pub use api::keys::*;
 pub use api::sync::*;
 pub use c::*;
-pub use memory::{subrosa_buf, subrosa_secret};
+pub use memory::{SUBROSA_INPUT_BYTES_MAX, subrosa_buf, subrosa_secret};
 pub use status::*;

@@ -10,7 +10,12 @@ use std::mem::size_of;
 use zeroize::Zeroize as _;
 
 use crate::failure::Failure;
-use crate::status::{SUBROSA_INVALID_ARGUMENT, SUBROSA_INVALID_UTF8, SUBROSA_UNKNOWN_OPTION};
+use crate::status::{
+    SUBROSA_INVALID_ARGUMENT, SUBROSA_INVALID_UTF8, SUBROSA_TOO_LARGE, SUBROSA_UNKNOWN_OPTION,
+};
+
+/// Longest input of any call, in bytes: more is refused before it is read.
+pub const SUBROSA_INPUT_BYTES_MAX: usize = 1 << 30;
 
 /// Bytes or text of the library's. Free with `subrosa_buf_free`. `data` is NULL when `len` is 0.
 #[repr(C)]
@@ -260,6 +265,9 @@ pub(crate) unsafe fn bytes<'a>(data: *const u8, len: usize) -> Result<&'a [u8], 
     }
     if isize::try_from(len).is_err() {
         return Err(Failure::new(SUBROSA_INVALID_ARGUMENT, "a length is beyond PTRDIFF_MAX"));
+    }
+    if len > SUBROSA_INPUT_BYTES_MAX {
+        return Err(Failure::new(SUBROSA_TOO_LARGE, "an input is over SUBROSA_INPUT_BYTES_MAX"));
     }
     // SAFETY: what the caller promises; not NULL, and no longer than an object can be.
     Ok(unsafe { std::slice::from_raw_parts(data, len) })

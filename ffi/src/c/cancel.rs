@@ -11,7 +11,7 @@ use crate::api::cancel::CancelObject;
 /// Makes a cancel token. Make it before the call that it shall end; it serves any number of calls. Since 0.1.
 ///
 /// # Safety
-/// Rule 2 of the crate.
+/// Rule 2 of this library.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn subrosa_cancel_new(
     out: *mut *mut subrosa_cancel,
@@ -30,7 +30,7 @@ pub unsafe extern "C" fn subrosa_cancel_new(
 /// of times. Since 0.1.
 ///
 /// # Safety
-/// Rule 2 of the crate.
+/// Rule 2 of this library.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn subrosa_cancel_fire(
     cancel: *mut subrosa_cancel,

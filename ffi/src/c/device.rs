@@ -116,8 +116,9 @@ impl Caller {
 /// returns. Blocks for the disk. Since 0.1.
 ///
 /// # Safety
-/// Rules 1 to 3 of the crate.
+/// Rules 1 to 3 of this library.
 #[unsafe(no_mangle)]
+#[must_use]
 pub unsafe extern "C" fn subrosa_device_create(
     dir: *const c_char,
     dir_len: usize,
@@ -143,8 +144,9 @@ pub unsafe extern "C" fn subrosa_device_create(
 /// whole file. Since 0.1.
 ///
 /// # Safety
-/// Rules 1 to 3 of the crate.
+/// Rules 1 to 3 of this library.
 #[unsafe(no_mangle)]
+#[must_use]
 pub unsafe extern "C" fn subrosa_device_open(
     dir: *const c_char,
     dir_len: usize,
@@ -172,7 +174,7 @@ pub unsafe extern "C" fn subrosa_device_open(
 /// not be closed cleanly (what was committed is safe). Since 0.1.
 ///
 /// # Safety
-/// Rule 2 of the crate.
+/// Rule 2 of this library.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn subrosa_device_close(
     device: *mut subrosa_device,
@@ -203,7 +205,7 @@ pub unsafe extern "C" fn subrosa_device_close(
 /// The device's public key, which names it. Since 0.1.
 ///
 /// # Safety
-/// Rule 2 of the crate.
+/// Rule 2 of this library.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn subrosa_device_public_key(
     device: *mut subrosa_device,
@@ -222,7 +224,7 @@ pub unsafe extern "C" fn subrosa_device_public_key(
 /// The name that the store was created with. Since 0.1.
 ///
 /// # Safety
-/// Rule 2 of the crate.
+/// Rule 2 of this library.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn subrosa_device_name(
     device: *mut subrosa_device,
@@ -243,7 +245,7 @@ pub unsafe extern "C" fn subrosa_device_name(
 /// Errors: `SUBROSA_RELAY_ADDRESS`. Since 0.1.
 ///
 /// # Safety
-/// Rules 1 and 2 of the crate.
+/// Rules 1 and 2 of this library.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn subrosa_device_set_relay(
     device: *mut subrosa_device,
@@ -259,7 +261,7 @@ pub unsafe extern "C" fn subrosa_device_set_relay(
 /// The URL of the relay that is kept in the store; empty if there is none. May hold an invite. Since 0.1.
 ///
 /// # Safety
-/// Rule 2 of the crate.
+/// Rule 2 of this library.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn subrosa_device_relay(
     device: *mut subrosa_device,
@@ -282,7 +284,7 @@ pub unsafe extern "C" fn subrosa_device_relay(
 /// until `subrosa_resume`. Errors: `SUBROSA_IO` if the file could not be closed cleanly; it is closed all the same. Since 0.1.
 ///
 /// # Safety
-/// Rule 2 of the crate.
+/// Rule 2 of this library.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn subrosa_suspend(
     device: *mut subrosa_device,
@@ -298,7 +300,7 @@ pub unsafe extern "C" fn subrosa_suspend(
 /// `subrosa_device_open`; the device then stays suspended. Since 0.1.
 ///
 /// # Safety
-/// Rule 2 of the crate.
+/// Rule 2 of this library.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn subrosa_resume(device: *mut subrosa_device, err: *mut *mut subrosa_error) -> i32 {
     // SAFETY: promised by the caller.
@@ -310,7 +312,7 @@ pub unsafe extern "C" fn subrosa_resume(device: *mut subrosa_device, err: *mut *
 /// offline. Returns at once. Since 0.1.
 ///
 /// # Safety
-/// Rule 2 of the crate.
+/// Rule 2 of this library.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn subrosa_network_changed(
     device: *mut subrosa_device,
@@ -326,7 +328,7 @@ pub unsafe extern "C" fn subrosa_network_changed(
 /// open. Since 0.1.
 ///
 /// # Safety
-/// Rules 2 and 3 of the crate.
+/// Rules 2 and 3 of this library.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn subrosa_device_verify(
     device: *mut subrosa_device,
@@ -356,7 +358,7 @@ pub unsafe extern "C" fn subrosa_device_verify(
 /// open, `SUBROSA_IO`, `SUBROSA_DISK_FULL`. Since 0.1.
 ///
 /// # Safety
-/// Rule 2 of the crate.
+/// Rule 2 of this library.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn subrosa_device_compact(
     device: *mut subrosa_device,
@@ -370,7 +372,7 @@ pub unsafe extern "C" fn subrosa_device_compact(
 /// How the file is used. Reads every page. Since 0.1.
 ///
 /// # Safety
-/// Rules 2 and 3 of the crate.
+/// Rules 2 and 3 of this library.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn subrosa_device_space(
     device: *mut subrosa_device,
@@ -396,7 +398,7 @@ pub unsafe extern "C" fn subrosa_device_space(
 /// ids. Since 0.1.
 ///
 /// # Safety
-/// Rule 2 of the crate.
+/// Rule 2 of this library.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn subrosa_device_vaults(
     device: *mut subrosa_device,

@@ -40,12 +40,12 @@ impl subrosa_public_key {
 /// provider's own code. May block, as for a fingerprint. Called on the thread that needs it, which may be the library's;
 /// must not call the library.
 pub type subrosa_agree_fn = Option<
-    unsafe extern "C" fn(user: *mut c_void, peer: *const subrosa_public_key, shared_x: *mut [u8; 32]) -> i32,
+    unsafe extern "C" fn(user: *mut c_void, peer: *const subrosa_public_key, shared_x: *mut u8) -> i32,
 >;
 
 /// Signs the SHA-256 of a message with ECDSA: `r | s`, 64 bytes; any `s` is fine. As `subrosa_agree_fn` otherwise.
 pub type subrosa_sign_fn = Option<
-    unsafe extern "C" fn(user: *mut c_void, message: *const u8, len: usize, signature: *mut [u8; 64]) -> i32,
+    unsafe extern "C" fn(user: *mut c_void, message: *const u8, len: usize, signature: *mut u8) -> i32,
 >;
 
 /// A P-256 key that lives elsewhere: in a Secure Enclave, StrongBox or TPM.
@@ -86,8 +86,8 @@ unsafe impl Sized32 for subrosa_key_provider {
 struct Provider {
     user: User,
     public: PublicKey,
-    agree: unsafe extern "C" fn(*mut c_void, *const subrosa_public_key, *mut [u8; 32]) -> i32,
-    sign: unsafe extern "C" fn(*mut c_void, *const u8, usize, *mut [u8; 64]) -> i32,
+    agree: unsafe extern "C" fn(*mut c_void, *const subrosa_public_key, *mut u8) -> i32,
+    sign: unsafe extern "C" fn(*mut c_void, *const u8, usize, *mut u8) -> i32,
 }
 
 impl HostKey for Provider {
@@ -97,16 +97,18 @@ impl HostKey for Provider {
 
     fn agree(&self, peer: &[u8; 65], shared_x: &mut [u8; 32]) -> Result<(), i32> {
         let peer = subrosa_public_key { bytes: *peer };
-        // SAFETY: rule 4 of the crate.
-        match unsafe { (self.agree)(self.user.pointer(), &raw const peer, shared_x) } {
+        // SAFETY: rule 4 of this library.
+        match unsafe { (self.agree)(self.user.pointer(), &raw const peer, shared_x.as_mut_ptr()) } {
             0 => Ok(()),
             code => Err(code),
         }
     }
 
     fn sign(&self, message: &[u8], signature: &mut [u8; 64]) -> Result<(), i32> {
-        // SAFETY: rule 4 of the crate.
-        match unsafe { (self.sign)(self.user.pointer(), message.as_ptr(), message.len(), signature) } {
+        // SAFETY: rule 4 of this library.
+        match unsafe {
+            (self.sign)(self.user.pointer(), message.as_ptr(), message.len(), signature.as_mut_ptr())
+        } {
             0 => Ok(()),
             code => Err(code),
         }
@@ -117,7 +119,7 @@ impl HostKey for Provider {
 /// it sealed. Since 0.1.
 ///
 /// # Safety
-/// Rule 2 of the crate.
+/// Rule 2 of this library.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn subrosa_key_generate(
     out: *mut *mut subrosa_key,
@@ -136,7 +138,7 @@ pub unsafe extern "C" fn subrosa_key_generate(
 /// Errors: `SUBROSA_KEY_ENCODING`, `SUBROSA_KEY_RANGE`, `SUBROSA_KEY_MISMATCH`. Since 0.1.
 ///
 /// # Safety
-/// Rules 1 and 2 of the crate.
+/// Rules 1 and 2 of this library.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn subrosa_key_from_pkcs8(
     der: *const u8,
@@ -157,7 +159,7 @@ pub unsafe extern "C" fn subrosa_key_from_pkcs8(
 /// Writes a key in memory as PKCS#8 DER, 138 bytes. Errors: `SUBROSA_KEY_NOT_EXPORTABLE` for a provider's key. Since 0.1.
 ///
 /// # Safety
-/// Rule 2 of the crate.
+/// Rule 2 of this library.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn subrosa_key_to_pkcs8(
     key: *mut subrosa_key,
@@ -177,7 +179,7 @@ pub unsafe extern "C" fn subrosa_key_to_pkcs8(
 /// The public half. Since 0.1.
 ///
 /// # Safety
-/// Rule 2 of the crate.
+/// Rule 2 of this library.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn subrosa_key_public(
     key: *mut subrosa_key,
@@ -196,7 +198,9 @@ pub unsafe extern "C" fn subrosa_key_public(
 /// Signs `label | message` (ECDSA, SHA-256): `r | s` with a low `s`. Errors: what a provider returns. Since 0.1.
 ///
 /// # Safety
-/// Rules 1 and 2 of the crate.
+/// Rules 1 and 2 of this library; `signature` has room for 64 bytes.
+///
+/// cbindgen:ptrs-as-arrays=[[signature; 64]]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn subrosa_key_sign(
     key: *mut subrosa_key,
@@ -204,12 +208,12 @@ pub unsafe extern "C" fn subrosa_key_sign(
     label_len: usize,
     message: *const u8,
     message_len: usize,
-    signature: *mut [u8; 64],
+    signature: *mut u8,
     err: *mut *mut subrosa_error,
 ) -> i32 {
     // SAFETY: promised by the caller.
     let caller = unsafe { Caller::new(err) };
-    let signature = caller.out(signature);
+    let signature = caller.out(signature.cast::<[u8; 64]>());
     caller.run_on(key, || {
         let (label, message) = (caller.bytes(label, label_len)?, caller.bytes(message, message_len)?);
         signature.required()?.set(object(key)?.sign(label, message)?);
@@ -223,7 +227,7 @@ pub unsafe extern "C" fn subrosa_key_sign(
 /// Since 0.1.
 ///
 /// # Safety
-/// Rules 2, 3 and 4 of the crate.
+/// Rules 2, 3 and 4 of this library.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn subrosa_key_from_provider(
     provider: *const subrosa_key_provider,
@@ -283,7 +287,7 @@ pub extern "C" fn subrosa_key_close(key: *mut subrosa_key) {
 /// `SUBROSA_NOT_ON_CURVE`. Since 0.1.
 ///
 /// # Safety
-/// Rule 1 of the crate.
+/// Rule 1 of this library.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn subrosa_public_key_check(
     key: *const subrosa_public_key,
@@ -298,7 +302,7 @@ pub unsafe extern "C" fn subrosa_public_key_check(
 /// `SUBROSA_NOT_ON_CURVE`. Since 0.1.
 ///
 /// # Safety
-/// Rules 1 and 2 of the crate.
+/// Rules 1 and 2 of this library.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn subrosa_public_key_from_spki(
     der: *const u8,
@@ -318,16 +322,18 @@ pub unsafe extern "C" fn subrosa_public_key_from_spki(
 /// Writes a public key as SubjectPublicKeyInfo DER (RFC 5480). Errors: as `subrosa_public_key_check`. Since 0.1.
 ///
 /// # Safety
-/// Rules 1 and 2 of the crate.
+/// Rules 1 and 2 of this library; `der` has room for 91 bytes.
+///
+/// cbindgen:ptrs-as-arrays=[[der; 91]]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn subrosa_public_key_to_spki(
     key: *const subrosa_public_key,
-    der: *mut [u8; 91],
+    der: *mut u8,
     err: *mut *mut subrosa_error,
 ) -> i32 {
     // SAFETY: promised by the caller.
     let caller = unsafe { Caller::new(err) };
-    let der = caller.out(der);
+    let der = caller.out(der.cast::<[u8; 91]>());
     caller.run(|| {
         der.required()?.set(caller.value(key)?.check()?.to_spki_der());
         Ok(())
@@ -337,7 +343,9 @@ pub unsafe extern "C" fn subrosa_public_key_to_spki(
 /// Checks a signature of `subrosa_key_sign`. Errors: `SUBROSA_BAD_SIGNATURE`, whatever is wrong with it. Since 0.1.
 ///
 /// # Safety
-/// Rules 1 and 2 of the crate.
+/// Rules 1 and 2 of this library; `signature` has 64 bytes.
+///
+/// cbindgen:ptrs-as-arrays=[[signature; 64]]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn subrosa_public_key_verify(
     key: *const subrosa_public_key,
@@ -345,14 +353,14 @@ pub unsafe extern "C" fn subrosa_public_key_verify(
     label_len: usize,
     message: *const u8,
     message_len: usize,
-    signature: *const [u8; 64],
+    signature: *const u8,
     err: *mut *mut subrosa_error,
 ) -> i32 {
     // SAFETY: promised by the caller.
     let caller = unsafe { Caller::new(err) };
     caller.run(|| {
         let (label, message) = (caller.bytes(label, label_len)?, caller.bytes(message, message_len)?);
-        let signature = caller.value(signature)?;
+        let signature = caller.value(signature.cast::<[u8; 64]>())?;
         let verified = caller.value(key)?.check()?.verify(label, message, &signature);
         verified.map_err(|error| Failure::of(SUBROSA_BAD_SIGNATURE, &error))
     })
@@ -362,7 +370,7 @@ pub unsafe extern "C" fn subrosa_public_key_verify(
 /// context is another session. Errors: `SUBROSA_INVALID_ARGUMENT` for a profile that is none, or takes no context. Since 0.1.
 ///
 /// # Safety
-/// Rules 1 and 2 of the crate.
+/// Rules 1 and 2 of this library.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn subrosa_session_self(
     key: *mut subrosa_key,
@@ -387,7 +395,7 @@ pub unsafe extern "C" fn subrosa_session_self(
 /// `SUBROSA_NOT_ON_CURVE`, and as `subrosa_session_self`. Since 0.1.
 ///
 /// # Safety
-/// Rules 1 and 2 of the crate.
+/// Rules 1 and 2 of this library.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn subrosa_session_peer(
     key: *mut subrosa_key,
@@ -414,7 +422,7 @@ pub unsafe extern "C" fn subrosa_session_peer(
 /// come to the same. Errors: `SUBROSA_NO_AAD_HERE`, `SUBROSA_TOO_LARGE`. Since 0.1.
 ///
 /// # Safety
-/// Rules 1 and 2 of the crate.
+/// Rules 1 and 2 of this library.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn subrosa_session_seal(
     session: *mut subrosa_session,
@@ -439,7 +447,7 @@ pub unsafe extern "C" fn subrosa_session_seal(
 /// Since 0.1.
 ///
 /// # Safety
-/// Rules 1 and 2 of the crate.
+/// Rules 1 and 2 of this library.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn subrosa_session_open(
     session: *mut subrosa_session,

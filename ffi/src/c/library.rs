@@ -68,7 +68,7 @@ pub unsafe extern "C" fn subrosa_secret_free(secret: *mut subrosa_secret) {
 /// Errors: `SUBROSA_INVALID_ARGUMENT`, `SUBROSA_WOULD_DEADLOCK` from within `log`. Since 0.1.
 ///
 /// # Safety
-/// Rules 2 and 4 of the crate.
+/// Rules 2 and 4 of this library.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn subrosa_log_set(
     level_max: i32,
@@ -95,7 +95,7 @@ struct ToHost {
 impl api::log::Sink for ToHost {
     fn log(&self, level: i32, message: &str) {
         let Ok(message) = CString::new(message.replace('\0', "?")) else { return };
-        // SAFETY: rule 4 of the crate.
+        // SAFETY: rule 4 of this library.
         unsafe { (self.log)(self.user.pointer(), level, message.as_ptr()) };
     }
 }

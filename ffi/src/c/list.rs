@@ -74,7 +74,7 @@ pub extern "C" fn subrosa_list_len(list: *const subrosa_list) -> usize {
 /// Errors: `SUBROSA_INVALID_ARGUMENT` beyond the end. Since 0.1.
 ///
 /// # Safety
-/// Rule 2 of the crate.
+/// Rule 2 of this library.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn subrosa_list_text_view(
     list: *const subrosa_list,
@@ -100,7 +100,7 @@ pub unsafe extern "C" fn subrosa_list_text_view(
 /// The id of a vault in a list of vaults. Errors: `SUBROSA_INVALID_ARGUMENT` beyond the end and in other lists. Since 0.1.
 ///
 /// # Safety
-/// Rule 2 of the crate.
+/// Rule 2 of this library.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn subrosa_list_vault_id(
     list: *const subrosa_list,
@@ -120,7 +120,7 @@ pub unsafe extern "C" fn subrosa_list_vault_id(
 /// A device in a list of devices. Errors: `SUBROSA_INVALID_ARGUMENT` beyond the end and in other lists. Since 0.1.
 ///
 /// # Safety
-/// Rules 2 and 3 of the crate.
+/// Rules 2 and 3 of this library.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn subrosa_list_device(
     list: *const subrosa_list,

@@ -38,7 +38,7 @@ impl From<subrosa::PairCode> for subrosa_pair_code {
 /// `SUBROSA_PAIR_TOO_LARGE`. Since 0.1.
 ///
 /// # Safety
-/// Rules 1 and 2 of the crate.
+/// Rules 1 and 2 of this library.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn subrosa_pair_offer_start(
     device: *mut subrosa_device,
@@ -60,7 +60,7 @@ pub unsafe extern "C" fn subrosa_pair_offer_start(
 /// The link, as text: show it as a QR code. Whoever has it can ask to be let in, so it is a secret. Since 0.1.
 ///
 /// # Safety
-/// Rule 2 of the crate.
+/// Rule 2 of this library.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn subrosa_pair_offer_link(
     offer: *mut subrosa_pair_offer,
@@ -83,7 +83,7 @@ pub unsafe extern "C" fn subrosa_pair_offer_link(
 /// `SUBROSA_UNREACHABLE`, `SUBROSA_REFUSED`. Since 0.1.
 ///
 /// # Safety
-/// Rule 2 of the crate.
+/// Rule 2 of this library.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn subrosa_pair_offer_wait(
     offer: *mut subrosa_pair_offer,
@@ -99,7 +99,7 @@ pub unsafe extern "C" fn subrosa_pair_offer_wait(
 /// As `subrosa_pair_offer_wait`, on a thread of its own; otherwise as `subrosa_sync_wait_async`. Since 0.1.
 ///
 /// # Safety
-/// Rules 2 and 4 of the crate.
+/// Rules 2 and 4 of this library.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn subrosa_pair_offer_wait_async(
     offer: *mut subrosa_pair_offer,
@@ -124,7 +124,7 @@ pub unsafe extern "C" fn subrosa_pair_offer_wait_async(
 /// device's code, or compare. Either result may be NULL. Errors: `SUBROSA_NOT_READY` before one has. Since 0.1.
 ///
 /// # Safety
-/// Rule 2 of the crate.
+/// Rule 2 of this library.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn subrosa_pair_offer_request(
     offer: *mut subrosa_pair_offer,
@@ -153,7 +153,7 @@ pub unsafe extern "C" fn subrosa_pair_offer_request(
 /// `SUBROSA_PAIR_UNCONFIRMED`: the device is listed, and may lack its keys. Since 0.1.
 ///
 /// # Safety
-/// Rules 1 to 3 of the crate.
+/// Rules 1 to 3 of this library.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn subrosa_pair_offer_confirm(
     offer: *mut subrosa_pair_offer,
@@ -175,7 +175,7 @@ pub unsafe extern "C" fn subrosa_pair_offer_confirm(
 /// As `subrosa_pair_offer_confirm`, on a thread of its own; otherwise as `subrosa_sync_wait_async`. `typed` is copied. Since 0.1.
 ///
 /// # Safety
-/// Rules 1, 2 and 4 of the crate.
+/// Rules 1, 2 and 4 of this library.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn subrosa_pair_offer_confirm_async(
     offer: *mut subrosa_pair_offer,
@@ -200,7 +200,7 @@ pub unsafe extern "C" fn subrosa_pair_offer_confirm_async(
 /// `SUBROSA_UNREACHABLE` when the device could not be told. Since 0.1.
 ///
 /// # Safety
-/// Rule 2 of the crate.
+/// Rule 2 of this library.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn subrosa_pair_offer_decline(
     offer: *mut subrosa_pair_offer,
@@ -227,7 +227,7 @@ pub extern "C" fn subrosa_pair_offer_close(offer: *mut subrosa_pair_offer) {
 /// Errors: `SUBROSA_PAIR_LINK`, `SUBROSA_PAIR_EXPIRED`, `SUBROSA_PAIR_NAME`, `SUBROSA_STORE_EXISTS`. Since 0.1.
 ///
 /// # Safety
-/// Rules 1 to 3 of the crate.
+/// Rules 1 to 3 of this library.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn subrosa_pair_join_start(
     dir: *const c_char,
@@ -253,7 +253,7 @@ pub unsafe extern "C" fn subrosa_pair_join_start(
 /// Waits until the code to show is known. `cancel` and `out` may be NULL. Errors: as `subrosa_pair_offer_wait`. Since 0.1.
 ///
 /// # Safety
-/// Rule 2 of the crate.
+/// Rule 2 of this library.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn subrosa_pair_join_wait_code(
     join: *mut subrosa_pair_join,
@@ -277,7 +277,7 @@ pub unsafe extern "C" fn subrosa_pair_join_wait_code(
 /// `subrosa_sync_wait_async`. Since 0.1.
 ///
 /// # Safety
-/// Rules 2 and 4 of the crate.
+/// Rules 2 and 4 of this library.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn subrosa_pair_join_wait_code_async(
     join: *mut subrosa_pair_join,
@@ -302,7 +302,7 @@ pub unsafe extern "C" fn subrosa_pair_join_wait_code_async(
 /// what the disk refuses. Nothing is left behind in the folder. Since 0.1.
 ///
 /// # Safety
-/// Rule 2 of the crate.
+/// Rule 2 of this library.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn subrosa_pair_join_wait_device(
     join: *mut subrosa_pair_join,
@@ -326,7 +326,7 @@ pub unsafe extern "C" fn subrosa_pair_join_wait_device(
 /// Otherwise as `subrosa_sync_wait_async`. Since 0.1.
 ///
 /// # Safety
-/// Rules 2 and 4 of the crate.
+/// Rules 2 and 4 of this library.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn subrosa_pair_join_wait_device_async(
     join: *mut subrosa_pair_join,
@@ -349,7 +349,7 @@ pub unsafe extern "C" fn subrosa_pair_join_wait_device_async(
 /// The code to show. Errors: `SUBROSA_NOT_READY` before it is known. Since 0.1.
 ///
 /// # Safety
-/// Rule 2 of the crate.
+/// Rule 2 of this library.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn subrosa_pair_join_code(
     join: *mut subrosa_pair_join,
@@ -368,7 +368,7 @@ pub unsafe extern "C" fn subrosa_pair_join_code(
 /// Hands out the open device, once. Errors: `SUBROSA_NOT_READY` before it is there, and afterwards. Since 0.1.
 ///
 /// # Safety
-/// Rule 2 of the crate.
+/// Rule 2 of this library.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn subrosa_pair_join_device(
     join: *mut subrosa_pair_join,

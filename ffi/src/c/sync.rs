@@ -63,7 +63,7 @@ unsafe impl Sized32 for subrosa_sync_status {
 /// Errors: `SUBROSA_BUSY` while one runs already, `SUBROSA_NO_RELAY`, `SUBROSA_RELAY_ADDRESS`, `SUBROSA_SUSPENDED`. Since 0.1.
 ///
 /// # Safety
-/// Rules 1 and 2 of the crate.
+/// Rules 1 and 2 of this library.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn subrosa_sync_start(
     device: *mut subrosa_device,
@@ -87,7 +87,7 @@ pub unsafe extern "C" fn subrosa_sync_start(
 /// Since 0.1.
 ///
 /// # Safety
-/// Rule 2 of the crate.
+/// Rule 2 of this library.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn subrosa_sync_stop(sync: *mut subrosa_sync, err: *mut *mut subrosa_error) -> i32 {
     // SAFETY: promised by the caller.
@@ -111,7 +111,7 @@ pub unsafe extern "C" fn subrosa_sync_stop(sync: *mut subrosa_sync, err: *mut *m
 /// Where sync stands. Since 0.1.
 ///
 /// # Safety
-/// Rules 2 and 3 of the crate.
+/// Rules 2 and 3 of this library.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn subrosa_sync_status_of(
     sync: *mut subrosa_sync,
@@ -141,7 +141,7 @@ pub unsafe extern "C" fn subrosa_sync_status_of(
 /// Since 0.1.
 ///
 /// # Safety
-/// Rule 2 of the crate.
+/// Rule 2 of this library.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn subrosa_sync_reason(
     sync: *mut subrosa_sync,
@@ -165,7 +165,7 @@ pub unsafe extern "C" fn subrosa_sync_reason(
 /// goes on all the same. Since 0.1.
 ///
 /// # Safety
-/// Rule 2 of the crate.
+/// Rule 2 of this library.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn subrosa_sync_wait(
     sync: *mut subrosa_sync,
@@ -183,7 +183,7 @@ pub unsafe extern "C" fn subrosa_sync_wait(
 /// Errors: `SUBROSA_INVALID_ARGUMENT` without `done`, `SUBROSA_NO_RESOURCES`. Since 0.1.
 ///
 /// # Safety
-/// Rules 2 and 4 of the crate.
+/// Rules 2 and 4 of this library.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn subrosa_sync_wait_async(
     sync: *mut subrosa_sync,
@@ -232,7 +232,7 @@ impl task::Done for ToHost {
                 (status, handle(Arc::new(ErrorObject::from(failure))).unwrap_or(std::ptr::null_mut()))
             }
         };
-        // SAFETY: rule 4 of the crate.
+        // SAFETY: rule 4 of this library.
         unsafe { (self.done)(self.user.pointer(), status, error) };
     }
 }

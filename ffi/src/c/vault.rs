@@ -34,7 +34,7 @@ impl From<VaultId> for subrosa_vault_id {
 /// into which other devices are paired. Errors: `SUBROSA_VAULT_EXISTS`, `SUBROSA_VAULT_NAME`. Since 0.1.
 ///
 /// # Safety
-/// Rules 1 and 2 of the crate.
+/// Rules 1 and 2 of this library.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn subrosa_vault_create(
     device: *mut subrosa_device,
@@ -56,7 +56,7 @@ pub unsafe extern "C" fn subrosa_vault_create(
 /// A vault by its name on this device. Errors: `SUBROSA_NO_VAULT`. Since 0.1.
 ///
 /// # Safety
-/// Rules 1 and 2 of the crate.
+/// Rules 1 and 2 of this library.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn subrosa_vault_open(
     device: *mut subrosa_device,
@@ -78,7 +78,7 @@ pub unsafe extern "C" fn subrosa_vault_open(
 /// A vault by its id. Errors: `SUBROSA_NO_VAULT`. Since 0.1.
 ///
 /// # Safety
-/// Rules 1 and 2 of the crate.
+/// Rules 1 and 2 of this library.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn subrosa_vault_open_by_id(
     device: *mut subrosa_device,
@@ -105,7 +105,7 @@ pub extern "C" fn subrosa_vault_close(vault: *mut subrosa_vault) {
 /// The vault's id. Since 0.1.
 ///
 /// # Safety
-/// Rule 2 of the crate.
+/// Rule 2 of this library.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn subrosa_vault_id_of(
     vault: *mut subrosa_vault,
@@ -124,7 +124,7 @@ pub unsafe extern "C" fn subrosa_vault_id_of(
 /// The vault's name on this device. Since 0.1.
 ///
 /// # Safety
-/// Rule 2 of the crate.
+/// Rule 2 of this library.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn subrosa_vault_name(
     vault: *mut subrosa_vault,
@@ -144,7 +144,7 @@ pub unsafe extern "C" fn subrosa_vault_name(
 /// Names of the collections that hold a record, sorted. Since 0.1.
 ///
 /// # Safety
-/// Rule 2 of the crate.
+/// Rule 2 of this library.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn subrosa_vault_collections(
     vault: *mut subrosa_vault,
@@ -165,7 +165,7 @@ pub unsafe extern "C" fn subrosa_vault_collections(
 /// the rest. Since 0.1.
 ///
 /// # Safety
-/// Rule 2 of the crate.
+/// Rule 2 of this library.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn subrosa_vault_devices(
     vault: *mut subrosa_vault,
@@ -187,7 +187,7 @@ pub unsafe extern "C" fn subrosa_vault_devices(
 /// How much waits for sealing: records with edits that no segment holds yet, and parts of bulk writes. Since 0.1.
 ///
 /// # Safety
-/// Rule 2 of the crate.
+/// Rule 2 of this library.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn subrosa_vault_pending(
     vault: *mut subrosa_vault,
@@ -208,7 +208,7 @@ pub unsafe extern "C" fn subrosa_vault_pending(
 /// durably. Either result may be NULL. Errors: `SUBROSA_RELAY_ADDRESS`, `SUBROSA_NO_RELAY`. Since 0.1.
 ///
 /// # Safety
-/// Rules 1 and 2 of the crate.
+/// Rules 1 and 2 of this library.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn subrosa_vault_delivery(
     vault: *mut subrosa_vault,
@@ -232,7 +232,7 @@ pub unsafe extern "C" fn subrosa_vault_delivery(
 /// A collection of a vault. It need not hold anything yet. Errors: `SUBROSA_COLLECTION_NAME`. Since 0.1.
 ///
 /// # Safety
-/// Rules 1 and 2 of the crate.
+/// Rules 1 and 2 of this library.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn subrosa_collection_open(
     vault: *mut subrosa_vault,

@@ -1,0 +1,1858 @@
+/*
+ * Subrosa: an embedded, end-to-end encrypted, local-first database with sync. The C interface.
+ *
+ * Made by cbindgen from ffi/src; do not edit. docs/FFI.md is the manual.
+ *
+ * Handles. The pointers to opaque structs are tokens, not memory: they must not be dereferenced, and a handle that was
+ * closed, is of another type, or never was one gives a status, never a crash. Closing twice, and closing NULL, is
+ * harmless. What is called a view stays valid as its function says.
+ *
+ * Status. A function that can fail returns SUBROSA_OK (0) or another SUBROSA_... status, and takes `subrosa_error **err`
+ * last, which may be NULL. When it fails, *err is an error to be freed with subrosa_error_free; when not, *err is NULL.
+ * All other results are written on every path: zero, NULL or false when the call fails.
+ *
+ * Input. Text is UTF-8 as pointer and length in bytes, without a NUL; bytes likewise. NULL goes with length 0 only. Inputs
+ * are copied or only read during the call, unless the function says that it takes them.
+ *
+ * Results. subrosa_buf is freed with subrosa_buf_free, subrosa_secret with subrosa_secret_free; both may be called twice.
+ *
+ * Threads. Everything may be called from any thread at any time, except that records and transactions are for one
+ * thread at a time (another one gets SUBROSA_BUSY). Callbacks must not throw or longjmp through the library.
+ *
+ * Time. `timeout_ms` is in milliseconds: 0 looks and returns at once, a negative number is no limit.
+ *
+ * Rules for pointers, which "Safety" below refers to. Unless a function says otherwise:
+ *   1. A pointer to data is NULL, or valid for as many bytes as the length beside it says, for the time of the call,
+ *      and nobody changes them meanwhile.
+ *   2. A pointer to a result is NULL, or valid for writing one, for the time of the call.
+ *   3. A struct that starts with `struct_size` has as many bytes as that says; set it to sizeof the struct. Fields that
+ *      are zero have their defaults.
+ *   4. A callback can be called from any thread with the `user` beside it until its destructor was called. The
+ *      destructor, where there is one, is called exactly once, also when the registration fails.
+ */
+
+#ifndef SUBROSA_H
+#define SUBROSA_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+/* Text and its length, from a literal: subrosa_vault_open(device, SUBROSA_TEXT("personal"), &vault, NULL). */
+#define SUBROSA_TEXT(literal) (literal), (sizeof(literal) - 1)
+
+#ifndef SUBROSA_API
+#if defined(_WIN32) && !defined(SUBROSA_STATIC)
+#define SUBROSA_API __declspec(dllimport)
+#else
+#define SUBROSA_API
+#endif
+#endif
+
+#if defined(__GNUC__) || defined(__clang__)
+#define SUBROSA_MUST_USE __attribute__((warn_unused_result))
+#define SUBROSA_DEPRECATED __attribute__((deprecated))
+#else
+#define SUBROSA_MUST_USE
+#define SUBROSA_DEPRECATED
+#endif
+
+/**
+ * `subrosa/1`: `context` says what the session is for, another context is another key. Associated data is bound to
+ * sender and recipient.
+ */
+#define SUBROSA_PROFILE_SUBROSA_1 1
+
+/**
+ * `supabase-e2ee-v1`, byte compatible with the other implementations of that scheme: no context, no associated data.
+ */
+#define SUBROSA_PROFILE_SUPABASE_E2EE_V1 2
+
+/**
+ * No connection; another try follows by itself.
+ */
+#define SUBROSA_SYNC_OFFLINE 1
+
+/**
+ * A connection is being made.
+ */
+#define SUBROSA_SYNC_CONNECTING 2
+
+/**
+ * Connected, and something is left to fetch or to send.
+ */
+#define SUBROSA_SYNC_SYNCING 3
+
+/**
+ * Everything is here and there; changes go through as they happen.
+ */
+#define SUBROSA_SYNC_LIVE 4
+
+/**
+ * The relay refused something, and nothing else is left to do. Data that it did not take stays here.
+ */
+#define SUBROSA_SYNC_REFUSED 5
+
+/**
+ * The device is suspended.
+ */
+#define SUBROSA_SYNC_SUSPENDED 6
+
+/**
+ * There is a connection, or none was tried yet.
+ */
+#define SUBROSA_FAILURE_NONE 0
+
+/**
+ * This device could not open a socket.
+ */
+#define SUBROSA_FAILURE_NO_SOCKET 1
+
+/**
+ * None of the relay's host names has an address.
+ */
+#define SUBROSA_FAILURE_NO_ADDRESS 2
+
+/**
+ * Nobody answered at any address of the relay.
+ */
+#define SUBROSA_FAILURE_UNREACHABLE 3
+
+/**
+ * Whoever answered does not have the key that the relay's address pins.
+ */
+#define SUBROSA_FAILURE_WRONG_KEY 4
+
+/**
+ * The connection broke.
+ */
+#define SUBROSA_FAILURE_LOST 5
+
+/**
+ * The relay said or did something that ended the link.
+ */
+#define SUBROSA_FAILURE_LINK 6
+
+/**
+ * The relay fed something that no honest relay feeds.
+ */
+#define SUBROSA_FAILURE_PEER 7
+
+/**
+ * This device's own store failed.
+ */
+#define SUBROSA_FAILURE_STORE 8
+
+/**
+ * Another reason; `subrosa_sync_reason` has it in words.
+ */
+#define SUBROSA_FAILURE_OTHER 9
+
+/**
+ * Version of this interface; compare it with `subrosa_abi_version()` when the library is loaded. It changes when
+ * something that was there changes or goes; additions leave it alone.
+ */
+#define SUBROSA_ABI_VERSION 1
+
+/**
+ * Reads, writes, adds and removes devices.
+ */
+#define SUBROSA_ROLE_ADMIN 1
+
+/**
+ * Reads and writes.
+ */
+#define SUBROSA_ROLE_WRITER 2
+
+/**
+ * Reads.
+ */
+#define SUBROSA_ROLE_READER 3
+
+/**
+ * Longest input of any call, in bytes: more is refused before it is read.
+ */
+#define SUBROSA_INPUT_BYTES_MAX (1 << 30)
+
+/**
+ * Everything was done.
+ */
+#define SUBROSA_OK 0
+
+/**
+ * NULL where that is not permitted, a value that no constant names, a length beyond `PTRDIFF_MAX`, a `struct_size`
+ * that is too small. A mistake in the calling program.
+ */
+#define SUBROSA_INVALID_ARGUMENT 1
+
+/**
+ * The handle was closed, or never was one. A mistake in the calling program.
+ */
+#define SUBROSA_INVALID_HANDLE 2
+
+/**
+ * A handle of another type. A mistake in the calling program.
+ */
+#define SUBROSA_WRONG_HANDLE 3
+
+/**
+ * Text that is not UTF-8.
+ */
+#define SUBROSA_INVALID_UTF8 4
+
+/**
+ * More than a documented limit.
+ */
+#define SUBROSA_TOO_LARGE 5
+
+/**
+ * An option bit, or a byte that is not zero in a struct larger than this version's, which this version does not know.
+ */
+#define SUBROSA_UNKNOWN_OPTION 6
+
+/**
+ * A bug inside the library. The handle of this call answers `SUBROSA_POISONED` from now on; all else goes on.
+ */
+#define SUBROSA_PANIC 7
+
+/**
+ * An earlier call on this handle ended in `SUBROSA_PANIC`. Close it and open another.
+ */
+#define SUBROSA_POISONED 8
+
+/**
+ * The cancel token was fired.
+ */
+#define SUBROSA_CANCELLED 9
+
+/**
+ * What was waited for has not come in time. Call again to go on waiting.
+ */
+#define SUBROSA_TIMEOUT 10
+
+/**
+ * The call would wait for the callback that it is made from. Make it from elsewhere.
+ */
+#define SUBROSA_WOULD_DEADLOCK 11
+
+/**
+ * The device, the event queue or the sync that this call needs was closed.
+ */
+#define SUBROSA_CLOSED 12
+
+/**
+ * The device is suspended. Resume it first.
+ */
+#define SUBROSA_SUSPENDED 13
+
+/**
+ * The handle belongs to the process that this one was forked from. Open anew, once the parent has closed.
+ */
+#define SUBROSA_FORKED 14
+
+/**
+ * Another thread uses the handle, or another writer the device. Try again.
+ */
+#define SUBROSA_BUSY 15
+
+/**
+ * No thread could be started, or there are too many handles.
+ */
+#define SUBROSA_NO_RESOURCES 16
+
+/**
+ * The transaction is over: committed, aborted, or ended because the device was closed or suspended.
+ */
+#define SUBROSA_TX_OVER 17
+
+/**
+ * A write in a read transaction.
+ */
+#define SUBROSA_READ_ONLY 18
+
+/**
+ * Handles of two devices or vaults in one call. A mistake in the calling program.
+ */
+#define SUBROSA_WRONG_DEVICE 19
+
+/**
+ * What was asked for is not there yet.
+ */
+#define SUBROSA_NOT_READY 20
+
+/**
+ * There is no store in this folder. Create one.
+ */
+#define SUBROSA_STORE_MISSING 100
+
+/**
+ * There is a store in this folder already. Open it, or choose another folder.
+ */
+#define SUBROSA_STORE_EXISTS 101
+
+/**
+ * Another process, or another handle in this one, has the store open.
+ */
+#define SUBROSA_STORE_LOCKED 102
+
+/**
+ * The file is something else. It was left as it is.
+ */
+#define SUBROSA_NOT_A_STORE 103
+
+/**
+ * The store was sealed for another device key. Nothing was changed.
+ */
+#define SUBROSA_WRONG_KEY 104
+
+/**
+ * A newer version of this library wrote the store. Nothing was changed; update the application.
+ */
+#define SUBROSA_NEWER_FORMAT 105
+
+/**
+ * A part of the file is not what was written there. The rest still opens; restore from another device or a copy.
+ */
+#define SUBROSA_DAMAGED 106
+
+/**
+ * No room left. Nothing committed is lost; make room, then close the device and open it again.
+ */
+#define SUBROSA_DISK_FULL 107
+
+/**
+ * The operating system refused; the error's number is its code. Nothing committed is lost.
+ */
+#define SUBROSA_IO 108
+
+/**
+ * The store stopped after an earlier fault, to protect what is committed. Close the device and open it again.
+ */
+#define SUBROSA_STORE_STOPPED 109
+
+/**
+ * The database refused for a reason that no caller can act on: a bug.
+ */
+#define SUBROSA_STORE_INTERNAL 110
+
+/**
+ * Not a key in an encoding that is read.
+ */
+#define SUBROSA_KEY_ENCODING 200
+
+/**
+ * The public key is no point of P-256. Whoever sent it is broken or attacks.
+ */
+#define SUBROSA_NOT_ON_CURVE 201
+
+/**
+ * The private scalar is out of range. The file is damaged.
+ */
+#define SUBROSA_KEY_RANGE 202
+
+/**
+ * The public key inside the private key file belongs to another scalar.
+ */
+#define SUBROSA_KEY_MISMATCH 203
+
+/**
+ * The peer's public key is our own.
+ */
+#define SUBROSA_PEER_IS_SELF 204
+
+/**
+ * The key provider failed; the error's number is its own code.
+ */
+#define SUBROSA_KEY_PROVIDER 205
+
+/**
+ * The key provider returned a signature that its public key does not confirm.
+ */
+#define SUBROSA_KEY_PROVIDER_SIGNATURE 206
+
+/**
+ * The key lives in a provider and has no encoding.
+ */
+#define SUBROSA_KEY_NOT_EXPORTABLE 207
+
+/**
+ * Wrong key, wrong associated data or profile, or altered bytes; they look alike on purpose.
+ */
+#define SUBROSA_NOT_AUTHENTIC 210
+
+/**
+ * Shorter than any sealed message (28 bytes).
+ */
+#define SUBROSA_MESSAGE_TOO_SHORT 211
+
+/**
+ * The profile has no associated data, but some was given.
+ */
+#define SUBROSA_NO_AAD_HERE 212
+
+/**
+ * The signature does not hold.
+ */
+#define SUBROSA_BAD_SIGNATURE 213
+
+/**
+ * Not JSON, or not JSON that this database holds; the error's number is the offset of the byte where it stops to make sense.
+ */
+#define SUBROSA_NOT_JSON 300
+
+/**
+ * A record must be a JSON object.
+ */
+#define SUBROSA_NOT_A_RECORD 301
+
+/**
+ * The field holds a value of another kind.
+ */
+#define SUBROSA_WRONG_KIND 302
+
+/**
+ * The record has no such field.
+ */
+#define SUBROSA_NO_FIELD 303
+
+/**
+ * The encoding of a value is over 1 MiB. Split it.
+ */
+#define SUBROSA_VALUE_TOO_LARGE 304
+
+/**
+ * Lists and maps nested deeper than 64.
+ */
+#define SUBROSA_TOO_DEEP 305
+
+/**
+ * Infinity or NaN.
+ */
+#define SUBROSA_NOT_FINITE 306
+
+/**
+ * A whole number outside of 64 signed bits.
+ */
+#define SUBROSA_INTEGER_RANGE 307
+
+/**
+ * A collection's name has 1 to 128 bytes.
+ */
+#define SUBROSA_COLLECTION_NAME 308
+
+/**
+ * A field's name has 1 to 128 bytes.
+ */
+#define SUBROSA_FIELD_NAME 309
+
+/**
+ * More than 1,024 fields in one record.
+ */
+#define SUBROSA_TOO_MANY_FIELDS 310
+
+/**
+ * Packed rows that do not parse; the error's number is the offset of the row.
+ */
+#define SUBROSA_BAD_ROWS 311
+
+/**
+ * A value that cannot be stored, or stored bytes that are none.
+ */
+#define SUBROSA_VALUE 312
+
+/**
+ * There is no such record.
+ */
+#define SUBROSA_NO_RECORD 313
+
+/**
+ * Not the hyphenated form of a UUID.
+ */
+#define SUBROSA_NOT_AN_ID 314
+
+/**
+ * No vault of that name or id.
+ */
+#define SUBROSA_NO_VAULT 400
+
+/**
+ * There is a vault of that name already.
+ */
+#define SUBROSA_VAULT_EXISTS 401
+
+/**
+ * A vault's name has 1 to 128 bytes.
+ */
+#define SUBROSA_VAULT_NAME 402
+
+/**
+ * This device may not do that in this vault.
+ */
+#define SUBROSA_NOT_PERMITTED 403
+
+/**
+ * Control entries or secrets of the vault do not hold together, or could not be made.
+ */
+#define SUBROSA_CONTROL 404
+
+/**
+ * Not the address of a relay.
+ */
+#define SUBROSA_RELAY_ADDRESS 500
+
+/**
+ * No relay was given, and none is stored.
+ */
+#define SUBROSA_NO_RELAY 501
+
+/**
+ * Nothing moved for as long as was asked for. No data is lost.
+ */
+#define SUBROSA_NO_PROGRESS 502
+
+/**
+ * The relay refused; the error's number is its code (docs/PROTOCOL.md). No data is lost.
+ */
+#define SUBROSA_REFUSED 503
+
+/**
+ * Sync was stopped meanwhile.
+ */
+#define SUBROSA_SYNC_STOPPED 504
+
+/**
+ * The relay or a peer sent what no honest one sends. Nothing of it was taken in.
+ */
+#define SUBROSA_PEER 505
+
+/**
+ * The relay cannot be reached, or the connection was lost.
+ */
+#define SUBROSA_UNREACHABLE 506
+
+/**
+ * The text is not a pairing link.
+ */
+#define SUBROSA_PAIR_LINK 600
+
+/**
+ * The link's five minutes are over.
+ */
+#define SUBROSA_PAIR_EXPIRED 601
+
+/**
+ * The typed code is not the one that the new device shows. Somebody may be in between.
+ */
+#define SUBROSA_PAIR_WRONG_CODE 602
+
+/**
+ * The user declined on the old device.
+ */
+#define SUBROSA_PAIR_DECLINED 603
+
+/**
+ * A message of the pairing is not authentic, out of turn, or does not parse, or the link was answered twice.
+ */
+#define SUBROSA_PAIR_NOT_AUTHENTIC 604
+
+/**
+ * A device cannot be paired with itself.
+ */
+#define SUBROSA_PAIR_OWN_DEVICE 605
+
+/**
+ * The other device ended the pairing.
+ */
+#define SUBROSA_PAIR_ABORTED 606
+
+/**
+ * The new device is listed, but did not confirm that it has its keys. If it lacks them, remove its store, pair again.
+ */
+#define SUBROSA_PAIR_UNCONFIRMED 607
+
+/**
+ * The vault's keys do not fit into the messages of a pairing.
+ */
+#define SUBROSA_PAIR_TOO_LARGE 608
+
+/**
+ * The link is used up or expired, the other device has left or does not answer, or this pairing was ended here.
+ */
+#define SUBROSA_PAIR_OVER 609
+
+/**
+ * The name of the new device cannot be used.
+ */
+#define SUBROSA_PAIR_NAME 610
+
+/**
+ * What the old device sent does not fit together.
+ */
+#define SUBROSA_PAIR_BUNDLE 611
+
+/**
+ * A token that ends calls that wait. Thread-safe.
+ */
+typedef struct subrosa_cancel subrosa_cancel;
+
+/**
+ * A collection of records. Thread-safe.
+ */
+typedef struct subrosa_collection subrosa_collection;
+
+/**
+ * An open store: one installation of an application on one machine. Thread-safe.
+ */
+typedef struct subrosa_device subrosa_device;
+
+/**
+ * Why a call failed. Free it with `subrosa_error_free`.
+ */
+typedef struct subrosa_error subrosa_error;
+
+/**
+ * A P-256 key pair: in memory, or in a key provider. Thread-safe.
+ */
+typedef struct subrosa_key subrosa_key;
+
+/**
+ * A result of several items, which does not change. Thread-safe.
+ */
+typedef struct subrosa_list subrosa_list;
+
+/**
+ * The new device's side of a pairing. Thread-safe; one call at a time waits on it.
+ */
+typedef struct subrosa_pair_join subrosa_pair_join;
+
+/**
+ * The old device's side of a pairing. Thread-safe; one call at a time waits on it.
+ */
+typedef struct subrosa_pair_offer subrosa_pair_offer;
+
+/**
+ * A symmetric session between two key pairs, or of one with itself. Thread-safe.
+ */
+typedef struct subrosa_session subrosa_session;
+
+/**
+ * Sync under way. Thread-safe.
+ */
+typedef struct subrosa_sync subrosa_sync;
+
+/**
+ * A vault of a device: what is synced and shared as a whole. Thread-safe.
+ */
+typedef struct subrosa_vault subrosa_vault;
+
+/**
+ * How a device is opened. All zero but `struct_size` is fine.
+ */
+typedef struct {
+  /**
+   * `sizeof(subrosa_device_options)`.
+   */
+  uint32_t struct_size;
+  /**
+   * 0.
+   */
+  uint32_t flags;
+  /**
+   * Memory for pages of the database, in plaintext; 0 for 16 MiB.
+   */
+  uint64_t cache_bytes;
+  /**
+   * What this device is called in lists of devices, 1 to 128 bytes; NULL for `"device"`.
+   */
+  const char *device_name;
+  /**
+   * Its length in bytes.
+   */
+  size_t device_name_len;
+} subrosa_device_options;
+
+/**
+ * A public key: 65 bytes, the uncompressed form of SEC 1 (`04 | X | Y`). It names a device.
+ */
+typedef struct {
+  /**
+   * The bytes.
+   */
+  uint8_t bytes[65];
+} subrosa_public_key;
+
+/**
+ * Bytes or text of the library's. Free with `subrosa_buf_free`. `data` is NULL when `len` is 0.
+ */
+typedef struct {
+  /**
+   * The bytes.
+   */
+  uint8_t *data;
+  /**
+   * How many.
+   */
+  size_t len;
+  /**
+   * The library's own note.
+   */
+  size_t cap;
+} subrosa_buf;
+
+/**
+ * What `subrosa_device_verify` checked and found. All is well if `bad_segments` is 0.
+ */
+typedef struct {
+  /**
+   * `sizeof(subrosa_verify_report)`, set by the caller.
+   */
+  uint32_t struct_size;
+  /**
+   * 1 if the account of free pages was wrong and has been made anew.
+   */
+  uint32_t repaired;
+  /**
+   * Vaults checked.
+   */
+  uint64_t vaults;
+  /**
+   * Logs whose chain was walked.
+   */
+  uint64_t logs;
+  /**
+   * Segments whose place, chain and signature hold.
+   */
+  uint64_t segments;
+  /**
+   * Segments that do not.
+   */
+  uint64_t bad_segments;
+  /**
+   * Logs of devices that no control entry lists here so far. Not a fault.
+   */
+  uint64_t uncertified_logs;
+  /**
+   * Segments in quarantine.
+   */
+  uint64_t quarantined;
+} subrosa_verify_report;
+
+/**
+ * How a store uses its file.
+ */
+typedef struct {
+  /**
+   * `sizeof(subrosa_space_report)`, set by the caller.
+   */
+  uint32_t struct_size;
+  /**
+   * 0.
+   */
+  uint32_t reserved;
+  /**
+   * Length of the file.
+   */
+  uint64_t file_bytes;
+  /**
+   * Keys, values, and what finds them.
+   */
+  uint64_t live_bytes;
+  /**
+   * The rest. Compacting wins back a part of it.
+   */
+  uint64_t dead_bytes;
+} subrosa_space_report;
+
+/**
+ * A secret of the library's. Free with `subrosa_secret_free`, which wipes it first. `data` is NULL when `len` is 0.
+ */
+typedef struct {
+  /**
+   * The bytes.
+   */
+  uint8_t *data;
+  /**
+   * How many.
+   */
+  size_t len;
+  /**
+   * The library's own note.
+   */
+  size_t cap;
+} subrosa_secret;
+
+/**
+ * Frees what a `user` pointer stands for. Called exactly once: when the registration ends or fails.
+ */
+typedef void (*subrosa_free_fn)(void *user);
+
+/**
+ * Computes ECDH with `peer`: the X coordinate of the shared point, 32 bytes big endian, leading zeros kept. 0, or the
+ * provider's own code. May block, as for a fingerprint. Called on the thread that needs it, which may be the library's;
+ * must not call the library.
+ */
+typedef int32_t (*subrosa_agree_fn)(void *user, const subrosa_public_key *peer, uint8_t *shared_x);
+
+/**
+ * Signs the SHA-256 of a message with ECDSA: `r | s`, 64 bytes; any `s` is fine. As `subrosa_agree_fn` otherwise.
+ */
+typedef int32_t (*subrosa_sign_fn)(void *user, const uint8_t *message, size_t len, uint8_t *signature);
+
+/**
+ * A P-256 key that lives elsewhere: in a Secure Enclave, StrongBox or TPM.
+ */
+typedef struct {
+  /**
+   * `sizeof(subrosa_key_provider)`.
+   */
+  uint32_t struct_size;
+  /**
+   * 0.
+   */
+  uint32_t flags;
+  /**
+   * Passed to the callbacks.
+   */
+  void *user;
+  /**
+   * Called with `user` once the key is not needed any more, or at once if making it fails.
+   */
+  subrosa_free_fn user_free;
+  /**
+   * The public half.
+   */
+  subrosa_public_key public_key;
+  /**
+   * Key agreement.
+   */
+  subrosa_agree_fn agree;
+  /**
+   * Signing.
+   */
+  subrosa_sign_fn sign;
+} subrosa_key_provider;
+
+/**
+ * Receives log messages: `level` 1 (error) to 5 (trace), `message` NUL-terminated and valid during the call. Ids and
+ * numbers only, never content, names or keys. Called from any thread, one message at a time on each; what it logs itself
+ * by calling the library is dropped.
+ */
+typedef void (*subrosa_log_fn)(void *user, int32_t level, const char *message);
+
+/**
+ * Names a vault, the same on every device.
+ */
+typedef struct {
+  /**
+   * The bytes.
+   */
+  uint8_t bytes[32];
+} subrosa_vault_id;
+
+/**
+ * A device that belongs to a vault.
+ */
+typedef struct {
+  /**
+   * `sizeof(subrosa_device_info)`, set by the caller.
+   */
+  uint32_t struct_size;
+  /**
+   * `SUBROSA_ROLE_...`; other numbers are roles of later versions.
+   */
+  int32_t role;
+  /**
+   * 1 if it is this device.
+   */
+  uint32_t is_this;
+  /**
+   * 0 for the founder, who was added by nobody.
+   */
+  uint32_t has_added_by;
+  /**
+   * What names it.
+   */
+  subrosa_public_key public_key;
+  /**
+   * Who let it in.
+   */
+  subrosa_public_key added_by;
+} subrosa_device_info;
+
+/**
+ * Hears that an asynchronous call has ended, however it did: exactly once for each start that returned `SUBROSA_OK`, on a
+ * thread of the library's (`subrosa-task`), never before the start has returned. `error` is the callee's, to be freed with
+ * `subrosa_error_free`; NULL when `status` is `SUBROSA_OK`. May call the library, but not close the device concerned.
+ */
+typedef void (*subrosa_done_fn)(void *user, int32_t status, subrosa_error *error);
+
+/**
+ * The six digits that both devices show, NUL-terminated.
+ */
+typedef struct {
+  /**
+   * Digits.
+   */
+  char text[8];
+} subrosa_pair_code;
+
+/**
+ * Where sync stands.
+ */
+typedef struct {
+  /**
+   * `sizeof(subrosa_sync_status)`, set by the caller.
+   */
+  uint32_t struct_size;
+  /**
+   * `SUBROSA_SYNC_...`.
+   */
+  int32_t state;
+  /**
+   * Code of the relay's last refusal (docs/PROTOCOL.md) until all is well again; 0 for none.
+   */
+  int32_t refused;
+  /**
+   * `SUBROSA_FAILURE_...`: why there is no connection, as of the last try.
+   */
+  int32_t failure;
+  /**
+   * Segments stored or acknowledged since sync was started.
+   */
+  uint64_t segments_done;
+  /**
+   * Segments to do in all, as far as known.
+   */
+  uint64_t segments_known;
+  /**
+   * Bytes of the former.
+   */
+  uint64_t bytes_done;
+  /**
+   * Bytes of the latter.
+   */
+  uint64_t bytes_known;
+} subrosa_sync_status;
+
+#ifdef __cplusplus
+extern "C" {
+#endif // __cplusplus
+
+/**
+ * Makes a cancel token. Make it before the call that it shall end; it serves any number of calls. Since 0.1.
+ *
+ * # Safety
+ * Rule 2 of this library.
+ */
+SUBROSA_API int32_t subrosa_cancel_new(subrosa_cancel **out, subrosa_error **err);
+
+/**
+ * Ends the calls that wait with this token, and those that will: they answer `SUBROSA_CANCELLED`. Any thread, any number
+ * of times. Since 0.1.
+ *
+ * # Safety
+ * Rule 2 of this library.
+ */
+SUBROSA_API
+int32_t subrosa_cancel_fire(subrosa_cancel *cancel,
+                            subrosa_error **err);
+
+/**
+ * Closes a token; calls that wait with it go on. NULL, and a second time, are fine. Since 0.1.
+ */
+SUBROSA_API void subrosa_cancel_close(subrosa_cancel *cancel);
+
+/**
+ * Creates a store in the folder `dir`, which is made if it is not there. Only `key` opens it again; the handle of the key
+ * may be closed. `options` may be NULL.
+ * Errors: `SUBROSA_STORE_EXISTS`, `SUBROSA_STORE_LOCKED`, `SUBROSA_IO`, `SUBROSA_DISK_FULL`, what the key's provider
+ * returns. Blocks for the disk. Since 0.1.
+ *
+ * # Safety
+ * Rules 1 to 3 of this library.
+ */
+SUBROSA_API
+SUBROSA_MUST_USE
+int32_t subrosa_device_create(const char *dir,
+                              size_t dir_len,
+                              subrosa_key *key,
+                              const subrosa_device_options *options,
+                              subrosa_device **out,
+                              subrosa_error **err);
+
+/**
+ * Opens the store in the folder `dir`. One process opens a store at a time. `options` may be NULL.
+ * Errors: `SUBROSA_STORE_MISSING`, `SUBROSA_WRONG_KEY`, `SUBROSA_STORE_LOCKED`, `SUBROSA_NEWER_FORMAT`, `SUBROSA_DAMAGED`,
+ * `SUBROSA_NOT_A_STORE`, `SUBROSA_IO`, what the key's provider returns. Blocks for the disk; after a crash it reads the
+ * whole file. Since 0.1.
+ *
+ * # Safety
+ * Rules 1 to 3 of this library.
+ */
+SUBROSA_API
+SUBROSA_MUST_USE
+int32_t subrosa_device_open(const char *dir,
+                            size_t dir_len,
+                            subrosa_key *key,
+                            const subrosa_device_options *options,
+                            subrosa_device **out,
+                            subrosa_error **err);
+
+/**
+ * Closes a device: stops its sync, ends calls that wait (`SUBROSA_CLOSED`) and transactions that are open, waits for calls
+ * and completions under way, closes the file. The handle is gone whatever this returns, but for
+ * `SUBROSA_WOULD_DEADLOCK`. Handles of its vaults and of what belongs to them answer `SUBROSA_CLOSED` from now on, and
+ * are still to be closed. NULL, and a second time, are fine.
+ * Errors: `SUBROSA_WOULD_DEADLOCK` from within a callback of its events or of a call on it; `SUBROSA_IO` if the file could
+ * not be closed cleanly (what was committed is safe). Since 0.1.
+ *
+ * # Safety
+ * Rule 2 of this library.
+ */
+SUBROSA_API
+int32_t subrosa_device_close(subrosa_device *device,
+                             subrosa_error **err);
+
+/**
+ * The device's public key, which names it. Since 0.1.
+ *
+ * # Safety
+ * Rule 2 of this library.
+ */
+SUBROSA_API int32_t subrosa_device_public_key(subrosa_device *device, subrosa_public_key *out, subrosa_error **err);
+
+/**
+ * The name that the store was created with. Since 0.1.
+ *
+ * # Safety
+ * Rule 2 of this library.
+ */
+SUBROSA_API int32_t subrosa_device_name(subrosa_device *device, subrosa_buf *out, subrosa_error **err);
+
+/**
+ * Keeps the URL of a relay in the store, with its invite if it has one; empty text forgets it.
+ * Errors: `SUBROSA_RELAY_ADDRESS`. Since 0.1.
+ *
+ * # Safety
+ * Rules 1 and 2 of this library.
+ */
+SUBROSA_API int32_t subrosa_device_set_relay(subrosa_device *device, const char *url, size_t len, subrosa_error **err);
+
+/**
+ * The URL of the relay that is kept in the store; empty if there is none. May hold an invite. Since 0.1.
+ *
+ * # Safety
+ * Rule 2 of this library.
+ */
+SUBROSA_API int32_t subrosa_device_relay(subrosa_device *device, subrosa_buf *out, subrosa_error **err);
+
+/**
+ * Before the system suspends the application: pauses sync, closes the sockets, waits up to `deadline_ms` for an open
+ * write transaction (then it is aborted), closes the file and gives up its lock. Calls then answer `SUBROSA_SUSPENDED`
+ * until `subrosa_resume`. Errors: `SUBROSA_IO` if the file could not be closed cleanly; it is closed all the same. Since 0.1.
+ *
+ * # Safety
+ * Rule 2 of this library.
+ */
+SUBROSA_API
+int32_t subrosa_suspend(subrosa_device *device,
+                        int32_t deadline_ms,
+                        subrosa_error **err);
+
+/**
+ * Takes the file again after `subrosa_suspend`, and goes on with sync if it ran; does nothing otherwise. Errors: as
+ * `subrosa_device_open`; the device then stays suspended. Since 0.1.
+ *
+ * # Safety
+ * Rule 2 of this library.
+ */
+SUBROSA_API int32_t subrosa_resume(subrosa_device *device, subrosa_error **err);
+
+/**
+ * Says that the network has changed, as from Wi-Fi to mobile: sync uses a new socket, and tries again at once if it was
+ * offline. Returns at once. Since 0.1.
+ *
+ * # Safety
+ * Rule 2 of this library.
+ */
+SUBROSA_API int32_t subrosa_network_changed(subrosa_device *device, subrosa_error **err);
+
+/**
+ * Reads and checks every page, chain, signature and certificate. Other calls wait meanwhile.
+ * Errors: `SUBROSA_DAMAGED` for the first page that is not what was written; `SUBROSA_BUSY` while a read transaction is
+ * open. Since 0.1.
+ *
+ * # Safety
+ * Rules 2 and 3 of this library.
+ */
+SUBROSA_API int32_t subrosa_device_verify(subrosa_device *device, subrosa_verify_report *out, subrosa_error **err);
+
+/**
+ * Gives free pages back to the file system. Other calls wait meanwhile. Errors: `SUBROSA_BUSY` while a transaction is
+ * open, `SUBROSA_IO`, `SUBROSA_DISK_FULL`. Since 0.1.
+ *
+ * # Safety
+ * Rule 2 of this library.
+ */
+SUBROSA_API int32_t subrosa_device_compact(subrosa_device *device, subrosa_error **err);
+
+/**
+ * How the file is used. Reads every page. Since 0.1.
+ *
+ * # Safety
+ * Rules 2 and 3 of this library.
+ */
+SUBROSA_API int32_t subrosa_device_space(subrosa_device *device, subrosa_space_report *out, subrosa_error **err);
+
+/**
+ * The vaults of the device, the home vault first: `subrosa_list_text_view` has their names, `subrosa_list_vault_id` their
+ * ids. Since 0.1.
+ *
+ * # Safety
+ * Rule 2 of this library.
+ */
+SUBROSA_API
+int32_t subrosa_device_vaults(subrosa_device *device,
+                              subrosa_list **out,
+                              subrosa_error **err);
+
+/**
+ * The status; 0 for NULL and for what is no error. Since 0.1.
+ */
+SUBROSA_API int32_t subrosa_error_code(const subrosa_error *error);
+
+/**
+ * What happened and what can be done, in English, for developers. Ids and numbers only. NUL-terminated, valid until the
+ * error is freed; `""` for NULL. Since 0.1.
+ */
+SUBROSA_API const char *subrosa_error_message(const subrosa_error *error);
+
+/**
+ * How many causes the error has. Since 0.1.
+ */
+SUBROSA_API size_t subrosa_error_causes(const subrosa_error *error);
+
+/**
+ * A cause, the nearest at index 0, as text like `subrosa_error_message`'s; `""` beyond the last. Since 0.1.
+ */
+SUBROSA_API const char *subrosa_error_cause(const subrosa_error *error, size_t index);
+
+/**
+ * Whether the same call may succeed later without anything else done. Since 0.1.
+ */
+SUBROSA_API bool subrosa_error_retryable(const subrosa_error *error);
+
+/**
+ * A number that goes with the status, as its constant says; 0 if there is none. Since 0.1.
+ */
+SUBROSA_API int64_t subrosa_error_number(const subrosa_error *error);
+
+/**
+ * Frees an error. NULL, and a second time, are fine. Since 0.1.
+ */
+SUBROSA_API void subrosa_error_free(subrosa_error *error);
+
+/**
+ * Makes a new key pair in memory. Keep it (`subrosa_key_to_pkcs8`) in the keystore of the system: nothing else opens what
+ * it sealed. Since 0.1.
+ *
+ * # Safety
+ * Rule 2 of this library.
+ */
+SUBROSA_API
+int32_t subrosa_key_generate(subrosa_key **out,
+                             subrosa_error **err);
+
+/**
+ * Reads an unencrypted PKCS#8 key of P-256: DER of 67, 79, 138 or 150 bytes. `der` is copied; wipe yours.
+ * Errors: `SUBROSA_KEY_ENCODING`, `SUBROSA_KEY_RANGE`, `SUBROSA_KEY_MISMATCH`. Since 0.1.
+ *
+ * # Safety
+ * Rules 1 and 2 of this library.
+ */
+SUBROSA_API int32_t subrosa_key_from_pkcs8(const uint8_t *der, size_t len, subrosa_key **out, subrosa_error **err);
+
+/**
+ * Writes a key in memory as PKCS#8 DER, 138 bytes. Errors: `SUBROSA_KEY_NOT_EXPORTABLE` for a provider's key. Since 0.1.
+ *
+ * # Safety
+ * Rule 2 of this library.
+ */
+SUBROSA_API
+int32_t subrosa_key_to_pkcs8(subrosa_key *key,
+                             subrosa_secret *out,
+                             subrosa_error **err);
+
+/**
+ * The public half. Since 0.1.
+ *
+ * # Safety
+ * Rule 2 of this library.
+ */
+SUBROSA_API int32_t subrosa_key_public(subrosa_key *key, subrosa_public_key *out, subrosa_error **err);
+
+/**
+ * Signs `label | message` (ECDSA, SHA-256): `r | s` with a low `s`. Errors: what a provider returns. Since 0.1.
+ *
+ * # Safety
+ * Rules 1 and 2 of this library; `signature` has room for 64 bytes.
+ *
+ */
+SUBROSA_API
+int32_t subrosa_key_sign(subrosa_key *key,
+                         const uint8_t *label,
+                         size_t label_len,
+                         const uint8_t *message,
+                         size_t message_len,
+                         uint8_t signature[64],
+                         subrosa_error **err);
+
+/**
+ * Makes a key of a provider's functions. The struct is copied; `user` is the library's from now on, even if this fails.
+ * `agree` and `sign` are called during calls that need the key (opening a device, founding a vault, pairing, syncing).
+ * Errors: `SUBROSA_INVALID_ARGUMENT` without one of the functions, `SUBROSA_NOT_ON_CURVE`, `SUBROSA_UNKNOWN_OPTION`.
+ * Since 0.1.
+ *
+ * # Safety
+ * Rules 2, 3 and 4 of this library.
+ */
+SUBROSA_API
+int32_t subrosa_key_from_provider(const subrosa_key_provider *provider,
+                                  subrosa_key **out,
+                                  subrosa_error **err);
+
+/**
+ * Closes a key; devices and sessions opened with it go on. NULL, and a second time, are fine. Since 0.1.
+ */
+SUBROSA_API void subrosa_key_close(subrosa_key *key);
+
+/**
+ * Whether these bytes are a point of P-256 in the uncompressed form. Errors: `SUBROSA_KEY_ENCODING`,
+ * `SUBROSA_NOT_ON_CURVE`. Since 0.1.
+ *
+ * # Safety
+ * Rule 1 of this library.
+ */
+SUBROSA_API int32_t subrosa_public_key_check(const subrosa_public_key *key, subrosa_error **err);
+
+/**
+ * Reads a public key from SubjectPublicKeyInfo DER (RFC 5480), 91 bytes. Errors: `SUBROSA_KEY_ENCODING`,
+ * `SUBROSA_NOT_ON_CURVE`. Since 0.1.
+ *
+ * # Safety
+ * Rules 1 and 2 of this library.
+ */
+SUBROSA_API
+int32_t subrosa_public_key_from_spki(const uint8_t *der,
+                                     size_t len,
+                                     subrosa_public_key *out,
+                                     subrosa_error **err);
+
+/**
+ * Writes a public key as SubjectPublicKeyInfo DER (RFC 5480). Errors: as `subrosa_public_key_check`. Since 0.1.
+ *
+ * # Safety
+ * Rules 1 and 2 of this library; `der` has room for 91 bytes.
+ *
+ */
+SUBROSA_API int32_t subrosa_public_key_to_spki(const subrosa_public_key *key, uint8_t der[91], subrosa_error **err);
+
+/**
+ * Checks a signature of `subrosa_key_sign`. Errors: `SUBROSA_BAD_SIGNATURE`, whatever is wrong with it. Since 0.1.
+ *
+ * # Safety
+ * Rules 1 and 2 of this library; `signature` has 64 bytes.
+ *
+ */
+SUBROSA_API
+int32_t subrosa_public_key_verify(const subrosa_public_key *key,
+                                  const uint8_t *label,
+                                  size_t label_len,
+                                  const uint8_t *message,
+                                  size_t message_len,
+                                  const uint8_t signature[64],
+                                  subrosa_error **err);
+
+/**
+ * Opens the session of a key with itself: for what only its owner shall read. `context` says what it is for; another
+ * context is another session. Errors: `SUBROSA_INVALID_ARGUMENT` for a profile that is none, or takes no context. Since 0.1.
+ *
+ * # Safety
+ * Rules 1 and 2 of this library.
+ */
+SUBROSA_API
+int32_t subrosa_session_self(subrosa_key *key,
+                             int32_t profile,
+                             const uint8_t *context,
+                             size_t context_len,
+                             subrosa_session **out,
+                             subrosa_error **err);
+
+/**
+ * Opens the session with another key. Both sides get the same one. Errors: `SUBROSA_PEER_IS_SELF`,
+ * `SUBROSA_NOT_ON_CURVE`, and as `subrosa_session_self`. Since 0.1.
+ *
+ * # Safety
+ * Rules 1 and 2 of this library.
+ */
+SUBROSA_API
+int32_t subrosa_session_peer(subrosa_key *key,
+                             const subrosa_public_key *peer,
+                             int32_t profile,
+                             const uint8_t *context,
+                             size_t context_len,
+                             subrosa_session **out,
+                             subrosa_error **err);
+
+/**
+ * Seals bytes: `nonce[12] | ciphertext | tag[16]`, 28 bytes longer. `aad` is authenticated and not sent; both sides must
+ * come to the same. Errors: `SUBROSA_NO_AAD_HERE`, `SUBROSA_TOO_LARGE`. Since 0.1.
+ *
+ * # Safety
+ * Rules 1 and 2 of this library.
+ */
+SUBROSA_API
+int32_t subrosa_session_seal(subrosa_session *session,
+                             const uint8_t *aad,
+                             size_t aad_len,
+                             const uint8_t *plain,
+                             size_t plain_len,
+                             subrosa_buf *out,
+                             subrosa_error **err);
+
+/**
+ * Opens what the other side sealed. Errors: `SUBROSA_NOT_AUTHENTIC`, `SUBROSA_MESSAGE_TOO_SHORT`, `SUBROSA_NO_AAD_HERE`.
+ * Since 0.1.
+ *
+ * # Safety
+ * Rules 1 and 2 of this library.
+ */
+SUBROSA_API
+int32_t subrosa_session_open(subrosa_session *session,
+                             const uint8_t *aad,
+                             size_t aad_len,
+                             const uint8_t *sealed,
+                             size_t sealed_len,
+                             subrosa_secret *out,
+                             subrosa_error **err);
+
+/**
+ * Closes a session and wipes its key. NULL, and a second time, are fine. Since 0.1.
+ */
+SUBROSA_API void subrosa_session_close(subrosa_session *session);
+
+/**
+ * The `SUBROSA_ABI_VERSION` that the library was built with. Since 0.1.
+ */
+SUBROSA_API uint32_t subrosa_abi_version(void);
+
+/**
+ * The version of the library, as `"0.1.0"`. Static text. Since 0.1.
+ */
+SUBROSA_API const char *subrosa_version(void);
+
+/**
+ * The name of a status: that of its constant without `SUBROSA_`; `"UNKNOWN"` for other numbers. Static text. Since 0.1.
+ */
+SUBROSA_API const char *subrosa_status_name(int32_t status);
+
+/**
+ * Frees a buffer of the library's and makes the struct zero, so that it can be called twice. NULL is fine. Since 0.1.
+ *
+ * # Safety
+ * The struct is as the library filled it, or zero.
+ */
+SUBROSA_API void subrosa_buf_free(subrosa_buf *buf);
+
+/**
+ * Wipes and frees a secret of the library's and makes the struct zero, so that it can be called twice. NULL is fine.
+ * Since 0.1.
+ *
+ * # Safety
+ * As `subrosa_buf_free`.
+ */
+SUBROSA_API void subrosa_secret_free(subrosa_secret *secret);
+
+/**
+ * Sends log messages of at most `level_max` (0 none, 1 error, 2 warning, 3 information, 4 debug, 5 trace) to `log`.
+ * One receiver for the whole process; a new one takes the place of the old. NULL turns the log off, as it is at first:
+ * the library never prints. Returns after a running callback has finished.
+ *
+ * `user` is passed to `log`, and to `user_free` once the receiver is replaced, or at once if this fails. Thread-safe.
+ * Errors: `SUBROSA_INVALID_ARGUMENT`, `SUBROSA_WOULD_DEADLOCK` from within `log`. Since 0.1.
+ *
+ * # Safety
+ * Rules 2 and 4 of this library.
+ */
+SUBROSA_API
+int32_t subrosa_log_set(int32_t level_max,
+                        subrosa_log_fn log,
+                        void *user,
+                        subrosa_free_fn user_free,
+                        subrosa_error **err);
+
+/**
+ * How many items; 0 for NULL and for what is no list. Since 0.1.
+ */
+SUBROSA_API size_t subrosa_list_len(const subrosa_list *list);
+
+/**
+ * The name of a vault, device or collection: not NUL-terminated, valid until the list is closed.
+ * Errors: `SUBROSA_INVALID_ARGUMENT` beyond the end. Since 0.1.
+ *
+ * # Safety
+ * Rule 2 of this library.
+ */
+SUBROSA_API
+int32_t subrosa_list_text_view(const subrosa_list *list,
+                               size_t index,
+                               const char **text,
+                               size_t *len,
+                               subrosa_error **err);
+
+/**
+ * The id of a vault in a list of vaults. Errors: `SUBROSA_INVALID_ARGUMENT` beyond the end and in other lists. Since 0.1.
+ *
+ * # Safety
+ * Rule 2 of this library.
+ */
+SUBROSA_API
+int32_t subrosa_list_vault_id(const subrosa_list *list,
+                              size_t index,
+                              subrosa_vault_id *out,
+                              subrosa_error **err);
+
+/**
+ * A device in a list of devices. Errors: `SUBROSA_INVALID_ARGUMENT` beyond the end and in other lists. Since 0.1.
+ *
+ * # Safety
+ * Rules 2 and 3 of this library.
+ */
+SUBROSA_API
+int32_t subrosa_list_device(const subrosa_list *list,
+                            size_t index,
+                            subrosa_device_info *out,
+                            subrosa_error **err);
+
+/**
+ * Closes a list. NULL, and a second time, are fine. Since 0.1.
+ */
+SUBROSA_API void subrosa_list_close(subrosa_list *list);
+
+/**
+ * Offers to let one more device of the user into the home vault; the link is good for five minutes and one device.
+ * `relay`: NULL and 0 for the stored one. Returns at once; needs the relay from now on.
+ * Errors: `SUBROSA_NO_VAULT` without a home vault, `SUBROSA_NOT_PERMITTED`, `SUBROSA_NO_RELAY`, `SUBROSA_RELAY_ADDRESS`,
+ * `SUBROSA_PAIR_TOO_LARGE`. Since 0.1.
+ *
+ * # Safety
+ * Rules 1 and 2 of this library.
+ */
+SUBROSA_API
+int32_t subrosa_pair_offer_start(subrosa_device *device,
+                                 const char *relay,
+                                 size_t len,
+                                 subrosa_pair_offer **out,
+                                 subrosa_error **err);
+
+/**
+ * The link, as text: show it as a QR code. Whoever has it can ask to be let in, so it is a secret. Since 0.1.
+ *
+ * # Safety
+ * Rule 2 of this library.
+ */
+SUBROSA_API int32_t subrosa_pair_offer_link(subrosa_pair_offer *offer, subrosa_secret *out, subrosa_error **err);
+
+/**
+ * Waits until a device has answered the link. `cancel` may be NULL.
+ * Errors: `SUBROSA_TIMEOUT` (call again), `SUBROSA_CANCELLED` (call again, or close), `SUBROSA_BUSY` while another call waits;
+ * others end the offer: `SUBROSA_PAIR_EXPIRED`, `SUBROSA_PAIR_NOT_AUTHENTIC`, `SUBROSA_PAIR_OVER`,
+ * `SUBROSA_UNREACHABLE`, `SUBROSA_REFUSED`. Since 0.1.
+ *
+ * # Safety
+ * Rule 2 of this library.
+ */
+SUBROSA_API
+int32_t subrosa_pair_offer_wait(subrosa_pair_offer *offer,
+                                int32_t timeout_ms,
+                                subrosa_cancel *cancel,
+                                subrosa_error **err);
+
+/**
+ * As `subrosa_pair_offer_wait`, on a thread of its own; otherwise as `subrosa_sync_wait_async`. Since 0.1.
+ *
+ * # Safety
+ * Rules 2 and 4 of this library.
+ */
+SUBROSA_API
+int32_t subrosa_pair_offer_wait_async(subrosa_pair_offer *offer,
+                                      int32_t timeout_ms,
+                                      subrosa_cancel *cancel,
+                                      subrosa_done_fn done,
+                                      void *user,
+                                      subrosa_free_fn user_free,
+                                      subrosa_error **err);
+
+/**
+ * The device that has answered: the code that it must show, too, and what it calls itself. Let the user type the new
+ * device's code, or compare. Either result may be NULL. Errors: `SUBROSA_NOT_READY` before one has. Since 0.1.
+ *
+ * # Safety
+ * Rule 2 of this library.
+ */
+SUBROSA_API
+int32_t subrosa_pair_offer_request(subrosa_pair_offer *offer,
+                                   subrosa_pair_code *code,
+                                   subrosa_buf *name,
+                                   subrosa_error **err);
+
+/**
+ * Lets the new device in, once the user has typed the code that it shows (`typed`; spaces and hyphens do not count) or has
+ * compared both codes (NULL and 0). Waits up to a minute for the new device to store its keys. Ends the offer; its handle
+ * is still to be closed. `out` may be NULL.
+ * Errors: `SUBROSA_PAIR_WRONG_CODE`, `SUBROSA_PAIR_EXPIRED`, `SUBROSA_PAIR_OVER` and others: nothing has changed.
+ * `SUBROSA_PAIR_UNCONFIRMED`: the device is listed, and may lack its keys. Since 0.1.
+ *
+ * # Safety
+ * Rules 1 to 3 of this library.
+ */
+SUBROSA_API
+int32_t subrosa_pair_offer_confirm(subrosa_pair_offer *offer,
+                                   const char *typed,
+                                   size_t len,
+                                   subrosa_device_info *out,
+                                   subrosa_error **err);
+
+/**
+ * As `subrosa_pair_offer_confirm`, on a thread of its own; otherwise as `subrosa_sync_wait_async`. `typed` is copied. Since 0.1.
+ *
+ * # Safety
+ * Rules 1, 2 and 4 of this library.
+ */
+SUBROSA_API
+int32_t subrosa_pair_offer_confirm_async(subrosa_pair_offer *offer,
+                                         const char *typed,
+                                         size_t len,
+                                         subrosa_done_fn done,
+                                         void *user,
+                                         subrosa_free_fn user_free,
+                                         subrosa_error **err);
+
+/**
+ * Tells the new device that it is not let in, and ends the offer. Errors: `SUBROSA_PAIR_OVER` when it is over already,
+ * `SUBROSA_UNREACHABLE` when the device could not be told. Since 0.1.
+ *
+ * # Safety
+ * Rule 2 of this library.
+ */
+SUBROSA_API int32_t subrosa_pair_offer_decline(subrosa_pair_offer *offer, subrosa_error **err);
+
+/**
+ * Closes an offer; a link that was not used is withdrawn, calls that wait with it answer `SUBROSA_PAIR_OVER`. NULL, and a
+ * second time, are fine. Since 0.1.
+ */
+SUBROSA_API
+void subrosa_pair_offer_close(subrosa_pair_offer *offer);
+
+/**
+ * Answers a pairing link: this becomes a device of the user's. A store is made in the folder `dir`, which must have none,
+ * once the old device has handed over the keys, and not before. Returns at once. `options` may be NULL.
+ * Errors: `SUBROSA_PAIR_LINK`, `SUBROSA_PAIR_EXPIRED`, `SUBROSA_PAIR_NAME`, `SUBROSA_STORE_EXISTS`. Since 0.1.
+ *
+ * # Safety
+ * Rules 1 to 3 of this library.
+ */
+SUBROSA_API
+int32_t subrosa_pair_join_start(const char *dir,
+                                size_t dir_len,
+                                subrosa_key *key,
+                                const subrosa_device_options *options,
+                                const char *link,
+                                size_t link_len,
+                                subrosa_pair_join **out,
+                                subrosa_error **err);
+
+/**
+ * Waits until the code to show is known. `cancel` and `out` may be NULL. Errors: as `subrosa_pair_offer_wait`. Since 0.1.
+ *
+ * # Safety
+ * Rule 2 of this library.
+ */
+SUBROSA_API
+int32_t subrosa_pair_join_wait_code(subrosa_pair_join *join,
+                                    int32_t timeout_ms,
+                                    subrosa_cancel *cancel,
+                                    subrosa_pair_code *out,
+                                    subrosa_error **err);
+
+/**
+ * As `subrosa_pair_join_wait_code`, on a thread of its own; then `subrosa_pair_join_code` has it. Otherwise as
+ * `subrosa_sync_wait_async`. Since 0.1.
+ *
+ * # Safety
+ * Rules 2 and 4 of this library.
+ */
+SUBROSA_API
+int32_t subrosa_pair_join_wait_code_async(subrosa_pair_join *join,
+                                          int32_t timeout_ms,
+                                          subrosa_cancel *cancel,
+                                          subrosa_done_fn done,
+                                          void *user,
+                                          subrosa_free_fn user_free,
+                                          subrosa_error **err);
+
+/**
+ * Waits until the user of the old device has let this one in, and hands out the open device. `cancel` may be NULL.
+ * Errors: `SUBROSA_PAIR_DECLINED`, `SUBROSA_PAIR_WRONG_CODE` (as the old device says), and as `subrosa_pair_offer_wait`;
+ * what the disk refuses. Nothing is left behind in the folder. Since 0.1.
+ *
+ * # Safety
+ * Rule 2 of this library.
+ */
+SUBROSA_API
+int32_t subrosa_pair_join_wait_device(subrosa_pair_join *join,
+                                      int32_t timeout_ms,
+                                      subrosa_cancel *cancel,
+                                      subrosa_device **out,
+                                      subrosa_error **err);
+
+/**
+ * As `subrosa_pair_join_wait_device`, on a thread of its own; then `subrosa_pair_join_device` hands the device out.
+ * Otherwise as `subrosa_sync_wait_async`. Since 0.1.
+ *
+ * # Safety
+ * Rules 2 and 4 of this library.
+ */
+SUBROSA_API
+int32_t subrosa_pair_join_wait_device_async(subrosa_pair_join *join,
+                                            int32_t timeout_ms,
+                                            subrosa_cancel *cancel,
+                                            subrosa_done_fn done,
+                                            void *user,
+                                            subrosa_free_fn user_free,
+                                            subrosa_error **err);
+
+/**
+ * The code to show. Errors: `SUBROSA_NOT_READY` before it is known. Since 0.1.
+ *
+ * # Safety
+ * Rule 2 of this library.
+ */
+SUBROSA_API int32_t subrosa_pair_join_code(subrosa_pair_join *join, subrosa_pair_code *out, subrosa_error **err);
+
+/**
+ * Hands out the open device, once. Errors: `SUBROSA_NOT_READY` before it is there, and afterwards. Since 0.1.
+ *
+ * # Safety
+ * Rule 2 of this library.
+ */
+SUBROSA_API int32_t subrosa_pair_join_device(subrosa_pair_join *join, subrosa_device **out, subrosa_error **err);
+
+/**
+ * Closes a join; one that was not through is given up, and calls that wait with it answer `SUBROSA_PAIR_OVER`. NULL, and a
+ * second time, are fine. Since 0.1.
+ */
+SUBROSA_API
+void subrosa_pair_join_close(subrosa_pair_join *join);
+
+/**
+ * Starts to sync all vaults of the device with `relay` (NULL and 0: the stored one), in the background, until it is
+ * stopped or the device closed. Being offline is no error: see `subrosa_sync_status_of`.
+ * Errors: `SUBROSA_BUSY` while one runs already, `SUBROSA_NO_RELAY`, `SUBROSA_RELAY_ADDRESS`, `SUBROSA_SUSPENDED`. Since 0.1.
+ *
+ * # Safety
+ * Rules 1 and 2 of this library.
+ */
+SUBROSA_API
+int32_t subrosa_sync_start(subrosa_device *device,
+                           const char *relay,
+                           size_t len,
+                           subrosa_sync **out,
+                           subrosa_error **err);
+
+/**
+ * Stops sync, waits for a transaction of its under way (and not for the network), and closes the handle. Calls that wait
+ * with it answer `SUBROSA_SYNC_STOPPED`. NULL, and a second time, are fine.
+ * Since 0.1.
+ *
+ * # Safety
+ * Rule 2 of this library.
+ */
+SUBROSA_API
+int32_t subrosa_sync_stop(subrosa_sync *sync,
+                          subrosa_error **err);
+
+/**
+ * Where sync stands. Since 0.1.
+ *
+ * # Safety
+ * Rules 2 and 3 of this library.
+ */
+SUBROSA_API int32_t subrosa_sync_status_of(subrosa_sync *sync, subrosa_sync_status *out, subrosa_error **err);
+
+/**
+ * Where sync stands, in words: `live`, `offline`, `refused: quota` and so on, then `; ` and why there is no connection.
+ * Since 0.1.
+ *
+ * # Safety
+ * Rule 2 of this library.
+ */
+SUBROSA_API int32_t subrosa_sync_reason(subrosa_sync *sync, subrosa_buf *out, subrosa_error **err);
+
+/**
+ * Waits until all vaults are caught up both ways: what the relay had is stored here, and what was written before this call
+ * is there. `idle_ms`: how long nothing may move; negative for no limit. `cancel` may be NULL.
+ * Errors: `SUBROSA_NO_PROGRESS`, `SUBROSA_REFUSED`, `SUBROSA_CANCELLED`, `SUBROSA_SYNC_STOPPED`, `SUBROSA_CLOSED`; sync
+ * goes on all the same. Since 0.1.
+ *
+ * # Safety
+ * Rule 2 of this library.
+ */
+SUBROSA_API
+int32_t subrosa_sync_wait(subrosa_sync *sync,
+                          int32_t idle_ms,
+                          subrosa_cancel *cancel,
+                          subrosa_error **err);
+
+/**
+ * As `subrosa_sync_wait`, on a thread of its own; `done` hears of the end. `user` is passed to `done`, and to `user_free`
+ * after `done` has returned, or at once if this fails.
+ * Errors: `SUBROSA_INVALID_ARGUMENT` without `done`, `SUBROSA_NO_RESOURCES`. Since 0.1.
+ *
+ * # Safety
+ * Rules 2 and 4 of this library.
+ */
+SUBROSA_API
+int32_t subrosa_sync_wait_async(subrosa_sync *sync,
+                                int32_t idle_ms,
+                                subrosa_cancel *cancel,
+                                subrosa_done_fn done,
+                                void *user,
+                                subrosa_free_fn user_free,
+                                subrosa_error **err);
+
+/**
+ * Founds a vault. Works offline; a relay learns of it at the first sync. The first vault of a device is its home vault,
+ * into which other devices are paired. Errors: `SUBROSA_VAULT_EXISTS`, `SUBROSA_VAULT_NAME`. Since 0.1.
+ *
+ * # Safety
+ * Rules 1 and 2 of this library.
+ */
+SUBROSA_API
+int32_t subrosa_vault_create(subrosa_device *device,
+                             const char *name,
+                             size_t len,
+                             subrosa_vault **out,
+                             subrosa_error **err);
+
+/**
+ * A vault by its name on this device. Errors: `SUBROSA_NO_VAULT`. Since 0.1.
+ *
+ * # Safety
+ * Rules 1 and 2 of this library.
+ */
+SUBROSA_API
+int32_t subrosa_vault_open(subrosa_device *device,
+                           const char *name,
+                           size_t len,
+                           subrosa_vault **out,
+                           subrosa_error **err);
+
+/**
+ * A vault by its id. Errors: `SUBROSA_NO_VAULT`. Since 0.1.
+ *
+ * # Safety
+ * Rules 1 and 2 of this library.
+ */
+SUBROSA_API
+int32_t subrosa_vault_open_by_id(subrosa_device *device,
+                                 const subrosa_vault_id *id,
+                                 subrosa_vault **out,
+                                 subrosa_error **err);
+
+/**
+ * Closes the handle of a vault. NULL, and a second time, are fine. Since 0.1.
+ */
+SUBROSA_API void subrosa_vault_close(subrosa_vault *vault);
+
+/**
+ * The vault's id. Since 0.1.
+ *
+ * # Safety
+ * Rule 2 of this library.
+ */
+SUBROSA_API int32_t subrosa_vault_id_of(subrosa_vault *vault, subrosa_vault_id *out, subrosa_error **err);
+
+/**
+ * The vault's name on this device. Since 0.1.
+ *
+ * # Safety
+ * Rule 2 of this library.
+ */
+SUBROSA_API int32_t subrosa_vault_name(subrosa_vault *vault, subrosa_buf *out, subrosa_error **err);
+
+/**
+ * Names of the collections that hold a record, sorted. Since 0.1.
+ *
+ * # Safety
+ * Rule 2 of this library.
+ */
+SUBROSA_API int32_t subrosa_vault_collections(subrosa_vault *vault, subrosa_list **out, subrosa_error **err);
+
+/**
+ * The devices that belong to the vault, most senior first: `subrosa_list_text_view` has their names, `subrosa_list_device`
+ * the rest. Since 0.1.
+ *
+ * # Safety
+ * Rule 2 of this library.
+ */
+SUBROSA_API
+int32_t subrosa_vault_devices(subrosa_vault *vault,
+                              subrosa_list **out,
+                              subrosa_error **err);
+
+/**
+ * How much waits for sealing: records with edits that no segment holds yet, and parts of bulk writes. Since 0.1.
+ *
+ * # Safety
+ * Rule 2 of this library.
+ */
+SUBROSA_API int32_t subrosa_vault_pending(subrosa_vault *vault, uint64_t *out, subrosa_error **err);
+
+/**
+ * How many sealed segments are held here, and how many of them `relay` (NULL and 0: the stored one) is known to hold
+ * durably. Either result may be NULL. Errors: `SUBROSA_RELAY_ADDRESS`, `SUBROSA_NO_RELAY`. Since 0.1.
+ *
+ * # Safety
+ * Rules 1 and 2 of this library.
+ */
+SUBROSA_API
+int32_t subrosa_vault_delivery(subrosa_vault *vault,
+                               const char *relay,
+                               size_t len,
+                               uint64_t *held,
+                               uint64_t *acknowledged,
+                               subrosa_error **err);
+
+/**
+ * A collection of a vault. It need not hold anything yet. Errors: `SUBROSA_COLLECTION_NAME`. Since 0.1.
+ *
+ * # Safety
+ * Rules 1 and 2 of this library.
+ */
+SUBROSA_API
+int32_t subrosa_collection_open(subrosa_vault *vault,
+                                const char *name,
+                                size_t len,
+                                subrosa_collection **out,
+                                subrosa_error **err);
+
+/**
+ * Closes the handle of a collection. NULL, and a second time, are fine. Since 0.1.
+ */
+SUBROSA_API void subrosa_collection_close(subrosa_collection *collection);
+
+#ifdef __cplusplus
+}  // extern "C"
+#endif  // __cplusplus
+
+#endif  /* SUBROSA_H */
