@@ -1,0 +1,2 @@
+/* ffi/include/subrosa.h, where pkg-config says it is. */
+#include <subrosa.h>
