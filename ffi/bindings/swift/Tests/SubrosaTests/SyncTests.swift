@@ -1,0 +1,138 @@
+import Foundation
+import Subrosa
+import XCTest
+
+final class SyncTests: StoreTestCase {
+    func testTwoDevicesPairAndSync() async throws {
+        let relay = try relay()
+        let (laptop, vault) = try makeVault()
+        let notes = try vault.collection("notes", of: Note.self)
+        let id = try notes.insert(Note(title: "Call Anna"))
+        let sync = try laptop.sync(relay: relay)
+        assertThrows(.busy) { try laptop.sync(relay: relay) }
+        try await sync.wait()
+        XCTAssertEqual(try sync.status().state, .live)
+        XCTAssertNil(try sync.status().failure)
+        XCTAssertTrue(try sync.reason().hasPrefix("live"))
+
+        let (phone, info) = try await pair(laptop, with: relay, name: "phone")
+        XCTAssertEqual(info.name, "phone")
+        XCTAssertEqual(info.publicKey, try phone.publicKey())
+        XCTAssertEqual(try vault.devices().map(\.name), ["laptop", "phone"])
+
+        let theirs = try phone.sync()
+        let personal = try phone.vault("personal")
+        let copy = try personal.collection("notes", of: Note.self)
+        try await theirs.wait()
+        XCTAssertEqual(try copy.get(id), Note(title: "Call Anna"))
+        XCTAssertGreaterThan(try vault.delivery(relay: relay).acknowledged, 0)
+
+        var changes = try notes.changes().makeAsyncIterator()
+        try copy.put(id, Note(title: "Call Anna", done: true))
+        let change = try await changes.next()
+        XCTAssertEqual(change, .updated(id, collection: "notes"))
+        XCTAssertEqual(try notes.get(id)?.done, true)
+        try sync.stop()
+        try sync.stop()
+        assertThrows(.invalidHandle) { try sync.status() }
+    }
+
+    func testSyncEventsEndWithTheSync() async throws {
+        let relay = try relay()
+        let (device, vault) = try makeVault()
+        try vault.collection("notes", of: Note.self).insert(Note(title: "a"))
+        let sync = try device.sync(relay: relay)
+        let (events, id) = (try sync.events(), try vault.id())
+        let consumer = Task {
+            var seen: [SyncEvent] = []
+            for try await event in events { seen.append(event) }
+            return seen
+        }
+        try await sync.wait()
+        try sync.stop()
+        let seen = try await consumer.value
+        XCTAssertTrue(seen.allSatisfy { if case .synced(let vault) = $0 { vault == id } else { true } }, "\(seen)")
+    }
+
+    func testAWaitForAnAbsentRelayIsCancelled() async throws {
+        let (device, _) = try makeVault()
+        let sync = try device.sync(relay: absent())
+        for delay in 0..<10 {
+            let waiting = Task { try await sync.wait(idle: nil) }
+            for _ in 0..<delay * 50 { await Task.yield() }
+            waiting.cancel()
+            let result = await waiting.result
+            XCTAssertThrowsError(try result.get()) { XCTAssertTrue($0 is CancellationError, "\($0)") }
+        }
+        XCTAssertNotEqual(try sync.status().state, .live)
+    }
+
+    func testAWaitWithoutProgressEnds() async throws {
+        let (device, _) = try makeVault()
+        let sync = try device.sync(relay: absent())
+        await assertThrowsAsync(.noProgress) { try await sync.wait(idle: .milliseconds(50)) }
+    }
+
+    func testClosingTheDeviceEndsAWait() async throws {
+        let (device, _) = try makeVault()
+        let sync = try device.sync(relay: absent())
+        async let waiting: Void = sync.wait(idle: nil)
+        try await device.close()
+        do {
+            try await waiting
+            XCTFail("nothing was synced")
+        } catch let error as SubrosaError {
+            XCTAssertTrue([.closed, .syncStopped, .invalidHandle].contains(error.code), "\(error)")
+        }
+    }
+
+    func testAnOfferThatNobodyAnswers() async throws {
+        let relay = try relay()
+        let (device, _) = try makeVault()
+        let offer = try device.pairOffer(relay: relay)
+        XCTAssertFalse(try offer.link().isEmpty)
+        await assertThrowsAsync(.timeout) { try await offer.request(timeout: .milliseconds(20)) }
+        await assertThrowsAsync(.notReady) { try await offer.confirm(typed: "123456") }
+        let waiting = Task { try await offer.request() }
+        waiting.cancel()
+        let result = await waiting.result
+        XCTAssertThrowsError(try result.get()) { XCTAssertTrue($0 is CancellationError, "\($0)") }
+        offer.close()
+        assertThrows(.invalidHandle) { try offer.link() }
+    }
+
+    func testADeviceThatIsTurnedAway() async throws {
+        let relay = try relay()
+        let (device, _) = try makeVault()
+        let offer = try device.pairOffer(relay: relay)
+        let join = try Device.pairJoin(at: path("b"), key: .generate(), link: offer.link())
+        async let code = join.code(timeout: .seconds(30))
+        let request = try await offer.request(timeout: .seconds(30))
+        let shown = try await code
+        XCTAssertEqual(request.code, shown)
+        try offer.decline()
+        await assertThrowsAsync(.pairDeclined) { try await join.device(timeout: .seconds(30)) }
+        assertThrows(.pairLink) { try Device.pairJoin(at: self.path("c"), key: .generate(), link: "no link") }
+    }
+
+    private func pair(
+        _ old: Device, with relay: String, name: String
+    ) async throws -> (device: Device, info: DeviceInfo) {
+        let offer = try old.pairOffer(relay: relay)
+        let join = try Device.pairJoin(at: path(name), key: .generate(), options: .init(name: name), link: offer.link())
+        async let code = join.code(timeout: .seconds(30))
+        _ = try await offer.request(timeout: .seconds(30))
+        let typed = try await code
+        async let device = join.device(timeout: .seconds(30))
+        let info = try await offer.confirm(typed: typed)
+        return (try await device, info)
+    }
+
+    /// The address of a relay that is not there: the discard port, and a key of nobody.
+    private func absent() throws -> String {
+        guard let url = ProcessInfo.processInfo.environment["SUBROSA_TEST_RELAY"],
+            let address = url.firstMatch(of: /127\.0\.0\.1:[0-9]+/)
+        else { throw XCTSkip("SUBROSA_TEST_RELAY is not set") }
+        return url.replacingCharacters(in: address.range, with: "127.0.0.1:9")
+    }
+}
