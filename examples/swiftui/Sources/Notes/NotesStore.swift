@@ -1,0 +1,100 @@
+import Foundation
+import Observation
+import Subrosa
+
+/// A note as it is stored.
+public struct Note: Codable, Sendable, Hashable {
+    public var title: String
+    public var done: Bool
+
+    public init(title: String, done: Bool = false) {
+        self.title = title
+        self.done = done
+    }
+}
+
+/// What the views show. Owns the collection and follows its changes, whoever makes them: this device or another.
+@MainActor
+@Observable
+public final class NotesStore {
+    /// The notes in the order of their ids, which is the order in which they were made.
+    public private(set) var notes: [Row<Note>] = []
+    /// What the last action failed with.
+    public private(set) var problem: String?
+
+    @ObservationIgnored private let vault: Vault
+    @ObservationIgnored private let collection: Vault.Collection<Note>
+
+    public init(vault: Vault) throws {
+        self.vault = vault
+        collection = try vault.collection("notes")
+    }
+
+    /// Shows the notes and what happens to them, until the task is cancelled: `.task { await store.follow() }`.
+    public func follow() async {
+        do {
+            // Subscribed before the first read, so that nothing falls between the two.
+            let changes = try collection.changes()
+            try await reload()
+            for try await change in changes { try await apply(change) }
+        } catch is CancellationError {
+            // The view went away.
+        } catch {
+            problem = "\(error)"
+        }
+    }
+
+    /// Makes a note.
+    public func add(_ title: String) async {
+        await act { collection, tx in try collection.insert(Note(title: title), in: tx) }
+    }
+
+    /// Ticks a note off, or on again.
+    public func toggle(_ row: Row<Note>) async {
+        var note = row.value
+        note.done.toggle()
+        let changed = note
+        await act { collection, tx in try collection.put(row.id, changed, in: tx) }
+    }
+
+    /// Removes the notes that are ticked off, all at once.
+    public func removeDone() async {
+        await act { collection, tx in
+            for row in try collection.all(in: tx) where row.value.done { try collection.delete(row.id, in: tx) }
+        }
+    }
+
+    /// Writes off the main actor. The views change when the change comes back by ``follow()``, as those of others do.
+    private func act(_ body: @escaping @Sendable (Vault.Collection<Note>, Transaction) throws -> some Any) async {
+        let collection = collection
+        do {
+            try await vault.write { tx in _ = try body(collection, tx) }
+            problem = nil
+        } catch {
+            problem = "\(error)"
+        }
+    }
+
+    private func reload() async throws {
+        let collection = collection
+        notes = try await vault.read { tx in try collection.all(in: tx) }
+    }
+
+    private func apply(_ change: Change) async throws {
+        switch change {
+        case .inserted(let id, _), .updated(let id, _):
+            let collection = collection
+            guard let note = try await vault.read({ tx in try collection.get(id, in: tx) }) else { return }
+            let row = Row(id: id, value: note)
+            if let index = notes.firstIndex(where: { $0.id >= id }) {
+                if notes[index].id == id { notes[index] = row } else { notes.insert(row, at: index) }
+            } else {
+                notes.append(row)
+            }
+        case .removed(let id, _):
+            notes.removeAll { $0.id == id }
+        case .lagged:
+            try await reload()
+        }
+    }
+}
