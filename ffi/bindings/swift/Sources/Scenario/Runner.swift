@@ -87,7 +87,8 @@ final class Runner {
             keys[try step.get("key")] = try Key(pkcs8: Data(hex: step.get("pkcs8")))
         case "create", "open":
             let (key, folder) = (try key(step), folder.appendingPathComponent(try step.get("dir")))
-            let device = step.do == "create"
+            let device =
+                step.do == "create"
                 ? try await Device.create(at: folder, key: key, options: .init(name: step.get("name")))
                 : try await Device.open(at: folder, key: key)
             devices[try step.get("device")] = OpenDevice(device: device, key: key, folder: folder)
@@ -138,11 +139,12 @@ final class Runner {
         switch step.do {
         case "session":
             let peer = step.has("peer") ? try key(step, "peer").publicKey() : nil
-            let profile: Session.Profile = switch try step.get("profile") {
-            case "subrosa/1": .subrosa1(context: Data(try step.get("context").utf8))
-            case "supabase-e2ee-v1": .supabaseE2EE1
-            default: throw ScenarioError("no such profile")
-            }
+            let profile: Session.Profile =
+                switch try step.get("profile") {
+                case "subrosa/1": .subrosa1(context: Data(try step.get("context").utf8))
+                case "supabase-e2ee-v1": .supabaseE2EE1
+                default: throw ScenarioError("no such profile")
+                }
             sessions[try step.get("session")] = try Session(key: key(step), peer: peer, profile: profile)
             return "ok"
         case "seal":

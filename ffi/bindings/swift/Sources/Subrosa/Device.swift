@@ -121,7 +121,9 @@ extension Device {
 
     /// As the other `suspend`, off the calling actor.
     public func suspend(deadline: Duration = .seconds(5)) async throws {
-        try await offload { try self.handle.use { device in try call { subrosa_suspend(device, deadline.milliseconds, $0) } } }
+        try await offload {
+            try self.handle.use { device in try call { subrosa_suspend(device, deadline.milliseconds, $0) } }
+        }
     }
 
     /// Opens the file again and goes on to sync if it did.

@@ -199,7 +199,9 @@ private struct JSONParser {
     private mutating func hex4() throws -> UInt32 {
         var code: UInt32 = 0
         for _ in 0..<4 {
-            guard let digit = Character(Unicode.Scalar(try byte())).hexDigitValue else { throw error("expected a hex digit") }
+            guard let digit = Character(Unicode.Scalar(try byte())).hexDigitValue else {
+                throw error("expected a hex digit")
+            }
             code = code * 16 + UInt32(digit)
             at += 1
         }

@@ -57,7 +57,8 @@ final class ValueTests: StoreTestCase {
         let (_, vault) = try makeVault()
         let any = try vault.collection("any", of: Value.self)
         let table = [
-            "", "{", #"{"a":1,}"#, #"{"a" 1}"#, "{a", "[1 2]", "[1", "[", "01", "-01", "1.", "1.e1", "1e", "-", "+1", "nul", "tru",
+            "", "{", #"{"a":1,}"#, #"{"a" 1}"#, "{a", "[1 2]", "[1", "[", "01", "-01", "1.", "1.e1", "1e", "-", "+1", "nul",
+            "tru",
             "1e999", "9223372036854775808", "-9223372036854775809", #"{"a":1,"a":2}"#, #"{"b":{},"a":1,"a":2}"#, #""\x""#,
             #""\ud800""#, #""\ud800x""#, #""\ud800\u0041""#, #""\udc00""#, #""\u00g0""#, "\"\u{1}\"", "\"a", #""\"#,
             #"{"$bytes":1}"#, #"{"$bytes":"A"}"#, #"{"$bytes":"AA"}"#, "1 1", "}", "[[],[]", ",",
@@ -163,8 +164,13 @@ extension Value {
         case 1: .bool(.random(using: &random))
         case 2: .int(Int64(bitPattern: random.next()) >> Int64.random(in: 0..<64, using: &random))
         case 3: .double(randomDouble(using: &random))
-        case 4: .text(String((0..<Int.random(in: 0..<8, using: &random)).map { _ in "a\"\\\u{1}é🌹\n/".randomElement(using: &random)! }))
-        case 5: .bytes(Data((0..<Int.random(in: 0..<8, using: &random)).map { _ in UInt8.random(in: 0...255, using: &random) }))
+        case 4:
+            .text(
+                String(
+                    (0..<Int.random(in: 0..<8, using: &random)).map { _ in "a\"\\\u{1}é🌹\n/".randomElement(using: &random)! }
+                ))
+        case 5:
+            .bytes(Data((0..<Int.random(in: 0..<8, using: &random)).map { _ in UInt8.random(in: 0...255, using: &random) }))
         case 6: .list((0..<Int.random(in: 0..<4, using: &random)).map { _ in item(fields: fields - 1, using: &random) })
         default: .random(fields: fields, using: &random)
         }
