@@ -68,6 +68,51 @@
 #define SUBROSA_PROFILE_SUPABASE_E2EE_V1 2
 
 /**
+ * There is no such field.
+ */
+#define SUBROSA_KIND_ABSENT 0
+
+/**
+ * Nothing, as a value.
+ */
+#define SUBROSA_KIND_NULL 1
+
+/**
+ * True or false.
+ */
+#define SUBROSA_KIND_BOOL 2
+
+/**
+ * A whole number of 64 bits, signed.
+ */
+#define SUBROSA_KIND_I64 3
+
+/**
+ * A finite number with a fraction.
+ */
+#define SUBROSA_KIND_F64 4
+
+/**
+ * UTF-8 text.
+ */
+#define SUBROSA_KIND_TEXT 5
+
+/**
+ * Bytes; in JSON `{"$bytes": "<base64>"}`.
+ */
+#define SUBROSA_KIND_BYTES 6
+
+/**
+ * Values in order.
+ */
+#define SUBROSA_KIND_LIST 7
+
+/**
+ * Named values, in the order of their names' bytes.
+ */
+#define SUBROSA_KIND_MAP 8
+
+/**
  * No connection; another try follows by itself.
  */
 #define SUBROSA_SYNC_OFFLINE 1
@@ -146,6 +191,21 @@
  * Another reason; `subrosa_sync_reason` has it in words.
  */
 #define SUBROSA_FAILURE_OTHER 9
+
+/**
+ * A snapshot: what is written later does not show.
+ */
+#define SUBROSA_TX_READ 1
+
+/**
+ * One at a time for a device; what it did arrives everywhere at once, or not at all.
+ */
+#define SUBROSA_TX_WRITE 2
+
+/**
+ * Characters of an id's text, without the NUL.
+ */
+#define SUBROSA_ID_TEXT_LEN 36
 
 /**
  * Version of this interface; compare it with `subrosa_abi_version()` when the library is loaded. It changes when
@@ -630,6 +690,11 @@ typedef struct subrosa_pair_join subrosa_pair_join;
 typedef struct subrosa_pair_offer subrosa_pair_offer;
 
 /**
+ * A record in memory: fields by name. One thread at a time.
+ */
+typedef struct subrosa_record subrosa_record;
+
+/**
  * A symmetric session between two key pairs, or of one with itself. Thread-safe.
  */
 typedef struct subrosa_session subrosa_session;
@@ -640,9 +705,42 @@ typedef struct subrosa_session subrosa_session;
 typedef struct subrosa_sync subrosa_sync;
 
 /**
+ * A transaction. One thread at a time.
+ */
+typedef struct subrosa_tx subrosa_tx;
+
+/**
  * A vault of a device: what is synced and shared as a whole. Thread-safe.
  */
 typedef struct subrosa_vault subrosa_vault;
+
+/**
+ * Names a record within its collection. Any 16 bytes are an id; they are compared in this order.
+ */
+typedef struct {
+  /**
+   * The bytes.
+   */
+  uint8_t bytes[16];
+} subrosa_id;
+
+/**
+ * Bytes or text of the library's. Free with `subrosa_buf_free`. `data` is NULL when `len` is 0.
+ */
+typedef struct {
+  /**
+   * The bytes.
+   */
+  uint8_t *data;
+  /**
+   * How many.
+   */
+  size_t len;
+  /**
+   * The library's own note.
+   */
+  size_t cap;
+} subrosa_buf;
 
 /**
  * How a device is opened. All zero but `struct_size` is fine.
@@ -679,24 +777,6 @@ typedef struct {
    */
   uint8_t bytes[65];
 } subrosa_public_key;
-
-/**
- * Bytes or text of the library's. Free with `subrosa_buf_free`. `data` is NULL when `len` is 0.
- */
-typedef struct {
-  /**
-   * The bytes.
-   */
-  uint8_t *data;
-  /**
-   * How many.
-   */
-  size_t len;
-  /**
-   * The library's own note.
-   */
-  size_t cap;
-} subrosa_buf;
 
 /**
  * What `subrosa_device_verify` checked and found. All is well if `bad_segments` is 0.
@@ -962,6 +1042,146 @@ int32_t subrosa_cancel_fire(subrosa_cancel *cancel,
 SUBROSA_API void subrosa_cancel_close(subrosa_cancel *cancel);
 
 /**
+ * Adds a record under a new id, which sorts after those made before. Durable when this returns, unless `tx` is given. The
+ * record is copied and stays the caller's. `tx`: NULL, or a write transaction of the same vault.
+ * Errors of every write: `SUBROSA_FIELD_NAME`, `SUBROSA_TOO_MANY_FIELDS`, `SUBROSA_VALUE_TOO_LARGE`, `SUBROSA_TOO_DEEP`,
+ * `SUBROSA_READ_ONLY`, `SUBROSA_TX_OVER`, `SUBROSA_WRONG_DEVICE`, `SUBROSA_BUSY` (this thread has a write transaction open and
+ * `tx` is not it, or another thread uses one of the handles), `SUBROSA_NOT_PERMITTED`, `SUBROSA_DISK_FULL`, `SUBROSA_IO`,
+ * `SUBROSA_CLOSED`, `SUBROSA_SUSPENDED`. A call that fails has no effect; a transaction goes on. Since 0.1.
+ *
+ * # Safety
+ * Rule 2 of this library.
+ */
+SUBROSA_API
+int32_t subrosa_insert(subrosa_collection *collection,
+                       subrosa_tx *tx,
+                       subrosa_record *record,
+                       subrosa_id *out,
+                       subrosa_error **err);
+
+/**
+ * Sets the fields of `record` and leaves others that the stored one has; it need not exist. Errors: as `subrosa_insert`.
+ * Since 0.1.
+ *
+ * # Safety
+ * Rules 1 and 2 of this library.
+ */
+SUBROSA_API
+int32_t subrosa_put(subrosa_collection *collection,
+                    subrosa_tx *tx,
+                    const subrosa_id *id,
+                    subrosa_record *record,
+                    subrosa_error **err);
+
+/**
+ * Sets the fields of `record` and removes all others. Errors: as `subrosa_insert`. Since 0.1.
+ *
+ * # Safety
+ * Rules 1 and 2 of this library.
+ */
+SUBROSA_API
+int32_t subrosa_replace(subrosa_collection *collection,
+                        subrosa_tx *tx,
+                        const subrosa_id *id,
+                        subrosa_record *record,
+                        subrosa_error **err);
+
+/**
+ * Reads a record. `*out` is a new record, to be closed with `subrosa_record_close`; NULL, with `SUBROSA_OK`, when there is
+ * none. `tx`: NULL, or a transaction of the same vault, which sees what it has written.
+ * Errors of every read: `SUBROSA_TX_OVER`, `SUBROSA_WRONG_DEVICE`, `SUBROSA_BUSY`, `SUBROSA_DAMAGED`, `SUBROSA_IO`,
+ * `SUBROSA_CLOSED`, `SUBROSA_SUSPENDED`. Since 0.1.
+ *
+ * # Safety
+ * Rules 1 and 2 of this library.
+ */
+SUBROSA_API
+int32_t subrosa_get(subrosa_collection *collection,
+                    subrosa_tx *tx,
+                    const subrosa_id *id,
+                    subrosa_record **out,
+                    subrosa_error **err);
+
+/**
+ * As `subrosa_insert`, with a JSON object; see `subrosa_record_from_json`. Errors: those of both. Since 0.1.
+ *
+ * # Safety
+ * Rules 1 and 2 of this library.
+ */
+SUBROSA_API
+int32_t subrosa_insert_json(subrosa_collection *collection,
+                            subrosa_tx *tx,
+                            const char *json,
+                            size_t len,
+                            subrosa_id *out,
+                            subrosa_error **err);
+
+/**
+ * As `subrosa_put`, with a JSON object. Errors: as `subrosa_insert_json`. Since 0.1.
+ *
+ * # Safety
+ * Rules 1 and 2 of this library.
+ */
+SUBROSA_API
+int32_t subrosa_put_json(subrosa_collection *collection,
+                         subrosa_tx *tx,
+                         const subrosa_id *id,
+                         const char *json,
+                         size_t len,
+                         subrosa_error **err);
+
+/**
+ * As `subrosa_replace`, with a JSON object. Errors: as `subrosa_insert_json`. Since 0.1.
+ *
+ * # Safety
+ * Rules 1 and 2 of this library.
+ */
+SUBROSA_API
+int32_t subrosa_replace_json(subrosa_collection *collection,
+                             subrosa_tx *tx,
+                             const subrosa_id *id,
+                             const char *json,
+                             size_t len,
+                             subrosa_error **err);
+
+/**
+ * Reads a record as JSON: compact, keys sorted. `found` is false, and `out` empty, when there is none. Errors: as
+ * `subrosa_get`. Since 0.1.
+ *
+ * # Safety
+ * Rules 1 and 2 of this library.
+ */
+SUBROSA_API
+int32_t subrosa_get_json(subrosa_collection *collection,
+                         subrosa_tx *tx,
+                         const subrosa_id *id,
+                         subrosa_buf *out,
+                         bool *found,
+                         subrosa_error **err);
+
+/**
+ * Deletes a record; `existed` says whether there was one. An edit made elsewhere without knowing of it brings the record back.
+ * Errors: as `subrosa_insert`. Since 0.1.
+ *
+ * # Safety
+ * Rules 1 and 2 of this library.
+ */
+SUBROSA_API
+int32_t subrosa_delete(subrosa_collection *collection,
+                       subrosa_tx *tx,
+                       const subrosa_id *id,
+                       bool *existed,
+                       subrosa_error **err);
+
+/**
+ * How many records there are. Reads them all. Errors: as `subrosa_get`. Since 0.1.
+ *
+ * # Safety
+ * Rule 2 of this library.
+ */
+SUBROSA_API int32_t subrosa_count(subrosa_collection *collection, subrosa_tx *tx, uint64_t *out, subrosa_error **err);
+
+/**
  * Creates a store in the folder `dir`, which is made if it is not there. Only `key` opens it again; the handle of the key
  * may be closed. `options` may be NULL.
  * Errors: `SUBROSA_STORE_EXISTS`, `SUBROSA_STORE_LOCKED`, `SUBROSA_IO`, `SUBROSA_DISK_FULL`, what the key's provider
@@ -1150,6 +1370,32 @@ SUBROSA_API int64_t subrosa_error_number(const subrosa_error *error);
  * Frees an error. NULL, and a second time, are fine. Since 0.1.
  */
 SUBROSA_API void subrosa_error_free(subrosa_error *error);
+
+/**
+ * Reads the text form of an id: a UUID with hyphens, in either case. Errors: `SUBROSA_NOT_AN_ID`. Since 0.1.
+ *
+ * # Safety
+ * Rules 1 and 2 of this library.
+ */
+SUBROSA_API int32_t subrosa_id_parse(const char *text, size_t len, subrosa_id *out, subrosa_error **err);
+
+/**
+ * The id that stands for a name: the same in every collection, vault and device. Names are compared byte by byte.
+ * Since 0.1.
+ *
+ * # Safety
+ * Rules 1 and 2 of this library.
+ */
+SUBROSA_API int32_t subrosa_id_from_name(const char *name, size_t len, subrosa_id *out, subrosa_error **err);
+
+/**
+ * Writes an id as text: 36 characters, lower case, and a NUL. Does nothing if either is NULL. Since 0.1.
+ *
+ * # Safety
+ * Rules 1 and 2 of this library; `text` has room for 37 bytes.
+ *
+ */
+SUBROSA_API void subrosa_id_text(const subrosa_id *id, char text[37]);
 
 /**
  * Makes a new key pair in memory. Keep it (`subrosa_key_to_pkcs8`) in the keystore of the system: nothing else opens what
@@ -1655,6 +1901,265 @@ SUBROSA_API
 void subrosa_pair_join_close(subrosa_pair_join *join);
 
 /**
+ * Makes a record without fields. It belongs to no collection until it is inserted or put, which copies it. Since 0.1.
+ *
+ * # Safety
+ * Rule 2 of this library.
+ */
+SUBROSA_API SUBROSA_MUST_USE int32_t subrosa_record_new(subrosa_record **out, subrosa_error **err);
+
+/**
+ * Makes a record from a JSON object. Whole numbers become I64, those with a point or an exponent F64, `{"$bytes": "<base64>"}`
+ * bytes. Errors: `SUBROSA_NOT_JSON` (number: offset of the byte), `SUBROSA_NOT_A_RECORD`, `SUBROSA_TOO_DEEP`. Since 0.1.
+ *
+ * # Safety
+ * Rules 1 and 2 of this library.
+ */
+SUBROSA_API
+SUBROSA_MUST_USE
+int32_t subrosa_record_from_json(const char *json,
+                                 size_t len,
+                                 subrosa_record **out,
+                                 subrosa_error **err);
+
+/**
+ * The record as JSON: compact, keys sorted, a float always with a point or an exponent. Since 0.1.
+ *
+ * # Safety
+ * Rule 2 of this library.
+ */
+SUBROSA_API int32_t subrosa_record_to_json(subrosa_record *record, subrosa_buf *out, subrosa_error **err);
+
+/**
+ * Closes a record; views into it end. NULL, and a second time, are fine. Since 0.1.
+ */
+SUBROSA_API void subrosa_record_close(subrosa_record *record);
+
+/**
+ * Sets a field to nothing, as a value. Views into the record end, as with every setter. Since 0.1.
+ *
+ * # Safety
+ * Rules 1 and 2 of this library.
+ */
+SUBROSA_API
+int32_t subrosa_record_set_null(subrosa_record *record,
+                                const char *field,
+                                size_t field_len,
+                                subrosa_error **err);
+
+/**
+ * Sets a field to true or false. Since 0.1.
+ *
+ * # Safety
+ * Rules 1 and 2 of this library.
+ */
+SUBROSA_API
+int32_t subrosa_record_set_bool(subrosa_record *record,
+                                const char *field,
+                                size_t field_len,
+                                bool value,
+                                subrosa_error **err);
+
+/**
+ * Sets a field to a whole number. Since 0.1.
+ *
+ * # Safety
+ * Rules 1 and 2 of this library.
+ */
+SUBROSA_API
+int32_t subrosa_record_set_i64(subrosa_record *record,
+                               const char *field,
+                               size_t field_len,
+                               int64_t value,
+                               subrosa_error **err);
+
+/**
+ * Sets a field to a float. Errors: `SUBROSA_NOT_FINITE`. Since 0.1.
+ *
+ * # Safety
+ * Rules 1 and 2 of this library.
+ */
+SUBROSA_API
+int32_t subrosa_record_set_f64(subrosa_record *record,
+                               const char *field,
+                               size_t field_len,
+                               double value,
+                               subrosa_error **err);
+
+/**
+ * Sets a field to text, which is copied. Since 0.1.
+ *
+ * # Safety
+ * Rules 1 and 2 of this library.
+ */
+SUBROSA_API
+int32_t subrosa_record_set_text(subrosa_record *record,
+                                const char *field,
+                                size_t field_len,
+                                const char *text,
+                                size_t text_len,
+                                subrosa_error **err);
+
+/**
+ * Sets a field to bytes, which are copied. Since 0.1.
+ *
+ * # Safety
+ * Rules 1 and 2 of this library.
+ */
+SUBROSA_API
+int32_t subrosa_record_set_bytes(subrosa_record *record,
+                                 const char *field,
+                                 size_t field_len,
+                                 const uint8_t *data,
+                                 size_t data_len,
+                                 subrosa_error **err);
+
+/**
+ * Sets a field to any value, lists and maps included, given as JSON.
+ * Errors: `SUBROSA_NOT_JSON` (number: offset of the byte), `SUBROSA_TOO_DEEP`. Since 0.1.
+ *
+ * # Safety
+ * Rules 1 and 2 of this library.
+ */
+SUBROSA_API
+int32_t subrosa_record_set_json(subrosa_record *record,
+                                const char *field,
+                                size_t field_len,
+                                const char *json,
+                                size_t json_len,
+                                subrosa_error **err);
+
+/**
+ * Removes a field; `existed` says whether there was one. Since 0.1.
+ *
+ * # Safety
+ * Rules 1 and 2 of this library.
+ */
+SUBROSA_API
+int32_t subrosa_record_remove(subrosa_record *record,
+                              const char *field,
+                              size_t field_len,
+                              bool *existed,
+                              subrosa_error **err);
+
+/**
+ * How many fields the record has. Since 0.1.
+ *
+ * # Safety
+ * Rule 2 of this library.
+ */
+SUBROSA_API int32_t subrosa_record_len(subrosa_record *record, size_t *out, subrosa_error **err);
+
+/**
+ * The name and the kind of the field at `index`, in the order of names. The name is not NUL-terminated and valid until the
+ * record is changed or closed. Errors: `SUBROSA_INVALID_ARGUMENT` beyond the last. Since 0.1.
+ *
+ * # Safety
+ * Rule 2 of this library.
+ */
+SUBROSA_API
+int32_t subrosa_record_field_view(subrosa_record *record,
+                                  size_t index,
+                                  const char **name,
+                                  size_t *name_len,
+                                  int32_t *kind,
+                                  subrosa_error **err);
+
+/**
+ * The kind of a field: `SUBROSA_KIND_...`, `SUBROSA_KIND_ABSENT` if there is none. Since 0.1.
+ *
+ * # Safety
+ * Rules 1 and 2 of this library.
+ */
+SUBROSA_API
+int32_t subrosa_record_kind(subrosa_record *record,
+                            const char *field,
+                            size_t field_len,
+                            int32_t *out,
+                            subrosa_error **err);
+
+/**
+ * A field that holds true or false. Errors: `SUBROSA_NO_FIELD`, `SUBROSA_WRONG_KIND`. Since 0.1.
+ *
+ * # Safety
+ * Rules 1 and 2 of this library.
+ */
+SUBROSA_API
+int32_t subrosa_record_get_bool(subrosa_record *record,
+                                const char *field,
+                                size_t field_len,
+                                bool *out,
+                                subrosa_error **err);
+
+/**
+ * A field that holds a whole number. Errors: as `subrosa_record_get_bool`. Since 0.1.
+ *
+ * # Safety
+ * Rules 1 and 2 of this library.
+ */
+SUBROSA_API
+int32_t subrosa_record_get_i64(subrosa_record *record,
+                               const char *field,
+                               size_t field_len,
+                               int64_t *out,
+                               subrosa_error **err);
+
+/**
+ * A field that holds a float; a whole number is none. Errors: as `subrosa_record_get_bool`. Since 0.1.
+ *
+ * # Safety
+ * Rules 1 and 2 of this library.
+ */
+SUBROSA_API
+int32_t subrosa_record_get_f64(subrosa_record *record,
+                               const char *field,
+                               size_t field_len,
+                               double *out,
+                               subrosa_error **err);
+
+/**
+ * A field that holds text: not NUL-terminated, valid until the record is changed or closed.
+ * Errors: as `subrosa_record_get_bool`. Since 0.1.
+ *
+ * # Safety
+ * Rules 1 and 2 of this library.
+ */
+SUBROSA_API
+int32_t subrosa_record_get_text_view(subrosa_record *record,
+                                     const char *field,
+                                     size_t field_len,
+                                     const char **text,
+                                     size_t *text_len,
+                                     subrosa_error **err);
+
+/**
+ * A field that holds bytes: valid until the record is changed or closed. Errors: as `subrosa_record_get_bool`. Since 0.1.
+ *
+ * # Safety
+ * Rules 1 and 2 of this library.
+ */
+SUBROSA_API
+int32_t subrosa_record_get_bytes_view(subrosa_record *record,
+                                      const char *field,
+                                      size_t field_len,
+                                      const uint8_t **data,
+                                      size_t *data_len,
+                                      subrosa_error **err);
+
+/**
+ * A field of any kind as JSON. Errors: `SUBROSA_NO_FIELD`. Since 0.1.
+ *
+ * # Safety
+ * Rules 1 and 2 of this library.
+ */
+SUBROSA_API
+int32_t subrosa_record_get_json(subrosa_record *record,
+                                const char *field,
+                                size_t field_len,
+                                subrosa_buf *out,
+                                subrosa_error **err);
+
+/**
  * Starts to sync all vaults of the device with `relay` (NULL and 0: the stored one), in the background, until it is
  * stopped or the device closed. Being offline is no error: see `subrosa_sync_status_of`.
  * Errors: `SUBROSA_BUSY` while one runs already, `SUBROSA_NO_RELAY`, `SUBROSA_RELAY_ADDRESS`, `SUBROSA_SUSPENDED`. Since 0.1.
@@ -1729,6 +2234,46 @@ int32_t subrosa_sync_wait_async(subrosa_sync *sync,
                                 void *user,
                                 subrosa_free_fn user_free,
                                 subrosa_error **err);
+
+/**
+ * Begins a transaction: `SUBROSA_TX_READ`, a snapshot, which waits for nobody, or `SUBROSA_TX_WRITE`, for whose turn it waits
+ * `timeout_ms`. No other write of the device goes on while a write transaction is open, syncing included; reads do. Pages of
+ * the file that a snapshot sees are kept for it. So end both soon, with `subrosa_tx_commit` or `subrosa_tx_abort`. For one
+ * thread at a time: it may wander, but a write without it then waits for it, unless made on the thread that began it.
+ * Errors: `SUBROSA_BUSY` (retryable) when the other writer is not done in time, and at once when it is of this thread;
+ * `SUBROSA_NOT_PERMITTED`. Since 0.1.
+ *
+ * # Safety
+ * Rule 2 of this library.
+ */
+SUBROSA_API
+SUBROSA_MUST_USE
+int32_t subrosa_tx_begin(subrosa_vault *vault,
+                         int32_t mode,
+                         int32_t timeout_ms,
+                         subrosa_tx **out,
+                         subrosa_error **err);
+
+/**
+ * Makes everything happen that a write transaction did; durable when this returns `SUBROSA_OK`. Otherwise nothing of it has
+ * happened. A read transaction just ends. The handle is gone whatever this returns, but for `SUBROSA_BUSY`: another thread
+ * uses it.
+ * Errors: `SUBROSA_CLOSED`, `SUBROSA_SUSPENDED` or (resumed since) `SUBROSA_TX_OVER` when it was taken away;
+ * `SUBROSA_DISK_FULL`, `SUBROSA_IO`. Since 0.1.
+ *
+ * # Safety
+ * Rule 2 of this library.
+ */
+SUBROSA_API
+SUBROSA_MUST_USE
+int32_t subrosa_tx_commit(subrosa_tx *tx,
+                          subrosa_error **err);
+
+/**
+ * Forgets everything that a transaction did, and closes it. If another thread uses it at this moment, it ends when that
+ * call does. NULL, and a second time, are fine. Since 0.1.
+ */
+SUBROSA_API void subrosa_tx_abort(subrosa_tx *tx);
 
 /**
  * Founds a vault. Works offline; a relay learns of it at the first sync. The first vault of a device is its home vault,

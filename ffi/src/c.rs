@@ -1,13 +1,17 @@
 //! The exported functions. They check and convert arguments, and call what `api` has.
 
 mod cancel;
+mod collection;
 mod device;
 mod errors;
+mod ids;
 mod keys;
 mod library;
 mod list;
 mod pairing;
+mod record;
 mod sync;
+mod tx;
 mod vault;
 
 use std::ffi::{c_char, c_void};
@@ -19,13 +23,17 @@ use crate::memory::{Blank, Out, Sized32, SizedOut};
 use crate::{api, guard, memory};
 
 pub use cancel::*;
+pub use collection::*;
 pub use device::*;
 pub use errors::*;
+pub use ids::*;
 pub use keys::*;
 pub use library::*;
 pub use list::*;
 pub use pairing::*;
+pub use record::*;
 pub use sync::*;
+pub use tx::*;
 pub use vault::*;
 
 /// Frees what a `user` pointer stands for. Called exactly once: when the registration ends or fails.
@@ -60,6 +68,10 @@ pub struct subrosa_device(());
 pub struct subrosa_vault(());
 /// A collection of records. Thread-safe.
 pub struct subrosa_collection(());
+/// A record in memory: fields by name. One thread at a time.
+pub struct subrosa_record(());
+/// A transaction. One thread at a time.
+pub struct subrosa_tx(());
 /// Sync under way. Thread-safe.
 pub struct subrosa_sync(());
 /// The old device's side of a pairing. Thread-safe; one call at a time waits on it.
@@ -76,6 +88,8 @@ handle_types! {
     subrosa_device => api::device::DeviceObject;
     subrosa_vault => api::vault::VaultObject;
     subrosa_collection => api::vault::CollectionObject;
+    subrosa_record => api::record::RecordObject;
+    subrosa_tx => api::tx::TxObject;
     subrosa_sync => api::sync::SyncObject;
     subrosa_pair_offer => api::pairing::OfferObject;
     subrosa_pair_join => api::pairing::JoinObject;

@@ -1,8 +1,8 @@
 //! Errors of the engine as failures: which status, which number, whether to try again.
 
 use subrosa::{
-    AddrError, Error, KeyError, OpError, PairError, PairLinkError, RendezvousError, SessionError, StoreError,
-    SyncError, SyncFailure, ValueError,
+    AddrError, Error, JsonProblem, KeyError, OpError, PairError, PairLinkError, RendezvousError,
+    SessionError, StoreError, SyncError, SyncFailure, ValueError,
 };
 
 use crate::failure::Failure;
@@ -29,6 +29,8 @@ impl From<Error> for Failure {
             Error::NoRecord => SUBROSA_NO_RECORD,
             Error::Peer(_) => SUBROSA_PEER,
             Error::NotPermitted => SUBROSA_NOT_PERMITTED,
+            Error::OtherVault => SUBROSA_WRONG_DEVICE,
+            Error::Cancelled => SUBROSA_CANCELLED,
             _ => SUBROSA_STORE_INTERNAL,
         };
         Self::of(code, &error)
@@ -99,9 +101,11 @@ impl From<ValueError> for Failure {
             ValueError::IntegerRange => SUBROSA_INTEGER_RANGE,
             ValueError::TooDeep => SUBROSA_TOO_DEEP,
             ValueError::TooLarge { .. } => SUBROSA_VALUE_TOO_LARGE,
-            ValueError::Json { offset, .. } => {
+            ValueError::Json { offset, problem } => {
                 let offset = i64::try_from(*offset).unwrap_or(i64::MAX);
-                return Self::of(SUBROSA_NOT_JSON, &error).number(offset);
+                let too_deep = matches!(problem, JsonProblem::TooDeep);
+                let code = if too_deep { SUBROSA_TOO_DEEP } else { SUBROSA_NOT_JSON };
+                return Self::of(code, &error).number(offset);
             }
             _ => SUBROSA_VALUE,
         };

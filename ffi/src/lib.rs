@@ -31,7 +31,9 @@ mod memory;
 mod status;
 
 pub use api::keys::*;
+pub use api::record::*;
 pub use api::sync::*;
+pub use api::tx::*;
 pub use c::*;
 pub use memory::{SUBROSA_INPUT_BYTES_MAX, subrosa_buf, subrosa_secret};
 pub use status::*;
