@@ -147,6 +147,11 @@ impl Gate {
         self.lock().shut = None;
     }
 
+    #[cfg(test)]
+    pub(super) fn locked(&self) -> impl Sized + '_ {
+        self.lock()
+    }
+
     /// How many threads wait for something.
     #[cfg(test)]
     pub(crate) fn waiting(&self) -> usize {

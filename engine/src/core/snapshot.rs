@@ -43,6 +43,11 @@ impl Registry {
         f(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
+    #[cfg(test)]
+    pub(super) fn locked(&self) -> impl Sized + '_ {
+        self.0.lock().unwrap()
+    }
+
     fn add(&self, since_ms: u64, view: View) -> Arc<SnapshotSlot> {
         self.with(|open| {
             let number = open.next;

@@ -1,7 +1,10 @@
 //! Tests of the core: two stores and a relay made of a list.
 
+mod closing;
 mod exchange;
+mod forked;
 mod killed;
+mod panics;
 mod restored;
 mod sealing;
 mod specification;
@@ -26,9 +29,17 @@ use crate::keys::{KeyPair, SoftwareKey};
 use crate::merge::{RecordId, Value};
 use crate::{Clock, Device, Options, OsEntropy, Record, Vault};
 
+thread_local! {
+    /// Makes a thread take itself for a forked child.
+    pub(super) static FORKED: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
+}
+
 /// A wall clock that tests move.
 #[derive(Default)]
 pub(super) struct TestClock(AtomicU64);
+
+/// At this time the clock panics.
+pub(super) const PANIC_MS: u64 = 666;
 
 impl TestClock {
     pub(super) fn set(&self, ms: u64) {
@@ -38,7 +49,9 @@ impl TestClock {
 
 impl Clock for TestClock {
     fn now_ms(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
+        let now = self.0.load(Ordering::Relaxed);
+        assert_ne!(now, PANIC_MS, "the clock was told to panic");
+        now
     }
 }
 
@@ -248,6 +261,16 @@ fn append(state: &mut Listed, vault: &VaultId, segment: SealedSegment) -> Result
     state.heads.insert(header.log, head);
     state.segments.push(segment);
     Ok(head)
+}
+
+pub(super) fn device_with_vault() -> TestDevice {
+    let device = TestDevice::new();
+    device.device.as_ref().unwrap().create_vault("personal").unwrap();
+    device
+}
+
+pub(super) fn is_store<T: std::fmt::Debug>(result: Result<T, crate::Error>, expected: &crate::StoreError) {
+    assert!(matches!(&result, Err(crate::Error::Store(error)) if error == expected), "{result:?}");
 }
 
 /// The turn to write.

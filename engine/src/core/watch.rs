@@ -78,7 +78,7 @@ impl Told {
     }
 }
 
-struct Queue {
+pub(super) struct Queue {
     process: Process,
     vault: VaultId,
     collection: Option<Arc<str>>,
@@ -100,6 +100,11 @@ impl Watchers {
 
     fn lock(&self) -> MutexGuard<'_, Watching> {
         self.watching.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    #[cfg(test)]
+    pub(super) fn locked(&self) -> impl Sized + '_ {
+        self.lock()
     }
 
     /// Starts to watch a vault, or one collection of it. In a forked child, and on a closed device, it is over at once.
@@ -164,6 +169,11 @@ impl Drop for Watchers {
 }
 
 impl Queue {
+    #[cfg(test)]
+    pub(super) fn locked(&self) -> impl Sized + '_ {
+        self.lock()
+    }
+
     fn lock(&self) -> MutexGuard<'_, QueueState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -218,6 +228,11 @@ impl std::fmt::Debug for Changes {
 }
 
 impl Changes {
+    #[cfg(test)]
+    pub(super) fn queue(&self) -> Arc<Queue> {
+        self.0.clone()
+    }
+
     /// The next change, if it is here already.
     pub fn try_next(&mut self) -> Option<Change> {
         if !self.0.process.is_this() {

@@ -136,6 +136,8 @@ pub(crate) enum StoreFault {
     Forked,
     #[error("a request that no page can hold")]
     Misuse,
+    #[error("a panic while pages were sealed")]
+    Panicked,
     #[error("{kind}")]
     Io { kind: io::ErrorKind, code: Option<i32> },
 }
@@ -161,6 +163,7 @@ impl From<StoreFault> for io::Error {
             StoreFault::DiskFull => io::ErrorKind::StorageFull,
             StoreFault::Forked => io::ErrorKind::PermissionDenied,
             StoreFault::Misuse => io::ErrorKind::InvalidInput,
+            StoreFault::Panicked => io::ErrorKind::Other,
             StoreFault::Io { kind, .. } => kind,
         };
         Self::new(kind, fault)
@@ -176,6 +179,7 @@ impl From<StoreFault> for StoreError {
             StoreFault::DiskFull => Self::DiskFull,
             StoreFault::Forked => Self::Forked,
             StoreFault::Misuse => Self::Refused { reason: "misuse of the sealed file" },
+            StoreFault::Panicked => Self::Stopped,
             StoreFault::Io { kind, code } => Self::Io { kind, code },
         }
     }
@@ -293,6 +297,7 @@ mod tests {
             StoreFault::DiskFull,
             StoreFault::Forked,
             StoreFault::Misuse,
+            StoreFault::Panicked,
             StoreFault::Io { kind: io::ErrorKind::PermissionDenied, code: Some(13) },
         ] {
             let travelled = redb::StorageError::Io(fault.into());

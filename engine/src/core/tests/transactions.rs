@@ -5,22 +5,12 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::{ListRelay, TestDevice, everything, id, join, record};
+use super::{ListRelay, TestDevice, device_with_vault, everything, id, is_store, join, record};
 use crate::{Error, Record, RecordId, Snapshot, StoreError, Transaction, TxCollection, Vault};
 
 const NO_WAIT: Duration = Duration::ZERO;
 /// Longer than any of these tests may take.
 const LONG: Duration = Duration::from_secs(600);
-
-fn device_with_vault() -> TestDevice {
-    let device = TestDevice::new();
-    device.device.as_ref().unwrap().create_vault("personal").unwrap();
-    device
-}
-
-fn is_store<T: std::fmt::Debug>(result: Result<T, Error>, expected: &StoreError) {
-    assert!(matches!(&result, Err(Error::Store(error)) if error == expected), "{result:?}");
-}
 
 #[test]
 fn handles_can_be_held_and_handed_to_other_threads() {

@@ -1,14 +1,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{TestDevice, everything, id, record};
+use super::{TestDevice, device_with_vault, everything, id, record};
 use crate::{Change, ChangeKind, Device, Error, Options, OsEntropy, RecordId, SoftwareKey, StoreError};
-
-fn device_with_vault() -> TestDevice {
-    let device = TestDevice::new();
-    device.device.as_ref().unwrap().create_vault("personal").unwrap();
-    device
-}
 
 #[test]
 fn put_sets_replace_removes_update_writes_what_changed_delete_hides() {

@@ -1,6 +1,7 @@
 //! What redb reads and writes: logical bytes on one side, sealed blocks on the other.
 
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -96,9 +97,11 @@ impl SealedFile {
         if std::process::id() == self.process { Ok(()) } else { Err(StoreFault::Forked) }
     }
 
-    /// Does `work`, keeps its fault, and packs it the way redb wants it.
+    /// Does `work`, keeps its fault, and packs it the way redb wants it. A panic, as of the caller's randomness, is a
+    /// fault too: unwinding through redb would leave its locks poisoned.
     fn kept<T>(&self, work: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
-        work().map_err(|error| {
+        let done = catch_unwind(AssertUnwindSafe(work));
+        done.unwrap_or_else(|_| Err(StoreFault::Panicked.into())).map_err(|error| {
             let fault = StoreFault::from(&error);
             *lock(&self.fault) = Some(fault);
             fault.into()

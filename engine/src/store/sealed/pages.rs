@@ -35,8 +35,10 @@ impl PageCipher {
 
     /// Seals a page into a block.
     pub(super) fn seal_page(&self, page: u64, plaintext: &[u8], block: &mut [u8]) {
+        // First, because the caller's randomness may panic, and the block must not hold plaintext then.
+        let nonce = self.nonce();
         block[XAES_NONCE_BYTES..TAG_AT].copy_from_slice(plaintext);
-        let (nonce, tag) = self.seal(page, &mut block[XAES_NONCE_BYTES..TAG_AT]);
+        let tag = self.cipher.seal(&nonce, &self.associated_data(page), &mut block[XAES_NONCE_BYTES..TAG_AT]);
         block[..XAES_NONCE_BYTES].copy_from_slice(&nonce);
         block[TAG_AT..].copy_from_slice(&tag);
     }
@@ -49,9 +51,13 @@ impl PageCipher {
 
     /// Seals in place, as page `page`, whatever its length; gives nonce and tag.
     pub(super) fn seal(&self, page: u64, in_out: &mut [u8]) -> ([u8; XAES_NONCE_BYTES], [u8; TAG_BYTES]) {
-        let nonce = self.nonces.lock().unwrap_or_else(PoisonError::into_inner).take(&*self.entropy);
+        let nonce = self.nonce();
         let tag = self.cipher.seal(&nonce, &self.associated_data(page), in_out);
         (nonce, tag)
+    }
+
+    fn nonce(&self) -> [u8; XAES_NONCE_BYTES] {
+        self.nonces.lock().unwrap_or_else(PoisonError::into_inner).take(&*self.entropy)
     }
 
     /// Opens in place what [`PageCipher::seal`] sealed; what does not open leaves zeros.
