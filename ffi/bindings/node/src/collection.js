@@ -1,0 +1,234 @@
+// Collections: records by id.
+
+import { C } from './native.js';
+import { check, withBlock } from './errors.js';
+import { idText, putId } from './bytes.js';
+import { listen } from './events.js';
+import { Handle } from './handle.js';
+import { decode, encodeRecord } from './json.js';
+import { FORMAT_JSON, ROWS_MAX, RowWriter, readRows, rowId } from './rows.js';
+import { callInPool } from './wait.js';
+
+const PAGE = 256;
+const ID = 64;
+
+export class Collection extends Handle {
+  name;
+  vault;
+  #options;
+  #writes;
+
+  /** @internal */
+  constructor(token, vault, name, options) {
+    super(token, 'collection', C.collection_close);
+    if (options?.floats !== undefined && !['number', 'wrap'].includes(options.floats)) {
+      throw new TypeError('floats must be number or wrap');
+    }
+    if (options?.integers !== undefined && !['number', 'bigint'].includes(options.integers)) {
+      throw new TypeError('integers must be number or bigint');
+    }
+    this.vault = vault;
+    this.name = name;
+    this.#options = options;
+    this.#writes = vault.device._writes;
+  }
+
+  // Writes, each durable when it returns unless a transaction is given.
+
+  insert(record, { tx } = {}) { return this.insertJson(encodeRecord(record), { tx }); }
+  put(id, record, { tx } = {}) { this.putJson(id, encodeRecord(record), { tx }); }
+  replace(id, record, { tx } = {}) { this.replaceJson(id, encodeRecord(record), { tx }); }
+
+  insertJson(json, { tx } = {}) {
+    const token = this.#writer(tx);
+    const length = byteLength(json);
+    return withBlock((block) => {
+      check(C.insert_json(this._token, token, json, length, block.id, block.err), block);
+      return idText(block.bytes, ID);
+    });
+  }
+
+  putJson(id, json, { tx } = {}) { this.#set(C.put_json, id, json, tx); }
+  replaceJson(id, json, { tx } = {}) { this.#set(C.replace_json, id, json, tx); }
+
+  #set(fn, id, json, tx) {
+    const token = this.#writer(tx);
+    const length = byteLength(json);
+    withBlock((block) => {
+      putId(id, block.bytes, ID);
+      check(fn(this._token, token, block.id, json, length, block.err), block);
+    });
+  }
+
+  /** Whether there was such a record. */
+  delete(id, { tx } = {}) {
+    const token = this.#writer(tx);
+    return withBlock((block) => {
+      putId(id, block.bytes, ID);
+      check(C.delete(this._token, token, block.id, block.flag, block.err), block);
+      return block.isFlag;
+    });
+  }
+
+  insertMany(records, { tx } = {}) { return this.#writeRows(insertRows(records), tx); }
+  writeMany(operations, { tx } = {}) { return this.#writeRows(operationRows(operations), tx); }
+
+  #writeRows(rows, tx) {
+    const token = this.#writer(tx);
+    return withBlock((block) => {
+      check(C.write_many(this._token, token, rows, rows.length, block.buf, block.err), block);
+      return readIds(block.takeBytes());
+    });
+  }
+
+  /** The handle of the transaction, or null: then the write waits for others, which must not be this thread's own. */
+  #writer(tx) {
+    if (tx) return tx._token;
+    this.#writes.assertFree();
+    return null;
+  }
+
+  // The same, off this thread: what takes time is the disk. In a transaction nothing does before its commit.
+
+  async insertAsync(record, { tx } = {}) {
+    if (tx) return this.insert(record, { tx });
+    const json = encodeRecord(record);
+    return this.#inPool('insert_json', (block) => [this._token, null, json, byteLength(json), block.id, block.err],
+      (block) => idText(block.bytes, ID));
+  }
+
+  async putAsync(id, record, { tx } = {}) { await this.#setAsync('put', id, record, tx); }
+  async replaceAsync(id, record, { tx } = {}) { await this.#setAsync('replace', id, record, tx); }
+
+  async #setAsync(operation, id, record, tx) {
+    if (tx) return this[operation](id, record, { tx });
+    const json = encodeRecord(record);
+    const bytes = new Uint8Array(16);
+    putId(id, bytes, 0);
+    return this.#inPool(`${operation}_json`, (block) => [this._token, null, bytes, json, byteLength(json), block.err]);
+  }
+
+  async deleteAsync(id, { tx } = {}) {
+    if (tx) return this.delete(id, { tx });
+    const bytes = new Uint8Array(16);
+    putId(id, bytes, 0);
+    return this.#inPool('delete', (block) => [this._token, null, bytes, block.flag, block.err], (block) => block.isFlag);
+  }
+
+  async insertManyAsync(records, { tx } = {}) { return this.#writeRowsAsync(insertRows(records), tx); }
+  async writeManyAsync(operations, { tx } = {}) { return this.#writeRowsAsync(operationRows(operations), tx); }
+
+  #writeRowsAsync(rows, tx) {
+    if (tx) return this.#writeRows(rows, tx);
+    return this.#inPool('write_many', (block) => [this._token, null, rows, rows.length, block.buf, block.err],
+      (block) => readIds(block.takeBytes()));
+  }
+
+  #inPool(name, args, result) {
+    return this.#writes.run(() => callInPool(name, args, result));
+  }
+
+  // Reads.
+
+  /** The record, or undefined. */
+  get(id, { tx } = {}) {
+    const json = this.getJson(id, { tx });
+    return json === undefined ? undefined : decode(json, this.#options);
+  }
+
+  getJson(id, { tx } = {}) {
+    return withBlock((block) => {
+      putId(id, block.bytes, ID);
+      check(C.get_json(this._token, tx ? tx._token : null, block.id, block.buf, block.flag, block.err), block);
+      return block.isFlag ? block.takeText() : undefined;
+    });
+  }
+
+  /** The records in the order of `ids`, undefined where there is none, all of one moment. */
+  getMany(ids, { tx } = {}) {
+    const records = [];
+    this.#rows(ids, tx, (json) => records.push(json === undefined ? undefined : decode(json, this.#options)));
+    return records;
+  }
+
+  getManyJson(ids, { tx } = {}) {
+    const texts = [];
+    this.#rows(ids, tx, (json) => texts.push(json));
+    return texts;
+  }
+
+  #rows(ids, tx, visit) {
+    const packed = Buffer.allocUnsafe(ids.length * 16);
+    ids.forEach((id, index) => putId(id, packed, index * 16));
+    withBlock((block) => {
+      check(C.get_many(this._token, tx ? tx._token : null, ids.length ? packed : null, ids.length, FORMAT_JSON, block.buf,
+        block.err), block);
+      block.readBytes((rows) => readRows(rows, visit));
+    });
+  }
+
+  /** Reads them all. */
+  count({ tx } = {}) {
+    return withBlock((block) => {
+      check(C.count(this._token, tx ? tx._token : null, block.out, block.err), block);
+      return block.number;
+    });
+  }
+
+  /** `[id, record]` in the order of ids. Each page is of one moment; give a read transaction for one moment of all. */
+  *scan({ tx, after, pageSize = PAGE } = {}) {
+    if (!Number.isInteger(pageSize) || pageSize < 1 || pageSize > ROWS_MAX) {
+      throw new TypeError(`pageSize must be 1 to ${ROWS_MAX}`);
+    }
+    let last = after;
+    for (let more = true; more;) {
+      const page = this.#page(last, pageSize, tx);
+      yield* page.entries;
+      last = page.entries.at(-1)?.[0];
+      more = page.more;
+    }
+  }
+
+  #page(after, limit, tx) {
+    return withBlock((block) => {
+      if (after !== undefined) putId(after, block.bytes, ID);
+      check(C.page(this._token, tx ? tx._token : null, after === undefined ? null : block.id, limit, FORMAT_JSON, block.buf,
+        block.flag, block.err), block);
+      const entries = [];
+      block.readBytes((rows) => readRows(rows, (json, bytes, at) => {
+        entries.push([rowId(bytes, at), decode(json, this.#options)]);
+      }));
+      return { entries, more: block.isFlag };
+    });
+  }
+
+  [Symbol.iterator]() { return this.scan(); }
+
+  /** Changes from now on, of this device and from others. */
+  watch(options) {
+    return listen(this, (queue, tag, err) => C.events_add_collection(queue, this._token, tag, err), options);
+  }
+}
+
+function byteLength(json) {
+  if (typeof json !== 'string') throw new TypeError('JSON must be given as a string');
+  return Buffer.byteLength(json);
+}
+
+function insertRows(records) {
+  const rows = new RowWriter(records.length);
+  for (const record of records) rows.add('insert', undefined, encodeRecord(record));
+  return rows.finish();
+}
+
+function operationRows(operations) {
+  const rows = new RowWriter(operations.length);
+  for (const { op, id, record, json } of operations) {
+    rows.add(op, id, op === 'delete' ? undefined : json ?? encodeRecord(record));
+  }
+  return rows.finish();
+}
+
+function readIds(bytes) {
+  return Array.from({ length: bytes.length / 16 }, (_, index) => idText(bytes, index * 16));
+}

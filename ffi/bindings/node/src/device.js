@@ -1,0 +1,240 @@
+// A device: one store file with the vaults in it.
+
+import { fileURLToPath } from 'node:url';
+
+import { Block, C, DeviceOptions, SpaceReport, VerifyReport, address } from './native.js';
+import { callAsync, check, refusal, withBlock } from './errors.js';
+import { text } from './bytes.js';
+import { Handle, closeQuietly } from './handle.js';
+import { PublicKey } from './keys.js';
+import { listText, readList } from './lists.js';
+import { PairJoin, PairOffer } from './pairing.js';
+import { Sync, stopSync } from './sync.js';
+import { Vault } from './vault.js';
+import { abortable, callInPool, milliseconds } from './wait.js';
+import { WriteQueue } from './writes.js';
+
+const closeDevice = closeQuietly('device_close');
+const SUSPEND_MS = 5000;
+
+/** Devices that sync in the background stay open even if nobody refers to them. */
+const syncing = new Set();
+
+export class Device extends Handle {
+  #key;
+  #sync = null;
+  #closing = null;
+
+  /** @internal */
+  _writes = new WriteQueue();
+
+  /** @internal */
+  constructor(token, key) {
+    super(token, 'device', closeDevice);
+    this.#key = key;
+  }
+
+  static create(dir, key, options) { return start('device_create', dir, key, options); }
+  static open(dir, key, options) { return start('device_open', dir, key, options); }
+  static createSync(dir, key, options) { return startSync('device_create', dir, key, options); }
+  static openSync(dir, key, options) { return startSync('device_open', dir, key, options); }
+
+  /** A new device that joins with the link of an old one. */
+  static async pairJoin(dir, key, link, options) {
+    const [folder, given] = [directory(dir), text(link, 'a link')];
+    const block = new Block();
+    const args = [folder.bytes, folder.length, key._token, deviceOptions(block, options), given.bytes, given.length,
+      block.out, block.err];
+    return callAsync(C.pair_join_start, args, block,
+      () => new PairJoin(block.handle, (device) => new Device(device, key)));
+  }
+
+  /** Ends its sync and what waits, and closes the file. Not on this thread: it may have to wait for other calls. */
+  close() {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close() {
+    const token = this._release();
+    if (token === 0n) return;
+    const sync = this.#sync?._detach();
+    try {
+      await callInPool('device_close', (block) => [token, block.err]);
+    } finally {
+      if (sync) stopSync(sync);
+    }
+  }
+
+  /** As `close`, on this thread. */
+  closeSync() {
+    if (this.#closing || this.isClosed) return;
+    if (this.#key._hasProvider && this.#sync && !this.#sync.isClosed) {
+      throw refusal('WOULD_DEADLOCK', 'the sync may be waiting for the key on this thread: await close()');
+    }
+    const token = this._release();
+    const sync = this.#sync?._detach();
+    this.#closing = Promise.resolve();
+    try {
+      withBlock((block) => check(C.device_close(token, block.err), block));
+    } finally {
+      if (sync) stopSync(sync);
+    }
+  }
+
+  [Symbol.dispose]() { this.closeSync(); }
+  [Symbol.asyncDispose]() { return this.close(); }
+
+  get publicKey() {
+    return withBlock((block) => {
+      check(C.device_public_key(this._token, block.area, block.err), block);
+      return new PublicKey(block.copy(block.area, 65));
+    });
+  }
+
+  get name() { return this.#text('device_name'); }
+
+  /** The stored relay's URL, empty if there is none. It may hold an invite, which is a secret. */
+  get relay() { return this.#text('device_relay'); }
+
+  #text(name) {
+    return withBlock((block) => {
+      check(C[name](this._token, block.buf, block.err), block);
+      return block.takeText();
+    });
+  }
+
+  /** Stores the relay's URL; an empty one forgets it. */
+  setRelay(url) {
+    const given = text(url, 'a URL');
+    withBlock((block) => check(C.device_set_relay(this._token, given.bytes, given.length, block.err), block));
+  }
+
+  /** `{ id, name }` of each vault. */
+  vaults() {
+    return withBlock((block) => {
+      check(C.device_vaults(this._token, block.out, block.err), block);
+      return readList(block.handle, (list, index, each) => {
+        check(C.list_vault_id(list, index, each.area, each.err), each);
+        return { id: Buffer.from(each.copy(each.area, 32)).toString('hex'), name: listText(list, index, each) };
+      });
+    });
+  }
+
+  createVault(name) { return this.#vault('vault_create', text(name)); }
+  vault(name) { return this.#vault('vault_open', text(name)); }
+
+  vaultById(id) {
+    if (!/^[0-9a-f]{64}$/i.test(id)) throw new TypeError('a vault id must be 64 hexadecimal digits');
+    const bytes = Buffer.from(id, 'hex');
+    return withBlock((block) => {
+      check(C.vault_open_by_id(this._token, bytes, block.out, block.err), block);
+      return new Vault(block.handle, this);
+    });
+  }
+
+  #vault(name, given) {
+    return withBlock((block) => {
+      check(C[name](this._token, given.bytes, given.length, block.out, block.err), block);
+      return new Vault(block.handle, this);
+    });
+  }
+
+  /** Stops syncing and lets go of the file, for a process that may be frozen; calls answer SUSPENDED until `resume`. */
+  suspend({ deadlineMs = SUSPEND_MS, signal } = {}) {
+    const deadline = milliseconds(deadlineMs, 'deadlineMs');
+    return this.#inPool('suspend', signal, (block) => [this._token, deadline, block.err]);
+  }
+
+  resume({ signal } = {}) { return this.#inPool('resume', signal, (block) => [this._token, block.err]); }
+
+  /** Hints that the path to the relay may be another one now. */
+  networkChanged() {
+    withBlock((block) => check(C.network_changed(this._token, block.err), block));
+  }
+
+  /** Checks the whole store. */
+  verify({ signal } = {}) {
+    return this.#inPool('device_verify', signal, (block) => [this._token, block.putStruct(VerifyReport), block.err],
+      (block) => {
+        const report = block.takeStruct(VerifyReport);
+        return {
+          isRepaired: report.repaired !== 0, vaults: Number(report.vaults), logs: Number(report.logs),
+          segments: Number(report.segments), badSegments: Number(report.bad_segments),
+          uncertifiedLogs: Number(report.uncertified_logs), quarantined: Number(report.quarantined),
+        };
+      });
+  }
+
+  compact({ signal } = {}) { return this.#inPool('device_compact', signal, (block) => [this._token, block.err]); }
+
+  space() {
+    return withBlock((block) => {
+      check(C.device_space(this._token, block.putStruct(SpaceReport), block.err), block);
+      const report = block.takeStruct(SpaceReport);
+      return {
+        fileBytes: Number(report.file_bytes), liveBytes: Number(report.live_bytes), deadBytes: Number(report.dead_bytes),
+      };
+    });
+  }
+
+  async #inPool(name, signal, args, result) {
+    signal?.throwIfAborted();
+    return abortable(signal, callInPool(name, args, result));
+  }
+
+  /** Starts to sync in the background, with the stored relay if none is given. It goes on until it or the device is closed. */
+  sync(relay) {
+    const given = text(relay, 'a URL');
+    return withBlock((block) => {
+      check(C.sync_start(this._token, given.bytes, given.length, block.out, block.err), block);
+      const sync = new Sync(block.handle, this, () => syncing.delete(this));
+      this.#sync = sync;
+      syncing.add(this);
+      return sync;
+    });
+  }
+
+  /** Makes a link for a new device. */
+  async pairOffer(relay, { signal } = {}) {
+    signal?.throwIfAborted();
+    const given = text(relay, 'a URL');
+    const started = callInPool('pair_offer_start', (block) => [this._token, given.bytes, given.length, block.out, block.err],
+      (block) => new PairOffer(block.handle, this));
+    return abortable(signal, started, (offer) => offer.close());
+  }
+}
+
+async function start(name, dir, key, options = {}) {
+  const { signal } = options;
+  signal?.throwIfAborted();
+  const folder = directory(dir);
+  const block = new Block();
+  const args = [folder.bytes, folder.length, key._token, deviceOptions(block, options), block.out, block.err];
+  return abortable(signal, callAsync(C[name], args, block, () => new Device(block.handle, key)), (device) => device.close());
+}
+
+function startSync(name, dir, key, options = {}) {
+  const folder = directory(dir);
+  return withBlock((block) => {
+    const config = deviceOptions(block, options);
+    check(C[name](folder.bytes, folder.length, key._token, config, block.out, block.err), block);
+    return new Device(block.handle, key);
+  });
+}
+
+function directory(dir) {
+  const path = dir instanceof URL ? fileURLToPath(dir) : dir;
+  const given = text(path, 'a folder');
+  if (given.length === 0) throw new TypeError('a folder must be given');
+  return given;
+}
+
+function deviceOptions(block, { name, cacheBytes = 0 } = {}) {
+  const given = text(name);
+  // The struct only has the address: the block keeps the text alive.
+  block.kept = given.bytes;
+  return block.putStruct(DeviceOptions, {
+    cache_bytes: cacheBytes, device_name: given.bytes && address(given.bytes), device_name_len: given.length,
+  });
+}
