@@ -1,0 +1,115 @@
+"""Handles: closed by `with`, by `close()`, or when nothing refers to them any more."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import queue
+import threading
+import weakref
+from collections.abc import Callable
+from types import TracebackType
+from typing import ClassVar, TypeVar
+
+from ._ffi import NULL, CData, lib
+
+Self = TypeVar("Self", bound="Handle")
+
+
+class Handle:
+    """A token of the library. After `close` it is stale, which the library answers with `INVALID_HANDLE`."""
+
+    __slots__ = ("__weakref__", "_finalizer", "_ptr")
+
+    # Whether closing waits for others. Then an abandoned handle is closed by a thread of its own: the garbage
+    # collector may run anywhere, in a callback too that the closing would wait for.
+    _closing_waits: ClassVar[bool] = False
+
+    def __init__(self, ptr: CData) -> None:
+        self._ptr = ptr
+        closer = type(self)._closer
+        self._finalizer = weakref.finalize(self, _reap if self._closing_waits else _close_now, closer, ptr)
+        self._finalizer.atexit = False
+
+    @staticmethod
+    def _closer(ptr: CData) -> None:
+        """Closes a token. Errors are not asked for: closing twice, or in a forked child, is harmless."""
+        raise NotImplementedError
+
+    @property
+    def closed(self) -> bool:
+        return not self._finalizer.alive
+
+    def close(self) -> None:
+        """Closes the handle. A second time does nothing."""
+        if self._finalizer.detach() is not None:
+            self._release()
+
+    def _release(self) -> None:
+        type(self)._closer(self._ptr)
+
+    def __enter__(self: Self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _close_now(closer: Callable[[CData], None], ptr: CData) -> None:
+    closer(ptr)
+
+
+_queue: queue.SimpleQueue[tuple[Callable[[CData], None], CData]] = queue.SimpleQueue()
+_reaper: threading.Thread | None = None
+_start = threading.Lock()
+
+
+def _reap(closer: Callable[[CData], None], ptr: CData) -> None:
+    """Runs in the garbage collector: hands the token over and returns. Nothing here blocks."""
+    _queue.put((closer, ptr))
+    global _reaper
+    if _reaper is None and _start.acquire(blocking=False):
+        try:
+            if _reaper is None:
+                thread = threading.Thread(target=_close_abandoned, name="subrosa-close", daemon=True)
+                thread.start()
+                _reaper = thread
+        except RuntimeError:
+            pass  # the interpreter is ending: `_close_all` is or was there
+        finally:
+            _start.release()
+
+
+def _close_abandoned() -> None:
+    while True:
+        closer, ptr = _queue.get()
+        closer(ptr)
+
+
+def _after_fork() -> None:
+    """A child has none of the parent's threads; it starts its own when it needs one."""
+    global _queue, _reaper, _start
+    _queue, _reaper, _start = queue.SimpleQueue(), None, threading.Lock()
+    devices.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+# Devices that are open. Closing them ends all waits and all callbacks, so that the interpreter can end.
+devices: weakref.WeakSet[Handle] = weakref.WeakSet()
+
+
+@atexit.register
+def _close_all() -> None:
+    for device in list(devices):
+        device.close()
+    while True:
+        try:
+            closer, ptr = _queue.get_nowait()
+        except queue.Empty:
+            break
+        closer(ptr)
+    lib.subrosa_log_set(0, NULL, NULL, NULL, NULL)

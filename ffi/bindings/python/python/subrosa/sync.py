@@ -1,0 +1,111 @@
+"""Sync with a relay, in the background."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from ._enums import OpenEnum
+from ._ffi import NULL, CData, call, ffi, lib, made, milliseconds, take_text, utf8
+from ._handles import Handle
+from .events import SyncEvents, SyncState, parse_sync_event
+from .waiting import Cancel, awaiting, blocking
+
+if TYPE_CHECKING:
+    from .device import Device
+
+
+class Failure(OpenEnum):
+    """Why there is no connection."""
+
+    NONE = 0
+    NO_SOCKET = 1
+    NO_ADDRESS = 2
+    UNREACHABLE = 3
+    WRONG_KEY = 4
+    LOST = 5
+    LINK = 6
+    PEER = 7
+    STORE = 8
+    OTHER = 9
+
+
+@dataclass(frozen=True, slots=True)
+class SyncStatus:
+    state: SyncState
+    refused: int
+    failure: Failure
+    segments_done: int
+    segments_known: int
+    bytes_done: int
+    bytes_known: int
+
+
+class Sync(Handle):
+    """Runs until it is stopped or its device is closed."""
+
+    __slots__ = ("_device",)
+    _closing_waits = True
+
+    @staticmethod
+    def _closer(ptr: CData) -> None:
+        lib.subrosa_sync_stop(ptr, NULL)
+
+    def __init__(self, device: Device, relay: str | None) -> None:
+        raw = utf8(relay or "")
+        arguments = (device._ptr, raw if raw else NULL, len(raw))
+        super().__init__(made(lib.subrosa_sync_start, "subrosa_sync", *arguments))
+        self._device = device
+
+    def status(self) -> SyncStatus:
+        out = ffi.new("subrosa_sync_status *")
+        out.struct_size = ffi.sizeof("subrosa_sync_status")
+        call(lib.subrosa_sync_status_of, self._ptr, out)
+        return SyncStatus(
+            SyncState(out.state),
+            out.refused,
+            Failure(out.failure),
+            out.segments_done,
+            out.segments_known,
+            out.bytes_done,
+            out.bytes_known,
+        )
+
+    def reason(self) -> str:
+        """One line for people: "live", "offline", "refused: quota", and the failure's text."""
+        out = ffi.new("subrosa_buf *")
+        call(lib.subrosa_sync_reason, self._ptr, out)
+        return take_text(out)
+
+    async def wait(self, idle: float | None = 30.0, cancel: Cancel | None = None) -> None:
+        """Until everything is here and there. `NO_PROGRESS` after `idle` seconds without a step; `None`: never."""
+        ptr, limit = self._ptr, milliseconds(idle)
+        await awaiting(lambda token: _wait(ptr, limit, token), cancel)
+
+    def wait_blocking(self, idle: float | None = 30.0, cancel: Cancel | None = None) -> None:
+        ptr, limit = self._ptr, milliseconds(idle)
+        blocking(lambda token: _wait(ptr, limit, token), cancel)
+
+    def events(self) -> SyncEvents:
+        return SyncEvents(self, parse_sync_event, lib.subrosa_events_add_sync, self._ptr)
+
+    def stop(self) -> None:
+        """Stops and closes."""
+        if self._finalizer.detach() is not None:
+            call(lib.subrosa_sync_stop, self._ptr)
+
+    def _release(self) -> None:
+        call(lib.subrosa_sync_stop, self._ptr)
+
+    async def __aenter__(self) -> Sync:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await awaiting(lambda _: self.close())
+
+
+def _wait(ptr: CData, idle_ms: int, token: CData) -> None:
+    call(lib.subrosa_sync_wait, ptr, idle_ms, token)

@@ -1,0 +1,186 @@
+"""Vaults: named sets of collections, shared by the user's devices; and transactions on them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from ._enums import OpenEnum
+from ._ffi import NULL, CData, call, ffi, lib, made, milliseconds, take_text, utf8
+from ._handles import Handle
+from .collection import Collection
+from .events import Watch, parse_change
+from .keys import PublicKey
+
+if TYPE_CHECKING:
+    from .device import Device
+
+_READ, _WRITE = 1, 2
+
+
+class Role(OpenEnum):
+    ADMIN = 1
+    WRITER = 2
+    READER = 3
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceInfo:
+    """A device that is a member of a vault."""
+
+    name: str
+    role: Role
+    is_this: bool
+    public_key: PublicKey
+    added_by: PublicKey | None
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """How many of this device's segments there are, and how many of them the relay has acknowledged."""
+
+    held: int
+    acknowledged: int
+
+
+class Names:
+    """Reads a list of the library, and closes it."""
+
+    def __init__(self, ptr: CData) -> None:
+        self._ptr = ptr
+
+    def __enter__(self) -> Names:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        lib.subrosa_list_close(self._ptr)
+
+    def __len__(self) -> int:
+        return int(lib.subrosa_list_len(self._ptr))
+
+    def text(self, index: int) -> str:
+        text, length = ffi.new("const char **"), ffi.new("size_t *")
+        call(lib.subrosa_list_text_view, self._ptr, index, text, length)
+        decoded: str = ffi.buffer(text[0], length[0])[:].decode("utf-8") if length[0] else ""
+        return decoded
+
+    def vault_id(self, index: int) -> bytes:
+        out = ffi.new("subrosa_vault_id *")
+        call(lib.subrosa_list_vault_id, self._ptr, index, out)
+        return bytes(out.bytes)
+
+    def device(self, index: int) -> DeviceInfo:
+        out = new_device_info()
+        call(lib.subrosa_list_device, self._ptr, index, out)
+        return device_info(self.text(index), out)
+
+
+def new_device_info() -> CData:
+    out = ffi.new("subrosa_device_info *")
+    out.struct_size = ffi.sizeof("subrosa_device_info")
+    return out
+
+
+def device_info(name: str, out: CData) -> DeviceInfo:
+    added_by = PublicKey(bytes(out.added_by.bytes)) if out.has_added_by else None
+    return DeviceInfo(name, Role(out.role), bool(out.is_this), PublicKey(bytes(out.public_key.bytes)), added_by)
+
+
+class Vault(Handle):
+    __slots__ = ("_device",)
+
+    @staticmethod
+    def _closer(ptr: CData) -> None:
+        lib.subrosa_vault_close(ptr)
+
+    def __init__(self, device: Device, ptr: CData) -> None:
+        super().__init__(ptr)
+        self._device = device
+
+    @property
+    def device(self) -> Device:
+        return self._device
+
+    @property
+    def id(self) -> bytes:
+        """32 bytes, the same on every device."""
+        out = ffi.new("subrosa_vault_id *")
+        call(lib.subrosa_vault_id_of, self._ptr, out)
+        return bytes(out.bytes)
+
+    @property
+    def name(self) -> str:
+        out = ffi.new("subrosa_buf *")
+        call(lib.subrosa_vault_name, self._ptr, out)
+        return take_text(out)
+
+    def collection(self, name: str) -> Collection:
+        """It need not exist: the first record makes it."""
+        return Collection(self, name)
+
+    def collections(self) -> list[str]:
+        with Names(made(lib.subrosa_vault_collections, "subrosa_list", self._ptr)) as found:
+            return [found.text(index) for index in range(len(found))]
+
+    def devices(self) -> list[DeviceInfo]:
+        with Names(made(lib.subrosa_vault_devices, "subrosa_list", self._ptr)) as found:
+            return [found.device(index) for index in range(len(found))]
+
+    def pending(self) -> int:
+        """Segments that wait for a key or for others before they can be merged."""
+        out = ffi.new("uint64_t *")
+        call(lib.subrosa_vault_pending, self._ptr, out)
+        return int(out[0])
+
+    def delivery(self, relay: str | None = None) -> Delivery:
+        raw = utf8(relay or "")
+        held, acknowledged = ffi.new("uint64_t *"), ffi.new("uint64_t *")
+        call(lib.subrosa_vault_delivery, self._ptr, raw if raw else NULL, len(raw), held, acknowledged)
+        return Delivery(int(held[0]), int(acknowledged[0]))
+
+    def write(self, timeout: float | None = 5.0) -> Tx:
+        """A write transaction: committed at the end of its `with` block, aborted when the block raises.
+
+        There is one at a time on a device. `BUSY` when another is still open after `timeout` seconds.
+        """
+        return Tx(self, _WRITE, timeout)
+
+    def read(self) -> Tx:
+        """A snapshot."""
+        return Tx(self, _READ, 0)
+
+    def watch(self) -> Watch:
+        """What happens to the records of all collections from now on, here and on other devices."""
+        return Watch(self, parse_change, lib.subrosa_events_add_vault, self._ptr)
+
+
+class Tx(Handle):
+    """A transaction, open from the moment it is made. Used by one thread at a time; ended by `commit`, by `abort`, by
+    the end of its `with` block, or when it is dropped (aborted)."""
+
+    __slots__ = ("_vault",)
+
+    @staticmethod
+    def _closer(ptr: CData) -> None:
+        lib.subrosa_tx_abort(ptr)
+
+    def __init__(self, vault: Vault, mode: int, timeout: float | None) -> None:
+        super().__init__(made(lib.subrosa_tx_begin, "subrosa_tx", vault._ptr, mode, milliseconds(timeout)))
+        self._vault = vault
+
+    def commit(self) -> None:
+        """What was written arrives at once everywhere. The transaction is over, whatever this raises."""
+        self._finalizer.detach()
+        call(lib.subrosa_tx_commit, self._ptr)
+
+    def abort(self) -> None:
+        self.close()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is not None:
+            self.abort()
+        elif not self.closed:
+            self.commit()

@@ -1,0 +1,217 @@
+"""Against a real relay, whose URL is in SUBROSA_TEST_RELAY (ffi/scenario/with-relay sets it)."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+import subrosa
+
+RELAY = os.environ.get("SUBROSA_TEST_RELAY", "")
+pytestmark = pytest.mark.skipif(not RELAY, reason="no relay")
+SECONDS = 30.0
+
+
+async def paired(tmp_path: Path, laptop: subrosa.Device) -> subrosa.Device:
+    """A second device, through the whole pairing."""
+    async with laptop.pair_offer(RELAY) as offer:
+        async with subrosa.Device.pair_join(tmp_path / "phone", subrosa.Key.generate(), offer.link, "phone") as join:
+            request, code = await asyncio.gather(offer.wait(SECONDS), join.code(SECONDS))
+            assert (request.code, request.name) == (code, "phone")
+            info, phone = await asyncio.gather(offer.confirm(code), join.device(SECONDS))
+            assert (info.name, info.role, info.is_this) == ("phone", subrosa.Role.ADMIN, False)
+            assert info.public_key == phone.public_key
+            return phone
+
+
+def test_two_devices_converge(tmp_path: Path, device: subrosa.Device) -> None:
+    async def scenario() -> None:
+        notes = device.create_vault("personal").collection("notes")
+        id = notes.insert({"title": "Call Anna", "done": False})
+        async with device.sync(RELAY) as sync:
+            await sync.wait(SECONDS)
+            with await paired(tmp_path, device) as phone:
+                theirs = phone.vault("personal").collection("notes")
+                with phone.sync(RELAY) as phone_sync, notes.watch() as changes:
+                    await phone_sync.wait(SECONDS)
+                    assert theirs.get(id) == {"title": "Call Anna", "done": False}
+                    theirs.put(id, {"done": True})
+                    change = await asyncio.wait_for(anext(changes), SECONDS)
+                    assert (change.kind, change.id) == (subrosa.ChangeKind.UPDATED, id)
+                    assert notes.get(id) == {"title": "Call Anna", "done": True}
+                    assert phone_sync.status().failure is subrosa.Failure.NONE
+            await sync.wait(SECONDS)
+            delivery = device.vault("personal").delivery(RELAY)
+            assert delivery.held == delivery.acknowledged > 0
+
+    asyncio.run(scenario())
+
+
+def test_sync_tells_how_it_goes(device: subrosa.Device) -> None:
+    device.create_vault("personal").collection("notes").insert({})
+    device.relay = RELAY
+    assert device.relay is not None
+    with device.sync() as sync:
+        with pytest.raises(subrosa.SubrosaError) as caught:
+            device.sync()
+        assert caught.value.name == "BUSY"
+        events = sync.events()
+        sync.wait_blocking(SECONDS)
+        kinds, states = set(), set()
+        while subrosa.SyncState.LIVE not in states and sync.status().state is not subrosa.SyncState.LIVE:
+            event = events.next(SECONDS)
+            assert event is not None
+            kinds.add(event.kind)
+            states.add(event.state)
+        assert sync.reason() == "live"
+        sync.stop()
+        assert events.closed is False
+        list(events)
+        with pytest.raises(subrosa.SubrosaError) as caught:
+            sync.status()
+        assert caught.value.name in ("INVALID_HANDLE", "SYNC_STOPPED", "CLOSED")
+
+
+def test_events_of_a_sync_end_with_it(device: subrosa.Device) -> None:
+    device.create_vault("personal")
+    sync = device.sync(RELAY)
+    events = sync.events()
+
+    def stop() -> None:
+        sync.wait_blocking(SECONDS)
+        sync.stop()
+
+    stopper = threading.Thread(target=stop)
+    stopper.start()
+    kinds = [event.kind for event in events]
+    stopper.join()
+    assert subrosa.SyncEventKind.STATE in kinds
+
+
+def nowhere() -> str:
+    """The relay's URL with a port on which nobody answers."""
+    head, rest = RELAY.split("://", 1)
+    address, secret = rest.split("/", 1)
+    return f"{head}://{address.rsplit(':', 1)[0]}:1/{secret}"
+
+
+def test_waiting_gives_up_without_progress(device: subrosa.Device) -> None:
+    device.create_vault("personal").collection("notes").insert({})
+    with device.sync(nowhere()) as sync:
+        with pytest.raises(subrosa.SubrosaError) as caught:
+            sync.wait_blocking(0.2)
+        assert (caught.value.name, caught.value.retryable) == ("NO_PROGRESS", True)
+
+
+def test_cancelling_the_task_ends_waiting_for_sync(device: subrosa.Device) -> None:
+    device.create_vault("personal").collection("notes").insert({})
+
+    async def scenario() -> None:
+        async with device.sync(nowhere()) as sync:
+            begin = time.monotonic()
+            with pytest.raises(asyncio.TimeoutError):
+                await asyncio.wait_for(sync.wait(None), 0.05)
+            cancel = subrosa.Cancel()
+            asyncio.get_running_loop().call_later(0.05, cancel.fire)
+            with pytest.raises(subrosa.SubrosaError) as caught:
+                await sync.wait(None, cancel)
+            assert caught.value.name == "CANCELLED"
+            assert time.monotonic() - begin < 10
+
+    asyncio.run(scenario())
+    end = time.monotonic() + 10
+    while any(thread.name == "subrosa-wait" for thread in threading.enumerate()):
+        assert time.monotonic() < end
+
+
+def test_closing_the_device_ends_waiting(device: subrosa.Device) -> None:
+    device.create_vault("personal").collection("notes").insert({})
+    sync = device.sync(nowhere())
+    names: list[str] = []
+
+    def wait() -> None:
+        with pytest.raises(subrosa.SubrosaError) as caught:
+            sync.wait_blocking(None)
+        names.append(caught.value.name)
+
+    waiter = threading.Thread(target=wait)
+    waiter.start()
+    device.close()
+    waiter.join(SECONDS)
+    assert names and names[0] in ("CLOSED", "SYNC_STOPPED", "INVALID_HANDLE")
+
+
+def test_a_wrong_code_pairs_nobody(tmp_path: Path, device: subrosa.Device) -> None:
+    device.create_vault("personal")
+
+    async def scenario() -> None:
+        async with device.pair_offer(RELAY) as offer:
+            with pytest.raises(subrosa.SubrosaError) as caught:
+                await offer.wait(0.01)
+            assert caught.value.name == "TIMEOUT"
+            async with subrosa.Device.pair_join(tmp_path / "x", subrosa.Key.generate(), offer.link, "x") as join:
+                await offer.wait(SECONDS)
+                code = await join.code(SECONDS)
+                with pytest.raises(subrosa.SubrosaError) as caught:
+                    await offer.confirm(f"{(int(code) + 1) % 1_000_000:06}")
+                assert caught.value.name == "PAIR_WRONG_CODE"
+
+    asyncio.run(scenario())
+    assert len(device.vault("personal").devices()) == 1
+
+
+def test_a_declined_device_is_told(tmp_path: Path, device: subrosa.Device) -> None:
+    device.create_vault("personal")
+    with (
+        device.pair_offer(RELAY) as offer,
+        subrosa.Device.pair_join(tmp_path / "x", subrosa.Key.generate(), offer.link, "x") as join,
+    ):
+        offer.wait_blocking(SECONDS)
+        offer.decline()
+        with pytest.raises(subrosa.SubrosaError) as caught:
+            join.device_blocking(SECONDS)
+        assert caught.value.name in ("PAIR_DECLINED", "PAIR_ABORTED", "PAIR_OVER")
+
+
+def test_a_cancelled_offer_can_be_waited_for_again(tmp_path: Path, device: subrosa.Device) -> None:
+    device.create_vault("personal")
+
+    async def scenario() -> None:
+        async with device.pair_offer(RELAY) as offer:
+            with pytest.raises(asyncio.TimeoutError):
+                await asyncio.wait_for(offer.wait(), 0.05)
+            async with subrosa.Device.pair_join(tmp_path / "x", subrosa.Key.generate(), offer.link, "x"):
+                assert (await offer.wait(SECONDS)).name == "x"
+
+    asyncio.run(scenario())
+
+
+def test_a_link_that_is_none(tmp_path: Path) -> None:
+    with pytest.raises(subrosa.SubrosaError) as caught:
+        subrosa.Device.pair_join(tmp_path / "x", subrosa.Key.generate(), "subrosa://nonsense")
+    assert caught.value.name == "PAIR_LINK"
+
+
+def test_the_log_speaks_when_asked(device: subrosa.Device, caplog: pytest.LogCaptureFixture) -> None:
+    device.create_vault("personal").collection("notes").insert({"title": "planted"})
+    logger = logging.getLogger("subrosa.test")
+    logger.setLevel(1)
+    subrosa.log_to(logger, level=1)
+    try:
+        with device.sync(RELAY) as sync:
+            sync.wait_blocking(SECONDS)
+    finally:
+        subrosa.log_off()
+    messages = [record.getMessage() for record in caplog.records if record.name == "subrosa.test"]
+    assert messages
+    assert not any("planted" in message or "personal" in message for message in messages)
+    spoken = len(caplog.records)
+    with device.sync(RELAY) as sync:
+        sync.wait_blocking(SECONDS)
+    assert len(caplog.records) == spoken
