@@ -28,6 +28,8 @@ class Handle:
     def __init__(self, ptr: CData) -> None:
         self._ptr = ptr
         closer = type(self)._closer
+        if self._closing_waits:
+            _need_reaper()
         self._finalizer = weakref.finalize(self, _reap if self._closing_waits else _close_now, closer, ptr)
         self._finalizer.atexit = False
 
@@ -67,19 +69,18 @@ _start = threading.Lock()
 
 
 def _reap(closer: Callable[[CData], None], ptr: CData) -> None:
-    """Runs in the garbage collector: hands the token over and returns. Nothing here blocks."""
+    """Runs in the garbage collector, so it may do nothing that takes a lock: this queue takes none."""
     _queue.put((closer, ptr))
+
+
+def _need_reaper() -> None:
+    """Starts the closing thread with the first handle that needs it: the garbage collector must not start one."""
     global _reaper
-    if _reaper is None and _start.acquire(blocking=False):
-        try:
+    if _reaper is None:
+        with _start:
             if _reaper is None:
-                thread = threading.Thread(target=_close_abandoned, name="subrosa-close", daemon=True)
-                thread.start()
-                _reaper = thread
-        except RuntimeError:
-            pass  # the interpreter is ending: `_close_all` is or was there
-        finally:
-            _start.release()
+                _reaper = threading.Thread(target=_close_abandoned, name="subrosa-close", daemon=True)
+                _reaper.start()
 
 
 def _close_abandoned() -> None:
@@ -105,7 +106,8 @@ devices: weakref.WeakSet[Handle] = weakref.WeakSet()
 @atexit.register
 def _close_all() -> None:
     for device in list(devices):
-        device.close()
+        if device._finalizer.detach() is not None:
+            device._closer(device._ptr)
     while True:
         try:
             closer, ptr = _queue.get_nowait()

@@ -91,12 +91,8 @@ class Sync(Handle):
         return SyncEvents(self, parse_sync_event, lib.subrosa_events_add_sync, self._ptr)
 
     def stop(self) -> None:
-        """Stops and closes."""
-        if self._finalizer.detach() is not None:
-            call(lib.subrosa_sync_stop, self._ptr)
-
-    def _release(self) -> None:
-        call(lib.subrosa_sync_stop, self._ptr)
+        """The same as `close`."""
+        self.close()
 
     async def __aenter__(self) -> Sync:
         return self
