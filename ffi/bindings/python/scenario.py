@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import json
 import os
+import queue
 import sys
 import time
 import uuid
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -261,11 +263,18 @@ class Run:
             self.device(step).pair_offer(os.environ["SUBROSA_TEST_RELAY"]) as offer,
             subrosa.Device.pair_join(folder, key, offer.link, step["name"]) as join,
         ):
-            request = offer.wait_blocking(WAIT_SECONDS)
-            code = join.code_blocking(WAIT_SECONDS)
-            offer.confirm_blocking(typed(code))
-            device = join.device_blocking(WAIT_SECONDS)
-            self.devices[step["new"]] = (device, step["key"], step["dir"])
+            # Each side goes on while it is waited for, so one of them needs a thread.
+            codes: queue.SimpleQueue[str] = queue.SimpleQueue()
+
+            def new_device() -> subrosa.Device:
+                codes.put(join.code_blocking(WAIT_SECONDS))
+                return join.device_blocking(WAIT_SECONDS)
+
+            with ThreadPoolExecutor(1) as pool:
+                joined = pool.submit(new_device)
+                request = offer.wait_blocking(WAIT_SECONDS)
+                offer.confirm_blocking(typed(codes.get(timeout=WAIT_SECONDS)))
+                self.devices[step["new"]] = (joined.result(), step["key"], step["dir"])
             return request.name
 
     def do_tick(self, step: Step) -> None:

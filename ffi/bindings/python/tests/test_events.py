@@ -134,6 +134,7 @@ def test_cancelling_the_task_ends_the_wait_promptly(notes: subrosa.Collection) -
 
         reader = asyncio.create_task(read())
         while not waiting_threads():
+            assert not reader.done(), reader.exception()
             await asyncio.sleep(0)
         begin = time.monotonic()
         reader.cancel()
@@ -170,6 +171,7 @@ def test_async_iteration_ends_with_the_device(device: subrosa.Device, notes: sub
 
         reader = asyncio.create_task(read())
         while not waiting_threads():
+            assert not reader.done(), reader.exception()
             await asyncio.sleep(0)
         await asyncio.to_thread(device.close)
         return await asyncio.wait_for(reader, 10)
@@ -183,6 +185,7 @@ def test_a_dropped_watch_is_closed_while_a_task_waited_on_it(notes: subrosa.Coll
     gone = weakref.ref(changes)
     task = loop.create_task(changes.__anext__())
     while not waiting_threads():
+        assert not task.done(), task.exception()
         loop.run_until_complete(asyncio.sleep(0))
     task.cancel()
     loop.run_until_complete(asyncio.gather(task, return_exceptions=True))

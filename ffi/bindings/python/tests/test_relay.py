@@ -156,8 +156,9 @@ def test_a_wrong_code_pairs_nobody(tmp_path: Path, device: subrosa.Device) -> No
                 await offer.wait(0.01)
             assert caught.value.name == "TIMEOUT"
             async with subrosa.Device.pair_join(tmp_path / "x", subrosa.Key.generate(), offer.link, "x") as join:
-                await offer.wait(SECONDS)
-                code = await join.code(SECONDS)
+                _, code = await asyncio.gather(offer.wait(SECONDS), join.code(SECONDS))
+                with pytest.raises(ValueError, match="typed"):
+                    await offer.confirm("")
                 with pytest.raises(subrosa.SubrosaError) as caught:
                     await offer.confirm(f"{(int(code) + 1) % 1_000_000:06}")
                 assert caught.value.name == "PAIR_WRONG_CODE"
@@ -168,15 +169,17 @@ def test_a_wrong_code_pairs_nobody(tmp_path: Path, device: subrosa.Device) -> No
 
 def test_a_declined_device_is_told(tmp_path: Path, device: subrosa.Device) -> None:
     device.create_vault("personal")
-    with (
-        device.pair_offer(RELAY) as offer,
-        subrosa.Device.pair_join(tmp_path / "x", subrosa.Key.generate(), offer.link, "x") as join,
-    ):
-        offer.wait_blocking(SECONDS)
-        offer.decline()
-        with pytest.raises(subrosa.SubrosaError) as caught:
-            join.device_blocking(SECONDS)
-        assert caught.value.name in ("PAIR_DECLINED", "PAIR_ABORTED", "PAIR_OVER")
+
+    async def scenario() -> None:
+        async with device.pair_offer(RELAY) as offer:
+            async with subrosa.Device.pair_join(tmp_path / "x", subrosa.Key.generate(), offer.link, "x") as join:
+                await asyncio.gather(offer.wait(SECONDS), join.code(SECONDS))
+                offer.decline()
+                with pytest.raises(subrosa.SubrosaError) as caught:
+                    await join.device(SECONDS)
+                assert caught.value.name in ("PAIR_DECLINED", "PAIR_ABORTED")
+
+    asyncio.run(scenario())
 
 
 def test_a_cancelled_offer_can_be_waited_for_again(tmp_path: Path, device: subrosa.Device) -> None:
@@ -186,8 +189,11 @@ def test_a_cancelled_offer_can_be_waited_for_again(tmp_path: Path, device: subro
         async with device.pair_offer(RELAY) as offer:
             with pytest.raises(asyncio.TimeoutError):
                 await asyncio.wait_for(offer.wait(), 0.05)
-            async with subrosa.Device.pair_join(tmp_path / "x", subrosa.Key.generate(), offer.link, "x"):
-                assert (await offer.wait(SECONDS)).name == "x"
+            async with subrosa.Device.pair_join(tmp_path / "x", subrosa.Key.generate(), offer.link, "x") as join:
+                request, code = await asyncio.gather(offer.wait(SECONDS), join.code(SECONDS))
+                assert (request.name, request.code) == ("x", code)
+                info, phone = await asyncio.gather(offer.confirm_equal(), join.device(SECONDS))
+                assert info.public_key == phone.public_key
 
     asyncio.run(scenario())
 

@@ -40,7 +40,7 @@ class PairRequest:
 
 
 class PairOffer(_Async):
-    """The old device's side. Closing it withdraws the link."""
+    """The old device's side. It goes on while it is waited for. Closing it withdraws the link."""
 
     __slots__ = ("_device",)
     _closing_waits = True
@@ -71,22 +71,31 @@ class PairOffer(_Async):
         ptr, limit = self._ptr, milliseconds(timeout)
         return blocking(lambda token: _request(ptr, limit, token), cancel)
 
-    async def confirm(self, typed: str | None = None) -> DeviceInfo:
-        """Takes the device in: `typed` is what the user read off it, or `None` when the user said that the codes are
-        equal. Ends the offer. Cancelling the task does not undo it: the device may be listed already."""
-        ptr = self._ptr
-        return await awaiting(lambda _: _confirm(ptr, typed))
+    async def confirm(self, typed: str) -> DeviceInfo:
+        """Takes the device in, if `typed` is the code that the user read off it. Ends the offer either way.
+        Cancelling the task does not undo it: the device may be listed already."""
+        ptr, raw = self._ptr, _typed(typed)
+        return await awaiting(lambda _: _confirm(ptr, raw))
 
-    def confirm_blocking(self, typed: str | None = None) -> DeviceInfo:
+    def confirm_blocking(self, typed: str) -> DeviceInfo:
+        ptr, raw = self._ptr, _typed(typed)
+        return blocking(lambda _: _confirm(ptr, raw))
+
+    async def confirm_equal(self) -> DeviceInfo:
+        """As `confirm`, when the user has compared the codes on both devices and said that they are equal."""
         ptr = self._ptr
-        return blocking(lambda _: _confirm(ptr, typed))
+        return await awaiting(lambda _: _confirm(ptr, b""))
+
+    def confirm_equal_blocking(self) -> DeviceInfo:
+        ptr = self._ptr
+        return blocking(lambda _: _confirm(ptr, b""))
 
     def decline(self) -> None:
         call(lib.subrosa_pair_offer_decline, self._ptr)
 
 
 class PairJoin(_Async):
-    """The new device's side."""
+    """The new device's side. It goes on while it is waited for."""
 
     __slots__ = ("_key",)
     _closing_waits = True
@@ -129,12 +138,20 @@ def _request(ptr: CData, limit: int, token: CData) -> PairRequest:
     return PairRequest(_digits(code), take_text(name))
 
 
-def _confirm(ptr: CData, typed: str | None) -> DeviceInfo:
-    out, raw = new_device_info(), utf8(typed or "")
+def _typed(text: str) -> bytes:
+    """To the library no code at all means that the user compared the codes, which an empty input must never mean."""
+    if not text:
+        raise ValueError("no code was typed")
+    return utf8(text)
+
+
+def _confirm(ptr: CData, typed: bytes) -> DeviceInfo:
+    """No bytes: the codes are equal."""
+    out = new_device_info()
     code, name = ffi.new("subrosa_pair_code *"), ffi.new("subrosa_buf *")
     call(lib.subrosa_pair_offer_request, ptr, code, name)
     named = take_text(name)
-    call(lib.subrosa_pair_offer_confirm, ptr, NULL if typed is None else raw, len(raw), out)
+    call(lib.subrosa_pair_offer_confirm, ptr, typed if typed else NULL, len(typed), out)
     return device_info(named, out)
 
 
