@@ -170,24 +170,22 @@ def test_closing_under_eight_threads_gives_errors_only(tmp_path: Path, key: subr
 
 def test_a_forked_child_is_told(device: subrosa.Device, notes: subrosa.Collection) -> None:
     id = notes.insert({"n": 1})
+    calls: list[Callable[[], object]] = [lambda: notes.get(id), lambda: notes.insert({}), device.vaults, notes.watch]
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:
-        said = []
-        calls: list[Callable[[], object]] = [
-            lambda: notes.get(id),
-            lambda: notes.insert({}),
-            device.vaults,
-            notes.watch,
-        ]
-        for call in calls:
-            try:
-                call()
-                said.append("OK")
-            except subrosa.SubrosaError as error:
-                said.append(error.name)
-        os.write(writer, ",".join(said).encode())
-        os._exit(0)
+        # Whatever happens here, this copy of the test run ends here.
+        try:
+            said = []
+            for call in calls:
+                try:
+                    call()
+                    said.append("OK")
+                except subrosa.SubrosaError as error:
+                    said.append(error.name)
+            os.write(writer, ",".join(said).encode())
+        finally:
+            os._exit(0)
     os.close(writer)
     with os.fdopen(reader) as said_by_child:
         assert said_by_child.read() == "FORKED,FORKED,FORKED,FORKED"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import threading
 import time
@@ -202,22 +201,3 @@ def test_a_link_that_is_none(tmp_path: Path) -> None:
     with pytest.raises(subrosa.SubrosaError) as caught:
         subrosa.Device.pair_join(tmp_path / "x", subrosa.Key.generate(), "subrosa://nonsense")
     assert caught.value.name == "PAIR_LINK"
-
-
-def test_the_log_speaks_when_asked(device: subrosa.Device, caplog: pytest.LogCaptureFixture) -> None:
-    device.create_vault("personal").collection("notes").insert({"title": "planted"})
-    logger = logging.getLogger("subrosa.test")
-    logger.setLevel(1)
-    subrosa.log_to(logger, level=1)
-    try:
-        with device.sync(RELAY) as sync:
-            sync.wait_blocking(SECONDS)
-    finally:
-        subrosa.log_off()
-    messages = [record.getMessage() for record in caplog.records if record.name == "subrosa.test"]
-    assert messages
-    assert not any("planted" in message or "personal" in message for message in messages)
-    spoken = len(caplog.records)
-    with device.sync(RELAY) as sync:
-        sync.wait_blocking(SECONDS)
-    assert len(caplog.records) == spoken

@@ -46,7 +46,7 @@ def test_a_vault_describes_itself(device: subrosa.Device, vault: subrosa.Vault) 
     assert (info.name, info.role, info.is_this) == ("laptop", subrosa.Role.ADMIN, True)
     assert info.public_key == device.public_key
     assert device.vault_by_id(vault.id).name == "personal"
-    assert vault.pending() == 0
+    assert vault.pending() == 1
 
 
 def test_reports(device: subrosa.Device, notes: subrosa.Collection) -> None:

@@ -38,7 +38,7 @@ class DeviceInfo:
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """How many of this device's segments there are, and how many of them the relay has acknowledged."""
+    """How many sealed segments are held here, and how many of them the relay is known to hold durably."""
 
     held: int
     acknowledged: int
@@ -128,7 +128,7 @@ class Vault(Handle):
             return [found.device(index) for index in range(len(found))]
 
     def pending(self) -> int:
-        """Segments that wait for a key or for others before they can be merged."""
+        """How much waits to be sealed: records with edits that no segment holds yet, and parts of bulk writes."""
         out = ffi.new("uint64_t *")
         call(lib.subrosa_vault_pending, self._ptr, out)
         return int(out[0])
