@@ -168,9 +168,9 @@ def test_closing_under_eight_threads_gives_errors_only(tmp_path: Path, key: subr
         assert again.vault("personal").collection("notes").count() == len(stored)
 
 
-def test_a_forked_child_is_told(device: subrosa.Device, notes: subrosa.Collection) -> None:
+def test_a_forked_child_is_told(device: subrosa.Device, vault: subrosa.Vault, notes: subrosa.Collection) -> None:
     id = notes.insert({"n": 1})
-    calls: list[Callable[[], object]] = [lambda: notes.get(id), lambda: notes.insert({}), device.vaults, notes.watch]
+    calls: list[Callable[[], object]] = [lambda: notes.get(id), lambda: notes.insert({}), device.vaults, vault.read]
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:
