@@ -74,8 +74,6 @@ static void null_results(void) {
   REFUSED(subrosa_vault_collections(V, NULL, &err));
   REFUSED(subrosa_vault_devices(V, NULL, &err));
   REFUSED(subrosa_vault_pending(V, NULL, &err));
-  REFUSED(subrosa_vault_delivery(V, SUBROSA_TEXT(NO_RELAY), NULL, &number, &err));
-  REFUSED(subrosa_vault_delivery(V, SUBROSA_TEXT(NO_RELAY), &number, NULL, &err));
   REFUSED(subrosa_record_new(NULL, &err));
   REFUSED(subrosa_record_from_json(JSON, NULL, &err));
   REFUSED(subrosa_record_to_json(R, NULL, &err));

@@ -78,7 +78,7 @@ static void closed(void) {
   use(write, SUBROSA_OK, SUBROSA_OK);
   GOOD(subrosa_device_close(store.device, &err));
   use(write, SUBROSA_CLOSED, SUBROSA_CLOSED);
-  use(read, SUBROSA_CLOSED, SUBROSA_CLOSED);
+  use(read, SUBROSA_READ_ONLY, SUBROSA_CLOSED);
   use(NULL, SUBROSA_CLOSED, SUBROSA_CLOSED);
   IS(SUBROSA_CLOSED, subrosa_tx_commit(write, &err));
   subrosa_tx_abort(read);
@@ -112,33 +112,39 @@ static void two_devices(void) {
 /* ---- one writer ---- */
 
 struct holder {
-  subrosa_tx *tx;
-  struct gate *waiting;
+  struct gate *begun, *waiting;
 };
 
-static void *release(void *user) {
-  struct holder *holder = user;
+static void *hold(void *user) {
+  const struct holder *holder = user;
+  subrosa_tx *tx = begin(store.vault, SUBROSA_TX_WRITE);
+  gate_open(holder->begun);
   gate_wait(holder->waiting, 1);
-  subrosa_tx_abort(holder->tx);
+  subrosa_tx_abort(tx);
   return NULL;
 }
 
 static void one_writer(void) {
-  struct holder holder = {begin(store.vault, SUBROSA_TX_WRITE), gate_new()};
-  subrosa_tx *tx = (subrosa_tx *)16;
+  struct holder holder = {gate_new(), gate_new()};
+  subrosa_tx *own = begin(store.vault, SUBROSA_TX_WRITE), *tx = (subrosa_tx *)16;
   pthread_t thread;
   uint64_t count = 0;
-  IS(SUBROSA_BUSY, subrosa_tx_begin(store.vault, SUBROSA_TX_WRITE, 0, &tx, &err));
+  /* Of this thread: whatever the timeout is, nobody else would end it. */
+  IS(SUBROSA_BUSY, subrosa_tx_begin(store.vault, SUBROSA_TX_WRITE, -1, &tx, &err));
   CHECK(tx == NULL);
-  IS(SUBROSA_BUSY, subrosa_tx_begin(store.vault, SUBROSA_TX_WRITE, 30, &tx, &err));
-  /* A write of its own, too, at once: it would wait for its own thread. */
   IS(SUBROSA_BUSY, subrosa_put_json(store.collection, NULL, &store.id, SUBROSA_TEXT("{}"), &err));
   GOOD(subrosa_count(store.collection, NULL, &count, &err));
-  CHECK(pthread_create(&thread, NULL, release, &holder) == 0);
+  subrosa_tx_abort(own);
+  /* Of another thread: it is waited for. */
+  CHECK(pthread_create(&thread, NULL, hold, &holder) == 0);
+  gate_wait(holder.begun, 1);
+  IS(SUBROSA_BUSY, subrosa_tx_begin(store.vault, SUBROSA_TX_WRITE, 0, &tx, &err));
+  IS(SUBROSA_BUSY, subrosa_tx_begin(store.vault, SUBROSA_TX_WRITE, 30, &tx, &err));
   gate_open(holder.waiting);
   GOOD(subrosa_tx_begin(store.vault, SUBROSA_TX_WRITE, -1, &tx, &err));
   pthread_join(thread, NULL);
   subrosa_tx_abort(tx);
+  gate_free(holder.begun);
   gate_free(holder.waiting);
 }
 
