@@ -7,7 +7,6 @@ import { listen } from './events.js';
 import { Handle } from './handle.js';
 import { decode, encodeRecord } from './json.js';
 import { FORMAT_JSON, ROWS_MAX, RowWriter, readRows, rowId } from './rows.js';
-import { callInPool } from './wait.js';
 
 const PAGE = 256;
 const ID = 64;
@@ -125,7 +124,7 @@ export class Collection extends Handle {
   }
 
   #inPool(name, args, result) {
-    return this.#writes.run(() => callInPool(name, args, result));
+    return this.#writes.run(() => this.vault.device._inPool(name, args, result));
   }
 
   // Reads.

@@ -11,7 +11,7 @@ import { listText, readList } from './lists.js';
 import { PairJoin, PairOffer } from './pairing.js';
 import { Sync, stopSync } from './sync.js';
 import { Vault } from './vault.js';
-import { abortable, callInPool, milliseconds } from './wait.js';
+import { abortable, callInPool, mayAsk, milliseconds } from './wait.js';
 import { WriteQueue } from './writes.js';
 
 const closeDevice = closeQuietly('device_close');
@@ -45,8 +45,8 @@ export class Device extends Handle {
     const block = new Block();
     const args = [folder.bytes, folder.length, key._token, deviceOptions(block, options), given.bytes, given.length,
       block.out, block.err];
-    return callAsync(C.pair_join_start, args, block,
-      () => new PairJoin(block.handle, (device) => new Device(device, key)));
+    return mayAsk(key._hasProvider, () => callAsync(C.pair_join_start, args, block,
+      () => new PairJoin(block.handle, key._hasProvider, (device) => new Device(device, key))));
   }
 
   /** Ends its sync and what waits, and closes the file. Not on this thread: it may have to wait for other calls. */
@@ -60,7 +60,7 @@ export class Device extends Handle {
     if (token === 0n) return;
     const sync = this.#sync?._detach();
     try {
-      await callInPool('device_close', (block) => [token, block.err]);
+      await this._inPool('device_close', (block) => [token, block.err]);
     } finally {
       if (sync) stopSync(sync);
     }
@@ -146,7 +146,11 @@ export class Device extends Handle {
     return this.#inPool('suspend', signal, (block) => [this._token, deadline, block.err]);
   }
 
-  resume({ signal } = {}) { return this.#inPool('resume', signal, (block) => [this._token, block.err]); }
+  async resume({ signal } = {}) {
+    if (!this.#key._hasProvider) return this.#inPool('resume', signal, (block) => [this._token, block.err]);
+    signal?.throwIfAborted();
+    withBlock((block) => check(C.resume(this._token, block.err), block));
+  }
 
   /** Hints that the path to the relay may be another one now. */
   networkChanged() {
@@ -178,9 +182,15 @@ export class Device extends Handle {
     });
   }
 
+  /** Any of these may ask for the key, or wait for a thread that does. @internal */
+  _inPool(name, args, result) { return this._mayAsk(() => callInPool(name, args, result)); }
+
+  /** @internal */
+  _mayAsk(call) { return mayAsk(this.#key._hasProvider, call); }
+
   async #inPool(name, signal, args, result) {
     signal?.throwIfAborted();
-    return abortable(signal, callInPool(name, args, result));
+    return abortable(signal, this._inPool(name, args, result));
   }
 
   /** Starts to sync in the background, with the stored relay if none is given. It goes on until it or the device is closed. */
@@ -199,7 +209,7 @@ export class Device extends Handle {
   async pairOffer(relay, { signal } = {}) {
     signal?.throwIfAborted();
     const given = text(relay, 'a URL');
-    const started = callInPool('pair_offer_start', (block) => [this._token, given.bytes, given.length, block.out, block.err],
+    const started = this._inPool('pair_offer_start', (block) => [this._token, given.bytes, given.length, block.out, block.err],
       (block) => new PairOffer(block.handle, this));
     return abortable(signal, started, (offer) => offer.close());
   }
@@ -208,6 +218,9 @@ export class Device extends Handle {
 async function start(name, dir, key, options = {}) {
   const { signal } = options;
   signal?.throwIfAborted();
+  // A provider runs on this thread anyway. A thread of the pool that asks it would wait for ever if the process were told to
+  // exit now, and the process for that thread.
+  if (key._hasProvider) return startSync(name, dir, key, options);
   const folder = directory(dir);
   const block = new Block();
   const args = [folder.bytes, folder.length, key._token, deviceOptions(block, options), block.out, block.err];

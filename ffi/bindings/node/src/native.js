@@ -265,6 +265,11 @@ function viewAt(address, length) {
 /** Where a Buffer's bytes are. Only for as long as the caller keeps the Buffer. */
 export const address = koffi.address;
 
+/** Ends the process without waiting for its threads. */
+export function endProcess(code) {
+  koffi.load(null).func('void _exit(int code)')(code);
+}
+
 /** A C function pointer for `callback`, for as long as the process runs. */
 export function register(callback, result, parameters) {
   return koffi.register(callback, koffi.pointer(koffi.proto(result, parameters)));

@@ -5,7 +5,7 @@ import { callAsync, check, withBlock } from './errors.js';
 import { text } from './bytes.js';
 import { Handle } from './handle.js';
 import { deviceInfo } from './lists.js';
-import { Waits, callInPool } from './wait.js';
+import { Waits, mayAsk } from './wait.js';
 
 const CODE_SIZE = 8;
 
@@ -31,8 +31,8 @@ export class PairOffer extends Handle {
 
   /** Until a device answers: its code and name. */
   async wait(options) {
-    await this.#waits.withTimeout(
-      (slice, cancel, block) => callAsync(C.pair_offer_wait, [this._token, slice, cancel, block.err], block), options);
+    await this.device._mayAsk(() => this.#waits.withTimeout(
+      (slice, cancel, block) => callAsync(C.pair_offer_wait, [this._token, slice, cancel, block.err], block), options));
     return withBlock((block) => {
       check(C.pair_offer_request(this._token, block.area, block.buf, block.err), block);
       return { code: codeText(block), name: block.takeText() };
@@ -42,12 +42,12 @@ export class PairOffer extends Handle {
   /** Lets the device in: with the code that was typed, or without one when a person saw that both are equal. */
   async confirm(typed) {
     const given = text(typed, 'a code');
-    return callInPool('pair_offer_confirm',
+    return this.device._inPool('pair_offer_confirm',
       (block) => [this._token, given.bytes, given.length, block.putStruct(DeviceInfo), block.err],
       (block) => deviceInfo(block.takeStruct(DeviceInfo)));
   }
 
-  async decline() { await callInPool('pair_offer_decline', (block) => [this._token, block.err]); }
+  async decline() { await this.device._inPool('pair_offer_decline', (block) => [this._token, block.err]); }
 
   /** Withdraws the link. */
   close() {
@@ -59,24 +59,26 @@ export class PairOffer extends Handle {
 /** The side of the new device. */
 export class PairJoin extends Handle {
   #waits = new Waits();
+  #hasProvider;
   #makeDevice;
 
   /** @internal */
-  constructor(token, makeDevice) {
+  constructor(token, hasProvider, makeDevice) {
     super(token, 'join', C.pair_join_close);
+    this.#hasProvider = hasProvider;
     this.#makeDevice = makeDevice;
   }
 
   /** The six digits to show. */
   async waitCode(options) {
-    return this.#waits.withTimeout((slice, cancel, block) => callAsync(C.pair_join_wait_code,
-      [this._token, slice, cancel, block.area, block.err], block, codeText), options);
+    return mayAsk(this.#hasProvider, () => this.#waits.withTimeout((slice, cancel, block) => callAsync(C.pair_join_wait_code,
+      [this._token, slice, cancel, block.area, block.err], block, codeText), options));
   }
 
   /** The device, once the old one has let it in. */
   async waitDevice(options) {
-    return this.#waits.withTimeout((slice, cancel, block) => callAsync(C.pair_join_wait_device,
-      [this._token, slice, cancel, block.out, block.err], block, () => this.#makeDevice(block.handle)), options);
+    return mayAsk(this.#hasProvider, () => this.#waits.withTimeout((slice, cancel, block) => callAsync(C.pair_join_wait_device,
+      [this._token, slice, cancel, block.out, block.err], block, () => this.#makeDevice(block.handle)), options));
   }
 
   close() {

@@ -4,7 +4,7 @@ import { C, SyncStatus } from './native.js';
 import { callAsync, check, withBlock } from './errors.js';
 import { SYNC_STATES, listen } from './events.js';
 import { Handle, closeQuietly } from './handle.js';
-import { Waits, callInPool } from './wait.js';
+import { Waits } from './wait.js';
 
 export const stopSync = closeQuietly('sync_stop');
 const FAILURES = ['none', 'noSocket', 'noAddress', 'unreachable', 'wrongKey', 'lost', 'link', 'peer', 'store', 'other'];
@@ -59,7 +59,7 @@ export class Sync extends Handle {
     if (token === 0n) return;
     this.#waits.end('SYNC_STOPPED');
     try {
-      await callInPool('sync_stop', (block) => [token, block.err]);
+      await this.device._inPool('sync_stop', (block) => [token, block.err]);
     } finally {
       this.#ended();
     }

@@ -163,7 +163,7 @@ export class Transaction extends Handle {
 
   async commitAsync() {
     const token = this.#end();
-    await callInPool('tx_commit', (block) => [token, block.err]);
+    await this.vault.device._inPool('tx_commit', (block) => [token, block.err]);
   }
 
   /** The same as `close`. */

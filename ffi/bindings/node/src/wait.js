@@ -3,7 +3,7 @@
 // The pool has four threads, which files and DNS need too, and a wait may depend on a call that still queues for a thread.
 // So waits run in slices, at most `SLOTS` at a time, and take turns.
 
-import { Block, C } from './native.js';
+import { Block, C, endProcess } from './native.js';
 import { SubrosaError, callAsync, check, refusal, withBlock } from './errors.js';
 
 const SLOTS = 2;
@@ -20,10 +20,24 @@ const running = new Set();
 const queue = [];
 let free = SLOTS;
 
+let asking = 0;
+
 // A thread of the pool that waits in the library would hold up the end of the process.
-process.on('exit', () => {
+process.on('exit', (code) => {
   for (const token of running) token.fire();
+  // One that asks a key provider waits for this thread, which answers nobody any more.
+  if (asking > 0) endProcess(code);
 });
+
+/** `call` in the pool, which may ask a provider if there is one. */
+export async function mayAsk(hasProvider, call) {
+  asking += hasProvider ? 1 : 0;
+  try {
+    return await call();
+  } finally {
+    asking -= hasProvider ? 1 : 0;
+  }
+}
 
 /** A cancel token of the library. */
 export class Cancel {

@@ -5,7 +5,7 @@ import { createPublicKey } from 'node:crypto';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { Device, Key, PublicKey, Session } from '../src/index.js';
-import { folder, keystore, named } from './helpers.mjs';
+import { folder, keystore, named, runModule } from './helpers.mjs';
 
 test('a key is exported and imported', () => {
   const key = Key.generate();
@@ -71,17 +71,15 @@ test('a key of a provider signs and agrees, and is not exported', () => {
   assert.throws(() => key.toPkcs8(), named('KEY_NOT_EXPORTABLE'));
 });
 
-test('a provider opens a device, off this thread and on it', async (t) => {
+test('a provider opens a device, with a promise and without', async (t) => {
   const dir = join(folder(t), 'store');
   const store = keystore();
   const key = Key.fromProvider(store);
-  // The calls of the provider come from a thread of the pool, and are answered by this one.
   const device = await Device.create(dir, key, { name: 'secure' });
   const notes = device.createVault('personal').collection('notes');
   const id = await notes.insertAsync({ n: 1 });
   await device.close();
   const before = { ...store.calls };
-  // Here they come from this thread, in the middle of the call.
   const again = Device.openSync(dir, key);
   assert.ok(store.calls.agree > before.agree || store.calls.sign > before.sign);
   assert.deepEqual(again.vault('personal').collection('notes').get(id), { n: 1 });
@@ -106,4 +104,12 @@ test('what a provider fails with is the number of the error', async (t) => {
   const forged = { ...store, sign: () => new Uint8Array(64).fill(1) };
   assert.throws(() => Key.fromProvider(forged).sign('l', 'm'), named('KEY_PROVIDER_SIGNATURE'));
   assert.throws(() => Key.fromProvider({ publicKey: store.publicKey }), TypeError);
+});
+
+test('a process can end while it opens a device with a provider', async (t) => {
+  const ended = await runModule(`
+import { keystore } from '${new URL('helpers.mjs', import.meta.url)}';
+subrosa.Device.create(dir, subrosa.Key.fromProvider(keystore()));
+process.exit(5);`, { args: [join(folder(t), 'store')] });
+  assert.deepEqual([ended.code, ended.signal, ended.err], [5, null, '']);
 });
