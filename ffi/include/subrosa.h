@@ -57,6 +57,72 @@
 #endif
 
 /**
+ * Nothing happened in time.
+ */
+#define SUBROSA_EVENT_NONE 0
+
+/**
+ * A record changed, here or on another device: `detail` is a `SUBROSA_CHANGE_...`, `record` and `vault` say which, `text`
+ * has the name of its collection.
+ */
+#define SUBROSA_EVENT_RECORD 1
+
+/**
+ * More happened than the queue holds: read everything again. Later events follow as usual.
+ */
+#define SUBROSA_EVENT_LAGGED 2
+
+/**
+ * Sync has another state: `detail` is a `SUBROSA_SYNC_...`.
+ */
+#define SUBROSA_EVENT_SYNC_STATE 3
+
+/**
+ * What the relay had of `vault` is stored.
+ */
+#define SUBROSA_EVENT_CAUGHT_UP 4
+
+/**
+ * `vault` is caught up both ways.
+ */
+#define SUBROSA_EVENT_SYNCED 5
+
+/**
+ * The relay refused something of `vault`: `detail` is its code, `number` the milliseconds until it is tried again.
+ */
+#define SUBROSA_EVENT_REFUSED 6
+
+/**
+ * The relay hides something of `vault`, or has lost it, and does not say so.
+ */
+#define SUBROSA_EVENT_DISAGREES 7
+
+/**
+ * The source has ended: its device was closed, or its sync stopped. The last event of its tag.
+ */
+#define SUBROSA_EVENT_OVER 8
+
+/**
+ * The record exists now.
+ */
+#define SUBROSA_CHANGE_INSERTED 1
+
+/**
+ * A field of it was set, or may have been.
+ */
+#define SUBROSA_CHANGE_UPDATED 2
+
+/**
+ * It is gone.
+ */
+#define SUBROSA_CHANGE_REMOVED 3
+
+/**
+ * Sources of one queue.
+ */
+#define SUBROSA_EVENT_SOURCES_MAX 4096
+
+/**
  * `subrosa/1`: `context` says what the session is for, another context is another key. Associated data is bound to
  * sender and recipient.
  */
@@ -670,6 +736,11 @@ typedef struct subrosa_device subrosa_device;
 typedef struct subrosa_error subrosa_error;
 
 /**
+ * A queue of events of any number of sources. Thread-safe.
+ */
+typedef struct subrosa_events subrosa_events;
+
+/**
  * A P-256 key pair: in memory, or in a key provider. Thread-safe.
  */
 typedef struct subrosa_key subrosa_key;
@@ -843,6 +914,70 @@ typedef struct {
 } subrosa_space_report;
 
 /**
+ * Names a vault, the same on every device.
+ */
+typedef struct {
+  /**
+   * The bytes.
+   */
+  uint8_t bytes[32];
+} subrosa_vault_id;
+
+/**
+ * One thing that happened. Free it with `subrosa_event_free`, but for one that a callback is given.
+ */
+typedef struct {
+  /**
+   * `sizeof(subrosa_event)`, set by the caller.
+   */
+  uint32_t struct_size;
+  /**
+   * `SUBROSA_EVENT_...`.
+   */
+  int32_t kind;
+  /**
+   * The caller's, of the source that it came from.
+   */
+  uint64_t tag;
+  /**
+   * As the kind says; 0 otherwise.
+   */
+  int32_t detail;
+  /**
+   * 0.
+   */
+  uint32_t reserved;
+  /**
+   * As the kind says; 0 otherwise.
+   */
+  int64_t number;
+  /**
+   * As the kind says; zero otherwise.
+   */
+  subrosa_id record;
+  /**
+   * As the kind says; zero otherwise.
+   */
+  subrosa_vault_id vault;
+  /**
+   * As the kind says; empty otherwise.
+   */
+  subrosa_buf text;
+} subrosa_event;
+
+/**
+ * Receives an event, which is valid during the call. Called on a thread of the library's (`subrosa-events`), one call at a
+ * time for a queue. May call the library, but not close this queue or a device that feeds it. Must not block for long:
+ * events queue up meanwhile.
+ */
+typedef void (*subrosa_event_fn)(void *user, const subrosa_event *event);
+
+/**
+ * Frees what a `user` pointer stands for. Called exactly once: when the registration ends or fails.
+ */
+typedef void (*subrosa_free_fn)(void *user);
+
+/**
  * A secret of the library's. Free with `subrosa_secret_free`, which wipes it first. `data` is NULL when `len` is 0.
  */
 typedef struct {
@@ -859,11 +994,6 @@ typedef struct {
    */
   size_t cap;
 } subrosa_secret;
-
-/**
- * Frees what a `user` pointer stands for. Called exactly once: when the registration ends or fails.
- */
-typedef void (*subrosa_free_fn)(void *user);
 
 /**
  * Computes ECDH with `peer`: the X coordinate of the shared point, 32 bytes big endian, leading zeros kept. 0, or the
@@ -917,16 +1047,6 @@ typedef struct {
  * by calling the library is dropped.
  */
 typedef void (*subrosa_log_fn)(void *user, int32_t level, const char *message);
-
-/**
- * Names a vault, the same on every device.
- */
-typedef struct {
-  /**
-   * The bytes.
-   */
-  uint8_t bytes[32];
-} subrosa_vault_id;
 
 /**
  * A device that belongs to a vault.
@@ -1370,6 +1490,120 @@ SUBROSA_API int64_t subrosa_error_number(const subrosa_error *error);
  * Frees an error. NULL, and a second time, are fine. Since 0.1.
  */
 SUBROSA_API void subrosa_error_free(subrosa_error *error);
+
+/**
+ * Makes a queue of events; add sources to it. Since 0.1.
+ *
+ * # Safety
+ * Rule 2 of this library.
+ */
+SUBROSA_API int32_t subrosa_events_new(subrosa_events **out, subrosa_error **err);
+
+/**
+ * Adds what changes in a vault from now on, by this device or another, under a tag of the caller's. Tags need not differ.
+ * Errors: `SUBROSA_TOO_LARGE` beyond `SUBROSA_EVENT_SOURCES_MAX` sources, `SUBROSA_CLOSED`. Since 0.1.
+ *
+ * # Safety
+ * Rule 2 of this library.
+ */
+SUBROSA_API
+int32_t subrosa_events_add_vault(subrosa_events *events,
+                                 subrosa_vault *vault,
+                                 uint64_t tag,
+                                 subrosa_error **err);
+
+/**
+ * As `subrosa_events_add_vault`, for one collection. Since 0.1.
+ *
+ * # Safety
+ * Rule 2 of this library.
+ */
+SUBROSA_API
+int32_t subrosa_events_add_collection(subrosa_events *events,
+                                      subrosa_collection *collection,
+                                      uint64_t tag,
+                                      subrosa_error **err);
+
+/**
+ * As `subrosa_events_add_vault`, for what happens to sync; look at `subrosa_sync_status_of` once after adding it.
+ * Errors: `SUBROSA_SYNC_STOPPED` as well. Since 0.1.
+ *
+ * # Safety
+ * Rule 2 of this library.
+ */
+SUBROSA_API
+int32_t subrosa_events_add_sync(subrosa_events *events,
+                                subrosa_sync *sync,
+                                uint64_t tag,
+                                subrosa_error **err);
+
+/**
+ * Removes all sources of a tag, with their events that nobody took. Since 0.1.
+ *
+ * # Safety
+ * Rule 2 of this library.
+ */
+SUBROSA_API int32_t subrosa_events_remove(subrosa_events *events, uint64_t tag, subrosa_error **err);
+
+/**
+ * The next event; of kind `SUBROSA_EVENT_NONE` when there is none within `timeout_ms`. Sources take turns; events of one come
+ * in order. `cancel` may be NULL. Several threads may wait; each event goes to one.
+ * Errors: `SUBROSA_CANCELLED`, `SUBROSA_CLOSED`, `SUBROSA_BUSY` while there is a listener. Since 0.1.
+ *
+ * # Safety
+ * Rules 2 and 3 of this library.
+ */
+SUBROSA_API
+int32_t subrosa_events_wait(subrosa_events *events,
+                            int32_t timeout_ms,
+                            subrosa_cancel *cancel,
+                            subrosa_event *out,
+                            subrosa_error **err);
+
+/**
+ * Frees what an event holds, and makes its text empty, so that it can be called twice. NULL is fine. Since 0.1.
+ *
+ * # Safety
+ * The struct is as the library filled it, or zero.
+ */
+SUBROSA_API void subrosa_event_free(subrosa_event *event);
+
+/**
+ * Delivers events to `listener` from now on, until `subrosa_events_unlisten` or `subrosa_events_close`. `user` is passed to it,
+ * and to `user_free` once it is not called any more, or at once if this fails.
+ * Errors: `SUBROSA_BUSY` while there is a listener, `SUBROSA_NO_RESOURCES`, `SUBROSA_INVALID_ARGUMENT` for NULL. Since 0.1.
+ *
+ * # Safety
+ * Rules 2 and 4 of this library.
+ */
+SUBROSA_API
+int32_t subrosa_events_listen(subrosa_events *events,
+                              subrosa_event_fn listener,
+                              void *user,
+                              subrosa_free_fn user_free,
+                              subrosa_error **err);
+
+/**
+ * Ends delivery; the queue can be pulled again. Returns after a running callback has finished and `user_free` was called;
+ * from within the callback at once, and `user_free` is called when it has returned. Does nothing without a listener. Since 0.1.
+ *
+ * # Safety
+ * Rule 2 of this library.
+ */
+SUBROSA_API
+int32_t subrosa_events_unlisten(subrosa_events *events,
+                                subrosa_error **err);
+
+/**
+ * Closes a queue: calls that wait on it answer `SUBROSA_CLOSED`, delivery ends as by `subrosa_events_unlisten`. NULL, and a
+ * second time, are fine. Errors: `SUBROSA_WOULD_DEADLOCK` from within its callback; then it stays open. Since 0.1.
+ *
+ * # Safety
+ * Rule 2 of this library.
+ */
+SUBROSA_API
+int32_t subrosa_events_close(subrosa_events *events,
+                             subrosa_error **err);
 
 /**
  * Reads the text form of an id: a UUID with hyphens, in either case. Errors: `SUBROSA_NOT_AN_ID`. Since 0.1.

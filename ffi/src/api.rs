@@ -3,6 +3,7 @@
 pub(crate) mod cancel;
 pub(crate) mod data;
 pub(crate) mod device;
+pub(crate) mod events;
 pub(crate) mod keys;
 pub(crate) mod list;
 pub(crate) mod log;

@@ -4,6 +4,7 @@ mod cancel;
 mod collection;
 mod device;
 mod errors;
+mod events;
 mod ids;
 mod keys;
 mod library;
@@ -26,6 +27,7 @@ pub use cancel::*;
 pub use collection::*;
 pub use device::*;
 pub use errors::*;
+pub use events::*;
 pub use ids::*;
 pub use keys::*;
 pub use library::*;
@@ -74,6 +76,8 @@ pub struct subrosa_record(());
 pub struct subrosa_tx(());
 /// Sync under way. Thread-safe.
 pub struct subrosa_sync(());
+/// A queue of events of any number of sources. Thread-safe.
+pub struct subrosa_events(());
 /// The old device's side of a pairing. Thread-safe; one call at a time waits on it.
 pub struct subrosa_pair_offer(());
 /// The new device's side of a pairing. Thread-safe; one call at a time waits on it.
@@ -91,6 +95,7 @@ handle_types! {
     subrosa_record => api::record::RecordObject;
     subrosa_tx => api::tx::TxObject;
     subrosa_sync => api::sync::SyncObject;
+    subrosa_events => api::events::EventsObject;
     subrosa_pair_offer => api::pairing::OfferObject;
     subrosa_pair_join => api::pairing::JoinObject;
 }

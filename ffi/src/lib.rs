@@ -30,6 +30,7 @@ mod handles;
 mod memory;
 mod status;
 
+pub use api::events::*;
 pub use api::keys::*;
 pub use api::record::*;
 pub use api::sync::*;

@@ -19,7 +19,7 @@ pub const SUBROSA_INPUT_BYTES_MAX: usize = 1 << 30;
 
 /// Bytes or text of the library's. Free with `subrosa_buf_free`. `data` is NULL when `len` is 0.
 #[repr(C)]
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct subrosa_buf {
     /// The bytes.
     pub data: *mut u8,
