@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
-use crate::core::{Changes, Page, VisibleRecord, WriteSet};
+use crate::core::{Changes, Page, VisibleRecord, VisibleRow, WriteSet};
 use crate::merge::{RecordId, Value};
 use crate::transaction::Transaction;
 use crate::vault::{Vault, WriteTx};
@@ -106,8 +106,8 @@ impl<T: Serialize + DeserializeOwned> Collection<T> {
     /// # Errors
     /// [`Error::Value`] when it does not have type `T`; [`Error::Store`].
     pub fn get(&self, id: RecordId) -> Result<Option<T>, Error> {
-        let fields = self.vault.core.with_view(|view| view.get(self.vault.number, &self.name, &id))?;
-        fields.map(from_fields).transpose()
+        let row = self.vault.core.with_view(|view| view.get(self.vault.number, &self.name, &id))?;
+        row.map(|row| row.decode()).transpose()
     }
 
     /// The records of some ids, in their order and from one snapshot; `None` where there is none.
@@ -116,7 +116,7 @@ impl<T: Serialize + DeserializeOwned> Collection<T> {
     /// As [`Collection::get`], when any of them does not have type `T`.
     pub fn get_many(&self, ids: &[RecordId]) -> Result<Vec<Option<T>>, Error> {
         let found = self.vault.core.with_view(|view| view.get_many(self.vault.number, &self.name, ids))?;
-        found.into_iter().map(|fields| fields.map(from_fields).transpose()).collect()
+        from_rows(&found)
     }
 
     /// All records in the order of their ids, read in parts: each part is a snapshot, the whole is not (that is
@@ -132,7 +132,7 @@ impl<T: Serialize + DeserializeOwned> Collection<T> {
     /// # Errors
     /// As [`Collection::get`].
     pub fn page(&self, after: Option<RecordId>, limit: usize) -> Result<Vec<(RecordId, T)>, Error> {
-        from_page(self.read_page(after, limit)?)
+        from_page(&self.read_page(after, limit)?)
     }
 
     /// How many records there are. Reads them all.
@@ -260,8 +260,8 @@ impl<'c, T: Serialize + DeserializeOwned> TxCollection<'c, T> {
     /// # Errors
     /// As there.
     pub fn update(&mut self, id: RecordId, change: impl FnOnce(&mut T)) -> Result<bool, Error> {
-        let Some(fields) = self.ops.with(|set| set.get(self.name, &id))? else { return Ok(false) };
-        let mut record: T = from_fields(fields)?;
+        let Some(row) = self.ops.with(|set| set.get(self.name, &id))? else { return Ok(false) };
+        let mut record: T = row.decode()?;
         let before: BTreeMap<String, Value> = to_fields(&record)?.into_iter().collect();
         change(&mut record);
         let after = to_fields(&record)?;
@@ -287,7 +287,7 @@ impl<'c, T: Serialize + DeserializeOwned> TxCollection<'c, T> {
     /// # Errors
     /// As there.
     pub fn get(&mut self, id: RecordId) -> Result<Option<T>, Error> {
-        self.ops.with(|set| set.get(self.name, &id))?.map(from_fields).transpose()
+        self.ops.with(|set| set.get(self.name, &id))?.map(|row| row.decode()).transpose()
     }
 
     /// As [`Collection::get_many`], with what this transaction has done.
@@ -298,12 +298,28 @@ impl<'c, T: Serialize + DeserializeOwned> TxCollection<'c, T> {
         ids.iter().map(|id| self.get(*id)).collect()
     }
 
+    /// As [`Collection::len`], with what this transaction has done.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn len(&mut self) -> Result<u64, Error> {
+        self.ops.with(|set| set.count(self.name))
+    }
+
+    /// As [`Collection::is_empty`], with what this transaction has done.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn is_empty(&mut self) -> Result<bool, Error> {
+        Ok(self.ops.with(|set| set.page(self.name, None, 1))?.records.is_empty())
+    }
+
     /// As [`Collection::page`], with what this transaction has done.
     ///
     /// # Errors
     /// As there.
     pub fn page(&mut self, after: Option<RecordId>, limit: usize) -> Result<Vec<(RecordId, T)>, Error> {
-        from_page(self.ops.with(|set| set.page(self.name, after, limit))?)
+        from_page(&self.ops.with(|set| set.page(self.name, after, limit))?)
     }
 }
 
@@ -325,7 +341,7 @@ impl<T: Serialize + DeserializeOwned> Iterator for Scan<T> {
     fn next(&mut self) -> Option<Self::Item> {
         let Self { collection, pages } = self;
         let record = pages.next_record(|after, limit| collection.read_page(after, limit))?;
-        Some(record.and_then(|record| Ok((record.id, from_fields(record.fields)?))))
+        Some(record.and_then(|record| Ok((record.id, record.row.decode()?))))
     }
 }
 
@@ -367,10 +383,10 @@ fn to_fields<T: Serialize>(record: &T) -> Result<Vec<(String, Value)>, Error> {
     }
 }
 
-pub(crate) fn from_fields<T: DeserializeOwned>(fields: BTreeMap<String, Value>) -> Result<T, Error> {
-    Ok(Value::Map(fields).into_serde()?)
+pub(crate) fn from_rows<T: DeserializeOwned>(rows: &[Option<VisibleRow>]) -> Result<Vec<Option<T>>, Error> {
+    rows.iter().map(|row| row.as_ref().map(VisibleRow::decode).transpose()).collect()
 }
 
-pub(crate) fn from_page<T: DeserializeOwned>(page: Page) -> Result<Vec<(RecordId, T)>, Error> {
-    page.records.into_iter().map(|record| Ok((record.id, from_fields(record.fields)?))).collect()
+pub(crate) fn from_page<T: DeserializeOwned>(page: &Page) -> Result<Vec<(RecordId, T)>, Error> {
+    page.records.iter().map(|record| Ok((record.id, record.row.decode()?))).collect()
 }

@@ -37,7 +37,7 @@ use crate::store::sealed::SealedHandle;
 use crate::{Error, Options};
 
 pub(crate) use control::NewVault;
-pub(crate) use read::{Page, View, VisibleRecord};
+pub(crate) use read::{Page, View, VisibleRecord, VisibleRow};
 pub(crate) use receive::{FeedBatch, FeedItem};
 pub use snapshot::InProgress;
 pub(crate) use snapshot::SnapshotSlot;

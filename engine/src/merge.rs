@@ -25,4 +25,4 @@ pub(crate) use logs::{LogNo, LogTable};
 pub(crate) use op::{Cell, CollectionName, FieldCell, LogMove, Op, OpKind, Put, Tombstone};
 pub(crate) use pending::PendingOps;
 pub(crate) use state::RecordState;
-pub(crate) use value::{Value, ValueBuf};
+pub(crate) use value::{FieldsDeserializer, Value, ValueBuf};

@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::Error;
-use crate::collection::{Collection, Pages, from_fields, from_page};
+use crate::collection::{Collection, Pages, from_page, from_rows};
 use crate::core::{Core, SnapshotSlot};
 use crate::merge::RecordId;
 use crate::store::tables::VaultNo;
@@ -46,6 +46,12 @@ impl Snapshot {
         collection: &'s Collection<T>,
     ) -> SnapshotCollection<'s, T> {
         SnapshotCollection { snapshot: self, collection, records: PhantomData }
+    }
+
+    /// Whether it was taken away: nothing can be read from it any more.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.with(|_, _| Ok(())).is_err()
     }
 
     /// The vault that it shows.
@@ -98,8 +104,8 @@ impl<T: Serialize + DeserializeOwned> SnapshotCollection<'_, T> {
     /// # Errors
     /// As there.
     pub fn get(&self, id: RecordId) -> Result<Option<T>, Error> {
-        let fields = self.with(|view, vault, name| view.get(vault, name, &id))?;
-        fields.map(from_fields).transpose()
+        let row = self.with(|view, vault, name| view.get(vault, name, &id))?;
+        row.map(|row| row.decode()).transpose()
     }
 
     /// As [`Collection::get_many`].
@@ -108,7 +114,7 @@ impl<T: Serialize + DeserializeOwned> SnapshotCollection<'_, T> {
     /// As there.
     pub fn get_many(&self, ids: &[RecordId]) -> Result<Vec<Option<T>>, Error> {
         let found = self.with(|view, vault, name| view.get_many(vault, name, ids))?;
-        found.into_iter().map(|fields| fields.map(from_fields).transpose()).collect()
+        from_rows(&found)
     }
 
     /// As [`Collection::page`].
@@ -116,7 +122,7 @@ impl<T: Serialize + DeserializeOwned> SnapshotCollection<'_, T> {
     /// # Errors
     /// As there.
     pub fn page(&self, after: Option<RecordId>, limit: usize) -> Result<Vec<(RecordId, T)>, Error> {
-        from_page(self.with(|view, vault, name| view.page(vault, name, after, limit))?)
+        from_page(&self.with(|view, vault, name| view.page(vault, name, after, limit))?)
     }
 
     /// All records in the order of their ids. A record that does not have type `T` is an error in its place, and the
@@ -127,7 +133,7 @@ impl<T: Serialize + DeserializeOwned> SnapshotCollection<'_, T> {
             let record = pages.next_record(|after, limit| {
                 self.with(|view, vault, name| view.page(vault, name, after, limit))
             })?;
-            Some(record.and_then(|record| Ok((record.id, from_fields(record.fields)?))))
+            Some(record.and_then(|record| Ok((record.id, record.row.decode()?))))
         })
     }
 

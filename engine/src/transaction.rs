@@ -44,6 +44,12 @@ impl Transaction {
         TxCollection::of_transaction(self, collection)
     }
 
+    /// Whether it was taken away: nothing can be done with it any more, also when the device has been resumed.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.with(|_| Ok(())).is_err()
+    }
+
     /// The vault that it writes to.
     #[must_use]
     pub const fn vault(&self) -> &Vault {

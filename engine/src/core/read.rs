@@ -4,25 +4,53 @@ use std::ops::Bound;
 use std::sync::Arc;
 
 use redb::ReadableDatabase as _;
+use serde::de::DeserializeOwned;
 
 use super::{Core, OpenStore, Shared};
 use crate::Error;
-use crate::merge::{LogTable, RecordId, RecordState, Value};
+use crate::merge::{FieldsDeserializer, RecordId, RecordState};
 use crate::store::StoreError;
 use crate::store::tables::{CollectionNo, RecordKey, RecordsView, VaultNo, records_view};
 
-/// Fields of a record that a reader sees, sorted by name.
-pub(crate) type Fields = std::collections::BTreeMap<String, Value>;
+/// The row of a record that a reader sees, and the names that it refers to. It is decoded with no lock held: the types
+/// of the caller have code of their own.
+pub(crate) struct VisibleRow {
+    row: Vec<u8>,
+    shared: Arc<Shared>,
+}
 
 /// A record that a reader sees.
-#[derive(Debug)]
 pub(crate) struct VisibleRecord {
     pub(crate) id: RecordId,
-    pub(crate) fields: Fields,
+    pub(crate) row: VisibleRow,
+}
+
+impl VisibleRow {
+    /// The row if a reader sees it.
+    pub(crate) fn of(row: &[u8], shared: &Arc<Shared>) -> Result<Option<Self>, Error> {
+        let is_visible = RecordState::row_is_visible(row).map_err(|_| StoreError::Inconsistent)?;
+        Ok(is_visible.then(|| Self { row: row.to_vec(), shared: shared.clone() }))
+    }
+
+    /// The record as the caller wants it.
+    pub(crate) fn decode<T: DeserializeOwned>(&self) -> Result<T, Error> {
+        let state = self.state()?;
+        Ok(T::deserialize(FieldsDeserializer::new(state.visible_fields(&self.shared.logs)))?)
+    }
+
+    /// Names of the fields.
+    pub(crate) fn names(&self) -> Result<Vec<String>, Error> {
+        let state = self.state()?;
+        Ok(state.visible_fields(&self.shared.logs).map(|(name, _)| name.to_owned()).collect())
+    }
+
+    fn state(&self) -> Result<RecordState<'_>, Error> {
+        RecordState::decode(&self.row).map_err(|_| Error::Store(StoreError::Inconsistent))
+    }
 }
 
 /// Part of a scan.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Page {
     pub(crate) records: Vec<VisibleRecord>,
     /// Where the next page goes on; `None` at the end.
@@ -59,7 +87,7 @@ impl View {
         vault: VaultNo,
         collection: &str,
         id: &RecordId,
-    ) -> Result<Option<Fields>, Error> {
+    ) -> Result<Option<VisibleRow>, Error> {
         let Some(number) = self.shared.collections.number(vault, collection) else { return Ok(None) };
         self.get_by_key(&RecordKey::new(vault, number, id))
     }
@@ -70,16 +98,16 @@ impl View {
         vault: VaultNo,
         collection: &str,
         ids: &[RecordId],
-    ) -> Result<Vec<Option<Fields>>, Error> {
+    ) -> Result<Vec<Option<VisibleRow>>, Error> {
         let Some(number) = self.shared.collections.number(vault, collection) else {
             return Ok(ids.iter().map(|_| None).collect());
         };
         ids.iter().map(|id| self.get_by_key(&RecordKey::new(vault, number, id))).collect()
     }
 
-    pub(crate) fn get_by_key(&self, key: &RecordKey) -> Result<Option<Fields>, Error> {
+    pub(crate) fn get_by_key(&self, key: &RecordKey) -> Result<Option<VisibleRow>, Error> {
         let row = self.records.get(&key.0)?;
-        row.map_or(Ok(None), |row| visible(row.value(), &self.shared.logs))
+        row.map_or(Ok(None), |row| VisibleRow::of(row.value(), &self.shared))
     }
 
     /// Up to `limit` records after `after`, in the order of their ids.
@@ -100,8 +128,8 @@ impl View {
             }
             let id = key.record();
             seen = Some(id);
-            if let Some(fields) = visible(row, &self.shared.logs)? {
-                page.records.push(VisibleRecord { id, fields });
+            if let Some(row) = VisibleRow::of(row, &self.shared)? {
+                page.records.push(VisibleRecord { id, row });
             }
             Ok(Next::GoOn)
         })?;
@@ -113,8 +141,8 @@ impl View {
         let mut count = 0;
         let Some(number) = self.shared.collections.number(vault, collection) else { return Ok(count) };
         self.each(vault, number, None, |_, row| {
-            let state = RecordState::decode(row).map_err(|_| StoreError::Inconsistent)?;
-            count += u64::from(state.is_visible());
+            let is_visible = RecordState::row_is_visible(row).map_err(|_| StoreError::Inconsistent)?;
+            count += u64::from(is_visible);
             Ok(Next::GoOn)
         })?;
         Ok(count)
@@ -155,24 +183,6 @@ impl View {
 pub(crate) enum Next {
     GoOn,
     Stop,
-}
-
-/// What a reader sees of a row.
-pub(crate) fn visible(row: &[u8], logs: &LogTable) -> Result<Option<Fields>, Error> {
-    let state = RecordState::decode(row).map_err(|_| Error::Store(StoreError::Inconsistent))?;
-    visible_fields(&state, logs)
-}
-
-/// What a reader sees of a state.
-pub(crate) fn visible_fields(state: &RecordState<'_>, logs: &LogTable) -> Result<Option<Fields>, Error> {
-    if !state.is_visible() {
-        return Ok(None);
-    }
-    let mut fields = Fields::new();
-    for (name, value) in state.visible_fields(logs) {
-        fields.insert(name.to_owned(), value.decode()?);
-    }
-    Ok(Some(fields))
 }
 
 pub(crate) fn collection_bounds(

@@ -12,10 +12,10 @@ use std::sync::Arc;
 
 use subrosa_protocol::limits;
 
-use super::Core;
 use super::gate::Turn;
-use super::read::{Fields, Next, Page, View, VisibleRecord, collection_bounds, visible};
+use super::read::{Next, Page, View, VisibleRecord, VisibleRow, collection_bounds};
 use super::watch::ChangeKind;
+use super::{Core, Shared};
 use crate::merge::{
     Cell, Clock, CollectionName, FieldCell, LogNo, LogTable, Op, OpKind, PendingOps, Put, RecordId,
     RecordState, Stamp, Tombstone, Value, ValueBuf,
@@ -129,11 +129,11 @@ impl WriteSet {
     }
 
     /// What this write sees of a record, its own changes included.
-    pub(crate) fn get(&self, collection: &str, id: &RecordId) -> Result<Option<Fields>, Error> {
+    pub(crate) fn get(&self, collection: &str, id: &RecordId) -> Result<Option<VisibleRow>, Error> {
         let Some(number) = self.number(collection) else { return Ok(None) };
         let key = RecordKey::new(self.vault, number, id);
         match self.records.get(&key) {
-            Some(written) => visible(written.row(), self.logs()),
+            Some(written) => VisibleRow::of(written.row(), &self.view.shared),
             None => self.view.get_by_key(&key),
         }
     }
@@ -145,7 +145,7 @@ impl WriteSet {
         after: Option<RecordId>,
         limit: usize,
     ) -> Result<Page, Error> {
-        let mut page = Merged { logs: self.logs(), limit, page: Page::default(), seen: None };
+        let mut page = Merged { shared: &self.view.shared, limit, page: Page::default(), seen: None };
         let Some(number) = self.number(collection) else { return Ok(page.page) };
         let (first, last) = collection_bounds(self.vault, number, after);
         let first = match first {
@@ -173,6 +173,18 @@ impl WriteSet {
         Ok(page.page)
     }
 
+    /// How many records this write sees in a collection. Reads them all.
+    pub(crate) fn count(&self, collection: &str) -> Result<u64, Error> {
+        let mut count = self.view.count(self.vault, collection)?;
+        let Some(number) = self.number(collection) else { return Ok(count) };
+        let (_, last) = collection_bounds(self.vault, number, None);
+        let first = RecordKey::new(self.vault, number, &RecordId::from_bytes([0; 16]));
+        for written in self.records.range(first..=last).map(|(_, written)| written) {
+            count = count + u64::from(written.visible_after) - u64::from(written.visible_before);
+        }
+        Ok(count)
+    }
+
     /// Sets the given fields and leaves the others; a record that is not there begins with them.
     pub(crate) fn put(&mut self, collection: &str, id: &RecordId, fields: NewFields) -> Result<(), Error> {
         self.set(collection, id, fields, &[])
@@ -187,7 +199,9 @@ impl WriteSet {
     ) -> Result<(), Error> {
         let mut others = Vec::new();
         if let Some(visible) = self.get(collection, id)? {
-            others.extend(visible.into_keys().filter(|name| !fields.iter().any(|(field, _)| field == name)));
+            others.extend(
+                visible.names()?.into_iter().filter(|name| !fields.iter().any(|(field, _)| field == name)),
+            );
         }
         self.set(collection, id, fields, &others)
     }
@@ -225,10 +239,6 @@ impl WriteSet {
             |state: &RecordState<'_>, logs: &LogTable| Ok(OpKind::Delete(state.tombstone_for_delete(logs)));
         let done = self.apply(&mut change, make);
         self.keep_if(done, change).map(|()| true)
-    }
-
-    fn logs(&self) -> &LogTable {
-        &self.view.shared.logs
     }
 
     /// The number of a collection that the store or this write has.
@@ -378,7 +388,7 @@ struct Change {
 
 /// A page put together from stored and written rows.
 struct Merged<'s> {
-    logs: &'s LogTable,
+    shared: &'s Arc<Shared>,
     limit: usize,
     page: Page,
     seen: Option<RecordId>,
@@ -392,8 +402,8 @@ impl Merged<'_> {
         }
         let id = key.record();
         self.seen = Some(id);
-        if let Some(fields) = visible(row, self.logs)? {
-            self.page.records.push(VisibleRecord { id, fields });
+        if let Some(row) = VisibleRow::of(row, self.shared)? {
+            self.page.records.push(VisibleRecord { id, row });
         }
         Ok(Next::GoOn)
     }

@@ -2,6 +2,7 @@
 
 pub(crate) mod de;
 mod encoded;
+mod fields;
 pub(crate) mod json;
 pub(crate) mod ser;
 #[cfg(test)]
@@ -16,6 +17,7 @@ use std::hash::{Hash, Hasher};
 
 #[allow(unused_imports, reason = "the collections, which land after it, encode")]
 pub(crate) use encoded::{ValueBuf, ValueRef};
+pub(crate) use fields::FieldsDeserializer;
 
 /// Deepest nesting of lists and maps; a plain value has depth 0. Bounds the stack of every walk.
 pub const VALUE_DEPTH_MAX: usize = 64;

@@ -121,6 +121,7 @@ fn suspend_gives_a_transaction_time_to_end() {
     device.core().resume().unwrap();
     device.core().resume().unwrap();
     assert_eq!(everything(&vault).len(), 1);
+    assert!(snapshot.is_over() && !vault.snapshot().unwrap().is_over());
     is_store(snapshot.in_collection(&notes).len(), &StoreError::Suspended);
 }
 
@@ -134,6 +135,7 @@ fn suspend_takes_a_transaction_away_when_its_time_is_over() {
     device.core().suspend(Duration::from_millis(1)).unwrap();
     device.core().suspend(Duration::ZERO).unwrap();
     is_store(tx.in_collection(&notes).get(id(1)), &StoreError::Suspended);
+    assert!(tx.is_over());
     device.core().resume().unwrap();
     is_store(tx.in_collection(&notes).put(id(2), &record(&[("a", 1)])), &StoreError::Suspended);
     // The turn went with it.

@@ -274,6 +274,7 @@ enum Call {
     Delete(u8),
     Get(u8),
     Page(Option<u8>, usize),
+    Len,
     /// Put that the limits refuse.
     Bad(u8),
 }
@@ -290,6 +291,7 @@ fn calls() -> impl Strategy<Value = Vec<Calls>> {
         2 => target.clone().prop_map(Call::Delete),
         1 => target.clone().prop_map(Call::Get),
         1 => (proptest::option::of(target.clone()), 1..5usize).prop_map(|(after, n)| Call::Page(after, n)),
+        1 => Just(Call::Len),
         1 => target.prop_map(Call::Bad),
     ];
     let transaction = (proptest::collection::vec((any::<bool>(), call), 0..12), any::<bool>());
@@ -308,6 +310,11 @@ fn make(call: &Call, seen: &mut TxCollection<'_, Record>) -> String {
         Call::Delete(target) => format!("{:?}", seen.delete(id(*target))),
         Call::Get(target) => json(&seen.get(id(*target)).unwrap()),
         Call::Page(after, limit) => json(&seen.page(after.map(id), *limit).unwrap()),
+        Call::Len => {
+            let (len, page) = (seen.len().unwrap(), seen.page(None, 100).unwrap());
+            assert_eq!((len, len == 0), (page.len() as u64, seen.is_empty().unwrap()));
+            len.to_string()
+        }
         Call::Bad(target) => {
             let name = "x".repeat(1 << 12);
             format!("{:?}", seen.put(id(*target), &record(&[("a", 8), (&name, 1)])).is_err())

@@ -58,6 +58,23 @@ impl<'a> RecordState<'a> {
         }
     }
 
+    /// Whether a reader sees the record of a row, from the front of it; [`RecordState::decode`] checks the rest.
+    ///
+    /// # Errors
+    /// As there.
+    pub(crate) fn row_is_visible(row: &[u8]) -> Result<bool, DecodeError> {
+        let mut reader = Reader::new(row);
+        match reader.u8()? {
+            // One log, and no tombstone.
+            shape::PLAIN => Ok(true),
+            shape::FULL => {
+                let [last, tomb] = [read_stamps(&mut reader)?, read_stamps(&mut reader)?];
+                Ok(Self { last, tomb, ..Self::default() }.is_visible())
+            }
+            other => Err(DecodeError::Unknown { what: "row shape", value: other.into() }),
+        }
+    }
+
     /// Log and stamp of a record that has the short form.
     fn plain(&self) -> Option<(LogNo, Stamp)> {
         let [(log, stamp)] = self.last.0[..] else { return None };

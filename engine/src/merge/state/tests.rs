@@ -358,6 +358,7 @@ proptest! {
         let state = state(&ops);
         if !ops.is_empty() {
             let row = row(&state);
+            prop_assert_eq!(RecordState::row_is_visible(&row), Ok(state.is_visible()));
             prop_assert_eq!(RecordState::decode(&row), Ok(state));
         }
     }

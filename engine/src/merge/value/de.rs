@@ -1,5 +1,6 @@
 //! From a [`Value`] to any `serde::Deserialize` type.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, btree_map};
 use std::fmt;
 
@@ -128,10 +129,10 @@ fn unexpected(value: &Value) -> de::Unexpected<'static> {
 struct Entries(btree_map::IntoIter<String, Value>);
 
 impl Iterator for Entries {
-    type Item = (Key, ValueDeserializer);
+    type Item = (Key<'static>, ValueDeserializer);
 
-    fn next(&mut self) -> Option<(Key, ValueDeserializer)> {
-        self.0.next().map(|(key, value)| (Key(key), ValueDeserializer(value)))
+    fn next(&mut self) -> Option<(Key<'static>, ValueDeserializer)> {
+        self.0.next().map(|(key, value)| (Key(Cow::Owned(key)), ValueDeserializer(value)))
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
@@ -139,9 +140,23 @@ impl Iterator for Entries {
     }
 }
 
-struct Key(String);
+/// A key of a map, or the name of a field.
+pub(crate) struct Key<'k>(Cow<'k, str>);
 
-impl IntoDeserializer<'_, ValueError> for Key {
+impl<'k> Key<'k> {
+    pub(crate) const fn new(name: Cow<'k, str>) -> Self {
+        Self(name)
+    }
+
+    fn visit<'de, V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ValueError> {
+        match self.0 {
+            Cow::Borrowed(name) => visitor.visit_str(name),
+            Cow::Owned(name) => visitor.visit_string(name),
+        }
+    }
+}
+
+impl IntoDeserializer<'_, ValueError> for Key<'_> {
     type Deserializer = Self;
 
     fn into_deserializer(self) -> Self {
@@ -154,17 +169,17 @@ macro_rules! key_number {
         $(fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ValueError> {
             match self.0.parse() {
                 Ok(number) => visitor.$visit(number),
-                Err(_) => visitor.visit_string(self.0),
+                Err(_) => self.visit(visitor),
             }
         })*
     };
 }
 
-impl<'de> Deserializer<'de> for Key {
+impl<'de> Deserializer<'de> for Key<'_> {
     type Error = ValueError;
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ValueError> {
-        visitor.visit_string(self.0)
+        self.visit(visitor)
     }
 
     key_number! {
@@ -195,7 +210,7 @@ impl<'de> Deserializer<'de> for Key {
         _variants: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, ValueError> {
-        visitor.visit_enum(VariantAccess { variant: self.0, content: None })
+        visitor.visit_enum(VariantAccess { variant: self.0.into_owned(), content: None })
     }
 
     forward_to_deserialize_any! {
@@ -215,7 +230,7 @@ impl<'de> de::EnumAccess<'de> for VariantAccess {
     type Variant = Content;
 
     fn variant_seed<S: DeserializeSeed<'de>>(self, seed: S) -> Result<(S::Value, Content), ValueError> {
-        let variant = seed.deserialize(Key(self.variant))?;
+        let variant = seed.deserialize(Key(Cow::Owned(self.variant)))?;
         Ok((variant, Content(self.content)))
     }
 }
