@@ -34,6 +34,7 @@ use subrosa_protocol::ids::VaultId;
 use crate::keys::{KeyProvider, PublicKey};
 use crate::store::StoreError;
 use crate::store::sealed::SealedHandle;
+use crate::sync::control::Links;
 use crate::{Error, Options};
 
 pub(crate) use control::NewVault;
@@ -72,6 +73,8 @@ pub(crate) struct Core {
     snapshots: snapshot::Registry,
     pub(crate) watchers: watch::Watchers,
     hook: Mutex<Option<PendingHook>>,
+    /// The links of this device.
+    pub(crate) links: Links,
     /// How often logs were rotated because of what a relay said, in this open.
     rotations: AtomicU32,
 }
@@ -212,11 +215,22 @@ impl Core {
     }
 
     /// Sets what is called after writes that leave something to seal.
-    pub(crate) fn on_pending(&self, hook: Option<PendingHook>) {
+    pub(crate) fn on_pending(&self, hook: PendingHook) {
         if !self.process.is_this() {
             return;
         }
-        *self.hook.lock().unwrap_or_else(PoisonError::into_inner) = hook;
+        *self.hook.lock().unwrap_or_else(PoisonError::into_inner) = Some(hook);
+    }
+
+    /// Takes `hook` back, unless another one has taken its place.
+    pub(crate) fn no_more_pending(&self, hook: &PendingHook) {
+        if !self.process.is_this() {
+            return;
+        }
+        let mut set = self.hook.lock().unwrap_or_else(PoisonError::into_inner);
+        if set.as_ref().is_some_and(|set| Arc::ptr_eq(set, hook)) {
+            *set = None;
+        }
     }
 
     pub(crate) fn notify_pending(&self) {

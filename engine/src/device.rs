@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use subrosa_protocol::addr::RelayAddr;
 use subrosa_protocol::ids::VaultId;
@@ -13,9 +14,6 @@ use crate::keys::{KeyProvider, PublicKey};
 use crate::sync::Sync;
 use crate::vault::Vault;
 use crate::{Error, StoreError};
-
-/// How long a suspend waits for an open transaction of the caller.
-const SUSPEND_GRACE: std::time::Duration = std::time::Duration::ZERO;
 
 /// How a device is opened. [`Options::default`] suits an application.
 #[derive(Clone)]
@@ -179,22 +177,27 @@ impl Device {
     /// time for a device.
     ///
     /// # Errors
-    /// [`SyncError::Start`](crate::SyncError::Start). Everything else shows in [`Sync::status`]: being offline is no
-    /// error.
+    /// [`StoreError::Suspended`]; [`SyncError::Start`](crate::SyncError::Start). Everything else shows in
+    /// [`Sync::status`]: being offline is no error.
     pub fn sync(&self, relay: &RelayAddr) -> Result<Sync, Error> {
         drop(self.core.lock_state()?);
-        Ok(Sync::start(self.core.clone(), relay)?)
+        Sync::start(self.core.clone(), relay)
     }
 
     /// Closes the device for good, for all handles: waits for calls under way, takes transactions and snapshots away,
-    /// ends watches, closes the file. Every call then answers [`StoreError::Closed`], and the directory can be opened
-    /// again at once. Does nothing when it is closed already. Stop syncing first.
+    /// ends watches, closes the file, stops sync. Every call then answers [`StoreError::Closed`], and the directory can
+    /// be opened again at once. Does nothing when it is closed already.
     ///
     /// # Errors
     /// [`StoreError::Busy`] from within [`Vault::write`] on this thread, and nothing has happened then. Otherwise
     /// [`Error::Store`] if the file could not be closed cleanly; it is closed all the same.
     pub fn close(&self) -> Result<(), Error> {
-        self.core.close()
+        let closed = self.core.close();
+        // Neither in a forked child, nor when it was refused.
+        if self.core.check_process().is_ok() && self.core.with_open(|_| Ok(())).is_err() {
+            self.core.links.stop(now() + CLOSE_WAIT);
+        }
+        closed
     }
 
     /// What the caller has open of this device, for finding leaks.
@@ -205,21 +208,54 @@ impl Device {
         self.core.in_progress()
     }
 
-    /// Closes the file and gives up its lock, as mobile systems demand before an application sleeps. Stop syncing
-    /// first. Every call then answers [`StoreError::Suspended`] until [`Device::resume`].
+    /// Lets go of the file, its lock and every socket within `deadline`, as mobile systems demand before an
+    /// application sleeps. A [`Sync`] rests and goes on by itself after [`Device::resume`]; a pairing offer under way
+    /// is over; a transaction of the host that does not end in time is taken away, and snapshots are. Every call then
+    /// answers [`StoreError::Suspended`].
+    ///
+    /// Sync that is not at rest in time is not waited for: the file is closed all the same. A
+    /// [`PairJoin`](crate::PairJoin) belongs to no device yet; drop it.
     ///
     /// # Errors
+    /// [`StoreError::Busy`] from within [`Vault::write`] on this thread, and nothing has happened then. Otherwise
     /// [`Error::Store`] if the file could not be closed cleanly; it is closed all the same.
-    pub fn suspend(&self) -> Result<(), Error> {
-        self.core.suspend(SUSPEND_GRACE)
+    pub fn suspend(&self, deadline: Duration) -> Result<(), Error> {
+        self.core.check_process()?;
+        let links = &self.core.links;
+        let _turn = links.turn();
+        let deadline = deadline.min(DEADLINE_MAX);
+        let begun = now();
+        // Sync may wait for a transaction that only closing the store takes away: so not for the whole time at first.
+        links.rest(begun + deadline / 2);
+        let suspended = self.core.suspend(deadline.saturating_sub(begun.elapsed()));
+        if suspended.is_err() && self.core.with_open(|_| Ok(())).is_ok() {
+            links.run();
+        } else if !links.rest(begun + deadline) {
+            tracing::debug!("sync is not at rest in time");
+        }
+        suspended
     }
 
-    /// Takes the file again after [`Device::suspend`]; does nothing otherwise.
+    /// Takes the file again after [`Device::suspend`], and lets sync go on, from a new socket. Does nothing when the
+    /// device is not suspended.
     ///
     /// # Errors
     /// As [`Device::open`]; the device then stays suspended.
     pub fn resume(&self) -> Result<(), Error> {
-        self.core.resume()
+        self.core.check_process()?;
+        let _turn = self.core.links.turn();
+        self.core.resume()?;
+        self.core.links.run();
+        Ok(())
+    }
+
+    /// Says that this machine's way to the network has changed, from Wi-Fi to mobile for instance. Whatever is
+    /// connected goes on from a new socket and is probed at once; what is not, is tried at once. Being told too often
+    /// costs a packet or two.
+    pub fn network_changed(&self) {
+        if self.core.check_process().is_ok() {
+            self.core.links.path_changed();
+        }
     }
 
     /// Reads and checks every page that the trees reach, every chain, every signature and every certificate. Other
@@ -264,3 +300,13 @@ impl Device {
         row.transpose().map_err(|_| Error::Store(StoreError::Inconsistent))
     }
 }
+
+#[expect(clippy::disallowed_methods, reason = "deadlines of callers are in this clock")]
+fn now() -> Instant {
+    Instant::now()
+}
+
+/// How long closing waits for sync to end.
+const CLOSE_WAIT: Duration = Duration::from_secs(1);
+/// A longer deadline is none.
+const DEADLINE_MAX: Duration = Duration::from_secs(3600);

@@ -8,6 +8,7 @@
 
 mod backoff;
 mod board;
+pub(crate) mod control;
 mod dial;
 mod events;
 mod frames;
@@ -15,6 +16,7 @@ mod link;
 pub(crate) mod mailbox;
 mod pulse;
 pub(crate) mod rendezvous;
+mod run;
 mod worker;
 
 use std::sync::Arc;
@@ -24,22 +26,19 @@ use std::time::Duration;
 use subrosa_protocol::addr::RelayAddr;
 use subrosa_protocol::error::ErrorCode;
 use subrosa_protocol::ids::VaultId;
-use tokio::sync::{Notify, watch};
+use tokio::sync::Notify;
 
-use self::backoff::Backoff;
 use self::board::Board;
-use self::dial::Dialer;
-use self::link::{Errand, Link, LinkEnd};
+use self::control::Control;
+use self::run::{Context, runtime, serve};
 use self::worker::Worker;
-use crate::core::Core;
-use crate::{Cancel, Error};
+use crate::core::{Core, PendingHook};
+use crate::{Cancel, Error, StoreError};
 
 pub use self::events::SyncEvents;
 pub use self::rendezvous::RendezvousError;
 pub use subrosa_protocol::client_link::{LinkError, Progress};
 
-/// A link that lived this long was a good one: the next failure starts with a short wait again.
-const GOOD_LINK: Duration = Duration::from_secs(10);
 /// How long a stop waits for the relay to hear of it, and for a name lookup under way.
 const FAREWELL: Duration = Duration::from_millis(200);
 
@@ -56,6 +55,8 @@ pub enum SyncState {
     Live,
     /// The relay refused something, and nothing else is left to do. Data that it did not take stays here.
     Refused,
+    /// The device is suspended: no connection, no socket, until it resumes.
+    Suspended,
 }
 
 /// Where sync stands, and why.
@@ -73,11 +74,13 @@ pub struct SyncStatus {
 }
 
 impl SyncStatus {
-    /// The reason code: `offline`, `connecting`, `syncing`, `live`, or `refused: ` and the name of the refusal.
+    /// The reason code: `offline`, `connecting`, `syncing`, `live`, `suspended`, or `refused: ` and the name of the
+    /// refusal.
     #[must_use]
     pub fn reason(&self) -> String {
         match (self.refused, self.state) {
             (_, SyncState::Live) => "live".to_owned(),
+            (_, SyncState::Suspended) => "suspended".to_owned(),
             (Some(code), _) => format!("refused: {code}"),
             (None, SyncState::Offline) => "offline".to_owned(),
             (None, SyncState::Connecting) => "connecting".to_owned(),
@@ -116,6 +119,13 @@ pub enum SyncFailure {
     /// This device's own store failed.
     #[error("this device's store: {0}")]
     Store(Arc<crate::Error>),
+    /// The device was suspended.
+    #[error("the device is suspended")]
+    Suspended,
+    /// A thread of this library panicked, which is a bug in it or in what the host gave it. Sync is over; what the
+    /// store holds is safe. Open the store again before going on.
+    #[error("a thread of the engine panicked")]
+    Panicked,
 }
 
 /// Why waiting for sync, or starting it, came to nothing. No data is lost.
@@ -134,6 +144,12 @@ pub enum SyncError {
     /// Sync was stopped meanwhile.
     #[error("sync was stopped")]
     Stopped,
+    /// The device is suspended, and nothing moves until it resumes.
+    #[error("the device is suspended")]
+    Suspended,
+    /// A thread of this library panicked: see [`SyncFailure::Panicked`].
+    #[error("a thread of the engine panicked")]
+    Panicked,
 }
 
 fn failure_text(status: &SyncStatus) -> String {
@@ -167,47 +183,37 @@ pub enum SyncEvent {
 
 /// Sync under way. Dropping it stops sync, as [`Sync::stop`] does.
 ///
-/// One at a time for a device: a later one takes over the notices of local writes.
+/// One at a time for a device: a later one takes over the notices of local writes. While the device is suspended it
+/// rests, and it goes on by itself when the device resumes.
 #[derive(Debug)]
 pub struct Sync {
     board: Arc<Board>,
-    stop: watch::Sender<bool>,
+    control: Arc<Control>,
     thread: Option<JoinHandle<()>>,
-}
-
-/// What the driver of one device needs.
-pub(crate) struct Context {
-    pub(crate) core: Arc<Core>,
-    pub(crate) relay: RelayAddr,
-    pub(crate) board: Arc<Board>,
-    pub(crate) pending: Arc<Notify>,
 }
 
 impl Sync {
     /// Starts to sync all vaults of `core` with the relay at `relay`.
-    pub(crate) fn start(core: Arc<Core>, relay: &RelayAddr) -> Result<Self, SyncError> {
+    pub(crate) fn start(core: Arc<Core>, relay: &RelayAddr) -> Result<Self, Error> {
         let start = |error: std::io::Error| SyncError::Start(error.kind());
+        let control = core.links.register().map_err(|_| StoreError::Suspended)?;
         let runtime = runtime().map_err(start)?;
         let worker = Worker::start(core.clone(), *relay.pin()).map_err(start)?;
         let board = Arc::new(Board::default());
         let pending = Arc::new(Notify::new());
-        let (stop, stopped) = watch::channel(false);
-        let hook = (board.clone(), pending.clone());
-        core.on_pending(Some(Arc::new(move || {
-            hook.0.written();
-            hook.1.notify_one();
-        })));
-        let context = Context { core, relay: relay.clone(), board: board.clone(), pending };
+        let told = (board.clone(), pending.clone());
+        let hook: PendingHook = Arc::new(move || {
+            told.0.written();
+            told.1.notify_one();
+        });
+        core.on_pending(hook.clone());
+        let (relay, board_, control_) = (relay.clone(), board.clone(), control.clone());
+        let context = Context { core, relay, board: board_, pending, control: control_, hook };
         let thread = std::thread::Builder::new()
             .name("subrosa-sync".to_owned())
-            .spawn(move || {
-                runtime.block_on(run(&context, worker, stopped));
-                runtime.shutdown_timeout(FAREWELL);
-                context.core.on_pending(None);
-                context.board.stopped();
-            })
+            .spawn(move || serve(context, worker, runtime))
             .map_err(start)?;
-        Ok(Self { board, stop, thread: Some(thread) })
+        Ok(Self { board, control, thread: Some(thread) })
     }
 
     /// Where sync stands.
@@ -228,9 +234,10 @@ impl Sync {
     /// # Errors
     /// [`SyncError::NoProgress`] after `idle_max` in which not one segment was stored or acknowledged;
     /// [`SyncError::Refused`] at once when the relay refused and nothing else is left to do; sync goes on all the
-    /// same. [`SyncError::Stopped`].
+    /// same. [`SyncError::Stopped`]; [`SyncError::Suspended`] at once while the device is suspended;
+    /// [`SyncError::Panicked`].
     pub fn wait_caught_up(&self, idle_max: Duration) -> Result<(), SyncError> {
-        self.board.wait_caught_up(idle_max, &Cancel::new()).map(drop)
+        self.wait(idle_max, &Cancel::new()).map(drop)
     }
 
     /// Waits as [`Sync::wait_caught_up`] does, until `cancel` at the latest; sync goes on all the same.
@@ -238,7 +245,12 @@ impl Sync {
     /// # Errors
     /// [`Error::Cancelled`]; [`Error::Sync`] with those of [`Sync::wait_caught_up`].
     pub fn wait_caught_up_or(&self, idle_max: Duration, cancel: &Cancel) -> Result<(), Error> {
-        if self.board.wait_caught_up(idle_max, cancel)? { Ok(()) } else { Err(Error::Cancelled) }
+        if self.wait(idle_max, cancel)? { Ok(()) } else { Err(Error::Cancelled) }
+    }
+
+    fn wait(&self, idle_max: Duration, cancel: &Cancel) -> Result<bool, SyncError> {
+        // Not as the board says: a thread that is told to go on says so a moment later.
+        self.board.wait_caught_up(idle_max, cancel, || self.control.is_told_to_rest())
     }
 
     /// Stops sync and waits for its threads: for a transaction under way, and not for the network.
@@ -249,66 +261,11 @@ impl Sync {
 
 impl Drop for Sync {
     fn drop(&mut self) {
-        self.stop.send_replace(true);
+        self.control.stop();
         if let Some(thread) = self.thread.take()
             && thread.join().is_err()
         {
             tracing::error!("the sync thread panicked");
         }
-    }
-}
-
-fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()
-}
-
-/// Keeps a link up until told to stop.
-async fn run(context: &Context, worker: Worker, mut stop: watch::Receiver<bool>) {
-    let mut dialer = Dialer::new(&context.relay);
-    let mut backoff = Backoff::default();
-    loop {
-        context.board.connecting();
-        let dialed = tokio::select! {
-            dialed = dialer.dial() => dialed,
-            _ = stop.changed() => break,
-        };
-        let failure = match dialed {
-            Ok(connection) => {
-                let up_since = tokio::time::Instant::now();
-                let end = match Link::new(context, &worker, connection.clone()).await {
-                    Ok(mut link) => link.run(&Errand::Sync, &mut stop).await,
-                    Err(failure) => LinkEnd::Failed(failure),
-                };
-                connection.close(0_u32.into(), b"");
-                worker.link_over().await;
-                if up_since.elapsed() >= GOOD_LINK {
-                    backoff.reset();
-                }
-                match end {
-                    LinkEnd::Stopped => break,
-                    LinkEnd::Failed(failure) => failure,
-                }
-            }
-            Err(failure) => failure,
-        };
-        tracing::debug!(%failure, "link over");
-        let wait = backoff.next(&*context.core.options.entropy, retry_after(&failure));
-        context.board.offline(Some(failure));
-        tokio::select! {
-            () = tokio::time::sleep(wait) => {}
-            _ = stop.changed() => break,
-        }
-    }
-    dialer.close(FAREWELL).await;
-    worker.stop();
-}
-
-/// The least wait that the relay asked for.
-fn retry_after(failure: &SyncFailure) -> Duration {
-    match failure {
-        SyncFailure::Link(LinkError::Refused(refusal)) => {
-            Duration::from_secs(u64::from(refusal.retry_after_secs))
-        }
-        _ => Duration::ZERO,
     }
 }

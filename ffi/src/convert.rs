@@ -141,6 +141,8 @@ impl From<SyncError> for Failure {
             SyncError::NoProgress(_) => Self::of(SUBROSA_NO_PROGRESS, &error).retryable(),
             SyncError::Refused(code) => Self::of(SUBROSA_REFUSED, &error).number(code.to_wire().into()),
             SyncError::Stopped => Self::of(SUBROSA_SYNC_STOPPED, &error),
+            SyncError::Suspended => Self::of(SUBROSA_SUSPENDED, &error),
+            SyncError::Panicked => Self::of(SUBROSA_PANIC, &error),
             _ => Self::of(SUBROSA_NO_PROGRESS, &error),
         }
     }
@@ -183,6 +185,8 @@ impl From<RendezvousError> for Failure {
             RendezvousError::Failed(SyncFailure::Link(subrosa::LinkError::Refused(refusal))) => {
                 Self::of(SUBROSA_REFUSED, &error).number(refusal.code.to_wire().into())
             }
+            RendezvousError::Failed(SyncFailure::Suspended) => Self::of(SUBROSA_SUSPENDED, &error),
+            RendezvousError::Failed(SyncFailure::Panicked) => Self::of(SUBROSA_PANIC, &error),
             RendezvousError::Failed(_) => Self::of(SUBROSA_UNREACHABLE, &error).retryable(),
             RendezvousError::Start(_) => Self::of(SUBROSA_NO_RESOURCES, &error).retryable(),
             _ => Self::of(SUBROSA_PAIR_OVER, &error),

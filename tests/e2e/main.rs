@@ -16,6 +16,8 @@ mod restored;
 #[cfg(test)]
 mod support;
 #[cfg(test)]
+mod suspended;
+#[cfg(test)]
 mod sync;
 #[cfg(test)]
 mod threads;

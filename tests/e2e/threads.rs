@@ -24,6 +24,15 @@ fn stopping_leaves_no_thread() {
     assert!(child.status.success(), "{text}");
 }
 
+/// What this process has open: stores, and how many sockets.
+fn held() -> (Vec<std::path::PathBuf>, usize) {
+    let entries = std::fs::read_dir("/proc/self/fd").unwrap();
+    let targets: Vec<_> =
+        entries.filter_map(|entry| std::fs::read_link(entry.unwrap().path()).ok()).collect();
+    let sockets = targets.iter().filter(|target| target.to_string_lossy().starts_with("socket:")).count();
+    (targets.into_iter().filter(|target| target.ends_with("store.subrosa")).collect(), sockets)
+}
+
 /// Does nothing unless called by the test above.
 #[test]
 fn child() {
@@ -45,6 +54,16 @@ fn child() {
         assert!(begun.elapsed() < PATIENCE);
         assert_eq!(sync_threads(), Vec::<String>::new());
     }
+    let (files, sockets) = held();
+    assert_eq!(files.len(), 1, "{files:?}");
+    let sync = a.sync(&relay.url());
+    caught_up(&sync);
+    assert!(held().1 > sockets);
+    a.device().suspend(PATIENCE).unwrap();
+    assert_eq!(held(), (Vec::new(), sockets), "a device that sleeps holds nothing");
+    a.device().resume().unwrap();
+    caught_up(&sync);
+    drop(sync);
     // With nobody there, too.
     let url = relay.url();
     drop(relay);

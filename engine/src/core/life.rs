@@ -66,6 +66,7 @@ impl Core {
             snapshots: snapshot::Registry::default(),
             watchers: watch::Watchers::new(process),
             hook: Mutex::new(None),
+            links: crate::sync::control::Links::default(),
             rotations: AtomicU32::new(0),
         };
         let turn = core.gate.enter(Writer::Call, Wait::ForTurn)?;

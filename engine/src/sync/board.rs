@@ -33,6 +33,7 @@ struct Inner {
     /// All vaults are caught up, as of this count of writes.
     synced: Option<u64>,
     stopped: bool,
+    panicked: bool,
     subscribers: Vec<Weak<Queue>>,
     /// Calls to make once the lock is open.
     due: Vec<ArrivalCall>,
@@ -49,6 +50,7 @@ impl Default for Inner {
             moved: 0,
             synced: None,
             stopped: false,
+            panicked: false,
             subscribers: Vec::new(),
             due: Vec::new(),
         }
@@ -101,10 +103,22 @@ impl Board {
     pub(super) fn offline(&self, failure: Option<SyncFailure>) {
         self.update(|inner| {
             inner.failure = failure;
-            inner.synced = None;
-            inner.past = inner.total();
-            inner.progress = Progress::default();
-            inner.enter(SyncState::Offline);
+            inner.link_over(SyncState::Offline);
+        });
+    }
+
+    pub(super) fn suspended(&self) {
+        self.update(|inner| {
+            inner.failure = None;
+            inner.link_over(SyncState::Suspended);
+        });
+    }
+
+    /// A thread panicked: [`Board::stopped`] follows.
+    pub(super) fn panicked(&self) {
+        self.update(|inner| {
+            inner.panicked = true;
+            inner.failure = Some(SyncFailure::Panicked);
         });
     }
 
@@ -163,6 +177,7 @@ impl Board {
         self: &Arc<Self>,
         idle_max: Duration,
         cancel: &Cancel,
+        is_suspended: impl Fn() -> bool,
     ) -> Result<bool, SyncError> {
         let writes = self.writes();
         let board = self.clone();
@@ -182,7 +197,10 @@ impl Board {
                 return Ok(true);
             }
             if inner.stopped {
-                return Err(SyncError::Stopped);
+                return Err(if inner.panicked { SyncError::Panicked } else { SyncError::Stopped });
+            }
+            if is_suspended() {
+                return Err(SyncError::Suspended);
             }
             if inner.state == SyncState::Refused
                 && let Some(refusal) = inner.refusals.values().find(|refusal| refusal.retry_after_secs == 0)
@@ -242,6 +260,13 @@ impl Inner {
         }
     }
 
+    fn link_over(&mut self, state: SyncState) {
+        self.synced = None;
+        self.past = self.total();
+        self.progress = Progress::default();
+        self.enter(state);
+    }
+
     fn enter(&mut self, state: SyncState) {
         if self.state != state {
             self.state = state;
@@ -270,7 +295,7 @@ mod tests {
     const SHORT: Duration = Duration::from_millis(20);
 
     fn wait(board: &Arc<Board>) -> Result<bool, SyncError> {
-        board.wait_caught_up(SHORT, &Cancel::new())
+        board.wait_caught_up(SHORT, &Cancel::new(), || false)
     }
 
     fn standing(segments_done: u64, synced: Option<u64>) -> Standing {
@@ -338,11 +363,15 @@ mod tests {
         let board = Arc::new(Board::default());
         let cancel = Cancel::new();
         let (waits, waited) = (board.clone(), cancel.clone());
-        let waiting = std::thread::spawn(move || waits.wait_caught_up(Duration::from_secs(60), &waited));
+        let waiting =
+            std::thread::spawn(move || waits.wait_caught_up(Duration::from_secs(60), &waited, || false));
         cancel.cancel();
         assert!(matches!(waiting.join().unwrap(), Ok(false)));
         board.standing(standing(1, Some(0)));
-        assert!(matches!(board.wait_caught_up(SHORT, &cancel), Ok(false)), "cancelled before it began");
+        assert!(
+            matches!(board.wait_caught_up(SHORT, &cancel, || false), Ok(false)),
+            "cancelled before it began"
+        );
         assert!(matches!(wait(&board), Ok(true)), "others do not notice");
     }
 

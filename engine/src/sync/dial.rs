@@ -1,7 +1,7 @@
 //! Finding the relay and making sure that it is the relay: QUIC with TLS 1.3, and the pinned key instead of a
 //! certificate authority.
 
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -100,6 +100,22 @@ impl Dialer {
             .map_err(|_| SyncFailure::NoSocket)?;
         self.endpoint = Some(endpoint.clone());
         Ok(endpoint)
+    }
+
+    /// Moves what is connected to a new socket: the network that the old one was bound to may be gone.
+    pub(super) fn rebind(&self) -> Result<(), SyncFailure> {
+        let Some(endpoint) = &self.endpoint else { return Ok(()) };
+        let local = endpoint.local_addr().map_err(|_| SyncFailure::NoSocket)?;
+        let any: IpAddr =
+            if local.is_ipv6() { Ipv6Addr::UNSPECIFIED.into() } else { Ipv4Addr::UNSPECIFIED.into() };
+        bind(SocketAddr::new(any, 0))
+            .and_then(|socket| endpoint.rebind(socket))
+            .map_err(|_| SyncFailure::NoSocket)
+    }
+
+    /// Takes a new socket for the next connection.
+    pub(super) fn forget(&mut self) {
+        self.endpoint = None;
     }
 
     /// Lets closed connections tell their peers, for `wait` at most.

@@ -15,13 +15,16 @@ use subrosa_protocol::token::Invite;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
+use super::SyncFailure;
 use super::board::Standing;
+use super::control::Wish;
+use super::dial::Dialer;
 use super::dial::LINK_WINDOW_BYTES;
 use super::frames::{FrameError, FrameReader};
 use super::mailbox;
 use super::pulse::{Beat, Pulse};
+use super::run::Context;
 use super::worker::{ANSWERS_MAX, Answer, Job, Work, Worker};
-use super::{Context, SyncFailure};
 use crate::Error;
 
 /// Feed frames read and not taken. A full channel stops the readers, and the transport's windows stop the relay.
@@ -64,6 +67,7 @@ pub(super) enum Heard {
 /// A link that is up.
 pub(super) struct Link<'a> {
     connection: Connection,
+    dialer: &'a Dialer,
     machine: ClientLink,
     control: FrameReader,
     send: SendStream,
@@ -98,7 +102,8 @@ enum FeedEvent {
 
 /// One thing that happened.
 enum Happening {
-    Stop,
+    Wish(Wish),
+    WorkerGone,
     Control(Result<Bytes, FrameError>),
     Feed(u64, FeedEvent),
     Stream(Option<RecvStream>),
@@ -116,8 +121,9 @@ impl<'a> Link<'a> {
         context: &'a Context,
         worker: &'a Worker,
         connection: Connection,
+        dialer: &'a Dialer,
     ) -> Result<Self, SyncFailure> {
-        let mut link = Self::open(&context.relay, Some(worker), connection).await?;
+        let mut link = Self::open(&context.relay, Some(worker), connection, dialer).await?;
         link.context = Some(context);
         Ok(link)
     }
@@ -127,6 +133,7 @@ impl<'a> Link<'a> {
         relay: &RelayAddr,
         worker: Option<&'a Worker>,
         connection: Connection,
+        dialer: &'a Dialer,
     ) -> Result<Self, SyncFailure> {
         let mut exporter = [0; 32];
         connection
@@ -139,6 +146,7 @@ impl<'a> Link<'a> {
         Ok(Self {
             machine: ClientLink::new(now, relay.invite().map(Invite::encode)),
             connection,
+            dialer,
             control: FrameReader::new(receive),
             send,
             outgoing: Vec::new(),
@@ -162,8 +170,8 @@ impl<'a> Link<'a> {
         })
     }
 
-    /// Runs until the link ends, or until told to stop.
-    pub(super) async fn run(&mut self, errand: &Errand, stop: &mut watch::Receiver<bool>) -> LinkEnd {
+    /// Runs until the link ends, or until something else is wanted.
+    pub(super) async fn run(&mut self, errand: &Errand, wish: &mut watch::Receiver<Wish>) -> LinkEnd {
         let started = match errand {
             Errand::Sync => {
                 self.list();
@@ -179,11 +187,12 @@ impl<'a> Link<'a> {
         }
         loop {
             self.drain();
-            match self.next(stop).await {
-                Happening::Stop => {
+            match self.next(wish).await {
+                Happening::Wish(Wish::Stop) => {
                     self.say_the_rest().await;
                     return LinkEnd::Stopped;
                 }
+                Happening::Wish(Wish::Rest { .. }) => return LinkEnd::Stopped,
                 happening => {
                     if let Err(failure) = self.take(happening) {
                         return LinkEnd::Failed(failure);
@@ -200,13 +209,14 @@ impl<'a> Link<'a> {
     ///
     /// # Cancel safety
     /// Nothing is lost: every branch is cancel-safe, and what it brought is returned at once.
-    async fn next(&mut self, stop: &mut watch::Receiver<bool>) -> Happening {
+    async fn next(&mut self, wish: &mut watch::Receiver<Wish>) -> Happening {
         let deadline = self.machine.deadline().map_or(self.pulse.due(), |at| at.min(self.pulse.due()));
         let timer = tokio::time::sleep_until(deadline.into());
         let (meeting, reads_feeds) = (self.meeting.as_mut(), self.machine.reads_feeds());
         let jobs = self.worker.map(Worker::jobs);
         tokio::select! {
-            _ = stop.changed() => Happening::Stop,
+            _ = wish.changed() => Happening::Wish(*wish.borrow_and_update()),
+            () = gone(jobs) => Happening::WorkerGone,
             frame = self.control.next() => Happening::Control(frame),
             Some((stream, event)) = self.feeds.recv(), if reads_feeds => Happening::Feed(stream, event),
             stream = self.connection.accept_uni() => Happening::Stream(stream.ok()),
@@ -246,7 +256,9 @@ impl<'a> Link<'a> {
 
     fn take(&mut self, happening: Happening) -> Result<(), SyncFailure> {
         match happening {
-            Happening::Stop | Happening::HandedOver => {}
+            Happening::HandedOver => {}
+            Happening::Wish(_) => self.path_changed()?,
+            Happening::WorkerGone => return Err(SyncFailure::Panicked),
             Happening::Control(Ok(frame)) => {
                 self.pulse.heard(now());
                 self.give(Input::Frame(frame))?;
@@ -400,18 +412,29 @@ impl<'a> Link<'a> {
         self.work.push_back(Work::List);
     }
 
+    /// Makes the peer's transport answer.
+    fn probe(&mut self) {
+        // Raising the window by a byte sends a frame that the peer's transport acknowledges.
+        self.probes += 1;
+        let window = VarInt::from_u32(LINK_WINDOW_BYTES.saturating_add(self.probes));
+        self.connection.set_receive_window(window);
+    }
+
+    /// This machine's way to the network is another one: goes on from a new socket, if the relay still hears us.
+    fn path_changed(&mut self) -> Result<(), SyncFailure> {
+        self.dialer.rebind()?;
+        self.probe();
+        self.pulse.suspect(now(), self.connection.stats().udp_rx.datagrams);
+        Ok(())
+    }
+
     fn take_time(&mut self) -> Result<(), SyncFailure> {
         let now = now();
         let datagrams = self.connection.stats().udp_rx.datagrams;
         match self.pulse.beat(now, self.machine.is_waiting(), datagrams) {
             Beat::Nothing => {}
             Beat::Dead => return Err(SyncFailure::Lost),
-            Beat::Probe => {
-                // Raising the window by a byte sends a frame that the peer's transport acknowledges.
-                self.probes += 1;
-                let window = VarInt::from_u32(LINK_WINDOW_BYTES.saturating_add(self.probes));
-                self.connection.set_receive_window(window);
-            }
+            Beat::Probe => self.probe(),
         }
         if self.machine.deadline().is_some_and(|deadline| deadline <= now) {
             self.give(Input::Timeout)?;
@@ -428,6 +451,14 @@ fn now() -> Instant {
 async fn reserve(jobs: Option<&mpsc::Sender<Job>>) -> Option<mpsc::Permit<'_, Job>> {
     match jobs {
         Some(jobs) => jobs.reserve().await.ok(),
+        None => std::future::pending().await,
+    }
+}
+
+/// The worker ends before its link only by a panic.
+async fn gone(jobs: Option<&mpsc::Sender<Job>>) {
+    match jobs {
+        Some(jobs) => jobs.closed().await,
         None => std::future::pending().await,
     }
 }

@@ -44,6 +44,12 @@ impl Pulse {
         self.interval = FIRST;
     }
 
+    /// The path may be another one and has to show that it works; the peer is being probed.
+    pub(super) const fn suspect(&mut self, now: Instant, datagrams: u64) {
+        self.awaiting = Some((now, datagrams));
+        self.probed = true;
+    }
+
     /// When to call [`Pulse::beat`] at the latest.
     pub(super) fn due(&self) -> Instant {
         self.awaiting.map_or(self.heard + self.interval, |(since, _)| since + STALL_WAIT)
@@ -112,6 +118,17 @@ mod tests {
         assert_eq!(pulse.beat(start + STALL_WAIT / 2, true, 7), Beat::Nothing);
         assert_eq!(pulse.beat(start + STALL_WAIT, true, 8), Beat::Nothing, "slow, but alive");
         assert_eq!(pulse.beat(start + STALL_WAIT * 2, true, 8), Beat::Dead);
+    }
+
+    #[test]
+    fn a_new_path_that_stays_silent_is_dead() {
+        let start = base();
+        let mut pulse = Pulse::new(start);
+        pulse.suspect(start, 7);
+        assert_eq!(pulse.due(), start + STALL_WAIT);
+        assert_eq!(pulse.beat(start + STALL_WAIT, false, 8), Beat::Nothing);
+        pulse.suspect(start + STALL_WAIT, 8);
+        assert_eq!(pulse.beat(start + STALL_WAIT * 2, false, 8), Beat::Dead);
     }
 
     #[test]

@@ -9,13 +9,15 @@ use std::time::Duration;
 use subrosa_protocol::addr::RelayAddr;
 use subrosa_protocol::ids::{RendezvousId, VaultId};
 use subrosa_protocol::limits::{RENDEZVOUS_MESSAGE_BYTES_MAX, RENDEZVOUS_MESSAGES_MAX};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 
+use super::SyncFailure;
+use super::control::{Control, Wish};
 use super::dial::Dialer;
 use super::link::{Errand, Heard, Link, LinkEnd, Meeting};
 use super::mailbox::{Nothing, Receiver, mailbox};
+use super::run::{farewell, runtime};
 use super::worker::Worker;
-use super::{FAREWELL, SyncFailure, runtime};
 use crate::Cancel;
 use crate::core::Core;
 
@@ -45,7 +47,7 @@ pub(crate) struct Rendezvous {
     say: mpsc::Sender<Vec<u8>>,
     said: usize,
     heard: Receiver<Heard>,
-    stop: watch::Sender<bool>,
+    control: Arc<Control>,
     thread: Option<JoinHandle<Option<SyncFailure>>>,
     failure: Option<SyncFailure>,
 }
@@ -70,21 +72,27 @@ impl Rendezvous {
     fn start(core: Option<Arc<Core>>, relay: &RelayAddr, errand: Errand) -> Result<Self, RendezvousError> {
         let (say, to_say) = mpsc::channel(RENDEZVOUS_MESSAGES_MAX);
         let (hear, heard) = mailbox();
-        let (stop, mut stopped) = watch::channel(false);
         let start = |error: std::io::Error| RendezvousError::Start(error.kind());
+        let control = core.as_ref().map_or_else(|| Ok(Control::new()), |core| core.links.register());
+        let control = control.map_err(|_| SyncFailure::Suspended)?;
         let runtime = runtime().map_err(start)?;
         let worker = core.map(|core| Worker::start(core, *relay.pin())).transpose().map_err(start)?;
         let relay = relay.clone();
         let meeting = Meeting { say: to_say, heard: hear, met: false };
+        let over = Over(control.clone());
         let thread = std::thread::Builder::new()
             .name("subrosa-meet".to_owned())
             .spawn(move || {
-                let failure = runtime.block_on(meet(worker, &relay, &errand, meeting, &mut stopped));
-                runtime.shutdown_timeout(FAREWELL);
+                let Over(control) = &over;
+                let failure = runtime.block_on(meet(worker.as_ref(), &relay, &errand, meeting, control));
+                runtime.shutdown_timeout(farewell(control.wish()));
+                if let Some(worker) = worker {
+                    worker.stop();
+                }
                 failure
             })
             .map_err(start)?;
-        Ok(Self { say, said: 0, heard, stop, thread: Some(thread), failure: None })
+        Ok(Self { say, said: 0, heard, control, thread: Some(thread), failure: None })
     }
 
     /// Says something to the other side; before it is there, it is kept for it.
@@ -109,7 +117,7 @@ impl Rendezvous {
     /// Why the link is over, which it is.
     fn why_over(&mut self) -> RendezvousError {
         if let Some(thread) = self.thread.take() {
-            self.failure = thread.join().unwrap_or(Some(SyncFailure::Lost));
+            self.failure = thread.join().unwrap_or(Some(SyncFailure::Panicked));
         }
         self.failure.clone().map_or(RendezvousError::Over, RendezvousError::Failed)
     }
@@ -117,7 +125,7 @@ impl Rendezvous {
 
 impl Drop for Rendezvous {
     fn drop(&mut self) {
-        self.stop.send_replace(true);
+        self.control.stop();
         if let Some(thread) = self.thread.take()
             && thread.join().is_err()
         {
@@ -126,26 +134,41 @@ impl Drop for Rendezvous {
     }
 }
 
+/// Says that the thread is over, whatever ended it.
+struct Over(Arc<Control>);
+
+impl Drop for Over {
+    fn drop(&mut self) {
+        self.0.over();
+    }
+}
+
 async fn meet(
-    worker: Option<Worker>,
+    worker: Option<&Worker>,
     relay: &RelayAddr,
     errand: &Errand,
     meeting: Meeting,
-    stop: &mut watch::Receiver<bool>,
+    control: &Control,
 ) -> Option<SyncFailure> {
     let mut dialer = Dialer::new(relay);
-    let dialed = tokio::select! {
-        dialed = dialer.dial() => Some(dialed),
-        _ = stop.changed() => None,
+    let mut wish = control.subscribe();
+    let dialed = loop {
+        if !matches!(*wish.borrow_and_update(), Wish::Run { .. }) {
+            break None;
+        }
+        tokio::select! {
+            dialed = dialer.dial() => break Some(dialed),
+            _ = wish.changed() => dialer.forget(),
+        }
     };
     let failure = match dialed {
         None => None,
         Some(Err(failure)) => Some(failure),
         Some(Ok(connection)) => {
-            let end = match Link::open(relay, worker.as_ref(), connection.clone()).await {
+            let end = match Link::open(relay, worker, connection.clone(), &dialer).await {
                 Ok(mut link) => {
                     link.meeting = Some(meeting);
-                    link.run(errand, stop).await
+                    link.run(errand, &mut wish).await
                 }
                 Err(failure) => LinkEnd::Failed(failure),
             };
@@ -156,9 +179,9 @@ async fn meet(
             }
         }
     };
-    dialer.close(FAREWELL).await;
-    if let Some(worker) = worker {
-        worker.stop();
+    dialer.close(farewell(control.wish())).await;
+    match control.wish() {
+        Wish::Rest { .. } => Some(SyncFailure::Suspended),
+        Wish::Run { .. } | Wish::Stop => failure,
     }
-    failure
 }

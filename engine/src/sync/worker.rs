@@ -46,6 +46,8 @@ pub(super) enum Job {
     },
     /// The relay is not at hand any more.
     LinkOver,
+    /// Say so when everything before it is done.
+    Settle(std::sync::mpsc::SyncSender<()>),
 }
 
 #[derive(Debug)]
@@ -73,6 +75,8 @@ impl Worker {
                     // A link that is over takes no answers; its work is done all the same.
                     Job::Work { work, answers } => drop(answers.blocking_send(perform(&core, &relay, work))),
                     Job::LinkOver => core.stop_sealing(),
+                    // Nobody may be there any more to hear it.
+                    Job::Settle(done) => drop(done.try_send(())),
                 }
             }
         })?;
@@ -88,8 +92,18 @@ impl Worker {
     /// # Cancel safety
     /// The notice may be lost; a later one makes up for it.
     pub(super) async fn link_over(&self) {
-        // The worker is gone only when it panicked, which joining it reports.
+        // The worker is gone only when it panicked, which the link has reported.
         drop(self.jobs.send(Job::LinkOver).await);
+    }
+
+    /// Finishes the job under way, drops those that wait, and leaves the store alone; `false` if the thread panicked.
+    /// Not to be called from within an executor.
+    pub(super) fn settle(&self) -> bool {
+        self.stopping.store(true, Ordering::SeqCst);
+        let (done, settled) = std::sync::mpsc::sync_channel(1);
+        let is_well = self.jobs.blocking_send(Job::Settle(done)).is_ok() && settled.recv().is_ok();
+        self.stopping.store(false, Ordering::SeqCst);
+        is_well
     }
 
     /// Finishes the job under way and ends the thread.

@@ -123,8 +123,13 @@ impl DeviceObject {
     }
 
     pub(crate) fn suspend(&self, deadline_ms: i32) -> Result<(), Failure> {
-        let _ = timeout(deadline_ms);
-        Ok(self.device.suspend()?)
+        Ok(self.device.suspend(timeout(deadline_ms))?)
+    }
+
+    pub(crate) fn network_changed(&self) -> Result<(), Failure> {
+        self.check_open()?;
+        self.device.network_changed();
+        Ok(())
     }
 
     pub(crate) fn set_relay(&self, url: &str) -> Result<(), Failure> {

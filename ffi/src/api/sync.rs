@@ -125,6 +125,7 @@ pub(crate) const fn state_number(state: SyncState) -> i32 {
         SyncState::Syncing => SUBROSA_SYNC_SYNCING,
         SyncState::Live => SUBROSA_SYNC_LIVE,
         SyncState::Refused => SUBROSA_SYNC_REFUSED,
+        SyncState::Suspended => SUBROSA_SYNC_SUSPENDED,
     }
 }
 

@@ -320,7 +320,7 @@ pub unsafe extern "C" fn subrosa_network_changed(
 ) -> i32 {
     // SAFETY: promised by the caller.
     let caller = unsafe { Caller::new(err) };
-    caller.run_on(device, || object(device)?.check_open())
+    caller.run_on(device, || object(device)?.network_changed())
 }
 
 /// Reads and checks every page, chain, signature and certificate. Other calls wait meanwhile.

@@ -65,14 +65,17 @@ fn call_everything(inherited: Inherited) {
     refused(device.verify());
     refused(device.compact());
     refused(device.space());
-    refused(device.suspend());
+    refused(device.suspend(Duration::ZERO));
     refused(device.resume());
     refused(device.close());
+    device.network_changed();
     // What the sync driver calls.
     refused(device.core.seal(&vault.id()));
     refused(device.core.heads(&vault.id()));
     device.core.stop_sealing();
-    device.core.on_pending(None);
+    let hook: crate::core::PendingHook = Arc::new(|| ());
+    device.core.on_pending(hook.clone());
+    device.core.no_more_pending(&hook);
     device.core.notify_pending();
 }
 
@@ -82,7 +85,7 @@ fn a_forked_child_is_refused_before_it_takes_any_lock() {
     let handle = device.device.clone().unwrap();
     let vault = device.vault();
     let over = vault.begin(Duration::ZERO).unwrap();
-    handle.suspend().unwrap();
+    handle.suspend(Duration::ZERO).unwrap();
     handle.resume().unwrap();
     let inherited = Inherited {
         open: vault.begin(Duration::ZERO).unwrap(),
@@ -100,6 +103,7 @@ fn a_forked_child_is_refused_before_it_takes_any_lock() {
             core.slot.write().unwrap(),
             core.life.lock().unwrap(),
             core.hook.lock().unwrap(),
+            core.links.turn(),
             core.shared.write().unwrap(),
             core.gate.locked(),
             core.watchers.locked(),

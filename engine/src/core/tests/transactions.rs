@@ -118,7 +118,7 @@ fn writers_take_turns_and_one_that_would_wait_for_itself_is_told() {
         is_store(notes.put(id(3), &record(&[("a", 1)])), &StoreError::Busy);
         is_store(vault.begin(LONG), &StoreError::Busy);
         is_store(handle.close(), &StoreError::Busy);
-        is_store(handle.suspend(), &StoreError::Busy);
+        is_store(handle.suspend(Duration::ZERO), &StoreError::Busy);
         Ok(())
     });
     within.unwrap();

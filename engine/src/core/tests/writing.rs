@@ -141,7 +141,7 @@ fn stores_are_refused_or_opened_as_they_should_be() {
     assert!(matches!(open(own(), true), Some(Error::AlreadyExists)));
     assert!(matches!(open(own(), false), Some(Error::Store(StoreError::Locked { .. }))));
     let handle = device.device.clone().unwrap();
-    handle.suspend().unwrap();
+    handle.suspend(Duration::from_secs(5)).unwrap();
     let asleep = |error: Option<Error>| matches!(error, Some(Error::Store(StoreError::Suspended)));
     let notes = handle.vault("personal").unwrap().records("n");
     assert!(asleep(handle.vault("personal").unwrap().collections().err()));
