@@ -7,9 +7,6 @@ import pytest
 
 import subrosa
 
-# Its subject is not in the library yet.
-collect_ignore = ["test_events.py"]
-
 
 @pytest.fixture
 def key() -> subrosa.Key:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
 import signal
 import threading
 import time
@@ -94,13 +95,18 @@ def test_a_cancel_token_ends_a_wait_from_another_thread(notes: subrosa.Collectio
 
 
 def test_ctrl_c_ends_a_wait_of_the_main_thread(notes: subrosa.Collection) -> None:
-    with notes.watch() as changes:
-        timer = threading.Timer(0.1, lambda: signal.raise_signal(signal.SIGINT))
-        timer.start()
-        with pytest.raises(KeyboardInterrupt):
-            changes.next()
-        timer.join()
-        no_thread_waits()
+    # Where a shell started this in the background, SIGINT is ignored.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with notes.watch() as changes:
+            timer = threading.Timer(0.1, lambda: os.kill(os.getpid(), signal.SIGINT))
+            timer.start()
+            with pytest.raises(KeyboardInterrupt):
+                changes.next()
+            timer.join()
+            no_thread_waits()
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_async_iteration(notes: subrosa.Collection) -> None:
