@@ -3,6 +3,7 @@
 #include "scenario.h"
 
 #include <dirent.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -407,14 +408,63 @@ static int32_t do_stop_sync(struct world *w, const cJSON *step) {
 static void close_offer(void *handle) { subrosa_pair_offer_close(handle); }
 static void close_join(void *handle) { subrosa_pair_join_close(handle); }
 
+/* The new device's side runs on a thread of the library while the old one's runs here. */
+struct completion {
+  pthread_mutex_t lock;
+  pthread_cond_t changed;
+  bool is_over;
+  int32_t status;
+  subrosa_error *error;
+};
+
+static void on_done(void *user, int32_t status, subrosa_error *error) {
+  struct completion *there = user;
+  pthread_mutex_lock(&there->lock);
+  there->status = status;
+  there->error = error;
+  there->is_over = true;
+  pthread_cond_signal(&there->changed);
+  pthread_mutex_unlock(&there->lock);
+}
+
+/* How both sides ended. If this one failed, the other one is ended. */
+static int32_t both(struct world *w, int32_t here, subrosa_error *err, struct completion *there, subrosa_pair_join *join) {
+  if (here != SUBROSA_OK) subrosa_pair_join_close(join);
+  pthread_mutex_lock(&there->lock);
+  while (!there->is_over) pthread_cond_wait(&there->changed, &there->lock);
+  there->is_over = false;
+  pthread_mutex_unlock(&there->lock);
+  if (here == SUBROSA_OK) return there->status == SUBROSA_OK ? SUBROSA_OK : note_failure(w, there->status, there->error);
+  subrosa_error_free(there->error);
+  return note_failure(w, here, err);
+}
+
+static int32_t pair_between(struct world *w, subrosa_pair_offer *offer, subrosa_pair_join *join, bool typed_wrong) {
+  struct completion there = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, false, 0, NULL};
+  subrosa_pair_code seen, shown;
+  subrosa_error *here = NULL;
+  int32_t status;
+  TRY(subrosa_pair_join_wait_code_async(join, PATIENCE_MS, NULL, on_done, &there, NULL, &err));
+  status = subrosa_pair_offer_wait(offer, PATIENCE_MS, NULL, &here);
+  status = both(w, status, here, &there, join);
+  if (status != SUBROSA_OK) return status;
+  TRY(subrosa_pair_offer_request(offer, &seen, &w->buffers[0], &err));
+  TRY(subrosa_pair_join_code(join, &shown, &err));
+  if (strcmp(seen.text, shown.text) != 0) die("the codes differ", seen.text);
+  if (typed_wrong) shown.text[5] = shown.text[5] == '9' ? '0' : (char)(shown.text[5] + 1);
+  TRY(subrosa_pair_join_wait_device_async(join, PATIENCE_MS, NULL, on_done, &there, NULL, &err));
+  status = subrosa_pair_offer_confirm(offer, shown.text, 6, NULL, &here);
+  return both(w, status, here, &there, join);
+}
+
 static int32_t pair(struct world *w, const cJSON *step, bool typed_wrong) {
   const char *dir = text_of(step, "dir"), *key = text_of(step, "key");
   const subrosa_device_options options = named(text_of(step, "name"));
   subrosa_pair_offer *offer = NULL;
   subrosa_pair_join *join = NULL;
   subrosa_device *device = NULL;
-  subrosa_pair_code seen, shown;
   char path[8192];
+  int32_t status;
   path_of(w, dir, path);
   TRY(subrosa_pair_offer_start(device_of(w, step), relay(), strlen(relay()), &offer, &err));
   at_step_end(w, offer, close_offer);
@@ -422,13 +472,9 @@ static int32_t pair(struct world *w, const cJSON *step, bool typed_wrong) {
   TRY(subrosa_pair_join_start(path, strlen(path), handle_of(w, KEY, key), &options, (const char *)w->secret.data, w->secret.len,
                               &join, &err));
   at_step_end(w, join, close_join);
-  TRY(subrosa_pair_offer_wait(offer, PATIENCE_MS, NULL, &err));
-  TRY(subrosa_pair_offer_request(offer, &seen, &w->buffers[0], &err));
-  TRY(subrosa_pair_join_wait_code(join, PATIENCE_MS, NULL, &shown, &err));
-  if (strcmp(seen.text, shown.text) != 0) die("the codes differ", text_of(step, "do"));
-  if (typed_wrong) shown.text[5] = shown.text[5] == '9' ? '0' : (char)(shown.text[5] + 1);
-  TRY(subrosa_pair_offer_confirm(offer, shown.text, 6, NULL, &err));
-  TRY(subrosa_pair_join_wait_device(join, PATIENCE_MS, NULL, &device, &err));
+  status = pair_between(w, offer, join, typed_wrong);
+  if (status != SUBROSA_OK) return status;
+  TRY(subrosa_pair_join_device(join, &device, &err));
   keep_device(w, text_of(step, "new"), dir, key, device);
   say_len(w, w->buffers[0].data, w->buffers[0].len);
   return SUBROSA_OK;

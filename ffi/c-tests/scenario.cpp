@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <fstream>
+#include <future>
 #include <iostream>
 #include <map>
 #include <nlohmann/json.hpp>
@@ -397,17 +398,42 @@ string do_stop_sync(world &w, const json &step) {
   return "ok";
 }
 
+// Outlived by its function, if nobody waits for it.
+class completion {
+ public:
+  completion() : promise_(std::make_shared<std::promise<void>>()), future_(promise_->get_future()) {}
+  subrosa::done function() const {
+    const std::shared_ptr<std::promise<void>> promise = promise_;
+    return [promise](const subrosa::error *failed) {
+      if (failed == nullptr) promise->set_value();
+      else promise->set_exception(std::make_exception_ptr(*failed));
+    };
+  }
+  void get() { future_.get(); }
+
+ private:
+  std::shared_ptr<std::promise<void>> promise_;
+  std::future<void> future_;
+};
+
 string pair(world &w, const json &step, bool typed_wrong) {
   subrosa::pair_offer offer = find_device(w, step).handle.offer_pairing(relay());
   const string key = text(step, "key"), dir = text(step, "dir");
   const subrosa::device_options options(text(step, "name"));
   subrosa::pair_join join(path(w, dir), w.keys.at(key), offer.link(), options);
+  // The new device's side runs on a thread of the library while the old one's runs here.
+  completion shown;
+  join.wait_code_async(kPatienceMs, nullptr, shown.function());
   offer.wait(kPatienceMs);
+  shown.get();
   const string name = offer.request().name;
-  string code = join.wait_code(kPatienceMs);
+  string code = join.code();
   if (typed_wrong) code[5] = code[5] == '9' ? '0' : static_cast<char>(code[5] + 1);
+  completion opened;
+  join.wait_device_async(kPatienceMs, nullptr, opened.function());
   offer.confirm(code);
-  w.devices[text(step, "new")] = open_device{join.wait_device(kPatienceMs), key, dir};
+  opened.get();
+  w.devices[text(step, "new")] = open_device{join.device(), key, dir};
   return name;
 }
 
