@@ -48,7 +48,7 @@ final class LifecycleTests: StoreTestCase {
         try device.close()
         try device.close()
         assertThrows(.closed) { try notes.count() }
-        assertThrows(.closed) { try vault.name() }
+        assertThrows(.closed) { try vault.collections() }
         XCTAssertThrowsError(try transaction.commit())
         assertThrows(.invalidHandle) { try device.vaults() }
     }
