@@ -351,8 +351,10 @@ export class PairOffer {
   readonly link: string;
   /** Until a device answers. Show the code, or ask for the one that the new device shows. */
   wait(options?: WaitOptions): Promise<{ code: string; name: string }>;
-  /** Lets the device in: with the code that was typed, or without one when a person saw that both are equal. */
-  confirm(typed?: string): Promise<DeviceInfo>;
+  /** Lets the device in with the code that the person read from it and typed; an empty one is refused. */
+  confirm(typed: string): Promise<DeviceInfo>;
+  /** Lets the device in: the person has seen both codes, and they are equal. */
+  confirmCodesAreEqual(): Promise<DeviceInfo>;
   decline(): Promise<void>;
 }
 

@@ -1,7 +1,7 @@
 // Pairing: a device that is in shows a link, a new one joins with it, and both people see the same six digits.
 
 import { C, DeviceInfo } from './native.js';
-import { callAsync, check, withBlock } from './errors.js';
+import { callAsync, check, refusal, withBlock } from './errors.js';
 import { text } from './bytes.js';
 import { Handle } from './handle.js';
 import { deviceInfo } from './lists.js';
@@ -39,9 +39,18 @@ export class PairOffer extends Handle {
     });
   }
 
-  /** Lets the device in: with the code that was typed, or without one when a person saw that both are equal. */
+  /** Lets the device in with the code that the person read from it and typed. */
   async confirm(typed) {
     const given = text(typed, 'a code');
+    // To the library it would say that the codes were compared.
+    if (given.length === 0) throw refusal('INVALID_ARGUMENT', 'no code was typed');
+    return this.#confirm(given);
+  }
+
+  /** Lets the device in: the person has seen both codes, and they are equal. */
+  async confirmCodesAreEqual() { return this.#confirm({ bytes: null, length: 0 }); }
+
+  #confirm(given) {
     return this.device._inPool('pair_offer_confirm',
       (block) => [this._token, given.bytes, given.length, block.putStruct(DeviceInfo), block.err],
       (block) => deviceInfo(block.takeStruct(DeviceInfo)));

@@ -21,6 +21,7 @@ test('pairing refuses a wrong code, and waits can be left', async (t) => {
 
   const joining = await Device.pairJoin(join(folder(t), 'store'), Key.generate(), offer.link, { name: 'stranger' });
   const [, code] = await Promise.all([offer.wait(), joining.waitCode()]);
+  for (const nothing of ['', undefined, null]) await assert.rejects(offer.confirm(nothing), named('INVALID_ARGUMENT'));
   const device2 = joining.waitDevice();
   await Promise.all([
     assert.rejects(offer.confirm(code === '000000' ? '000001' : '000000'), named('PAIR_WRONG_CODE')),
