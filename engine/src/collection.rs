@@ -1,5 +1,7 @@
 //! Collections: records of named fields, typed or as they are.
 
+mod many;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -12,6 +14,8 @@ use crate::core::{Changes, Page, VisibleRecord, VisibleRow, WriteSet};
 use crate::merge::{RecordId, Value};
 use crate::transaction::Transaction;
 use crate::vault::{Vault, WriteTx};
+
+pub use many::RecordChange;
 
 /// Records read from the store at once by a scan.
 const SCAN_PAGE: usize = 256;
@@ -229,12 +233,22 @@ impl<'c, T: Serialize + DeserializeOwned> TxCollection<'c, T> {
         })
     }
 
-    /// Adds records under new ids. When it fails, those before the one that does not fit are in the transaction.
+    /// Adds records under new ids: all of them, or, when one does not fit, none; the transaction goes on then.
     ///
     /// # Errors
     /// As [`Collection::insert`].
     pub fn insert_many(&mut self, records: &[T]) -> Result<Vec<RecordId>, Error> {
-        records.iter().map(|record| self.insert(record)).collect()
+        let fields = records.iter().map(to_fields).collect::<Result<Vec<_>, Error>>()?;
+        self.ops.with(|set| {
+            set.all_or_nothing(|set| {
+                let insert = |fields| {
+                    let id = set.new_id();
+                    set.put(self.name, &id, fields)?;
+                    Ok(id)
+                };
+                fields.into_iter().map(insert).collect()
+            })
+        })
     }
 
     /// As [`Collection::put`].

@@ -49,7 +49,7 @@ mod wiped;
 
 pub use cancel::{Cancel, CancelCall, CancelHook};
 pub use clock::{Clock, SystemClock};
-pub use collection::{Collection, Record, Scan, TxCollection};
+pub use collection::{Collection, Record, RecordChange, Scan, TxCollection};
 pub use control::{BirthError, ControlError, DeviceRole, KeyringError};
 pub use core::{Change, ChangeKind, Changes, InProgress, VerifyReport};
 pub use device::{Device, Options, SpaceReport, VaultInfo};

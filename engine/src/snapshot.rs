@@ -153,7 +153,7 @@ impl<T: Serialize + DeserializeOwned> SnapshotCollection<'_, T> {
         Ok(self.with(|view, vault, name| view.page(vault, name, None, 1))?.records.is_empty())
     }
 
-    fn with<R>(
+    pub(crate) fn with<R>(
         &self,
         f: impl FnOnce(&crate::core::View, VaultNo, &str) -> Result<R, Error>,
     ) -> Result<R, Error> {

@@ -1,6 +1,6 @@
 //! Reading records from snapshots.
 
-use std::ops::Bound;
+use std::ops::{Bound, ControlFlow};
 use std::sync::Arc;
 
 use redb::ReadableDatabase as _;
@@ -47,6 +47,26 @@ impl VisibleRow {
     fn state(&self) -> Result<RecordState<'_>, Error> {
         RecordState::decode(&self.row).map_err(|_| Error::Store(StoreError::Inconsistent))
     }
+}
+
+/// The record of a row as the caller wants it, if a reader sees it, without a copy of the row.
+fn decode_visible<T: DeserializeOwned>(row: &[u8], shared: &Shared) -> Result<Option<T>, Error> {
+    let state = RecordState::decode(row).map_err(|_| Error::Store(StoreError::Inconsistent))?;
+    if !state.is_visible() {
+        return Ok(None);
+    }
+    Ok(Some(T::deserialize(FieldsDeserializer::new(state.visible_fields(&shared.logs)))?))
+}
+
+/// Shows a row if a reader sees it.
+pub(crate) fn see_row<T: DeserializeOwned>(
+    key: RecordKey,
+    row: &[u8],
+    shared: &Shared,
+    see: &mut impl FnMut(RecordId, T) -> ControlFlow<()>,
+) -> Result<Next, Error> {
+    let seen = decode_visible(row, shared)?.map(|record| see(key.record(), record));
+    Ok(if matches!(seen, Some(ControlFlow::Break(()))) { Next::Stop } else { Next::GoOn })
 }
 
 /// Part of a scan.
@@ -108,6 +128,42 @@ impl View {
     pub(crate) fn get_by_key(&self, key: &RecordKey) -> Result<Option<VisibleRow>, Error> {
         let row = self.records.get(&key.0)?;
         row.map_or(Ok(None), |row| VisibleRow::of(row.value(), &self.shared))
+    }
+
+    /// Shows the records of some ids, in their order, until `see` has seen enough.
+    pub(crate) fn see_many<T: DeserializeOwned>(
+        &self,
+        vault: VaultNo,
+        collection: &str,
+        ids: &[RecordId],
+        mut see: impl FnMut(Option<T>) -> ControlFlow<()>,
+    ) -> Result<(), Error> {
+        let number = self.shared.collections.number(vault, collection);
+        for id in ids {
+            let key = number.map(|number| RecordKey::new(vault, number, id));
+            let record = key.map_or(Ok(None), |key| self.decode_by_key(&key))?;
+            if see(record).is_break() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn decode_by_key<T: DeserializeOwned>(&self, key: &RecordKey) -> Result<Option<T>, Error> {
+        let row = self.records.get(&key.0)?;
+        row.map_or(Ok(None), |row| decode_visible(row.value(), &self.shared))
+    }
+
+    /// Shows the records after `after`, in the order of their ids, until `see` has seen enough.
+    pub(crate) fn see_from<T: DeserializeOwned>(
+        &self,
+        vault: VaultNo,
+        collection: &str,
+        after: Option<RecordId>,
+        mut see: impl FnMut(RecordId, T) -> ControlFlow<()>,
+    ) -> Result<(), Error> {
+        let Some(number) = self.shared.collections.number(vault, collection) else { return Ok(()) };
+        self.each(vault, number, after, |key, row| see_row(key, row, &self.shared, &mut see))
     }
 
     /// Up to `limit` records after `after`, in the order of their ids.

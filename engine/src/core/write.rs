@@ -7,13 +7,14 @@
 mod finish;
 
 use std::collections::BTreeMap;
-use std::ops::{Bound, RangeInclusive};
+use std::ops::{Bound, ControlFlow, RangeInclusive};
 use std::sync::Arc;
 
+use serde::de::DeserializeOwned;
 use subrosa_protocol::limits;
 
 use super::gate::Turn;
-use super::read::{Next, Page, View, VisibleRecord, VisibleRow, collection_bounds};
+use super::read::{Next, Page, View, VisibleRecord, VisibleRow, collection_bounds, see_row};
 use super::watch::ChangeKind;
 use super::{Core, Shared};
 use crate::merge::{
@@ -44,6 +45,8 @@ pub(crate) struct WriteSet {
     new_collections: Vec<Arc<str>>,
     records: BTreeMap<RecordKey, Written>,
     ops: usize,
+    /// In [`WriteSet::all_or_nothing`]: what the changed records were before, in the order of the changes.
+    undo: Option<Vec<(RecordKey, Option<Box<Written>>)>>,
     ids: IdPool,
     /// A range of keys, to the end of their collection, in which the store has nothing: new ids sort behind old ones,
     /// so that a bulk write soon looks up nothing any more.
@@ -115,6 +118,7 @@ impl Core {
             new_collections: Vec::new(),
             records: BTreeMap::new(),
             ops: 0,
+            undo: None,
             ids: IdPool::default(),
             vacant: None,
             scratch: Wiped::default(),
@@ -146,7 +150,44 @@ impl WriteSet {
         limit: usize,
     ) -> Result<Page, Error> {
         let mut page = Merged { shared: &self.view.shared, limit, page: Page::default(), seen: None };
-        let Some(number) = self.number(collection) else { return Ok(page.page) };
+        self.each_row(collection, after, |key, row| page.add(key, row))?;
+        Ok(page.page)
+    }
+
+    /// Shows the records of some ids as this write sees them, in their order, until `see` has seen enough.
+    pub(crate) fn see_many<T: DeserializeOwned>(
+        &self,
+        collection: &str,
+        ids: &[RecordId],
+        mut see: impl FnMut(Option<T>) -> ControlFlow<()>,
+    ) -> Result<(), Error> {
+        for id in ids {
+            let record = self.get(collection, id)?.map(|row| row.decode()).transpose()?;
+            if see(record).is_break() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Shows the records after `after` as this write sees them, in the order of their ids, until `see` has seen enough.
+    pub(crate) fn see_from<T: DeserializeOwned>(
+        &self,
+        collection: &str,
+        after: Option<RecordId>,
+        mut see: impl FnMut(RecordId, T) -> ControlFlow<()>,
+    ) -> Result<(), Error> {
+        self.each_row(collection, after, |key, row| see_row(key, row, &self.view.shared, &mut see))
+    }
+
+    /// Shows the rows after `after`, stored or written, visible or not.
+    fn each_row(
+        &self,
+        collection: &str,
+        after: Option<RecordId>,
+        mut see: impl FnMut(RecordKey, &[u8]) -> Result<Next, Error>,
+    ) -> Result<(), Error> {
+        let Some(number) = self.number(collection) else { return Ok(()) };
         let (first, last) = collection_bounds(self.vault, number, after);
         let first = match first {
             Bound::Included(first) => Bound::Included(RecordKey(first)),
@@ -154,23 +195,49 @@ impl WriteSet {
             Bound::Unbounded => Bound::Unbounded,
         };
         let mut written = self.records.range((first, Bound::Included(last))).peekable();
+        let mut stopped = false;
         self.view.each(self.vault, number, after, |key, row| {
             while let Some((before, theirs)) = written.next_if(|(written, _)| **written < key) {
-                if matches!(page.add(*before, theirs.row())?, Next::Stop) {
+                if matches!(see(*before, theirs.row())?, Next::Stop) {
+                    stopped = true;
                     return Ok(Next::Stop);
                 }
             }
-            match written.next_if(|(written, _)| **written == key) {
-                Some((_, theirs)) => page.add(key, theirs.row()),
-                None => page.add(key, row),
-            }
+            let next = match written.next_if(|(written, _)| **written == key) {
+                Some((_, theirs)) => see(key, theirs.row()),
+                None => see(key, row),
+            }?;
+            stopped = matches!(next, Next::Stop);
+            Ok(next)
         })?;
         for (key, theirs) in written {
-            if page.page.next.is_some() || matches!(page.add(*key, theirs.row())?, Next::Stop) {
+            if stopped || matches!(see(*key, theirs.row())?, Next::Stop) {
                 break;
             }
         }
-        Ok(page.page)
+        Ok(())
+    }
+
+    /// Runs `f`; when it fails, nothing of what it did is left.
+    pub(crate) fn all_or_nothing<R>(
+        &mut self,
+        f: impl FnOnce(&mut Self) -> Result<R, Error>,
+    ) -> Result<R, Error> {
+        let (ops, new_collections) = (self.ops, self.new_collections.len());
+        self.undo = Some(Vec::new());
+        let result = f(self);
+        let undo = self.undo.take().unwrap_or_default();
+        if result.is_err() {
+            for (key, before) in undo.into_iter().rev() {
+                match before {
+                    Some(before) => drop(self.records.insert(key, *before)),
+                    None => drop(self.records.remove(&key)),
+                }
+            }
+            self.ops = ops;
+            self.new_collections.truncate(new_collections);
+        }
+        result
     }
 
     /// How many records this write sees in a collection. Reads them all.
@@ -295,6 +362,12 @@ impl WriteSet {
             Ok(()) => {
                 self.ops += ops;
                 self.new_collections.extend(new_collection);
+                if let Some(undo) = &mut self.undo
+                    && (original.is_some() || !held_before)
+                {
+                    let before = original.filter(|_| held_before);
+                    undo.push((key, before.map(Box::new)));
+                }
                 self.records.insert(key, written);
             }
             Err(_) if held_before => {

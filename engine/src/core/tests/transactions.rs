@@ -1,12 +1,13 @@
 //! Transactions and snapshots in the host's hands.
 
+use std::ops::ControlFlow;
 use std::sync::mpsc;
 use std::time::Duration;
 
 use proptest::prelude::*;
 
 use super::{ListRelay, TestDevice, device_with_vault, everything, id, is_store, join, record};
-use crate::{Error, Record, RecordId, Snapshot, StoreError, Transaction, TxCollection, Vault};
+use crate::{Error, Record, RecordChange, RecordId, Snapshot, StoreError, Transaction, TxCollection, Vault};
 
 const NO_WAIT: Duration = Duration::ZERO;
 /// Longer than any of these tests may take.
@@ -250,6 +251,60 @@ fn many_records_are_read_from_one_snapshot_and_inserted_in_one_transaction() {
     let numbers = device.vault().collection::<i64>("notes");
     assert!(matches!(numbers.insert_many(&[1]), Err(Error::NotARecord)));
     assert_eq!(notes.len().unwrap(), 40);
+}
+
+#[test]
+fn many_changes_happen_together_or_not_at_all() {
+    let device = device_with_vault();
+    let vault = device.vault();
+    let (notes, fresh) = (vault.records("notes"), vault.records("fresh"));
+    notes.put(id(1), &record(&[("a", 1)])).unwrap();
+    notes.put(id(2), &record(&[("a", 2)])).unwrap();
+    let mut tx = vault.begin(NO_WAIT).unwrap();
+    tx.in_collection(&notes).put(id(2), &record(&[("b", 2)])).unwrap();
+    tx.in_collection(&notes).put(id(3), &record(&[("a", 3)])).unwrap();
+    let shown = |tx: &mut Transaction| json(&tx.in_collection(&notes).page(None, 9).unwrap());
+    let before = shown(&mut tx);
+    let changes = |last: Result<RecordChange, Error>| {
+        vec![
+            Ok(RecordChange::Insert(record(&[("c", 1)]))),
+            Ok(RecordChange::Put(id(1), record(&[("c", 2)]))),
+            Ok(RecordChange::Replace(id(2), record(&[("c", 3)]))),
+            Ok(RecordChange::Delete(id(3))),
+            Ok(RecordChange::Put(id(3), record(&[("c", 4)]))),
+            Ok(RecordChange::Put(id(1), record(&[("c", 5)]))),
+            last,
+        ]
+    };
+    let long = "x".repeat(1 << 12);
+    for last in [Err(Error::NoRecord), Ok(RecordChange::Put(id(4), record(&[(&long, 1)])))] {
+        assert!(tx.in_collection(&notes).change_many(changes(last)).is_err());
+        assert_eq!(shown(&mut tx), before);
+    }
+    assert!(tx.in_collection(&fresh).change_many(changes(Err(Error::NoRecord))).is_err());
+    assert!(tx.in_collection(&fresh).page(None, 9).unwrap().is_empty());
+    let good = changes(Ok(RecordChange::Delete(id(1))));
+    let ids = tx.in_collection(&notes).change_many(good).unwrap();
+    assert_eq!(ids[1..], [1, 2, 3, 3, 1, 1].map(id));
+    let mut seen = Vec::new();
+    let see = |found: Option<Record>| {
+        seen.push(found);
+        if seen.len() < 3 { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    };
+    tx.in_collection(&notes).see_many(&[ids[0], id(1), id(2), id(3)], see).unwrap();
+    assert_eq!(seen, [Some(record(&[("c", 1)])), None, Some(record(&[("c", 3)]))]);
+    tx.commit().unwrap();
+    assert_eq!(notes.len().unwrap(), 3);
+    assert!(vault.collections().unwrap() == ["notes"]);
+    let snapshot = vault.snapshot().unwrap();
+    for until in 1..=3 {
+        let (mut now, mut then) = (Vec::new(), Vec::new());
+        let stop = |len: usize| if len < until { ControlFlow::Continue(()) } else { ControlFlow::Break(()) };
+        notes.see_from(None, |id, _| (now.push(id), stop(now.len())).1).unwrap();
+        let kept = snapshot.in_collection(&notes);
+        kept.see_from(None, |id, _| (then.push(id), stop(then.len())).1).unwrap();
+        assert_eq!((now.len(), &now), (until, &then));
+    }
 }
 
 #[test]
