@@ -179,6 +179,56 @@
 #define SUBROSA_KIND_MAP 8
 
 /**
+ * In results: there is no such record.
+ */
+#define SUBROSA_ROW_ABSENT 0
+
+/**
+ * In results: a record.
+ */
+#define SUBROSA_ROW_RECORD 1
+
+/**
+ * In writes: adds a record; its id is zero in the row, a new one is made.
+ */
+#define SUBROSA_ROW_INSERT 2
+
+/**
+ * In writes: sets fields, leaves others.
+ */
+#define SUBROSA_ROW_PUT 3
+
+/**
+ * In writes: sets fields, removes others.
+ */
+#define SUBROSA_ROW_REPLACE 4
+
+/**
+ * In writes: deletes a record; no payload, format 0.
+ */
+#define SUBROSA_ROW_DELETE 5
+
+/**
+ * The payload is a JSON object.
+ */
+#define SUBROSA_FORMAT_JSON 1
+
+/**
+ * The payload is fields.
+ */
+#define SUBROSA_FORMAT_FIELDS 2
+
+/**
+ * Most rows in one call.
+ */
+#define SUBROSA_ROWS_MAX 65536
+
+/**
+ * Most bytes of rows in one call: 64 MiB.
+ */
+#define SUBROSA_ROWS_BYTES_MAX 67108864
+
+/**
  * No connection; another try follows by itself.
  */
 #define SUBROSA_SYNC_OFFLINE 1
@@ -1094,6 +1144,32 @@ typedef struct {
    */
   char text[8];
 } subrosa_pair_code;
+
+/**
+ * One row, as `subrosa_rows_next` finds it.
+ */
+typedef struct {
+  /**
+   * `SUBROSA_ROW_...`.
+   */
+  int32_t op;
+  /**
+   * `SUBROSA_FORMAT_...`; 0 without a payload.
+   */
+  int32_t format;
+  /**
+   * The record.
+   */
+  subrosa_id id;
+  /**
+   * Inside of the rows; NULL if there is none.
+   */
+  const uint8_t *payload;
+  /**
+   * How many bytes.
+   */
+  size_t payload_len;
+} subrosa_row;
 
 /**
  * Where sync stands.
@@ -2392,6 +2468,87 @@ int32_t subrosa_record_get_json(subrosa_record *record,
                                 size_t field_len,
                                 subrosa_buf *out,
                                 subrosa_error **err);
+
+/**
+ * Reads part of a collection: records with ids behind `after` (NULL: from the start), in the order of their ids, at most
+ * `limit` (1 to `SUBROSA_ROWS_MAX`), and fewer when `rows` would pass `SUBROSA_ROWS_BYTES_MAX`, but at least one. If
+ * `more`, another page follows: go on after the last row's id. Pages without a `tx` are each as of their own moment.
+ *
+ * Packed rows, little endian, without padding:
+ *
+ * ```text
+ * row    = len u32 (of all that follows in this row, 20 or more) | op u8 | format u8 | zero u16 | id[16] | payload
+ * fields = count u32 | count x (name_len u16 | name | value)
+ * value  = kind u8 (SUBROSA_KIND_...) | NULL: nothing | BOOL: u8, 0 or 1 | I64: i64 | F64: f64
+ *          | TEXT, BYTES: len u32 | bytes | LIST: count u32 | values | MAP: fields
+ * ```
+ *
+ * The payload has the `format` that is asked for: `SUBROSA_FORMAT_JSON` or `SUBROSA_FORMAT_FIELDS`.
+ * Errors: `SUBROSA_TOO_LARGE` for a key of over 65535 bytes inside of a field, which has to be read as JSON; as
+ * `subrosa_get`. Since 0.1.
+ *
+ * # Safety
+ * Rules 1 and 2 of this library.
+ */
+SUBROSA_API
+int32_t subrosa_page(subrosa_collection *collection,
+                     subrosa_tx *tx,
+                     const subrosa_id *after,
+                     size_t limit,
+                     int32_t format,
+                     subrosa_buf *rows,
+                     bool *more,
+                     subrosa_error **err);
+
+/**
+ * Reads the records of some ids, from one snapshot: one row (see `subrosa_page`) for each, in their order,
+ * `SUBROSA_ROW_ABSENT` where there is no record.
+ * Errors: `SUBROSA_TOO_LARGE` for more than `SUBROSA_ROWS_MAX` ids or `SUBROSA_ROWS_BYTES_MAX` bytes of rows: ask for
+ * fewer; as `subrosa_page`. Since 0.1.
+ *
+ * # Safety
+ * Rules 1 and 2 of this library; `ids` points to `count` ids.
+ */
+SUBROSA_API
+int32_t subrosa_get_many(subrosa_collection *collection,
+                         subrosa_tx *tx,
+                         const subrosa_id *ids,
+                         size_t count,
+                         int32_t format,
+                         subrosa_buf *rows,
+                         subrosa_error **err);
+
+/**
+ * Writes packed rows (see `subrosa_page`) with the ops `SUBROSA_ROW_INSERT`, `_PUT`, `_REPLACE` and `_DELETE`, in their
+ * order: all of them, or, when this fails, none, also inside of a transaction, which then goes on. `ids` gets 16 bytes for
+ * each row, an array of `subrosa_id`: new ones for inserts.
+ * Errors: `SUBROSA_TOO_LARGE` over `SUBROSA_ROWS_MAX` rows or `SUBROSA_ROWS_BYTES_MAX` bytes; `SUBROSA_BAD_ROWS` for bytes
+ * that are no such rows; what is wrong with a row's content, as `SUBROSA_NOT_JSON` (number: offset of the byte in `rows`);
+ * as `subrosa_insert`. The number of an error that one row is the reason of is the offset of this row. Since 0.1.
+ *
+ * # Safety
+ * Rules 1 and 2 of this library.
+ */
+SUBROSA_API
+int32_t subrosa_write_many(subrosa_collection *collection,
+                           subrosa_tx *tx,
+                           const uint8_t *rows,
+                           size_t len,
+                           subrosa_buf *ids,
+                           subrosa_error **err);
+
+/**
+ * Reads rows one after the other: `offset` is 0 at first and then goes on by itself. False at the end, and where bytes are
+ * no row; `out` is zero then. Since 0.1.
+ *
+ * # Safety
+ * Rules 1 and 2 of this library; `offset` can be read, too.
+ */
+SUBROSA_API
+bool subrosa_rows_next(const uint8_t *rows,
+                       size_t len,
+                       size_t *offset,
+                       subrosa_row *out);
 
 /**
  * Starts to sync all vaults of the device with `relay` (NULL and 0: the stored one), in the background, until it is

@@ -16,7 +16,6 @@
 //!
 //! Handles are not among these: any value may be passed for one.
 
-#![allow(dead_code, reason = "records and events, which land next, use it")]
 #![allow(non_camel_case_types, reason = "the types have the names that C knows them by")]
 
 mod api;
@@ -33,6 +32,7 @@ mod status;
 pub use api::events::*;
 pub use api::keys::*;
 pub use api::record::*;
+pub use api::rows::*;
 pub use api::sync::*;
 pub use api::tx::*;
 pub use c::*;

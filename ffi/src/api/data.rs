@@ -1,10 +1,17 @@
 //! What is done to the records of a collection: at once, in a transaction, or in a snapshot.
 
-use std::ops::Deref;
+use std::ops::{ControlFlow, Deref};
 use std::sync::Arc;
 
-use subrosa::{Error, Record, RecordId, TxCollection};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use subrosa::{Collection, Error, Record, RecordChange, RecordId, SnapshotCollection, TxCollection};
 
+use super::payload::Payload;
+use super::rows::{
+    Row, RowsWriter, SUBROSA_ROW_DELETE, SUBROSA_ROW_INSERT, SUBROSA_ROW_PUT, check_writes, each_row,
+    too_large,
+};
 use super::tx::{TxObject, Work, over};
 use super::vault::CollectionObject;
 use crate::failure::Failure;
@@ -15,9 +22,6 @@ pub(crate) struct Target {
     pub(crate) collection: Arc<CollectionObject>,
     pub(crate) tx: Option<Arc<TxObject>>,
 }
-
-/// Records that are counted at once.
-const COUNT_PAGE: usize = 1024;
 
 impl Target {
     /// Refuses a transaction of another vault or device.
@@ -36,7 +40,7 @@ impl Target {
         &self,
         make: impl FnOnce() -> Result<T, Failure>,
     ) -> Result<RecordId, Failure> {
-        self.write(make, |collection, record| collection.insert(record))
+        self.write(make, |collection, record| collection.insert(&record))
     }
 
     /// Sets the fields of the record that `make` makes, and leaves others.
@@ -45,7 +49,7 @@ impl Target {
         id: RecordId,
         make: impl FnOnce() -> Result<T, Failure>,
     ) -> Result<(), Failure> {
-        self.write(make, |collection, record| collection.put(id, record))
+        self.write(make, |collection, record| collection.put(id, &record))
     }
 
     /// As [`Self::put`], and removes others.
@@ -54,7 +58,7 @@ impl Target {
         id: RecordId,
         make: impl FnOnce() -> Result<T, Failure>,
     ) -> Result<(), Failure> {
-        self.write(make, |collection, record| collection.replace(id, record))
+        self.write(make, |collection, record| collection.replace(id, &record))
     }
 
     /// Says whether there was a record.
@@ -67,18 +71,18 @@ impl Target {
     pub(crate) fn write<T, R>(
         &self,
         make: impl FnOnce() -> Result<T, Failure>,
-        write: impl FnOnce(&mut TxCollection<'_, Record>, &T) -> Result<R, Error>,
+        write: impl FnOnce(&mut TxCollection<'_, Record>, T) -> Result<R, Error>,
     ) -> Result<R, Failure> {
         let collection = &self.collection.collection;
         let Some(tx) = &self.tx else {
             let made = make()?;
             let vault = &self.collection.vault.vault;
-            return Ok(vault.write(|tx| write(&mut collection.in_tx(tx), &made))?);
+            return Ok(vault.write(|tx| write(&mut collection.in_tx(tx), made))?);
         };
         tx.with(|work| match work {
             Work::Write(transaction) => {
                 let made = make()?;
-                let written = write(&mut transaction.in_collection(collection), &made);
+                let written = write(&mut transaction.in_collection(collection), made);
                 written.map_err(|error| tx.explain(error))
             }
             Work::Read(_) => Err(Failure::new(SUBROSA_READ_ONLY, "a write in a read transaction")),
@@ -87,41 +91,129 @@ impl Target {
     }
 
     pub(crate) fn get(&self, id: RecordId) -> Result<Option<Record>, Failure> {
-        let collection = &self.collection.collection;
-        let Some(tx) = &self.tx else { return Ok(collection.get(id)?) };
-        tx.with(|work| {
-            let got = match work {
-                Work::Write(transaction) => transaction.in_collection(collection).get(id),
-                Work::Read(snapshot) => snapshot.in_collection(collection).get(id),
-                Work::Over => return Err(over()),
-            };
-            got.map_err(|error| tx.explain(error))
+        self.see(&self.collection.collection, |collection| match collection {
+            Seen::Now(collection) => collection.get(id),
+            Seen::Write(mut collection) => collection.get(id),
+            Seen::Read(collection) => collection.get(id),
         })
     }
 
     /// Reads them all.
     pub(crate) fn count(&self) -> Result<u64, Failure> {
-        let collection = &self.collection.collection;
-        let Some(tx) = &self.tx else { return Ok(collection.len()?) };
+        self.see(&self.collection.collection, |collection| match collection {
+            Seen::Now(collection) => collection.len(),
+            Seen::Write(mut collection) => collection.len(),
+            Seen::Read(collection) => collection.len(),
+        })
+    }
+
+    /// One row for each id, in their order.
+    pub(crate) fn read_many<P: Payload>(&self, ids: &[RecordId]) -> Result<Vec<u8>, Failure> {
+        let (mut rows, mut left, mut problem) = (RowsWriter::default(), ids.iter(), None);
+        let mut see = |record: Option<P>| {
+            let Some(id) = left.next() else { return ControlFlow::Break(()) };
+            let pushed = rows.push(*id, record.as_ref());
+            problem = pushed.and_then(|fits| if fits { Ok(()) } else { Err(too_large()) }).err();
+            if problem.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        };
+        self.see(&self.of_type(), |collection| match collection {
+            Seen::Now(collection) => collection.see_many(ids, &mut see),
+            Seen::Write(mut collection) => collection.see_many(ids, &mut see),
+            Seen::Read(collection) => collection.see_many(ids, &mut see),
+        })?;
+        problem.map_or_else(|| Ok(rows.finish()), Err)
+    }
+
+    /// Rows of the records behind `after`, at most `limit`; and whether more follow.
+    pub(crate) fn page<P: Payload>(
+        &self,
+        after: Option<RecordId>,
+        limit: usize,
+    ) -> Result<(Vec<u8>, bool), Failure> {
+        let (mut rows, mut count, mut end) = (RowsWriter::default(), 0, Ok(false));
+        let mut see = |id, record: P| {
+            // The first one that is not in the page tells that more follow.
+            end = if count == limit { Ok(true) } else { rows.push(id, Some(&record)).map(|fits| !fits) };
+            count += 1;
+            if matches!(end, Ok(false)) { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        };
+        self.see(&self.of_type(), |collection| match collection {
+            Seen::Now(collection) => collection.see_from(after, &mut see),
+            Seen::Write(mut collection) => collection.see_from(after, &mut see),
+            Seen::Read(collection) => collection.see_from(after, &mut see),
+        })?;
+        end.map(|more| (rows.finish(), more))
+    }
+
+    /// Writes rows: all of them, or none. The ids of their records, 16 bytes each.
+    pub(crate) fn write_many(&self, bytes: &[u8]) -> Result<Vec<u8>, Failure> {
+        let count = check_writes(bytes)?;
+        let mut current = None;
+        // What is wrong with a row's content, which the engine has no error for.
+        let mut problem = None;
+        let changes = each_row(bytes).map(|row| {
+            current = Some(row);
+            change(&row).map_err(|failure| {
+                problem = Some(failure);
+                Error::NotARecord
+            })
+        });
+        let written = self.write(|| Ok(()), |collection, ()| collection.change_many(changes));
+        match written {
+            Ok(ids) => {
+                let mut out = Vec::with_capacity(count * RecordId::LEN);
+                ids.iter().for_each(|id| out.extend_from_slice(id.as_bytes()));
+                Ok(out)
+            }
+            Err(failure) => {
+                let failure = problem.unwrap_or(failure);
+                Err(match current {
+                    Some(row) => row.blame(failure),
+                    None => failure,
+                })
+            }
+        }
+    }
+
+    /// The collection, with records of another type.
+    fn of_type<T: Payload>(&self) -> Collection<T> {
+        self.collection.vault.vault.collection(self.collection.collection.name())
+    }
+
+    /// Runs `see` on a collection, now, in the transaction, or in the snapshot.
+    fn see<T: Serialize + DeserializeOwned, R>(
+        &self,
+        collection: &Collection<T>,
+        see: impl FnOnce(Seen<'_, T>) -> Result<R, Error>,
+    ) -> Result<R, Failure> {
+        let Some(tx) = &self.tx else { return Ok(see(Seen::Now(collection))?) };
         tx.with(|work| {
-            let counted = match work {
-                Work::Write(transaction) => count_pages(&mut transaction.in_collection(collection)),
-                Work::Read(snapshot) => snapshot.in_collection(collection).len(),
+            let seen = match work {
+                Work::Write(transaction) => see(Seen::Write(transaction.in_collection(collection))),
+                Work::Read(snapshot) => see(Seen::Read(snapshot.in_collection(collection))),
                 Work::Over => return Err(over()),
             };
-            counted.map_err(|error| tx.explain(error))
+            seen.map_err(|error| tx.explain(error))
         })
     }
 }
 
-fn count_pages(collection: &mut TxCollection<'_, Record>) -> Result<u64, Error> {
-    let (mut count, mut after) = (0, None);
-    loop {
-        let page = collection.page(after, COUNT_PAGE)?;
-        count += page.len() as u64;
-        after = page.last().map(|(id, _)| *id);
-        if page.len() < COUNT_PAGE {
-            return Ok(count);
-        }
-    }
+/// A collection at some point in time.
+enum Seen<'a, T> {
+    Now(&'a Collection<T>),
+    Write(TxCollection<'a, T>),
+    Read(SnapshotCollection<'a, T>),
 }
+
+/// What a row says.
+fn change(row: &Row<'_>) -> Result<RecordChange, Failure> {
+    Ok(match row.op {
+        SUBROSA_ROW_DELETE => RecordChange::Delete(row.id),
+        SUBROSA_ROW_INSERT => RecordChange::Insert(row.record()?),
+        SUBROSA_ROW_PUT => RecordChange::Put(row.id, row.record()?),
+        _ => RecordChange::Replace(row.id, row.record()?),
+    })
+}
+
+#[cfg(test)]
+mod tests;
