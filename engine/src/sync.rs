@@ -15,6 +15,7 @@ mod frames;
 mod link;
 pub(crate) mod mailbox;
 mod pulse;
+pub(crate) mod push;
 pub(crate) mod rendezvous;
 mod run;
 mod worker;
@@ -207,6 +208,7 @@ impl Sync {
             told.1.notify_one();
         });
         core.on_pending(hook.clone());
+        core.links.syncs(*relay.pin(), &board);
         let (relay, board_, control_) = (relay.clone(), board.clone(), control.clone());
         let context = Context { core, relay, board: board_, pending, control: control_, hook };
         let thread = std::thread::Builder::new()

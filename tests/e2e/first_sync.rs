@@ -45,3 +45,14 @@ fn a_pairing_begun_with_sync_brings_everything_at_the_first_sync() {
         assert_eq!(new.vault("personal").unwrap().devices().unwrap().len(), 2, "round {round}");
     }
 }
+
+#[test]
+fn a_pairing_without_sync_brings_everything_at_the_first_sync() {
+    let relay = TestRelay::with(TestRelay::config());
+    let old = TestDevice::new();
+    old.put("before", "pairing");
+    let new = old.pair(&relay.invite_url(1));
+    new.sync_once(&relay.url());
+    assert_eq!(new.notes(), old.notes());
+    assert_eq!(new.vault().devices().unwrap().len(), 2);
+}

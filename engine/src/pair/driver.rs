@@ -17,6 +17,7 @@ use super::{
 };
 use crate::control::{DeviceAdded, DeviceRole, device_added};
 use crate::core::{Core, NewVault, STORE_FILE};
+use crate::sync::push::Push;
 use crate::sync::rendezvous::{Rendezvous, RendezvousError};
 use crate::{Cancel, Device, DeviceInfo, Error, KeyProvider, Options, PublicKey};
 
@@ -67,6 +68,8 @@ pub struct PairOffer {
     request: Option<PairRequest>,
     added: Option<Box<DeviceAdded>>,
     finished: bool,
+    /// Where the vault has to be before the new device gets its keys.
+    push_to: Option<RelayAddr>,
 }
 
 /// The new device's side of a pairing. Dropping it before it is through leaves nothing behind.
@@ -101,16 +104,18 @@ struct Retries {
 
 impl Device {
     /// Offers to let one more device of the user into the home vault. Show [`PairOffer::link`], then wait for the
-    /// new device's code. Needs the relay; the vault is created there if need be. Sync afterwards: the other devices
-    /// learn of the new one that way.
+    /// new device's code. Needs the relay; the vault is created there if need be, and
+    /// pushed before the new device gets its keys. Sync afterwards: the other devices learn of the new one that way.
     ///
     /// # Errors
     /// [`Error::NoVault`] without a home vault; [`Error::NotPermitted`] unless this device is an admin of it;
     /// [`PairError::BundleTooLarge`]; [`Error::Rendezvous`] when no thread can be started.
     pub fn pair_offer(&self, relay: &RelayAddr) -> Result<PairOffer, Error> {
-        PairOffer::start(self.core.clone(), relay, |core, link, vault| {
+        let mut offer = PairOffer::start(self.core.clone(), relay, |core, link, vault| {
             Ok(Box::new(Rendezvous::open(core, relay, vault, *link.rendezvous())?))
-        })
+        })?;
+        offer.push_to = Some(relay.clone());
+        Ok(offer)
     }
 
     /// Answers a pairing link and makes a store in `dir`, which must have none. `on_code` is called once with the
@@ -161,7 +166,8 @@ impl PairOffer {
         let offering = Offering { relay, device, vaults, unix_secs: core.now_ms() / 1000 };
         let machine = OfferMachine::new(offering, watch.now(), &*entropy);
         let meeting = meet(&core, machine.link(), vault)?;
-        Ok(Self { core, vault, machine, meeting, watch, request: None, added: None, finished: false })
+        let (request, added, push_to) = (None, None, None);
+        Ok(Self { core, vault, machine, meeting, watch, request, added, finished: false, push_to })
     }
 
     /// What to show to the user, as text or as a QR code of [`PairLink::to_text`].
@@ -225,7 +231,12 @@ impl PairOffer {
         if cancel.is_cancelled() {
             return Err(Error::Cancelled);
         }
+        // A new device syncs at once, and shall find there what it was let in to.
+        let push = self.push_to.as_ref().map(|relay| Push::start(&core, relay)).transpose()?;
         core.append_control(&self.vault, |cited| Ok(device_added(core.key(), &self.vault, cited, *added)?))?;
+        if push.as_ref().is_some_and(|push| !push.wait(PUSH_WAIT)) {
+            tracing::debug!("the vault is not at the relay yet");
+        }
         let bundle = bundle(&core, &self.vault, self.machine.link().relay(), &frontier(&core, &self.vault)?)?;
         // Whatever goes wrong from here, the device is listed.
         self.step(OfferInput::DeviceAdded(&bundle)).map_err(|_| PairError::Unconfirmed)?;
@@ -516,6 +527,8 @@ fn frontier(core: &Core, vault: &VaultId) -> Result<Vec<Head>, Error> {
     Ok(heads)
 }
 
+/// How long the vault may take to reach the relay before the new device gets its keys all the same.
+const PUSH_WAIT: Duration = Duration::from_secs(15);
 /// How long the new device may take to make its store and say so.
 const DONE_WAIT: Duration = Duration::from_secs(60);
 /// How often a new device comes again, with pauses that double: six seconds and a bit in all.

@@ -218,6 +218,22 @@ impl Board {
         }
     }
 
+    /// Waits until all that was written before is at the relay, for `timeout` at most; says whether it is. Ends early
+    /// where waiting does not help.
+    pub(super) fn wait_pushed(&self, timeout: Duration) -> bool {
+        let writes = self.writes();
+        let pushed = |inner: &Inner| inner.synced.is_some_and(|synced| synced >= writes);
+        let vain =
+            |inner: &Inner| inner.stopped || matches!(inner.state, SyncState::Refused | SyncState::Suspended);
+        let waits = |inner: &mut Inner| !pushed(inner) && !vain(inner);
+        let waited = self.changed.wait_timeout_while(self.lock(), timeout, waits);
+        pushed(&waited.unwrap_or_else(PoisonError::into_inner).0)
+    }
+
+    pub(super) fn is_over(&self) -> bool {
+        self.lock().stopped
+    }
+
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -356,6 +372,22 @@ mod tests {
         assert!(seen.len() <= EVENTS_MAX);
         assert!(seen.iter().any(|event| matches!(event, SyncEvent::Lagged)));
         assert!(matches!(wait(&board), Err(SyncError::Stopped)));
+    }
+
+    #[test]
+    fn what_is_pushed_is_waited_for_where_that_helps() {
+        let board = Arc::new(Board::default());
+        board.written();
+        board.standing(standing(1, Some(0)));
+        assert!(!board.wait_pushed(SHORT), "not in time");
+        let waits = board.clone();
+        let waiting = std::thread::spawn(move || waits.wait_pushed(Duration::from_secs(60)));
+        board.standing(standing(1, Some(1)));
+        assert!(waiting.join().unwrap());
+        board.suspended();
+        assert!(!board.wait_pushed(Duration::from_secs(60)), "in vain");
+        board.stopped();
+        assert!(board.is_over() && !board.wait_pushed(Duration::from_secs(60)), "in vain");
     }
 
     #[test]

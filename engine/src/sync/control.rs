@@ -4,7 +4,10 @@
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
+use subrosa_protocol::ids::Pin;
 use tokio::sync::watch;
+
+use super::board::Board;
 
 /// What is wanted of a link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +40,8 @@ pub(crate) struct Links {
 struct State {
     suspended: bool,
     links: Vec<Weak<Control>>,
+    /// What syncs, and with which relay.
+    syncs: Vec<(Pin, Weak<Board>)>,
 }
 
 /// The device is suspended.
@@ -153,6 +158,20 @@ impl Links {
         state.links.retain(|link| link.strong_count() > 0);
         state.links.push(Arc::downgrade(&control));
         Ok(control)
+    }
+
+    /// Notes that the device syncs with a relay.
+    pub(super) fn syncs(&self, relay: Pin, board: &Arc<Board>) {
+        let mut state = self.lock();
+        state.syncs.retain(|(_, board)| board.strong_count() > 0);
+        state.syncs.push((relay, Arc::downgrade(board)));
+    }
+
+    /// The sync with this relay that is under way, if there is one.
+    pub(super) fn sync_with(&self, relay: &Pin) -> Option<Arc<Board>> {
+        let state = self.lock();
+        let boards = state.syncs.iter().filter(|(with, _)| with == relay);
+        boards.filter_map(|(_, board)| board.upgrade()).find(|board| !board.is_over())
     }
 
     /// Keeps suspending and resuming apart, while the guard lives.

@@ -1,0 +1,33 @@
+//! Brings what a device holds to a relay before somebody looks for it there.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use subrosa_protocol::addr::RelayAddr;
+
+use super::Sync;
+use super::board::Board;
+use crate::Error;
+use crate::core::Core;
+
+/// Pushes while it lives: by the sync that runs already, or else by one of its own.
+pub(crate) struct Push {
+    board: Arc<Board>,
+    _own: Option<Sync>,
+}
+
+impl Push {
+    /// Takes the sync of `core` with this relay, or starts one.
+    pub(crate) fn start(core: &Arc<Core>, relay: &RelayAddr) -> Result<Self, Error> {
+        if let Some(board) = core.links.sync_with(relay.pin()) {
+            return Ok(Self { board, _own: None });
+        }
+        let own = Sync::start(core.clone(), relay)?;
+        Ok(Self { board: own.board.clone(), _own: Some(own) })
+    }
+
+    /// Waits until everything written before is at the relay, for `timeout` at most; says whether it is.
+    pub(crate) fn wait(&self, timeout: Duration) -> bool {
+        self.board.wait_pushed(timeout)
+    }
+}
