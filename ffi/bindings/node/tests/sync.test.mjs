@@ -1,6 +1,7 @@
 // Syncing with a relay: SUBROSA_TEST_RELAY.
 
 import assert from 'node:assert/strict';
+import { setMaxListeners } from 'node:events';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -54,9 +55,9 @@ test('two devices converge, one of them with a key of a provider', async (t) => 
   assert.throws(() => phone.closeSync(), named('WOULD_DEADLOCK'));
   while (!there.get(id)) await arrivals.next();
   assert.deepEqual(there.get(id), { title: 'Call Anna' });
+  const back = notes.watch({ signal: AbortSignal.timeout(30_000) });
   await there.putAsync(id, { done: true });
   await other.wait();
-  const back = notes.watch({ signal: AbortSignal.timeout(30_000) });
   while (!notes.get(id).done) await back.next();
   assert.ok(store.calls.sign > 0);
   assert.equal(vault.devices().length, 2);
@@ -90,6 +91,7 @@ test('many waits leave threads for files', async (t) => {
   const { dir, device, notes } = await fresh(t);
   const sync = device.sync(nowhere);
   const controller = new AbortController();
+  setMaxListeners(20, controller.signal);
   const waits = Array.from({ length: 12 }, () => sync.wait({ signal: controller.signal }));
   const settled = Promise.allSettled(waits);
   const changes = notes.watch();
