@@ -162,7 +162,14 @@ fn keys_and_sessions(world: &mut World, input: &mut Unstructured<'_>, drawn: &Dr
         }
         4 => {
             let key = world.pick(input)?;
-            opens!(world, |out, err| subrosa_session_self(key, drawn.number, text.as_ptr(), text.len(), out, err));
+            opens!(world, |out, err| subrosa_session_self(
+                key,
+                drawn.number,
+                text.as_ptr(),
+                text.len(),
+                out,
+                err
+            ));
         }
         5 | 6 => seal_and_open(world, input, drawn)?,
         7 => {
@@ -306,7 +313,14 @@ fn devices_and_vaults(world: &mut World, input: &mut Unstructured<'_>, drawn: &D
             let vault = world.pick(input)?;
             checked!(world, |err| subrosa_vault_name(vault, &mut buf, err));
             let (mut held, mut acknowledged) = (7, 7);
-            checked!(world, |err| subrosa_vault_delivery(vault, text.0, text.1, &mut held, &mut acknowledged, err));
+            checked!(world, |err| subrosa_vault_delivery(
+                vault,
+                text.0,
+                text.1,
+                &mut held,
+                &mut acknowledged,
+                err
+            ));
         }
     }
     // SAFETY: as the library made it, or zero.
@@ -315,7 +329,8 @@ fn devices_and_vaults(world: &mut World, input: &mut Unstructured<'_>, drawn: &D
 }
 
 fn store_path(world: &mut World, input: &mut Unstructured<'_>) -> Result<String> {
-    let name = if input.ratio(1, 2)? { "first".to_owned() } else { format!("store-{}", input.int_in_range(0..=3)?) };
+    let name =
+        if input.ratio(1, 2)? { "first".to_owned() } else { format!("store-{}", input.int_in_range(0..=3)?) };
     world.stores += 1;
     Ok(world.dir.path().join(name).to_str().unwrap_or_default().to_owned())
 }
@@ -380,7 +395,9 @@ fn records(world: &mut World, input: &mut Unstructured<'_>, drawn: &Drawn<'_>) -
         _ => {
             let (mut name, mut len, mut kind) = (std::ptr::null(), 0, 0);
             let index = input.int_in_range(0..=3)?;
-            checked!(world, |err| subrosa_record_field_view(record, index, &mut name, &mut len, &mut kind, err));
+            checked!(world, |err| subrosa_record_field_view(
+                record, index, &mut name, &mut len, &mut kind, err
+            ));
         }
     }
     // SAFETY: as the library made it, or zero.
@@ -439,18 +456,45 @@ fn collections(world: &mut World, input: &mut Unstructured<'_>, drawn: &Drawn<'_
             checked!(world, |err| subrosa_count(collection, tx, &mut count, err));
         }
         9 => {
-            let (limit, after) = (input.int_in_range(0..=3)?, if input.ratio(1, 2)? { &raw const id } else { std::ptr::null() });
-            checked!(world, |err| subrosa_page(collection, tx, after, limit, drawn.number, &mut buf, &mut found, err));
+            let (limit, after) = (
+                input.int_in_range(0..=3)?,
+                if input.ratio(1, 2)? { &raw const id } else { std::ptr::null() },
+            );
+            checked!(world, |err| subrosa_page(
+                collection,
+                tx,
+                after,
+                limit,
+                drawn.number,
+                &mut buf,
+                &mut found,
+                err
+            ));
             walk(&buf);
         }
         10 => {
             let ids = [id, drawn.id, id];
-            checked!(world, |err| subrosa_get_many(collection, tx, ids.as_ptr(), 3, drawn.number, &mut buf, err));
+            checked!(world, |err| subrosa_get_many(
+                collection,
+                tx,
+                ids.as_ptr(),
+                3,
+                drawn.number,
+                &mut buf,
+                err
+            ));
             walk(&buf);
         }
         11 | 12 => {
             let rows = rows(input)?;
-            checked!(world, |err| subrosa_write_many(collection, tx, rows.as_ptr(), rows.len(), &mut buf, err));
+            checked!(world, |err| subrosa_write_many(
+                collection,
+                tx,
+                rows.as_ptr(),
+                rows.len(),
+                &mut buf,
+                err
+            ));
         }
         _ => {
             let (vault, mode) = (world.pick(input)?, drawn.number);
@@ -530,10 +574,7 @@ fn waiting(world: &mut World, input: &mut Unstructured<'_>, drawn: &Drawn<'_>) -
             let tx = world.pick(input)?;
             checked!(world, |err| subrosa_tx_commit(tx, err));
         }
-        _ => {
-            // SAFETY: handles may be anything.
-            unsafe { subrosa_tx_abort(world.pick(input)?) };
-        }
+        _ => subrosa_tx_abort(world.pick(input)?),
     }
     Ok(())
 }

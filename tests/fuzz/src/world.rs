@@ -34,7 +34,8 @@ impl World {
     fn new() -> Self {
         let dir = tempfile::tempdir().expect("a temporary folder");
         let mut world = Self { handles: Vec::new(), dir, stores: 0 };
-        let (mut key, mut device, mut vault, mut collection) = (null_mut(), null_mut(), null_mut(), null_mut());
+        let (mut key, mut device, mut vault, mut collection) =
+            (null_mut(), null_mut(), null_mut(), null_mut());
         let path = world.dir.path().join("first").to_str().expect("UTF-8").to_owned();
         let (name, json) = ("notes", r#"{"title":"first","n":1}"#);
         let mut id = subrosa_id { bytes: [0; 16] };
@@ -42,11 +43,20 @@ impl World {
         // SAFETY: all pointers are to locals that outlive the calls.
         unsafe {
             assert_eq!(subrosa_key_generate(&mut key, none), SUBROSA_OK);
-            let created =
-                subrosa_device_create(path.as_ptr().cast(), path.len(), key, std::ptr::null(), &mut device, none);
+            let created = subrosa_device_create(
+                path.as_ptr().cast(),
+                path.len(),
+                key,
+                std::ptr::null(),
+                &mut device,
+                none,
+            );
             assert_eq!(created, SUBROSA_OK);
             assert_eq!(subrosa_vault_create(device, name.as_ptr().cast(), 5, &mut vault, none), SUBROSA_OK);
-            assert_eq!(subrosa_collection_open(vault, name.as_ptr().cast(), 5, &mut collection, none), SUBROSA_OK);
+            assert_eq!(
+                subrosa_collection_open(vault, name.as_ptr().cast(), 5, &mut collection, none),
+                SUBROSA_OK
+            );
             let json = (json.as_ptr().cast(), json.len());
             let inserted = subrosa_insert_json(collection, null_mut(), json.0, json.1, &mut id, none);
             assert_eq!(inserted, SUBROSA_OK);
@@ -108,9 +118,9 @@ impl World {
             unsafe {
                 subrosa_events_close(handle(()).cast(), none);
                 subrosa_sync_stop(handle(()).cast(), none);
-                subrosa_tx_abort(handle(()).cast());
                 subrosa_device_close(handle(()).cast(), none);
             }
+            subrosa_tx_abort(handle(()).cast());
             subrosa_pair_offer_close(handle(()).cast());
             subrosa_pair_join_close(handle(()).cast());
             subrosa_collection_close(handle(()).cast());
