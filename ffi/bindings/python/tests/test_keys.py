@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import threading
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 
@@ -138,27 +140,33 @@ def test_a_provider_may_wait_for_another_thread() -> None:
 
 
 def test_a_provider_lives_as_long_as_its_key_is_used() -> None:
-    from subrosa import keys
-
-    before = len(keys._providers)
-    key = subrosa.Key.from_provider(Software())
-    session = key.session(b"x")
+    provider = Software()
+    gone = weakref.ref(provider)
+    key = subrosa.Key.from_provider(provider)
+    del provider
+    gc.collect()
+    assert len(key.sign(b"", b"")) == 64
     key.close()
-    assert session.open(session.seal(b"kept")) == b"kept"
-    session.close()
-    assert len(keys._providers) == before
+    gc.collect()
+    assert gone() is None
 
 
 def test_a_refused_provider_is_let_go() -> None:
-    from subrosa import keys
+    class Broken(Software):
+        @property
+        def public_key(self) -> subrosa.PublicKey:
+            off_curve = super().public_key
+            object.__setattr__(off_curve, "data", b"\x04" + bytes(64))
+            return off_curve
 
-    before = len(keys._providers)
-    provider = Software()
-    object.__setattr__(off_curve := provider.public_key, "data", b"\x04" + bytes(64))
-    Broken = type("Broken", (Software,), {"public_key": property(lambda self: off_curve)})
-    with pytest.raises(subrosa.SubrosaError):
-        subrosa.Key.from_provider(Broken())
-    assert len(keys._providers) == before
+    provider = Broken()
+    gone = weakref.ref(provider)
+    with pytest.raises(subrosa.SubrosaError) as caught:
+        subrosa.Key.from_provider(provider)
+    assert caught.value.name == "NOT_ON_CURVE"
+    del provider, caught
+    gc.collect()
+    assert gone() is None
 
 
 def test_public_keys_are_checked_and_compared() -> None:
