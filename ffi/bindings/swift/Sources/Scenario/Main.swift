@@ -30,10 +30,9 @@ struct Main {
         for name in names {
             let scenario = try JSONDecoder().decode(
                 Scenario.self, from: Data(contentsOf: scenarios.appendingPathComponent(name)))
-            let file = String(name.dropLast(".json".count))
-            let folder = work.appendingPathComponent(file, isDirectory: true)
+            let folder = work.appendingPathComponent(String(name.dropLast(".json".count)), isDirectory: true)
             try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
-            if try await !run(scenario, file: file, folder: folder) { failed += 1 }
+            if try await !run(scenario, file: name, folder: folder) { failed += 1 }
         }
         return failed
     }

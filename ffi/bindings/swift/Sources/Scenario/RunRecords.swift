@@ -5,7 +5,9 @@ extension Runner {
     func runRecords(_ step: Step) throws -> String {
         let (collection, tx) = (try collection(step), try transaction(step))
         switch step.do {
-        case "insert": ids[try step.get("as")] = try collection.insertJSON(step.get("json"), in: tx)
+        case "insert":
+            let id = try collection.insertJSON(step.get("json"), in: tx)
+            if step.has("as") { ids[try step.get("as")] = id }
         case "put": try collection.putJSON(id(step.get("id")), step.get("json"), in: tx)
         case "replace": try collection.replaceJSON(id(step.get("id")), step.get("json"), in: tx)
         case "get": return try collection.getJSON(id(step.get("id")), in: tx) ?? "absent"

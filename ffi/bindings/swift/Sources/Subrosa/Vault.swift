@@ -92,7 +92,8 @@ extension Vault {
     }
 
     /// Begins a transaction, to be ended with ``Transaction/commit()`` or ``Transaction/abort()``. ``read(_:)`` and
-    /// ``write(timeout:_:)`` do both and are harder to get wrong. A second writer waits as long as `timeout`: then `BUSY`.
+    /// ``write(timeout:_:)`` do both and are harder to get wrong. A second writer waits as long as `timeout`: then `BUSY`; at
+    /// once where the first was begun on the same thread, so do not hold a write transaction across an `await`.
     public func begin(_ mode: Mode, timeout: Duration? = .zero) throws -> Transaction {
         let raw = mode == .write ? SUBROSA_TX_WRITE : SUBROSA_TX_READ
         return try handle.use { vault in

@@ -1,3 +1,4 @@
+import Foundation
 import Subrosa
 import XCTest
 
@@ -76,7 +77,23 @@ final class ConcurrencyTests: StoreTestCase {
     func testMoreWritersThanADispatchQueueHasThreads() async throws {
         let (_, vault) = try makeVault()
         let notes = try vault.collection("notes", of: Note.self)
-        let first = try vault.begin(.write)
+        let (begun, ended) = (DispatchSemaphore(value: 0), DispatchSemaphore(value: 0))
+        Thread.detachNewThread {
+            do {
+                try vault.write { _ in
+                    begun.signal()
+                    ended.wait()
+                }
+            } catch {
+                XCTFail("\(error)")
+            }
+        }
+        await withCheckedContinuation { continuation in
+            Thread.detachNewThread {
+                begun.wait()
+                continuation.resume()
+            }
+        }
         async let count = withThrowingTaskGroup(of: Void.self) { group in
             for number in 0..<200 {
                 group.addTask {
@@ -88,10 +105,10 @@ final class ConcurrencyTests: StoreTestCase {
             try await group.waitForAll()
             return try notes.count()
         }
-        // Readers get through while two hundred writers wait for this one.
+        // Readers get through while two hundred writers wait for the first.
         let before = try await vault.read { tx in try notes.count(in: tx) }
         XCTAssertEqual(before, 0)
-        first.abort()
+        ended.signal()
         let after = try await count
         XCTAssertEqual(after, 200)
     }

@@ -11,9 +11,11 @@ final class SyncTests: StoreTestCase {
         let sync = try laptop.sync(relay: relay)
         assertThrows(.busy) { try laptop.sync(relay: relay) }
         try await sync.wait()
-        XCTAssertEqual(try sync.status().state, .live)
+        // Live, unless something is just on its way.
+        XCTAssertTrue([.live, .syncing].contains(try sync.status().state))
         XCTAssertNil(try sync.status().failure)
-        XCTAssertTrue(try sync.reason().hasPrefix("live"))
+        let reason = try sync.reason()
+        XCTAssertTrue(reason.hasPrefix("live") || reason.hasPrefix("syncing"), reason)
 
         let (phone, info) = try await pair(laptop, with: relay, name: "phone")
         XCTAssertEqual(info.name, "phone")
