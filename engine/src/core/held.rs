@@ -354,8 +354,11 @@ impl Tx<'_> {
             if watched && let Some(kind) = kind_of_change(before, state.is_visible()) {
                 let collection = self.state.collections.name(key.collection());
                 let collection = collection.cloned().unwrap_or_default();
-                self.changes.push(RawChange { vault: vault_id, collection, id: key.record(), kind });
+                self.changes.push(RawChange::Record { vault: vault_id, collection, id: key.record(), kind });
             }
+        }
+        if !watched {
+            self.changes.push(RawChange::Unheard { vault: vault_id });
         }
         Ok(())
     }

@@ -42,11 +42,12 @@ pub enum Change {
 
 /// A change on its way to the watchers.
 #[derive(Clone, Debug)]
-pub(crate) struct RawChange {
-    pub(crate) vault: VaultId,
-    pub(crate) collection: Arc<str>,
-    pub(crate) id: RecordId,
-    pub(crate) kind: ChangeKind,
+pub(crate) enum RawChange {
+    /// What happened to a record.
+    Record { vault: VaultId, collection: Arc<str>, id: RecordId, kind: ChangeKind },
+    /// Records changed, and which was not kept, since nobody watched. Whoever began to watch before the commit, and may
+    /// have read what was there before it, must look again.
+    Unheard { vault: VaultId },
 }
 
 /// What a watcher wants called when there is something to take.
@@ -187,26 +188,30 @@ impl Queue {
         hook
     }
 
+    /// What this watcher is told of a change, if anything.
+    fn concerned(&self, change: &RawChange) -> Option<Change> {
+        match change {
+            RawChange::Record { vault, collection, id, kind } => {
+                let watched = self.collection.as_ref().is_none_or(|watched| watched == collection);
+                let change = Change::Record { collection: collection.clone(), id: *id, kind: *kind };
+                (*vault == self.vault && watched).then_some(change)
+            }
+            RawChange::Unheard { vault } => (*vault == self.vault).then_some(Change::Lagged),
+        }
+    }
+
     /// Takes in what concerns this watcher; gives its hook if anything did.
     fn push(&self, changes: &[RawChange]) -> Option<Hook> {
         let mut state = self.lock();
         let mut any = false;
         for change in changes {
-            if change.vault != self.vault
-                || self.collection.as_ref().is_some_and(|collection| **collection != *change.collection)
-            {
-                continue;
-            }
+            let Some(change) = self.concerned(change) else { continue };
             any = true;
             if state.changes.len() >= QUEUE_MAX {
                 state.changes.clear();
                 state.changes.push_back(Change::Lagged);
             }
-            state.changes.push_back(Change::Record {
-                collection: change.collection.clone(),
-                id: change.id,
-                kind: change.kind,
-            });
+            state.changes.push_back(change);
         }
         if !any {
             return None;

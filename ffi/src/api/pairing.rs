@@ -10,7 +10,10 @@ use super::device::{DeviceObject, DeviceOptions, folder};
 use super::keys::KeyObject;
 use crate::failure::Failure;
 use crate::handles::Object;
-use crate::status::{SUBROSA_BUSY, SUBROSA_CANCELLED, SUBROSA_NOT_READY, SUBROSA_PAIR_OVER, SUBROSA_TIMEOUT};
+use crate::status::{
+    SUBROSA_BUSY, SUBROSA_CANCELLED, SUBROSA_INVALID_ARGUMENT, SUBROSA_NOT_READY, SUBROSA_PAIR_OVER,
+    SUBROSA_TIMEOUT,
+};
 
 /// The old device's side.
 pub(crate) struct OfferObject {
@@ -67,12 +70,15 @@ impl OfferObject {
             .ok_or_else(|| Failure::new(SUBROSA_NOT_READY, "no device has answered the link yet"))
     }
 
-    /// Lets the new device in; `typed` is empty when the user has compared the codes.
-    pub(crate) fn confirm(&self, typed: &str) -> Result<DeviceInfo, Failure> {
+    /// Lets the new device in; `typed` is `None` when the user has compared the codes.
+    pub(crate) fn confirm(&self, typed: Option<&str>) -> Result<DeviceInfo, Failure> {
         self.device.check_open()?;
+        if typed.is_some_and(|typed| typed.trim().is_empty()) {
+            // An input field that was left empty confirms nothing.
+            return Err(Failure::new(SUBROSA_INVALID_ARGUMENT, "no code was typed"));
+        }
         let offer = alone(&self.offer)?.take().ok_or_else(over)?;
-        let confirmation =
-            if typed.is_empty() { Confirmation::CodesEqual } else { Confirmation::Typed(typed) };
+        let confirmation = typed.map_or(Confirmation::CodesEqual, Confirmation::Typed);
         let wait = self.cut_short_by(None);
         wait.explain(offer.confirm_or(confirmation, &wait.cancel))
     }

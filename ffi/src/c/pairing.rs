@@ -147,7 +147,7 @@ pub unsafe extern "C" fn subrosa_pair_offer_request(
 }
 
 /// Lets the new device in, once the user has typed the code that it shows (`typed`; spaces and hyphens do not count) or has
-/// compared both codes (NULL and 0). Waits up to a minute for the new device to store its keys. Ends the offer; its handle
+/// compared both codes (NULL and 0; text that is empty is refused, with `SUBROSA_INVALID_ARGUMENT`, and the offer stands). Waits up to a minute for the new device to store its keys. Ends the offer; its handle
 /// is still to be closed. `out` may be NULL.
 /// Errors: `SUBROSA_PAIR_WRONG_CODE`, `SUBROSA_PAIR_EXPIRED`, `SUBROSA_PAIR_OVER` and others: nothing has changed.
 /// `SUBROSA_PAIR_UNCONFIRMED`: the device is listed, and may lack its keys. Since 0.1.
@@ -166,7 +166,8 @@ pub unsafe extern "C" fn subrosa_pair_offer_confirm(
     let caller = unsafe { Caller::new(err) };
     caller.run_on(offer, || {
         let out = caller.sized_out(out, false)?;
-        let added = object(offer)?.confirm(caller.text(typed, len)?)?;
+        let typed = if typed.is_null() && len == 0 { None } else { Some(caller.text(typed, len)?) };
+        let added = object(offer)?.confirm(typed)?;
         out.set(&(&added).into());
         Ok(())
     })
@@ -190,9 +191,11 @@ pub unsafe extern "C" fn subrosa_pair_offer_confirm_async(
     let caller = unsafe { Caller::new(err) };
     let user = User::new(user, user_free);
     caller.run_on(offer, || {
-        let (confirming, typed) = (object(offer)?, caller.text(typed, len)?.to_owned());
+        let confirming = object(offer)?;
+        let typed =
+            if typed.is_null() && len == 0 { None } else { Some(caller.text(typed, len)?.to_owned()) };
         let device = confirming.device.clone();
-        start(Some(device), offer.addr(), done, user, move || confirming.confirm(&typed).map(drop))
+        start(Some(device), offer.addr(), done, user, move || confirming.confirm(typed.as_deref()).map(drop))
     })
 }
 

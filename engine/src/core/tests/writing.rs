@@ -2,6 +2,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{TestDevice, device_with_vault, everything, id, record};
+use crate::core::watch::RawChange;
 use crate::{Change, ChangeKind, Device, Error, Options, OsEntropy, RecordId, SoftwareKey, StoreError};
 
 #[test]
@@ -124,6 +125,17 @@ fn watchers_hear_what_happened_in_their_collection() {
     assert_eq!(kinds, [ChangeKind::Inserted, ChangeKind::Updated, ChangeKind::Removed]);
     assert_eq!(std::iter::from_fn(|| all.try_next()).count(), 4);
     assert_eq!(here.next(Duration::from_millis(1)), None);
+}
+
+#[test]
+fn whoever_began_to_watch_during_a_commit_that_nobody_watched_is_told_to_look_again() {
+    let device = device_with_vault();
+    let vault = device.vault();
+    let mut notes = vault.records("notes").watch();
+    let mut elsewhere = vault.core.watchers.watch(subrosa_protocol::ids::VaultId::ZERO, None);
+    vault.core.watchers.notify(&[RawChange::Unheard { vault: vault.id() }]).call_hooks();
+    assert_eq!(notes.try_next(), Some(Change::Lagged));
+    assert_eq!((notes.try_next(), elsewhere.try_next()), (None, None));
 }
 
 #[test]

@@ -68,7 +68,7 @@ impl Finished {
             }
             if let Some(kind) = kind_of_change(written.visible_before, written.visible_after) {
                 let collection = written.collection;
-                tx.changes.push(RawChange { vault, collection, id: key.record(), kind });
+                tx.changes.push(RawChange::Record { vault, collection, id: key.record(), kind });
             }
         }
         Ok(())
