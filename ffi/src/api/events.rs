@@ -3,15 +3,13 @@
 //! A queue takes from the engine's own queues when somebody asks it, source after source in turn; what arrives there only
 //! wakes whoever waits here. So nothing is held twice, and no thread runs for a watch.
 
-use std::cell::Cell;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::thread::{JoinHandle, ThreadId};
 
-use subrosa::{Cancel, Change, ChangeKind, Changes, SyncEvent, SyncEvents};
+use subrosa::{Change, ChangeKind, Changes, SyncEvent, SyncEvents};
 
-use super::cancel::{CancelObject, Wait, timeout};
+use super::cancel::{CancelObject, timeout};
 use super::device::DeviceObject;
 use super::sync::{SyncObject, state_number};
 use super::task;
@@ -72,35 +70,45 @@ pub(crate) trait Listener: Send + 'static {
 }
 
 /// A queue of events.
-pub(crate) struct EventsObject {
-    shared: Arc<Shared>,
-    closing: Cancel,
-    delivery: Mutex<Option<Delivery>>,
-}
+pub(crate) struct EventsObject(Arc<Queue>);
 
 impl Object for EventsObject {
     const KIND: u8 = 14;
 }
 
-/// What sources wake, and waits and the listener's thread look at.
-#[derive(Default)]
-struct Shared {
-    sources: Mutex<Sources>,
-    /// Counts wake-ups.
-    woken: Mutex<u64>,
+struct Queue {
+    state: Mutex<State>,
+    /// Something arrived, or somebody is to look again for another reason.
     changed: Condvar,
 }
 
 #[derive(Default)]
-struct Sources {
-    all: Vec<Source>,
+struct State {
+    sources: Vec<Source>,
     /// Whose turn it is.
     turn: usize,
+    /// Those of the sources, each once.
+    devices: Arc<[Arc<DeviceObject>]>,
+    closed: bool,
+    listening: Listening,
+    /// Threads of listeners that have not let go of everything yet.
+    busy: Vec<ThreadId>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+/// Whether events are delivered.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Listening {
+    #[default]
+    No,
+    Yes,
+    /// Until the callback that may be running returns.
+    Ending,
 }
 
 struct Source {
     tag: u64,
-    device: usize,
+    device: Arc<DeviceObject>,
     stream: Stream,
 }
 
@@ -109,20 +117,9 @@ enum Stream {
     Sync(SyncEvents),
 }
 
-/// A thread that delivers.
-struct Delivery {
-    stop: Arc<AtomicBool>,
-    thread: JoinHandle<()>,
-}
-
-thread_local! {
-    /// The queue whose callback runs on this thread.
-    static DELIVERING: Cell<usize> = const { Cell::new(0) };
-}
-
 impl EventsObject {
     pub(crate) fn new() -> Arc<Self> {
-        Arc::new(Self { shared: Arc::default(), closing: Cancel::new(), delivery: Mutex::default() })
+        Arc::new(Self(Arc::new(Queue { state: Mutex::default(), changed: Condvar::new() })))
     }
 
     pub(crate) fn add_vault(&self, vault: &VaultObject, tag: u64) -> Result<(), Failure> {
@@ -143,113 +140,132 @@ impl EventsObject {
     ) -> Result<(), Failure> {
         device.check_open()?;
         changes.on_arrival(self.hook());
-        self.add(Source { tag, device: task::number(device), stream: Stream::Changes { changes, vault } })
+        self.add(Source { tag, device: device.clone(), stream: Stream::Changes { changes, vault } })
     }
 
     pub(crate) fn add_sync(&self, sync: &SyncObject, tag: u64) -> Result<(), Failure> {
         let events = sync.running()?.get()?.events();
         events.on_arrival(self.hook());
-        self.add(Source { tag, device: task::number(&sync.device), stream: Stream::Sync(events) })
+        self.add(Source { tag, device: sync.device.clone(), stream: Stream::Sync(events) })
     }
 
+    /// Has whoever waits look again. It takes the queue's lock: not to be registered, and so perhaps called, under it.
     fn hook(&self) -> Arc<dyn Fn() + Send + Sync> {
-        let shared = Arc::downgrade(&self.shared);
+        let queue = Arc::downgrade(&self.0);
         Arc::new(move || {
-            if let Some(shared) = shared.upgrade() {
-                shared.wake();
-            }
+            let Some(queue) = queue.upgrade() else { return };
+            // Whoever has looked before this already waits once the lock is free.
+            drop(queue.lock());
+            queue.changed.notify_all();
         })
     }
 
     fn add(&self, source: Source) -> Result<(), Failure> {
-        let mut sources = self.shared.sources();
-        if self.closing.is_cancelled() {
+        let mut state = self.0.lock();
+        if state.closed {
             return Err(closed());
         }
-        if sources.all.len() >= SUBROSA_EVENT_SOURCES_MAX {
+        if state.sources.len() >= SUBROSA_EVENT_SOURCES_MAX {
             return Err(Failure::new(SUBROSA_TOO_LARGE, "an event queue has no room for another source"));
         }
-        sources.all.push(source);
-        drop(sources);
+        state.sources.push(source);
+        state.note_devices();
+        drop(state);
         // What arrived since the source began to listen.
-        self.shared.wake();
+        self.0.changed.notify_all();
         Ok(())
     }
 
     /// Forgets all sources of a tag, and what they had in store.
     pub(crate) fn remove(&self, tag: u64) {
-        let mut sources = self.shared.sources();
-        let (gone, kept) = std::mem::take(&mut sources.all).into_iter().partition(|source| source.tag == tag);
-        sources.all = kept;
-        drop(sources);
-        let gone: Vec<Source> = gone;
+        let mut state = self.0.lock();
+        let gone: Vec<Source> = state.sources.extract_if(.., |source| source.tag == tag).collect();
+        state.note_devices();
+        drop(state);
+        // It may be the last that holds a device: that goes without our lock.
         drop(gone);
     }
 
     /// The next event; one of kind `SUBROSA_EVENT_NONE` when there is none in time.
     pub(crate) fn wait(&self, timeout_ms: i32, cancel: Option<&CancelObject>) -> Result<Event, Failure> {
-        if lock(&self.delivery).is_some() {
-            return Err(Failure::new(SUBROSA_BUSY, "the events are delivered to a listener"));
-        }
-        if self.closing.is_cancelled() {
-            return Err(closed());
-        }
-        if let Some(event) = self.shared.take() {
-            return Ok(event);
-        }
-        let mut tokens = vec![(&self.closing, SUBROSA_CLOSED)];
-        tokens.extend(cancel.map(|cancel| (&cancel.0, SUBROSA_CANCELLED)));
-        let wait = Wait::new(&tokens);
-        let _wake = wait.cancel.on_cancel(self.hook());
-        let event = self.shared.wait(timeout(timeout_ms), || wait.cancel.is_cancelled());
-        match (event, wait.ended()) {
-            (Some(event), _) => Ok(event),
-            (None, Some(failure)) => Err(failure),
-            (None, None) => Ok(Event::default()),
-        }
+        let _hook = cancel.map(|cancel| cancel.0.on_cancel(self.hook()));
+        let is_cancelled = || cancel.is_some_and(|cancel| cancel.0.is_cancelled());
+        let (mut result, mut over) = (Ok(None), None);
+        let waited = self.0.changed.wait_timeout_while(self.0.lock(), timeout(timeout_ms), |state| {
+            result = if state.closed {
+                Err(closed())
+            } else if state.listening != Listening::No {
+                Err(Failure::new(SUBROSA_BUSY, "the events are delivered to a listener"))
+            } else if is_cancelled() {
+                Err(Failure::new(SUBROSA_CANCELLED, "cancelled"))
+            } else {
+                Ok(state.take(&mut over))
+            };
+            matches!(result, Ok(None))
+        });
+        drop(waited);
+        drop(over);
+        result.map(Option::unwrap_or_default)
     }
 
     /// Delivers events from now on.
     pub(crate) fn listen(&self, listener: Box<dyn Listener>) -> Result<(), Failure> {
-        let mut delivery = lock(&self.delivery);
-        if delivery.is_some() {
-            return Err(Failure::new(SUBROSA_BUSY, "the events are delivered to another listener"));
-        }
-        if self.closing.is_cancelled() {
+        let mut state = self.0.lock();
+        if state.closed {
             return Err(closed());
         }
-        let (shared, stop) = (self.shared.clone(), Arc::new(AtomicBool::new(false)));
-        let stopped = stop.clone();
-        let thread = std::thread::Builder::new().name("subrosa-events".to_owned()).spawn(move || {
-            // Whatever ends the loop, the listener goes once, and quietly.
-            let _ = guard::caught(|| deliver(&shared, &stopped, &*listener));
-            let _ = guard::caught(move || drop(listener));
-        });
-        let thread =
-            thread.map_err(|_| Failure::new(SUBROSA_NO_RESOURCES, "cannot start a thread").retryable())?;
-        *delivery = Some(Delivery { stop, thread });
+        if state.listening != Listening::No {
+            return Err(Failure::new(SUBROSA_BUSY, "the events are delivered to another listener"));
+        }
+        let queue = self.0.clone();
+        // It goes to the thread once that runs: a failure would drop it here, under the lock.
+        let (hand, handed) = sync_channel::<Box<dyn Listener>>(1);
+        let thread = std::thread::Builder::new()
+            .name("subrosa-events".to_owned())
+            .spawn(move || {
+                if let Ok(listener) = handed.recv() {
+                    queue.deliver(listener);
+                }
+            })
+            .map_err(|_| Failure::new(SUBROSA_NO_RESOURCES, "cannot start a thread").retryable())?;
+        state.listening = Listening::Yes;
+        state.busy.push(thread.thread().id());
+        state.threads.push(thread);
+        drop(state);
+        // The thread waits for it.
+        let _ = hand.send(listener);
+        // Those who wait take nothing from now on.
+        self.0.changed.notify_all();
         Ok(())
     }
 
     /// Ends delivery. Returns after a running callback has finished, but for one that runs on this thread.
     pub(crate) fn unlisten(&self) {
-        let Some(delivery) = lock(&self.delivery).take() else { return };
-        delivery.stop.store(true, Ordering::SeqCst);
-        self.shared.wake();
-        if !self.is_delivering_here() {
-            // It catches its panics.
-            let _ = delivery.thread.join();
+        let mut state = self.0.lock();
+        if state.listening == Listening::Yes {
+            state.listening = Listening::Ending;
+            self.0.changed.notify_all();
         }
-    }
-
-    /// Whether this thread runs the queue's callback.
-    fn is_delivering_here(&self) -> bool {
-        DELIVERING.with(Cell::get) == Arc::as_ptr(&self.shared).addr()
+        if state.is_delivering_here() {
+            return;
+        }
+        // Not one that begins to listen meanwhile.
+        let ending = state.busy.clone();
+        let state =
+            self.0.changed.wait_while(state, |state| ending.iter().any(|one| state.busy.contains(one)));
+        let mut state = state.unwrap_or_else(PoisonError::into_inner);
+        let State { busy, threads, .. } = &mut *state;
+        let ended: Vec<_> = threads.extract_if(.., |thread| !busy.contains(&thread.thread().id())).collect();
+        drop(state);
+        for thread in ended {
+            // It has nothing left to do, and caught its panics.
+            let _ = thread.join();
+        }
     }
 
     /// Whether it may be closed from here.
     pub(crate) fn check_close(&self) -> Result<(), Failure> {
-        if self.is_delivering_here() {
+        if self.0.lock().is_delivering_here() {
             return Err(Failure::new(SUBROSA_WOULD_DEADLOCK, "called from a callback of this queue"));
         }
         Ok(())
@@ -257,76 +273,86 @@ impl EventsObject {
 
     /// Ends waits, delivery and sources.
     pub(crate) fn close(&self) {
-        self.closing.cancel();
+        let mut state = self.0.lock();
+        state.closed = true;
+        let sources = std::mem::take(&mut state.sources);
+        state.note_devices();
+        drop(state);
+        drop(sources);
+        self.0.changed.notify_all();
         self.unlisten();
-        drop(std::mem::take(&mut *self.shared.sources()));
     }
 }
 
-impl Shared {
-    fn sources(&self) -> MutexGuard<'_, Sources> {
-        lock(&self.sources)
+impl Queue {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn wake(&self) {
-        *lock(&self.woken) += 1;
+    /// Delivers until told to stop. What is not delivered by then stays in the queue.
+    fn deliver(&self, listener: Box<dyn Listener>) {
+        loop {
+            let (mut event, mut over) = (None, None);
+            let state = self.changed.wait_while(self.lock(), |state| {
+                let goes_on = !state.closed && state.listening == Listening::Yes;
+                event = if goes_on { state.take(&mut over) } else { None };
+                goes_on && event.is_none()
+            });
+            let mut state = state.unwrap_or_else(PoisonError::into_inner);
+            let Some(event) = event else {
+                // Another one may listen while this one is dropped.
+                state.listening = Listening::No;
+                break;
+            };
+            let mut devices: Vec<usize> = state.devices.iter().map(task::number).collect();
+            drop(state);
+            devices.extend(over.as_ref().map(|source: &Source| task::number(&source.device)));
+            // Others are delivered all the same.
+            let _ = task::in_callback_of(&devices, || guard::caught(|| listener.deliver(event)));
+            drop(over);
+        }
+        let _ = guard::caught(move || drop(listener));
+        let this = std::thread::current().id();
+        self.lock().busy.retain(|thread| *thread != this);
         self.changed.notify_all();
     }
-
-    /// The next event, if there is one.
-    fn take(&self) -> Option<Event> {
-        let mut sources = self.sources();
-        let (event, over) = sources.take()?;
-        drop(sources);
-        // An engine's queue goes without our lock.
-        drop(over);
-        Some(event)
-    }
-
-    /// The next event; `None` after `wait_max`, or when `ended` says so after a wake-up.
-    #[expect(clippy::disallowed_methods, reason = "waiting for other threads is a driver's business")]
-    fn wait(&self, wait_max: Duration, ended: impl Fn() -> bool) -> Option<Event> {
-        let since = Instant::now();
-        loop {
-            // Read before looking, so that what arrives in between is not slept over.
-            let seen = *lock(&self.woken);
-            if let Some(event) = self.take() {
-                return Some(event);
-            }
-            let left = wait_max.saturating_sub(since.elapsed());
-            if ended() || left.is_zero() {
-                return None;
-            }
-            drop(
-                self.changed
-                    .wait_timeout_while(lock(&self.woken), left, |woken| *woken == seen)
-                    .unwrap_or_else(PoisonError::into_inner),
-            );
-        }
-    }
-
-    /// The devices of all sources.
-    fn devices(&self) -> Vec<usize> {
-        self.sources().all.iter().map(|source| source.device).collect()
-    }
 }
 
-impl Sources {
-    /// Takes from the sources in turn; also hands out a source that has ended.
-    fn take(&mut self) -> Option<(Event, Option<Source>)> {
-        for _ in 0..self.all.len() {
-            let index = self.turn % self.all.len();
+impl State {
+    /// The next event, from the sources in turn. A source that has ended goes to `over`: the engine's queue, and perhaps
+    /// the device, are not dropped under our lock.
+    fn take(&mut self, over: &mut Option<Source>) -> Option<Event> {
+        for _ in 0..self.sources.len() {
+            let index = self.turn % self.sources.len();
             self.turn = index + 1;
-            let source = &mut self.all[index];
+            let source = &mut self.sources[index];
             if let Some(event) = source.next() {
-                return Some((event, None));
+                return Some(event);
             }
             if source.is_over() {
-                let over = Event { kind: SUBROSA_EVENT_OVER, tag: source.tag, ..Event::default() };
-                return Some((over, Some(self.all.swap_remove(index))));
+                let source = self.sources.swap_remove(index);
+                self.note_devices();
+                let event = Event { kind: SUBROSA_EVENT_OVER, tag: source.tag, ..Event::default() };
+                *over = Some(source);
+                return Some(event);
             }
         }
         None
+    }
+
+    /// Whether this thread runs the queue's callback.
+    fn is_delivering_here(&self) -> bool {
+        self.busy.contains(&std::thread::current().id())
+    }
+
+    fn note_devices(&mut self) {
+        let mut devices: Vec<Arc<DeviceObject>> = Vec::new();
+        for source in &self.sources {
+            if !devices.iter().any(|device| Arc::ptr_eq(device, &source.device)) {
+                devices.push(source.device.clone());
+            }
+        }
+        self.devices = devices.into();
     }
 }
 
@@ -382,24 +408,6 @@ fn of_sync(event: &SyncEvent) -> Event {
         SyncEvent::Disagrees(vault) => about(SUBROSA_EVENT_DISAGREES, vault),
         _ => Event { kind: SUBROSA_EVENT_LAGGED, ..Event::default() },
     }
-}
-
-/// Delivers until told to stop.
-fn deliver(shared: &Arc<Shared>, stop: &AtomicBool, listener: &dyn Listener) {
-    DELIVERING.with(|queue| queue.set(Arc::as_ptr(shared).addr()));
-    while !stop.load(Ordering::SeqCst) {
-        // The source of an event may be gone once it is taken.
-        let devices = shared.devices();
-        if let Some(event) = shared.wait(timeout(-1), || stop.load(Ordering::SeqCst))
-            && !stop.load(Ordering::SeqCst)
-        {
-            task::in_callback_of(&devices, || listener.deliver(event));
-        }
-    }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn closed() -> Failure {

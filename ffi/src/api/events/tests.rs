@@ -1,4 +1,6 @@
-use std::sync::mpsc::{Sender, channel};
+use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
+
+use subrosa::Cancel;
 
 use super::super::device::DeviceOptions;
 use super::super::keys::KeyObject;
@@ -128,4 +130,107 @@ fn a_listener_may_leave_from_within_its_callback() {
     assert!(leaving.recv().is_err(), "it is dropped once its callback has returned");
     write(&here);
     assert_eq!(kind(queue.wait(-1, None)), Ok((SUBROSA_EVENT_RECORD, 1)));
+}
+
+/// Reports each event, and waits for leave.
+struct Slow {
+    entered: Sender<u64>,
+    leave: Mutex<Receiver<()>>,
+}
+
+impl Listener for Slow {
+    fn deliver(&self, event: Event) {
+        let _ = self.entered.send(event.tag);
+        let _ = self.leave.lock().unwrap().recv();
+    }
+}
+
+#[test]
+fn what_a_listener_did_not_hear_can_be_pulled() {
+    for _ in 0..20 {
+        let here = here();
+        let queue = EventsObject::new();
+        queue.add_collection(&here.notes, 1).unwrap();
+        let ((entered, entering), (leave, leaving)) = (channel(), channel());
+        queue.listen(Box::new(Slow { entered, leave: Mutex::new(leaving) })).unwrap();
+        for _ in 0..3 {
+            write(&here);
+        }
+        entering.recv().unwrap();
+        std::thread::scope(|scope| {
+            let ending = scope.spawn(|| queue.unlisten());
+            // From now on no callback waits.
+            drop(leave);
+            ending.join().unwrap();
+        });
+        let heard = 1 + entering.iter().count();
+        let mut pulled = 0;
+        while kind(queue.wait(0, None)) == Ok((SUBROSA_EVENT_RECORD, 1)) {
+            pulled += 1;
+        }
+        assert_eq!(heard + pulled, 3);
+    }
+}
+
+#[test]
+fn who_leaves_from_within_is_waited_for_by_others_and_nobody_listens_meanwhile() {
+    struct Leave {
+        queue: Arc<EventsObject>,
+        left: Sender<()>,
+        go: Mutex<Receiver<()>>,
+    }
+
+    impl Listener for Leave {
+        fn deliver(&self, _: Event) {
+            self.queue.unlisten();
+            self.left.send(()).unwrap();
+            let _ = self.go.lock().unwrap().recv();
+        }
+    }
+
+    let here = here();
+    let queue = EventsObject::new();
+    queue.add_collection(&here.notes, 1).unwrap();
+    let ((left, leaving), (go, going)) = (channel(), channel());
+    queue.listen(Box::new(Leave { queue: queue.clone(), left, go: Mutex::new(going) })).unwrap();
+    write(&here);
+    leaving.recv().unwrap();
+    let (entered, _entering) = channel();
+    let other = Box::new(Slow { entered, leave: Mutex::new(channel().1) });
+    assert_eq!(queue.listen(other).unwrap_err().code, SUBROSA_BUSY);
+    std::thread::scope(|scope| {
+        let queue = &queue;
+        let ending = scope.spawn(move || {
+            queue.unlisten();
+            // The listener is dropped by now.
+            assert!(leaving.try_recv().is_err_and(|error| error == TryRecvError::Disconnected));
+        });
+        go.send(()).unwrap();
+        ending.join().unwrap();
+    });
+    queue.close();
+}
+
+#[test]
+fn a_panic_of_a_listener_ends_one_delivery() {
+    struct Panic(Sender<i32>, std::sync::atomic::AtomicBool);
+
+    impl Listener for Panic {
+        fn deliver(&self, event: Event) {
+            assert!(self.1.swap(true, std::sync::atomic::Ordering::SeqCst), "the first time");
+            self.0.send(event.kind).unwrap();
+        }
+    }
+
+    let here = here();
+    let queue = EventsObject::new();
+    queue.add_collection(&here.notes, 1).unwrap();
+    let (heard, hearing) = channel();
+    queue.listen(Box::new(Panic(heard, false.into()))).unwrap();
+    write(&here);
+    write(&here);
+    assert_eq!(hearing.recv().unwrap(), SUBROSA_EVENT_RECORD);
+    here.device.close().unwrap();
+    assert_eq!(hearing.recv().unwrap(), SUBROSA_EVENT_OVER);
+    queue.close();
 }
