@@ -1,0 +1,209 @@
+package dev.subrosa
+
+import java.nio.ByteBuffer
+import java.nio.ByteOrder
+import kotlin.time.Duration
+import kotlin.time.Duration.Companion.milliseconds
+import kotlinx.coroutines.flow.Flow
+import kotlinx.coroutines.flow.FlowCollector
+import kotlinx.coroutines.flow.conflate
+import kotlinx.coroutines.flow.first
+import kotlinx.coroutines.flow.flow
+import kotlinx.coroutines.flow.flowOn
+
+/** What happened to records that are watched. */
+public sealed interface Change {
+    /** One record changed. */
+    public data class Record(
+        /** How. */
+        public val kind: ChangeKind,
+        /** Its id. */
+        public val id: RecordId,
+        /** The collection that it is in. */
+        public val collection: String,
+        /** The vault that it is in. */
+        public val vault: VaultId,
+    ) : Change
+
+    /** More happened than was taken, and some is lost: read again. The flow goes on. */
+    public data object Lagged : Change
+}
+
+/** How a record changed. */
+public enum class ChangeKind(internal val number: Int) {
+    /** It is new. */
+    INSERTED(1),
+
+    /** Fields of it changed. */
+    UPDATED(2),
+
+    /** It is gone. */
+    REMOVED(3),
+
+    /** In a way of a newer library. */
+    UNKNOWN(0),
+    ;
+
+    internal companion object {
+        fun of(number: Int): ChangeKind = entries.firstOrNull { it.number == number } ?: UNKNOWN
+    }
+}
+
+/** What happened while syncing. */
+public sealed interface SyncEvent {
+    /** The state changed. */
+    public data class State(
+        /** To this. */
+        public val state: SyncState,
+    ) : SyncEvent
+
+    /** What the relay had is here. */
+    public data class CaughtUp(
+        /** Of this vault. */
+        public val vault: VaultId,
+    ) : SyncEvent
+
+    /** Everything is here, and there. */
+    public data class Synced(
+        /** Of this vault. */
+        public val vault: VaultId,
+    ) : SyncEvent
+
+    /** The relay refused. */
+    public data class Refused(
+        /** This vault. */
+        public val vault: VaultId,
+        /** With this code of its own. */
+        public val code: Int,
+        /** It is tried again after this time. */
+        public val retryIn: Duration,
+    ) : SyncEvent
+
+    /** The relay hides or has lost something. */
+    public data class Disagrees(
+        /** Of this vault. */
+        public val vault: VaultId,
+    ) : SyncEvent
+
+    /** More happened than was taken, and some is lost. The flow goes on. */
+    public data object Lagged : SyncEvent
+
+    /** Something that a newer library says. */
+    public data class Unknown(
+        /** Its number in the C ABI. */
+        public val kind: Int,
+    ) : SyncEvent
+}
+
+/** An event as [Native.eventsWait] packs it. */
+internal class RawEvent(bytes: ByteArray) {
+    private val view = ByteBuffer.wrap(bytes).order(ByteOrder.LITTLE_ENDIAN)
+    val kind: Int = view.getInt()
+    val detail: Int = view.getInt()
+    val tag: Long = view.getLong()
+    val number: Long = view.getLong()
+    val record: RecordId = RecordId.ofBytes(ByteArray(RecordId.SIZE).also { view.get(it) })
+    val vault: VaultId = VaultId(ByteArray(VaultId.SIZE).also { view.get(it) })
+    val text: String = ByteArray(view.remaining()).also { view.get(it) }.decodeToString()
+
+    companion object {
+        const val RECORD = 1
+        const val LAGGED = 2
+        const val SYNC_STATE = 3
+        const val CAUGHT_UP = 4
+        const val SYNCED = 5
+        const val REFUSED = 6
+        const val DISAGREES = 7
+        const val OVER = 8
+    }
+}
+
+/** A queue of events while one flow is collected. */
+internal class EventQueue(private val cancel: CancelToken) : AutoCloseable {
+    private val handle = Handle(Native.eventsNew(), "event queue", close = Native::eventsClose)
+
+    fun add(source: (events: Long) -> Unit) {
+        handle.call(source)
+    }
+
+    /** The next event, waiting for it. Null when the source has ended. */
+    fun next(): RawEvent? = take(-1)?.takeIf { it.kind != RawEvent.OVER }
+
+    /** Drops what is queued, up to a bound, so that a busy writer cannot hold the reader here. False when the source has ended. */
+    fun drain(): Boolean {
+        repeat(DRAIN_MAX) {
+            val event = take(0) ?: return true
+            if (event.kind == RawEvent.OVER) return false
+        }
+        return true
+    }
+
+    private fun take(timeoutMs: Int): RawEvent? =
+        handle.call { events -> cancel.call { Native.eventsWait(events, timeoutMs, it) } }?.let(::RawEvent)
+
+    override fun close() {
+        handle.close()
+    }
+
+    private companion object {
+        const val DRAIN_MAX = 10_000
+    }
+}
+
+private fun <T> queued(add: (events: Long) -> Unit, body: suspend FlowCollector<T>.(EventQueue) -> Unit): Flow<T> =
+    flow {
+        cancellable { cancel ->
+            EventQueue(cancel).use { queue ->
+                queue.add(add)
+                body(queue)
+            }
+        }
+    }
+
+internal fun changesOf(onWatching: suspend () -> Unit, add: (events: Long) -> Unit): Flow<Change> =
+    queued<Change>(add) { queue ->
+        onWatching()
+        while (true) {
+            val event = queue.next() ?: break
+            when (event.kind) {
+                RawEvent.RECORD ->
+                    emit(Change.Record(ChangeKind.of(event.detail), event.record, event.text, event.vault))
+                RawEvent.LAGGED -> emit(Change.Lagged)
+            }
+        }
+    }.flowOn(waits)
+
+internal fun syncEventsOf(onWatching: suspend () -> Unit, add: (events: Long) -> Unit): Flow<SyncEvent> =
+    queued<SyncEvent>(add) { queue ->
+        onWatching()
+        while (true) emit(syncEvent(queue.next() ?: break))
+    }.flowOn(waits)
+
+private fun syncEvent(event: RawEvent): SyncEvent =
+    when (event.kind) {
+        RawEvent.LAGGED -> SyncEvent.Lagged
+        RawEvent.SYNC_STATE -> SyncEvent.State(SyncState.of(event.detail))
+        RawEvent.CAUGHT_UP -> SyncEvent.CaughtUp(event.vault)
+        RawEvent.SYNCED -> SyncEvent.Synced(event.vault)
+        RawEvent.REFUSED -> SyncEvent.Refused(event.vault, event.detail, event.number.milliseconds)
+        RawEvent.DISAGREES -> SyncEvent.Disagrees(event.vault)
+        else -> SyncEvent.Unknown(event.kind)
+    }
+
+/** Reads at once, and again after what happened; once more after a suspension. */
+internal fun <T> observed(device: Device, add: (events: Long) -> Unit, read: () -> T): Flow<T> =
+    queued(add) { queue ->
+        while (true) {
+            val value =
+                try {
+                    read()
+                } catch (e: SubrosaException) {
+                    if (e.code != SubrosaException.SUSPENDED) throw e
+                    if (device.state.first { it != Device.State.SUSPENDED } == Device.State.CLOSED) break
+                    continue
+                }
+            emit(value)
+            queue.next() ?: break
+            if (!queue.drain()) break
+        }
+    }.conflate().flowOn(waits)

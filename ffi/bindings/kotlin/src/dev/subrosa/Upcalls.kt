@@ -1,0 +1,49 @@
+package dev.subrosa
+
+/** What the JNI glue calls. Nothing here throws. */
+internal object Upcalls {
+    @JvmStatic
+    fun exception(code: Int, message: ByteArray, causes: Array<ByteArray>, retryable: Boolean, number: Long): Throwable =
+        SubrosaException(code, message.decodeToString(), causes.map { it.decodeToString() }, retryable, number)
+
+    @JvmStatic
+    fun agree(provider: Any, peer: ByteArray, out: ByteArray): Int =
+        (provider as ProviderCall).answer(out) { it.agree(PublicKey.ofBytes(peer)) }
+
+    @JvmStatic
+    fun sign(provider: Any, message: ByteArray, out: ByteArray): Int =
+        (provider as ProviderCall).answer(out) { it.sign(message) }
+
+    @JvmStatic
+    fun log(sink: Any, level: Int, message: ByteArray) {
+        (sink as LogSink).log(LogLevel.of(level), message.decodeToString())
+    }
+}
+
+/** One provider as the engine sees it: it answers with bytes, or with a code. */
+internal class ProviderCall(private val provider: KeyProvider) {
+    @Volatile var failure: Throwable? = null
+
+    fun answer(out: ByteArray, ask: (KeyProvider) -> ByteArray): Int =
+        try {
+            val answer = ask(provider)
+            if (answer.size == out.size) {
+                answer.copyInto(out)
+                0
+            } else {
+                failure = IllegalArgumentException("the provider gave ${answer.size} bytes for ${out.size}")
+                WRONG_LENGTH
+            }
+        } catch (e: KeyProviderException) {
+            failure = e
+            if (e.code == 0) THREW else e.code
+        } catch (@Suppress("TooGenericExceptionCaught") e: Throwable) {
+            failure = e // the code is all that can cross the engine; `Key.providerFailure` keeps the rest
+            THREW
+        }
+
+    private companion object {
+        const val THREW = -2
+        const val WRONG_LENGTH = -3
+    }
+}
