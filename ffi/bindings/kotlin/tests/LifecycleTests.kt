@@ -1,0 +1,179 @@
+package dev.subrosa.tests
+
+import dev.subrosa.Device
+import dev.subrosa.Handle
+import dev.subrosa.Key
+import dev.subrosa.LogLevel
+import dev.subrosa.LogSink
+import dev.subrosa.PhantomReaper
+import dev.subrosa.Reaper
+import dev.subrosa.Record
+import dev.subrosa.RecordId
+import dev.subrosa.Subrosa
+import dev.subrosa.SubrosaException
+import dev.subrosa.fieldsOf
+import java.io.File
+import java.lang.ref.WeakReference
+import java.util.concurrent.TimeUnit
+import java.util.concurrent.atomic.AtomicInteger
+
+/** Not inlined into the test, whose frame would keep what it makes. */
+private fun leak(device: Device, count: Int) {
+    val vault = device.vault("personal")
+    repeat(count) {
+        vault.collection("notes")
+        Record().set("a", 1)
+    }
+}
+
+private fun registerGarbage(reaper: Reaper, ran: AtomicInteger): WeakReference<Any> {
+    val garbage = Any()
+    reaper.register(garbage) { ran.incrementAndGet() }
+    return WeakReference(garbage)
+}
+
+private fun collectionOfForgottenDevice(dir: File, key: Key) = Device.create(dir, key).createVault("v").collection("c")
+
+private fun logInto(lines: MutableList<String>): WeakReference<LogSink> {
+    val sink = LogSink { level, message -> synchronized(lines) { lines += "$level $message" } }
+    Subrosa.log(LogLevel.TRACE, sink)
+    return WeakReference(sink)
+}
+
+/** Runs another class of the tests in a VM of its own; its exit code and output. */
+fun child(main: String, vararg args: String): Pair<Int, String> {
+    val java = File(System.getProperty("java.home"), "bin/java").path
+    val options = listOf("-Xcheck:jni", "-Djava.library.path=" + System.getProperty("java.library.path"))
+    val command = listOf(java) + options + listOf("-cp", System.getProperty("java.class.path"), main) + args
+    val process = ProcessBuilder(command).redirectErrorStream(true).start()
+    process.outputStream.close()
+    val output = process.inputStream.bufferedReader().readText()
+    if (!process.waitFor(60, TimeUnit.SECONDS)) {
+        process.destroyForcibly()
+        throw AssertionError("the process did not end: $output")
+    }
+    return process.exitValue() to output
+}
+
+fun lifecycleTests(): List<Test> =
+    suite("lifecycle") {
+        test("the library says its versions") {
+            same(1, Subrosa.abiVersion)
+            holds(Regex("""\d+\.\d+\.\d+.*""").matches(Subrosa.version), "a version has three numbers")
+        }
+        test("a code that the wrapper does not know survives") {
+            val unknown = SubrosaException(99_999, "from the future")
+            same(99_999, unknown.code)
+            same("UNKNOWN", unknown.name)
+        }
+        test("a record survives closing and opening") {
+            withFolder { folder ->
+                Key.generate().use { key ->
+                    val dir = folder.resolve("new folder/größe")
+                    dir.parentFile.mkdirs()
+                    val id =
+                        Device.create(dir, key, "laptop").use { device ->
+                            same("laptop", device.name)
+                            same(key.publicKey, device.publicKey)
+                            device.createVault("personal").collection("notes").insert(fieldsOf("title" to "Call Anna"))
+                        }
+                    Device.open(dir, key).use { device ->
+                        same(fieldsOf("title" to "Call Anna"), device.vault("personal").collection("notes").get(id))
+                    }
+                }
+            }
+        }
+        device("closing twice is harmless, use after close is an exception") { device ->
+            val vault = device.vault("personal")
+            vault.close()
+            vault.close()
+            fails(SubrosaException.CLOSED) { vault.name }
+            val record = Record()
+            record.close()
+            fails(SubrosaException.CLOSED) { record.set("a", 1) }
+        }
+        device("what was made of a closed device is closed") { device ->
+            val vault = device.vault("personal")
+            val notes = vault.collection("notes")
+            val id = notes.insert(fieldsOf("a" to 1))
+            device.close()
+            device.close()
+            fails(SubrosaException.CLOSED) { device.vaults() }
+            fails(SubrosaException.CLOSED) { vault.name }
+            fails(SubrosaException.CLOSED) { notes.get(id) }
+            fails(SubrosaException.CLOSED) { vault.write { } }
+            notes.close()
+            vault.close()
+        }
+        device("the key may be closed while its device lives") { device -> same(1, device.vault("personal").devices().size) }
+        device("a suspended device says so, and goes on afterwards") { device ->
+            val notes = device.vault("personal").collection("notes")
+            val id = notes.insert(fieldsOf("a" to 1))
+            device.suspend()
+            fails(SubrosaException.SUSPENDED) { notes.get(id) }
+            device.resume()
+            same(fieldsOf("a" to 1), notes.get(id))
+        }
+        device("forgotten objects are closed by the garbage collector") { device ->
+            val before = Subrosa.abandonedHandles
+            leak(device, 200)
+            eventually("200 collections, 200 records and a vault are closed") { Subrosa.abandonedHandles >= before + 401 }
+        }
+        test("the fallback for old Androids runs its actions once") {
+            val ran = AtomicInteger()
+            val reaper = PhantomReaper()
+            registerGarbage(reaper, ran)
+            eventually("the action ran") { ran.get() == 1 }
+            val kept = Any()
+            reaper.register(kept) { ran.incrementAndGet() }.run()
+            registerGarbage(reaper, ran)
+            eventually("only the second one ran") { ran.get() == 2 }
+            holds(kept.hashCode() == kept.hashCode(), "kept")
+        }
+        test("an object keeps alive what it was made of") {
+            withFolder { folder ->
+                Key.generate().use { key ->
+                    val notes = collectionOfForgottenDevice(folder.resolve("s"), key)
+                    val before = Subrosa.abandonedHandles
+                    leakRecord()
+                    eventually("a record is closed") { Subrosa.abandonedHandles > before }
+                    same(null, notes.get(RecordId.fromName("x")))
+                    notes.vault.device.close()
+                }
+            }
+        }
+        test("a handle is not closed under the call of its last user") {
+            repeat(50) {
+                val before = Handle.abandoned.get()
+                holds(Record().call { System.gc() } == before, "closed during the call")
+            }
+        }
+        test("the log can be taken and given back") {
+            val lines = mutableListOf<String>()
+            val sink = logInto(lines)
+            withDevice { it.vaults() }
+            Subrosa.logOff()
+            val count = synchronized(lines) { lines.size }
+            withDevice { it.vaults() }
+            same(count, synchronized(lines) { lines.size })
+            eventually("the sink is let go") { sink.get() == null }
+        }
+        test("a process ends with live flows, syncs and transactions") {
+            withFolder { folder ->
+                val (code, output) = child("dev.subrosa.tests.ExitProbe", folder.path, System.getenv("SUBROSA_TEST_RELAY").orEmpty())
+                same("watching\n", output)
+                same(0, code)
+            }
+        }
+    }
+
+private fun leakRecord() {
+    Record()
+}
+
+/** The number of abandoned handles as it was during a call, at the end of which this record is garbage. */
+private fun Record.call(during: () -> Unit): Long =
+    handle.call {
+        during()
+        Handle.abandoned.get()
+    }

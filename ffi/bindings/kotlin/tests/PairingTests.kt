@@ -1,0 +1,178 @@
+package dev.subrosa.tests
+
+import dev.subrosa.Device
+import dev.subrosa.Key
+import dev.subrosa.PairOffer
+import dev.subrosa.SubrosaException
+import dev.subrosa.SyncEvent
+import dev.subrosa.SyncState
+import dev.subrosa.fieldsOf
+import java.io.File
+import kotlin.time.Duration
+import kotlin.time.Duration.Companion.milliseconds
+import kotlin.time.Duration.Companion.seconds
+import kotlin.time.measureTime
+import kotlinx.coroutines.CompletableDeferred
+import kotlinx.coroutines.CoroutineScope
+import kotlinx.coroutines.CoroutineStart
+import kotlinx.coroutines.Dispatchers
+import kotlinx.coroutines.async
+import kotlinx.coroutines.cancelAndJoin
+import kotlinx.coroutines.coroutineScope
+import kotlinx.coroutines.flow.first
+import kotlinx.coroutines.flow.toList
+import kotlinx.coroutines.launch
+import kotlinx.coroutines.runBlocking
+import kotlinx.coroutines.withTimeout
+
+/** The other device's side until it is in. */
+private suspend fun join(offer: PairOffer, dir: File, key: Key, accept: suspend (code: String) -> Unit): Device =
+    Device.pairJoin(dir, key, offer.link, "phone").use { join ->
+        coroutineScope {
+            val device = async { join.awaitDevice(30.seconds) }
+            accept(join.awaitCode(30.seconds))
+            device.await()
+        }
+    }
+
+private fun Suite.relayed(name: String, body: suspend CoroutineScope.(Device) -> Unit) =
+    device(name) { device -> runBlocking { withTimeout(60.seconds) { body(device) } } }
+
+/** [relay] with a port where nobody is. */
+private fun deaf(relay: String): String = relay.replace(Regex(""":\d+/"""), ":9/")
+
+private fun syncTests(suite: Suite, relay: String) =
+    suite.run {
+        relayed("syncing says what it does, and ends when it is told") { device ->
+            device.relay = relay
+            same(relay, device.relay)
+            val sync = device.sync()
+            fails(SubrosaException.BUSY) { device.sync() }
+            val watching = CompletableDeferred<Unit>()
+            val synced = async(Dispatchers.Default) { sync.events { watching.complete(Unit) }.first { it is SyncEvent.Synced } as SyncEvent.Synced }
+            val live = async(Dispatchers.Default) { sync.statuses().first { it.state == SyncState.LIVE } }
+            watching.await()
+            val vault = device.vault("personal")
+            vault.collection("notes").insert(fieldsOf("a" to 1))
+            sync.awaitSynced()
+            same(vault.id, synced.await().vault)
+            same(0, live.await().refused)
+            same("live", sync.reason)
+            val delivery = vault.delivery()
+            same(delivery.held, delivery.acknowledged)
+            same(0L, vault.pending())
+            val rest = async(Dispatchers.Default, CoroutineStart.UNDISPATCHED) { sync.statuses().toList() }
+            sync.stop()
+            rest.await()
+            fails(SubrosaException.CLOSED) { sync.status }
+            device.relay = null
+            same(null, device.relay)
+            fails(SubrosaException.NO_RELAY) { device.sync() }
+        }
+        relayed("waiting for a relay that is not there can be cancelled") { device ->
+            device.sync(deaf(relay)).use { sync ->
+                val waiting = launch(Dispatchers.Default, CoroutineStart.UNDISPATCHED) { sync.awaitSynced(Duration.INFINITE) }
+                val took = measureTime { waiting.cancelAndJoin() }
+                holds(took < 5.seconds, "it took $took")
+                same("NO_PROGRESS", (runCatching { sync.awaitSynced(200.milliseconds) }.exceptionOrNull() as SubrosaException).name)
+                device.networkChanged()
+            }
+        }
+        test("an address that is none is refused") {
+            withDevice { device -> fails(SubrosaException.RELAY_ADDRESS) { device.sync("https://example.com") } }
+        }
+    }
+
+private fun pairTests(suite: Suite, relay: String) =
+    suite.run {
+        relayed("a device with a provider's key pairs, syncs and is seen") { old ->
+            val notes = old.vault("personal").collection("notes")
+            val id = notes.insert(fieldsOf("a" to 1))
+            old.sync(relay).use { oldSync ->
+                oldSync.awaitSynced()
+                withFolder { folder -> Key.fromProvider(JavaProvider()).use { key -> runBlocking { pairAndSync(old, relay, folder, key, id) } } }
+            }
+        }
+        relayed("a device that is declined is told so") { old ->
+            old.pairOffer(relay).use { offer ->
+                withFolder { folder ->
+                    Key.generate().use { key ->
+                        val thrown = runCatching { runBlocking { join(offer, folder.resolve("s"), key) { offer.decline() } } }.exceptionOrNull()
+                        same("PAIR_DECLINED", (thrown as SubrosaException).name)
+                    }
+                }
+            }
+        }
+        relayed("an empty code lets nobody in") { old ->
+            old.pairOffer(relay).use { offer ->
+                withFolder { folder ->
+                    Key.generate().use { key ->
+                        val thrown =
+                            runCatching {
+                                runBlocking {
+                                    join(offer, folder.resolve("s"), key) {
+                                        offer.awaitRequest(30.seconds)
+                                        offer.confirm(" ")
+                                    }
+                                }
+                            }.exceptionOrNull()
+                        same("PAIR_WRONG_CODE", (thrown as SubrosaException).name)
+                    }
+                }
+                same(1, old.vault("personal").devices().size)
+            }
+        }
+        relayed("waiting for a device ends by its time, and by cancelling") { old ->
+            old.pairOffer(relay).use { offer ->
+                fails(SubrosaException.NOT_READY) { offer.request() }
+                same("TIMEOUT", (runCatching { offer.awaitRequest(50.milliseconds) }.exceptionOrNull() as SubrosaException).name)
+                val waiting = launch(Dispatchers.Default, CoroutineStart.UNDISPATCHED) { offer.awaitRequest() }
+                val took = measureTime { waiting.cancelAndJoin() }
+                holds(took < 5.seconds, "it took $took")
+            }
+        }
+        relayed("a link that is none is refused") { _ ->
+            withFolder { folder ->
+                Key.generate().use { key ->
+                    val thrown = runCatching { runBlocking { Device.pairJoin(folder.resolve("s"), key, "nonsense").close() } }.exceptionOrNull()
+                    same("PAIR_LINK", (thrown as SubrosaException).name)
+                }
+            }
+        }
+    }
+
+private suspend fun pairAndSync(old: Device, relay: String, folder: File, key: Key, id: dev.subrosa.RecordId) {
+    val new =
+        old.pairOffer(relay).use { offer ->
+            join(offer, folder.resolve("s"), key) { code ->
+                val request = offer.awaitRequest(30.seconds)
+                same("phone", request.deviceName)
+                same(code, request.code)
+                holds(code !in request.toString(), "the code is not in the text")
+                val info = offer.confirm(code)
+                same("phone" to key.publicKey, info.name to info.publicKey)
+            }
+        }
+    new.use {
+        same("phone", new.name)
+        same(listOf("laptop" to false, "phone" to true), new.vault("personal").devices().map { it.name to it.isThis })
+        same(old.publicKey, new.vault("personal").devices()[1].addedBy)
+        new.sync(relay).use { sync ->
+            sync.awaitSynced()
+            val notes = new.vault("personal").collection("notes")
+            same(fieldsOf("a" to 1), notes.observe { it.get(id) }.first { it != null })
+            notes.put(id, fieldsOf("b" to 2))
+            sync.awaitSynced()
+            val there = old.vault("personal").collection("notes")
+            same(fieldsOf("a" to 1, "b" to 2), there.observe { it.get(id) }.first { it?.size == 2 })
+        }
+    }
+}
+
+/** Needs the URL of a relay; the test script always gives one. */
+fun pairingTests(relay: String): List<Test> =
+    if (relay.isEmpty()) {
+        listOf(Test("sync: a relay is there") { throw AssertionError("SUBROSA_TEST_RELAY is not set") })
+    } else {
+        suite("sync") { syncTests(this, relay) } + suite("pairing") { pairTests(this, relay) }
+    }
