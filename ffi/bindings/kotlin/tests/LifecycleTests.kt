@@ -45,14 +45,15 @@ fun child(main: String, vararg args: String): Pair<Int, String> {
     val java = File(System.getProperty("java.home"), "bin/java").path
     val options = listOf("-Xcheck:jni", "-Djava.library.path=" + System.getProperty("java.library.path"))
     val command = listOf(java) + options + listOf("-cp", System.getProperty("java.class.path"), main) + args
-    val process = ProcessBuilder(command).redirectErrorStream(true).start()
-    process.outputStream.close()
-    val output = process.inputStream.bufferedReader().readText()
-    if (!process.waitFor(60, TimeUnit.SECONDS)) {
-        process.destroyForcibly()
-        throw AssertionError("the process did not end: $output")
+    return withFolder { folder ->
+        val said = folder.resolve("said")
+        val process = ProcessBuilder(command).redirectErrorStream(true).redirectOutput(said).start()
+        if (!process.waitFor(60, TimeUnit.SECONDS)) {
+            process.destroyForcibly().waitFor()
+            throw AssertionError("the process did not end: ${said.readText()}")
+        }
+        process.exitValue() to said.readText()
     }
-    return process.exitValue() to output
 }
 
 fun lifecycleTests(): List<Test> =

@@ -3,6 +3,7 @@ package dev.subrosa.tests
 import dev.subrosa.Device
 import dev.subrosa.Key
 import dev.subrosa.PairOffer
+import dev.subrosa.PairRequest
 import dev.subrosa.SubrosaException
 import dev.subrosa.SyncEvent
 import dev.subrosa.SyncState
@@ -25,13 +26,15 @@ import kotlinx.coroutines.launch
 import kotlinx.coroutines.runBlocking
 import kotlinx.coroutines.withTimeout
 
-/** The other device's side until it is in. */
-private suspend fun join(offer: PairOffer, dir: File, key: Key, accept: suspend (code: String) -> Unit): Device =
+/** Both sides until the new device is in; [accept] is what the old one says to the code that the new one shows. */
+private suspend fun join(offer: PairOffer, dir: File, key: Key, accept: suspend (PairRequest, code: String) -> Unit): Device =
     Device.pairJoin(dir, key, offer.link, "phone").use { join ->
         coroutineScope {
-            val device = async { join.awaitDevice(30.seconds) }
-            accept(join.awaitCode(30.seconds))
-            device.await()
+            val request = async { offer.awaitRequest(30.seconds) }
+            val code = join.awaitCode(30.seconds)
+            val device = async { runCatching { join.awaitDevice(30.seconds) } }
+            accept(request.await(), code)
+            device.await().getOrThrow()
         }
     }
 
@@ -97,7 +100,7 @@ private fun pairTests(suite: Suite, relay: String) =
             old.pairOffer(relay).use { offer ->
                 withFolder { folder ->
                     Key.generate().use { key ->
-                        val thrown = runCatching { runBlocking { join(offer, folder.resolve("s"), key) { offer.decline() } } }.exceptionOrNull()
+                        val thrown = runCatching { runBlocking { join(offer, folder.resolve("s"), key) { _, _ -> offer.decline() } } }.exceptionOrNull()
                         same("PAIR_DECLINED", (thrown as SubrosaException).name)
                     }
                 }
@@ -110,10 +113,7 @@ private fun pairTests(suite: Suite, relay: String) =
                         val thrown =
                             runCatching {
                                 runBlocking {
-                                    join(offer, folder.resolve("s"), key) {
-                                        offer.awaitRequest(30.seconds)
-                                        offer.confirm(" ")
-                                    }
+                                    join(offer, folder.resolve("s"), key) { _, _ -> offer.confirm(" ") }
                                 }
                             }.exceptionOrNull()
                         same("PAIR_WRONG_CODE", (thrown as SubrosaException).name)
@@ -144,8 +144,7 @@ private fun pairTests(suite: Suite, relay: String) =
 private suspend fun pairAndSync(old: Device, relay: String, folder: File, key: Key, id: dev.subrosa.RecordId) {
     val new =
         old.pairOffer(relay).use { offer ->
-            join(offer, folder.resolve("s"), key) { code ->
-                val request = offer.awaitRequest(30.seconds)
+            join(offer, folder.resolve("s"), key) { request, code ->
                 same("phone", request.deviceName)
                 same(code, request.code)
                 holds(code !in request.toString(), "the code is not in the text")

@@ -15,7 +15,10 @@ public data class PairRequest(
     override fun toString(): String = "PairRequest($deviceName)"
 }
 
-/** Pairing on the device that is in already: show [link], [awaitRequest], compare the codes, [confirm]. */
+/**
+ * Pairing on the device that is in already: show [link], [awaitRequest], compare the codes, [confirm]. The new device gets no
+ * further than to the relay while nobody waits in [awaitRequest].
+ */
 public class PairOffer internal constructor(
     token: Long,
     /** The device that lets in. */
@@ -65,7 +68,7 @@ public class PairOffer internal constructor(
     }
 }
 
-/** Pairing on the new device: [awaitCode], show it, [awaitDevice]. */
+/** Pairing on the new device: [awaitCode], show it, [awaitDevice]; one after the other ([SubrosaException.BUSY]). */
 public class PairJoin internal constructor(token: Long) : AutoCloseable {
     private val handle = Handle(token, "pairing join", close = Native::pairJoinClose)
 
