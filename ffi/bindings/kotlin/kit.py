@@ -5,8 +5,8 @@ import pathlib
 import sys
 import zipfile
 
-COROUTINES = ("kotlinx/coroutines/", "META-INF/kotlinx-coroutines-core.kotlin_module", "META-INF/kotlinx_coroutines_core.version",
-              "META-INF/services/kotlinx.coroutines")
+COROUTINES = ("kotlinx/coroutines/", "_COROUTINE/", "META-INF/kotlinx-coroutines-core.kotlin_module",
+              "META-INF/kotlinx_coroutines_core.version", "META-INF/services/kotlinx.coroutines")
 
 
 def main(wheels: pathlib.Path, jars: pathlib.Path) -> None:

@@ -18,11 +18,11 @@ kit() {
   need python3 python3 python3-pip
   need javac openjdk-17-jdk-headless
   need gcc gcc libc6-dev
-  if ! cmp -s "$here/compiler.txt" "$jars/compiler.txt"; then
+  if ! cmp -s <(cat "$here/compiler.txt" "$here/kit.py") "$jars/made-by"; then
     rm -rf "$out/wheel" "$jars"
     python3 -m pip download --quiet --disable-pip-version-check --no-deps --require-hashes -r "$here/compiler.txt" -d "$out/wheel"
     python3 "$here/kit.py" "$out/wheel" "$jars"
-    cp "$here/compiler.txt" "$jars/"
+    cat "$here/compiler.txt" "$here/kit.py" >"$jars/made-by"
   fi
   jdk=$(dirname "$(dirname "$(readlink -f "$(command -v javac)")")")
   libraries=$jars/kotlin-stdlib.jar:$jars/kotlinx-coroutines-core.jar

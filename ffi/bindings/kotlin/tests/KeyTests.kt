@@ -15,6 +15,7 @@ import java.security.KeyPairGenerator
 import java.security.Signature
 import java.security.spec.ECGenParameterSpec
 import java.security.spec.X509EncodedKeySpec
+import java.util.concurrent.ConcurrentHashMap
 import java.util.concurrent.atomic.AtomicInteger
 import javax.crypto.KeyAgreement
 
@@ -22,6 +23,7 @@ import javax.crypto.KeyAgreement
 class JavaProvider : KeyProvider {
     private val pair = KeyPairGenerator.getInstance("EC").apply { initialize(ECGenParameterSpec("secp256r1")) }.generateKeyPair()
     val calls = AtomicInteger()
+    val threads: MutableSet<String> = ConcurrentHashMap.newKeySet()
 
     @Volatile var throwing: Throwable? = null
 
@@ -40,6 +42,7 @@ class JavaProvider : KeyProvider {
 
     private fun answer(body: () -> ByteArray): ByteArray {
         calls.incrementAndGet()
+        threads += Thread.currentThread().name
         throwing?.let { throw it }
         return body().let { if (short) it.copyOf(it.size - 1) else it }
     }

@@ -93,7 +93,9 @@ private fun pairTests(suite: Suite, relay: String) =
             val id = notes.insert(fieldsOf("a" to 1))
             old.sync(relay).use { oldSync ->
                 oldSync.awaitSynced()
-                withFolder { folder -> Key.fromProvider(JavaProvider()).use { key -> runBlocking { pairAndSync(old, relay, folder, key, id) } } }
+                val provider = JavaProvider()
+                withFolder { folder -> Key.fromProvider(provider).use { key -> runBlocking { pairAndSync(old, relay, folder, key, id) } } }
+                holds("subrosa" in provider.threads, "threads of the engine asked the provider, not only ${provider.threads}")
             }
         }
         relayed("a device that is declined is told so") { old ->
