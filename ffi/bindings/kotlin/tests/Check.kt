@@ -31,7 +31,7 @@ class Suite(private val prefix: String) {
 
 fun suite(prefix: String, build: Suite.() -> Unit): List<Test> = Suite(prefix).apply(build).tests
 
-fun <T> withFolder(body: (File) -> T): T {
+inline fun <T> withFolder(body: (File) -> T): T {
     val folder = Files.createTempDirectory("subrosa-kotlin").toFile()
     try {
         return body(folder)
@@ -40,7 +40,7 @@ fun <T> withFolder(body: (File) -> T): T {
     }
 }
 
-fun <T> withDevice(body: (Device) -> T): T =
+inline fun <T> withDevice(body: (Device) -> T): T =
     withFolder { folder ->
         Key.generate().use { key ->
             Device.create(folder.resolve("store"), key, "laptop").use { device ->

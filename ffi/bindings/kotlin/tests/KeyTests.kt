@@ -48,6 +48,15 @@ class JavaProvider : KeyProvider {
     }
 }
 
+/** `tests/thread.c`. */
+object NativeThread {
+    init {
+        System.loadLibrary("subrosa_test")
+    }
+
+    @JvmStatic external fun sign(key: Long): Int
+}
+
 private fun providerOfClosedKey(): WeakReference<KeyProvider> {
     val provider = JavaProvider()
     Key.fromProvider(provider).use { it.publicKey }
@@ -130,6 +139,16 @@ fun keyTests(): List<Test> =
                 same(-3L, fails(SubrosaException.KEY_PROVIDER) { key.sign(label, message) }.number)
                 provider.short = false
                 key.publicKey.verify(label, message, key.sign(label, message))
+            }
+        }
+        test("a thread of the engine may ask a provider, and is gone from the VM when it ends") {
+            val provider = JavaProvider()
+            Key.fromProvider(provider).use { key ->
+                repeat(200) { same(0, key.handle.call { NativeThread.sign(it) }) }
+                same(setOf("subrosa"), provider.threads.toSet())
+                holds(Thread.getAllStackTraces().keys.none { it.name == "subrosa" }, "no thread is left")
+                provider.throwing = KeyProviderException(42)
+                same(SubrosaException.KEY_PROVIDER, key.handle.call { NativeThread.sign(it) })
             }
         }
         test("a provider that signs with another key is caught") {

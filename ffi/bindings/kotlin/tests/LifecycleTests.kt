@@ -111,7 +111,7 @@ fun lifecycleTests(): List<Test> =
             device.close()
             device.close()
             fails(SubrosaException.CLOSED) { device.vaults() }
-            fails(SubrosaException.CLOSED) { vault.name }
+            fails(SubrosaException.CLOSED) { vault.devices() }
             fails(SubrosaException.CLOSED) { notes.get(id) }
             fails(SubrosaException.CLOSED) { vault.write { } }
             notes.close()

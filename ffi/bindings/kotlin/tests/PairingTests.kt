@@ -93,16 +93,14 @@ private fun pairTests(suite: Suite, relay: String) =
             val id = notes.insert(fieldsOf("a" to 1))
             old.sync(relay).use { oldSync ->
                 oldSync.awaitSynced()
-                val provider = JavaProvider()
-                withFolder { folder -> Key.fromProvider(provider).use { key -> runBlocking { pairAndSync(old, relay, folder, key, id) } } }
-                holds("subrosa" in provider.threads, "threads of the engine asked the provider, not only ${provider.threads}")
+                withFolder { folder -> Key.fromProvider(JavaProvider()).use { key -> pairAndSync(old, relay, folder, key, id) } }
             }
         }
         relayed("a device that is declined is told so") { old ->
             old.pairOffer(relay).use { offer ->
                 withFolder { folder ->
                     Key.generate().use { key ->
-                        val thrown = runCatching { runBlocking { join(offer, folder.resolve("s"), key) { _, _ -> offer.decline() } } }.exceptionOrNull()
+                        val thrown = runCatching { join(offer, folder.resolve("s"), key) { _, _ -> offer.decline() } }.exceptionOrNull()
                         same("PAIR_DECLINED", (thrown as SubrosaException).name)
                     }
                 }
@@ -113,11 +111,7 @@ private fun pairTests(suite: Suite, relay: String) =
                 withFolder { folder ->
                     Key.generate().use { key ->
                         val thrown =
-                            runCatching {
-                                runBlocking {
-                                    join(offer, folder.resolve("s"), key) { _, _ -> offer.confirm(" ") }
-                                }
-                            }.exceptionOrNull()
+                            runCatching { join(offer, folder.resolve("s"), key) { _, _ -> offer.confirm(" ") } }.exceptionOrNull()
                         same("PAIR_WRONG_CODE", (thrown as SubrosaException).name)
                     }
                 }
@@ -136,7 +130,7 @@ private fun pairTests(suite: Suite, relay: String) =
         relayed("a link that is none is refused") { _ ->
             withFolder { folder ->
                 Key.generate().use { key ->
-                    val thrown = runCatching { runBlocking { Device.pairJoin(folder.resolve("s"), key, "nonsense").close() } }.exceptionOrNull()
+                    val thrown = runCatching { Device.pairJoin(folder.resolve("s"), key, "nonsense").close() }.exceptionOrNull()
                     same("PAIR_LINK", (thrown as SubrosaException).name)
                 }
             }
@@ -156,10 +150,10 @@ private suspend fun pairAndSync(old: Device, relay: String, folder: File, key: K
         }
     new.use {
         same("phone", new.name)
-        same(listOf("laptop" to false, "phone" to true), new.vault("personal").devices().map { it.name to it.isThis })
-        same(old.publicKey, new.vault("personal").devices()[1].addedBy)
         new.sync(relay).use { sync ->
             sync.awaitSynced()
+            same(listOf("laptop" to false, "phone" to true), new.vault("personal").devices().map { it.name to it.isThis })
+            same(old.publicKey, new.vault("personal").devices()[1].addedBy)
             val notes = new.vault("personal").collection("notes")
             same(fieldsOf("a" to 1), notes.observe { it.get(id) }.first { it != null })
             notes.put(id, fieldsOf("b" to 2))
