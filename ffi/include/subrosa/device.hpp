@@ -160,32 +160,29 @@ class pair_offer : public detail::handle<subrosa_pair_offer, subrosa_pair_offer_
     t(subrosa_pair_offer_request(raw(), &code, name.out(), t.slot()));
     return pair_request{code.text, name.text()};
   }
-  // With the code that the user read from the new device. An empty one is refused: to the library it says that the codes
-  // were compared.
+  // With the code that the user read from the new device; an empty one is refused.
   void confirm(const std::string &typed) const {
-    if (typed.empty()) throw error(SUBROSA_INVALID_ARGUMENT, nullptr);
     detail::trial t;
     t(subrosa_pair_offer_confirm(raw(), typed.data(), typed.size(), nullptr, t.slot()));
   }
   void confirm_async(const std::string &typed, done function) const {
-    if (typed.empty()) throw error(SUBROSA_INVALID_ARGUMENT, nullptr);
-    start_confirm(typed, std::move(function));
+    start_confirm(typed.data(), typed.size(), std::move(function));
   }
   // The user has seen both codes, and they are equal.
   void confirm_codes_are_equal() const {
     detail::trial t;
     t(subrosa_pair_offer_confirm(raw(), nullptr, 0, nullptr, t.slot()));
   }
-  void confirm_codes_are_equal_async(done function) const { start_confirm(std::string(), std::move(function)); }
+  void confirm_codes_are_equal_async(done function) const { start_confirm(nullptr, 0, std::move(function)); }
   void decline() const {
     detail::trial t;
     t(subrosa_pair_offer_decline(raw(), t.slot()));
   }
 
  private:
-  void start_confirm(const std::string &typed, done function) const {
+  void start_confirm(const char *typed, std::size_t len, done function) const {
     detail::start_async(std::move(function), [&](void *user, subrosa_error **err) {
-      return subrosa_pair_offer_confirm_async(raw(), typed.data(), typed.size(), detail::on_done, user, nullptr, err);
+      return subrosa_pair_offer_confirm_async(raw(), typed, len, detail::on_done, user, nullptr, err);
     });
   }
 };
