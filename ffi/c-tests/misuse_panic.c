@@ -53,9 +53,11 @@ static void in_a_transaction(void) {
     IS(SUBROSA_PANIC, subrosa_tx_commit(tx, &err));
   } else {
     CHECK(got == SUBROSA_PANIC);
-    CHECK(subrosa_tx_commit(tx, NULL) != SUBROSA_OK);
+    IS(SUBROSA_POISONED, subrosa_tx_commit(tx, &err));
     reopen_collection();
   }
+  /* Gone, whatever the commit said. */
+  IS(SUBROSA_INVALID_HANDLE, subrosa_tx_commit(tx, &err));
   /* All or nothing, and the next writer is not kept out. */
   expect_count(1);
   GOOD(subrosa_tx_begin(store.vault, SUBROSA_TX_WRITE, 0, &tx, &err));

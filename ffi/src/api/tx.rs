@@ -73,9 +73,11 @@ impl TxObject {
         if suspended && self.vault.vault.snapshot().is_ok() { over() } else { error.into() }
     }
 
-    /// Ends it. [`SUBROSA_BUSY`](crate::SUBROSA_BUSY) leaves it as it is.
-    pub(crate) fn commit(&self) -> Result<(), Failure> {
+    /// Ends it. [`SUBROSA_BUSY`](crate::SUBROSA_BUSY) leaves it as it is; otherwise `taken` is called, before anything can
+    /// panic.
+    pub(crate) fn commit(&self, taken: impl FnOnce()) -> Result<(), Failure> {
         let work = std::mem::replace(&mut *self.lock()?, Work::Over);
+        taken();
         match work {
             Work::Write(transaction) => transaction.commit().map_err(|error| self.explain(error)),
             Work::Read(_) => Ok(()),

@@ -46,12 +46,13 @@ pub unsafe extern "C" fn subrosa_tx_commit(tx: *mut subrosa_tx, err: *mut *mut s
     // SAFETY: promised by the caller.
     let caller = unsafe { Caller::new(err) };
     caller.run_on(tx, || {
-        let transaction = object(tx)?;
-        let committed = transaction.commit();
-        if !matches!(&committed, Err(failure) if failure.code == crate::SUBROSA_BUSY) {
-            drop(close(tx));
-        }
-        committed
+        let transaction = object(tx).inspect_err(|failure| {
+            // Its caller lets go of it, and no other writer shall wait for it.
+            if failure.code == crate::SUBROSA_POISONED {
+                subrosa_tx_abort(tx);
+            }
+        })?;
+        transaction.commit(|| drop(close(tx)))
     })
 }
 
@@ -64,4 +65,32 @@ pub extern "C" fn subrosa_tx_abort(tx: *mut subrosa_tx) {
             transaction.abort();
         }
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::device::{DeviceObject, DeviceOptions};
+    use crate::api::keys::KeyObject;
+    use crate::api::tx::SUBROSA_TX_WRITE;
+    use crate::api::vault::VaultObject;
+    use crate::handles;
+    use crate::status::{SUBROSA_INVALID_HANDLE, SUBROSA_POISONED};
+
+    #[test]
+    fn a_commit_of_a_poisoned_transaction_ends_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let options = DeviceOptions { cache_bytes: 0, name: "" };
+        let device =
+            DeviceObject::create(dir.path().to_str().unwrap(), &KeyObject::generate(), &options).unwrap();
+        let vault = VaultObject::create(device, "personal").unwrap();
+        let tx: *mut subrosa_tx =
+            handle(TxObject::begin(vault.clone(), SUBROSA_TX_WRITE, 0).unwrap()).unwrap();
+        handles::poison(tx.addr());
+        // SAFETY: NULL wants no error.
+        let status = unsafe { subrosa_tx_commit(tx, std::ptr::null_mut()) };
+        assert_eq!(status, SUBROSA_POISONED);
+        assert_eq!(object(tx).err().unwrap().code, SUBROSA_INVALID_HANDLE);
+        assert!(TxObject::begin(vault, SUBROSA_TX_WRITE, 0).is_ok(), "the next writer is not kept out");
+    }
 }

@@ -91,9 +91,9 @@ fn a_failed_call_leaves_a_transaction_usable() {
     assert_eq!(code(now.put(id(2), make("{}"))), SUBROSA_BUSY);
     let again = TxObject::begin(store.vault.clone(), SUBROSA_TX_WRITE, -1).map(|_| ());
     assert!(again.is_err_and(|failure| failure.code == SUBROSA_BUSY && failure.retryable));
-    tx.commit().unwrap();
+    tx.commit(|| ()).unwrap();
     assert_eq!(now.count().unwrap(), 1);
-    assert_eq!(code(tx.commit()), SUBROSA_TX_OVER);
+    assert_eq!(code(tx.commit(|| ())), SUBROSA_TX_OVER);
     assert_eq!(code(within.count()), SUBROSA_TX_OVER);
 }
 
@@ -108,13 +108,13 @@ fn what_ends_a_device_ends_its_transactions() {
         assert_eq!(code(store.target(None).count()), SUBROSA_SUSPENDED);
         store.device.device.resume().unwrap();
         assert_eq!(code(within.count()), SUBROSA_TX_OVER);
-        let committed = code(tx.commit());
+        let committed = code(tx.commit(|| ()));
         assert_eq!(committed, if mode == SUBROSA_TX_READ { SUBROSA_OK } else { SUBROSA_TX_OVER });
     }
     let tx = store.begin(SUBROSA_TX_WRITE);
     store.device.close().unwrap();
     assert_eq!(code(store.target(Some(&tx)).count()), SUBROSA_CLOSED);
-    assert_eq!(code(tx.commit()), SUBROSA_CLOSED);
+    assert_eq!(code(tx.commit(|| ())), SUBROSA_CLOSED);
     assert_eq!(code(store.target(None).count()), SUBROSA_CLOSED);
 }
 
@@ -125,8 +125,9 @@ fn one_thread_at_a_time_and_an_abort_comes_when_the_call_is_over() {
     let within = store.target(Some(&tx));
     within
         .put(id(1), || {
-            let other =
-                std::thread::scope(|scope| scope.spawn(|| (code(within.count()), code(tx.commit()))).join());
+            let other = std::thread::scope(|scope| {
+                scope.spawn(|| (code(within.count()), code(tx.commit(|| ())))).join()
+            });
             assert_eq!(other.unwrap(), (SUBROSA_BUSY, SUBROSA_BUSY));
             std::thread::scope(|scope| scope.spawn(|| tx.abort()).join()).unwrap();
             make("{}")()
@@ -176,7 +177,7 @@ fn many_rows_are_written_together_or_not_at_all() {
     }
     let ids = within.write_many(&good).unwrap();
     assert_eq!((ids.len(), &ids[16..32]), (64, &[1; 16][..]));
-    tx.commit().unwrap();
+    tx.commit(|| ()).unwrap();
     assert_eq!(now.count().unwrap(), 4);
     assert_eq!(now.get(id(1)).unwrap(), Some(*make("{\"a\":1,\"b\":2}")().unwrap()));
     assert!(now.write_many(&[]).unwrap().is_empty());
