@@ -1,6 +1,7 @@
 //! Pairing, both sides.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::time::Instant;
 
 use subrosa::{Cancel, Confirmation, DeviceInfo, PairCode, PairJoin, PairLink, PairOffer, PairRequest};
 use zeroize::Zeroizing;
@@ -148,11 +149,13 @@ impl JoinObject {
         tokens.extend(cancel.map(|cancel| (&cancel.0, SUBROSA_CANCELLED)));
         let wait = Wait::new(&tokens);
         let mut slot = alone(&self.join)?;
-        // The engine returns early once, when the code becomes known.
-        for _ in 0..2 {
+        let (since, wait_max) = (now(), timeout(timeout_ms));
+        loop {
             let join = slot.as_mut().ok_or_else(over)?;
-            let waited = join.wait_or(timeout(timeout_ms), &wait.cancel);
-            *lock(&self.code) = join.code();
+            let code_before = join.code();
+            let waited = join.wait_or(wait_max.saturating_sub(since.elapsed()), &wait.cancel);
+            let code = join.code();
+            *lock(&self.code) = code;
             match wait.explain(waited) {
                 Ok(Some(device)) => {
                     *lock(&self.device) = Some(DeviceObject::new(device));
@@ -169,8 +172,11 @@ impl JoinObject {
             if is_there(self) {
                 return Ok(());
             }
+            // The engine returns early once: when the code becomes known.
+            if code == code_before {
+                return Err(timed_out("the other device has not answered yet"));
+            }
         }
-        Err(timed_out("the other device has not answered yet"))
     }
 
     pub(crate) fn code(&self) -> Result<PairCode, Failure> {
@@ -186,6 +192,11 @@ impl JoinObject {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[expect(clippy::disallowed_methods, reason = "deadlines of callers are in this clock")]
+fn now() -> Instant {
+    Instant::now()
 }
 
 /// The lock, unless another call holds it.
@@ -205,4 +216,31 @@ fn over() -> Failure {
 
 fn timed_out(text: &str) -> Failure {
     Failure::new(SUBROSA_TIMEOUT, text).retryable()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::UdpSocket;
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_join_waits_once_for_as_long_as_it_is_told() {
+        let silent = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let pin = "gmcdq4y6k77guoqh7qcuz6caucmneonnngzc3wsufdmnxjiyu7qq";
+        let relay = format!("subrosa://{}/#{pin}", silent.local_addr().unwrap());
+        let dirs = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+        let [old, new] = dirs.each_ref().map(|dir| dir.path().to_str().unwrap());
+        let options = DeviceOptions { cache_bytes: 0, name: "" };
+        let device = DeviceObject::create(old, &KeyObject::generate(), &options).unwrap();
+        device.device.create_vault("personal").unwrap();
+        let offer = OfferObject::start(device, &relay).unwrap();
+        let join = JoinObject::start(new, &KeyObject::generate(), &options, offer.link()).unwrap();
+        let since = now();
+        assert_eq!(join.wait_code(1500, None).unwrap_err().code, SUBROSA_TIMEOUT);
+        let waited = since.elapsed();
+        let (enough, twice) = (Duration::from_millis(1500), Duration::from_millis(3000));
+        assert!(enough <= waited && waited < twice, "{waited:?}");
+    }
 }
