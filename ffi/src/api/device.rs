@@ -1,7 +1,7 @@
 //! Devices.
 
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use subrosa::{Cancel, Device, Options, RelayAddr};
@@ -9,7 +9,7 @@ use subrosa::{Cancel, Device, Options, RelayAddr};
 use super::cancel::{Wait, timeout};
 use super::keys::KeyObject;
 use super::sync::SyncObject;
-use super::task;
+use super::task::Tasks;
 use crate::failure::Failure;
 use crate::handles::Object;
 use crate::status::{SUBROSA_CLOSED, SUBROSA_INVALID_ARGUMENT, SUBROSA_NO_RELAY};
@@ -22,6 +22,10 @@ pub(crate) struct DeviceObject {
     /// What syncs it, if anything does.
     pub(crate) sync: Mutex<Weak<SyncObject>>,
     closed: AtomicBool,
+    /// Names it among all of this process.
+    pub(crate) number: u64,
+    /// The asynchronous calls under way.
+    pub(crate) tasks: Arc<Tasks>,
 }
 
 impl Object for DeviceObject {
@@ -56,7 +60,10 @@ impl DeviceOptions<'_> {
 
 impl DeviceObject {
     pub(crate) fn new(device: Device) -> Arc<Self> {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
         Arc::new(Self {
+            number: NEXT.fetch_add(1, Ordering::Relaxed),
+            tasks: Arc::default(),
             device,
             closing: Cancel::new(),
             sync: Mutex::default(),
@@ -92,7 +99,7 @@ impl DeviceObject {
         if let Some(sync) = sync {
             sync.stop();
         }
-        task::wait_for_tasks_of(self);
+        self.tasks.wait();
         self.warn_of_open_transactions();
         Ok(self.device.close()?)
     }

@@ -304,9 +304,9 @@ impl Queue {
                 state.listening = Listening::No;
                 break;
             };
-            let mut devices: Vec<usize> = state.devices.iter().map(task::number).collect();
+            let mut devices: Vec<u64> = state.devices.iter().map(|device| device.number).collect();
             drop(state);
-            devices.extend(over.as_ref().map(|source: &Source| task::number(&source.device)));
+            devices.extend(over.as_ref().map(|source: &Source| source.device.number));
             // Others are delivered all the same.
             let _ = task::in_callback_of(&devices, || guard::caught(|| listener.deliver(event)));
             drop(over);

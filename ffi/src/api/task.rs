@@ -1,8 +1,9 @@
 //! Asynchronous calls: one named thread each, for as long as it takes, and one completion.
 
 use std::cell::RefCell;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::sync_channel;
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use super::device::DeviceObject;
 use crate::failure::Failure;
@@ -17,27 +18,41 @@ pub(crate) trait Done: Send + 'static {
     fn done(self: Box<Self>, result: Result<(), Failure>);
 }
 
-/// The devices of the calls under way.
-static TASKS: Mutex<Vec<usize>> = Mutex::new(Vec::new());
-static ENDED: Condvar = Condvar::new();
+/// How many are under way.
+static UNDER_WAY: AtomicUsize = AtomicUsize::new(0);
 
 thread_local! {
-    /// Devices whose callback runs on this thread.
-    static CALLBACK_OF: RefCell<Vec<usize>> = const { RefCell::new(Vec::new()) };
+    /// Numbers of the devices whose callback runs on this thread.
+    static CALLBACK_OF: RefCell<Vec<u64>> = const { RefCell::new(Vec::new()) };
 }
 
-/// What names a device here.
-pub(crate) fn number(device: &Arc<DeviceObject>) -> usize {
-    Arc::as_ptr(device).addr()
+/// The calls of a device that are under way. No lock of the whole process, which a forked child might find held for ever.
+#[derive(Default)]
+pub(crate) struct Tasks {
+    count: Mutex<usize>,
+    ended: Condvar,
+}
+
+impl Tasks {
+    fn lock(&self) -> MutexGuard<'_, usize> {
+        self.count.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until none is under way, its completion included.
+    pub(crate) fn wait(&self) {
+        let ended = self.ended.wait_while(self.lock(), |count| *count > 0);
+        drop(ended.unwrap_or_else(PoisonError::into_inner));
+    }
 }
 
 /// Whether this thread runs a callback of the device: then nothing may wait for that callback here.
-pub(crate) fn is_in_callback_of(device: &Arc<DeviceObject>) -> bool {
-    CALLBACK_OF.with_borrow(|devices| devices.contains(&number(device)))
+pub(crate) fn is_in_callback_of(device: &DeviceObject) -> bool {
+    // A thread that ends, and has none of its variables left, runs no callback either.
+    CALLBACK_OF.try_with(|devices| devices.borrow().contains(&device.number)).unwrap_or(false)
 }
 
 /// Runs a callback of some devices.
-pub(crate) fn in_callback_of<R>(devices: &[usize], callback: impl FnOnce() -> R) -> R {
+pub(crate) fn in_callback_of<R>(devices: &[u64], callback: impl FnOnce() -> R) -> R {
     CALLBACK_OF.with_borrow_mut(|of| of.extend_from_slice(devices));
     let result = callback();
     CALLBACK_OF.with_borrow_mut(|of| of.truncate(of.len() - devices.len()));
@@ -52,16 +67,9 @@ pub(crate) fn start(
     done: Box<dyn Done>,
     call: impl FnOnce() -> Result<(), Failure> + Send + 'static,
 ) -> Result<(), Failure> {
-    let of = device.as_ref().map_or(0, number);
-    {
-        let mut tasks = TASKS.lock().unwrap_or_else(PoisonError::into_inner);
-        if tasks.len() >= TASKS_MAX {
-            return Err(Failure::new(SUBROSA_NO_RESOURCES, "too many calls are under way").retryable());
-        }
-        tasks.push(of);
-    }
-    let under_way = UnderWay(of);
-    // Opened by this function's end, so that the completion cannot come before the caller knows of the start.
+    let of = device.as_ref().map_or(0, |device| device.number);
+    let under_way = UnderWay::begin(device.as_ref().map(|device| device.tasks.clone()))?;
+    // Opened at this function's end: what fails until then is the start, and has no completion.
     let (begin, begun) = sync_channel::<()>(1);
     let thread = std::thread::Builder::new().name("subrosa-task".to_owned()).spawn(move || {
         let _under_way = under_way;
@@ -82,22 +90,27 @@ pub(crate) fn start(
 }
 
 /// A call under way; its end is told when this is dropped.
-struct UnderWay(usize);
+struct UnderWay(Option<Arc<Tasks>>);
 
-impl Drop for UnderWay {
-    fn drop(&mut self) {
-        let mut tasks = TASKS.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(index) = tasks.iter().position(|of| *of == self.0) {
-            tasks.swap_remove(index);
+impl UnderWay {
+    fn begin(tasks: Option<Arc<Tasks>>) -> Result<Self, Failure> {
+        let more = |count: usize| (count < TASKS_MAX).then_some(count + 1);
+        if UNDER_WAY.fetch_update(Ordering::SeqCst, Ordering::SeqCst, more).is_err() {
+            return Err(Failure::new(SUBROSA_NO_RESOURCES, "too many calls are under way").retryable());
         }
-        drop(tasks);
-        ENDED.notify_all();
+        if let Some(tasks) = &tasks {
+            *tasks.lock() += 1;
+        }
+        Ok(Self(tasks))
     }
 }
 
-/// Waits until no call of the device is under way, its completion included.
-pub(crate) fn wait_for_tasks_of(device: &Arc<DeviceObject>) {
-    let of = number(device);
-    let tasks = TASKS.lock().unwrap_or_else(PoisonError::into_inner);
-    drop(ENDED.wait_while(tasks, |tasks| tasks.contains(&of)).unwrap_or_else(PoisonError::into_inner));
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        UNDER_WAY.fetch_sub(1, Ordering::SeqCst);
+        if let Some(tasks) = &self.0 {
+            *tasks.lock() -= 1;
+            tasks.ended.notify_all();
+        }
+    }
 }
