@@ -58,6 +58,10 @@ pub(crate) fn caught<R>(call: impl FnOnce() -> R) -> Result<R, ()> {
 /// Nothing is printed by a library: a panic of ours goes to the log, any other where it went before.
 fn quiet_hook() {
     static HOOK: Once = Once::new();
+    // A Rust host that calls while it unwinds cannot have its hook changed; the next call does it.
+    if std::thread::panicking() {
+        return;
+    }
     HOOK.call_once(|| {
         let before = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |info| {

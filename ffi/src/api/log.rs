@@ -39,9 +39,12 @@ pub(crate) fn set(level_max: i32, sink: Option<Box<dyn Sink>>) -> Result<(), Fai
         let _ = tracing::subscriber::set_global_default(ToSink);
     });
     let level = if sink.is_some() { level_max } else { 0 };
-    LEVEL_MAX.store(0, Ordering::SeqCst);
-    let before = std::mem::replace(&mut *SINK.write().unwrap_or_else(PoisonError::into_inner), sink);
-    LEVEL_MAX.store(level, Ordering::SeqCst);
+    let before = {
+        let mut held = SINK.write().unwrap_or_else(PoisonError::into_inner);
+        // Under the lock, so that the level is that of the sink when two threads set them.
+        LEVEL_MAX.store(level, Ordering::SeqCst);
+        std::mem::replace(&mut *held, sink)
+    };
     // Its destructor is the host's, too, and may call back.
     drop(before);
     Ok(())
