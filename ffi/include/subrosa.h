@@ -466,7 +466,7 @@
 #define SUBROSA_STORE_EXISTS 101
 
 /**
- * Another process, or another handle in this one, has the store open.
+ * Another process, or another handle in this one, has the store open; the error's number is the process, 0 if unknown.
  */
 #define SUBROSA_STORE_LOCKED 102
 
@@ -481,7 +481,8 @@
 #define SUBROSA_WRONG_KEY 104
 
 /**
- * A newer version of this library wrote the store. Nothing was changed; update the application.
+ * A newer version of this library wrote the store; the error's number is its format. Nothing was changed; update the
+ * application.
  */
 #define SUBROSA_NEWER_FORMAT 105
 
@@ -1093,8 +1094,8 @@ typedef struct {
 
 /**
  * Receives log messages: `level` 1 (error) to 5 (trace), `message` NUL-terminated and valid during the call. Ids and
- * numbers only, never content, names or keys. Called from any thread, one message at a time on each; what it logs itself
- * by calling the library is dropped.
+ * numbers only, never content, names or keys. Called from any thread, one message at a time on each. Must not call the
+ * library, which may hold its locks meanwhile.
  */
 typedef void (*subrosa_log_fn)(void *user, int32_t level, const char *message);
 
@@ -1130,7 +1131,8 @@ typedef struct {
 
 /**
  * Hears that an asynchronous call has ended, however it did: exactly once for each start that returned `SUBROSA_OK`, on a
- * thread of the library's (`subrosa-task`), never before the start has returned. `error` is the callee's, to be freed with
+ * thread of the library's (`subrosa-task`), never on the one that starts; that one may not have come back from the start
+ * yet, so what `done` looks at has to be there before. `error` is the callee's, to be freed with
  * `subrosa_error_free`; NULL when `status` is `SUBROSA_OK`. May call the library, but not close the device concerned.
  */
 typedef void (*subrosa_done_fn)(void *user, int32_t status, subrosa_error *error);

@@ -3,8 +3,8 @@
 //! A handle that was closed, that is of another type, that comes from before a fork or out of thin air is therefore a
 //! status in every build, without `unsafe` here. A token holds the type of its object, a slot, and the slot's
 //! generation, in 47 bits, so that it looks like an address to whatever stores it. Slots are used again in turn, at the
-//! earliest after [`SPARE_SLOTS`] others of their shard: a stale handle goes unnoticed only if about 2^28 handles were
-//! made since.
+//! earliest after [`SPARE_SLOTS`] others of their shard: a stale handle goes unnoticed only if about 2^28 handles (2^21
+//! where pointers have 32 bits) were made since.
 
 use std::any::Any;
 use std::collections::VecDeque;

@@ -48,13 +48,14 @@ pub const SUBROSA_NOT_READY: i32 = 20;
 pub const SUBROSA_STORE_MISSING: i32 = 100;
 /// There is a store in this folder already. Open it, or choose another folder.
 pub const SUBROSA_STORE_EXISTS: i32 = 101;
-/// Another process, or another handle in this one, has the store open.
+/// Another process, or another handle in this one, has the store open; the error's number is the process, 0 if unknown.
 pub const SUBROSA_STORE_LOCKED: i32 = 102;
 /// The file is something else. It was left as it is.
 pub const SUBROSA_NOT_A_STORE: i32 = 103;
 /// The store was sealed for another device key. Nothing was changed.
 pub const SUBROSA_WRONG_KEY: i32 = 104;
-/// A newer version of this library wrote the store. Nothing was changed; update the application.
+/// A newer version of this library wrote the store; the error's number is its format. Nothing was changed; update the
+/// application.
 pub const SUBROSA_NEWER_FORMAT: i32 = 105;
 /// A part of the file is not what was written there. The rest still opens; restore from another device or a copy.
 pub const SUBROSA_DAMAGED: i32 = 106;

@@ -11,8 +11,8 @@ use crate::{api, guard, status};
 pub const SUBROSA_ABI_VERSION: u32 = 1;
 
 /// Receives log messages: `level` 1 (error) to 5 (trace), `message` NUL-terminated and valid during the call. Ids and
-/// numbers only, never content, names or keys. Called from any thread, one message at a time on each; what it logs itself
-/// by calling the library is dropped.
+/// numbers only, never content, names or keys. Called from any thread, one message at a time on each. Must not call the
+/// library, which may hold its locks meanwhile.
 pub type subrosa_log_fn = Option<unsafe extern "C" fn(user: *mut c_void, level: i32, message: *const c_char)>;
 
 /// The `SUBROSA_ABI_VERSION` that the library was built with. Since 0.1.

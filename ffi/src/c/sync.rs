@@ -16,7 +16,8 @@ use crate::memory::{Sized32, subrosa_buf};
 use crate::status::SUBROSA_OK;
 
 /// Hears that an asynchronous call has ended, however it did: exactly once for each start that returned `SUBROSA_OK`, on a
-/// thread of the library's (`subrosa-task`), never before the start has returned. `error` is the callee's, to be freed with
+/// thread of the library's (`subrosa-task`), never on the one that starts; that one may not have come back from the start
+/// yet, so what `done` looks at has to be there before. `error` is the callee's, to be freed with
 /// `subrosa_error_free`; NULL when `status` is `SUBROSA_OK`. May call the library, but not close the device concerned.
 pub type subrosa_done_fn =
     Option<unsafe extern "C" fn(user: *mut c_void, status: i32, error: *mut subrosa_error)>;
