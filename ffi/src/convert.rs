@@ -187,6 +187,9 @@ impl From<RendezvousError> for Failure {
             }
             RendezvousError::Failed(SyncFailure::Suspended) => Self::of(SUBROSA_SUSPENDED, &error),
             RendezvousError::Failed(SyncFailure::Panicked) => Self::of(SUBROSA_PANIC, &error),
+            RendezvousError::Failed(SyncFailure::Peer(_) | SyncFailure::WrongKey) => {
+                Self::of(SUBROSA_PEER, &error)
+            }
             RendezvousError::Failed(_) => Self::of(SUBROSA_UNREACHABLE, &error).retryable(),
             RendezvousError::Start(_) => Self::of(SUBROSA_NO_RESOURCES, &error).retryable(),
             _ => Self::of(SUBROSA_PAIR_OVER, &error),

@@ -145,7 +145,8 @@ pub const SUBROSA_NO_PROGRESS: i32 = 502;
 pub const SUBROSA_REFUSED: i32 = 503;
 /// Sync was stopped meanwhile.
 pub const SUBROSA_SYNC_STOPPED: i32 = 504;
-/// The relay or a peer sent what no honest one sends. Nothing of it was taken in.
+/// The relay or a peer sent what no honest one sends, or the relay has another key than its address says. Nothing of it was
+/// taken in.
 pub const SUBROSA_PEER: i32 = 505;
 /// The relay cannot be reached, or the connection was lost.
 pub const SUBROSA_UNREACHABLE: i32 = 506;

@@ -74,6 +74,8 @@ impl OfferObject {
     /// Lets the new device in; `typed` is `None` when the user has compared the codes.
     pub(crate) fn confirm(&self, typed: Option<&str>) -> Result<DeviceInfo, Failure> {
         self.device.check_open()?;
+        // Before a device has answered there is nothing to confirm, and the offer stands.
+        self.request()?;
         if typed.is_some_and(|typed| typed.trim().is_empty()) {
             // An input field that was left empty confirms nothing.
             return Err(Failure::new(SUBROSA_INVALID_ARGUMENT, "no code was typed"));
@@ -238,9 +240,9 @@ mod tests {
         let offer = OfferObject::start(device, &relay).unwrap();
         let join = JoinObject::start(new, &KeyObject::generate(), &options, offer.link()).unwrap();
         let since = now();
-        assert_eq!(join.wait_code(1500, None).unwrap_err().code, SUBROSA_TIMEOUT);
+        assert_eq!(join.wait_code(3000, None).unwrap_err().code, SUBROSA_TIMEOUT);
         let waited = since.elapsed();
-        let (enough, twice) = (Duration::from_millis(1500), Duration::from_millis(3000));
+        let (enough, twice) = (Duration::from_millis(3000), Duration::from_millis(6000));
         assert!(enough <= waited && waited < twice, "{waited:?}");
     }
 }
