@@ -308,8 +308,10 @@ static void odd_text(void) {
   REFUSED(subrosa_device_create(SUBROSA_TEXT("a\0b"), K, NULL, &device, &err));
   IS(SUBROSA_RELAY_ADDRESS, subrosa_device_set_relay(D, SUBROSA_TEXT("http://example"), &err));
   IS(SUBROSA_PAIR_LINK, subrosa_pair_join_start(FOLDER, K, NULL, SUBROSA_TEXT("no link"), &join, &err));
-  REFUSED(subrosa_pair_offer_confirm(all.of[OFFER], "", 0, NULL, &err));
-  REFUSED(subrosa_pair_offer_confirm(all.of[OFFER], SUBROSA_TEXT(" "), NULL, &err));
+  /* No device has answered: there is nothing to confirm, whatever was typed, and the offer stands. */
+  IS(SUBROSA_NOT_READY, subrosa_pair_offer_confirm(all.of[OFFER], NULL, 0, NULL, &err));
+  IS(SUBROSA_NOT_READY, subrosa_pair_offer_confirm(all.of[OFFER], "", 0, NULL, &err));
+  IS(SUBROSA_NOT_READY, subrosa_pair_offer_confirm(all.of[OFFER], SUBROSA_TEXT("000000"), NULL, &err));
   IS(SUBROSA_NOT_AN_ID, subrosa_id_parse(SUBROSA_TEXT("no id"), &id, &err));
   IS(SUBROSA_NOT_FINITE, subrosa_record_set_f64(R, X, strtod("inf", NULL), &err));
   IS(SUBROSA_NOT_FINITE, subrosa_record_set_f64(R, X, strtod("nan", NULL), &err));

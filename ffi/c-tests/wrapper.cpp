@@ -149,7 +149,7 @@ void callbacks(fixture &f) {
   CHECK(f.vault.pending() == 0 && f.vault.delivery(std::getenv("SUBROSA_TEST_RELAY")).held > 0);
   subrosa::pair_offer offer = f.device.offer_pairing(std::getenv("SUBROSA_TEST_RELAY"));
   offer.wait_async(-1, &cancel, [&](const subrosa::error *failed) { done.set_value(failed == nullptr ? 0 : failed->code()); });
-  THROWS(SUBROSA_INVALID_ARGUMENT, (offer.confirm(""), 0));
+  THROWS(SUBROSA_NOT_READY, (offer.confirm(""), 0));
   cancel.fire();
   CHECK(done.get_future().get() == SUBROSA_CANCELLED);
   THROWS(SUBROSA_INVALID_ARGUMENT, (sync.wait_async(0, nullptr, nullptr), 0));
