@@ -151,7 +151,9 @@ jbyteArray jni_pairOfferConfirm(JNI_ARGS, jlong offer, jbyteArray typed) {
   if (!in_take(env, typed, &in)) return NULL;
   subrosa_device_info info = {.struct_size = sizeof info};
   subrosa_error *err = NULL;
-  int32_t status = subrosa_pair_offer_confirm(HANDLE(pair_offer, offer), TEXT_OF(in), &info, &err);
+  /* NULL says that the codes are equal, and so an empty text must not become NULL. */
+  const char *text = typed != NULL && in.len == 0 ? "" : (const char *)in.data;
+  int32_t status = subrosa_pair_offer_confirm(HANDLE(pair_offer, offer), text, in.len, &info, &err);
   in_drop_secret(&in);
   return failed(env, status, err) ? NULL : out_device_info(env, &info);
 }

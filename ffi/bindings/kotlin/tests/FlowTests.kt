@@ -6,6 +6,7 @@ import dev.subrosa.Collection
 import dev.subrosa.Device
 import dev.subrosa.RecordId
 import dev.subrosa.Subrosa
+import dev.subrosa.SubrosaException
 import dev.subrosa.fieldsOf
 import kotlin.time.Duration.Companion.seconds
 import kotlin.time.measureTime
@@ -179,6 +180,31 @@ private fun observeTests(suite: Suite) =
                 notes.vault.device.close()
             }
             same(listOf(0L), counts)
+        }
+        flow("what is over has nothing to say") { notes ->
+            notes.vault.device.close()
+            same(emptyList<Long>(), notes.observe { it.count() }.toList())
+            same(emptyList<Change>(), notes.changes().toList())
+            same(emptyList<Change>(), notes.vault.changes().toList())
+        }
+        flow("a closed collection of an open device is a mistake") { notes ->
+            val observing = notes.observe { it.count() }
+            notes.close()
+            same("CLOSED", (runCatching { observing.toList() }.exceptionOrNull() as SubrosaException).name)
+        }
+        device("closing the device under readers ends them all") { device ->
+            val notes = device.vault("personal").collection("notes")
+            runBlocking {
+                withTimeout(60.seconds) {
+                    val begun = List(50) { CompletableDeferred<Unit>() }
+                    val observing = begun.map { launch(Dispatchers.Default) { notes.observe { it.count() }.collect { _ -> it.complete(Unit) } } }
+                    begun.forEach { it.await() }
+                    val writing = launch(Dispatchers.IO) { runCatching { while (true) notes.insert(fieldsOf("a" to 1)) } }
+                    notes.changes { notes.insert(fieldsOf("a" to 1)) }.first()
+                    device.close()
+                    (observing + writing).joinAll()
+                }
+            }
         }
         flow("an exception of the reading comes through") { notes ->
             val thrown = runCatching { notes.observe<Unit> { throw IllegalStateException("mine") }.collect { } }.exceptionOrNull()

@@ -60,13 +60,15 @@ private fun syncTests(suite: Suite, relay: String) =
             sync.awaitSynced()
             same(vault.id, synced.await().vault)
             same(0, live.await().refused)
-            same("live", sync.reason)
+            // Either: the engine may have something of its own to send at any time.
+            holds(sync.reason in listOf("live", "syncing"), "the reason is ${sync.reason}")
             val delivery = vault.delivery()
-            same(delivery.held, delivery.acknowledged)
+            holds(delivery.acknowledged in 1..delivery.held, "$delivery")
             same(0L, vault.pending())
-            val rest = async(Dispatchers.Default, CoroutineStart.UNDISPATCHED) { sync.statuses().toList() }
+            val rest = async(Dispatchers.Default) { sync.statuses().toList() }
             sync.stop()
             rest.await()
+            same(emptyList<SyncEvent>(), sync.events().toList())
             fails(SubrosaException.CLOSED) { sync.status }
             device.relay = null
             same(null, device.relay)
@@ -106,16 +108,20 @@ private fun pairTests(suite: Suite, relay: String) =
                 }
             }
         }
-        relayed("an empty code lets nobody in") { old ->
+        relayed("an empty code lets nobody in, and the offer stands") { old ->
             old.pairOffer(relay).use { offer ->
                 withFolder { folder ->
                     Key.generate().use { key ->
-                        val thrown =
-                            runCatching { join(offer, folder.resolve("s"), key) { _, _ -> offer.confirm(" ") } }.exceptionOrNull()
-                        same("PAIR_WRONG_CODE", (thrown as SubrosaException).name)
+                        join(offer, folder.resolve("s"), key) { _, code ->
+                            for (empty in listOf("", " ")) {
+                                same("INVALID_ARGUMENT", (runCatching { offer.confirm(empty) }.exceptionOrNull() as SubrosaException).name)
+                                same(1, old.vault("personal").devices().size)
+                            }
+                            offer.confirm(code)
+                        }.close()
                     }
                 }
-                same(1, old.vault("personal").devices().size)
+                same(2, old.vault("personal").devices().size)
             }
         }
         relayed("waiting for a device ends by its time, and by cancelling") { old ->

@@ -144,14 +144,16 @@ public class Collection internal constructor(
      * what it reads misses nothing. Ends when the device is closed.
      */
     public fun changes(onWatching: suspend () -> Unit = {}): Flow<Change> =
-        changesOf(onWatching) { events -> handle.call { Native.eventsAddCollection(events, it, 0) } }
+        changesOf(source(), onWatching)
 
     /**
      * What [read] gives, at once and again after changes; several changes may be one reading, and a slow collector gets only the
      * latest. [read] runs on a thread for I/O. While the device is suspended nothing is read. Ends when the device is closed.
      */
     public fun <T> observe(read: (Collection) -> T): Flow<T> =
-        observed(vault.device, { events -> handle.call { Native.eventsAddCollection(events, it, 0) } }) { read(this) }
+        observed(vault.device, source()) { read(this) }
+
+    private fun source() = Source(vault.device.handle::isOpen) { events -> handle.call { Native.eventsAddCollection(events, it, 0) } }
 
     override fun close() {
         handle.close()

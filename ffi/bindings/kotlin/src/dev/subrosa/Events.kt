@@ -150,18 +150,27 @@ internal class EventQueue(private val cancel: CancelToken) : AutoCloseable {
     }
 }
 
-private fun <T> queued(add: (events: Long) -> Unit, body: suspend FlowCollector<T>.(EventQueue) -> Unit): Flow<T> =
+/** What a flow is about: how a queue begins to watch it, and whether it is over. */
+internal class Source(val isOpen: () -> Boolean, val watch: (events: Long) -> Unit) {
+    /** Calls [body], null if the source was closed meanwhile: a flow ends then, however it came to know. */
+    inline fun <T : Any> unlessOver(body: () -> T): T? =
+        try {
+            body()
+        } catch (e: SubrosaException) {
+            if (e.code != SubrosaException.CLOSED || isOpen()) throw e
+            null
+        }
+}
+
+private fun <T> queued(source: Source, body: suspend FlowCollector<T>.(EventQueue) -> Unit): Flow<T> =
     flow {
         cancellable { cancel ->
-            EventQueue(cancel).use { queue ->
-                queue.add(add)
-                body(queue)
-            }
+            EventQueue(cancel).use { queue -> if (source.unlessOver { queue.add(source.watch) } != null) body(queue) }
         }
     }
 
-internal fun changesOf(onWatching: suspend () -> Unit, add: (events: Long) -> Unit): Flow<Change> =
-    queued<Change>(add) { queue ->
+internal fun changesOf(source: Source, onWatching: suspend () -> Unit): Flow<Change> =
+    queued<Change>(source) { queue ->
         onWatching()
         while (true) {
             val event = queue.next() ?: break
@@ -173,8 +182,8 @@ internal fun changesOf(onWatching: suspend () -> Unit, add: (events: Long) -> Un
         }
     }.flowOn(waits)
 
-internal fun syncEventsOf(onWatching: suspend () -> Unit, add: (events: Long) -> Unit): Flow<SyncEvent> =
-    queued<SyncEvent>(add) { queue ->
+internal fun syncEventsOf(source: Source, onWatching: suspend () -> Unit): Flow<SyncEvent> =
+    queued<SyncEvent>(source) { queue ->
         onWatching()
         while (true) emit(syncEvent(queue.next() ?: break))
     }.flowOn(waits)
@@ -190,19 +199,22 @@ private fun syncEvent(event: RawEvent): SyncEvent =
         else -> SyncEvent.Unknown(event.kind)
     }
 
+/** What was read: a value may be null. */
+private class Reading<T>(val value: T)
+
 /** Reads at once, and again after what happened; once more after a suspension. */
-internal fun <T> observed(device: Device, add: (events: Long) -> Unit, read: () -> T): Flow<T> =
-    queued(add) { queue ->
+internal fun <T> observed(device: Device, source: Source, read: () -> T): Flow<T> =
+    queued(source) { queue ->
         while (true) {
-            val value =
+            val reading =
                 try {
-                    read()
+                    source.unlessOver { Reading(read()) } ?: break
                 } catch (e: SubrosaException) {
                     if (e.code != SubrosaException.SUSPENDED) throw e
                     if (device.state.first { it != Device.State.SUSPENDED } == Device.State.CLOSED) break
                     continue
                 }
-            emit(value)
+            emit(reading.value)
             queue.next() ?: break
             if (!queue.drain()) break
         }

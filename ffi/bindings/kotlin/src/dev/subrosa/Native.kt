@@ -156,7 +156,8 @@ internal object Native {
     @JvmStatic external fun pairOfferWait(offer: Long, timeoutMs: Int, cancel: Long)
     /** The six digits, then the name. */
     @JvmStatic external fun pairOfferRequest(offer: Long): ByteArray
-    @JvmStatic external fun pairOfferConfirm(offer: Long, typed: ByteArray): ByteArray
+    /** Null: the codes are equal. */
+    @JvmStatic external fun pairOfferConfirm(offer: Long, typed: ByteArray?): ByteArray
     @JvmStatic external fun pairOfferDecline(offer: Long)
     @JvmStatic external fun pairOfferClose(offer: Long)
 

@@ -43,14 +43,13 @@ public class PairOffer internal constructor(
 
     /**
      * Lets the device in, given the code that its user read there and typed here; null says that the user compared the codes and
-     * they are equal. A wrong code ends the offer. Runs on a thread for I/O; it cannot be taken back, and so not be cancelled either.
+     * they are equal. A wrong code ends the offer; an empty one is [SubrosaException.INVALID_ARGUMENT], and the offer stands. Runs on
+     * a thread for I/O, for up to a minute; it cannot be taken back, and so not be cancelled either.
      */
     public suspend fun confirm(typed: String?): DeviceInfo =
         withContext(waits) {
             val name = request().deviceName
-            // An empty code would be "they are equal" to the C ABI: a field left empty must not let anyone in.
-            if (typed != null && typed.isBlank()) throw SubrosaException(SubrosaException.PAIR_WRONG_CODE, "no code was typed")
-            DeviceInfo.of(name, handle.call { Native.pairOfferConfirm(it, utf8(typed.orEmpty())) })
+            DeviceInfo.of(name, handle.call { offer -> Native.pairOfferConfirm(offer, typed?.let(::utf8)) })
         }
 
     /** Tells the new device no. */

@@ -120,11 +120,13 @@ public class Sync internal constructor(
 
     /** What happens from when the flow is collected; [onWatching] runs before the first event. Ends when the sync does. */
     public fun events(onWatching: suspend () -> Unit = {}): Flow<SyncEvent> =
-        syncEventsOf(onWatching) { events -> handle.call { Native.eventsAddSync(events, it, 0) } }
+        syncEventsOf(source(), onWatching)
 
     /** [status] at once and again after every event; a slow collector gets only the latest. Ends when the sync does. */
-    public fun statuses(): Flow<SyncStatus> =
-        observed(device, { events -> handle.call { Native.eventsAddSync(events, it, 0) } }) { status }
+    public fun statuses(): Flow<SyncStatus> = observed(device, source()) { status }
+
+    private fun source() =
+        Source({ handle.isOpen && device.handle.isOpen }) { events -> handle.call { Native.eventsAddSync(events, it, 0) } }
 
     /** Stops. */
     public fun stop() {

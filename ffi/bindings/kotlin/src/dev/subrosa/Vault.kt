@@ -117,11 +117,13 @@ public class Vault internal constructor(
 
     /** As [Collection.changes], of all collections. */
     public fun changes(onWatching: suspend () -> Unit = {}): Flow<Change> =
-        changesOf(onWatching) { events -> handle.call { Native.eventsAddVault(events, it, 0) } }
+        changesOf(source(), onWatching)
 
     /** As [Collection.observe], for changes in any collection. */
     public fun <T> observe(read: (Vault) -> T): Flow<T> =
-        observed(device, { events -> handle.call { Native.eventsAddVault(events, it, 0) } }) { read(this) }
+        observed(device, source()) { read(this) }
+
+    private fun source() = Source(device.handle::isOpen) { events -> handle.call { Native.eventsAddVault(events, it, 0) } }
 
     override fun close() {
         handle.close()
