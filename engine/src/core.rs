@@ -25,19 +25,22 @@ mod watch;
 mod write;
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicU32;
+use std::sync::atomic::{AtomicU32, AtomicU64};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use redb::{Database, ReadTransaction, ReadableDatabase as _};
 use subrosa_protocol::ids::VaultId;
 
 use crate::keys::{KeyProvider, PublicKey};
+use crate::merge::NewIds;
 use crate::store::StoreError;
 use crate::store::sealed::SealedHandle;
 use crate::sync::control::Links;
 use crate::{Error, Options};
 
 pub(crate) use control::NewVault;
+pub(crate) use gate::end_waits_when;
+pub(crate) use life::MadeFor;
 pub(crate) use read::{Page, View, VisibleRecord, VisibleRow};
 pub(crate) use receive::{FeedBatch, FeedItem};
 pub use snapshot::InProgress;
@@ -54,7 +57,7 @@ pub(crate) const STORE_FILE: &str = "store.subrosa";
 /// Format of the tables; a store of a newer one is refused.
 pub(crate) const TABLES_FORMAT: u32 = 1;
 
-/// Called after a write that leaves something to seal; must not block.
+/// Called after a write that leaves something to seal; must not block. Each sync has one.
 pub(crate) type PendingHook = Arc<dyn Fn() + Send + Sync>;
 
 /// One open store.
@@ -72,11 +75,15 @@ pub(crate) struct Core {
     shared: RwLock<Arc<Shared>>,
     snapshots: snapshot::Registry,
     pub(crate) watchers: watch::Watchers,
-    hook: Mutex<Option<PendingHook>>,
+    hooks: Mutex<Arc<[PendingHook]>>,
     /// The links of this device.
     pub(crate) links: Links,
     /// How often logs were rotated because of what a relay said, in this open.
     rotations: AtomicU32,
+    /// The ids that new records got.
+    new_ids: Arc<Mutex<NewIds>>,
+    /// Wall time at which the first of the groups held for the clock may be merged; `u64::MAX` if none is.
+    held_until_ms: AtomicU64,
 }
 
 /// Where the database sits.
@@ -89,7 +96,7 @@ enum Slot {
 
 /// The process that something belongs to. What a forked child inherits must be left alone: its locks may be held by
 /// threads that do not exist there, and its file is the parent's.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Process(u32);
 
 impl Process {
@@ -214,33 +221,37 @@ impl Core {
         })
     }
 
-    /// Sets what is called after writes that leave something to seal.
-    pub(crate) fn on_pending(&self, hook: PendingHook) {
-        if !self.process.is_this() {
-            return;
-        }
-        *self.hook.lock().unwrap_or_else(PoisonError::into_inner) = Some(hook);
+    /// Has `hook` called after writes that leave something to seal.
+    pub(crate) fn on_pending(&self, hook: &PendingHook) {
+        self.change_hooks(|hooks| hooks.push(hook.clone()));
     }
 
-    /// Takes `hook` back, unless another one has taken its place.
+    /// Takes `hook` back.
     pub(crate) fn no_more_pending(&self, hook: &PendingHook) {
+        self.change_hooks(|hooks| hooks.retain(|one| !Arc::ptr_eq(one, hook)));
+    }
+
+    fn change_hooks(&self, change: impl FnOnce(&mut Vec<PendingHook>)) {
         if !self.process.is_this() {
             return;
         }
-        let mut set = self.hook.lock().unwrap_or_else(PoisonError::into_inner);
-        if set.as_ref().is_some_and(|set| Arc::ptr_eq(set, hook)) {
-            *set = None;
-        }
+        let mut held = self.hooks.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut hooks = held.to_vec();
+        change(&mut hooks);
+        *held = hooks.into();
     }
 
     pub(crate) fn notify_pending(&self) {
         if !self.process.is_this() {
             return;
         }
-        let hook = self.hook.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        if let Some(hook) = hook {
-            hook();
-        }
+        let hooks = self.hooks.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        hooks.iter().for_each(|hook| hook());
+    }
+
+    /// Has threads that wait for their turn look whether they still should.
+    pub(crate) fn look_again(&self) {
+        self.gate.look_again();
     }
 
     pub(crate) fn now_ms(&self) -> u64 {

@@ -7,13 +7,13 @@ use std::time::{Duration, Instant};
 use subrosa_protocol::addr::RelayAddr;
 use subrosa_protocol::ids::VaultId;
 
+use crate::Error;
 use crate::clock::{Clock, SystemClock};
-use crate::core::{Core, InProgress, VerifyReport};
+use crate::core::{Core, InProgress, MadeFor, VerifyReport};
 use crate::entropy::{Entropy, OsEntropy};
 use crate::keys::{KeyProvider, PublicKey};
 use crate::sync::Sync;
 use crate::vault::Vault;
-use crate::{Error, StoreError};
 
 /// How a device is opened. [`Options::default`] suits an application.
 #[derive(Clone)]
@@ -24,9 +24,13 @@ pub struct Options {
     pub clock: Arc<dyn Clock>,
     /// Randomness for keys, nonces and ids.
     pub entropy: Arc<dyn Entropy>,
-    /// What this device is called in the list of devices; used when a store is created and when a vault is founded
-    /// or joined.
+    /// What this device is called in the lists of devices, 1 to 128 bytes without control characters. Used when a store
+    /// is created, which keeps it; not looked at when one is opened.
     pub device_name: String,
+    /// How long a write that is a call by itself waits for a [`Transaction`](crate::Transaction) of another thread before
+    /// it answers [`StoreError::Busy`]; `None`, the default, for as long as that takes. Other calls end by themselves and
+    /// are always waited for.
+    pub write_wait: Option<Duration>,
 }
 
 impl Default for Options {
@@ -36,6 +40,7 @@ impl Default for Options {
             clock: Arc::new(SystemClock),
             entropy: Arc::new(OsEntropy),
             device_name: "device".to_owned(),
+            write_wait: None,
         }
     }
 }
@@ -90,7 +95,7 @@ impl Device {
     /// [`Error::AlreadyExists`]; [`StoreError::Locked`] while another process has it; what the disk or the key
     /// refuse.
     pub fn create(dir: impl AsRef<Path>, key: Arc<dyn KeyProvider>, options: Options) -> Result<Self, Error> {
-        Ok(Self { core: Arc::new(Core::create(dir.as_ref(), key, options)?) })
+        Ok(Self::of(Core::create(dir.as_ref(), key, options, MadeFor::Founding)?))
     }
 
     /// Opens the store in `dir`.
@@ -99,7 +104,11 @@ impl Device {
     /// [`StoreError::Missing`], [`StoreError::WrongKey`], [`StoreError::Locked`], [`StoreError::NewerFormat`],
     /// [`StoreError::Damaged`] and its kin; what the disk or the key refuse.
     pub fn open(dir: impl AsRef<Path>, key: Arc<dyn KeyProvider>, options: Options) -> Result<Self, Error> {
-        Ok(Self { core: Arc::new(Core::open(dir.as_ref(), key, options)?) })
+        Ok(Self::of(Core::open(dir.as_ref(), key, options)?))
+    }
+
+    pub(crate) fn of(core: Core) -> Self {
+        Self { core: Arc::new(core) }
     }
 
     /// This device's public key, which names it.
@@ -113,7 +122,7 @@ impl Device {
     /// # Errors
     /// [`Error::Store`].
     pub fn name(&self) -> Result<String, Error> {
-        Ok(self.meta("name")?.unwrap_or_default())
+        Ok(self.core.meta("name")?.unwrap_or_default())
     }
 
     /// The vaults, the home vault first.
@@ -169,7 +178,7 @@ impl Device {
     /// # Errors
     /// [`Error::Store`], [`Error::RelayAddr`].
     pub fn relay(&self) -> Result<Option<RelayAddr>, Error> {
-        let text = self.meta("relay")?.filter(|text| !text.is_empty());
+        let text = self.core.meta("relay")?.filter(|text| !text.is_empty());
         Ok(text.map(|text| RelayAddr::parse(&text)).transpose()?)
     }
 
@@ -189,7 +198,7 @@ impl Device {
     /// be opened again at once. Does nothing when it is closed already.
     ///
     /// # Errors
-    /// [`StoreError::Busy`] from within [`Vault::write`] on this thread, and nothing has happened then. Otherwise
+    /// [`StoreError::BusyHere`] from within [`Vault::write`] on this thread, and nothing has happened then. Otherwise
     /// [`Error::Store`] if the file could not be closed cleanly; it is closed all the same.
     pub fn close(&self) -> Result<(), Error> {
         let closed = self.core.close();
@@ -217,10 +226,10 @@ impl Device {
     /// [`PairJoin`](crate::PairJoin) belongs to no device yet; drop it.
     ///
     /// # Errors
-    /// [`StoreError::Busy`] from within [`Vault::write`] on this thread, and nothing has happened then. Otherwise
+    /// [`StoreError::BusyHere`] from within [`Vault::write`] on this thread, and nothing has happened then. Otherwise
     /// [`Error::Store`] if the file could not be closed cleanly; it is closed all the same.
     pub fn suspend(&self, deadline: Duration) -> Result<(), Error> {
-        self.core.check_process()?;
+        self.core.check_not_writing()?;
         let links = &self.core.links;
         let _turn = links.turn();
         let deadline = deadline.min(DEADLINE_MAX);
@@ -242,11 +251,16 @@ impl Device {
     /// # Errors
     /// As [`Device::open`]; the device then stays suspended.
     pub fn resume(&self) -> Result<(), Error> {
-        self.core.check_process()?;
-        let _turn = self.core.links.turn();
-        self.core.resume()?;
-        self.core.links.run();
-        Ok(())
+        self.core.check_not_writing()?;
+        let turn = self.core.links.turn();
+        let resumed = self.core.resume();
+        if resumed.is_ok() {
+            self.core.links.run();
+        }
+        drop(turn);
+        // They may suspend the device again.
+        self.core.watchers.take_late().call_hooks();
+        resumed
     }
 
     /// Says that this machine's way to the network has changed, from Wi-Fi to mobile for instance. Whatever is
@@ -290,14 +304,6 @@ impl Device {
                 dead_bytes: space.dead_bytes,
             })
         })
-    }
-
-    fn meta(&self, name: &str) -> Result<Option<String>, Error> {
-        let row = self.core.read(|txn| {
-            let row = txn.open_table(crate::store::tables::META)?.get(name)?;
-            Ok(row.map(|row| String::from_utf8(row.value().to_vec())))
-        })?;
-        row.transpose().map_err(|_| Error::Store(StoreError::Inconsistent))
     }
 }
 

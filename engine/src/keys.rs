@@ -29,6 +29,7 @@ mod software;
 pub use error::KeyError;
 pub use pair::KeyPair;
 pub use profile::{AadRule, Info, Profile, ValueFormat};
+pub(crate) use provider::check_agreement;
 pub use provider::{KeyProvider, SharedSecret, sign_with};
 pub use public::PublicKey;
 pub use session::{Aad, Session, SessionError};

@@ -20,7 +20,7 @@ mod convergence_tests;
 mod testing;
 pub(crate) use body::{Body, BodyWriter};
 pub(crate) use hlc::{Clock, Observed, Stamp};
-pub(crate) use id::RecordId;
+pub(crate) use id::{NewIds, RecordId};
 pub(crate) use logs::{LogNo, LogTable};
 pub(crate) use op::{Cell, CollectionName, FieldCell, LogMove, Op, OpKind, Put, Tombstone};
 pub(crate) use pending::PendingOps;

@@ -18,10 +18,10 @@ mod pulse;
 pub(crate) mod push;
 pub(crate) mod rendezvous;
 mod run;
+mod thread;
 mod worker;
 
 use std::sync::Arc;
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use subrosa_protocol::addr::RelayAddr;
@@ -31,7 +31,8 @@ use tokio::sync::Notify;
 
 use self::board::Board;
 use self::control::Control;
-use self::run::{Context, runtime, serve};
+use self::run::{Context, Ends, runtime, serve};
+use self::thread::{EngineThread, Panicked};
 use self::worker::Worker;
 use crate::core::{Core, PendingHook};
 use crate::{Cancel, Error, StoreError};
@@ -44,9 +45,10 @@ pub use subrosa_protocol::client_link::{LinkError, Progress};
 const FAREWELL: Duration = Duration::from_millis(200);
 
 /// Where sync stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum SyncState {
     /// No connection; another try follows by itself.
+    #[default]
     Offline,
     /// A connection is being made.
     Connecting,
@@ -61,7 +63,7 @@ pub enum SyncState {
 }
 
 /// Where sync stands, and why.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct SyncStatus {
     /// The state.
@@ -151,6 +153,9 @@ pub enum SyncError {
     /// A thread of this library panicked: see [`SyncFailure::Panicked`].
     #[error("a thread of the engine panicked")]
     Panicked,
+    /// This is a forked child; sync goes on in the parent.
+    #[error("sync belongs to the process that this one was forked from")]
+    Forked,
 }
 
 fn failure_text(status: &SyncStatus) -> String {
@@ -184,13 +189,14 @@ pub enum SyncEvent {
 
 /// Sync under way. Dropping it stops sync, as [`Sync::stop`] does.
 ///
-/// One at a time for a device: a later one takes over the notices of local writes. While the device is suspended it
-/// rests, and it goes on by itself when the device resumes.
+/// One for each relay. While the device is suspended it rests, and it goes on by itself when the device resumes.
+///
+/// In a forked child it is over: nothing of it is looked at there, and its threads are the parent's.
 #[derive(Debug)]
 pub struct Sync {
     board: Arc<Board>,
     control: Arc<Control>,
-    thread: Option<JoinHandle<()>>,
+    thread: EngineThread<()>,
 }
 
 impl Sync {
@@ -207,27 +213,26 @@ impl Sync {
             told.0.written();
             told.1.notify_one();
         });
-        core.on_pending(hook.clone());
+        core.on_pending(&hook);
         core.links.syncs(*relay.pin(), &board);
         let (relay, board_, control_) = (relay.clone(), board.clone(), control.clone());
-        let context = Context { core, relay, board: board_, pending, control: control_, hook };
-        let thread = std::thread::Builder::new()
-            .name("subrosa-sync".to_owned())
-            .spawn(move || serve(context, worker, runtime))
-            .map_err(start)?;
-        Ok(Self { board, control, thread: Some(thread) })
+        // Takes hook and board back, should there be no thread to be had.
+        let ends = Ends(Context { core, relay, board: board_, pending, control: control_, hook });
+        let thread =
+            EngineThread::spawn("subrosa-sync", move || serve(ends, worker, runtime)).map_err(start)?;
+        Ok(Self { board, control, thread })
     }
 
     /// Where sync stands.
     #[must_use]
     pub fn status(&self) -> SyncStatus {
-        self.board.status()
+        if self.thread.is_of_this_process() { self.board.status() } else { SyncStatus::default() }
     }
 
     /// What happens from now on. Each receiver keeps the last 256 events.
     #[must_use]
     pub fn events(&self) -> SyncEvents {
-        self.board.subscribe()
+        if self.thread.is_of_this_process() { self.board.subscribe() } else { SyncEvents::over() }
     }
 
     /// Waits until all vaults are caught up both ways: what the relay had is stored, and what was written before
@@ -237,7 +242,7 @@ impl Sync {
     /// [`SyncError::NoProgress`] after `idle_max` in which not one segment was stored or acknowledged;
     /// [`SyncError::Refused`] at once when the relay refused and nothing else is left to do; sync goes on all the
     /// same. [`SyncError::Stopped`]; [`SyncError::Suspended`] at once while the device is suspended;
-    /// [`SyncError::Panicked`].
+    /// [`SyncError::Panicked`]; [`SyncError::Forked`].
     pub fn wait_caught_up(&self, idle_max: Duration) -> Result<(), SyncError> {
         self.wait(idle_max, &Cancel::new()).map(drop)
     }
@@ -251,11 +256,15 @@ impl Sync {
     }
 
     fn wait(&self, idle_max: Duration, cancel: &Cancel) -> Result<bool, SyncError> {
+        if !self.thread.is_of_this_process() {
+            return Err(SyncError::Forked);
+        }
         // Not as the board says: a thread that is told to go on says so a moment later.
         self.board.wait_caught_up(idle_max, cancel, || self.control.is_told_to_rest())
     }
 
-    /// Stops sync and waits for its threads: for a transaction under way, and not for the network.
+    /// Stops sync and waits for its threads: for the commit of a transaction of theirs, neither for the network nor for
+    /// a transaction of the host. From a callback on such a thread it does not wait.
     pub fn stop(self) {
         drop(self);
     }
@@ -263,11 +272,11 @@ impl Sync {
 
 impl Drop for Sync {
     fn drop(&mut self) {
-        self.control.stop();
-        if let Some(thread) = self.thread.take()
-            && thread.join().is_err()
-        {
-            tracing::error!("the sync thread panicked");
+        if self.thread.is_of_this_process() {
+            self.control.stop();
+            if let Some(Err(Panicked)) = self.thread.join() {
+                tracing::error!("the sync thread panicked");
+            }
         }
     }
 }

@@ -118,11 +118,11 @@ impl Vault {
     /// [`Vault::begin`] is in use, a bound may be wanted, which its `wait` gives.
     ///
     /// # Errors
-    /// What `f` returns, [`Error::NotPermitted`] for a reader, and what the store refuses. [`StoreError::Busy`] from
-    /// within `f` of another write on the same thread, and on the thread that began a [`Transaction`] which is open:
-    /// it would wait for itself.
+    /// What `f` returns, [`Error::NotPermitted`] for a reader, and what the store refuses. [`StoreError::BusyHere`]
+    /// from within `f` of another write on the same thread, and on the thread that began a [`Transaction`] which is
+    /// open: it would wait for itself.
     ///
-    /// [`StoreError::Busy`]: crate::StoreError::Busy
+    /// [`StoreError::BusyHere`]: crate::StoreError::BusyHere
     pub fn write<R>(&self, f: impl FnOnce(&mut WriteTx) -> Result<R, Error>) -> Result<R, Error> {
         self.core.write_set(self.number, |set| {
             let mut tx = WriteTx { core: self.core.clone(), vault: self.number, set };
@@ -134,9 +134,10 @@ impl Vault {
     /// Begins a write transaction that the caller holds. Waits up to `wait` for another writer to end.
     ///
     /// # Errors
-    /// [`StoreError::Busy`] when the other writer is not done in time, and at once when it is of this thread;
-    /// [`Error::NotPermitted`] for a reader; what the store refuses.
+    /// [`StoreError::Busy`] when the other writer is not done in time, [`StoreError::BusyHere`], at once, when it is of
+    /// this thread; [`Error::NotPermitted`] for a reader; what the store refuses.
     ///
+    /// [`StoreError::BusyHere`]: crate::StoreError::BusyHere
     /// [`StoreError::Busy`]: crate::StoreError::Busy
     pub fn begin(&self, wait: Duration) -> Result<Transaction, Error> {
         Ok(Transaction::new(self.clone(), self.core.begin(self.number, wait)?))

@@ -171,6 +171,55 @@ static void while_it_works(void) {
   CHECK(count == 2);
 }
 
+/* Forks while another thread is in the log callback, which holds the lock of the log. */
+struct logging {
+  struct gate *inside;
+  struct gate *leave;
+};
+
+static void log_and_wait(void *user, int32_t level, const char *message) {
+  struct logging *l = user;
+  (void)level, (void)message;
+  gate_open(l->inside);
+  gate_wait(l->leave, 1);
+}
+
+static void log_ignored(void *user, int32_t level, const char *message) { (void)user, (void)level, (void)message; }
+
+static void *close_with_a_transaction(void *store) {
+  subrosa_tx *tx = NULL;
+  GOOD(subrosa_tx_begin(((struct store *)store)->vault, SUBROSA_TX_READ, 0, &tx, &err));
+  GOOD(subrosa_device_close(((struct store *)store)->device, &err)); /* says so in the log */
+  subrosa_tx_abort(tx);
+  return NULL;
+}
+
+static void own_log(void) {
+  GOOD(subrosa_log_set(SUBROSA_LOG_WARN, log_ignored, NULL, NULL, &err));
+  GOOD(subrosa_log_set(0, NULL, NULL, NULL, &err));
+  own_store();
+}
+
+static void while_it_logs(void) {
+  struct store store;
+  struct logging l;
+  pthread_t thread;
+  l.inside = gate_new();
+  l.leave = gate_new();
+  open_store(&store);
+  GOOD(subrosa_log_set(SUBROSA_LOG_WARN, log_and_wait, &l, NULL, &err));
+  CHECK(pthread_create(&thread, NULL, close_with_a_transaction, &store) == 0);
+  gate_wait(l.inside, 1);
+  in_a_child(own_log, true);
+  gate_open(l.leave);
+  pthread_join(thread, NULL);
+  GOOD(subrosa_log_set(0, NULL, NULL, NULL, &err));
+  reopen_store(&store);
+  close_store(&store);
+  gate_free(l.inside);
+  gate_free(l.leave);
+}
+
 /* Ends with everything open: sync, a listener, a call under way. */
 static void everything_open(void) {
   static struct heard heard;
@@ -195,6 +244,7 @@ int main(void) {
   in_a_child(inherited_sync, false);
   quiet_parent();
   while_it_works();
+  while_it_logs();
   close_handles(&all);
   in_a_child(everything_open, false);
   in_a_child(everything_open, true);

@@ -66,7 +66,7 @@ static struct outputs {
   X(DEVICE, device_public_key, public_key, subrosa_device_public_key(h, &o.public_key, err))             \
   X(DEVICE, device_name, buf, subrosa_device_name(h, &o.buf, err))                                       \
   N(DEVICE, device_set_relay, subrosa_device_set_relay(h, SUBROSA_TEXT(NO_RELAY), err))                  \
-  X(DEVICE, device_relay, buf, subrosa_device_relay(h, &o.buf, err))                                     \
+  X(DEVICE, device_relay, secret, subrosa_device_relay(h, &o.secret, err))                               \
   N(DEVICE, suspend, subrosa_suspend(h, 1000, err))                                                      \
   N(DEVICE, resume, subrosa_resume(h, err))                                                              \
   N(DEVICE, network_changed, subrosa_network_changed(h, err))                                            \

@@ -30,7 +30,8 @@ static void device_options(void) {
   char path[512];
   subrosa_device *device = NULL;
   struct larger_options options;
-  const uint32_t too_small[] = {0, 1, 4, 8, sizeof(subrosa_device_options) - 1};
+  const uint32_t first_size = offsetof(subrosa_device_options, write_wait_ms);
+  const uint32_t too_small[] = {0, 1, 4, 8, first_size - 1};
   open_store(&store);
   new_folder(dir);
   snprintf(path, sizeof path, "%s/store", dir);
@@ -60,10 +61,24 @@ static void device_options(void) {
   IS(SUBROSA_INVALID_UTF8, subrosa_device_create(path, strlen(path), store.key, &options.known, &device, &err));
   options.known.device_name_len = SIZE_MAX;
   IS(SUBROSA_INVALID_ARGUMENT, subrosa_device_create(path, strlen(path), store.key, &options.known, &device, &err));
+  /* Names that no list of devices could show. */
+  options.known.device_name = "two\nlines";
+  options.known.device_name_len = 9;
+  IS(SUBROSA_INVALID_ARGUMENT, subrosa_device_create(path, strlen(path), store.key, &options.known, &device, &err));
+  options.known.reserved = 1;
+  options.known.device_name_len = 3;
+  IS(SUBROSA_UNKNOWN_OPTION, subrosa_device_create(path, strlen(path), store.key, &options.known, &device, &err));
+  options.known.reserved = 0;
   /* Nothing of that has made a store; a larger struct of zeros is a later version's default. */
   options.known.device_name = "later";
   options.known.device_name_len = 5;
   GOOD(subrosa_device_create(path, strlen(path), store.key, &options.known, &device, &err));
+  GOOD(subrosa_device_close(device, &err));
+  /* And a smaller one an earlier version's: what lies behind it is not looked at. */
+  options.known.struct_size = first_size;
+  options.known.write_wait_ms = UINT32_MAX;
+  options.known.reserved = UINT32_MAX;
+  GOOD(subrosa_device_open(path, strlen(path), store.key, &options.known, &device, &err));
   GOOD(subrosa_device_close(device, &err));
   remove_folder(dir);
   close_store(&store);
@@ -107,6 +122,11 @@ static void providers(void) {
   provider.known.flags = 0;
   provider.known.struct_size = sizeof provider.known - 1;
   refuse_provider(&provider, SUBROSA_INVALID_ARGUMENT);
+  /* A struct that is too small to have it hands nothing over. */
+  freed = gate_count(heard.freed);
+  provider.known.struct_size = 0;
+  IS(SUBROSA_INVALID_ARGUMENT, subrosa_key_from_provider(&provider.known, &hosted, &err));
+  CHECK(hosted == NULL && gate_count(heard.freed) == freed);
   provider.known.struct_size = sizeof provider;
   provider.known.public_key.bytes[64] ^= 1;
   refuse_provider(&provider, SUBROSA_NOT_ON_CURVE);
@@ -130,6 +150,78 @@ static void providers(void) {
   subrosa_key_close(hosted);
   CHECK(gate_count(heard.freed) == freed + 1);
   subrosa_key_close(own);
+}
+
+/* A key that answers and agrees on nothing: a store under it would open for everybody. */
+static int32_t agree_on_nothing(void *user, const subrosa_public_key *peer, uint8_t *shared_x) {
+  (void)user, (void)peer, (void)shared_x;
+  return 0;
+}
+
+static int32_t agree_on_anything(void *user, const subrosa_public_key *peer, uint8_t *shared_x) {
+  (void)user, (void)peer;
+  memset(shared_x, 7, 32);
+  return 0;
+}
+
+static void broken_providers(void) {
+  subrosa_key *own = NULL, *hosted = NULL;
+  subrosa_device *device = NULL;
+  subrosa_session *session = NULL;
+  subrosa_key_provider provider = {.struct_size = sizeof provider, .agree = agree_on_nothing, .sign = sign};
+  char dir[256], path[512];
+  new_folder(dir);
+  snprintf(path, sizeof path, "%s/store", dir);
+  GOOD(subrosa_key_generate(&own, &err));
+  GOOD(subrosa_key_public(own, &provider.public_key, &err));
+  GOOD(subrosa_key_from_provider(&provider, &hosted, &err));
+  IS(SUBROSA_KEY_PROVIDER, subrosa_session_self(hosted, SUBROSA_PROFILE_SUBROSA_1, NULL, 0, &session, &err));
+  IS(SUBROSA_KEY_PROVIDER, subrosa_device_create(path, strlen(path), hosted, NULL, &device, &err));
+  subrosa_key_close(hosted);
+  provider.agree = agree_on_anything;
+  GOOD(subrosa_key_from_provider(&provider, &hosted, &err));
+  IS(SUBROSA_KEY_PROVIDER, subrosa_device_create(path, strlen(path), hosted, NULL, &device, &err));
+  subrosa_key_close(hosted);
+  IS(SUBROSA_STORE_MISSING, subrosa_device_open(path, strlen(path), own, NULL, &device, &err));
+  subrosa_key_close(own);
+  remove_folder(dir);
+}
+
+/* Reports of a later version: what it has and we have not is zero. */
+#define LARGER(type) struct { type known; uint8_t later[32]; }
+#define IS_LARGER(report, call)                                                                     \
+  do {                                                                                              \
+    memset(&(report), 0xa5, sizeof(report));                                                        \
+    (report).known.struct_size = sizeof(report);                                                    \
+    GOOD(call);                                                                                     \
+    for (size_t i = 0; i < sizeof(report).later; i++) CHECK((report).later[i] == 0);                \
+  } while (0)
+
+static void larger_reports(void) {
+  struct store store;
+  LARGER(subrosa_verify_report) verified;
+  LARGER(subrosa_device_info) info;
+  LARGER(subrosa_sync_status) status;
+  LARGER(subrosa_event) event;
+  subrosa_list *list = NULL;
+  subrosa_sync *sync = NULL;
+  subrosa_events *events = NULL;
+  open_store(&store);
+  IS_LARGER(verified, subrosa_device_verify(store.device, &verified.known, &err));
+  CHECK(verified.known.vaults == 1 && verified.known.bad_segments == 0);
+  GOOD(subrosa_vault_devices(store.vault, &list, &err));
+  IS_LARGER(info, subrosa_list_device(list, 0, &info.known, &err));
+  CHECK(info.known.is_this == 1);
+  subrosa_list_close(list);
+  GOOD(subrosa_sync_start(store.device, SUBROSA_TEXT(NO_RELAY), &sync, &err));
+  IS_LARGER(status, subrosa_sync_status_of(sync, &status.known, &err));
+  CHECK(status.known.state >= SUBROSA_SYNC_OFFLINE && status.known.state <= SUBROSA_SYNC_SUSPENDED);
+  GOOD(subrosa_sync_stop(sync, &err));
+  GOOD(subrosa_events_new(&events, &err));
+  IS_LARGER(event, subrosa_events_wait(events, 0, NULL, &event.known, &err));
+  CHECK(event.known.kind == SUBROSA_EVENT_NONE);
+  GOOD(subrosa_events_close(events, &err));
+  close_store(&store);
 }
 
 /* Reports: what the library writes stays within what the caller has. */
@@ -164,6 +256,8 @@ int main(void) {
   heard_new(&heard);
   device_options();
   providers();
+  broken_providers();
+  larger_reports();
   reports();
   heard_free(&heard);
   return report("misuse_options");

@@ -316,7 +316,7 @@ static int32_t do_network_changed(struct world *w, const cJSON *step) {
 static int32_t do_verify(struct world *w, const cJSON *step) {
   subrosa_verify_report report = {.struct_size = sizeof report};
   TRY(subrosa_device_verify(device_of(w, step), &report, &err));
-  say(w, report.bad_segments == 0 && report.uncertified_logs == 0 ? "good" : "bad");
+  say(w, report.bad_segments == 0 ? "good" : "bad");
   return SUBROSA_OK;
 }
 

@@ -187,7 +187,7 @@ string do_network_changed(world &w, const json &step) {
 
 string do_verify(world &w, const json &step) {
   const subrosa_verify_report report = find_device(w, step).handle.verify();
-  return report.bad_segments == 0 && report.uncertified_logs == 0 ? "good" : "bad";
+  return report.bad_segments == 0 ? "good" : "bad";
 }
 
 string do_create_vault(world &w, const json &step) {
@@ -420,7 +420,7 @@ string pair(world &w, const json &step, bool typed_wrong) {
   subrosa::pair_offer offer = find_device(w, step).handle.offer_pairing(relay());
   const string key = text(step, "key"), dir = text(step, "dir");
   const subrosa::device_options options(text(step, "name"));
-  subrosa::pair_join join(path(w, dir), w.keys.at(key), offer.link(), options);
+  subrosa::pair_join join(path(w, dir), w.keys.at(key), offer.link().text(), options);  // as a scanned code
   // The new device's side runs on a thread of the library while the old one's runs here.
   completion shown;
   join.wait_code_async(kPatienceMs, nullptr, shown.function());

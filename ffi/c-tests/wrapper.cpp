@@ -1,4 +1,6 @@
 // What subrosa.hpp adds to the C ABI: exceptions, moves, the transaction's guard, callbacks as std::function.
+#include <atomic>
+#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <future>
@@ -124,6 +126,19 @@ void transactions(fixture &f) {
     THROWS(SUBROSA_READ_ONLY, f.notes.insert("{}", &tx));
   });
   f.notes.remove(id);
+  // One that is over is not the same as none.
+  subrosa::transaction over = f.vault.begin(SUBROSA_TX_WRITE, 0);
+  over.abort();
+  THROWS(SUBROSA_INVALID_HANDLE, (f.notes.put(id, "{}", &over), 0));
+  THROWS(SUBROSA_INVALID_ARGUMENT, (over.commit(), 0));
+  subrosa::transaction here = f.vault.begin(SUBROSA_TX_WRITE, 0), there = std::move(here);
+  THROWS(SUBROSA_INVALID_HANDLE, f.notes.get_json(id, &here));
+  f.notes.put(id, "{}", &there);
+  there.commit();
+  CHECK(!there && f.notes.remove(id));
+  subrosa::cancel token, elsewhere = std::move(token);
+  subrosa::events queue;
+  THROWS(SUBROSA_INVALID_HANDLE, queue.wait(-1, &token));
 }
 
 void callbacks(fixture &f) {
@@ -158,6 +173,54 @@ void callbacks(fixture &f) {
   CHECK(!sync);
 }
 
+// The last owner of a queue, and of a device, may be the function that they call.
+void ends_in_callbacks(fixture &f) {
+  std::promise<void> called;
+  auto queue = std::make_shared<subrosa::events>();
+  queue->add(f.vault);
+  const auto last = std::make_shared<std::shared_ptr<subrosa::events>>(queue);
+  queue.reset();
+  (*last)->listen([last, &called](const subrosa::event &) {
+    last->reset();
+    called.set_value();  // throws, and so ends the process, if it is called again
+  });
+  f.notes.insert("{}");
+  called.get_future().get();
+  f.notes.insert("{}");
+  const std::string dir = f.dir + "-owned";
+  std::promise<void> done;
+  {
+    auto device = std::make_shared<subrosa::device>(subrosa::device::create(dir, f.key));
+    const subrosa::sync sync = device->start_sync(std::getenv("SUBROSA_TEST_RELAY"));
+    sync.wait_async(-1, nullptr, [device, &done](const subrosa::error *) mutable {
+      device.reset();
+      done.set_value();
+    });
+    device.reset();
+    done.get_future().get();
+  }
+  // A thread of the wrapper's closes it, and says nothing when it is done. Under valgrind, one that spins would keep it waiting.
+  for (bool closed = false; !closed; std::this_thread::sleep_for(std::chrono::milliseconds(1))) {
+    try {
+      subrosa::device::open(dir, f.key);
+      closed = true;
+    } catch (const subrosa::error &failed) {
+      if (failed.code() != SUBROSA_STORE_LOCKED) throw;
+    }
+  }
+}
+
+void logs(fixture &f) {
+  const auto lines = std::make_shared<std::atomic<int>>(0);
+  subrosa::set_log(SUBROSA_LOG_WARN, [lines](std::int32_t, const char *) { (*lines)++; });
+  subrosa::device device = subrosa::device::create(f.dir + "-logs", f.key);
+  const subrosa::transaction open = device.create_vault("personal").begin(SUBROSA_TX_READ);
+  device.close();
+  CHECK(*lines > 0);
+  subrosa::set_log(0, nullptr);
+  CHECK(lines.use_count() == 1);
+}
+
 void providers() {
   const subrosa::key real = subrosa::key::generate();
   subrosa::key_provider provider;
@@ -184,6 +247,10 @@ void devices(fixture &f) {
   CHECK(f.device.vaults().size() == 1 && f.vault.devices()[0].is_this && f.vault.collections().size() == 1);
   CHECK(f.device.vault(f.device.vaults()[0].second).name() == "personal");
   CHECK(f.device.verify().bad_segments == 0 && f.device.space().file_bytes > 0);
+  f.device.set_relay(std::getenv("SUBROSA_TEST_RELAY"));
+  CHECK(f.device.relay().text() == std::getenv("SUBROSA_TEST_RELAY"));
+  f.device.set_relay("");
+  CHECK(f.device.relay().size() == 0);
   f.device.compact();
   f.device.suspend(5000);
   THROWS(SUBROSA_SUSPENDED, f.notes.count());
@@ -191,7 +258,20 @@ void devices(fixture &f) {
   f.device.close();
   CHECK(!f.device);
   THROWS(SUBROSA_CLOSED, f.notes.count());
-  f.device = subrosa::device::open(f.dir, f.key);
+  subrosa::device_options impatient("not looked at");
+  impatient.write_wait_ms = 1;
+  f.device = subrosa::device::open(f.dir, f.key, impatient);
+  CHECK(f.device.name() == "laptop");
+  const subrosa::vault vault = f.device.vault("personal");
+  subrosa::collection notes = vault.collection("notes");
+  const subrosa::transaction open = vault.begin(SUBROSA_TX_WRITE, 0);
+  std::thread([&] { THROWS(SUBROSA_BUSY, notes.insert("{}")); }).join();
+  try {
+    notes.insert("{}");
+    CHECK(false);
+  } catch (const subrosa::error &failed) {
+    CHECK(failed.code() == SUBROSA_BUSY && !failed.retryable());  // this thread would wait for itself
+  }
 }
 
 }  // namespace
@@ -207,6 +287,8 @@ int main(int argc, char **argv) {
   records(f);
   transactions(f);
   callbacks(f);
+  ends_in_callbacks(f);
+  logs(f);
   providers();
   devices(f);
   return failures == 0 ? 0 : 1;

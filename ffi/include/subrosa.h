@@ -8,7 +8,8 @@
  * harmless. What is called a view stays valid as its function says.
  *
  * Status. A function that can fail returns SUBROSA_OK (0) or another SUBROSA_... status, and takes `subrosa_error **err`
- * last, which may be NULL. When it fails, *err is an error to be freed with subrosa_error_free; when not, *err is NULL.
+ * last, which may be NULL. When it fails, *err is an error to be freed with subrosa_error_free (NULL only if there are too
+ * many handles for one more); when not, *err is NULL.
  * All other results are written on every path: zero, NULL or false when the call fails.
  *
  * Input. Text is UTF-8 as pointer and length in bytes, without a NUL; bytes likewise. NULL goes with length 0 only. Inputs
@@ -28,7 +29,8 @@
  *   3. A struct that starts with `struct_size` has as many bytes as that says; set it to sizeof the struct. Fields that
  *      are zero have their defaults.
  *   4. A callback can be called from any thread with the `user` beside it until its destructor was called. The
- *      destructor, where there is one, is called exactly once, also when the registration fails.
+ *      destructor, where there is one, is called exactly once, also when the registration fails. In a struct it is taken
+ *      once `struct_size` says that it is there.
  */
 
 #ifndef SUBROSA_H
@@ -132,6 +134,36 @@
  * `supabase-e2ee-v1`, byte compatible with the other implementations of that scheme: no context, no associated data.
  */
 #define SUBROSA_PROFILE_SUPABASE_E2EE_V1 2
+
+/**
+ * Nothing is logged.
+ */
+#define SUBROSA_LOG_OFF 0
+
+/**
+ * A bug, or data that is lost.
+ */
+#define SUBROSA_LOG_ERROR 1
+
+/**
+ * Something that somebody should look at.
+ */
+#define SUBROSA_LOG_WARN 2
+
+/**
+ * Something that happens seldom.
+ */
+#define SUBROSA_LOG_INFO 3
+
+/**
+ * What a developer wants to see.
+ */
+#define SUBROSA_LOG_DEBUG 4
+
+/**
+ * All of it.
+ */
+#define SUBROSA_LOG_TRACE 5
 
 /**
  * There is no such field.
@@ -882,13 +914,23 @@ typedef struct {
    */
   uint64_t cache_bytes;
   /**
-   * What this device is called in lists of devices, 1 to 128 bytes; NULL for `"device"`.
+   * What this device is called in lists of devices, 1 to 128 bytes without control characters; NULL for `"device"`. Used
+   * when a store is made, which keeps it; not looked at when one is opened.
    */
   const char *device_name;
   /**
    * Its length in bytes.
    */
   size_t device_name_len;
+  /**
+   * How long a write with `tx` NULL waits, in milliseconds, for a write transaction that another thread holds, before it
+   * fails with `SUBROSA_BUSY`; 0 for as long as that takes.
+   */
+  uint32_t write_wait_ms;
+  /**
+   * 0.
+   */
+  uint32_t reserved;
 } subrosa_device_options;
 
 /**
@@ -900,6 +942,24 @@ typedef struct {
    */
   uint8_t bytes[65];
 } subrosa_public_key;
+
+/**
+ * A secret of the library's. Free with `subrosa_secret_free`, which wipes it first. `data` is NULL when `len` is 0.
+ */
+typedef struct {
+  /**
+   * The bytes.
+   */
+  uint8_t *data;
+  /**
+   * How many.
+   */
+  size_t len;
+  /**
+   * The library's own note.
+   */
+  size_t cap;
+} subrosa_secret;
 
 /**
  * What `subrosa_device_verify` checked and found. All is well if `bad_segments` is 0.
@@ -1030,32 +1090,19 @@ typedef void (*subrosa_event_fn)(void *user, const subrosa_event *event);
 typedef void (*subrosa_free_fn)(void *user);
 
 /**
- * A secret of the library's. Free with `subrosa_secret_free`, which wipes it first. `data` is NULL when `len` is 0.
- */
-typedef struct {
-  /**
-   * The bytes.
-   */
-  uint8_t *data;
-  /**
-   * How many.
-   */
-  size_t len;
-  /**
-   * The library's own note.
-   */
-  size_t cap;
-} subrosa_secret;
-
-/**
  * Computes ECDH with `peer`: the X coordinate of the shared point, 32 bytes big endian, leading zeros kept. 0, or the
  * provider's own code. May block, as for a fingerprint. Called on the thread that needs it, which may be the library's;
- * must not call the library.
+ * must not call the library. Asked when a device is made (twice: once to check that what it answers fits the public key),
+ * opened and resumed, when a session is made, and when this device is let into a vault. Suspending and closing the device
+ * wait while it is asked for opening or resuming, and only then.
  */
 typedef int32_t (*subrosa_agree_fn)(void *user, const subrosa_public_key *peer, uint8_t *shared_x);
 
 /**
- * Signs the SHA-256 of a message with ECDSA: `r | s`, 64 bytes; any `s` is fine. As `subrosa_agree_fn` otherwise.
+ * Signs the SHA-256 of a message with ECDSA: `r | s`, 64 bytes; any `s` is fine. As `subrosa_agree_fn` otherwise. Asked when
+ * a vault is founded, when a device is let in, on both sides, and, also by the thread that syncs, when new logs are begun:
+ * for a store that came back from a copy, or whose clock was far ahead. Nothing else waits while it is asked, but for
+ * opening and resuming.
  */
 typedef int32_t (*subrosa_sign_fn)(void *user, const uint8_t *message, size_t len, uint8_t *signature);
 
@@ -1244,7 +1291,8 @@ SUBROSA_API void subrosa_cancel_close(subrosa_cancel *cancel);
  * Adds a record under a new id, which sorts after those made before. Durable when this returns, unless `tx` is given. The
  * record is copied and stays the caller's. `tx`: NULL, or a write transaction of the same vault.
  * Errors of every write: `SUBROSA_FIELD_NAME`, `SUBROSA_TOO_MANY_FIELDS`, `SUBROSA_VALUE_TOO_LARGE`, `SUBROSA_TOO_DEEP`,
- * `SUBROSA_READ_ONLY`, `SUBROSA_TX_OVER`, `SUBROSA_WRONG_DEVICE`, `SUBROSA_BUSY` (this thread has a write transaction open and
+ * `SUBROSA_READ_ONLY`, `SUBROSA_TX_OVER`, `SUBROSA_WRONG_DEVICE`, `SUBROSA_BUSY` (another thread's write transaction
+ * did not end within `write_wait_ms` of the device's options, which is retryable, or this thread has one open and
  * `tx` is not it, or another thread uses one of the handles), `SUBROSA_NOT_PERMITTED`, `SUBROSA_DISK_FULL`, `SUBROSA_IO`,
  * `SUBROSA_CLOSED`, `SUBROSA_SUSPENDED`. A call that fails has no effect; a transaction goes on. Since 0.1.
  *
@@ -1419,8 +1467,9 @@ int32_t subrosa_device_open(const char *dir,
 /**
  * Closes a device: stops its sync, ends calls that wait (`SUBROSA_CLOSED`) and transactions that are open, waits for calls
  * and completions under way, closes the file. The handle is gone whatever this returns, but for
- * `SUBROSA_WOULD_DEADLOCK`. Handles of its vaults and of what belongs to them answer `SUBROSA_CLOSED` from now on, and
- * are still to be closed. NULL, and a second time, are fine.
+ * `SUBROSA_WOULD_DEADLOCK`. Handles of its vaults and of what belongs to them answer `SUBROSA_CLOSED` from now on (but for
+ * the id and the name of a vault), and are still to be closed. NULL, and a second time, are fine; who closes it at the same
+ * time waits, too. The same store can be opened again at once.
  * Errors: `SUBROSA_WOULD_DEADLOCK` from within a callback of its events or of a call on it; `SUBROSA_IO` if the file could
  * not be closed cleanly (what was committed is safe). Since 0.1.
  *
@@ -1457,12 +1506,16 @@ SUBROSA_API int32_t subrosa_device_name(subrosa_device *device, subrosa_buf *out
 SUBROSA_API int32_t subrosa_device_set_relay(subrosa_device *device, const char *url, size_t len, subrosa_error **err);
 
 /**
- * The URL of the relay that is kept in the store; empty if there is none. May hold an invite. Since 0.1.
+ * The URL of the relay that is kept in the store; empty if there is none. An invite in it is a secret, so it comes as one:
+ * free it with `subrosa_secret_free`. Since 0.1.
  *
  * # Safety
  * Rule 2 of this library.
  */
-SUBROSA_API int32_t subrosa_device_relay(subrosa_device *device, subrosa_buf *out, subrosa_error **err);
+SUBROSA_API
+int32_t subrosa_device_relay(subrosa_device *device,
+                             subrosa_secret *out,
+                             subrosa_error **err);
 
 /**
  * Before the system suspends the application: pauses sync, closes the sockets, waits up to `deadline_ms` for an open
@@ -1497,13 +1550,16 @@ SUBROSA_API int32_t subrosa_network_changed(subrosa_device *device, subrosa_erro
 
 /**
  * Reads and checks every page, chain, signature and certificate. Other calls wait meanwhile.
- * Errors: `SUBROSA_DAMAGED` for the first page that is not what was written; `SUBROSA_BUSY` while a read transaction is
- * open. Since 0.1.
+ * Errors: `SUBROSA_DAMAGED` for the first page that is not what was written; `SUBROSA_BUSY` while a transaction is open.
+ * Since 0.1.
  *
  * # Safety
  * Rules 2 and 3 of this library.
  */
-SUBROSA_API int32_t subrosa_device_verify(subrosa_device *device, subrosa_verify_report *out, subrosa_error **err);
+SUBROSA_API
+int32_t subrosa_device_verify(subrosa_device *device,
+                              subrosa_verify_report *out,
+                              subrosa_error **err);
 
 /**
  * Gives free pages back to the file system. Other calls wait meanwhile. Errors: `SUBROSA_BUSY` while a transaction is
@@ -1932,9 +1988,9 @@ SUBROSA_API void subrosa_buf_free(subrosa_buf *buf);
 SUBROSA_API void subrosa_secret_free(subrosa_secret *secret);
 
 /**
- * Sends log messages of at most `level_max` (0 none, 1 error, 2 warning, 3 information, 4 debug, 5 trace) to `log`.
+ * Sends log messages of at most `level_max` (`SUBROSA_LOG_OFF` to `SUBROSA_LOG_TRACE`) to `log`.
  * One receiver for the whole process; a new one takes the place of the old. NULL turns the log off, as it is at first:
- * the library never prints. Returns after a running callback has finished.
+ * the library never prints. A child of fork has none until it sets one. Returns after a running callback has finished.
  *
  * `user` is passed to `log`, and to `user_free` once the receiver is replaced, or at once if this fails. Thread-safe.
  * Errors: `SUBROSA_INVALID_ARGUMENT`, `SUBROSA_WOULD_DEADLOCK` from within `log`. Since 0.1.
@@ -2066,10 +2122,13 @@ int32_t subrosa_pair_offer_request(subrosa_pair_offer *offer,
 
 /**
  * Lets the new device in, once the user has typed the code that it shows (`typed`; spaces and hyphens do not count) or has
- * compared both codes (NULL and 0; text that is empty is refused, with `SUBROSA_INVALID_ARGUMENT`, and the offer stands). Waits up to a minute for the new device to store its keys. Ends the offer; its handle
- * is still to be closed. `out` may be NULL. Closing the device meanwhile waits for it.
- * Errors: `SUBROSA_NOT_READY` before a device has answered (the offer stands); `SUBROSA_PAIR_WRONG_CODE`, `SUBROSA_PAIR_EXPIRED`, `SUBROSA_PAIR_OVER` and others: nothing has changed.
- * `SUBROSA_PAIR_UNCONFIRMED`: the device is listed, and may lack its keys. Since 0.1.
+ * compared both codes (NULL and 0; text that is empty is refused, with `SUBROSA_INVALID_ARGUMENT`, and the offer stands).
+ * Waits up to 15 seconds for the vault to reach the relay, and up to a minute for the new device to store its keys. Ends the
+ * offer; its handle is still to be closed. `out` may be NULL. Closing the offer before the device is listed ends it;
+ * closing the device meanwhile waits for it.
+ * Errors: `SUBROSA_NOT_READY` before a device has answered (the offer stands); `SUBROSA_PAIR_WRONG_CODE`,
+ * `SUBROSA_PAIR_EXPIRED`, `SUBROSA_PAIR_OVER` and others: nothing has changed. `SUBROSA_PAIR_UNCONFIRMED`: the device is
+ * listed, and may lack its keys. Since 0.1.
  *
  * # Safety
  * Rules 1 to 3 of this library.
@@ -2569,7 +2628,8 @@ int32_t subrosa_sync_start(subrosa_device *device,
                            subrosa_error **err);
 
 /**
- * Stops sync, waits for a transaction of its under way (and not for the network), and closes the handle. Calls that wait
+ * Stops sync, waits for a commit of its under way (neither for the network nor for a transaction of yours), and closes the
+ * handle. Calls that wait
  * with it answer `SUBROSA_SYNC_STOPPED`. NULL, and a second time, are fine.
  * Since 0.1.
  *
@@ -2600,8 +2660,8 @@ SUBROSA_API int32_t subrosa_sync_reason(subrosa_sync *sync, subrosa_buf *out, su
 /**
  * Waits until all vaults are caught up both ways: what the relay had is stored here, and what was written before this call
  * is there. `idle_ms`: how long nothing may move; negative for no limit. `cancel` may be NULL.
- * Errors: `SUBROSA_NO_PROGRESS`, `SUBROSA_REFUSED`, `SUBROSA_CANCELLED`, `SUBROSA_SYNC_STOPPED`, `SUBROSA_CLOSED`; sync
- * goes on all the same. Since 0.1.
+ * Errors: `SUBROSA_NO_PROGRESS`, `SUBROSA_REFUSED`, `SUBROSA_CANCELLED`, `SUBROSA_SUSPENDED`, at once; sync goes on all the
+ * same. `SUBROSA_SYNC_STOPPED`, `SUBROSA_CLOSED`, `SUBROSA_PANIC`. Since 0.1.
  *
  * # Safety
  * Rule 2 of this library.
@@ -2671,7 +2731,8 @@ SUBROSA_API void subrosa_tx_abort(subrosa_tx *tx);
 
 /**
  * Founds a vault. Works offline; a relay learns of it at the first sync. The first vault of a device is its home vault,
- * into which other devices are paired. Errors: `SUBROSA_VAULT_EXISTS`, `SUBROSA_VAULT_NAME`. Since 0.1.
+ * into which other devices are paired. Errors: `SUBROSA_VAULT_EXISTS`, `SUBROSA_VAULT_NAME`; what the key's provider returns;
+ * `SUBROSA_BUSY`, `SUBROSA_SUSPENDED`, `SUBROSA_IO`, `SUBROSA_DISK_FULL` as for a write. Since 0.1.
  *
  * # Safety
  * Rules 1 and 2 of this library.

@@ -125,6 +125,15 @@ pub(crate) fn close<H: Handle>(handle: *mut H) -> Option<Arc<H::Object>> {
     handles::close(handle.addr()).ok()
 }
 
+/// Takes a handle out of the table when the call that closes it is over, whatever came of that.
+pub(crate) struct Closing<H: Handle>(*mut H);
+
+impl<H: Handle> Drop for Closing<H> {
+    fn drop(&mut self) {
+        drop(close(self.0));
+    }
+}
+
 /// What the caller of an exported function promises of its pointers, as a value that only `unsafe` makes.
 pub(crate) struct Caller {
     err: *mut *mut subrosa_error,
@@ -225,8 +234,9 @@ impl User {
         Self { pointer, free }
     }
 
-    pub(crate) const fn pointer(&self) -> *mut c_void {
-        self.pointer
+    /// Calls the host.
+    pub(crate) fn call<R>(&self, callback: impl FnOnce(*mut c_void) -> R) -> R {
+        guard::in_host(|| callback(self.pointer))
     }
 }
 
@@ -234,7 +244,7 @@ impl Drop for User {
     fn drop(&mut self) {
         if let Some(free) = self.free {
             // SAFETY: rule 4 of this library, and this is the one time.
-            unsafe { free(self.pointer) };
+            self.call(|user| unsafe { free(user) });
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Errors of the engine as failures: which status, which number, whether to try again.
 
 use subrosa::{
-    AddrError, Error, JsonProblem, KeyError, OpError, PairError, PairLinkError, RendezvousError,
+    AddrError, BirthError, Error, JsonProblem, KeyError, OpError, PairError, PairLinkError, RendezvousError,
     SessionError, StoreError, SyncError, SyncFailure, ValueError,
 };
 
@@ -20,6 +20,8 @@ impl From<Error> for Failure {
             Error::Rendezvous(error) => return error.into(),
             Error::RelayAddr(error) => return error.into(),
             Error::Op(ref error) => code_of_op(error),
+            Error::Birth(BirthError::DeviceName { .. }) => SUBROSA_INVALID_ARGUMENT,
+            Error::Birth(BirthError::Key(error)) => return error.into(),
             Error::Control(_) | Error::Birth(_) => SUBROSA_CONTROL,
             Error::AlreadyExists => SUBROSA_STORE_EXISTS,
             Error::NoVault => SUBROSA_NO_VAULT,
@@ -59,6 +61,7 @@ impl From<StoreError> for Failure {
             StoreError::Suspended => failure(SUBROSA_SUSPENDED),
             StoreError::Forked => failure(SUBROSA_FORKED),
             StoreError::Busy => failure(SUBROSA_BUSY).retryable(),
+            StoreError::BusyHere => failure(SUBROSA_BUSY),
             StoreError::ValueTooLarge { .. } => failure(SUBROSA_VALUE_TOO_LARGE),
             _ => failure(SUBROSA_STORE_INTERNAL),
         }
@@ -76,6 +79,7 @@ impl From<KeyError> for Failure {
                 return Self::of(SUBROSA_KEY_PROVIDER, &error).number(code.into());
             }
             KeyError::ProviderSignature => SUBROSA_KEY_PROVIDER_SIGNATURE,
+            KeyError::ProviderAgreement => SUBROSA_KEY_PROVIDER,
             _ => SUBROSA_KEY_ENCODING,
         };
         Self::of(code, &error)

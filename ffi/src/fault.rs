@@ -19,6 +19,6 @@ impl Clock for FaultyClock {
 /// The next time that the engine reads its clock, it panics. Only in libraries built with the feature
 /// `fault-injection`.
 #[unsafe(no_mangle)]
-pub extern "C" fn subrosa_fault_panic_next() {
+pub(crate) extern "C" fn subrosa_fault_panic_next() {
     PANIC_NEXT.store(true, Ordering::SeqCst);
 }

@@ -8,9 +8,18 @@ use crate::failure::{ErrorObject, Failure};
 use crate::handles;
 use crate::status::{SUBROSA_OK, SUBROSA_PANIC};
 
+/// Whose code runs on a thread, as far as it is known.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Whose {
+    /// Nothing of ours has begun here; our own threads are known by their names.
+    Unknown,
+    Ours,
+    /// A callback of the host's.
+    Hosts,
+}
+
 thread_local! {
-    /// Whether this thread is inside a call, so that a panic on it is ours.
-    static INSIDE: Cell<bool> = const { Cell::new(false) };
+    static WHOSE: Cell<Whose> = const { Cell::new(Whose::Unknown) };
 }
 
 /// Runs one call. `handle` is the one that a panic poisons, 0 for none. The error, if there is one, is handed to
@@ -46,13 +55,29 @@ pub(crate) fn run_or_default<R: Default>(call: impl FnOnce() -> R) -> R {
 /// Runs `call`; `Err` if it panicked.
 pub(crate) fn caught<R>(call: impl FnOnce() -> R) -> Result<R, ()> {
     quiet_hook();
-    let outer = INSIDE.with(|inside| inside.replace(true));
-    let result = catch_unwind(AssertUnwindSafe(call));
-    INSIDE.with(|inside| inside.set(outer));
+    let result = catch_unwind(AssertUnwindSafe(|| while_it_is(Whose::Ours, call)));
     result.map_err(|payload| {
         // The payload's own destructor may panic, too.
         let _ = catch_unwind(AssertUnwindSafe(move || drop(payload)));
     })
+}
+
+/// Runs a callback of the host's: a panic there is not ours to hush up.
+pub(crate) fn in_host<R>(callback: impl FnOnce() -> R) -> R {
+    while_it_is(Whose::Hosts, callback)
+}
+
+fn while_it_is<R>(whose: Whose, f: impl FnOnce() -> R) -> R {
+    /// Also when it unwinds.
+    struct Outer(Whose);
+    impl Drop for Outer {
+        fn drop(&mut self) {
+            // A thread that ends has none of its variables left.
+            let _ = WHOSE.try_with(|whose| whose.set(self.0));
+        }
+    }
+    let _outer = Outer(WHOSE.try_with(|held| held.replace(whose)).unwrap_or(Whose::Unknown));
+    f()
 }
 
 /// Nothing is printed by a library: a panic of ours goes to the log, any other where it went before.
@@ -65,8 +90,13 @@ fn quiet_hook() {
     HOOK.call_once(|| {
         let before = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |info| {
-            let ours = INSIDE.try_with(Cell::get).unwrap_or(false)
-                || std::thread::current().name().is_some_and(|name| name.starts_with("subrosa-"));
+            let ours = match WHOSE.try_with(Cell::get).unwrap_or(Whose::Unknown) {
+                Whose::Ours => true,
+                Whose::Hosts => false,
+                Whose::Unknown => {
+                    std::thread::current().name().is_some_and(|name| name.starts_with("subrosa-"))
+                }
+            };
             if !ours {
                 return before(info);
             }

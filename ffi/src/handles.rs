@@ -9,9 +9,10 @@
 use std::any::Any;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use crate::failure::Failure;
+use crate::process::PerProcess;
 use crate::status::{
     SUBROSA_FORKED, SUBROSA_INVALID_ARGUMENT, SUBROSA_INVALID_HANDLE, SUBROSA_NO_RESOURCES, SUBROSA_POISONED,
     SUBROSA_WRONG_HANDLE,
@@ -26,6 +27,7 @@ pub(crate) trait Object: Send + Sync + 'static {
 /// Independent parts of the table, so that threads seldom meet at a lock.
 const SHARDS: usize = 16;
 const SHARD_BITS: u32 = SHARDS.trailing_zeros();
+const SHARD_SLOTS_MAX: usize = 1 << (width::SLOT - SHARD_BITS);
 /// Free slots of a shard before the first is used again.
 const SPARE_SLOTS: usize = 64;
 
@@ -85,20 +87,29 @@ const fn mask(bits: u32) -> usize {
 
 /// All handles of one process.
 struct Table {
-    /// The process that it belongs to.
-    process: u32,
     /// Tells the tokens of a parent from those of its child.
     serial: usize,
     shards: [RwLock<Shard>; SHARDS],
     next_shard: AtomicUsize,
-    /// The table of a child process, which leaves this one as it found it: a lock may be held for ever.
-    child: OnceLock<Box<Self>>,
 }
 
 #[derive(Default)]
 struct Shard {
     slots: Vec<Slot>,
     free: VecDeque<usize>,
+}
+
+impl Shard {
+    fn free_slot(&mut self) -> Option<usize> {
+        if self.free.len() > SPARE_SLOTS {
+            return self.free.pop_front();
+        }
+        if self.slots.len() < SHARD_SLOTS_MAX {
+            self.slots.push(Slot::default());
+            return Some(self.slots.len() - 1);
+        }
+        self.free.pop_front()
+    }
 }
 
 #[derive(Default)]
@@ -114,36 +125,15 @@ struct Entry {
     poisoned: AtomicBool,
 }
 
-static FIRST: OnceLock<Table> = OnceLock::new();
+static TABLES: PerProcess<Table> = PerProcess::new();
 
 impl Table {
     fn new(serial: usize) -> Self {
         Self {
-            process: std::process::id(),
             serial: serial & mask(width::PROCESS),
             shards: std::array::from_fn(|_| RwLock::default()),
             next_shard: AtomicUsize::new(0),
-            child: OnceLock::new(),
         }
-    }
-
-    /// The table of this process, if it has made a handle.
-    fn of_this_process() -> Option<&'static Self> {
-        let process = std::process::id();
-        let mut table = FIRST.get()?;
-        while table.process != process {
-            table = table.child.get()?;
-        }
-        Some(table)
-    }
-
-    fn of_this_process_or_new() -> &'static Self {
-        let process = std::process::id();
-        let mut table = FIRST.get_or_init(|| Self::new(0));
-        while table.process != process {
-            table = table.child.get_or_init(|| Box::new(Self::new(table.serial + 1)));
-        }
-        table
     }
 
     /// The slot of a handle that is alive.
@@ -153,8 +143,8 @@ impl Table {
         }
         let token = Token::unpack(handle).ok_or_else(no_handle)?;
         // Without a table of its own, a process that has handles is a child.
-        let Some(table) = Self::of_this_process() else {
-            return Err(if FIRST.get().is_some() { forked() } else { no_handle() });
+        let Some(table) = TABLES.get() else {
+            return Err(if TABLES.is_known() { forked() } else { no_handle() });
         };
         if table.serial != token.process {
             return Err(if table.serial == 0 { no_handle() } else { forked() });
@@ -181,25 +171,22 @@ fn forked() -> Failure {
 
 /// Makes a handle of an object.
 pub(crate) fn open<T: Object>(object: Arc<T>) -> Result<usize, Failure> {
-    let table = Table::of_this_process_or_new();
-    let number = table.next_shard.fetch_add(1, Ordering::Relaxed) & mask(SHARD_BITS);
-    let mut shard = table.shards[number].write().unwrap_or_else(PoisonError::into_inner);
-    let index = if shard.free.len() > SPARE_SLOTS { shard.free.pop_front() } else { None };
-    let index = match index {
-        Some(index) => index,
-        None if shard.slots.len() < 1 << (width::SLOT - SHARD_BITS) => {
-            shard.slots.push(Slot::default());
-            shard.slots.len() - 1
-        }
-        None => shard
-            .free
-            .pop_front()
-            .ok_or_else(|| Failure::new(SUBROSA_NO_RESOURCES, "too many handles are open"))?,
-    };
-    let slot = &mut shard.slots[index];
-    slot.entry = Some(Entry { kind: T::KIND, object, poisoned: AtomicBool::new(false) });
-    let (slot_number, generation) = (index << SHARD_BITS | number, slot.generation);
-    Ok(Token { kind: T::KIND, process: table.serial, slot: slot_number, generation }.pack())
+    open_in(TABLES.get_or_new(Table::new), object)
+}
+
+fn open_in<T: Object>(table: &Table, object: Arc<T>) -> Result<usize, Failure> {
+    let first = table.next_shard.fetch_add(1, Ordering::Relaxed);
+    let entry = Entry { kind: T::KIND, object, poisoned: AtomicBool::new(false) };
+    // One that is full is no end: what is closed need not have been spread evenly.
+    for number in (first..first + SHARDS).map(|number| number & mask(SHARD_BITS)) {
+        let mut shard = table.shards[number].write().unwrap_or_else(PoisonError::into_inner);
+        let Some(index) = shard.free_slot() else { continue };
+        let slot = &mut shard.slots[index];
+        slot.entry = Some(entry);
+        let (slot_number, generation) = (index << SHARD_BITS | number, slot.generation);
+        return Ok(Token { kind: T::KIND, process: table.serial, slot: slot_number, generation }.pack());
+    }
+    Err(Failure::new(SUBROSA_NO_RESOURCES, "too many handles are open"))
 }
 
 /// The object of a handle.
@@ -232,7 +219,7 @@ pub(crate) fn close<T: Object>(handle: usize) -> Result<Arc<T>, Failure> {
     if kind != T::KIND {
         return Err(Failure::new(SUBROSA_WRONG_HANDLE, "a handle of another type"));
     }
-    let (Some(token), Some(table)) = (Token::unpack(handle), Table::of_this_process()) else {
+    let (Some(token), Some(table)) = (Token::unpack(handle), TABLES.get()) else {
         return Err(no_handle());
     };
     let shard = &table.shards[token.slot & mask(SHARD_BITS)];
@@ -313,9 +300,20 @@ mod tests {
             assert!(seen.insert(handle));
             close::<One>(handle).unwrap();
         }
-        let table = Table::of_this_process().unwrap();
+        let table = TABLES.get().unwrap();
         let slots: usize = table.shards.iter().map(|shard| shard.read().unwrap().slots.len()).sum();
         assert!(slots < 4 * SHARDS * SPARE_SLOTS, "{slots} slots");
+    }
+
+    #[test]
+    fn a_shard_that_is_full_sends_on_to_the_next() {
+        let shard =
+            Shard { slots: (0..SHARD_SLOTS_MAX).map(|_| Slot::default()).collect(), ..Shard::default() };
+        let table = Table::new(0);
+        *table.shards[3].write().unwrap() = shard;
+        let handles: Vec<_> = (0..SHARDS).map(|_| open_in(&table, Arc::new(Two)).unwrap()).collect();
+        let used = |token: usize| Token::unpack(token).unwrap().slot & mask(SHARD_BITS);
+        assert!(handles.iter().all(|handle| used(*handle) != 3));
     }
 
     #[test]

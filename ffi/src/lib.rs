@@ -27,10 +27,12 @@ mod fault;
 mod guard;
 mod handles;
 mod memory;
+mod process;
 mod status;
 
 pub use api::events::*;
 pub use api::keys::*;
+pub use api::log::*;
 pub use api::record::*;
 pub use api::rows::*;
 pub use api::sync::*;

@@ -110,9 +110,13 @@ impl TestDevice {
     }
 
     pub(crate) fn open(&mut self) {
+        self.open_with(Options::default());
+    }
+
+    pub(crate) fn open_with(&mut self, options: Options) {
         let open = || {
             let key = SoftwareKey::from_pkcs8_der(&self.key).unwrap();
-            Device::open(&self.path, Arc::new(key), Options::default())
+            Device::open(&self.path, Arc::new(key), options.clone())
         };
         self.device = Some(unlocked(open, |error| matches!(error, Error::Store(StoreError::Locked { .. }))));
     }

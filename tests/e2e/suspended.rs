@@ -63,6 +63,26 @@ fn nothing_needs_to_run_to_suspend_and_a_resting_sync_can_be_stopped() {
 }
 
 #[test]
+fn sync_and_an_offer_stop_although_a_transaction_is_open_on_the_same_thread() {
+    let relay = TestRelay::open();
+    let a = TestDevice::new();
+    let b = a.pair(&relay.url());
+    let (sync, other) = (a.sync(&relay.url()), b.sync(&relay.url()));
+    caught_up(&sync);
+    caught_up(&other);
+    let offer = a.device().pair_offer(&relay.url()).unwrap();
+    let open = a.vault().begin(PATIENCE).unwrap();
+    // What arrives now waits for its turn, and so for this thread.
+    b.put("note", "from the other device");
+    caught_up(&other);
+    drop(offer);
+    sync.stop();
+    drop(open);
+    a.sync_once(&relay.url());
+    assert_eq!(notes(&a.vault()).len(), 1);
+}
+
+#[test]
 fn a_transaction_left_open_does_not_keep_a_syncing_device_awake() {
     let relay = TestRelay::open();
     let a = TestDevice::new();

@@ -1,6 +1,9 @@
 //! A device and a relay that does its work.
 
-use subrosa::{RecordId, RelayAddr, SyncFailure, SyncState};
+use std::sync::Arc;
+use std::time::Duration;
+
+use subrosa::{Clock, Options, RecordId, RelayAddr, SyncFailure, SyncState, SystemClock};
 
 use crate::support::{
     MOMENT, PATIENCE, TestDevice, TestRelay, caught_up, clock, eventually, no_progress, note, notes, put,
@@ -24,6 +27,32 @@ fn what_one_copy_writes_the_other_reads() {
     caught_up(&up);
     let progress = up.status().progress;
     assert!(progress.segments_done >= 2 && progress.segments_done == progress.segments_known, "{progress:?}");
+}
+
+/// Wall time, and more than five minutes on top.
+struct Ahead;
+
+impl Clock for Ahead {
+    fn now_ms(&self) -> u64 {
+        SystemClock.now_ms() + 5 * 60_000 + 1_500
+    }
+}
+
+#[test]
+fn what_comes_from_the_future_shows_when_its_time_has_come_and_nothing_else_happens() {
+    let relay = TestRelay::open();
+    let mut a = TestDevice::new();
+    let b = a.pair(&relay.url());
+    let down = b.sync(&relay.url());
+    caught_up(&down);
+    a.close();
+    a.open_with(Options { clock: Arc::new(Ahead), ..Options::default() });
+    let begun = clock();
+    a.put("note", "from tomorrow");
+    a.sync_once(&relay.url());
+    a.close();
+    eventually(&b.vault(), "the note", |vault| notes(vault).len() == 1);
+    assert!(begun.elapsed() >= Duration::from_millis(1_400), "it was held");
 }
 
 #[test]

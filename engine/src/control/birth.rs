@@ -8,14 +8,14 @@ use super::{
     BirthError, ControlEntry, DeviceAdded, DeviceName, Entry, EpochSecrets, Genesis, Keyring, LogCertificate,
     OwnLogs, PrekeySecret, RecoverySeed, SignedEntry, SignedPrekey, encode_entries,
 };
-use crate::{Entropy, KeyError, KeyPair, KeyProvider};
+use crate::{Entropy, KeyError, KeyPair, KeyProvider, PublicKey};
 
 /// Which vault of a user is being founded.
-pub(crate) enum Founding<'a> {
+pub(crate) enum Founding {
     /// The first: recovery key and user secret are made with it.
     Home,
     /// A further one: it takes the recovery key of the home vault, under a nonce of its own.
-    Beside(&'a Keyring),
+    Beside(PublicKey),
 }
 
 /// A vault as it begins.
@@ -38,16 +38,14 @@ pub(crate) struct Founded {
 pub(crate) fn found_vault(
     device: &dyn KeyProvider,
     device_name: &str,
-    founding: &Founding<'_>,
+    founding: &Founding,
     entropy: &dyn Entropy,
 ) -> Result<Founded, BirthError> {
     let name = DeviceName::new(device_name)?;
     let (user_secret, recovery) = match founding {
         Founding::Home => (Some(entropy.secret()), RecoverySeed::generate(entropy)),
-        Founding::Beside(home) => {
-            let recovery =
-                RecoverySeed { public: home.recovery.public, nonce: entropy.array(), entropy: None };
-            (None, recovery)
+        Founding::Beside(public) => {
+            (None, RecoverySeed { public: *public, nonce: entropy.array(), entropy: None })
         }
     };
     let epoch = EpochSecrets::generate(Epoch(0), entropy);

@@ -165,9 +165,13 @@ impl Keyring {
         true
     }
 
+    /// Two logs to follow the present ones.
+    pub(crate) fn next_logs(&self, entropy: &dyn Entropy) -> OwnLogs {
+        OwnLogs::generate(self.logs.incarnation.saturating_add(1), entropy)
+    }
+
     /// Starts new logs and keeps the old control log's key for statements.
-    pub(crate) fn rotate_logs(&mut self, entropy: &dyn Entropy) {
-        let next = OwnLogs::generate(self.logs.incarnation.saturating_add(1), entropy);
+    pub(crate) fn rotate_logs(&mut self, next: OwnLogs) {
         let old = std::mem::replace(&mut self.logs, next);
         if self.old_control_logs.len() == OLD_LOGS_MAX {
             self.old_control_logs.remove(self.first_dispensable());

@@ -1,6 +1,6 @@
 //! Vaults of this store: founding, joining, their control entries and keyrings.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use subrosa_protocol::ids::{Head, VaultId};
 use subrosa_protocol::limits;
@@ -8,9 +8,11 @@ use subrosa_protocol::segment::Class;
 
 use super::Core;
 use super::commit::Tx;
-use super::state::{OwnLogNos, VaultState, encode_vault_row, signer_of};
+use super::life::META_NAME;
+use super::state::{LogInfo, OwnLogNos, VaultState, encode_vault_row, signer_of};
 use crate::Error;
 use crate::control::{Founding, Keyring, Members, certificate, found_vault};
+use crate::keys::PublicKey;
 use crate::merge::LogNo;
 use crate::store::tables::VaultNo;
 
@@ -26,41 +28,71 @@ impl Core {
     /// Founds a vault; the first one is the home vault.
     pub(crate) fn create_vault(&self, name: &str) -> Result<VaultId, Error> {
         check_vault_name(name)?;
-        self.write(|tx| {
-            let home = tx.state.vaults.values().next();
-            let founding = home.map_or(Founding::Home, |home| Founding::Beside(&home.keyring));
-            let options = &tx.core.options;
-            let founded = found_vault(tx.core.key(), &options.device_name, &founding, &*options.entropy)?;
+        let device_name = self.meta(META_NAME)?.unwrap_or_default();
+        loop {
+            let home = self.recovery_of_home(name)?;
+            let founding = home.map_or(Founding::Home, Founding::Beside);
+            // Signed before the turn: the device key may have to ask a user, and nobody shall wait for that.
+            let founded = found_vault(self.key(), &device_name, &founding, &*self.options.entropy)?;
             let id = founded.vault;
             let new = NewVault { id, name: name.to_owned(), keyring: founded.keyring };
-            tx.add_vault(new, &founded.genesis_entries)?;
-            Ok(id)
-        })
+            let added = self.write(|tx| {
+                // Another thread has founded the home vault meanwhile: this one is to stand beside it.
+                if tx.state.vaults.is_empty() != home.is_none() {
+                    return Ok(false);
+                }
+                tx.add_vault(new, &founded.genesis_entries).map(|()| true)
+            })?;
+            if added {
+                return Ok(id);
+            }
+        }
     }
 
-    /// Puts a vault into the store that this device was let into; its logs are certified at once.
+    /// The recovery key of the home vault, if there is one; refuses a name that is taken.
+    fn recovery_of_home(&self, new_name: &str) -> Result<Option<PublicKey>, Error> {
+        let state = self.lock_state()?;
+        if state.vaults.values().any(|vault| vault.name == new_name) {
+            return Err(Error::VaultExists);
+        }
+        Ok(state.vaults.values().next().map(|home| home.keyring.recovery.public))
+    }
+
+    /// Puts the vault that this device was let into into a store made for it, which is finished with that.
     pub(crate) fn join_vault(&self, new: NewVault) -> Result<(), Error> {
         check_vault_name(&new.name)?;
+        let data = certificate(self.key(), &new.id, &new.keyring.logs, Vec::new())?;
         self.write(|tx| {
-            let data = certificate(tx.core.key(), &new.id, &new.keyring.logs, Vec::new())?;
+            tx.put_meta(META_NAME, tx.core.options.device_name.as_bytes())?;
             tx.add_vault(new, &data)
         })
     }
 
-    /// Appends control entries, made by `make` from the control heads that they cite, and waits until they are
-    /// durable here.
+    /// Appends control entries, made and signed by `make` from the control heads that they cite, and waits until they
+    /// are durable here. `make` runs before the turn; an entry that arrives after it is not cited.
     pub(crate) fn append_control(
         &self,
         vault: &VaultId,
         make: impl FnOnce(Vec<Head>) -> Result<Vec<u8>, Error>,
     ) -> Result<(), Error> {
+        let data = make(self.control_heads(vault)?)?;
         self.write(|tx| {
             let number = tx.state.vault_no(vault)?;
-            let cited = tx.control_heads(number)?;
-            tx.append_control(number, &make(cited)?)
+            tx.append_control(number, &data)
         })?;
         self.notify_pending();
         Ok(())
+    }
+
+    /// Heads of a vault's control logs.
+    pub(crate) fn control_heads(&self, vault: &VaultId) -> Result<Vec<Head>, Error> {
+        let mut heads = self.heads(vault)?;
+        self.with_vault(vault, |state| {
+            let is_control = |info: &&LogInfo| info.class == Some(Class::Control);
+            let control: HashSet<_> = state.logs.values().filter(is_control).map(|info| info.id).collect();
+            heads.retain(|head| control.contains(&head.log));
+            Ok(heads)
+        })
     }
 
     /// Runs `f` on a vault's members and keyring.
@@ -97,6 +129,7 @@ impl Tx<'_> {
             probed: HashMap::new(),
             noted: HashMap::new(),
             named: HashMap::new(),
+            held_until_ms: u64::MAX,
             may_seal: false,
         };
         self.touch(number);
@@ -111,19 +144,6 @@ impl Tx<'_> {
         let row = self.vault(vault)?.keyring.encode();
         self.tables.keyrings.insert(vault.0, &row[..])?;
         Ok(())
-    }
-
-    /// Heads of the control logs that are known: what a new entry cites.
-    pub(crate) fn control_heads(&self, vault: VaultNo) -> Result<Vec<Head>, Error> {
-        let mut heads = Vec::new();
-        for (log, info) in &self.vault(vault)?.logs {
-            if info.class == Some(Class::Control)
-                && let Some(head) = self.head(*log)?
-            {
-                heads.push(Head { log: info.id, seq: head.seq, chain: head.chain });
-            }
-        }
-        Ok(heads)
     }
 }
 

@@ -1,6 +1,8 @@
 //! Merging of what is stored: complete groups whose time has come, in key order, in the transaction at hand.
 
 use std::ops::RangeInclusive;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use redb::ReadableTable as _;
 use subrosa_protocol::ids::{Chain, Head, Seq};
@@ -57,6 +59,22 @@ impl Core {
         })
     }
 
+    /// Merges the groups held for the clock whose time has come.
+    pub(crate) fn merge_held(&self) -> Result<(), Error> {
+        self.write(|tx| {
+            for vault in tx.state.vaults.keys().copied().collect::<Vec<_>>() {
+                tx.merge_ready(vault)?;
+            }
+            Ok(())
+        })
+    }
+
+    /// How long it is until [`Core::merge_held`] has something to do; `None` if no group is held for the clock.
+    pub(crate) fn held_wait(&self) -> Option<Duration> {
+        let until = self.held_until_ms.load(Ordering::Relaxed);
+        (until != u64::MAX).then(|| Duration::from_millis(until.saturating_sub(self.now_ms())))
+    }
+
     /// Whether segments are in quarantine, or a log has segments that are not merged.
     pub(crate) fn anything_held(&self) -> Result<bool, Error> {
         self.read(|txn| {
@@ -83,9 +101,16 @@ impl Tx<'_> {
             data.map(|(log, _)| *log).collect()
         };
         let mut pass = Pass::default();
+        let mut held_until_ms = u64::MAX;
         for log in logs {
-            self.merge_log(vault, log, &mut pass)?;
+            if let Some(ms) = self.merge_log(vault, log, &mut pass)? {
+                held_until_ms = held_until_ms.min(ms);
+            }
         }
+        self.vault_mut(vault)?.held_until_ms = held_until_ms;
+        let first = self.state.vaults.values().map(|vault| vault.held_until_ms).min().unwrap_or(u64::MAX);
+        // Should this transaction fail, the time is looked at once in vain, or is found again with the next segment.
+        self.core.held_until_ms.store(first, Ordering::Relaxed);
         self.run_pass(vault, &mut pass)
     }
 
@@ -148,22 +173,23 @@ impl Tx<'_> {
         Ok(shut.into_iter().filter(|seq| *seq >= tried).collect())
     }
 
-    fn merge_log(&mut self, vault: VaultNo, log: LogNo, pass: &mut Pass) -> Result<(), Error> {
+    /// Merges the complete groups of a log. When the next one is held for the clock: until when.
+    fn merge_log(&mut self, vault: VaultNo, log: LogNo, pass: &mut Pass) -> Result<Option<u64>, Error> {
         loop {
-            let Some(head) = self.head(log)? else { return Ok(()) };
+            let Some(head) = self.head(log)? else { return Ok(None) };
             if head.merged > head.seq {
-                return Ok(());
+                return Ok(None);
             }
             let mut opened = Vec::new();
             let end = match self.next_group(vault, log, &head, &mut opened)? {
                 NextGroup::Ends(end) => end,
-                NextGroup::Incomplete => return Ok(()),
+                NextGroup::Incomplete => return Ok(None),
             };
             match self.check_group(vault, log, head.merged..=end, &mut opened)? {
                 Err(reason) => self.skip_group(vault, log, head.merged..=end, reason)?,
                 Ok(stamp) => {
-                    if let Observed::HeldUntil { .. } = self.state.clock.observe(stamp, self.now_ms) {
-                        return Ok(());
+                    if let Observed::HeldUntil { ms } = self.state.clock.observe(stamp, self.now_ms) {
+                        return Ok(Some(ms));
                     }
                     for body in opened {
                         pass.bytes += body.data.len();

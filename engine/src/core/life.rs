@@ -3,8 +3,9 @@
 //! Closing and suspending wait for calls under way, which end by themselves, and take transactions and snapshots of
 //! the host away, which may never end. They must never leave a thread waiting for a turn that does not come.
 
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::Path;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -14,20 +15,48 @@ use zeroize::Zeroizing;
 
 use super::gate::{Gate, Turn, Wait, Writer};
 use super::{Core, OpenStore, Process, STORE_FILE, Slot, State, TABLES_FORMAT, snapshot, watch};
-use crate::keys::KeyProvider;
+use crate::control::DeviceName;
+use crate::keys::{KeyProvider, check_agreement};
 use crate::store::StoreError;
 use crate::store::sealed::{FileDisk, Kek, Missing, OpenOptions, Stop, Walk, open_database};
 use crate::store::tables::{META, Tables};
 use crate::{Error, Options};
 
+/// Where a store keeps its device's name. Written last: a store without it was never finished, and nobody was told of it.
+pub(super) const META_NAME: &str = "name";
+
+/// What becomes of a new store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum MadeFor {
+    /// A device that founds vaults: it is finished when it is made.
+    Founding,
+    /// A device that is let into a vault: it is finished with [`Core::join_vault`].
+    Joining,
+}
+
 impl Core {
     /// Creates a store in `dir`, which is made if it is not there.
-    pub(crate) fn create(dir: &Path, key: Arc<dyn KeyProvider>, options: Options) -> Result<Self, Error> {
+    pub(crate) fn create(
+        dir: &Path,
+        key: Arc<dyn KeyProvider>,
+        options: Options,
+        made_for: MadeFor,
+    ) -> Result<Self, Error> {
+        DeviceName::new(&options.device_name)?;
         std::fs::create_dir_all(dir).map_err(StoreError::from)?;
-        if dir.join(STORE_FILE).exists() && !Self::is_unfinished(dir, &key, &options) {
-            return Err(Error::AlreadyExists);
+        Self::check_free(dir, &key, &options)?;
+        check_agreement(&*key, &*options.entropy)?;
+        let file = dir.join(STORE_FILE);
+        if file.exists() {
+            std::fs::remove_file(file).map_err(StoreError::from)?;
         }
-        Self::start(dir, key, options, Missing::Create)
+        Self::start(dir, key, options, Missing::Create, made_for)
+    }
+
+    /// Refuses a folder that has a store. The remains of one that was never finished are none.
+    pub(crate) fn check_free(dir: &Path, key: &Arc<dyn KeyProvider>, options: &Options) -> Result<(), Error> {
+        let taken = dir.join(STORE_FILE).exists() && !Self::is_unfinished(dir, key, options);
+        if taken { Err(Error::AlreadyExists) } else { Ok(()) }
     }
 
     /// Opens the store in `dir`.
@@ -35,12 +64,12 @@ impl Core {
         if !dir.join(STORE_FILE).exists() {
             return Err(Error::Store(StoreError::Missing));
         }
-        Self::start(dir, key, options, Missing::Refuse)
+        Self::start(dir, key, options, Missing::Refuse, MadeFor::Founding)
     }
 
     /// Whether the file is the remains of a creation that never finished: nobody was told of such a store.
     fn is_unfinished(dir: &Path, key: &Arc<dyn KeyProvider>, options: &Options) -> bool {
-        let opened = Self::start(dir, key.clone(), options.clone(), Missing::Refuse);
+        let opened = Self::start(dir, key.clone(), options.clone(), Missing::Refuse, MadeFor::Founding);
         matches!(opened, Err(Error::Store(StoreError::Missing)))
     }
 
@@ -49,6 +78,7 @@ impl Core {
         key: Arc<dyn KeyProvider>,
         options: Options,
         missing: Missing,
+        made_for: MadeFor,
     ) -> Result<Self, Error> {
         let public = key.public();
         let process = Process::this();
@@ -65,45 +95,65 @@ impl Core {
             shared: RwLock::new(Arc::default()),
             snapshots: snapshot::Registry::default(),
             watchers: watch::Watchers::new(process),
-            hook: Mutex::new(None),
+            hooks: Mutex::new(Arc::default()),
             links: crate::sync::control::Links::default(),
             rotations: AtomicU32::new(0),
+            new_ids: Arc::default(),
+            held_until_ms: AtomicU64::new(u64::MAX),
         };
         let turn = core.gate.enter(Writer::Call, Wait::ForTurn)?;
-        core.open_slot(missing, &turn)?;
+        core.open_slot(missing, made_for, &turn)?;
         drop(turn);
         Ok(core)
     }
 
-    fn open_slot(&self, missing: Missing, turn: &Turn) -> Result<(), Error> {
+    fn open_slot(&self, missing: Missing, made_for: MadeFor, turn: &Turn) -> Result<(), Error> {
         let kek = self.kek()?;
         let disk = FileDisk::open(&self.dir.join(STORE_FILE), missing)?;
         let options = OpenOptions { cache_bytes: self.options.cache_bytes, missing, walk: Walk::Now };
         let (db, file) = open_database(Box::new(disk), &kek, self.options.entropy.clone(), &options)?;
-        let created = file.stop() == Stop::Created;
+        let created = (file.stop() == Stop::Created).then_some(made_for);
         let open = OpenStore { db, file };
         Self::make_tables(&open)?;
+        if created.is_none() && Self::meta_of(&open, META_NAME)?.is_none() {
+            return Err(Error::Store(StoreError::Missing));
+        }
         let state = State::load(&open, &self.options)?;
         self.publish(Arc::new(state.shared()));
         *self.state.lock().unwrap_or_else(PoisonError::into_inner) = state;
         self.replace_slot(Slot::Open(Box::new(open)));
-        let settled = self.settle(created, turn);
-        if settled.is_err() {
-            // The error at hand says more than one about closing would.
+        // Neither a failure nor a panic of the host's clock or randomness leaves a store that is half open.
+        let settled = catch_unwind(AssertUnwindSafe(|| self.settle(created, turn)));
+        if !matches!(settled, Ok(Ok(()))) {
+            // What is at hand says more than an error about closing would.
             let _ = self.empty_slot(Slot::Suspended, &StoreError::Suspended);
         }
-        settled
+        settled.unwrap_or_else(|panic| resume_unwind(panic))
     }
 
     /// What an open store needs before anybody else writes.
-    fn settle(&self, created: bool, turn: &Turn) -> Result<(), Error> {
-        if created {
-            let name = self.options.device_name.as_bytes();
-            self.write_in_turn(turn, |tx| tx.put_meta("name", name))?;
-        }
+    fn settle(&self, created: Option<MadeFor>, turn: &Turn) -> Result<(), Error> {
         self.rotations.store(0, Ordering::Relaxed);
-        self.check_token(created, turn)?;
-        self.retry_held(turn)
+        self.check_token(created.is_some(), turn)?;
+        self.retry_held(turn)?;
+        if created == Some(MadeFor::Founding) {
+            let name = self.options.device_name.as_bytes();
+            self.write_in_turn(turn, |tx| tx.put_meta(META_NAME, name))?;
+        }
+        Ok(())
+    }
+
+    /// What the store notes under a name, as text.
+    pub(crate) fn meta(&self, name: &str) -> Result<Option<String>, Error> {
+        self.with_open(|open| Self::meta_of(open, name))
+    }
+
+    fn meta_of(open: &OpenStore, name: &str) -> Result<Option<String>, Error> {
+        let txn = open.db.begin_read().map_err(|error| open.explain(error))?;
+        let meta = txn.open_table(META).map_err(|error| open.explain(error))?;
+        let row = meta.get(name).map_err(|error| open.explain(error))?;
+        let text = row.map(|row| String::from_utf8(row.value().to_vec())).transpose();
+        text.map_err(|_| Error::Store(StoreError::Inconsistent))
     }
 
     /// Checks the format of what is stored, and makes tables that are not there: all of them in a new store, and
@@ -146,7 +196,7 @@ impl Core {
     /// host has `grace` to end, then it is taken away; so are snapshots, at once when the file is closed.
     ///
     /// # Errors
-    /// [`StoreError::Busy`] from within a write of this thread, [`StoreError::Closed`]; what closing the file says,
+    /// [`StoreError::BusyHere`] from within a write of this thread, [`StoreError::Closed`]; what closing the file says,
     /// which is closed all the same.
     pub(crate) fn suspend(&self, grace: Duration) -> Result<(), Error> {
         let _life = self.lock_life()?;
@@ -157,16 +207,8 @@ impl Core {
         self.empty_slot(Slot::Suspended, &StoreError::Suspended)
     }
 
-    /// Takes the file again. Does nothing when it is open.
+    /// Takes the file again. Does nothing when it is open. Hooks of changes that it found are late.
     pub(crate) fn resume(&self) -> Result<(), Error> {
-        let resumed = self.reopen();
-        if self.process.is_this() {
-            self.watchers.take_late().call_hooks();
-        }
-        resumed
-    }
-
-    fn reopen(&self) -> Result<(), Error> {
         let _life = self.lock_life()?;
         match &*self.slot.read().unwrap_or_else(PoisonError::into_inner) {
             Slot::Open(_) => return Ok(()),
@@ -174,7 +216,7 @@ impl Core {
             Slot::Suspended => {}
         }
         let turn = self.gate.shut(StoreError::Suspended, Duration::ZERO)?;
-        self.open_slot(Missing::Refuse, &turn)?;
+        self.open_slot(Missing::Refuse, MadeFor::Founding, &turn)?;
         self.gate.open();
         Ok(())
     }
@@ -206,9 +248,17 @@ impl Core {
     /// The right to open and close. Not for a call from within a write of the same thread, which would wait for
     /// itself.
     fn lock_life(&self) -> Result<MutexGuard<'_, ()>, Error> {
-        self.check_process()?;
-        self.gate.refuse_own_call()?;
+        self.check_not_writing()?;
         Ok(self.life.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Refuses a call from within a write of this thread, and one in a forked child.
+    ///
+    /// # Errors
+    /// [`StoreError::BusyHere`], [`StoreError::Forked`].
+    pub(crate) fn check_not_writing(&self) -> Result<(), Error> {
+        self.check_process()?;
+        Ok(self.gate.refuse_own_call()?)
     }
 
     fn replace_slot(&self, slot: Slot) -> Slot {

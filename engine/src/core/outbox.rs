@@ -322,13 +322,15 @@ impl Core {
         if !ahead(self.now_ms()) || !ahead(relay_now_ms) {
             return Ok(());
         }
+        let new = self.new_logs_of_all()?;
         self.write(|tx| {
+            if tx.state.vaults.len() != new.len() {
+                // A vault has come meanwhile; the next link is told the time again.
+                return Err(StoreError::Busy.into());
+            }
             let now = tx.now_ms;
             tx.state.clock = crate::merge::Clock::new(crate::merge::Stamp::from_ms(now));
-            for vault in tx.state.vaults.keys().copied().collect::<Vec<_>>() {
-                tx.rotate_logs(vault, Some(now))?;
-            }
-            Ok(())
+            new.into_iter().try_for_each(|(vault, new)| tx.rotate_logs(vault, Some(now), new))
         })
     }
 

@@ -16,7 +16,7 @@ use super::receive::decode_relay_head;
 use super::sealing::seen_name;
 use super::state::{LogHead, OwnLogNos};
 use super::write::{decode_pending, decode_state};
-use crate::control::certificate;
+use crate::control::{OwnLogs, certificate};
 use crate::merge::{Body, LogMove, LogNo, PendingOps, Stamp};
 use crate::seal::Group;
 use crate::store::StoreError;
@@ -28,33 +28,69 @@ use crate::{Error, PeerFault};
 /// and a vault has room for a limited number of logs.
 const ROTATIONS_PER_OPEN_MAX: u32 = 16;
 
+/// Logs to open, ready but for being stored.
+pub(crate) struct NewLogs {
+    logs: OwnLogs,
+    /// Data of segment 0 of the control log.
+    certificate: Vec<u8>,
+}
+
 /// Ops to issue again, encoded as pending rows, by record.
 type Moved = BTreeMap<RecordKey, Wiped>;
 
 impl Core {
+    /// Makes the keys of new logs for a vault, and has the device key sign for them. Before the turn: that key may have
+    /// to ask a user, and nobody shall wait for that.
+    pub(crate) fn new_logs(&self, number: VaultNo) -> Result<NewLogs, Error> {
+        let (id, logs) = {
+            let state = self.lock_state()?;
+            let vault = state.vaults.get(&number).ok_or(Error::NoVault)?;
+            (vault.id, vault.keyring.next_logs(&*self.options.entropy))
+        };
+        let certificate = certificate(self.key(), &id, &logs, self.control_heads(&id)?)?;
+        Ok(NewLogs { logs, certificate })
+    }
+
+    /// New logs for every vault.
+    pub(super) fn new_logs_of_all(&self) -> Result<Vec<(VaultNo, NewLogs)>, Error> {
+        let vaults: Vec<_> = self.lock_state()?.vaults.keys().copied().collect();
+        vaults.into_iter().map(|vault| Ok((vault, self.new_logs(vault)?))).collect()
+    }
+
     /// Opens new logs for a vault, because the relay holds another future of the old ones.
     ///
     /// # Errors
-    /// [`PeerFault::DisputedLogs`] when that has happened too often in this open.
+    /// [`PeerFault::DisputedLogs`] when that has happened too often in this open; those of [`Tx::rotate_logs`].
     pub(crate) fn rotate_logs(&self, vault: &subrosa_protocol::ids::VaultId) -> Result<(), Error> {
         if self.rotations.fetch_add(1, Ordering::Relaxed) >= ROTATIONS_PER_OPEN_MAX {
             return Err(Error::Peer(PeerFault::DisputedLogs));
         }
-        self.write(|tx| {
-            let number = tx.state.vault_no(vault)?;
-            tx.rotate_logs(number, None)
-        })
+        let number = self.lock_state()?.vault_no(vault)?;
+        let new = self.new_logs(number)?;
+        self.write(|tx| tx.rotate_logs(number, None, new))
     }
 }
 
 impl Tx<'_> {
     /// Opens new logs. With `restamp`, ops that are issued again get new times from that wall time on.
-    pub(crate) fn rotate_logs(&mut self, vault: VaultNo, restamp: Option<u64>) -> Result<(), Error> {
-        let old = self.vault(vault)?.own;
+    ///
+    /// # Errors
+    /// [`StoreError::Busy`] when `new` do not follow the present logs: another link has opened new ones meanwhile.
+    pub(crate) fn rotate_logs(
+        &mut self,
+        vault: VaultNo,
+        restamp: Option<u64>,
+        new: NewLogs,
+    ) -> Result<(), Error> {
+        let state = self.vault(vault)?;
+        if state.keyring.logs.incarnation.saturating_add(1) != new.logs.incarnation {
+            return Err(StoreError::Busy.into());
+        }
+        let old = state.own;
         let accepted = self.accepted(old.data)?;
         let moved = self.take_moved(vault, old.data, accepted)?;
         self.forget_after(old.data, accepted)?;
-        let new = self.begin_logs(vault)?;
+        let new = self.begin_logs(vault, new)?;
         self.reassign(vault, old.data, new.data, moved, restamp)?;
         tracing::info!(vault = %self.vault(vault)?.id, "new logs opened");
         Ok(())
@@ -153,17 +189,13 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Makes new log keys, and seals their certificate as segment 0 of the new control log.
-    pub(crate) fn begin_logs(&mut self, vault: VaultNo) -> Result<OwnLogNos, Error> {
-        let entropy = self.core.options.entropy.clone();
-        self.vault_mut(vault)?.keyring.rotate_logs(&*entropy);
+    /// Takes new log keys, and seals their certificate as segment 0 of the new control log.
+    fn begin_logs(&mut self, vault: VaultNo, new: NewLogs) -> Result<OwnLogNos, Error> {
+        self.vault_mut(vault)?.keyring.rotate_logs(new.logs);
         // The new data log has not named anything as seen.
         self.tables.meta.remove(&*seen_name(vault))?;
         self.put_keyring(vault)?;
-        let cited = self.control_heads(vault)?;
-        let state = self.vault(vault)?;
-        let data = certificate(self.core.key(), &state.id, &state.keyring.logs, cited)?;
-        self.install_logs(vault, &data)
+        self.install_logs(vault, &new.certificate)
     }
 
     /// Registers the keyring's logs as ours and seals segment 0 of the control log.

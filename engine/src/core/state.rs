@@ -101,6 +101,8 @@ pub(crate) struct VaultState {
     pub(crate) noted: HashMap<LogNo, Seq>,
     /// Heads that merged segments say their authors have seen, until they are here or were asked for.
     pub(crate) named: HashMap<LogId, Seq>,
+    /// Wall time at which the first of its groups held for the clock may be merged; `u64::MAX` if none is.
+    pub(crate) held_until_ms: u64,
     /// Set once this open has compared our own head with the relay; then bulk writes are sealed as they commit.
     pub(crate) may_seal: bool,
 }
@@ -295,6 +297,7 @@ impl State {
             probed: HashMap::new(),
             noted: HashMap::new(),
             named: HashMap::new(),
+            held_until_ms: u64::MAX,
             may_seal: false,
         };
         vault.fold_control(txn)?;

@@ -273,11 +273,6 @@ pub(super) fn is_store<T: std::fmt::Debug>(result: Result<T, crate::Error>, expe
     assert!(matches!(&result, Err(crate::Error::Store(error)) if error == expected), "{result:?}");
 }
 
-/// The turn to write.
-pub(super) fn turn(core: &Core) -> super::gate::Turn {
-    core.gate.enter(super::gate::Writer::Call, super::gate::Wait::ForTurn).unwrap()
-}
-
 /// Everything visible in a vault, to compare devices by.
 pub(super) fn everything(vault: &Vault) -> Vec<(String, RecordId, Record)> {
     let mut all = Vec::new();

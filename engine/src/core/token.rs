@@ -12,6 +12,7 @@ use super::gate::Turn;
 use super::{Core, STORE_FILE};
 use crate::Error;
 use crate::store::StoreError;
+use crate::store::tables::META;
 
 /// Name of the token file in a store directory.
 const TOKEN_FILE: &str = "token";
@@ -25,24 +26,26 @@ impl Core {
         let inode = self.inode()?;
         let found = std::fs::read(self.token_path()).ok();
         let fresh = HEXLOWER.encode(&self.options.entropy.array::<32>());
-        let moved = self.write_in_turn(turn, |tx| {
-            let current = tx.meta(META_TOKEN)?;
-            let before = tx.meta(META_TOKEN_BEFORE)?;
-            let noted_inode = tx.meta(META_INODE)?;
-            let same = found.is_some() && (found == current || found == before);
-            let same = same && noted_inode.as_deref() == Some(&inode.to_be_bytes()[..]);
-            let moved = !created && !same;
+        let notes = [META_TOKEN, META_TOKEN_BEFORE, META_INODE];
+        let [current, before, noted_inode] = self.read(|txn| {
+            let meta = txn.open_table(META)?;
+            let mut held = [None, None, None];
+            for (held, name) in held.iter_mut().zip(notes) {
+                *held = meta.get(name)?.map(|row| row.value().to_vec());
+            }
+            Ok(held)
+        })?;
+        let same = found.is_some() && (found == current || found == before);
+        let same = same && noted_inode.as_deref() == Some(&inode.to_be_bytes()[..]);
+        let moved = !created && !same;
+        let new = if moved { self.new_logs_of_all()? } else { Vec::new() };
+        self.write_in_turn(turn, |tx| {
             if let Some(current) = current {
                 tx.put_meta(META_TOKEN_BEFORE, &current)?;
             }
             tx.put_meta(META_TOKEN, fresh.as_bytes())?;
             tx.put_meta(META_INODE, &inode.to_be_bytes())?;
-            if moved {
-                for vault in tx.state.vaults.keys().copied().collect::<Vec<_>>() {
-                    tx.rotate_logs(vault, None)?;
-                }
-            }
-            Ok(moved)
+            new.into_iter().try_for_each(|(vault, new)| tx.rotate_logs(vault, None, new))
         })?;
         if moved {
             tracing::info!("the store was copied or moved: new logs opened");

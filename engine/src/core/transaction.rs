@@ -63,7 +63,8 @@ impl Core {
         f: impl FnOnce(WriteSet) -> Result<(R, WriteSet), Error>,
     ) -> Result<R, Error> {
         self.check_process()?;
-        let turn = self.gate.enter(Writer::Call, Wait::ForTurn)?;
+        let wait = self.options.write_wait.map_or(Wait::ForTurn, Wait::ForHost);
+        let turn = self.gate.enter(Writer::Call, wait)?;
         let (result, set) = f(self.begin_set(&turn, vault)?).map_err(|error| self.explained(error))?;
         self.commit_set(turn, set)?;
         Ok(result)

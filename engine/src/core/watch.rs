@@ -1,6 +1,7 @@
 //! Change notification: who wants to know gets told after each commit, and never slows a writer down.
 
 use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
@@ -74,7 +75,10 @@ pub(crate) struct Told(Vec<Hook>);
 impl Told {
     pub(crate) fn call_hooks(self) {
         for hook in self.0 {
-            hook();
+            // What has happened has happened, and the others want to hear of it.
+            if catch_unwind(AssertUnwindSafe(|| hook())).is_err() {
+                tracing::error!("a hook for arrived changes panicked");
+            }
         }
     }
 }
@@ -273,7 +277,7 @@ impl Changes {
     /// Has `hook` called whenever changes have arrived or the device was closed, and now if either has happened
     /// already; it replaces an earlier one. It runs on the thread that made the change, with no lock held, so it may
     /// make any call, but should be quick: wake up whoever takes the changes. What arrives while it runs may call it
-    /// again on another thread. It may be called once more while this is dropped.
+    /// again on another thread. It may be called once more while this is dropped. Its panics are caught.
     pub fn on_arrival(&mut self, hook: Arc<dyn Fn() + Send + Sync>) {
         if !self.0.process.is_this() {
             return;

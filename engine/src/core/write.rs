@@ -5,9 +5,11 @@
 //! nothing: a closure may hold it, or a host for as long as it likes, and giving up is forgetting it.
 
 mod finish;
+mod ids;
 
 use std::collections::BTreeMap;
 use std::ops::{Bound, ControlFlow, RangeInclusive};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
@@ -25,6 +27,7 @@ use crate::store::StoreError;
 use crate::store::tables::{CollectionNo, RecordKey, VaultNo};
 use crate::wiped::Wiped;
 use crate::{Entropy, Error};
+use ids::IdPool;
 
 /// From this many ops on, a write is bulk: its ops are not coalesced with others, and it is a group of its own.
 pub(crate) const BULK_OPS_MIN: usize = 256;
@@ -53,28 +56,6 @@ pub(crate) struct WriteSet {
     vacant: Option<RangeInclusive<RecordKey>>,
     /// Rows are put together here, so that each is kept in as much memory as it needs.
     scratch: Wiped,
-}
-
-/// Randomness for ids, drawn ahead: asking the operating system for each costs more than encoding a record.
-#[derive(Default)]
-struct IdPool {
-    drawn: Vec<[u8; 10]>,
-    next_draw: usize,
-}
-
-impl IdPool {
-    /// Ids drawn at once at most.
-    const DRAW_MAX: usize = 64;
-
-    fn take(&mut self, entropy: &dyn Entropy) -> [u8; 10] {
-        if self.drawn.is_empty() {
-            // One for a single write, more and more for a long one.
-            self.next_draw = (self.next_draw * 2).clamp(1, Self::DRAW_MAX);
-            self.drawn.resize(self.next_draw, [0; 10]);
-            entropy.fill(self.drawn.as_flattened_mut());
-        }
-        self.drawn.pop().unwrap_or_else(|| entropy.array())
-    }
 }
 
 /// What a write has done to one record so far.
@@ -119,7 +100,7 @@ impl Core {
             records: BTreeMap::new(),
             ops: 0,
             undo: None,
-            ids: IdPool::default(),
+            ids: IdPool::new(self.new_ids.clone()),
             vacant: None,
             scratch: Wiped::default(),
         })
@@ -127,9 +108,9 @@ impl Core {
 }
 
 impl WriteSet {
-    /// A new id: later ones sort later.
+    /// A new id, which sorts behind all that this device gave since it was opened.
     pub(crate) fn new_id(&mut self) -> RecordId {
-        RecordId::new_v7(self.now_ms, self.ids.take(&*self.entropy))
+        self.ids.next(self.now_ms, &*self.entropy)
     }
 
     /// What this write sees of a record, its own changes included.
@@ -218,16 +199,17 @@ impl WriteSet {
         Ok(())
     }
 
-    /// Runs `f`; when it fails, nothing of what it did is left.
+    /// Runs `f`; when it fails, or panics, nothing of what it did is left.
     pub(crate) fn all_or_nothing<R>(
         &mut self,
         f: impl FnOnce(&mut Self) -> Result<R, Error>,
     ) -> Result<R, Error> {
         let (ops, new_collections) = (self.ops, self.new_collections.len());
         self.undo = Some(Vec::new());
-        let result = f(self);
+        // A host may catch the panic of its own code and commit.
+        let result = catch_unwind(AssertUnwindSafe(|| f(self)));
         let undo = self.undo.take().unwrap_or_default();
-        if result.is_err() {
+        if !matches!(result, Ok(Ok(_))) {
             for (key, before) in undo.into_iter().rev() {
                 match before {
                     Some(before) => drop(self.records.insert(key, *before)),
@@ -237,7 +219,7 @@ impl WriteSet {
             self.ops = ops;
             self.new_collections.truncate(new_collections);
         }
-        result
+        result.unwrap_or_else(|panic| resume_unwind(panic))
     }
 
     /// How many records this write sees in a collection. Reads them all.

@@ -42,4 +42,8 @@ pub enum KeyError {
     /// provider is broken, or names the wrong public key; nothing was sent.
     #[error("key provider returned a signature that does not hold")]
     ProviderSignature,
+    /// A [`KeyProvider`](crate::KeyProvider) agreed on something that does not fit its public key. The provider is
+    /// broken, or names the wrong public key; nothing was made.
+    #[error("key provider agreed on a secret that does not fit its public key")]
+    ProviderAgreement,
 }

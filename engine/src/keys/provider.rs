@@ -2,9 +2,11 @@
 
 use std::fmt;
 
+use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
 
-use super::{KeyError, PublicKey, signature};
+use super::{KeyError, KeyPair, PublicKey, signature};
+use crate::Entropy;
 
 /// A P-256 key pair that agrees and signs without showing its scalar.
 ///
@@ -26,6 +28,21 @@ pub trait KeyProvider: Send + Sync {
     ///
     /// [`KeyError::Provider`] when the hardware did not do it.
     fn sign(&self, message: &[u8]) -> Result<[u8; 64], KeyError>;
+}
+
+/// Checks that what a provider agrees on fits its public key, by agreeing with a key made for that. Done once, when a
+/// store is made: what a broken provider answers could be anything, even the same for everybody, and nothing else
+/// would ever notice.
+///
+/// # Errors
+///
+/// What the provider returns, and [`KeyError::ProviderAgreement`].
+pub(crate) fn check_agreement(provider: &dyn KeyProvider, entropy: &dyn Entropy) -> Result<(), KeyError> {
+    let other = KeyPair::generate(entropy);
+    let theirs = provider.agree(&other.public())?;
+    let expected = other.agree(&provider.public());
+    let equal: bool = theirs.dangerous_bytes().ct_eq(expected.dangerous_bytes()).into();
+    if equal { Ok(()) } else { Err(KeyError::ProviderAgreement) }
 }
 
 /// Signs `label | payload` with a provider: lowers `s`, and checks the result against the provider's public

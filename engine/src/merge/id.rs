@@ -5,9 +5,12 @@ use std::str::FromStr;
 
 use subrosa_protocol::labels;
 
+use super::Stamp;
+
 /// Names a record within its collection. Any 16 bytes are valid; the text form is that of a UUID.
 ///
-/// With the random ids of [`RecordId::new_v7`] later records sort later, which is what bulk inserts want.
+/// Ids of new records are UUIDs of version 7. Those that one open device gives sort in the order in which it gave them,
+/// whatever its wall clock does meanwhile; between devices they sort by wall clock.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RecordId([u8; 16]);
 
@@ -55,6 +58,43 @@ impl RecordId {
     #[must_use]
     pub fn from_text(text: &str) -> Self {
         text.parse().unwrap_or_else(|_| Self::from_name(text))
+    }
+}
+
+/// Gives ids to new records: each sorts behind the one before, also within a millisecond and when the wall clock falls
+/// back (RFC 9562, section 6.2, method 2: within a millisecond the random part counts on, in random steps).
+#[derive(Debug, Default)]
+pub(crate) struct NewIds {
+    last_ms: u64,
+    /// The 74 random bits of the last id.
+    last_tail: u128,
+}
+
+impl NewIds {
+    /// Bits of the random part: those before the variant, and those behind it.
+    const HIGH_BITS: u32 = 12;
+    const LOW_BITS: u32 = 62;
+
+    /// The next id; [`RecordId::new_v7`] of these, if that sorts behind the last one. `now_ms` is wall time in Unix
+    /// milliseconds, of which 48 bits count.
+    pub(crate) fn next(&mut self, now_ms: u64, random: [u8; 10]) -> RecordId {
+        let now_ms = now_ms & Stamp::MS_MAX;
+        let [a, b, c, d, e, f, g, h, i, j] = random;
+        let high = u16::from_be_bytes([a, b]) & ((1 << Self::HIGH_BITS) - 1);
+        let low = u64::from_be_bytes([c, d, e, f, g, h, i, j]) & ((1 << Self::LOW_BITS) - 1);
+        let fresh = u128::from(high) << Self::LOW_BITS | u128::from(low);
+        let next = self.last_tail + 1 + u128::from(u32::from_be_bytes([g, h, i, j]));
+        (self.last_ms, self.last_tail) = if now_ms > self.last_ms {
+            (now_ms, fresh)
+        } else if next >> (Self::HIGH_BITS + Self::LOW_BITS) == 0 {
+            (self.last_ms, next)
+        } else {
+            (self.last_ms + 1, fresh)
+        };
+        let mut tail = [0; 10];
+        tail[..2].copy_from_slice(&((self.last_tail >> Self::LOW_BITS) as u16).to_be_bytes());
+        tail[2..].copy_from_slice(&(self.last_tail as u64).to_be_bytes());
+        RecordId::new_v7(self.last_ms, tail)
     }
 }
 
@@ -117,6 +157,36 @@ mod tests {
     #[test]
     fn later_ids_sort_later() {
         assert!(RecordId::new_v7(1, [0xff; 10]) < RecordId::new_v7(2, [0; 10]));
+    }
+
+    #[test]
+    fn new_ids_sort_in_the_order_in_which_they_were_given() {
+        let mut ids = NewIds::default();
+        let full = [0xff; 10];
+        // name, wall clock, randomness, the id
+        let rows = [
+            ("the first", 5, [0; 10], "00000000-0005-7000-8000-000000000000"),
+            ("the same millisecond", 5, [0; 10], "00000000-0005-7000-8000-000000000001"),
+            ("a random step", 5, [7, 7, 7, 7, 7, 7, 0, 0, 0, 9], "00000000-0005-7000-8000-00000000000b"),
+            ("the next millisecond", 6, full, "00000000-0006-7fff-bfff-ffffffffffff"),
+            ("no more bits", 6, [0; 10], "00000000-0007-7000-8000-000000000000"),
+            ("the clock fell back", 1, [0; 10], "00000000-0007-7000-8000-000000000001"),
+            ("by much", 0, full, "00000000-0007-7000-8000-000100000001"),
+            ("and went on", 8, [0x12; 10], "00000000-0008-7212-9212-121212121212"),
+        ];
+        let mut before = RecordId::from_bytes([0; 16]);
+        for (name, now_ms, random, expected) in rows {
+            let id = ids.next(now_ms, random);
+            assert_eq!(id.to_string(), expected, "{name}");
+            assert!(before < id, "{name}");
+            before = id;
+        }
+    }
+
+    #[test]
+    fn a_carry_goes_past_version_and_variant() {
+        let mut ids = NewIds { last_ms: 3, last_tail: (1 << 62) - 1 };
+        assert_eq!(ids.next(3, [0; 10]).to_string(), "00000000-0003-7001-8000-000000000000");
     }
 
     #[test]

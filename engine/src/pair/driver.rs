@@ -16,10 +16,10 @@ use super::{
     OfferOutput, Offering, PairCode, PairError, PairLink,
 };
 use crate::control::{DeviceAdded, DeviceRole, device_added};
-use crate::core::{Core, NewVault, STORE_FILE};
+use crate::core::{Core, MadeFor, NewVault, STORE_FILE};
 use crate::sync::push::Push;
 use crate::sync::rendezvous::{Rendezvous, RendezvousError};
-use crate::{Cancel, Device, DeviceInfo, Error, KeyProvider, Options, PublicKey};
+use crate::{Cancel, Device, DeviceInfo, Error, KeyProvider, Options};
 
 /// Somewhere to meet: messages each way, in order.
 pub(super) trait Meeting: Send {
@@ -226,27 +226,40 @@ impl PairOffer {
         };
         self.step(OfferInput::Confirmed(typed))?;
         let added = self.added.take().ok_or(PairError::OutOfTurn)?;
-        let device = added.device;
         let core = self.core.clone();
+        let info = DeviceInfo {
+            public: added.device,
+            name: added.name.as_str().to_owned(),
+            role: added.role,
+            added_by: Some(core.public()),
+            is_this: false,
+        };
         if cancel.is_cancelled() {
             return Err(Error::Cancelled);
         }
         // A new device syncs at once, and shall find there what it was let in to.
         let push = self.push_to.as_ref().map(|relay| Push::start(&core, relay)).transpose()?;
         core.append_control(&self.vault, |cited| Ok(device_added(core.key(), &self.vault, cited, *added)?))?;
-        if push.as_ref().is_some_and(|push| !push.wait(PUSH_WAIT)) {
+        // Whatever goes wrong from here, the device is listed.
+        self.hand_over(push.as_ref()).map_err(|error| {
+            tracing::debug!(%error, "the new device is listed, and may lack its keys");
+            PairError::Unconfirmed
+        })?;
+        Ok(info)
+    }
+
+    /// Brings the vault to the relay, hands the new device its keys, and waits until it has them.
+    fn hand_over(&mut self, push: Option<&Push>) -> Result<(), Error> {
+        if push.is_some_and(|push| !push.wait(PUSH_WAIT)) {
             tracing::debug!("the vault is not at the relay yet");
         }
-        let bundle = bundle(&core, &self.vault, self.machine.link().relay(), &frontier(&core, &self.vault)?)?;
-        // Whatever goes wrong from here, the device is listed.
-        self.step(OfferInput::DeviceAdded(&bundle)).map_err(|_| PairError::Unconfirmed)?;
+        let heads = frontier(&self.core, &self.vault)?;
+        let bundle = bundle(&self.core, &self.vault, self.machine.link().relay(), &heads)?;
+        self.step(OfferInput::DeviceAdded(&bundle))?;
         let until = self.watch.now().saturating_add(DONE_WAIT);
         let to_its_end = Cancel::new();
         while !self.finished && self.hear(until, &to_its_end)? {}
-        if !self.finished {
-            self.step(OfferInput::Timeout)?;
-        }
-        self.device(&device)
+        if self.finished { Ok(()) } else { self.step(OfferInput::Timeout) }
     }
 
     /// Tells the new device that it is not let in.
@@ -289,19 +302,6 @@ impl PairOffer {
         result?;
         Ok(sent?)
     }
-
-    fn device(&self, public: &PublicKey) -> Result<DeviceInfo, Error> {
-        self.core.with_vault(&self.vault, |vault| {
-            let device = vault.members.device(public).ok_or(Error::NotPermitted)?;
-            Ok(DeviceInfo {
-                public: device.public,
-                name: device.name.as_str().to_owned(),
-                role: device.role,
-                added_by: device.added_by,
-                is_this: false,
-            })
-        })
-    }
 }
 
 impl PairJoin {
@@ -329,9 +329,7 @@ impl PairJoin {
         link: PairLink,
         meet: Meet,
     ) -> Result<Self, Error> {
-        if dir.join(STORE_FILE).exists() {
-            return Err(Error::AlreadyExists);
-        }
+        Core::check_free(dir, &key, &options)?;
         let watch = Watch::start();
         let (name, unix_secs) = (options.device_name.as_str(), options.clock.now_ms() / 1000);
         let joining = Joining { link, device: key.clone(), name, unix_secs };
@@ -370,7 +368,10 @@ impl PairJoin {
         loop {
             if let Some(joined) = self.joined.take() {
                 let device = self.settle(*joined)?;
-                self.step(JoinInput::Stored)?;
+                if let Err(error) = self.step(JoinInput::Stored) {
+                    // The other side may lack the word of it; the store does not.
+                    tracing::debug!(%error, "the old device could not be told that this one is there");
+                }
                 return Ok(Some(device));
             }
             if self.code != code_before || !self.hear(until, cancel)? {
@@ -381,12 +382,13 @@ impl PairJoin {
 
     /// Makes the store.
     fn settle(&self, joined: Joined) -> Result<Device, Error> {
-        let device = Device::create(&self.dir, self.key.clone(), self.options.clone())?;
+        let core = Core::create(&self.dir, self.key.clone(), self.options.clone(), MadeFor::Joining)?;
+        let device = Device::of(core);
         let new = NewVault { id: joined.vault, name: joined.name, keyring: joined.keyring };
         let settled = device.set_relay(Some(&joined.relay)).and_then(|()| device.core.join_vault(new));
         if let Err(error) = settled {
             drop(device);
-            // Half a store would be in the way of the next try.
+            // The next try would replace what was not finished; so nothing of it stays.
             if let Err(error) = std::fs::remove_file(self.dir.join(STORE_FILE)) {
                 tracing::warn!(kind = ?error.kind(), "an unfinished store stays behind");
             }
@@ -398,6 +400,9 @@ impl PairJoin {
     /// Takes in one message, or comes again; `false` when there was nothing to do by `until`.
     fn hear(&mut self, until: Duration, cancel: &Cancel) -> Result<bool, Error> {
         let deadline = self.machine.deadline().ok_or(PairError::OutOfTurn)?;
+        if self.watch.now() >= deadline {
+            return self.step(JoinInput::Timeout).map(|()| false);
+        }
         let until = until.min(deadline);
         let Some(meeting) = &mut self.meeting else {
             if cancel.wait(self.retries.due.min(until).saturating_sub(self.watch.now())) {

@@ -79,6 +79,10 @@ pub enum StoreError {
     /// try again.
     #[error("a transaction of the store is still in progress")]
     Busy,
+    /// This thread has a transaction open, and the call would wait for it to end. Make the call in the transaction, or
+    /// end that first; trying again does not help.
+    #[error("a transaction of this thread is in progress, which the call would wait for")]
+    BusyHere,
     /// A value is longer than the store takes. Split it.
     #[error("a value of {bytes} bytes is too large for the store")]
     ValueTooLarge {

@@ -93,7 +93,7 @@ impl Board {
             // Nobody has asked to be called yet.
             drop(queue.close());
         }
-        SyncEvents { queue }
+        SyncEvents::new(queue)
     }
 
     pub(super) fn connecting(&self) {

@@ -121,9 +121,8 @@ impl Control {
         *rests = false;
     }
 
-    /// Called by the link's thread: waits for a new wish, for `wait` at most.
-    pub(super) fn pause(&self, wait: Duration) {
-        let before = self.wish();
+    /// Called by the link's thread, which has seen the wish `before`: waits for another one, for `wait` at most.
+    pub(super) fn pause(&self, before: Wish, wait: Duration) {
         let paused = self.changed.wait_timeout_while(self.lock(), wait, |_| self.wish() == before);
         drop(paused);
     }
@@ -247,9 +246,9 @@ mod tests {
             let mut runs = 0;
             loop {
                 match control.wish() {
-                    Wish::Run { .. } => {
+                    wish @ Wish::Run { .. } => {
                         runs += 1;
-                        control.pause(Duration::from_secs(60));
+                        control.pause(wish, Duration::from_secs(60));
                     }
                     Wish::Rest { .. } => control.take_rest(),
                     Wish::Stop => break,

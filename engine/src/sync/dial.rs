@@ -24,8 +24,8 @@ use subtle::ConstantTimeEq as _;
 
 use super::SyncFailure;
 
-/// Tries one address for so long.
-const CONNECT_WAIT: Duration = Duration::from_secs(5);
+/// Tries one address for so long, and the first stream.
+pub(super) const CONNECT_WAIT: Duration = Duration::from_secs(5);
 /// Addresses of one host name that are tried.
 const ADDRESSES_MAX: usize = 8;
 /// Name in the handshake. The relay is known by its key; the network need not learn a name.

@@ -5,6 +5,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::SyncEvent;
+use crate::core::Process;
 
 /// Events kept for a receiver that does not take them.
 pub(super) const EVENTS_MAX: usize = 256;
@@ -12,10 +13,11 @@ pub(super) const EVENTS_MAX: usize = 256;
 /// Tells a receiver that there is something to take. It must not block, and must not panic.
 pub(super) type ArrivalCall = Arc<dyn Fn() + Send + Sync>;
 
-/// Takes the events of one [`super::Sync`], in order.
+/// Takes the events of one [`super::Sync`], in order. In a forked child nothing comes any more.
 #[derive(Debug)]
 pub struct SyncEvents {
-    pub(super) queue: Arc<Queue>,
+    queue: Arc<Queue>,
+    process: Process,
 }
 
 #[derive(Debug, Default)]
@@ -32,9 +34,23 @@ struct Waiting {
 }
 
 impl SyncEvents {
+    pub(super) fn new(queue: Arc<Queue>) -> Self {
+        Self { queue, process: Process::this() }
+    }
+
+    /// Those of a sync that is over.
+    pub(super) fn over() -> Self {
+        let queue = Queue::default();
+        queue.lock().closed = true;
+        Self::new(Arc::new(queue))
+    }
+
     /// The next event; `None` after `timeout`, or when sync has stopped and everything was taken.
     #[must_use]
     pub fn next(&self, timeout: Duration) -> Option<SyncEvent> {
+        if !self.process.is_this() {
+            return None;
+        }
         let waiting = self.queue.lock();
         let mut waiting = self
             .queue
@@ -48,12 +64,18 @@ impl SyncEvents {
     /// The next event, if there is one.
     #[must_use]
     pub fn try_next(&self) -> Option<SyncEvent> {
+        if !self.process.is_this() {
+            return None;
+        }
         self.queue.lock().events.pop_front()
     }
 
     /// Whether sync has stopped and everything was taken: nothing comes any more.
     #[must_use]
     pub fn is_over(&self) -> bool {
+        if !self.process.is_this() {
+            return true;
+        }
         let waiting = self.queue.lock();
         waiting.closed && waiting.events.is_empty()
     }
@@ -64,6 +86,9 @@ impl SyncEvents {
     /// It is called on a thread of the engine, mostly, and without a lock held, so that it may use this handle. It
     /// must not block or panic: sync stands still meanwhile. One call may stand for several events.
     pub fn on_arrival(&self, call: Arc<dyn Fn() + Send + Sync>) {
+        if !self.process.is_this() {
+            return;
+        }
         let (earlier, due) = {
             let mut waiting = self.queue.lock();
             (waiting.call.replace(call.clone()), waiting.closed || !waiting.events.is_empty())

@@ -18,8 +18,7 @@ use tokio::task::JoinSet;
 use super::SyncFailure;
 use super::board::Standing;
 use super::control::Wish;
-use super::dial::Dialer;
-use super::dial::LINK_WINDOW_BYTES;
+use super::dial::{CONNECT_WAIT, Dialer, LINK_WINDOW_BYTES};
 use super::frames::{FrameError, FrameReader};
 use super::mailbox;
 use super::pulse::{Beat, Pulse};
@@ -31,6 +30,9 @@ use crate::Error;
 const FEED_FRAMES_MAX: usize = 32;
 /// Feed frames taken in one go before other things have their turn.
 const FEED_BURST: usize = 32;
+
+/// How often the wall clock is looked at while groups are held for it.
+const CLOCK_LOOK: Duration = Duration::from_secs(10);
 
 /// How long the last message of a meeting may take after its owner has left.
 const SAY_WAIT: Duration = Duration::from_secs(1);
@@ -86,6 +88,8 @@ pub(super) struct Link<'a> {
     vaults: Vec<VaultId>,
     /// Local writes that the machine knows of.
     noted: u64,
+    /// Groups held for the clock are being merged.
+    merging: bool,
     greeted: bool,
     pulse: Pulse,
     probes: u32,
@@ -139,7 +143,9 @@ impl<'a> Link<'a> {
         connection
             .export_keying_material(&mut exporter, labels::EXPORTER, b"")
             .map_err(|_| SyncFailure::Lost)?;
-        let (send, receive) = connection.open_bi().await.map_err(|_| SyncFailure::Lost)?;
+        // A relay may grant no stream and keep the connection alive all the same.
+        let opened = tokio::time::timeout(CONNECT_WAIT, connection.open_bi()).await;
+        let (send, receive) = opened.ok().and_then(Result::ok).ok_or(SyncFailure::Lost)?;
         let (feed_sender, feeds) = mpsc::channel(FEED_FRAMES_MAX);
         let (answer_sender, answers) = mpsc::channel(ANSWERS_MAX);
         let now = now();
@@ -162,6 +168,7 @@ impl<'a> Link<'a> {
             listing: 0,
             vaults: Vec::new(),
             noted: 0,
+            merging: false,
             greeted: false,
             pulse: Pulse::new(now),
             probes: 0,
@@ -210,8 +217,9 @@ impl<'a> Link<'a> {
     /// # Cancel safety
     /// Nothing is lost: every branch is cancel-safe, and what it brought is returned at once.
     async fn next(&mut self, wish: &mut watch::Receiver<Wish>) -> Happening {
-        let deadline = self.machine.deadline().map_or(self.pulse.due(), |at| at.min(self.pulse.due()));
-        let timer = tokio::time::sleep_until(deadline.into());
+        let deadlines = [self.machine.deadline(), self.held_due(), Some(self.pulse.due())];
+        let timer =
+            tokio::time::sleep_until(deadlines.into_iter().flatten().min().unwrap_or_else(now).into());
         let (meeting, reads_feeds) = (self.meeting.as_mut(), self.machine.reads_feeds());
         let jobs = self.worker.map(Worker::jobs);
         tokio::select! {
@@ -381,6 +389,7 @@ impl<'a> Link<'a> {
     fn take_answer(&mut self, answer: Answer) -> Result<(), SyncFailure> {
         match answer {
             Answer::Done => {}
+            Answer::Merged => self.merging = false,
             Answer::Input(input) => self.give(input)?,
             Answer::Failed(Error::Peer(fault)) => return Err(fault.into()),
             Answer::Failed(error) => return Err(SyncFailure::Store(error.into())),
@@ -408,8 +417,11 @@ impl<'a> Link<'a> {
 
     fn list(&mut self) {
         self.noted = self.context.map_or(0, |context| context.board.writes());
-        self.listing += 1;
-        self.work.push_back(Work::List);
+        // One that has not begun will see what was written by now.
+        if !self.work.iter().any(|work| matches!(work, Work::List)) {
+            self.listing += 1;
+            self.work.push_back(Work::List);
+        }
     }
 
     /// Makes the peer's transport answer.
@@ -439,7 +451,21 @@ impl<'a> Link<'a> {
         if self.machine.deadline().is_some_and(|deadline| deadline <= now) {
             self.give(Input::Timeout)?;
         }
+        if self.held_wait() == Some(Duration::ZERO) {
+            self.merging = true;
+            self.work.push_back(Work::MergeHeld);
+        }
         Ok(())
+    }
+
+    /// How long until groups that are held for the clock can be merged, unless that is under way.
+    fn held_wait(&self) -> Option<Duration> {
+        self.context.filter(|_| !self.merging)?.core.held_wait()
+    }
+
+    /// When to look at the wall clock for that; it may jump meanwhile.
+    fn held_due(&self) -> Option<Instant> {
+        Some(now() + self.held_wait()?.min(CLOCK_LOOK))
     }
 }
 

@@ -2,7 +2,8 @@
 //!
 //! A quiet link is probed: 5 seconds after the last frame first, since what breaks a link breaks it mostly while it
 //! works; then after twice the time, up to 50 seconds, which keeps the mappings of usual routers alive at little
-//! cost to a battery. A link on which something is owed to us, or which was probed, is dead when not one datagram
+//! cost to a battery. A link on which something is owed to us is probed as well, again and again: the relay may need
+//! its time for an answer, but its transport answers at once. A link that was probed is dead when not one datagram
 //! arrives for [`STALL_WAIT`]; waiting for the transport's idle timeout would take minutes.
 
 use std::time::{Duration, Instant};
@@ -69,11 +70,13 @@ impl Pulse {
             }
             self.heard = self.heard.max(since);
             self.awaiting = owed.then_some((now, datagrams));
-            return Beat::Nothing;
+            return if owed { Beat::Probe } else { Beat::Nothing };
         }
         if owed {
             self.awaiting = Some((now, datagrams));
-        } else if now >= self.heard + self.interval {
+            return Beat::Probe;
+        }
+        if now >= self.heard + self.interval {
             self.awaiting = Some((now, datagrams));
             self.probed = true;
             return Beat::Probe;
@@ -113,10 +116,10 @@ mod tests {
     fn a_path_that_owes_something_and_stays_silent_is_dead() {
         let start = base();
         let mut pulse = Pulse::new(start);
-        assert_eq!(pulse.beat(start, true, 7), Beat::Nothing);
+        assert_eq!(pulse.beat(start, true, 7), Beat::Probe);
         assert_eq!(pulse.due(), start + STALL_WAIT);
         assert_eq!(pulse.beat(start + STALL_WAIT / 2, true, 7), Beat::Nothing);
-        assert_eq!(pulse.beat(start + STALL_WAIT, true, 8), Beat::Nothing, "slow, but alive");
+        assert_eq!(pulse.beat(start + STALL_WAIT, true, 8), Beat::Probe, "slow, but alive");
         assert_eq!(pulse.beat(start + STALL_WAIT * 2, true, 8), Beat::Dead);
     }
 

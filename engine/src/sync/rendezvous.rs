@@ -3,7 +3,6 @@
 //! What is said is for pairing to seal; the relay reads it.
 
 use std::sync::Arc;
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use subrosa_protocol::addr::RelayAddr;
@@ -17,6 +16,7 @@ use super::dial::Dialer;
 use super::link::{Errand, Heard, Link, LinkEnd, Meeting};
 use super::mailbox::{Nothing, Receiver, mailbox};
 use super::run::{farewell, runtime};
+use super::thread::{EngineThread, Panicked};
 use super::worker::Worker;
 use crate::Cancel;
 use crate::core::Core;
@@ -48,7 +48,7 @@ pub(crate) struct Rendezvous {
     said: usize,
     heard: Receiver<Heard>,
     control: Arc<Control>,
-    thread: Option<JoinHandle<Option<SyncFailure>>>,
+    thread: EngineThread<Option<SyncFailure>>,
     failure: Option<SyncFailure>,
 }
 
@@ -80,19 +80,17 @@ impl Rendezvous {
         let relay = relay.clone();
         let meeting = Meeting { say: to_say, heard: hear, met: false };
         let over = Over(control.clone());
-        let thread = std::thread::Builder::new()
-            .name("subrosa-meet".to_owned())
-            .spawn(move || {
-                let Over(control) = &over;
-                let failure = runtime.block_on(meet(worker.as_ref(), &relay, &errand, meeting, control));
-                runtime.shutdown_timeout(farewell(control.wish()));
-                if let Some(worker) = worker {
-                    worker.stop();
-                }
-                failure
-            })
-            .map_err(start)?;
-        Ok(Self { say, said: 0, heard, control, thread: Some(thread), failure: None })
+        let work = move || {
+            let Over(control) = &over;
+            let failure = runtime.block_on(meet(worker.as_ref(), &relay, &errand, meeting, control));
+            runtime.shutdown_timeout(farewell(control.wish()));
+            if let Some(worker) = worker {
+                worker.stop();
+            }
+            failure
+        };
+        let thread = EngineThread::spawn("subrosa-meet", work).map_err(start)?;
+        Ok(Self { say, said: 0, heard, control, thread, failure: None })
     }
 
     /// Says something to the other side; before it is there, it is kept for it.
@@ -116,8 +114,8 @@ impl Rendezvous {
 
     /// Why the link is over, which it is.
     fn why_over(&mut self) -> RendezvousError {
-        if let Some(thread) = self.thread.take() {
-            self.failure = thread.join().unwrap_or(Some(SyncFailure::Panicked));
+        if let Some(ended) = self.thread.join() {
+            self.failure = ended.unwrap_or(Some(SyncFailure::Panicked));
         }
         self.failure.clone().map_or(RendezvousError::Over, RendezvousError::Failed)
     }
@@ -125,11 +123,11 @@ impl Rendezvous {
 
 impl Drop for Rendezvous {
     fn drop(&mut self) {
-        self.control.stop();
-        if let Some(thread) = self.thread.take()
-            && thread.join().is_err()
-        {
-            tracing::error!("the rendezvous thread panicked");
+        if self.thread.is_of_this_process() {
+            self.control.stop();
+            if let Some(Err(Panicked)) = self.thread.join() {
+                tracing::error!("the rendezvous thread panicked");
+            }
         }
     }
 }
@@ -165,7 +163,11 @@ async fn meet(
         None => None,
         Some(Err(failure)) => Some(failure),
         Some(Ok(connection)) => {
-            let end = match Link::open(relay, worker, connection.clone(), &dialer).await {
+            let opened = tokio::select! {
+                opened = Link::open(relay, worker, connection.clone(), &dialer) => opened,
+                _ = wish.changed() => Err(SyncFailure::Lost),
+            };
+            let end = match opened {
                 Ok(mut link) => {
                     link.meeting = Some(meeting);
                     link.run(errand, &mut wish).await

@@ -46,14 +46,14 @@ pub(super) fn farewell(wish: Wish) -> Duration {
 }
 
 /// The whole life of the thread; `runtime` is for the first run.
-pub(super) fn serve(context: Context, worker: Worker, runtime: Runtime) {
-    let ends = Ends(context);
+pub(super) fn serve(ends: Ends, worker: Worker, runtime: Runtime) {
     let context = &ends.0;
     let mut worker = Some(worker);
     let mut first = Some(runtime);
     let mut backoff = Backoff::default();
     while let Some(at_work) = &worker {
-        match context.control.wish() {
+        let wish = context.control.wish();
+        match wish {
             Wish::Stop => break,
             Wish::Rest { .. } => {
                 first = None;
@@ -68,7 +68,8 @@ pub(super) fn serve(context: Context, worker: Worker, runtime: Runtime) {
             Wish::Run { .. } => {
                 let Ok(runtime) = first.take().map_or_else(self::runtime, Ok) else {
                     context.board.offline(Some(SyncFailure::NoSocket));
-                    context.control.pause(backoff.next(&*context.core.options.entropy, Duration::ZERO));
+                    let wait = backoff.next(&*context.core.options.entropy, Duration::ZERO);
+                    context.control.pause(wish, wait);
                     continue;
                 };
                 let ended = runtime.block_on(run(context, at_work, &mut backoff));
@@ -94,7 +95,7 @@ fn stop(worker: &mut Option<Worker>) {
 }
 
 /// Says that the thread is over, whatever ended it.
-struct Ends(Context);
+pub(super) struct Ends(pub(super) Context);
 
 impl Drop for Ends {
     fn drop(&mut self) {
@@ -135,7 +136,11 @@ async fn run(context: &Context, worker: &Worker, backoff: &mut Backoff) -> Ended
         let failure = match dialed {
             Ok(connection) => {
                 let up_since = tokio::time::Instant::now();
-                let end = match Link::new(context, worker, connection.clone(), &dialer).await {
+                let opened = tokio::select! {
+                    opened = Link::new(context, worker, connection.clone(), &dialer) => opened,
+                    _ = wish.changed() => Err(SyncFailure::Lost),
+                };
+                let end = match opened {
                     Ok(mut link) => link.run(&Errand::Sync, &mut wish).await,
                     Err(failure) => LinkEnd::Failed(failure),
                 };

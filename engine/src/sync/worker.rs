@@ -1,18 +1,18 @@
 //! The thread on which a link's store work is done: one job at a time, in the order given.
 //!
-//! Every job is a blocking call into the core, most of them a durable transaction. A job under way is finished
-//! when sync stops; those that wait are not begun.
+//! Every job is a blocking call into the core, most of them a durable transaction. When sync stops, a job under way is
+//! finished, unless it waits for its turn; those that wait for the thread are not begun.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::JoinHandle;
 
 use subrosa_protocol::client_link::{self, Input, OutboxBatch, Output, Prepared};
 use subrosa_protocol::ids::{Pin, VaultId};
 use tokio::sync::mpsc;
 
+use super::thread::{EngineThread, Panicked};
 use crate::Error;
-use crate::core::{Core, FeedBatch, FeedItem};
+use crate::core::{Core, FeedBatch, FeedItem, end_waits_when};
 
 /// Jobs handed over and not begun. A full channel keeps the next ones with the link, whose machine has at most a
 /// few under way for each vault.
@@ -25,6 +25,8 @@ pub(super) const ANSWERS_MAX: usize = 16;
 pub(super) enum Work {
     /// Name the vaults to sync.
     List,
+    /// Merge the groups held for the clock whose time has come.
+    MergeHeld,
     /// What the link's machine asks for; `exporter` goes into proofs.
     Link { output: Output, exporter: [u8; 32] },
 }
@@ -34,6 +36,7 @@ pub(super) enum Work {
 pub(super) enum Answer {
     Vaults(Vec<VaultId>),
     Input(Input),
+    Merged,
     /// Done, and nothing to say.
     Done,
     Failed(Error),
@@ -50,11 +53,12 @@ pub(super) enum Job {
     Settle(std::sync::mpsc::SyncSender<()>),
 }
 
-#[derive(Debug)]
 pub(super) struct Worker {
+    core: Arc<Core>,
     jobs: mpsc::Sender<Job>,
+    /// Jobs are dropped, and the one under way waits for no turn of the store any more.
     stopping: Arc<AtomicBool>,
-    thread: Option<JoinHandle<()>>,
+    thread: EngineThread<()>,
 }
 
 impl std::fmt::Debug for Job {
@@ -67,8 +71,9 @@ impl Worker {
     pub(super) fn start(core: Arc<Core>, relay: Pin) -> std::io::Result<Self> {
         let (jobs, mut waiting) = mpsc::channel(JOBS_MAX);
         let stopping = Arc::new(AtomicBool::new(false));
-        let stop = stopping.clone();
-        let thread = std::thread::Builder::new().name("subrosa-store".to_owned()).spawn(move || {
+        let (stop, of) = (stopping.clone(), core.clone());
+        let thread = EngineThread::spawn("subrosa-store", move || {
+            end_waits_when(stop.clone());
             while let Some(job) = waiting.blocking_recv() {
                 match job {
                     Job::Work { .. } if stop.load(Ordering::SeqCst) => {}
@@ -80,7 +85,13 @@ impl Worker {
                 }
             }
         })?;
-        Ok(Self { jobs, stopping, thread: Some(thread) })
+        Ok(Self { core: of, jobs, stopping, thread })
+    }
+
+    /// A host's transaction may be open for ever: the job under way does not wait for it any more.
+    fn hurry(&self) {
+        self.stopping.store(true, Ordering::SeqCst);
+        self.core.look_again();
     }
 
     pub(super) const fn jobs(&self) -> &mpsc::Sender<Job> {
@@ -99,7 +110,7 @@ impl Worker {
     /// Finishes the job under way, drops those that wait, and leaves the store alone; `false` if the thread panicked.
     /// Not to be called from within an executor.
     pub(super) fn settle(&self) -> bool {
-        self.stopping.store(true, Ordering::SeqCst);
+        self.hurry();
         let (done, settled) = std::sync::mpsc::sync_channel(1);
         let is_well = self.jobs.blocking_send(Job::Settle(done)).is_ok() && settled.recv().is_ok();
         self.stopping.store(false, Ordering::SeqCst);
@@ -108,12 +119,10 @@ impl Worker {
 
     /// Finishes the job under way and ends the thread.
     pub(super) fn stop(mut self) {
-        self.stopping.store(true, Ordering::SeqCst);
+        self.hurry();
         let (closed, _) = mpsc::channel(1);
         self.jobs = closed;
-        if let Some(thread) = self.thread.take()
-            && thread.join().is_err()
-        {
+        if let Some(Err(Panicked)) = self.thread.join() {
             tracing::error!("the store thread panicked");
         }
     }
@@ -122,6 +131,7 @@ impl Worker {
 fn perform(core: &Core, relay: &Pin, work: Work) -> Answer {
     let done = match work {
         Work::List => core.sync_vaults().map(Answer::Vaults),
+        Work::MergeHeld => core.merge_held().map(|()| Answer::Merged),
         Work::Link { output, exporter } => perform_output(core, relay, &exporter, output),
     };
     done.unwrap_or_else(Answer::Failed)

@@ -9,6 +9,8 @@
 #include <memory>
 #include <stdexcept>
 #include <string>
+#include <system_error>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -132,13 +134,32 @@ class handle {
   Raw *raw_;
 };
 
+// What may be left out. An object that was given but is closed, or moved from, is not left out: a write that was meant for
+// a transaction must not happen outside of it.
 template <class Handle>
 auto raw_or_null(Handle *handle) -> decltype(handle->raw()) {
-  return handle == nullptr ? nullptr : handle->raw();
+  if (handle == nullptr) return nullptr;
+  if (handle->raw() == nullptr) throw error(SUBROSA_INVALID_HANDLE, nullptr);
+  return handle->raw();
 }
 
-inline void close_device(subrosa_device *raw) { subrosa_device_close(raw, nullptr); }
-inline void close_events(subrosa_events *raw) { subrosa_events_close(raw, nullptr); }
+// In a callback the library refuses to close what would wait for that callback. An object may still end there: a thread
+// of its own closes the rest once the callback has returned.
+template <class Raw>
+void close_later(std::int32_t (*close)(Raw *, subrosa_error **), Raw *raw) noexcept {
+  try {
+    std::thread([close, raw] { close(raw, nullptr); }).detach();
+  } catch (const std::system_error &) {  // no thread to be had: it stays until the process ends
+  }
+}
+inline void close_device(subrosa_device *raw) noexcept {
+  if (subrosa_device_close(raw, nullptr) == SUBROSA_WOULD_DEADLOCK) close_later(subrosa_device_close, raw);
+}
+inline void close_events(subrosa_events *raw) noexcept {
+  if (subrosa_events_close(raw, nullptr) != SUBROSA_WOULD_DEADLOCK) return;
+  subrosa_events_unlisten(raw, nullptr);  // the function is not called again
+  close_later(subrosa_events_close, raw);
+}
 inline void close_sync(subrosa_sync *raw) { subrosa_sync_stop(raw, nullptr); }
 
 // Callbacks must not unwind into the library: what a std::function throws ends the process (noexcept).

@@ -141,9 +141,13 @@ class transaction : public detail::handle<subrosa_tx, subrosa_tx_abort> {
  public:
   transaction() noexcept {}
   explicit transaction(subrosa_tx *raw) noexcept : handle(raw) {}
+  // When it throws, nothing was written and the transaction is over; after SUBROSA_BUSY, because another thread is in a call
+  // on it, it goes on.
   void commit() {
     detail::trial t;
-    t(subrosa_tx_commit(release(), t.slot()));
+    const std::int32_t status = subrosa_tx_commit(raw(), t.slot());
+    if (status != SUBROSA_BUSY) release();
+    t(status);
   }
   void abort() noexcept { reset(); }
 };
@@ -321,8 +325,8 @@ class list : public handle<subrosa_list, subrosa_list_close> {
 }  // namespace detail
 
 struct delivery {
-  std::uint64_t held;          // by the relay, as far as this device knows
-  std::uint64_t acknowledged;  // of what this device wrote
+  std::uint64_t held;          // sealed segments held on this device, its own and others'
+  std::uint64_t acknowledged;  // how many of them the relay is known to hold durably
 };
 
 class vault : public detail::handle<subrosa_vault, subrosa_vault_close> {
@@ -356,6 +360,7 @@ class vault : public detail::handle<subrosa_vault, subrosa_vault_close> {
     for (std::size_t i = 0, n = list.size(); i < n; i++) all.push_back(list.device(i));
     return all;
   }
+  // How much waits for sealing: records with edits that no segment holds yet, and parts of bulk writes.
   std::uint64_t pending() const {
     std::uint64_t out = 0;
     detail::trial t;

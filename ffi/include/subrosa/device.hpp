@@ -188,10 +188,11 @@ class pair_offer : public detail::handle<subrosa_pair_offer, subrosa_pair_offer_
 };
 
 struct device_options {
-  std::string name;           // empty: "device"
-  std::uint64_t cache_bytes;  // 0: 16 MiB
-  device_options() : cache_bytes(0) {}
-  explicit device_options(std::string name_) : name(std::move(name_)), cache_bytes(0) {}
+  std::string name;             // empty: "device"; a store keeps the name that it was made with
+  std::uint64_t cache_bytes;    // 0: 16 MiB
+  std::uint32_t write_wait_ms;  // for another thread's transaction, by a write outside of one; 0: no bound
+  device_options() : cache_bytes(0), write_wait_ms(0) {}
+  explicit device_options(std::string name_) : name(std::move(name_)), cache_bytes(0), write_wait_ms(0) {}
   // Borrows the name.
   subrosa_device_options raw() const {
     subrosa_device_options out = subrosa_device_options();
@@ -199,6 +200,7 @@ struct device_options {
     out.cache_bytes = cache_bytes;
     out.device_name = name.empty() ? nullptr : name.data();
     out.device_name_len = name.size();
+    out.write_wait_ms = write_wait_ms;
     return out;
   }
 };
@@ -223,7 +225,8 @@ class device : public detail::handle<subrosa_device, detail::close_device> {
     t(subrosa_device_open(dir.data(), dir.size(), mine.raw(), &raw_options, &out, t.slot()));
     return device(out);
   }
-  // Throws SUBROSA_WOULD_DEADLOCK in a callback of its own events; the destructor would leave it open there.
+  // Throws SUBROSA_WOULD_DEADLOCK in a callback of its own events or calls. The destructor does not: there it leaves the
+  // closing to a thread, and returns before the file is free.
   void close() {
     detail::trial t;
     t(subrosa_device_close(raw(), t.slot()));
@@ -245,11 +248,12 @@ class device : public detail::handle<subrosa_device, detail::close_device> {
     detail::trial t;
     t(subrosa_device_set_relay(raw(), url.data(), url.size(), t.slot()));
   }
-  std::string relay() const {
-    detail::buffer out;
+  // Empty if there is none; an invite in it is a secret.
+  secret relay() const {
+    secret out;
     detail::trial t;
     t(subrosa_device_relay(raw(), out.out(), t.slot()));
-    return out.text();
+    return out;
   }
   void suspend(std::int32_t deadline_ms) {
     detail::trial t;
@@ -327,14 +331,12 @@ class device : public detail::handle<subrosa_device, detail::close_device> {
 class pair_join : public detail::handle<subrosa_pair_join, subrosa_pair_join_close> {
  public:
   pair_join() noexcept {}
+  // The link as the user scanned or typed it.
+  pair_join(const std::string &dir, const key &mine, const std::string &link, const device_options &options = device_options()) {
+    start(dir, mine, link.data(), link.size(), options);
+  }
   pair_join(const std::string &dir, const key &mine, const secret &link, const device_options &options = device_options()) {
-    check_abi();
-    const subrosa_device_options raw_options = options.raw();
-    detail::trial t;
-    subrosa_pair_join *out = nullptr;
-    t(subrosa_pair_join_start(dir.data(), dir.size(), mine.raw(), &raw_options, reinterpret_cast<const char *>(link.data()),
-                              link.size(), &out, t.slot()));
-    reset(out);
+    start(dir, mine, reinterpret_cast<const char *>(link.data()), link.size(), options);
   }
   std::string wait_code(std::int32_t timeout_ms, cancel *token = nullptr) const {
     subrosa_pair_code out = subrosa_pair_code();
@@ -369,6 +371,16 @@ class pair_join : public detail::handle<subrosa_pair_join, subrosa_pair_join_clo
     subrosa_device *out = nullptr;
     t(subrosa_pair_join_device(raw(), &out, t.slot()));
     return subrosa::device(out);
+  }
+
+ private:
+  void start(const std::string &dir, const key &mine, const char *link, std::size_t len, const device_options &options) {
+    check_abi();
+    const subrosa_device_options raw_options = options.raw();
+    detail::trial t;
+    subrosa_pair_join *out = nullptr;
+    t(subrosa_pair_join_start(dir.data(), dir.size(), mine.raw(), &raw_options, link, len, &out, t.slot()));
+    reset(out);
   }
 };
 

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
 
 use subrosa::{Cancel, Device, Options, RelayAddr};
 
@@ -22,6 +23,8 @@ pub(crate) struct DeviceObject {
     /// What syncs it, if anything does.
     pub(crate) sync: Mutex<Weak<SyncObject>>,
     closed: AtomicBool,
+    /// Whether closing is done; held while it is under way.
+    close_done: Mutex<bool>,
     /// Names it among all of this process.
     pub(crate) number: u64,
     /// The asynchronous calls under way.
@@ -38,6 +41,8 @@ pub(crate) struct DeviceOptions<'a> {
     pub(crate) cache_bytes: u64,
     /// Empty for the default.
     pub(crate) name: &'a str,
+    /// 0 for no bound.
+    pub(crate) write_wait_ms: u32,
 }
 
 impl DeviceOptions<'_> {
@@ -50,6 +55,8 @@ impl DeviceOptions<'_> {
         if !self.name.is_empty() {
             options.device_name = self.name.to_owned();
         }
+        options.write_wait =
+            (self.write_wait_ms > 0).then(|| Duration::from_millis(self.write_wait_ms.into()));
         #[cfg(feature = "fault-injection")]
         {
             options.clock = Arc::new(crate::fault::FaultyClock);
@@ -68,6 +75,7 @@ impl DeviceObject {
             closing: Cancel::new(),
             sync: Mutex::default(),
             closed: AtomicBool::new(false),
+            close_done: Mutex::new(false),
         })
     }
 
@@ -89,12 +97,14 @@ impl DeviceObject {
         Ok(Self::new(device))
     }
 
-    /// Ends everything that is under way, waits for it, and closes the file.
+    /// Ends everything that is under way, waits for it, and closes the file. Whoever closes it meanwhile waits, too.
     pub(crate) fn close(self: &Arc<Self>) -> Result<(), Failure> {
-        if self.closed.swap(true, Ordering::SeqCst) {
+        self.closed.store(true, Ordering::SeqCst);
+        self.closing.cancel();
+        let mut done = self.close_done.lock().unwrap_or_else(PoisonError::into_inner);
+        if std::mem::replace(&mut *done, true) {
             return Ok(());
         }
-        self.closing.cancel();
         let sync = self.sync.lock().unwrap_or_else(PoisonError::into_inner).upgrade();
         if let Some(sync) = sync {
             sync.stop();

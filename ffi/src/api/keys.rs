@@ -75,6 +75,10 @@ impl<K: HostKey> KeyProvider for Hosted<K> {
         let mut shared = Zeroizing::new([0; 32]);
         let agreed = self.0.agree(peer.as_bytes(), &mut shared);
         agreed.map_err(|code| KeyError::Provider { code })?;
+        if *shared == [0; 32] {
+            // It said that it did, and wrote nothing: everything sealed under that could be opened by anybody.
+            return Err(KeyError::ProviderAgreement);
+        }
         Ok(SharedSecret::new(shared))
     }
 

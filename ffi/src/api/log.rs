@@ -9,15 +9,30 @@ use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Metadata, Subscriber, span};
 
 use crate::failure::Failure;
+use crate::process::PerProcess;
 use crate::status::{SUBROSA_INVALID_ARGUMENT, SUBROSA_WOULD_DEADLOCK};
+
+/// Nothing is logged.
+pub const SUBROSA_LOG_OFF: i32 = 0;
+/// A bug, or data that is lost.
+pub const SUBROSA_LOG_ERROR: i32 = 1;
+/// Something that somebody should look at.
+pub const SUBROSA_LOG_WARN: i32 = 2;
+/// Something that happens seldom.
+pub const SUBROSA_LOG_INFO: i32 = 3;
+/// What a developer wants to see.
+pub const SUBROSA_LOG_DEBUG: i32 = 4;
+/// All of it.
+pub const SUBROSA_LOG_TRACE: i32 = 5;
 
 /// Where messages go.
 pub(crate) trait Sink: Send + Sync {
     fn log(&self, level: i32, message: &str);
 }
 
-/// The host's callback; locked for reading while it runs, so that replacing it waits for it.
-static SINK: RwLock<Option<Box<dyn Sink>>> = RwLock::new(None);
+/// The host's callback; locked for reading while it runs, so that replacing it waits for it. A forked child has none
+/// until it sets one.
+static SINK: PerProcess<RwLock<Option<Box<dyn Sink>>>> = PerProcess::new();
 /// Most talkative level that is wanted: 0 (none) to 5.
 static LEVEL_MAX: AtomicI32 = AtomicI32::new(0);
 
@@ -27,7 +42,7 @@ thread_local! {
 
 /// Sends messages up to `level_max` to `sink`; `None` turns them off. Returns after a running callback has finished.
 pub(crate) fn set(level_max: i32, sink: Option<Box<dyn Sink>>) -> Result<(), Failure> {
-    if !(0..=5).contains(&level_max) {
+    if !(SUBROSA_LOG_OFF..=SUBROSA_LOG_TRACE).contains(&level_max) {
         return Err(Failure::new(SUBROSA_INVALID_ARGUMENT, "levels are 0 (off) to 5 (trace)"));
     }
     if LOGGING.with(Cell::get) {
@@ -40,7 +55,8 @@ pub(crate) fn set(level_max: i32, sink: Option<Box<dyn Sink>>) -> Result<(), Fai
     });
     let level = if sink.is_some() { level_max } else { 0 };
     let before = {
-        let mut held = SINK.write().unwrap_or_else(PoisonError::into_inner);
+        let sinks = SINK.get_or_new(|_| RwLock::new(None));
+        let mut held = sinks.write().unwrap_or_else(PoisonError::into_inner);
         // Under the lock, so that the level is that of the sink when two threads set them.
         LEVEL_MAX.store(level, Ordering::SeqCst);
         std::mem::replace(&mut *held, sink)
@@ -72,13 +88,14 @@ impl Subscriber for ToSink {
     fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
 
     fn event(&self, event: &Event<'_>) {
+        let Some(sink) = SINK.get() else { return };
         if LOGGING.with(|logging| logging.replace(true)) {
             return;
         }
         let mut text = Text::default();
         event.record(&mut text);
         text.message.push_str(&text.fields);
-        let sink = SINK.read().unwrap_or_else(PoisonError::into_inner);
+        let sink = sink.read().unwrap_or_else(PoisonError::into_inner);
         if let Some(sink) = &*sink {
             sink.log(number(event.metadata().level()), &text.message);
         }
@@ -98,11 +115,11 @@ fn ours(target: &str) -> bool {
 
 fn number(level: &Level) -> i32 {
     match *level {
-        Level::ERROR => 1,
-        Level::WARN => 2,
-        Level::INFO => 3,
-        Level::DEBUG => 4,
-        Level::TRACE => 5,
+        Level::ERROR => SUBROSA_LOG_ERROR,
+        Level::WARN => SUBROSA_LOG_WARN,
+        Level::INFO => SUBROSA_LOG_INFO,
+        Level::DEBUG => SUBROSA_LOG_DEBUG,
+        Level::TRACE => SUBROSA_LOG_TRACE,
     }
 }
 

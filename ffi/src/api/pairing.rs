@@ -73,6 +73,9 @@ impl OfferObject {
 
     /// Lets the new device in; `typed` is `None` when the user has compared the codes.
     pub(crate) fn confirm(&self, typed: Option<&str>) -> Result<DeviceInfo, Failure> {
+        // Closing the device waits for it: from some point on it is not to be undone. Counted before it is looked
+        // whether the device is closed.
+        let _under_way = self.device.tasks.enter();
         self.device.check_open()?;
         // Before a device has answered there is nothing to confirm, and the offer stands.
         self.request()?;
@@ -234,7 +237,7 @@ mod tests {
         let relay = format!("subrosa://{}/#{pin}", silent.local_addr().unwrap());
         let dirs = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
         let [old, new] = dirs.each_ref().map(|dir| dir.path().to_str().unwrap());
-        let options = DeviceOptions { cache_bytes: 0, name: "" };
+        let options = DeviceOptions { cache_bytes: 0, name: "", write_wait_ms: 0 };
         let device = DeviceObject::create(old, &KeyObject::generate(), &options).unwrap();
         device.device.create_vault("personal").unwrap();
         let offer = OfferObject::start(device, &relay).unwrap();

@@ -1,6 +1,6 @@
 //! Sync: one at a time for a device.
 
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
 
 use subrosa::{Cancel, Sync, SyncFailure, SyncState, SyncStatus};
 
@@ -51,6 +51,8 @@ pub(crate) struct SyncObject {
     sync: RwLock<Option<Sync>>,
     /// Fired when it is stopped: what waits ends.
     pub(crate) stopping: Cancel,
+    /// Held while it is being stopped. Not the lock of `sync`: callbacks that end meanwhile may ask that one.
+    stop_turn: Mutex<()>,
 }
 
 impl Object for SyncObject {
@@ -66,8 +68,12 @@ impl SyncObject {
             return Err(Failure::new(SUBROSA_BUSY, "the device syncs already"));
         }
         let sync = device.device.sync(&relay)?;
-        let this =
-            Arc::new(Self { device: device.clone(), sync: RwLock::new(Some(sync)), stopping: Cancel::new() });
+        let this = Arc::new(Self {
+            device: device.clone(),
+            sync: RwLock::new(Some(sync)),
+            stopping: Cancel::new(),
+            stop_turn: Mutex::new(()),
+        });
         *running = Arc::downgrade(&this);
         drop(running);
         // A close that ran meanwhile did not see it.
@@ -82,9 +88,10 @@ impl SyncObject {
         self.sync.read().unwrap_or_else(PoisonError::into_inner).is_some()
     }
 
-    /// Ends waits, and stops.
+    /// Ends waits, and stops. Whoever stops it meanwhile waits, too.
     pub(crate) fn stop(&self) {
         self.stopping.cancel();
+        let _turn = self.stop_turn.lock().unwrap_or_else(PoisonError::into_inner);
         let sync = self.sync.write().unwrap_or_else(PoisonError::into_inner).take();
         drop(sync);
     }

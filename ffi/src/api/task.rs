@@ -8,6 +8,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use super::device::DeviceObject;
 use crate::failure::Failure;
 use crate::guard;
+use crate::process::PerProcess;
 use crate::status::{SUBROSA_NO_RESOURCES, SUBROSA_PANIC};
 
 /// Calls under way at once in a process; each is a thread that waits.
@@ -19,7 +20,7 @@ pub(crate) trait Done: Send + 'static {
 }
 
 /// How many are under way.
-static UNDER_WAY: AtomicUsize = AtomicUsize::new(0);
+static UNDER_WAY: PerProcess<AtomicUsize> = PerProcess::new();
 
 thread_local! {
     /// Numbers of the devices whose callback runs on this thread.
@@ -36,6 +37,12 @@ pub(crate) struct Tasks {
 impl Tasks {
     fn lock(&self) -> MutexGuard<'_, usize> {
         self.count.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Counts a blocking call that closing the device has to wait for.
+    pub(crate) fn enter(self: &Arc<Self>) -> Entered {
+        *self.lock() += 1;
+        Entered(self.clone())
     }
 
     /// Waits until none is under way, its completion included.
@@ -68,7 +75,7 @@ pub(crate) fn start(
     call: impl FnOnce() -> Result<(), Failure> + Send + 'static,
 ) -> Result<(), Failure> {
     let of = device.as_ref().map_or(0, |device| device.number);
-    let under_way = UnderWay::begin(device.as_ref().map(|device| device.tasks.clone()))?;
+    let under_way = UnderWay::begin(device.as_ref().map(|device| &device.tasks))?;
     // Opened at this function's end: what fails until then is the start, and has no completion.
     let (begin, begun) = sync_channel::<()>(1);
     let thread = std::thread::Builder::new().name("subrosa-task".to_owned()).spawn(move || {
@@ -89,28 +96,66 @@ pub(crate) fn start(
     Ok(())
 }
 
-/// A call under way; its end is told when this is dropped.
-struct UnderWay(Option<Arc<Tasks>>);
+/// A call of a device under way; its end is told when this is dropped.
+pub(crate) struct Entered(Arc<Tasks>);
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        *self.0.lock() -= 1;
+        self.0.ended.notify_all();
+    }
+}
+
+/// An asynchronous call under way.
+struct UnderWay {
+    /// Of all of this process.
+    count: &'static AtomicUsize,
+    _of_device: Option<Entered>,
+}
 
 impl UnderWay {
-    fn begin(tasks: Option<Arc<Tasks>>) -> Result<Self, Failure> {
+    fn begin(tasks: Option<&Arc<Tasks>>) -> Result<Self, Failure> {
+        let count = UNDER_WAY.get_or_new(|_| AtomicUsize::new(0));
         let more = |count: usize| (count < TASKS_MAX).then_some(count + 1);
-        if UNDER_WAY.fetch_update(Ordering::SeqCst, Ordering::SeqCst, more).is_err() {
+        if count.fetch_update(Ordering::SeqCst, Ordering::SeqCst, more).is_err() {
             return Err(Failure::new(SUBROSA_NO_RESOURCES, "too many calls are under way").retryable());
         }
-        if let Some(tasks) = &tasks {
-            *tasks.lock() += 1;
-        }
-        Ok(Self(tasks))
+        Ok(Self { count, _of_device: tasks.map(Tasks::enter) })
     }
 }
 
 impl Drop for UnderWay {
     fn drop(&mut self) {
-        UNDER_WAY.fetch_sub(1, Ordering::SeqCst);
-        if let Some(tasks) = &self.0 {
-            *tasks.lock() -= 1;
-            tasks.ended.notify_all();
+        self.count.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::{Sender, channel};
+
+    use super::*;
+    use crate::api::cancel::CancelObject;
+    use crate::handles;
+    use crate::status::SUBROSA_POISONED;
+
+    struct Tell(Sender<i32>);
+
+    impl Done for Tell {
+        fn done(self: Box<Self>, result: Result<(), Failure>) {
+            self.0.send(result.map_or_else(|failure| failure.code, |()| 0)).unwrap();
         }
+    }
+
+    #[test]
+    fn a_panic_in_an_asynchronous_call_is_its_end_and_spoils_its_handle() {
+        let handle = handles::open(Arc::new(CancelObject(subrosa::Cancel::new()))).unwrap();
+        let (tell, told) = channel();
+        start(None, handle, Box::new(Tell(tell)), || panic!("in the middle")).unwrap();
+        assert_eq!(told.recv(), Ok(SUBROSA_PANIC));
+        assert!(told.recv().is_err(), "it is told once");
+        let spoilt = handles::get::<CancelObject>(handle).err().map(|failure| failure.code);
+        assert_eq!(spoilt, Some(SUBROSA_POISONED));
+        handles::close::<CancelObject>(handle).unwrap();
     }
 }

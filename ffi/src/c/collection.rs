@@ -26,7 +26,8 @@ pub(super) fn about(collection: *mut subrosa_collection, tx: *mut subrosa_tx) ->
 /// Adds a record under a new id, which sorts after those made before. Durable when this returns, unless `tx` is given. The
 /// record is copied and stays the caller's. `tx`: NULL, or a write transaction of the same vault.
 /// Errors of every write: `SUBROSA_FIELD_NAME`, `SUBROSA_TOO_MANY_FIELDS`, `SUBROSA_VALUE_TOO_LARGE`, `SUBROSA_TOO_DEEP`,
-/// `SUBROSA_READ_ONLY`, `SUBROSA_TX_OVER`, `SUBROSA_WRONG_DEVICE`, `SUBROSA_BUSY` (this thread has a write transaction open and
+/// `SUBROSA_READ_ONLY`, `SUBROSA_TX_OVER`, `SUBROSA_WRONG_DEVICE`, `SUBROSA_BUSY` (another thread's write transaction
+/// did not end within `write_wait_ms` of the device's options, which is retryable, or this thread has one open and
 /// `tx` is not it, or another thread uses one of the handles), `SUBROSA_NOT_PERMITTED`, `SUBROSA_DISK_FULL`, `SUBROSA_IO`,
 /// `SUBROSA_CLOSED`, `SUBROSA_SUSPENDED`. A call that fails has no effect; a transaction goes on. Since 0.1.
 ///

@@ -3,15 +3,17 @@
 use std::ffi::c_char;
 
 use super::{
-    Caller, handle, object, subrosa_device, subrosa_error, subrosa_key, subrosa_list, subrosa_public_key,
+    Caller, Closing, handle, object, subrosa_device, subrosa_error, subrosa_key, subrosa_list,
+    subrosa_public_key,
 };
 use crate::api::device::{DeviceObject, DeviceOptions};
 use crate::api::list::ListObject;
 use crate::api::task;
 use crate::failure::Failure;
 use crate::handles;
-use crate::memory::{Sized32, subrosa_buf};
+use crate::memory::{Sized32, subrosa_buf, subrosa_secret};
 use crate::status::{SUBROSA_UNKNOWN_OPTION, SUBROSA_WOULD_DEADLOCK};
+use zeroize::Zeroizing;
 
 /// How a device is opened. All zero but `struct_size` is fine.
 #[repr(C)]
@@ -23,17 +25,30 @@ pub struct subrosa_device_options {
     pub flags: u32,
     /// Memory for pages of the database, in plaintext; 0 for 16 MiB.
     pub cache_bytes: u64,
-    /// What this device is called in lists of devices, 1 to 128 bytes; NULL for `"device"`.
+    /// What this device is called in lists of devices, 1 to 128 bytes without control characters; NULL for `"device"`. Used
+    /// when a store is made, which keeps it; not looked at when one is opened.
     pub device_name: *const c_char,
     /// Its length in bytes.
     pub device_name_len: usize,
+    /// How long a write with `tx` NULL waits, in milliseconds, for a write transaction that another thread holds, before it
+    /// fails with `SUBROSA_BUSY`; 0 for as long as that takes.
+    pub write_wait_ms: u32,
+    /// 0.
+    pub reserved: u32,
 }
 
 // SAFETY: `repr(C)`, starts with a `u32`, and holds integers and raw pointers only.
 unsafe impl Sized32 for subrosa_device_options {
-    const ZERO: Self =
-        Self { struct_size: 0, flags: 0, cache_bytes: 0, device_name: std::ptr::null(), device_name_len: 0 };
-    const SIZE_MIN: usize = size_of::<Self>();
+    const ZERO: Self = Self {
+        struct_size: 0,
+        flags: 0,
+        cache_bytes: 0,
+        device_name: std::ptr::null(),
+        device_name_len: 0,
+        write_wait_ms: 0,
+        reserved: 0,
+    };
+    const SIZE_MIN: usize = std::mem::offset_of!(Self, write_wait_ms);
 }
 
 /// What `subrosa_device_verify` checked and found. All is well if `bad_segments` is 0.
@@ -102,11 +117,11 @@ impl Caller {
         options: *const subrosa_device_options,
     ) -> Result<DeviceOptions<'_>, Failure> {
         let options = self.read_sized(options)?.unwrap_or(subrosa_device_options::ZERO);
-        if options.flags != 0 {
+        if options.flags != 0 || options.reserved != 0 {
             return Err(Failure::new(SUBROSA_UNKNOWN_OPTION, "a flag that this version does not know"));
         }
         let name = self.text(options.device_name, options.device_name_len)?;
-        Ok(DeviceOptions { cache_bytes: options.cache_bytes, name })
+        Ok(DeviceOptions { cache_bytes: options.cache_bytes, name, write_wait_ms: options.write_wait_ms })
     }
 }
 
@@ -168,8 +183,9 @@ pub unsafe extern "C" fn subrosa_device_open(
 
 /// Closes a device: stops its sync, ends calls that wait (`SUBROSA_CLOSED`) and transactions that are open, waits for calls
 /// and completions under way, closes the file. The handle is gone whatever this returns, but for
-/// `SUBROSA_WOULD_DEADLOCK`. Handles of its vaults and of what belongs to them answer `SUBROSA_CLOSED` from now on, and
-/// are still to be closed. NULL, and a second time, are fine.
+/// `SUBROSA_WOULD_DEADLOCK`. Handles of its vaults and of what belongs to them answer `SUBROSA_CLOSED` from now on (but for
+/// the id and the name of a vault), and are still to be closed. NULL, and a second time, are fine; who closes it at the same
+/// time waits, too. The same store can be opened again at once.
 /// Errors: `SUBROSA_WOULD_DEADLOCK` from within a callback of its events or of a call on it; `SUBROSA_IO` if the file could
 /// not be closed cleanly (what was committed is safe). Since 0.1.
 ///
@@ -186,19 +202,18 @@ pub unsafe extern "C" fn subrosa_device_close(
         if device.is_null() {
             return Ok(());
         }
-        match handles::find::<DeviceObject>(device.addr()) {
+        let open = match handles::find::<DeviceObject>(device.addr()) {
             Ok(open) if task::is_in_callback_of(&open) => {
                 return Err(Failure::new(SUBROSA_WOULD_DEADLOCK, "called from a callback of this device"));
             }
-            Ok(_) => {}
+            Ok(open) => open,
             // Closed already.
             Err(failure) if failure.code == crate::SUBROSA_INVALID_HANDLE => return Ok(()),
             Err(failure) => return Err(failure),
-        }
-        match super::close(device) {
-            Some(open) => open.close(),
-            None => Ok(()),
-        }
+        };
+        // The handle goes last: who closes it meanwhile finds it, and waits.
+        let _handle = Closing(device);
+        open.close()
     })
 }
 
@@ -258,14 +273,15 @@ pub unsafe extern "C" fn subrosa_device_set_relay(
     caller.run_on(device, || object(device)?.set_relay(caller.text(url, len)?))
 }
 
-/// The URL of the relay that is kept in the store; empty if there is none. May hold an invite. Since 0.1.
+/// The URL of the relay that is kept in the store; empty if there is none. An invite in it is a secret, so it comes as one:
+/// free it with `subrosa_secret_free`. Since 0.1.
 ///
 /// # Safety
 /// Rule 2 of this library.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn subrosa_device_relay(
     device: *mut subrosa_device,
-    out: *mut subrosa_buf,
+    out: *mut subrosa_secret,
     err: *mut *mut subrosa_error,
 ) -> i32 {
     // SAFETY: promised by the caller.
@@ -273,8 +289,8 @@ pub unsafe extern "C" fn subrosa_device_relay(
     let out = caller.out(out);
     caller.run_on(device, || {
         let out = out.required()?;
-        let relay = object(device)?.device.relay()?.map(|relay| relay.to_string());
-        out.set(subrosa_buf::new(relay.unwrap_or_default().into_bytes()));
+        let relay = object(device)?.device.relay()?.map(|relay| Zeroizing::new(relay.to_string()));
+        out.set(subrosa_secret::new(relay.unwrap_or_default().as_bytes()));
         Ok(())
     })
 }
@@ -324,8 +340,8 @@ pub unsafe extern "C" fn subrosa_network_changed(
 }
 
 /// Reads and checks every page, chain, signature and certificate. Other calls wait meanwhile.
-/// Errors: `SUBROSA_DAMAGED` for the first page that is not what was written; `SUBROSA_BUSY` while a read transaction is
-/// open. Since 0.1.
+/// Errors: `SUBROSA_DAMAGED` for the first page that is not what was written; `SUBROSA_BUSY` while a transaction is open.
+/// Since 0.1.
 ///
 /// # Safety
 /// Rules 2 and 3 of this library.

@@ -4,8 +4,9 @@ use std::ffi::c_void;
 
 use super::library::quietly;
 use super::{
-    Caller, User, close, handle, object, optional_object, subrosa_cancel, subrosa_collection, subrosa_error,
-    subrosa_events, subrosa_free_fn, subrosa_id, subrosa_sync, subrosa_vault, subrosa_vault_id,
+    Caller, Closing, User, handle, object, optional_object, subrosa_cancel, subrosa_collection,
+    subrosa_error, subrosa_events, subrosa_free_fn, subrosa_id, subrosa_sync, subrosa_vault,
+    subrosa_vault_id,
 };
 use crate::api::events::{Event, EventsObject, Listener};
 use crate::handles;
@@ -253,14 +254,14 @@ pub unsafe extern "C" fn subrosa_events_close(
         if events.is_null() {
             return Ok(());
         }
-        match handles::find::<EventsObject>(events.addr()) {
-            Ok(open) => open.check_close()?,
+        let open = match handles::find::<EventsObject>(events.addr()) {
+            Ok(open) => open,
             Err(failure) if failure.code == crate::SUBROSA_INVALID_HANDLE => return Ok(()),
             Err(failure) => return Err(failure),
-        }
-        if let Some(events) = close(events) {
-            events.close();
-        }
+        };
+        open.check_close()?;
+        let _handle = Closing(events);
+        open.close();
         Ok(())
     })
 }
@@ -275,7 +276,7 @@ impl Listener for ToHost {
     fn deliver(&self, event: Event) {
         let mut event = subrosa_event::from(event);
         // SAFETY: rule 4 of this library.
-        unsafe { (self.listener)(self.user.pointer(), &raw const event) };
+        self.user.call(|user| unsafe { (self.listener)(user, &raw const event) });
         quietly(|| {
             // SAFETY: made here, and lent to the callback only.
             unsafe { event.text.free() };

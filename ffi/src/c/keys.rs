@@ -38,12 +38,17 @@ impl subrosa_public_key {
 
 /// Computes ECDH with `peer`: the X coordinate of the shared point, 32 bytes big endian, leading zeros kept. 0, or the
 /// provider's own code. May block, as for a fingerprint. Called on the thread that needs it, which may be the library's;
-/// must not call the library.
+/// must not call the library. Asked when a device is made (twice: once to check that what it answers fits the public key),
+/// opened and resumed, when a session is made, and when this device is let into a vault. Suspending and closing the device
+/// wait while it is asked for opening or resuming, and only then.
 pub type subrosa_agree_fn = Option<
     unsafe extern "C" fn(user: *mut c_void, peer: *const subrosa_public_key, shared_x: *mut u8) -> i32,
 >;
 
-/// Signs the SHA-256 of a message with ECDSA: `r | s`, 64 bytes; any `s` is fine. As `subrosa_agree_fn` otherwise.
+/// Signs the SHA-256 of a message with ECDSA: `r | s`, 64 bytes; any `s` is fine. As `subrosa_agree_fn` otherwise. Asked when
+/// a vault is founded, when a device is let in, on both sides, and, also by the thread that syncs, when new logs are begun:
+/// for a store that came back from a copy, or whose clock was far ahead. Nothing else waits while it is asked, but for
+/// opening and resuming.
 pub type subrosa_sign_fn = Option<
     unsafe extern "C" fn(user: *mut c_void, message: *const u8, len: usize, signature: *mut u8) -> i32,
 >;
@@ -98,7 +103,7 @@ impl HostKey for Provider {
     fn agree(&self, peer: &[u8; 65], shared_x: &mut [u8; 32]) -> Result<(), i32> {
         let peer = subrosa_public_key { bytes: *peer };
         // SAFETY: rule 4 of this library.
-        match unsafe { (self.agree)(self.user.pointer(), &raw const peer, shared_x.as_mut_ptr()) } {
+        match self.user.call(|user| unsafe { (self.agree)(user, &raw const peer, shared_x.as_mut_ptr()) }) {
             0 => Ok(()),
             code => Err(code),
         }
@@ -106,9 +111,9 @@ impl HostKey for Provider {
 
     fn sign(&self, message: &[u8], signature: &mut [u8; 64]) -> Result<(), i32> {
         // SAFETY: rule 4 of this library.
-        match unsafe {
-            (self.sign)(self.user.pointer(), message.as_ptr(), message.len(), signature.as_mut_ptr())
-        } {
+        match self.user.call(|user| unsafe {
+            (self.sign)(user, message.as_ptr(), message.len(), signature.as_mut_ptr())
+        }) {
             0 => Ok(()),
             code => Err(code),
         }

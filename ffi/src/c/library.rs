@@ -60,9 +60,9 @@ pub unsafe extern "C" fn subrosa_secret_free(secret: *mut subrosa_secret) {
     }
 }
 
-/// Sends log messages of at most `level_max` (0 none, 1 error, 2 warning, 3 information, 4 debug, 5 trace) to `log`.
+/// Sends log messages of at most `level_max` (`SUBROSA_LOG_OFF` to `SUBROSA_LOG_TRACE`) to `log`.
 /// One receiver for the whole process; a new one takes the place of the old. NULL turns the log off, as it is at first:
-/// the library never prints. Returns after a running callback has finished.
+/// the library never prints. A child of fork has none until it sets one. Returns after a running callback has finished.
 ///
 /// `user` is passed to `log`, and to `user_free` once the receiver is replaced, or at once if this fails. Thread-safe.
 /// Errors: `SUBROSA_INVALID_ARGUMENT`, `SUBROSA_WOULD_DEADLOCK` from within `log`. Since 0.1.
@@ -96,7 +96,7 @@ impl api::log::Sink for ToHost {
     fn log(&self, level: i32, message: &str) {
         let Ok(message) = CString::new(message.replace('\0', "?")) else { return };
         // SAFETY: rule 4 of this library.
-        unsafe { (self.log)(self.user.pointer(), level, message.as_ptr()) };
+        self.user.call(|user| unsafe { (self.log)(user, level, message.as_ptr()) });
     }
 }
 

@@ -11,6 +11,7 @@ use super::{
 };
 use crate::api::pairing::{JoinObject, OfferObject};
 use crate::memory::{blank, subrosa_buf, subrosa_secret};
+use zeroize::Zeroizing;
 
 /// The six digits that both devices show, NUL-terminated.
 #[repr(C)]
@@ -147,10 +148,13 @@ pub unsafe extern "C" fn subrosa_pair_offer_request(
 }
 
 /// Lets the new device in, once the user has typed the code that it shows (`typed`; spaces and hyphens do not count) or has
-/// compared both codes (NULL and 0; text that is empty is refused, with `SUBROSA_INVALID_ARGUMENT`, and the offer stands). Waits up to a minute for the new device to store its keys. Ends the offer; its handle
-/// is still to be closed. `out` may be NULL. Closing the device meanwhile waits for it.
-/// Errors: `SUBROSA_NOT_READY` before a device has answered (the offer stands); `SUBROSA_PAIR_WRONG_CODE`, `SUBROSA_PAIR_EXPIRED`, `SUBROSA_PAIR_OVER` and others: nothing has changed.
-/// `SUBROSA_PAIR_UNCONFIRMED`: the device is listed, and may lack its keys. Since 0.1.
+/// compared both codes (NULL and 0; text that is empty is refused, with `SUBROSA_INVALID_ARGUMENT`, and the offer stands).
+/// Waits up to 15 seconds for the vault to reach the relay, and up to a minute for the new device to store its keys. Ends the
+/// offer; its handle is still to be closed. `out` may be NULL. Closing the offer before the device is listed ends it;
+/// closing the device meanwhile waits for it.
+/// Errors: `SUBROSA_NOT_READY` before a device has answered (the offer stands); `SUBROSA_PAIR_WRONG_CODE`,
+/// `SUBROSA_PAIR_EXPIRED`, `SUBROSA_PAIR_OVER` and others: nothing has changed. `SUBROSA_PAIR_UNCONFIRMED`: the device is
+/// listed, and may lack its keys. Since 0.1.
 ///
 /// # Safety
 /// Rules 1 to 3 of this library.
@@ -192,10 +196,11 @@ pub unsafe extern "C" fn subrosa_pair_offer_confirm_async(
     let user = User::new(user, user_free);
     caller.run_on(offer, || {
         let confirming = object(offer)?;
-        let typed =
-            if typed.is_null() && len == 0 { None } else { Some(caller.text(typed, len)?.to_owned()) };
+        let compared = typed.is_null() && len == 0;
+        let typed = if compared { None } else { Some(Zeroizing::new(caller.text(typed, len)?.to_owned())) };
         let device = confirming.device.clone();
-        start(Some(device), offer.addr(), done, user, move || confirming.confirm(typed.as_deref()).map(drop))
+        let confirm = move || confirming.confirm(typed.as_ref().map(|typed| typed.as_str())).map(drop);
+        start(Some(device), offer.addr(), done, user, confirm)
     })
 }
 

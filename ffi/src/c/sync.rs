@@ -4,7 +4,7 @@ use std::ffi::{c_char, c_void};
 use std::sync::Arc;
 
 use super::{
-    Caller, User, close, handle, object, optional_object, subrosa_cancel, subrosa_device, subrosa_error,
+    Caller, Closing, User, handle, object, optional_object, subrosa_cancel, subrosa_device, subrosa_error,
     subrosa_free_fn, subrosa_sync,
 };
 use crate::api::device::DeviceObject;
@@ -83,7 +83,8 @@ pub unsafe extern "C" fn subrosa_sync_start(
     })
 }
 
-/// Stops sync, waits for a transaction of its under way (and not for the network), and closes the handle. Calls that wait
+/// Stops sync, waits for a commit of its under way (neither for the network nor for a transaction of yours), and closes the
+/// handle. Calls that wait
 /// with it answer `SUBROSA_SYNC_STOPPED`. NULL, and a second time, are fine.
 /// Since 0.1.
 ///
@@ -97,14 +98,13 @@ pub unsafe extern "C" fn subrosa_sync_stop(sync: *mut subrosa_sync, err: *mut *m
         if sync.is_null() {
             return Ok(());
         }
-        match handles::find::<SyncObject>(sync.addr()) {
-            Ok(_) => {}
+        let open = match handles::find::<SyncObject>(sync.addr()) {
+            Ok(open) => open,
             Err(failure) if failure.code == crate::SUBROSA_INVALID_HANDLE => return Ok(()),
             Err(failure) => return Err(failure),
-        }
-        if let Some(sync) = close(sync) {
-            sync.stop();
-        }
+        };
+        let _handle = Closing(sync);
+        open.stop();
         Ok(())
     })
 }
@@ -162,8 +162,8 @@ pub unsafe extern "C" fn subrosa_sync_reason(
 
 /// Waits until all vaults are caught up both ways: what the relay had is stored here, and what was written before this call
 /// is there. `idle_ms`: how long nothing may move; negative for no limit. `cancel` may be NULL.
-/// Errors: `SUBROSA_NO_PROGRESS`, `SUBROSA_REFUSED`, `SUBROSA_CANCELLED`, `SUBROSA_SYNC_STOPPED`, `SUBROSA_CLOSED`; sync
-/// goes on all the same. Since 0.1.
+/// Errors: `SUBROSA_NO_PROGRESS`, `SUBROSA_REFUSED`, `SUBROSA_CANCELLED`, `SUBROSA_SUSPENDED`, at once; sync goes on all the
+/// same. `SUBROSA_SYNC_STOPPED`, `SUBROSA_CLOSED`, `SUBROSA_PANIC`. Since 0.1.
 ///
 /// # Safety
 /// Rule 2 of this library.
@@ -234,6 +234,6 @@ impl task::Done for ToHost {
             }
         };
         // SAFETY: rule 4 of this library.
-        unsafe { (self.done)(self.user.pointer(), status, error) };
+        self.user.call(|user| unsafe { (self.done)(user, status, error) });
     }
 }

@@ -80,7 +80,7 @@ mod tests {
     #[test]
     fn a_commit_of_a_poisoned_transaction_ends_it() {
         let dir = tempfile::tempdir().unwrap();
-        let options = DeviceOptions { cache_bytes: 0, name: "" };
+        let options = DeviceOptions { cache_bytes: 0, name: "", write_wait_ms: 0 };
         let device =
             DeviceObject::create(dir.path().to_str().unwrap(), &KeyObject::generate(), &options).unwrap();
         let vault = VaultObject::create(device, "personal").unwrap();

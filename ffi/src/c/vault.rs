@@ -31,7 +31,8 @@ impl From<VaultId> for subrosa_vault_id {
 }
 
 /// Founds a vault. Works offline; a relay learns of it at the first sync. The first vault of a device is its home vault,
-/// into which other devices are paired. Errors: `SUBROSA_VAULT_EXISTS`, `SUBROSA_VAULT_NAME`. Since 0.1.
+/// into which other devices are paired. Errors: `SUBROSA_VAULT_EXISTS`, `SUBROSA_VAULT_NAME`; what the key's provider returns;
+/// `SUBROSA_BUSY`, `SUBROSA_SUSPENDED`, `SUBROSA_IO`, `SUBROSA_DISK_FULL` as for a write. Since 0.1.
 ///
 /// # Safety
 /// Rules 1 and 2 of this library.

@@ -286,7 +286,10 @@ fn devices_and_vaults(world: &mut World, input: &mut Unstructured<'_>, drawn: &D
         9 => {
             let device = world.pick(input)?;
             checked!(world, |err| subrosa_device_set_relay(device, text.0, text.1, err));
-            checked!(world, |err| subrosa_device_relay(device, &mut buf, err));
+            let mut relay = subrosa_secret { data: null_mut(), len: 0, cap: 0 };
+            checked!(world, |err| subrosa_device_relay(device, &mut relay, err));
+            // SAFETY: the library filled it, or left it blank.
+            unsafe { subrosa_secret_free(&mut relay) };
         }
         10 => {
             let device = world.pick(input)?;
@@ -343,6 +346,9 @@ fn options(input: &mut Unstructured<'_>, drawn: &Drawn<'_>) -> Result<subrosa_de
         cache_bytes: 1 << 20,
         device_name: text.0,
         device_name_len: text.1,
+        // A bound, so that no write waits for a transaction of another thread for ever.
+        write_wait_ms: 1,
+        reserved: u32::from(input.ratio(1, 16)?),
     })
 }
 

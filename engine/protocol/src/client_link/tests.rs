@@ -270,6 +270,8 @@ fn unknown_vault_is_created_with_grant_then_invite() {
         |credential| ClientFrame::Create { vault: vault(1), statements: vec![vec![3; 10]], credential };
     rig.give(Input::Birth { vault: vault(1), statements, grant: Some(vec![2; 97]) });
     assert_eq!(rig.sent(), [create(Credential::Grant(vec![2; 97]))]);
+    rig.frame(&error(ErrorCode::UnknownVault, 1)).unwrap();
+    assert_eq!(rig.take(), [], "AUTH and SUBSCRIBE are answered one by one");
     rig.frame(&error(ErrorCode::GrantRefused, 1)).unwrap();
     assert_eq!(rig.sent(), [create(Credential::Invite(vec![1; 83]))]);
     rig.known(1);

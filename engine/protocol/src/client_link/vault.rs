@@ -446,6 +446,8 @@ impl VaultLink {
                 out.push_back(Output::LoadBirth { vault: self.id });
                 return;
             }
+            // The answer to the SUBSCRIBE that went out with AUTH: it may come once CREATE is on its way.
+            Down::Creating { .. } if refusal.code == ErrorCode::UnknownVault => return,
             Down::Creating { with_grant: true, statements, .. }
                 if invite.is_some()
                     && matches!(refusal.code, ErrorCode::GrantRefused | ErrorCode::NeedsInvite) =>

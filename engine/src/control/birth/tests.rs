@@ -40,7 +40,8 @@ fn the_founder_is_a_member_by_the_first_segment() {
 fn no_two_vaults_are_alike() {
     let device = SoftwareKey::generate(&entropy(1));
     let home = found_vault(&device, "a", &Founding::Home, &entropy(2)).unwrap();
-    let beside = found_vault(&device, "a", &Founding::Beside(&home.keyring), &entropy(3)).unwrap();
+    let beside =
+        found_vault(&device, "a", &Founding::Beside(home.keyring.recovery.public), &entropy(3)).unwrap();
     assert_ne!(home.vault, beside.vault);
     assert_eq!(beside.keyring.recovery.public, home.keyring.recovery.public);
     assert_ne!(beside.keyring.recovery.commitment(), home.keyring.recovery.commitment());

@@ -7,7 +7,7 @@ fn full() -> Keyring {
     let entropy = SeededEntropy::dangerous_from_seed(1);
     let device = SoftwareKey::generate(&entropy);
     let mut keyring = found_vault(&device, "a", &Founding::Home, &entropy).unwrap().keyring;
-    keyring.rotate_logs(&entropy);
+    keyring.rotate_logs(keyring.next_logs(&entropy));
     keyring.epochs.push(EpochSecrets::generate(Epoch(4), &entropy));
     keyring.epochs[0].key = None;
     keyring.epochs[0].write = None;
@@ -104,7 +104,7 @@ fn a_control_log_that_may_still_sign_statements_is_kept() {
     let mut keyring = full();
     let listed = keyring.old_control_logs[0].public();
     for _ in 0..OLD_LOGS_MAX + 3 {
-        keyring.rotate_logs(&entropy);
+        keyring.rotate_logs(keyring.next_logs(&entropy));
     }
     assert_eq!(keyring.old_control_logs.len(), OLD_LOGS_MAX);
     assert_eq!(keyring.old_control_logs[0].public(), listed);

@@ -1,4 +1,7 @@
+use std::time::Duration;
+
 use subrosa_protocol::ids::{Epoch, LogId, Seq, Signature};
+use subrosa_protocol::limits::CLOCK_AHEAD_MAX_MS;
 use subrosa_protocol::segment::{Header, Kind, SealedSegment};
 
 use super::{ListRelay, TestDevice, everything, id, join, record};
@@ -105,9 +108,16 @@ fn a_group_from_the_future_is_held_whole_until_its_time() {
     relay.sync(b.core(), &vault);
     assert!(everything(&b.vault()).is_empty());
     assert!(b.core().lock_state().unwrap().clock.max() < Stamp::from_ms(1_000_000 + 60_000));
-    b.clock.set(1_000_000 + 3_590_000);
-    b.core().retry_held(&super::turn(b.core())).unwrap();
+    let due = 1_000_000 + 3_600_000 - CLOCK_AHEAD_MAX_MS;
+    assert_eq!(b.core().held_wait(), Some(Duration::from_millis(due - 1_000_000)));
+    b.clock.set(due - 1);
+    b.core().merge_held().unwrap();
+    assert!(everything(&b.vault()).is_empty());
+    b.clock.set(due);
+    assert_eq!(b.core().held_wait(), Some(Duration::ZERO));
+    b.core().merge_held().unwrap();
     assert_eq!(everything(&b.vault()).len(), 1);
+    assert_eq!(b.core().held_wait(), None);
 }
 
 #[test]

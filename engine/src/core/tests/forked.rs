@@ -74,7 +74,7 @@ fn call_everything(inherited: Inherited) {
     refused(device.core.heads(&vault.id()));
     device.core.stop_sealing();
     let hook: crate::core::PendingHook = Arc::new(|| ());
-    device.core.on_pending(hook.clone());
+    device.core.on_pending(&hook);
     device.core.no_more_pending(&hook);
     device.core.notify_pending();
 }
@@ -102,7 +102,7 @@ fn a_forked_child_is_refused_before_it_takes_any_lock() {
             core.state.lock().unwrap(),
             core.slot.write().unwrap(),
             core.life.lock().unwrap(),
-            core.hook.lock().unwrap(),
+            core.hooks.lock().unwrap(),
             core.links.turn(),
             core.shared.write().unwrap(),
             core.gate.locked(),

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use super::{ListRelay, PANIC_MS, TestDevice, device_with_vault, everything, id, join, record};
-use crate::{Device, Entropy, Options, OsEntropy, SoftwareKey, Vault};
+use crate::{Device, Entropy, Options, OsEntropy, RecordChange, SoftwareKey, Vault};
 
 fn panics<R>(f: impl FnOnce() -> R) {
     assert!(catch_unwind(AssertUnwindSafe(f)).is_err());
@@ -79,10 +79,11 @@ fn a_panic_inside_a_database_transaction_puts_the_memory_back() {
         (state.vaults[&number].own, state.logs.len(), state.collections.len(), state.vaults.len())
     };
     let before = own(&a);
+    let new = a.core().new_logs(number).unwrap();
     panics(|| {
         a.core().write(|tx| -> Result<(), crate::Error> {
             tx.intern_collection(number, "made up")?;
-            tx.rotate_logs(number, None)?;
+            tx.rotate_logs(number, None, new)?;
             tx.put_meta("relay", b"made up")?;
             panic!("in the middle")
         })
@@ -95,6 +96,51 @@ fn a_panic_inside_a_database_transaction_puts_the_memory_back() {
     relay.sync(b.core(), &vault);
     assert_eq!(everything(&a.vault()), everything(&b.vault()));
     goes_on(&mut a);
+}
+
+#[test]
+fn many_changes_that_panic_half_way_leave_none_in_their_transaction() {
+    let mut device = device_with_vault();
+    let vault = device.vault();
+    let notes = vault.records("notes");
+    let mut tx = vault.begin(Duration::ZERO).unwrap();
+    tx.in_collection(&notes).put(id(1), &record(&[("a", 1)])).unwrap();
+    let changes = (2..=9).map(|n| {
+        assert_ne!(n, 5, "half way");
+        Ok(RecordChange::Put(id(n), record(&[("a", 1)])))
+    });
+    panics(|| tx.in_collection(&notes).change_many(changes));
+    tx.commit().unwrap();
+    assert_eq!(everything(&vault).len(), 1);
+    goes_on(&mut device);
+}
+
+#[test]
+fn a_clock_that_panics_while_the_device_resumes_leaves_it_suspended() {
+    let mut device = device_with_vault();
+    let handle = device.device.clone().unwrap();
+    handle.suspend(Duration::ZERO).unwrap();
+    device.clock.set(PANIC_MS);
+    panics(|| handle.resume());
+    device.clock.set(1_000_000);
+    let refused = device.vault().records("notes").put(id(1), &record(&[("a", 1)]));
+    assert!(matches!(refused, Err(crate::Error::Store(crate::StoreError::Suspended))), "{refused:?}");
+    handle.resume().unwrap();
+    goes_on(&mut device);
+}
+
+#[test]
+fn a_hook_that_panics_costs_neither_the_write_nor_the_other_hooks() {
+    let device = device_with_vault();
+    let notes = device.vault().records("notes");
+    let heard = Arc::new(AtomicBool::new(false));
+    let (mut first, mut second) = (notes.watch(), notes.watch());
+    first.on_arrival(Arc::new(|| panic!("the host's own")));
+    let hears = heard.clone();
+    second.on_arrival(Arc::new(move || hears.store(true, Ordering::Relaxed)));
+    notes.put(id(1), &record(&[("a", 1)])).unwrap();
+    assert!(heard.load(Ordering::Relaxed));
+    assert_eq!(notes.len().unwrap(), 1);
 }
 
 /// Randomness that panics when told to.

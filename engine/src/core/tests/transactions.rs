@@ -1,13 +1,19 @@
 //! Transactions and snapshots in the host's hands.
 
 use std::ops::ControlFlow;
-use std::sync::mpsc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use proptest::prelude::*;
 
 use super::{ListRelay, TestDevice, device_with_vault, everything, id, is_store, join, record};
-use crate::{Error, Record, RecordChange, RecordId, Snapshot, StoreError, Transaction, TxCollection, Vault};
+use crate::core::end_waits_when;
+use crate::core::gate::{Wait, Writer};
+use crate::{
+    Device, Error, Options, OsEntropy, Record, RecordChange, RecordId, Snapshot, SoftwareKey, StoreError,
+    Transaction, TxCollection, Vault,
+};
 
 const NO_WAIT: Duration = Duration::ZERO;
 /// Longer than any of these tests may take.
@@ -97,10 +103,10 @@ fn writers_take_turns_and_one_that_would_wait_for_itself_is_told() {
     let vault = device.vault();
     let notes = vault.records("notes");
     let mut tx = vault.begin(NO_WAIT).unwrap();
-    is_store(notes.put(id(1), &record(&[("a", 1)])), &StoreError::Busy);
-    is_store(vault.begin(LONG), &StoreError::Busy);
-    is_store(device.device.as_ref().unwrap().verify(), &StoreError::Busy);
-    is_store(device.device.as_ref().unwrap().compact(), &StoreError::Busy);
+    is_store(notes.put(id(1), &record(&[("a", 1)])), &StoreError::BusyHere);
+    is_store(vault.begin(LONG), &StoreError::BusyHere);
+    is_store(device.device.as_ref().unwrap().verify(), &StoreError::BusyHere);
+    is_store(device.device.as_ref().unwrap().compact(), &StoreError::BusyHere);
     tx.in_collection(&notes).put(id(1), &record(&[("a", 1)])).unwrap();
     std::thread::scope(|scope| {
         is_store(scope.spawn(|| vault.begin(NO_WAIT)).join().unwrap(), &StoreError::Busy);
@@ -116,14 +122,107 @@ fn writers_take_turns_and_one_that_would_wait_for_itself_is_told() {
     assert_eq!(everything(&vault).len(), 2);
     let handle = device.device.clone().unwrap();
     let within = vault.write(|_| {
-        is_store(notes.put(id(3), &record(&[("a", 1)])), &StoreError::Busy);
-        is_store(vault.begin(LONG), &StoreError::Busy);
-        is_store(handle.close(), &StoreError::Busy);
-        is_store(handle.suspend(Duration::ZERO), &StoreError::Busy);
+        is_store(notes.put(id(3), &record(&[("a", 1)])), &StoreError::BusyHere);
+        is_store(vault.begin(LONG), &StoreError::BusyHere);
+        is_store(handle.close(), &StoreError::BusyHere);
+        is_store(handle.suspend(Duration::ZERO), &StoreError::BusyHere);
         Ok(())
     });
     within.unwrap();
     assert!(device.device.as_ref().unwrap().verify().unwrap().is_good());
+}
+
+#[test]
+fn writers_come_in_the_order_in_which_they_asked() {
+    let device = device_with_vault();
+    let vault = device.vault();
+    let notes = vault.records("notes");
+    let tx = vault.begin(NO_WAIT).unwrap();
+    std::thread::scope(|scope| {
+        let mut waiting = Vec::new();
+        for n in 1..=6 {
+            let notes = &notes;
+            waiting.push(scope.spawn(move || notes.insert(&record(&[("n", n)])).unwrap()));
+            while device.core().gate.waiting() < n as usize {
+                std::thread::yield_now();
+            }
+        }
+        drop(tx);
+        for writer in waiting {
+            writer.join().unwrap();
+        }
+    });
+    // Ids are given in turn.
+    let order: Vec<_> = notes.scan().map(|row| row.unwrap().1).collect();
+    assert_eq!(order, (1..=6).map(|n| record(&[("n", n)])).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_write_waits_for_a_transaction_for_as_long_as_the_options_say() {
+    let device = device_with_vault();
+    let key = SoftwareKey::generate(&OsEntropy);
+    let options = Options { write_wait: Some(Duration::from_millis(1)), ..Options::default() };
+    let path = device.dir.path().join("bounded");
+    let bounded = Device::create(path, Arc::new(key), options).unwrap();
+    let vault = bounded.create_vault("personal").unwrap();
+    let notes = vault.records("notes");
+    let tx = vault.begin(NO_WAIT).unwrap();
+    std::thread::scope(|scope| {
+        let other = scope.spawn(|| notes.put(id(1), &record(&[("a", 1)])));
+        is_store(other.join().unwrap(), &StoreError::Busy);
+    });
+    drop(tx);
+    // A call ends by itself, and is waited for.
+    let within = bounded.core.gate.enter(Writer::Call, Wait::ForTurn).unwrap();
+    std::thread::scope(|scope| {
+        let other = scope.spawn(|| notes.put(id(1), &record(&[("a", 1)])));
+        while bounded.core.gate.waiting() < 1 {
+            std::thread::yield_now();
+        }
+        assert_eq!(other.is_finished(), bounded.core.gate.waiting() == 0);
+        drop(within);
+        other.join().unwrap().unwrap();
+    });
+}
+
+#[test]
+fn a_thread_that_is_told_to_end_waits_for_no_turn() {
+    let device = device_with_vault();
+    let vault = device.vault();
+    let told = Arc::new(AtomicBool::new(false));
+    let tx = vault.begin(NO_WAIT).unwrap();
+    std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| {
+            end_waits_when(told.clone());
+            vault.records("notes").put(id(1), &record(&[("a", 1)]))
+        });
+        while device.core().gate.waiting() < 1 {
+            std::thread::yield_now();
+        }
+        told.store(true, Ordering::SeqCst);
+        device.core().look_again();
+        is_store(waiting.join().unwrap(), &StoreError::Busy);
+    });
+    drop(tx);
+}
+
+#[test]
+fn suspending_from_within_a_write_is_refused_also_while_another_thread_suspends() {
+    let device = device_with_vault();
+    let handle = device.device.clone().unwrap();
+    let suspending = std::thread::scope(|scope| {
+        let within = device.vault().write(|_| {
+            let other = scope.spawn(|| handle.suspend(LONG));
+            while device.core().gate.waiting() < 1 {
+                std::thread::yield_now();
+            }
+            is_store(handle.suspend(Duration::ZERO), &StoreError::BusyHere);
+            is_store(handle.resume(), &StoreError::BusyHere);
+            Ok(other)
+        });
+        within.unwrap().join().unwrap()
+    });
+    suspending.unwrap();
 }
 
 #[test]

@@ -1,9 +1,15 @@
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
+
+use zeroize::Zeroizing;
 
 use super::{TestDevice, device_with_vault, everything, id, record};
 use crate::core::watch::RawChange;
-use crate::{Change, ChangeKind, Device, Error, Options, OsEntropy, RecordId, SoftwareKey, StoreError};
+use crate::{
+    BirthError, Change, ChangeKind, Device, Error, KeyError, KeyProvider, Options, OsEntropy, PublicKey,
+    RecordId, SharedSecret, SoftwareKey, StoreError,
+};
 
 #[test]
 fn put_sets_replace_removes_update_writes_what_changed_delete_hides() {
@@ -80,6 +86,87 @@ fn a_bulk_write_finds_what_is_there_before_between_and_behind_its_records() {
         let expected = if number == 0 { &both } else { &one };
         assert_eq!(others.get(numbered(number)).unwrap().as_ref(), Some(expected), "{number} of the others");
     }
+}
+
+/// A key whose agreement is not its own.
+struct Liar(SoftwareKey);
+
+impl KeyProvider for Liar {
+    fn public(&self) -> PublicKey {
+        self.0.public()
+    }
+
+    fn agree(&self, _: &PublicKey) -> Result<SharedSecret, KeyError> {
+        Ok(SharedSecret::new(Zeroizing::new([7; 32])))
+    }
+
+    fn sign(&self, message: &[u8]) -> Result<[u8; 64], KeyError> {
+        self.0.sign(message)
+    }
+}
+
+#[test]
+fn a_key_that_agrees_on_anything_makes_no_store() {
+    let dir = tempfile::tempdir().unwrap();
+    let key = Arc::new(Liar(SoftwareKey::generate(&OsEntropy)));
+    let made = Device::create(dir.path().join("s"), key, Options::default());
+    assert!(matches!(made, Err(Error::Key(KeyError::ProviderAgreement))), "{made:?}");
+    assert!(!dir.path().join("s").join("store.subrosa").exists());
+}
+
+#[test]
+fn a_device_keeps_the_name_that_it_was_made_with() {
+    let dir = tempfile::tempdir().unwrap();
+    let key: Arc<dyn KeyProvider> = Arc::new(SoftwareKey::generate(&OsEntropy));
+    for name in ["", "two\nlines", &"x".repeat(129)] {
+        let options = Options { device_name: name.to_owned(), ..Options::default() };
+        let made = Device::create(dir.path().join("s"), key.clone(), options);
+        assert!(matches!(made, Err(Error::Birth(BirthError::DeviceName { .. }))), "{made:?}");
+    }
+    let options = Options { device_name: "laptop".to_owned(), ..Options::default() };
+    drop(Device::create(dir.path().join("s"), key.clone(), options).unwrap());
+    let device = Device::open(dir.path().join("s"), key, Options::default()).unwrap();
+    let vault = device.create_vault("personal").unwrap();
+    assert_eq!(
+        (device.name().unwrap(), vault.devices().unwrap()[0].name.clone()),
+        ("laptop".into(), "laptop".into())
+    );
+}
+
+#[test]
+fn everyone_who_syncs_hears_of_writes_until_he_is_done() {
+    let device = device_with_vault();
+    let counts = [Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0))];
+    let hooks = counts.clone().map(|count| -> Arc<dyn Fn() + Send + Sync> {
+        Arc::new(move || {
+            count.fetch_add(1, Ordering::Relaxed);
+        })
+    });
+    let put = || device.vault().records("notes").put(id(1), &record(&[("a", 1)])).unwrap();
+    hooks.iter().for_each(|hook| device.core().on_pending(hook));
+    put();
+    device.core().no_more_pending(&hooks[1]);
+    put();
+    assert_eq!(counts.map(|count| count.load(Ordering::Relaxed)), [2, 1]);
+}
+
+#[test]
+fn new_records_are_scanned_in_the_order_in_which_they_were_inserted() {
+    let device = device_with_vault();
+    let vault = device.vault();
+    let notes = vault.records("notes");
+    let mut given = Vec::new();
+    for round in 0..20 {
+        // The wall clock stands still, and falls back now and then.
+        device.clock.set(2_000_000 - 1_000 * (round / 4));
+        given.push(notes.insert(&record(&[("n", 1)])).unwrap());
+        given.extend(notes.insert_many(&vec![record(&[("n", 2)]); 70]).unwrap());
+        let mut tx = vault.begin(Duration::ZERO).unwrap();
+        tx.in_collection(&notes).insert(&record(&[("n", 3)])).unwrap();
+        tx.abort();
+    }
+    let scanned: Vec<_> = notes.scan().map(|row| row.unwrap().0).collect();
+    assert_eq!(scanned, given);
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! Two stores and a meeting made of two mailboxes.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use subrosa_protocol::ids::Pin;
 
 use super::*;
@@ -172,6 +174,106 @@ fn a_device_that_cannot_store_is_listed_and_the_user_hears_of_it() {
     assert_eq!(pair_error(offer.confirm(Confirmation::CodesEqual)), PairError::Unconfirmed);
     assert!(matches!(new.join().unwrap(), Err(Error::Store(StoreError::Io { .. }))));
     assert_eq!(fixture.old.vault("personal").unwrap().devices().unwrap().len(), 2);
+}
+
+/// A meeting that ends with the first message after the keys have come.
+struct CutOff {
+    chat: Chat,
+    cut: Arc<AtomicBool>,
+}
+
+impl Meeting for CutOff {
+    fn send(&mut self, message: &[u8]) -> Result<(), RendezvousError> {
+        if self.cut.load(Ordering::SeqCst) { Err(RendezvousError::Over) } else { self.chat.send(message) }
+    }
+
+    fn recv(&mut self, timeout: Duration, cancel: &Cancel) -> Result<Vec<u8>, RendezvousError> {
+        self.chat.recv(timeout, cancel)
+    }
+}
+
+#[test]
+fn a_store_that_is_made_is_there_although_the_old_device_cannot_be_told() {
+    let fixture = Fixture::new();
+    let (ours, theirs) = chat();
+    let mut offer =
+        PairOffer::start(fixture.old.core.clone(), &relay(), |_, _, _| Ok(Box::new(ours))).unwrap();
+    let link = PairLink::parse(&offer.link().to_text()).unwrap();
+    let cut = Arc::new(AtomicBool::new(false));
+    let mut meeting = Some(CutOff { chat: theirs, cut: cut.clone() });
+    let meet = move |_: &PairLink| -> Result<Box<dyn Meeting>, _> {
+        Ok(Box::new(meeting.take().ok_or(RendezvousError::Over)?))
+    };
+    let key = Arc::new(SoftwareKey::generate(&OsEntropy));
+    let joining = PairJoin::start_at(&fixture.dir(), key, named("phone"), link, Box::new(meet));
+    let mut join = joining.unwrap();
+    assert_eq!(offer.wait_for_code(Duration::from_millis(1)).unwrap(), None);
+    assert!(join.wait(WAIT).unwrap().is_none());
+    offer.wait_for_code(WAIT).unwrap().unwrap();
+    cut.store(true, Ordering::SeqCst);
+    let new = std::thread::spawn(move || join.wait(WAIT));
+    // The meeting ends with the new device's side of it.
+    assert_eq!(pair_error(offer.confirm(Confirmation::CodesEqual)), PairError::Unconfirmed);
+    let new = new.join().unwrap().unwrap().unwrap();
+    assert_eq!(new.vaults().unwrap(), fixture.old.vaults().unwrap());
+    assert_eq!(fixture.old.vault("personal").unwrap().devices().unwrap().len(), 2);
+}
+
+#[test]
+fn once_the_device_is_listed_every_failure_says_so() {
+    let fixture = Fixture::new();
+    let (ours, theirs) = chat();
+    let (core, cut) = (fixture.old.core.clone(), Arc::new(AtomicBool::new(true)));
+    let mut offer = PairOffer::start(core, &relay(), |_, _, _| Ok(Box::new(ours))).unwrap();
+    let mut join = fixture.join(&offer.link().to_text(), theirs);
+    assert_eq!(offer.wait_for_code(Duration::from_millis(1)).unwrap(), None);
+    assert!(join.wait(WAIT).unwrap().is_none());
+    offer.wait_for_code(WAIT).unwrap().unwrap();
+    let (chat, _kept) = chat();
+    offer.meeting = Box::new(CutOff { chat, cut });
+    assert_eq!(pair_error(offer.confirm(Confirmation::CodesEqual)), PairError::Unconfirmed);
+    assert_eq!(fixture.old.vault("personal").unwrap().devices().unwrap().len(), 2);
+}
+
+#[test]
+fn a_store_whose_device_was_never_let_in_is_in_nobodys_way() {
+    let fixture = Fixture::new();
+    let key: Arc<dyn KeyProvider> = Arc::new(SoftwareKey::generate(&OsEntropy));
+    // Killed between the making of the store and that of the vault in it.
+    drop(Core::create(&fixture.dir(), key.clone(), named("phone"), MadeFor::Joining).unwrap());
+    let opened = Device::open(fixture.dir(), key.clone(), named("phone"));
+    assert!(matches!(opened, Err(Error::Store(StoreError::Missing))), "{opened:?}");
+    let (offer, mut join) = {
+        let (ours, theirs) = chat();
+        let mut offer =
+            PairOffer::start(fixture.old.core.clone(), &relay(), |_, _, _| Ok(Box::new(ours))).unwrap();
+        let link = PairLink::parse(&offer.link().to_text()).unwrap();
+        let join = PairJoin::start_at(&fixture.dir(), key, named("phone"), link, once(theirs));
+        let mut join = join.unwrap();
+        assert_eq!(offer.wait_for_code(Duration::from_millis(1)).unwrap(), None);
+        assert!(join.wait(WAIT).unwrap().is_none());
+        offer.wait_for_code(WAIT).unwrap().unwrap();
+        (offer, join)
+    };
+    let new = std::thread::spawn(move || join.wait(WAIT).unwrap().unwrap());
+    offer.confirm(Confirmation::CodesEqual).unwrap();
+    assert_eq!(new.join().unwrap().name().unwrap(), "phone");
+}
+
+#[test]
+#[expect(clippy::disallowed_methods, reason = "the driver's own clock is moved")]
+fn a_join_is_over_when_its_time_is_although_nobody_is_there() {
+    let fixture = Fixture::new();
+    let (ours, theirs) = chat();
+    let offer = PairOffer::start(fixture.old.core.clone(), &relay(), |_, _, _| Ok(Box::new(ours))).unwrap();
+    let mut join = fixture.join(&offer.link().to_text(), theirs);
+    // Between two tries, the next of which would come too late.
+    join.meeting = None;
+    join.retries.due = Duration::from_secs(3600);
+    let Some(earlier) = Instant::now().checked_sub(Duration::from_secs(600)) else { return };
+    join.watch = Watch(earlier);
+    assert_eq!(pair_error(join.wait(WAIT)), PairError::Expired);
+    fixture.assert_nothing_changed();
 }
 
 #[test]

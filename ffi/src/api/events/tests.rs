@@ -14,7 +14,7 @@ struct Here {
 
 fn here() -> Here {
     let dir = tempfile::tempdir().unwrap();
-    let options = DeviceOptions { cache_bytes: 0, name: "" };
+    let options = DeviceOptions { cache_bytes: 0, name: "", write_wait_ms: 0 };
     let device =
         DeviceObject::create(dir.path().to_str().unwrap(), &KeyObject::generate(), &options).unwrap();
     let vault = VaultObject::create(device.clone(), "personal").unwrap();
