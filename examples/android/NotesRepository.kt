@@ -13,6 +13,7 @@ import kotlinx.coroutines.CoroutineDispatcher
 import kotlinx.coroutines.CoroutineScope
 import kotlinx.coroutines.Dispatchers
 import kotlinx.coroutines.ExperimentalCoroutinesApi
+import kotlinx.coroutines.NonCancellable
 import kotlinx.coroutines.SupervisorJob
 import kotlinx.coroutines.cancel
 import kotlinx.coroutines.flow.Flow
@@ -23,6 +24,8 @@ import kotlinx.coroutines.flow.flatMapLatest
 import kotlinx.coroutines.flow.flowOf
 import kotlinx.coroutines.flow.map
 import kotlinx.coroutines.flow.stateIn
+import kotlinx.coroutines.sync.Mutex
+import kotlinx.coroutines.sync.withLock
 import kotlinx.coroutines.withContext
 
 /** A note as the screen shows it. */
@@ -40,6 +43,8 @@ class NotesRepository private constructor(private val device: Device, private va
     private val vault = openOrCreate("personal")
     private val collection: Collection = vault.collection("notes")
     private val sync = MutableStateFlow<Sync?>(null)
+    private val connecting = Mutex()
+    private val lifecycle = io.limitedParallelism(1)
 
     /** The notes, oldest first, now and after every change, whichever device made it. */
     val notes: Flow<List<Note>> = collection.observe { c -> c.scan().map { (id, fields) -> note(id, fields) }.toList() }
@@ -71,15 +76,21 @@ class NotesRepository private constructor(private val device: Device, private va
 
     /** Starts to sync, with the relay that is stored or with [relay], which is stored. */
     suspend fun connect(relay: String? = null) {
-        withContext(io) {
-            disconnect()
-            if (relay != null) device.relay = relay
-            sync.value = device.sync()
+        connecting.withLock {
+            withContext(io) {
+                stop()
+                if (relay != null) device.relay = relay
+                sync.value = device.sync()
+            }
         }
     }
 
     /** Stops to sync. */
-    fun disconnect() {
+    suspend fun disconnect() {
+        connecting.withLock { withContext(io) { stop() } }
+    }
+
+    private fun stop() {
         sync.value?.close()
         sync.value = null
     }
@@ -91,12 +102,12 @@ class NotesRepository private constructor(private val device: Device, private va
 
     /** For `ProcessLifecycleOwner`'s onStop: the system may freeze the process from now on. */
     suspend fun toBackground() {
-        withContext(io) { device.suspend() }
+        withContext(lifecycle) { device.suspend() }
     }
 
-    /** For onStart. The flows go on by themselves. */
+    /** For onStart. The flows go on by themselves. This and [toBackground] take effect in the order in which they were called. */
     suspend fun toForeground() {
-        withContext(io) { device.resume() }
+        withContext(lifecycle) { device.resume() }
     }
 
     /** For a `ConnectivityManager.NetworkCallback`. */
@@ -104,9 +115,9 @@ class NotesRepository private constructor(private val device: Device, private va
         device.networkChanged()
     }
 
+    /** Stops to sync as well. */
     override fun close() {
         scope.cancel()
-        disconnect()
         device.close()
     }
 
@@ -120,16 +131,26 @@ class NotesRepository private constructor(private val device: Device, private va
 
     companion object {
         /** Opens the store in [folder], and makes it the first time. On Android [folder] is below `Context.noBackupFilesDir`. */
-        suspend fun open(folder: File, key: Key, deviceName: String, io: CoroutineDispatcher = Dispatchers.IO): NotesRepository =
-            withContext(io) {
-                val device =
-                    try {
-                        Device.open(folder, key)
-                    } catch (e: SubrosaException) {
-                        if (e.code != SubrosaException.STORE_MISSING) throw e
-                        Device.create(folder, key, deviceName)
-                    }
-                NotesRepository(device, io)
+        suspend fun open(folder: File, key: Key, deviceName: String, io: CoroutineDispatcher = Dispatchers.IO): NotesRepository {
+            var opened: AutoCloseable? = null
+            try {
+                return withContext(io) {
+                    val device = openOrCreate(folder, key, deviceName).also { opened = it }
+                    NotesRepository(device, io).also { opened = it }
+                }
+            } catch (e: Throwable) {
+                // The vault does not open, or the caller was cancelled meanwhile: nobody else has the device, and it locks the store.
+                withContext(NonCancellable + io) { opened?.close() }
+                throw e
+            }
+        }
+
+        private fun openOrCreate(folder: File, key: Key, deviceName: String): Device =
+            try {
+                Device.open(folder, key)
+            } catch (e: SubrosaException) {
+                if (e.code != SubrosaException.STORE_MISSING) throw e
+                Device.create(folder, key, deviceName)
             }
 
         // Another version of the application may have written the record: what is missing has a default.

@@ -1,10 +1,16 @@
 import dev.subrosa.Key
 import java.io.File
+import java.util.concurrent.CountDownLatch
+import kotlin.concurrent.thread
+import kotlin.coroutines.CoroutineContext
 import kotlin.system.exitProcess
 import kotlin.time.Duration.Companion.seconds
+import kotlinx.coroutines.CoroutineDispatcher
 import kotlinx.coroutines.CoroutineStart
 import kotlinx.coroutines.Dispatchers
 import kotlinx.coroutines.async
+import kotlinx.coroutines.cancelAndJoin
+import kotlinx.coroutines.coroutineScope
 import kotlinx.coroutines.flow.first
 import kotlinx.coroutines.launch
 import kotlinx.coroutines.runBlocking
@@ -37,7 +43,7 @@ private suspend fun backgroundAndForeground(repository: NotesRepository) {
 
 private suspend fun syncing(repository: NotesRepository, relay: String) {
     check(repository.connection.value == Connection.OFF)
-    repository.connect(relay)
+    coroutineScope { repeat(8) { launch(Dispatchers.Default) { repository.connect(relay) } } } // an impatient finger
     withTimeout(30.seconds) { repository.connection.first { it == Connection.UP_TO_DATE } }
     repository.networkChanged()
     repository.add("synced")
@@ -57,12 +63,32 @@ private suspend fun watchedThroughout(repository: NotesRepository, body: suspend
         withTimeout(60.seconds) { last.await() }
     }
 
+/** The store is not left open by somebody who does not wait for it any more. */
+private fun cancelledOpening(folder: File, key: Key) =
+    runBlocking {
+        val ran = CountDownLatch(1)
+        val io =
+            object : CoroutineDispatcher() {
+                override fun dispatch(context: CoroutineContext, block: Runnable) {
+                    thread {
+                        block.run()
+                        ran.countDown()
+                    }
+                }
+            }
+        val opening = async(start = CoroutineStart.UNDISPATCHED) { NotesRepository.open(folder, key, "phone", io) }
+        ran.await() // this is the thread to which the repository would be handed
+        opening.cancelAndJoin()
+        NotesRepository.open(folder, key, "phone").close()
+    }
+
 /** Arguments: an empty folder. SUBROSA_TEST_RELAY is the URL of a relay with an invite. */
 fun main(args: Array<String>) {
     val folder = File(args[0]).resolve("notes").apply { parentFile.mkdirs() }
     val relay = checkNotNull(System.getenv("SUBROSA_TEST_RELAY")) { "SUBROSA_TEST_RELAY is not set" }
     runBlocking {
         Key.generate().use { key ->
+            cancelledOpening(folder, key)
             NotesRepository.open(folder, key, "phone").use { repository ->
                 editing(repository)
                 watchedThroughout(repository) {

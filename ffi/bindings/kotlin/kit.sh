@@ -54,6 +54,16 @@ natives() {
   fi
 }
 
+# Sets lib, the folder with libsubrosa.so.1: SUBROSA_LIB_DIR, by default the repository's debug build.
+engine() {
+  lib=$(cd "${SUBROSA_LIB_DIR:-${CARGO_TARGET_DIR:-$root/target}/debug}" && pwd)
+  [ -e "$lib/libsubrosa.so.1" ] && return
+  [ -e "$lib/libsubrosa_ffi.so" ] || { echo "no libsubrosa.so.1 in $lib: cargo build -p subrosa-ffi, or set SUBROSA_LIB_DIR"; exit 1; }
+  mkdir -p "$out/lib"
+  ln -sf "$lib/libsubrosa_ffi.so" "$out/lib/libsubrosa.so.1" # as cargo names it
+  lib=$out/lib
+}
+
 glue() { # glue FOLDER-WITH-LIBSUBROSA
   gcc -std=c11 -Wall -Wextra -Werror -O2 -fPIC -fvisibility=hidden -pthread -shared -o "$out/libsubrosa_jni.so" \
     -I"$jdk/include" -I"$jdk/include/linux" -I"$include" -I"$here/jni" "$here"/jni/*.c \

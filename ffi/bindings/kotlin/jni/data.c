@@ -8,7 +8,7 @@ jlong jni_collectionOpen(JNI_ARGS, jlong vault, jbyteArray name) {
   subrosa_error *err = NULL;
   int32_t status = subrosa_collection_open(HANDLE(vault, vault), TEXT_OF(in), &collection, &err);
   in_drop(&in);
-  return failed(env, status, err) ? 0 : TOKEN(collection);
+  return failed(env, status, &err) ? 0 : TOKEN(collection);
 }
 
 void jni_collectionClose(JNI_ARGS, jlong collection) {
@@ -21,19 +21,19 @@ jbyteArray jni_insert(JNI_ARGS, jlong collection, jlong tx, jlong record) {
   subrosa_error *err = NULL;
   int32_t status =
       subrosa_insert(HANDLE(collection, collection), HANDLE(tx, tx), HANDLE(record, record), &id, &err);
-  return failed(env, status, err) ? NULL : out_bytes(env, id.bytes, sizeof id.bytes);
+  return failed(env, status, &err) ? NULL : out_bytes(env, id.bytes, sizeof id.bytes);
 }
 
 void jni_put(JNI_ARGS, jlong collection, jlong tx, jlong high, jlong low, jlong record) {
   subrosa_id id = id_of(high, low);
   subrosa_error *err = NULL;
-  failed(env, subrosa_put(HANDLE(collection, collection), HANDLE(tx, tx), &id, HANDLE(record, record), &err), err);
+  failed(env, subrosa_put(HANDLE(collection, collection), HANDLE(tx, tx), &id, HANDLE(record, record), &err), &err);
 }
 
 void jni_replace(JNI_ARGS, jlong collection, jlong tx, jlong high, jlong low, jlong record) {
   subrosa_id id = id_of(high, low);
   subrosa_error *err = NULL;
-  failed(env, subrosa_replace(HANDLE(collection, collection), HANDLE(tx, tx), &id, HANDLE(record, record), &err), err);
+  failed(env, subrosa_replace(HANDLE(collection, collection), HANDLE(tx, tx), &id, HANDLE(record, record), &err), &err);
 }
 
 jlong jni_get(JNI_ARGS, jlong collection, jlong tx, jlong high, jlong low) {
@@ -41,7 +41,7 @@ jlong jni_get(JNI_ARGS, jlong collection, jlong tx, jlong high, jlong low) {
   subrosa_record *record = NULL;
   subrosa_error *err = NULL;
   int32_t status = subrosa_get(HANDLE(collection, collection), HANDLE(tx, tx), &id, &record, &err);
-  return failed(env, status, err) ? 0 : TOKEN(record);
+  return failed(env, status, &err) ? 0 : TOKEN(record);
 }
 
 jbyteArray jni_insertJson(JNI_ARGS, jlong collection, jlong tx, jbyteArray json) {
@@ -51,7 +51,7 @@ jbyteArray jni_insertJson(JNI_ARGS, jlong collection, jlong tx, jbyteArray json)
   subrosa_error *err = NULL;
   int32_t status = subrosa_insert_json(HANDLE(collection, collection), HANDLE(tx, tx), TEXT_OF(in), &id, &err);
   in_drop(&in);
-  return failed(env, status, err) ? NULL : out_bytes(env, id.bytes, sizeof id.bytes);
+  return failed(env, status, &err) ? NULL : out_bytes(env, id.bytes, sizeof id.bytes);
 }
 
 void jni_putJson(JNI_ARGS, jlong collection, jlong tx, jlong high, jlong low, jbyteArray json) {
@@ -61,7 +61,7 @@ void jni_putJson(JNI_ARGS, jlong collection, jlong tx, jlong high, jlong low, jb
   subrosa_error *err = NULL;
   int32_t status = subrosa_put_json(HANDLE(collection, collection), HANDLE(tx, tx), &id, TEXT_OF(in), &err);
   in_drop(&in);
-  failed(env, status, err);
+  failed(env, status, &err);
 }
 
 void jni_replaceJson(JNI_ARGS, jlong collection, jlong tx, jlong high, jlong low, jbyteArray json) {
@@ -71,7 +71,7 @@ void jni_replaceJson(JNI_ARGS, jlong collection, jlong tx, jlong high, jlong low
   subrosa_error *err = NULL;
   int32_t status = subrosa_replace_json(HANDLE(collection, collection), HANDLE(tx, tx), &id, TEXT_OF(in), &err);
   in_drop(&in);
-  failed(env, status, err);
+  failed(env, status, &err);
 }
 
 jbyteArray jni_getJson(JNI_ARGS, jlong collection, jlong tx, jlong high, jlong low) {
@@ -80,7 +80,7 @@ jbyteArray jni_getJson(JNI_ARGS, jlong collection, jlong tx, jlong high, jlong l
   bool found = false;
   subrosa_error *err = NULL;
   int32_t status = subrosa_get_json(HANDLE(collection, collection), HANDLE(tx, tx), &id, &out, &found, &err);
-  return failed(env, status, err) || !found ? NULL : out_buf(env, &out);
+  return failed(env, status, &err) || !found ? NULL : out_buf(env, &out);
 }
 
 jboolean jni_delete(JNI_ARGS, jlong collection, jlong tx, jlong high, jlong low) {
@@ -88,14 +88,14 @@ jboolean jni_delete(JNI_ARGS, jlong collection, jlong tx, jlong high, jlong low)
   bool existed = false;
   subrosa_error *err = NULL;
   int32_t status = subrosa_delete(HANDLE(collection, collection), HANDLE(tx, tx), &id, &existed, &err);
-  return failed(env, status, err) || !existed ? JNI_FALSE : JNI_TRUE;
+  return failed(env, status, &err) || !existed ? JNI_FALSE : JNI_TRUE;
 }
 
 jlong jni_count(JNI_ARGS, jlong collection, jlong tx) {
   uint64_t count = 0;
   subrosa_error *err = NULL;
   int32_t status = subrosa_count(HANDLE(collection, collection), HANDLE(tx, tx), &count, &err);
-  return failed(env, status, err) ? 0 : (jlong)count;
+  return failed(env, status, &err) ? 0 : (jlong)count;
 }
 
 /* ---- many rows ---- */
@@ -110,7 +110,7 @@ jbyteArray jni_page(JNI_ARGS, jlong collection, jlong tx, jbyteArray after, jint
   subrosa_error *err = NULL;
   int32_t status = subrosa_page(HANDLE(collection, collection), HANDLE(tx, tx), begin ? NULL : &from, (size_t)limit,
                                 format, &rows, &follows, &err);
-  if (failed(env, status, err)) return NULL;
+  if (failed(env, status, &err)) return NULL;
   jboolean answer = follows ? JNI_TRUE : JNI_FALSE;
   (*env)->SetBooleanArrayRegion(env, more, 0, 1, &answer);
   if ((*env)->ExceptionCheck(env)) {
@@ -128,14 +128,14 @@ jbyteArray jni_getMany(JNI_ARGS, jlong collection, jlong tx, jbyteArray ids, jin
   int32_t status = subrosa_get_many(HANDLE(collection, collection), HANDLE(tx, tx), (const subrosa_id *)in.data,
                                     (size_t)count, format, &rows, &err);
   in_drop(&in);
-  return failed(env, status, err) ? NULL : out_buf(env, &rows);
+  return failed(env, status, &err) ? NULL : out_buf(env, &rows);
 }
 
 static jbyteArray write_rows(JNIEnv *env, jlong collection, jlong tx, const uint8_t *rows, size_t len) {
   subrosa_buf ids = {0};
   subrosa_error *err = NULL;
   int32_t status = subrosa_write_many(HANDLE(collection, collection), HANDLE(tx, tx), rows, len, &ids, &err);
-  return failed(env, status, err) ? NULL : out_buf(env, &ids);
+  return failed(env, status, &err) ? NULL : out_buf(env, &ids);
 }
 
 jbyteArray jni_writeMany(JNI_ARGS, jlong collection, jlong tx, jbyteArray rows, jint len) {
@@ -156,12 +156,12 @@ jbyteArray jni_writeManyDirect(JNI_ARGS, jlong collection, jlong tx, jobject row
 jlong jni_txBegin(JNI_ARGS, jlong vault, jint mode, jint timeout_ms) {
   subrosa_tx *tx = NULL;
   subrosa_error *err = NULL;
-  return failed(env, subrosa_tx_begin(HANDLE(vault, vault), mode, timeout_ms, &tx, &err), err) ? 0 : TOKEN(tx);
+  return failed(env, subrosa_tx_begin(HANDLE(vault, vault), mode, timeout_ms, &tx, &err), &err) ? 0 : TOKEN(tx);
 }
 
 void jni_txCommit(JNI_ARGS, jlong tx) {
   subrosa_error *err = NULL;
-  failed(env, subrosa_tx_commit(HANDLE(tx, tx), &err), err);
+  failed(env, subrosa_tx_commit(HANDLE(tx, tx), &err), &err);
 }
 
 void jni_txAbort(JNI_ARGS, jlong tx) {

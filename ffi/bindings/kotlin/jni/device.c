@@ -4,49 +4,55 @@
 typedef int32_t (*start_fn)(const char *, size_t, subrosa_key *, const subrosa_device_options *, subrosa_device **,
                             subrosa_error **);
 
-static jlong start(JNIEnv *env, start_fn fn, jbyteArray dir, jlong key, jbyteArray name, jlong cache_bytes) {
+subrosa_device_options device_options(const in_bytes *name, jlong cache_bytes, jint write_wait_ms) {
+  return (subrosa_device_options){.struct_size = sizeof(subrosa_device_options),
+                                  .cache_bytes = (uint64_t)cache_bytes,
+                                  .device_name = (const char *)name->data,
+                                  .device_name_len = name->len,
+                                  .write_wait_ms = (uint32_t)write_wait_ms};
+}
+
+static jlong start(JNIEnv *env, start_fn fn, jbyteArray dir, jlong key, jbyteArray name, jlong cache_bytes,
+                   jint write_wait_ms) {
   in_bytes dir_in, name_in;
   if (!in_take(env, dir, &dir_in)) return 0;
   if (!in_take(env, name, &name_in)) {
     in_drop(&dir_in);
     return 0;
   }
-  subrosa_device_options options = {.struct_size = sizeof options,
-                                    .cache_bytes = (uint64_t)cache_bytes,
-                                    .device_name = (const char *)name_in.data,
-                                    .device_name_len = name_in.len};
+  subrosa_device_options options = device_options(&name_in, cache_bytes, write_wait_ms);
   subrosa_device *device = NULL;
   subrosa_error *err = NULL;
   int32_t status = fn(TEXT_OF(dir_in), HANDLE(key, key), &options, &device, &err);
   in_drop(&dir_in);
   in_drop(&name_in);
-  return failed(env, status, err) ? 0 : TOKEN(device);
+  return failed(env, status, &err) ? 0 : TOKEN(device);
 }
 
-jlong jni_deviceCreate(JNI_ARGS, jbyteArray dir, jlong key, jbyteArray name, jlong cache_bytes) {
-  return start(env, subrosa_device_create, dir, key, name, cache_bytes);
+jlong jni_deviceCreate(JNI_ARGS, jbyteArray dir, jlong key, jbyteArray name, jlong cache_bytes, jint write_wait_ms) {
+  return start(env, subrosa_device_create, dir, key, name, cache_bytes, write_wait_ms);
 }
 
-jlong jni_deviceOpen(JNI_ARGS, jbyteArray dir, jlong key, jbyteArray name, jlong cache_bytes) {
-  return start(env, subrosa_device_open, dir, key, name, cache_bytes);
+jlong jni_deviceOpen(JNI_ARGS, jbyteArray dir, jlong key, jbyteArray name, jlong cache_bytes, jint write_wait_ms) {
+  return start(env, subrosa_device_open, dir, key, name, cache_bytes, write_wait_ms);
 }
 
 void jni_deviceClose(JNI_ARGS, jlong device) {
   subrosa_error *err = NULL;
-  failed(env, subrosa_device_close(HANDLE(device, device), &err), err);
+  failed(env, subrosa_device_close(HANDLE(device, device), &err), &err);
 }
 
 jbyteArray jni_devicePublicKey(JNI_ARGS, jlong device) {
   subrosa_public_key out;
   subrosa_error *err = NULL;
-  if (failed(env, subrosa_device_public_key(HANDLE(device, device), &out, &err), err)) return NULL;
+  if (failed(env, subrosa_device_public_key(HANDLE(device, device), &out, &err), &err)) return NULL;
   return out_bytes(env, out.bytes, sizeof out.bytes);
 }
 
 jbyteArray jni_deviceName(JNI_ARGS, jlong device) {
   subrosa_buf out = {0};
   subrosa_error *err = NULL;
-  return failed(env, subrosa_device_name(HANDLE(device, device), &out, &err), err) ? NULL : out_buf(env, &out);
+  return failed(env, subrosa_device_name(HANDLE(device, device), &out, &err), &err) ? NULL : out_buf(env, &out);
 }
 
 void jni_deviceSetRelay(JNI_ARGS, jlong device, jbyteArray url) {
@@ -55,34 +61,34 @@ void jni_deviceSetRelay(JNI_ARGS, jlong device, jbyteArray url) {
   subrosa_error *err = NULL;
   int32_t status = subrosa_device_set_relay(HANDLE(device, device), TEXT_OF(in), &err);
   in_drop_secret(&in); /* it may hold an invite */
-  failed(env, status, err);
+  failed(env, status, &err);
 }
 
 jbyteArray jni_deviceRelay(JNI_ARGS, jlong device) {
-  subrosa_buf out = {0};
+  subrosa_secret out = {0}; /* it may hold an invite */
   subrosa_error *err = NULL;
-  return failed(env, subrosa_device_relay(HANDLE(device, device), &out, &err), err) ? NULL : out_buf(env, &out);
+  return failed(env, subrosa_device_relay(HANDLE(device, device), &out, &err), &err) ? NULL : out_secret(env, &out);
 }
 
 void jni_deviceSuspend(JNI_ARGS, jlong device, jint deadline_ms) {
   subrosa_error *err = NULL;
-  failed(env, subrosa_suspend(HANDLE(device, device), deadline_ms, &err), err);
+  failed(env, subrosa_suspend(HANDLE(device, device), deadline_ms, &err), &err);
 }
 
 void jni_deviceResume(JNI_ARGS, jlong device) {
   subrosa_error *err = NULL;
-  failed(env, subrosa_resume(HANDLE(device, device), &err), err);
+  failed(env, subrosa_resume(HANDLE(device, device), &err), &err);
 }
 
 void jni_deviceNetworkChanged(JNI_ARGS, jlong device) {
   subrosa_error *err = NULL;
-  failed(env, subrosa_network_changed(HANDLE(device, device), &err), err);
+  failed(env, subrosa_network_changed(HANDLE(device, device), &err), &err);
 }
 
 jlongArray jni_deviceVerify(JNI_ARGS, jlong device) {
   subrosa_verify_report out = {.struct_size = sizeof out};
   subrosa_error *err = NULL;
-  if (failed(env, subrosa_device_verify(HANDLE(device, device), &out, &err), err)) return NULL;
+  if (failed(env, subrosa_device_verify(HANDLE(device, device), &out, &err), &err)) return NULL;
   jlong values[] = {(jlong)out.repaired, (jlong)out.vaults, (jlong)out.logs, (jlong)out.segments, (jlong)out.bad_segments,
                     (jlong)out.uncertified_logs, (jlong)out.quarantined};
   return out_longs(env, values, 7);
@@ -90,13 +96,13 @@ jlongArray jni_deviceVerify(JNI_ARGS, jlong device) {
 
 void jni_deviceCompact(JNI_ARGS, jlong device) {
   subrosa_error *err = NULL;
-  failed(env, subrosa_device_compact(HANDLE(device, device), &err), err);
+  failed(env, subrosa_device_compact(HANDLE(device, device), &err), &err);
 }
 
 jlongArray jni_deviceSpace(JNI_ARGS, jlong device) {
   subrosa_space_report out = {.struct_size = sizeof out};
   subrosa_error *err = NULL;
-  if (failed(env, subrosa_device_space(HANDLE(device, device), &out, &err), err)) return NULL;
+  if (failed(env, subrosa_device_space(HANDLE(device, device), &out, &err), &err)) return NULL;
   jlong values[] = {(jlong)out.file_bytes, (jlong)out.live_bytes, (jlong)out.dead_bytes};
   return out_longs(env, values, 3);
 }
@@ -104,7 +110,7 @@ jlongArray jni_deviceSpace(JNI_ARGS, jlong device) {
 jlong jni_deviceVaults(JNI_ARGS, jlong device) {
   subrosa_list *list = NULL;
   subrosa_error *err = NULL;
-  return failed(env, subrosa_device_vaults(HANDLE(device, device), &list, &err), err) ? 0 : TOKEN(list);
+  return failed(env, subrosa_device_vaults(HANDLE(device, device), &list, &err), &err) ? 0 : TOKEN(list);
 }
 
 /* ---- lists ---- */
@@ -119,21 +125,21 @@ jbyteArray jni_listText(JNI_ARGS, jlong list, jint index) {
   const char *text = NULL;
   size_t len = 0;
   subrosa_error *err = NULL;
-  if (failed(env, subrosa_list_text_view(HANDLE(list, list), (size_t)index, &text, &len, &err), err)) return NULL;
+  if (failed(env, subrosa_list_text_view(HANDLE(list, list), (size_t)index, &text, &len, &err), &err)) return NULL;
   return out_bytes(env, text, len);
 }
 
 jbyteArray jni_listVaultId(JNI_ARGS, jlong list, jint index) {
   subrosa_vault_id id;
   subrosa_error *err = NULL;
-  if (failed(env, subrosa_list_vault_id(HANDLE(list, list), (size_t)index, &id, &err), err)) return NULL;
+  if (failed(env, subrosa_list_vault_id(HANDLE(list, list), (size_t)index, &id, &err), &err)) return NULL;
   return out_bytes(env, id.bytes, sizeof id.bytes);
 }
 
 jbyteArray jni_listDevice(JNI_ARGS, jlong list, jint index) {
   subrosa_device_info info = {.struct_size = sizeof info};
   subrosa_error *err = NULL;
-  if (failed(env, subrosa_list_device(HANDLE(list, list), (size_t)index, &info, &err), err)) return NULL;
+  if (failed(env, subrosa_list_device(HANDLE(list, list), (size_t)index, &info, &err), &err)) return NULL;
   return out_device_info(env, &info);
 }
 
@@ -151,7 +157,7 @@ jlong jni_vaultCreate(JNI_ARGS, jlong device, jbyteArray name) {
   subrosa_error *err = NULL;
   int32_t status = subrosa_vault_create(HANDLE(device, device), TEXT_OF(in), &vault, &err);
   in_drop(&in);
-  return failed(env, status, err) ? 0 : TOKEN(vault);
+  return failed(env, status, &err) ? 0 : TOKEN(vault);
 }
 
 jlong jni_vaultOpen(JNI_ARGS, jlong device, jbyteArray name) {
@@ -161,7 +167,7 @@ jlong jni_vaultOpen(JNI_ARGS, jlong device, jbyteArray name) {
   subrosa_error *err = NULL;
   int32_t status = subrosa_vault_open(HANDLE(device, device), TEXT_OF(in), &vault, &err);
   in_drop(&in);
-  return failed(env, status, err) ? 0 : TOKEN(vault);
+  return failed(env, status, &err) ? 0 : TOKEN(vault);
 }
 
 jlong jni_vaultOpenById(JNI_ARGS, jlong device, jbyteArray id) {
@@ -169,7 +175,7 @@ jlong jni_vaultOpenById(JNI_ARGS, jlong device, jbyteArray id) {
   subrosa_vault *vault = NULL;
   subrosa_error *err = NULL;
   if (!in_fixed(env, id, id_in.bytes, sizeof id_in.bytes)) return 0;
-  return failed(env, subrosa_vault_open_by_id(HANDLE(device, device), &id_in, &vault, &err), err) ? 0 : TOKEN(vault);
+  return failed(env, subrosa_vault_open_by_id(HANDLE(device, device), &id_in, &vault, &err), &err) ? 0 : TOKEN(vault);
 }
 
 void jni_vaultClose(JNI_ARGS, jlong vault) {
@@ -180,32 +186,32 @@ void jni_vaultClose(JNI_ARGS, jlong vault) {
 jbyteArray jni_vaultId(JNI_ARGS, jlong vault) {
   subrosa_vault_id id;
   subrosa_error *err = NULL;
-  if (failed(env, subrosa_vault_id_of(HANDLE(vault, vault), &id, &err), err)) return NULL;
+  if (failed(env, subrosa_vault_id_of(HANDLE(vault, vault), &id, &err), &err)) return NULL;
   return out_bytes(env, id.bytes, sizeof id.bytes);
 }
 
 jbyteArray jni_vaultName(JNI_ARGS, jlong vault) {
   subrosa_buf out = {0};
   subrosa_error *err = NULL;
-  return failed(env, subrosa_vault_name(HANDLE(vault, vault), &out, &err), err) ? NULL : out_buf(env, &out);
+  return failed(env, subrosa_vault_name(HANDLE(vault, vault), &out, &err), &err) ? NULL : out_buf(env, &out);
 }
 
 jlong jni_vaultCollections(JNI_ARGS, jlong vault) {
   subrosa_list *list = NULL;
   subrosa_error *err = NULL;
-  return failed(env, subrosa_vault_collections(HANDLE(vault, vault), &list, &err), err) ? 0 : TOKEN(list);
+  return failed(env, subrosa_vault_collections(HANDLE(vault, vault), &list, &err), &err) ? 0 : TOKEN(list);
 }
 
 jlong jni_vaultDevices(JNI_ARGS, jlong vault) {
   subrosa_list *list = NULL;
   subrosa_error *err = NULL;
-  return failed(env, subrosa_vault_devices(HANDLE(vault, vault), &list, &err), err) ? 0 : TOKEN(list);
+  return failed(env, subrosa_vault_devices(HANDLE(vault, vault), &list, &err), &err) ? 0 : TOKEN(list);
 }
 
 jlong jni_vaultPending(JNI_ARGS, jlong vault) {
   uint64_t pending = 0;
   subrosa_error *err = NULL;
-  return failed(env, subrosa_vault_pending(HANDLE(vault, vault), &pending, &err), err) ? 0 : (jlong)pending;
+  return failed(env, subrosa_vault_pending(HANDLE(vault, vault), &pending, &err), &err) ? 0 : (jlong)pending;
 }
 
 jlongArray jni_vaultDelivery(JNI_ARGS, jlong vault, jbyteArray relay) {
@@ -215,7 +221,7 @@ jlongArray jni_vaultDelivery(JNI_ARGS, jlong vault, jbyteArray relay) {
   subrosa_error *err = NULL;
   int32_t status = subrosa_vault_delivery(HANDLE(vault, vault), TEXT_OF(in), &held, &acknowledged, &err);
   in_drop_secret(&in);
-  if (failed(env, status, err)) return NULL;
+  if (failed(env, status, &err)) return NULL;
   jlong values[] = {(jlong)held, (jlong)acknowledged};
   return out_longs(env, values, 2);
 }

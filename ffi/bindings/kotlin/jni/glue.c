@@ -111,21 +111,21 @@ static jobjectArray causes_of(JNIEnv *env, const subrosa_error *err) {
   return causes;
 }
 
-bool failed(JNIEnv *env, int32_t status, subrosa_error *err) {
+bool failed(JNIEnv *env, int32_t status, subrosa_error **err) {
   if (status == SUBROSA_OK) return false;
   if (!(*env)->ExceptionCheck(env) && (*env)->PushLocalFrame(env, 8) == 0) {
-    const char *text = subrosa_error_message(err);
-    jobjectArray causes = causes_of(env, err);
+    const char *text = subrosa_error_message(*err);
+    jobjectArray causes = causes_of(env, *err);
     jbyteArray message = causes == NULL ? NULL : out_bytes(env, text, strlen(text));
     if (message != NULL) {
       jobject thrown = (*env)->CallStaticObjectMethod(
           env, up.cls, up.exception, (jint)status, message, causes,
-          (jboolean)(subrosa_error_retryable(err) ? JNI_TRUE : JNI_FALSE), (jlong)subrosa_error_number(err));
+          (jboolean)(subrosa_error_retryable(*err) ? JNI_TRUE : JNI_FALSE), (jlong)subrosa_error_number(*err));
       if (!(*env)->ExceptionCheck(env)) (*env)->Throw(env, thrown);
     }
     (*env)->PopLocalFrame(env, NULL);
   }
-  subrosa_error_free(err);
+  subrosa_error_free(*err);
   return true;
 }
 

@@ -44,8 +44,12 @@ jbyteArray out_secret(JNIEnv *env, subrosa_secret *secret); /* wipes it */
 jlongArray out_longs(JNIEnv *env, const jlong *values, jsize count);
 jbyteArray out_device_info(JNIEnv *env, const subrosa_device_info *info);
 
-/* True when the call failed: then its exception is pending and the error is freed. */
-bool failed(JNIEnv *env, int32_t status, subrosa_error *err);
+/* Borrows the name. */
+subrosa_device_options device_options(const in_bytes *name, jlong cache_bytes, jint write_wait_ms);
+
+/* True when the call failed: then its exception is pending and the error is freed. Takes the address, so that the call may stand
+ * between the parentheses: C evaluates arguments in any order, and the pointer itself might be read before the call sets it. */
+bool failed(JNIEnv *env, int32_t status, subrosa_error **err);
 
 subrosa_id id_of(jlong high, jlong low);
 

@@ -31,12 +31,12 @@ static void log_line(void *user, int32_t level, const char *message) {
 void jni_logSet(JNI_ARGS, jint level_max, jobject sink) {
   subrosa_error *err = NULL;
   if (sink == NULL) {
-    failed(env, subrosa_log_set(level_max, NULL, NULL, NULL, &err), err);
+    failed(env, subrosa_log_set(level_max, NULL, NULL, NULL, &err), &err);
     return;
   }
   jobject kept = (*env)->NewGlobalRef(env, sink);
   if (kept == NULL) return;
-  failed(env, subrosa_log_set(level_max, log_line, kept, release, &err), err);
+  failed(env, subrosa_log_set(level_max, log_line, kept, release, &err), &err);
 }
 
 /* ---- ids ---- */
@@ -48,7 +48,7 @@ jbyteArray jni_idParse(JNI_ARGS, jbyteArray text) {
   subrosa_error *err = NULL;
   int32_t status = subrosa_id_parse(TEXT_OF(in), &id, &err);
   in_drop(&in);
-  return failed(env, status, err) ? NULL : out_bytes(env, id.bytes, sizeof id.bytes);
+  return failed(env, status, &err) ? NULL : out_bytes(env, id.bytes, sizeof id.bytes);
 }
 
 jbyteArray jni_idFromName(JNI_ARGS, jbyteArray name) {
@@ -58,7 +58,7 @@ jbyteArray jni_idFromName(JNI_ARGS, jbyteArray name) {
   subrosa_error *err = NULL;
   int32_t status = subrosa_id_from_name(TEXT_OF(in), &id, &err);
   in_drop(&in);
-  return failed(env, status, err) ? NULL : out_bytes(env, id.bytes, sizeof id.bytes);
+  return failed(env, status, &err) ? NULL : out_bytes(env, id.bytes, sizeof id.bytes);
 }
 
 jstring jni_idText(JNI_ARGS, jlong high, jlong low) {
@@ -73,7 +73,7 @@ jstring jni_idText(JNI_ARGS, jlong high, jlong low) {
 jlong jni_keyGenerate(JNI_ARGS) {
   subrosa_key *key = NULL;
   subrosa_error *err = NULL;
-  return failed(env, subrosa_key_generate(&key, &err), err) ? 0 : TOKEN(key);
+  return failed(env, subrosa_key_generate(&key, &err), &err) ? 0 : TOKEN(key);
 }
 
 jlong jni_keyFromPkcs8(JNI_ARGS, jbyteArray der) {
@@ -83,19 +83,19 @@ jlong jni_keyFromPkcs8(JNI_ARGS, jbyteArray der) {
   subrosa_error *err = NULL;
   int32_t status = subrosa_key_from_pkcs8(BYTES_OF(in), &key, &err);
   in_drop_secret(&in);
-  return failed(env, status, err) ? 0 : TOKEN(key);
+  return failed(env, status, &err) ? 0 : TOKEN(key);
 }
 
 jbyteArray jni_keyToPkcs8(JNI_ARGS, jlong key) {
   subrosa_secret out = {0};
   subrosa_error *err = NULL;
-  return failed(env, subrosa_key_to_pkcs8(HANDLE(key, key), &out, &err), err) ? NULL : out_secret(env, &out);
+  return failed(env, subrosa_key_to_pkcs8(HANDLE(key, key), &out, &err), &err) ? NULL : out_secret(env, &out);
 }
 
 jbyteArray jni_keyPublic(JNI_ARGS, jlong key) {
   subrosa_public_key out;
   subrosa_error *err = NULL;
-  if (failed(env, subrosa_key_public(HANDLE(key, key), &out, &err), err)) return NULL;
+  if (failed(env, subrosa_key_public(HANDLE(key, key), &out, &err), &err)) return NULL;
   return out_bytes(env, out.bytes, sizeof out.bytes);
 }
 
@@ -112,7 +112,7 @@ jbyteArray jni_keySign(JNI_ARGS, jlong key, jbyteArray label, jbyteArray message
       subrosa_key_sign(HANDLE(key, key), BYTES_OF(label_in), BYTES_OF(message_in), signature, &err);
   in_drop(&label_in);
   in_drop(&message_in);
-  return failed(env, status, err) ? NULL : out_bytes(env, signature, sizeof signature);
+  return failed(env, status, &err) ? NULL : out_bytes(env, signature, sizeof signature);
 }
 
 void jni_keyClose(JNI_ARGS, jlong key) {
@@ -123,7 +123,7 @@ void jni_keyClose(JNI_ARGS, jlong key) {
 /* ---- keys that live elsewhere ----
    Upcalls.agree and sign catch all that the provider throws and return its code; what is left is the heap being full. */
 
-enum { PROVIDER_UNAVAILABLE = -1 };
+enum { PROVIDER_UNAVAILABLE = -1, ANSWER_MAX = 64 };
 
 static int32_t ask(jobject provider, jmethodID method, const uint8_t *given, size_t given_len, uint8_t *answer,
                    jsize answer_len) {
@@ -135,7 +135,11 @@ static int32_t ask(jobject provider, jmethodID method, const uint8_t *given, siz
   if (out != NULL) {
     code = (*env)->CallStaticIntMethod(env, up.cls, method, provider, in, out);
     if ((*env)->ExceptionCheck(env)) code = PROVIDER_UNAVAILABLE;
-    if (code == 0) (*env)->GetByteArrayRegion(env, out, 0, answer_len, (jbyte *)answer);
+    if (code == 0) {
+      static const jbyte zeros[ANSWER_MAX];
+      (*env)->GetByteArrayRegion(env, out, 0, answer_len, (jbyte *)answer);
+      (*env)->SetByteArrayRegion(env, out, 0, answer_len, zeros); /* what was agreed on is a secret */
+    }
   }
   if ((*env)->ExceptionCheck(env)) (*env)->ExceptionClear(env);
   (*env)->PopLocalFrame(env, NULL);
@@ -160,7 +164,7 @@ jlong jni_keyFromProvider(JNI_ARGS, jbyteArray public_key, jobject provider) {
   if (given.user == NULL) return 0;
   subrosa_key *key = NULL;
   subrosa_error *err = NULL;
-  return failed(env, subrosa_key_from_provider(&given, &key, &err), err) ? 0 : TOKEN(key);
+  return failed(env, subrosa_key_from_provider(&given, &key, &err), &err) ? 0 : TOKEN(key);
 }
 
 /* ---- public keys ---- */
@@ -168,7 +172,7 @@ jlong jni_keyFromProvider(JNI_ARGS, jbyteArray public_key, jobject provider) {
 void jni_publicKeyCheck(JNI_ARGS, jbyteArray public_key) {
   subrosa_public_key key;
   subrosa_error *err = NULL;
-  if (in_fixed(env, public_key, key.bytes, sizeof key.bytes)) failed(env, subrosa_public_key_check(&key, &err), err);
+  if (in_fixed(env, public_key, key.bytes, sizeof key.bytes)) failed(env, subrosa_public_key_check(&key, &err), &err);
 }
 
 jbyteArray jni_publicKeyFromSpki(JNI_ARGS, jbyteArray der) {
@@ -178,7 +182,7 @@ jbyteArray jni_publicKeyFromSpki(JNI_ARGS, jbyteArray der) {
   subrosa_error *err = NULL;
   int32_t status = subrosa_public_key_from_spki(BYTES_OF(in), &key, &err);
   in_drop(&in);
-  return failed(env, status, err) ? NULL : out_bytes(env, key.bytes, sizeof key.bytes);
+  return failed(env, status, &err) ? NULL : out_bytes(env, key.bytes, sizeof key.bytes);
 }
 
 jbyteArray jni_publicKeyToSpki(JNI_ARGS, jbyteArray public_key) {
@@ -186,7 +190,7 @@ jbyteArray jni_publicKeyToSpki(JNI_ARGS, jbyteArray public_key) {
   uint8_t der[91];
   subrosa_error *err = NULL;
   if (!in_fixed(env, public_key, key.bytes, sizeof key.bytes)) return NULL;
-  if (failed(env, subrosa_public_key_to_spki(&key, der, &err), err)) return NULL;
+  if (failed(env, subrosa_public_key_to_spki(&key, der, &err), &err)) return NULL;
   return out_bytes(env, der, sizeof der);
 }
 
@@ -205,7 +209,7 @@ void jni_publicKeyVerify(JNI_ARGS, jbyteArray public_key, jbyteArray label, jbyt
   int32_t status = subrosa_public_key_verify(&key, BYTES_OF(label_in), BYTES_OF(message_in), signature_in, &err);
   in_drop(&label_in);
   in_drop(&message_in);
-  failed(env, status, err);
+  failed(env, status, &err);
 }
 
 /* ---- sessions ---- */
@@ -217,7 +221,7 @@ jlong jni_sessionSelf(JNI_ARGS, jlong key, jint profile, jbyteArray context) {
   subrosa_error *err = NULL;
   int32_t status = subrosa_session_self(HANDLE(key, key), profile, BYTES_OF(in), &session, &err);
   in_drop(&in);
-  return failed(env, status, err) ? 0 : TOKEN(session);
+  return failed(env, status, &err) ? 0 : TOKEN(session);
 }
 
 jlong jni_sessionPeer(JNI_ARGS, jlong key, jbyteArray peer, jint profile, jbyteArray context) {
@@ -229,7 +233,7 @@ jlong jni_sessionPeer(JNI_ARGS, jlong key, jbyteArray peer, jint profile, jbyteA
   subrosa_error *err = NULL;
   int32_t status = subrosa_session_peer(HANDLE(key, key), &other, profile, BYTES_OF(in), &session, &err);
   in_drop(&in);
-  return failed(env, status, err) ? 0 : TOKEN(session);
+  return failed(env, status, &err) ? 0 : TOKEN(session);
 }
 
 jbyteArray jni_sessionSeal(JNI_ARGS, jlong session, jbyteArray aad, jbyteArray plain) {
@@ -245,7 +249,7 @@ jbyteArray jni_sessionSeal(JNI_ARGS, jlong session, jbyteArray aad, jbyteArray p
       subrosa_session_seal(HANDLE(session, session), BYTES_OF(aad_in), BYTES_OF(plain_in), &out, &err);
   in_drop(&aad_in);
   in_drop_secret(&plain_in);
-  return failed(env, status, err) ? NULL : out_buf(env, &out);
+  return failed(env, status, &err) ? NULL : out_buf(env, &out);
 }
 
 jbyteArray jni_sessionOpen(JNI_ARGS, jlong session, jbyteArray aad, jbyteArray sealed) {
@@ -261,7 +265,7 @@ jbyteArray jni_sessionOpen(JNI_ARGS, jlong session, jbyteArray aad, jbyteArray s
       subrosa_session_open(HANDLE(session, session), BYTES_OF(aad_in), BYTES_OF(sealed_in), &out, &err);
   in_drop(&aad_in);
   in_drop(&sealed_in);
-  return failed(env, status, err) ? NULL : out_secret(env, &out);
+  return failed(env, status, &err) ? NULL : out_secret(env, &out);
 }
 
 void jni_sessionClose(JNI_ARGS, jlong session) {
@@ -274,12 +278,12 @@ void jni_sessionClose(JNI_ARGS, jlong session) {
 jlong jni_cancelNew(JNI_ARGS) {
   subrosa_cancel *cancel = NULL;
   subrosa_error *err = NULL;
-  return failed(env, subrosa_cancel_new(&cancel, &err), err) ? 0 : TOKEN(cancel);
+  return failed(env, subrosa_cancel_new(&cancel, &err), &err) ? 0 : TOKEN(cancel);
 }
 
 void jni_cancelFire(JNI_ARGS, jlong cancel) {
   subrosa_error *err = NULL;
-  failed(env, subrosa_cancel_fire(HANDLE(cancel, cancel), &err), err);
+  failed(env, subrosa_cancel_fire(HANDLE(cancel, cancel), &err), &err);
 }
 
 void jni_cancelClose(JNI_ARGS, jlong cancel) {

@@ -25,8 +25,8 @@ void jni_sessionClose(JNIEnv *, jclass, jlong);
 jlong jni_cancelNew(JNIEnv *, jclass);
 void jni_cancelFire(JNIEnv *, jclass, jlong);
 void jni_cancelClose(JNIEnv *, jclass, jlong);
-jlong jni_deviceCreate(JNIEnv *, jclass, jbyteArray, jlong, jbyteArray, jlong);
-jlong jni_deviceOpen(JNIEnv *, jclass, jbyteArray, jlong, jbyteArray, jlong);
+jlong jni_deviceCreate(JNIEnv *, jclass, jbyteArray, jlong, jbyteArray, jlong, jint);
+jlong jni_deviceOpen(JNIEnv *, jclass, jbyteArray, jlong, jbyteArray, jlong, jint);
 void jni_deviceClose(JNIEnv *, jclass, jlong);
 jbyteArray jni_devicePublicKey(JNIEnv *, jclass, jlong);
 jbyteArray jni_deviceName(JNIEnv *, jclass, jlong);
@@ -113,7 +113,7 @@ jbyteArray jni_pairOfferRequest(JNIEnv *, jclass, jlong);
 jbyteArray jni_pairOfferConfirm(JNIEnv *, jclass, jlong, jbyteArray);
 void jni_pairOfferDecline(JNIEnv *, jclass, jlong);
 void jni_pairOfferClose(JNIEnv *, jclass, jlong);
-jlong jni_pairJoinStart(JNIEnv *, jclass, jbyteArray, jlong, jbyteArray, jlong, jbyteArray);
+jlong jni_pairJoinStart(JNIEnv *, jclass, jbyteArray, jlong, jbyteArray, jlong, jint, jbyteArray);
 jbyteArray jni_pairJoinWaitCode(JNIEnv *, jclass, jlong, jint, jlong);
 jlong jni_pairJoinWaitDevice(JNIEnv *, jclass, jlong, jint, jlong);
 jbyteArray jni_pairJoinCode(JNIEnv *, jclass, jlong);
@@ -147,8 +147,8 @@ void jni_pairJoinClose(JNIEnv *, jclass, jlong);
   {(char *)"cancelNew", (char *)"()J", (void *)jni_cancelNew}, \
   {(char *)"cancelFire", (char *)"(J)V", (void *)jni_cancelFire}, \
   {(char *)"cancelClose", (char *)"(J)V", (void *)jni_cancelClose}, \
-  {(char *)"deviceCreate", (char *)"([BJ[BJ)J", (void *)jni_deviceCreate}, \
-  {(char *)"deviceOpen", (char *)"([BJ[BJ)J", (void *)jni_deviceOpen}, \
+  {(char *)"deviceCreate", (char *)"([BJ[BJI)J", (void *)jni_deviceCreate}, \
+  {(char *)"deviceOpen", (char *)"([BJ[BJI)J", (void *)jni_deviceOpen}, \
   {(char *)"deviceClose", (char *)"(J)V", (void *)jni_deviceClose}, \
   {(char *)"devicePublicKey", (char *)"(J)[B", (void *)jni_devicePublicKey}, \
   {(char *)"deviceName", (char *)"(J)[B", (void *)jni_deviceName}, \
@@ -235,7 +235,7 @@ void jni_pairJoinClose(JNIEnv *, jclass, jlong);
   {(char *)"pairOfferConfirm", (char *)"(J[B)[B", (void *)jni_pairOfferConfirm}, \
   {(char *)"pairOfferDecline", (char *)"(J)V", (void *)jni_pairOfferDecline}, \
   {(char *)"pairOfferClose", (char *)"(J)V", (void *)jni_pairOfferClose}, \
-  {(char *)"pairJoinStart", (char *)"([BJ[BJ[B)J", (void *)jni_pairJoinStart}, \
+  {(char *)"pairJoinStart", (char *)"([BJ[BJI[B)J", (void *)jni_pairJoinStart}, \
   {(char *)"pairJoinWaitCode", (char *)"(JIJ)[B", (void *)jni_pairJoinWaitCode}, \
   {(char *)"pairJoinWaitDevice", (char *)"(JIJ)J", (void *)jni_pairJoinWaitDevice}, \
   {(char *)"pairJoinCode", (char *)"(J)[B", (void *)jni_pairJoinCode}, \

@@ -6,28 +6,29 @@
 jlong jni_eventsNew(JNI_ARGS) {
   subrosa_events *events = NULL;
   subrosa_error *err = NULL;
-  return failed(env, subrosa_events_new(&events, &err), err) ? 0 : TOKEN(events);
+  return failed(env, subrosa_events_new(&events, &err), &err) ? 0 : TOKEN(events);
 }
 
 void jni_eventsAddVault(JNI_ARGS, jlong events, jlong vault, jlong tag) {
   subrosa_error *err = NULL;
-  failed(env, subrosa_events_add_vault(HANDLE(events, events), HANDLE(vault, vault), (uint64_t)tag, &err), err);
+  failed(env, subrosa_events_add_vault(HANDLE(events, events), HANDLE(vault, vault), (uint64_t)tag, &err), &err);
 }
 
 void jni_eventsAddCollection(JNI_ARGS, jlong events, jlong collection, jlong tag) {
   subrosa_error *err = NULL;
-  failed(env,
-         subrosa_events_add_collection(HANDLE(events, events), HANDLE(collection, collection), (uint64_t)tag, &err), err);
+  int32_t status =
+      subrosa_events_add_collection(HANDLE(events, events), HANDLE(collection, collection), (uint64_t)tag, &err);
+  failed(env, status, &err);
 }
 
 void jni_eventsAddSync(JNI_ARGS, jlong events, jlong sync, jlong tag) {
   subrosa_error *err = NULL;
-  failed(env, subrosa_events_add_sync(HANDLE(events, events), HANDLE(sync, sync), (uint64_t)tag, &err), err);
+  failed(env, subrosa_events_add_sync(HANDLE(events, events), HANDLE(sync, sync), (uint64_t)tag, &err), &err);
 }
 
 void jni_eventsRemove(JNI_ARGS, jlong events, jlong tag) {
   subrosa_error *err = NULL;
-  failed(env, subrosa_events_remove(HANDLE(events, events), (uint64_t)tag, &err), err);
+  failed(env, subrosa_events_remove(HANDLE(events, events), (uint64_t)tag, &err), &err);
 }
 
 static uint8_t *pack(uint8_t *to, uint64_t value, int bytes) {
@@ -58,7 +59,7 @@ jbyteArray jni_eventsWait(JNI_ARGS, jlong events, jint timeout_ms, jlong cancel)
   subrosa_event event = {.struct_size = sizeof event};
   subrosa_error *err = NULL;
   int32_t status = subrosa_events_wait(HANDLE(events, events), timeout_ms, HANDLE(cancel, cancel), &event, &err);
-  if (failed(env, status, err)) return NULL;
+  if (failed(env, status, &err)) return NULL;
   jbyteArray packed = event.kind == SUBROSA_EVENT_NONE ? NULL : pack_event(env, &event);
   subrosa_event_free(&event);
   return packed;
@@ -66,7 +67,7 @@ jbyteArray jni_eventsWait(JNI_ARGS, jlong events, jint timeout_ms, jlong cancel)
 
 void jni_eventsClose(JNI_ARGS, jlong events) {
   subrosa_error *err = NULL;
-  failed(env, subrosa_events_close(HANDLE(events, events), &err), err);
+  failed(env, subrosa_events_close(HANDLE(events, events), &err), &err);
 }
 
 /* ---- sync ---- */
@@ -78,18 +79,18 @@ jlong jni_syncStart(JNI_ARGS, jlong device, jbyteArray relay) {
   subrosa_error *err = NULL;
   int32_t status = subrosa_sync_start(HANDLE(device, device), TEXT_OF(in), &sync, &err);
   in_drop_secret(&in);
-  return failed(env, status, err) ? 0 : TOKEN(sync);
+  return failed(env, status, &err) ? 0 : TOKEN(sync);
 }
 
 void jni_syncStop(JNI_ARGS, jlong sync) {
   subrosa_error *err = NULL;
-  failed(env, subrosa_sync_stop(HANDLE(sync, sync), &err), err);
+  failed(env, subrosa_sync_stop(HANDLE(sync, sync), &err), &err);
 }
 
 jlongArray jni_syncStatus(JNI_ARGS, jlong sync) {
   subrosa_sync_status out = {.struct_size = sizeof out};
   subrosa_error *err = NULL;
-  if (failed(env, subrosa_sync_status_of(HANDLE(sync, sync), &out, &err), err)) return NULL;
+  if (failed(env, subrosa_sync_status_of(HANDLE(sync, sync), &out, &err), &err)) return NULL;
   jlong values[] = {out.state, out.refused, out.failure, (jlong)out.segments_done, (jlong)out.segments_known,
                     (jlong)out.bytes_done, (jlong)out.bytes_known};
   return out_longs(env, values, 7);
@@ -98,12 +99,12 @@ jlongArray jni_syncStatus(JNI_ARGS, jlong sync) {
 jbyteArray jni_syncReason(JNI_ARGS, jlong sync) {
   subrosa_buf out = {0};
   subrosa_error *err = NULL;
-  return failed(env, subrosa_sync_reason(HANDLE(sync, sync), &out, &err), err) ? NULL : out_buf(env, &out);
+  return failed(env, subrosa_sync_reason(HANDLE(sync, sync), &out, &err), &err) ? NULL : out_buf(env, &out);
 }
 
 void jni_syncWait(JNI_ARGS, jlong sync, jint idle_ms, jlong cancel) {
   subrosa_error *err = NULL;
-  failed(env, subrosa_sync_wait(HANDLE(sync, sync), idle_ms, HANDLE(cancel, cancel), &err), err);
+  failed(env, subrosa_sync_wait(HANDLE(sync, sync), idle_ms, HANDLE(cancel, cancel), &err), &err);
 }
 
 /* ---- pairing: the old device ---- */
@@ -115,18 +116,18 @@ jlong jni_pairOfferStart(JNI_ARGS, jlong device, jbyteArray relay) {
   subrosa_error *err = NULL;
   int32_t status = subrosa_pair_offer_start(HANDLE(device, device), TEXT_OF(in), &offer, &err);
   in_drop_secret(&in);
-  return failed(env, status, err) ? 0 : TOKEN(offer);
+  return failed(env, status, &err) ? 0 : TOKEN(offer);
 }
 
 jbyteArray jni_pairOfferLink(JNI_ARGS, jlong offer) {
   subrosa_secret out = {0};
   subrosa_error *err = NULL;
-  return failed(env, subrosa_pair_offer_link(HANDLE(pair_offer, offer), &out, &err), err) ? NULL : out_secret(env, &out);
+  return failed(env, subrosa_pair_offer_link(HANDLE(pair_offer, offer), &out, &err), &err) ? NULL : out_secret(env, &out);
 }
 
 void jni_pairOfferWait(JNI_ARGS, jlong offer, jint timeout_ms, jlong cancel) {
   subrosa_error *err = NULL;
-  failed(env, subrosa_pair_offer_wait(HANDLE(pair_offer, offer), timeout_ms, HANDLE(cancel, cancel), &err), err);
+  failed(env, subrosa_pair_offer_wait(HANDLE(pair_offer, offer), timeout_ms, HANDLE(cancel, cancel), &err), &err);
 }
 
 enum { CODE_LEN = 6 };
@@ -136,7 +137,7 @@ jbyteArray jni_pairOfferRequest(JNI_ARGS, jlong offer) {
   subrosa_pair_code code;
   subrosa_buf name = {0};
   subrosa_error *err = NULL;
-  if (failed(env, subrosa_pair_offer_request(HANDLE(pair_offer, offer), &code, &name, &err), err)) return NULL;
+  if (failed(env, subrosa_pair_offer_request(HANDLE(pair_offer, offer), &code, &name, &err), &err)) return NULL;
   jbyteArray packed = (*env)->NewByteArray(env, CODE_LEN + (jsize)name.len);
   if (packed != NULL) {
     (*env)->SetByteArrayRegion(env, packed, 0, CODE_LEN, (const jbyte *)code.text);
@@ -155,12 +156,12 @@ jbyteArray jni_pairOfferConfirm(JNI_ARGS, jlong offer, jbyteArray typed) {
   const char *text = typed != NULL && in.len == 0 ? "" : (const char *)in.data;
   int32_t status = subrosa_pair_offer_confirm(HANDLE(pair_offer, offer), text, in.len, &info, &err);
   in_drop_secret(&in);
-  return failed(env, status, err) ? NULL : out_device_info(env, &info);
+  return failed(env, status, &err) ? NULL : out_device_info(env, &info);
 }
 
 void jni_pairOfferDecline(JNI_ARGS, jlong offer) {
   subrosa_error *err = NULL;
-  failed(env, subrosa_pair_offer_decline(HANDLE(pair_offer, offer), &err), err);
+  failed(env, subrosa_pair_offer_decline(HANDLE(pair_offer, offer), &err), &err);
 }
 
 void jni_pairOfferClose(JNI_ARGS, jlong offer) {
@@ -170,16 +171,8 @@ void jni_pairOfferClose(JNI_ARGS, jlong offer) {
 
 /* ---- pairing: the new device ---- */
 
-static int32_t join_start(const in_bytes *dir, jlong key, const in_bytes *name, jlong cache_bytes, const in_bytes *link,
-                          subrosa_pair_join **join, subrosa_error **err) {
-  subrosa_device_options options = {.struct_size = sizeof options,
-                                    .cache_bytes = (uint64_t)cache_bytes,
-                                    .device_name = (const char *)name->data,
-                                    .device_name_len = name->len};
-  return subrosa_pair_join_start(TEXT_OF(*dir), HANDLE(key, key), &options, TEXT_OF(*link), join, err);
-}
-
-jlong jni_pairJoinStart(JNI_ARGS, jbyteArray dir, jlong key, jbyteArray name, jlong cache_bytes, jbyteArray link) {
+jlong jni_pairJoinStart(JNI_ARGS, jbyteArray dir, jlong key, jbyteArray name, jlong cache_bytes, jint write_wait_ms,
+                        jbyteArray link) {
   in_bytes dir_in, name_in, link_in;
   if (!in_take(env, dir, &dir_in)) return 0;
   if (!in_take(env, name, &name_in)) {
@@ -191,13 +184,14 @@ jlong jni_pairJoinStart(JNI_ARGS, jbyteArray dir, jlong key, jbyteArray name, jl
     in_drop(&name_in);
     return 0;
   }
+  subrosa_device_options options = device_options(&name_in, cache_bytes, write_wait_ms);
   subrosa_pair_join *join = NULL;
   subrosa_error *err = NULL;
-  int32_t status = join_start(&dir_in, key, &name_in, cache_bytes, &link_in, &join, &err);
+  int32_t status = subrosa_pair_join_start(TEXT_OF(dir_in), HANDLE(key, key), &options, TEXT_OF(link_in), &join, &err);
   in_drop(&dir_in);
   in_drop(&name_in);
   in_drop_secret(&link_in);
-  return failed(env, status, err) ? 0 : TOKEN(join);
+  return failed(env, status, &err) ? 0 : TOKEN(join);
 }
 
 jbyteArray jni_pairJoinWaitCode(JNI_ARGS, jlong join, jint timeout_ms, jlong cancel) {
@@ -205,7 +199,7 @@ jbyteArray jni_pairJoinWaitCode(JNI_ARGS, jlong join, jint timeout_ms, jlong can
   subrosa_error *err = NULL;
   int32_t status =
       subrosa_pair_join_wait_code(HANDLE(pair_join, join), timeout_ms, HANDLE(cancel, cancel), &code, &err);
-  return failed(env, status, err) ? NULL : out_bytes(env, code.text, CODE_LEN);
+  return failed(env, status, &err) ? NULL : out_bytes(env, code.text, CODE_LEN);
 }
 
 jlong jni_pairJoinWaitDevice(JNI_ARGS, jlong join, jint timeout_ms, jlong cancel) {
@@ -213,20 +207,20 @@ jlong jni_pairJoinWaitDevice(JNI_ARGS, jlong join, jint timeout_ms, jlong cancel
   subrosa_error *err = NULL;
   int32_t status =
       subrosa_pair_join_wait_device(HANDLE(pair_join, join), timeout_ms, HANDLE(cancel, cancel), &device, &err);
-  return failed(env, status, err) ? 0 : TOKEN(device);
+  return failed(env, status, &err) ? 0 : TOKEN(device);
 }
 
 jbyteArray jni_pairJoinCode(JNI_ARGS, jlong join) {
   subrosa_pair_code code;
   subrosa_error *err = NULL;
-  if (failed(env, subrosa_pair_join_code(HANDLE(pair_join, join), &code, &err), err)) return NULL;
+  if (failed(env, subrosa_pair_join_code(HANDLE(pair_join, join), &code, &err), &err)) return NULL;
   return out_bytes(env, code.text, CODE_LEN);
 }
 
 jlong jni_pairJoinDevice(JNI_ARGS, jlong join) {
   subrosa_device *device = NULL;
   subrosa_error *err = NULL;
-  return failed(env, subrosa_pair_join_device(HANDLE(pair_join, join), &device, &err), err) ? 0 : TOKEN(device);
+  return failed(env, subrosa_pair_join_device(HANDLE(pair_join, join), &device, &err), &err) ? 0 : TOKEN(device);
 }
 
 void jni_pairJoinClose(JNI_ARGS, jlong join) {

@@ -141,6 +141,15 @@ fun keyTests(): List<Test> =
                 key.publicKey.verify(label, message, key.sign(label, message))
             }
         }
+        test("what a provider agreed on is wiped") {
+            withFolder { folder ->
+                val honest = JavaProvider()
+                val shared = mutableListOf<ByteArray>()
+                val keeping = object : KeyProvider by honest { override fun agree(peer: PublicKey) = honest.agree(peer).also(shared::add) }
+                Key.fromProvider(keeping).use { key -> Device.create(folder.resolve("s"), key).close() }
+                holds(shared.isNotEmpty() && shared.all { secret -> secret.all { it == 0.toByte() } }, "the arrays are empty")
+            }
+        }
         test("a thread of the engine may ask a provider, and is gone from the VM when it ends") {
             val provider = JavaProvider()
             Key.fromProvider(provider).use { key ->

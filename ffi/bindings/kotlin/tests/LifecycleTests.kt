@@ -3,20 +3,25 @@ package dev.subrosa.tests
 import dev.subrosa.Device
 import dev.subrosa.Handle
 import dev.subrosa.Key
+import dev.subrosa.KeyProvider
 import dev.subrosa.LogLevel
 import dev.subrosa.LogSink
 import dev.subrosa.Native
 import dev.subrosa.PhantomReaper
+import dev.subrosa.PublicKey
 import dev.subrosa.Reaper
 import dev.subrosa.Record
 import dev.subrosa.RecordId
 import dev.subrosa.Subrosa
 import dev.subrosa.SubrosaException
+import dev.subrosa.VerifyReport
 import dev.subrosa.fieldsOf
 import java.io.File
 import java.lang.ref.WeakReference
+import java.util.concurrent.CountDownLatch
 import java.util.concurrent.TimeUnit
 import java.util.concurrent.atomic.AtomicInteger
+import kotlin.concurrent.thread
 
 /** Not inlined into the test, whose frame would keep what it makes. */
 private fun leak(device: Device, count: Int) {
@@ -104,6 +109,18 @@ fun lifecycleTests(): List<Test> =
             record.close()
             fails(SubrosaException.CLOSED) { record.set("a", 1) }
         }
+        test("closing under a call is no other exception") {
+            val record = Record()
+            val underCall = {
+                record.handle.call { token ->
+                    record.close()
+                    Native.recordLen(token)
+                }
+            }
+            fails(SubrosaException.CLOSED) { underCall() }
+            val stale = Record().use { it.handle.open() }
+            Record().use { open -> fails(SubrosaException.INVALID_HANDLE) { open.handle.call { Native.recordLen(stale) } } }
+        }
         device("what was made of a closed device is closed") { device ->
             val vault = device.vault("personal")
             val notes = vault.collection("notes")
@@ -125,6 +142,19 @@ fun lifecycleTests(): List<Test> =
             fails(SubrosaException.SUSPENDED) { notes.get(id) }
             device.resume()
             same(fieldsOf("a" to 1), notes.get(id))
+        }
+        test("suspending waits for a resumption under way, and has the last word") {
+            withFolder { folder ->
+                val provider = WaitingProvider()
+                Key.fromProvider(provider).use { key ->
+                    Device.create(folder.resolve("s"), key).use { suspendWhileResuming(it, provider) }
+                }
+            }
+        }
+        test("a store is good that has logs of devices that are not listed yet") {
+            val report = VerifyReport(false, vaults = 1, logs = 2, segments = 3, badSegments = 0, uncertifiedLogs = 1, quarantined = 1)
+            same(true, report.isGood)
+            same(false, report.copy(badSegments = 1).isGood)
         }
         device("forgotten objects are closed by the garbage collector") { device ->
             val before = Subrosa.abandonedHandles
@@ -179,12 +209,40 @@ fun lifecycleTests(): List<Test> =
         }
     }
 
+/** Stops in [agree] when told to. */
+private class WaitingProvider(private val keys: JavaProvider = JavaProvider()) : KeyProvider by keys {
+    @Volatile var goOn: CountDownLatch? = null
+    val asked = CountDownLatch(1)
+
+    override fun agree(peer: PublicKey): ByteArray {
+        goOn?.let {
+            asked.countDown()
+            it.await()
+        }
+        return keys.agree(peer)
+    }
+}
+
+private fun suspendWhileResuming(device: Device, provider: WaitingProvider) {
+    device.suspend()
+    val goOn = CountDownLatch(1).also { provider.goOn = it }
+    val resuming = thread { device.resume() }
+    provider.asked.await()
+    val suspending = thread { device.suspend() }
+    eventually("suspending has begun") { suspending.stackTrace.any { it.className == Device::class.java.name } }
+    goOn.countDown()
+    resuming.join()
+    suspending.join()
+    fails(SubrosaException.SUSPENDED) { device.space() }
+    same(Device.State.SUSPENDED, device.state.value)
+}
+
 private fun leakRecord() {
     Record()
 }
 
 /** Returns when the reaper has closed something that is garbage. */
-private fun collectGarbage() {
+fun collectGarbage() {
     val before = Handle.abandoned.get()
     leakRecord()
     eventually("another record is closed") { Handle.abandoned.get() > before }

@@ -7,8 +7,11 @@ import dev.subrosa.PairRequest
 import dev.subrosa.SubrosaException
 import dev.subrosa.SyncEvent
 import dev.subrosa.SyncState
+import dev.subrosa.SyncStatus
 import dev.subrosa.fieldsOf
 import java.io.File
+import java.util.Timer
+import kotlin.concurrent.schedule
 import kotlin.time.Duration
 import kotlin.time.Duration.Companion.milliseconds
 import kotlin.time.Duration.Companion.seconds
@@ -16,12 +19,12 @@ import kotlin.time.measureTime
 import kotlinx.coroutines.CompletableDeferred
 import kotlinx.coroutines.CoroutineScope
 import kotlinx.coroutines.CoroutineStart
-import kotlinx.coroutines.Dispatchers
 import kotlinx.coroutines.async
 import kotlinx.coroutines.cancelAndJoin
 import kotlinx.coroutines.coroutineScope
 import kotlinx.coroutines.flow.first
 import kotlinx.coroutines.flow.toList
+import kotlinx.coroutines.joinAll
 import kotlinx.coroutines.launch
 import kotlinx.coroutines.runBlocking
 import kotlinx.coroutines.withTimeout
@@ -38,45 +41,94 @@ private suspend fun join(offer: PairOffer, dir: File, key: Key, accept: suspend 
         }
     }
 
-private fun Suite.relayed(name: String, body: suspend CoroutineScope.(Device) -> Unit) =
-    device(name) { device -> runBlocking { withTimeout(60.seconds) { body(device) } } }
+/** What a test with a relay is about to do, and all else that tells why it does not come to an end. */
+private class Progress(private val device: Device) {
+    @Volatile private var step = "begin"
+
+    suspend fun <T> step(name: String, body: suspend () -> T): T {
+        step = name
+        return body()
+    }
+
+    /** The stacks come first: asking the sync may hang as the test does. */
+    fun report(why: String) {
+        println("$why at the step: $step")
+        for ((thread, stack) in Thread.getAllStackTraces()) {
+            println("  ${thread.name} ${thread.state}")
+            stack.forEach { println("    $it") }
+        }
+        println(runCatching { device.syncing.get()?.run { "$status, $reason" } ?: "no sync runs" }.getOrElse { "the sync says $it" })
+    }
+}
+
+/** Reports before the time is over: the cancelled coroutines have nothing to tell. */
+private fun Suite.relayed(name: String, body: suspend CoroutineScope.(Device, Progress) -> Unit) =
+    device(name) { device ->
+        val progress = Progress(device)
+        val watchdog = Timer(true).apply { schedule(50_000) { progress.report("after 50 s") } }
+        try {
+            runBlocking { withTimeout(60.seconds) { body(device, progress) } }
+        } catch (e: Throwable) {
+            progress.report("failed")
+            throw e
+        } finally {
+            watchdog.cancel()
+        }
+    }
+
+private fun Suite.relayed(name: String, body: suspend CoroutineScope.(Device) -> Unit) = relayed(name) { device, _ -> body(device) }
+
+private fun forgetSync(device: Device, relay: String) {
+    device.sync(relay)
+}
 
 /** [relay] with a port where nobody is. */
 private fun deaf(relay: String): String = relay.replace(Regex(""":\d+/"""), ":9/")
 
 private fun syncTests(suite: Suite, relay: String) =
     suite.run {
-        relayed("syncing says what it does, and ends when it is told") { device ->
+        relayed("syncing says what it does, and ends when it is told") { device, progress ->
             device.relay = relay
             same(relay, device.relay)
             val sync = device.sync()
             fails(SubrosaException.BUSY) { device.sync() }
             val watching = CompletableDeferred<Unit>()
-            val synced = async(Dispatchers.Default) { sync.events { watching.complete(Unit) }.first { it is SyncEvent.Synced } as SyncEvent.Synced }
-            val live = async(Dispatchers.Default) { sync.statuses().first { it.state == SyncState.LIVE } }
-            watching.await()
+            val synced = async { sync.events { watching.complete(Unit) }.first { it is SyncEvent.Synced } as SyncEvent.Synced }
+            val live = async { sync.statuses().first { it.state == SyncState.LIVE } }
+            progress.step("watching") { watching.await() }
             val vault = device.vault("personal")
             vault.collection("notes").insert(fieldsOf("a" to 1))
-            sync.awaitSynced()
-            same(vault.id, synced.await().vault)
-            same(0, live.await().refused)
+            progress.step("awaitSynced") { sync.awaitSynced() }
+            same(vault.id, progress.step("the event Synced") { synced.await() }.vault)
+            same(0, progress.step("the status LIVE") { live.await() }.refused)
             // Either: the engine may have something of its own to send at any time.
             holds(sync.reason in listOf("live", "syncing"), "the reason is ${sync.reason}")
             val delivery = vault.delivery()
             holds(delivery.acknowledged in 1..delivery.held, "$delivery")
             same(0L, vault.pending())
-            val rest = async(Dispatchers.Default) { sync.statuses().toList() }
+            val (looking, listening) = List(2) { CompletableDeferred<Unit>() }
+            val statuses = launch { sync.statuses().collect { looking.complete(Unit) } }
+            val events = launch { sync.events { listening.complete(Unit) }.collect { } }
+            progress.step("a status, and the second watch") { joinAll(looking, listening) }
             sync.stop()
-            rest.await()
+            progress.step("the end of the flows") { joinAll(statuses, events) }
+            same(emptyList<SyncStatus>(), sync.statuses().toList())
             same(emptyList<SyncEvent>(), sync.events().toList())
             fails(SubrosaException.CLOSED) { sync.status }
             device.relay = null
             same(null, device.relay)
             fails(SubrosaException.NO_RELAY) { device.sync() }
         }
+        relayed("a sync goes on that nobody keeps, and ends with its device") { device ->
+            forgetSync(device, deaf(relay))
+            collectGarbage()
+            fails(SubrosaException.BUSY) { device.sync(deaf(relay)) }
+            device.close()
+            same(null, device.syncing.get())
+        }
         relayed("waiting for a relay that is not there can be cancelled") { device ->
             device.sync(deaf(relay)).use { sync ->
-                val waiting = launch(Dispatchers.Default, CoroutineStart.UNDISPATCHED) { sync.awaitSynced(Duration.INFINITE) }
+                val waiting = launch(start = CoroutineStart.UNDISPATCHED) { sync.awaitSynced(Duration.INFINITE) }
                 val took = measureTime { waiting.cancelAndJoin() }
                 holds(took < 5.seconds, "it took $took")
                 same("NO_PROGRESS", (runCatching { sync.awaitSynced(200.milliseconds) }.exceptionOrNull() as SubrosaException).name)
@@ -128,7 +180,7 @@ private fun pairTests(suite: Suite, relay: String) =
             old.pairOffer(relay).use { offer ->
                 fails(SubrosaException.NOT_READY) { offer.request() }
                 same("TIMEOUT", (runCatching { offer.awaitRequest(50.milliseconds) }.exceptionOrNull() as SubrosaException).name)
-                val waiting = launch(Dispatchers.Default, CoroutineStart.UNDISPATCHED) { offer.awaitRequest() }
+                val waiting = launch(start = CoroutineStart.UNDISPATCHED) { offer.awaitRequest() }
                 val took = measureTime { waiting.cancelAndJoin() }
                 holds(took < 5.seconds, "it took $took")
             }

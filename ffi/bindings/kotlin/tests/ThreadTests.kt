@@ -1,5 +1,6 @@
 package dev.subrosa.tests
 
+import dev.subrosa.Native
 import dev.subrosa.Record
 import dev.subrosa.RecordId
 import dev.subrosa.SubrosaException
@@ -86,7 +87,10 @@ fun threadTests(): List<Test> =
                 holds(record.size <= THREADS, "a field for each thread")
             }
         }
-        test("a hundred thousand exceptions leave nothing behind") {
-            Record().use { record -> repeat(100_000) { fails(SubrosaException.NO_FIELD) { record.text("none") } } }
+        test("more exceptions than there are handles leave nothing behind, and the last one has its message") {
+            repeat(300_000) {
+                val message = fails(SubrosaException.INVALID_ARGUMENT) { Native.recordLen(0) }.message.orEmpty()
+                holds(message.isNotEmpty(), "exception $it has a message")
+            }
         }
     }

@@ -1,12 +1,16 @@
 package dev.subrosa.tests
 
+import dev.subrosa.Device
+import dev.subrosa.Key
 import dev.subrosa.Mode
 import dev.subrosa.SubrosaException
 import dev.subrosa.Transaction
+import dev.subrosa.Vault
 import dev.subrosa.fieldsOf
 import java.util.concurrent.Callable
 import java.util.concurrent.Executors
 import kotlin.time.Duration
+import kotlin.time.Duration.Companion.milliseconds
 import kotlin.time.Duration.Companion.seconds
 
 fun transactionTests(): List<Test> =
@@ -67,14 +71,26 @@ fun transactionTests(): List<Test> =
             val vault = device.vault("personal")
             val notes = vault.collection("notes")
             val first = vault.begin(Mode.WRITE)
-            fails(SubrosaException.BUSY) { vault.begin(Mode.WRITE, Duration.ZERO) }
+            same(false, fails(SubrosaException.BUSY) { vault.begin(Mode.WRITE, Duration.ZERO) }.retryable)
             val thread = Executors.newSingleThreadExecutor()
+            val busy = thread.submit(Callable { fails(SubrosaException.BUSY) { vault.begin(Mode.WRITE, Duration.ZERO) } }).get()
+            holds(busy.message.orEmpty().isNotEmpty(), "it says why")
+            same(true, busy.retryable)
             val second = thread.submit(Callable { vault.write(30.seconds) { notes.insert(fieldsOf("b" to 2), it) } })
             notes.insert(fieldsOf("a" to 1), first)
             first.commit()
             same(fieldsOf("b" to 2), notes.get(second.get()))
             same(2L, notes.count())
             thread.shutdown()
+        }
+        test("a write by itself waits for a transaction no longer than it may") {
+            withFolder { folder ->
+                Key.generate().use { key ->
+                    val made = Device.create(folder.resolve("s"), key, writeWait = 20.milliseconds)
+                    made.use { writeBesideTransaction(it.createVault("personal")) }
+                    Device.open(folder.resolve("s"), key, writeWait = 20.milliseconds).use { writeBesideTransaction(it.vault("personal")) }
+                }
+            }
         }
         device("a transaction that is over says so") { device ->
             val vault = device.vault("personal")
@@ -106,6 +122,16 @@ fun transactionTests(): List<Test> =
             device.createVault("work").write { tx -> fails(SubrosaException.WRONG_DEVICE) { notes.insert(fieldsOf("a" to 1), tx) } }
         }
     }
+
+private fun writeBesideTransaction(vault: Vault) {
+    val notes = vault.collection("notes")
+    val thread = Executors.newSingleThreadExecutor()
+    val tx = thread.submit(Callable { vault.begin(Mode.WRITE) }).get()
+    same(true, fails(SubrosaException.BUSY) { notes.insert(fieldsOf("a" to 1)) }.retryable)
+    tx.abort()
+    notes.insert(fieldsOf("a" to 1))
+    thread.shutdown()
+}
 
 /** In a frame of its own, which is gone when it returns. */
 private fun forget(make: () -> Transaction) {

@@ -1,6 +1,7 @@
 package dev.subrosa
 
 import java.io.File
+import java.util.concurrent.atomic.AtomicReference
 import kotlin.time.Duration
 import kotlin.time.Duration.Companion.seconds
 import kotlinx.coroutines.flow.MutableStateFlow
@@ -26,13 +27,13 @@ public data class VerifyReport(
     public val segments: Long,
     /** Segments that are damaged. */
     public val badSegments: Long,
-    /** Logs that no certificate of a device covers. */
+    /** Logs of devices that are not listed here so far. Not a fault. */
     public val uncertifiedLogs: Long,
     /** Segments that are kept, and cannot be opened. */
     public val quarantined: Long,
 ) {
     /** Whether nothing is damaged. */
-    public val isGood: Boolean get() = badSegments == 0L && uncertifiedLogs == 0L
+    public val isGood: Boolean get() = badSegments == 0L
 }
 
 /** What the store takes up. */
@@ -51,6 +52,12 @@ public class Device internal constructor(token: Long) : AutoCloseable {
 
     internal val state = MutableStateFlow(State.ACTIVE)
     internal val handle = Handle(token, "device", close = Native::deviceClose)
+
+    /** [suspend] and [resume] are one step each, or [state] could say the one while the engine does the other. */
+    private val turning = Any()
+
+    /** Referred to from here, a [Sync] that nobody else keeps goes on. */
+    internal val syncing = AtomicReference<Sync?>()
 
     /** Its name among the devices of its user. */
     public val name: String get() = handle.call { Native.deviceName(it) }.decodeToString()
@@ -83,17 +90,21 @@ public class Device internal constructor(token: Long) : AutoCloseable {
      * until [resume]. For when the system freezes the process. Flows go on after [resume].
      */
     public fun suspend(deadline: Duration = SUSPEND_DEADLINE) {
-        handle.call {
-            state.compareAndSet(State.ACTIVE, State.SUSPENDED)
-            Native.deviceSuspend(it, deadline.toMs())
+        synchronized(turning) {
+            handle.call {
+                state.compareAndSet(State.ACTIVE, State.SUSPENDED)
+                Native.deviceSuspend(it, deadline.toMs())
+            }
         }
     }
 
     /** Opens the file again and goes on to sync. Harmless when it is not suspended. */
     public fun resume() {
-        handle.call {
-            Native.deviceResume(it)
-            state.compareAndSet(State.SUSPENDED, State.ACTIVE)
+        synchronized(turning) {
+            handle.call {
+                Native.deviceResume(it)
+                state.compareAndSet(State.SUSPENDED, State.ACTIVE)
+            }
         }
     }
 
@@ -120,8 +131,16 @@ public class Device internal constructor(token: Long) : AutoCloseable {
         return Space(file, live, dead)
     }
 
-    /** Starts to sync with [relay], by default the stored one, in the background. [SubrosaException.BUSY] when it does already. */
-    public fun sync(relay: String? = null): Sync = Sync(handle.call { Native.syncStart(it, utf8(relay.orEmpty())) }, this)
+    /**
+     * Starts to sync with [relay], by default the stored one, in the background, until the [Sync] or the device is closed: the device
+     * keeps it meanwhile. [SubrosaException.BUSY] when it syncs already.
+     */
+    public fun sync(relay: String? = null): Sync =
+        Sync(handle.call { Native.syncStart(it, utf8(relay.orEmpty())) }, this).also(syncing::set)
+
+    internal fun forget(sync: Sync) {
+        syncing.compareAndSet(sync, null)
+    }
 
     /** Offers to let a new device in, by [relay] or the stored one. */
     public suspend fun pairOffer(relay: String? = null): PairOffer =
@@ -136,6 +155,7 @@ public class Device internal constructor(token: Long) : AutoCloseable {
             handle.close()
         } finally {
             state.value = State.CLOSED
+            syncing.get()?.close()
         }
     }
 
@@ -143,18 +163,37 @@ public class Device internal constructor(token: Long) : AutoCloseable {
     public companion object {
         private val SUSPEND_DEADLINE = 5.seconds
 
-        /** Makes a store in the folder [dir], which is made if need be. [cacheBytes] 0 is 16 MiB. */
-        public fun create(dir: File, key: Key, name: String = "", cacheBytes: Long = 0): Device =
-            key.handle.call { Device(Native.deviceCreate(utf8(dir.path), it, utf8(name), cacheBytes)) }
+        /**
+         * Makes a store in the folder [dir], which is made if need be. [name] has at most 128 bytes and no control characters;
+         * [cacheBytes] 0 is 16 MiB. A write outside of a transaction waits at most [writeWait], rounded up to a millisecond, for the
+         * transaction of another thread ([SubrosaException.BUSY]); by default as long as it takes.
+         */
+        public fun create(
+            dir: File,
+            key: Key,
+            name: String = "",
+            cacheBytes: Long = 0,
+            writeWait: Duration = Duration.INFINITE,
+        ): Device =
+            key.handle.call { Device(Native.deviceCreate(utf8(dir.path), it, utf8(name), cacheBytes, writeWait.toBoundMs())) }
 
-        /** Opens the store in the folder [dir]. */
-        public fun open(dir: File, key: Key, cacheBytes: Long = 0): Device =
-            key.handle.call { Device(Native.deviceOpen(utf8(dir.path), it, ByteArray(0), cacheBytes)) }
+        /** Opens the store in the folder [dir]; the rest as for [create]. */
+        public fun open(dir: File, key: Key, cacheBytes: Long = 0, writeWait: Duration = Duration.INFINITE): Device =
+            key.handle.call { Device(Native.deviceOpen(utf8(dir.path), it, ByteArray(0), cacheBytes, writeWait.toBoundMs())) }
 
-        /** Makes a store in [dir] by pairing with the device that shows [link]. */
-        public suspend fun pairJoin(dir: File, key: Key, link: String, name: String = "", cacheBytes: Long = 0): PairJoin =
+        /** Makes a store in [dir] by pairing with the device that shows [link]; the rest as for [create]. */
+        public suspend fun pairJoin(
+            dir: File,
+            key: Key,
+            link: String,
+            name: String = "",
+            cacheBytes: Long = 0,
+            writeWait: Duration = Duration.INFINITE,
+        ): PairJoin =
             made({
-                key.handle.call { PairJoin(Native.pairJoinStart(utf8(dir.path), it, utf8(name), cacheBytes, utf8(link))) }
+                key.handle.call {
+                    PairJoin(Native.pairJoinStart(utf8(dir.path), it, utf8(name), cacheBytes, writeWait.toBoundMs(), utf8(link)))
+                }
             }) { it.close() }
     }
 }

@@ -157,9 +157,14 @@ internal class Source(val isOpen: () -> Boolean, val watch: (events: Long) -> Un
         try {
             body()
         } catch (e: SubrosaException) {
-            if (e.code != SubrosaException.CLOSED || isOpen()) throw e
+            if (isOpen() || e.code !in OVER) throw e
             null
         }
+
+    companion object {
+        /** What a call says of a source that was closed before it, or under it. */
+        val OVER: Set<Int> = setOf(SubrosaException.CLOSED, SubrosaException.SYNC_STOPPED)
+    }
 }
 
 private fun <T> queued(source: Source, body: suspend FlowCollector<T>.(EventQueue) -> Unit): Flow<T> =

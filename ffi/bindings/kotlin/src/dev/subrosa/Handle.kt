@@ -26,16 +26,24 @@ internal class Handle(
         val token = open()
         try {
             return body(token)
+        } catch (e: SubrosaException) {
+            throw asClosed(e)
         } finally {
             lazySet(false)
         }
     }
 
+    /** Closed by another thread when the call had its token already, the handle is none to the library. */
+    fun asClosed(e: SubrosaException): SubrosaException =
+        if (e.code == SubrosaException.INVALID_HANDLE && !isOpen) closed() else e
+
     fun open(): Long {
         val token = state.token.get()
-        if (token == 0L) throw SubrosaException(closedCode, "the $what is closed")
+        if (token == 0L) throw closed()
         return token
     }
+
+    private fun closed() = SubrosaException(closedCode, "the $what is closed")
 
     val isOpen: Boolean get() = state.token.get() != 0L
 

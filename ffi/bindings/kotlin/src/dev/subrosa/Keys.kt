@@ -55,7 +55,7 @@ public interface KeyProvider {
     /** The public half. Asked for once. */
     public val publicKey: PublicKey
 
-    /** ECDH: the 32 bytes of the shared point's x. */
+    /** ECDH: the 32 bytes of the shared point's x. The array is wiped as soon as it is read: a new one for each call. */
     public fun agree(peer: PublicKey): ByteArray
 
     /** ECDSA with SHA-256 over [message], which is not hashed yet: the 64 bytes r and s. */

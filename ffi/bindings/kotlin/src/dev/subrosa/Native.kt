@@ -51,8 +51,8 @@ internal object Native {
     @JvmStatic external fun cancelFire(cancel: Long)
     @JvmStatic external fun cancelClose(cancel: Long)
 
-    @JvmStatic external fun deviceCreate(dir: ByteArray, key: Long, name: ByteArray, cacheBytes: Long): Long
-    @JvmStatic external fun deviceOpen(dir: ByteArray, key: Long, name: ByteArray, cacheBytes: Long): Long
+    @JvmStatic external fun deviceCreate(dir: ByteArray, key: Long, name: ByteArray, cacheBytes: Long, writeWaitMs: Int): Long
+    @JvmStatic external fun deviceOpen(dir: ByteArray, key: Long, name: ByteArray, cacheBytes: Long, writeWaitMs: Int): Long
     @JvmStatic external fun deviceClose(device: Long)
     @JvmStatic external fun devicePublicKey(device: Long): ByteArray
     @JvmStatic external fun deviceName(device: Long): ByteArray
@@ -161,7 +161,14 @@ internal object Native {
     @JvmStatic external fun pairOfferDecline(offer: Long)
     @JvmStatic external fun pairOfferClose(offer: Long)
 
-    @JvmStatic external fun pairJoinStart(dir: ByteArray, key: Long, name: ByteArray, cacheBytes: Long, link: ByteArray): Long
+    @JvmStatic external fun pairJoinStart(
+        dir: ByteArray,
+        key: Long,
+        name: ByteArray,
+        cacheBytes: Long,
+        writeWaitMs: Int,
+        link: ByteArray,
+    ): Long
     @JvmStatic external fun pairJoinWaitCode(join: Long, timeoutMs: Int, cancel: Long): ByteArray
     @JvmStatic external fun pairJoinWaitDevice(join: Long, timeoutMs: Int, cancel: Long): Long
     @JvmStatic external fun pairJoinCode(join: Long): ByteArray

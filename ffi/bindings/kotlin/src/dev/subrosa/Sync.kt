@@ -92,7 +92,7 @@ public data class SyncStatus(
     public val bytesKnown: Long,
 )
 
-/** The sync of a device, in the background until it is closed. May be used by several threads. */
+/** The sync of a device, in the background until it or the device is closed. May be used by several threads. */
 public class Sync internal constructor(
     token: Long,
     /** The device that it is of; kept open by it. */
@@ -135,5 +135,6 @@ public class Sync internal constructor(
 
     override fun close() {
         handle.close()
+        device.forget(this)
     }
 }

@@ -31,6 +31,9 @@ internal fun Duration.toMs(): Int =
         else -> (this + 999_999.nanoseconds).inWholeMilliseconds.coerceAtMost(Int.MAX_VALUE.toLong()).toInt()
     }
 
+/** The same where the C ABI has 0 for no limit: at once becomes a millisecond. */
+internal fun Duration.toBoundMs(): Int = toMs().let { if (it < 0) 0 else maxOf(it, 1) }
+
 internal fun hex(bytes: ByteArray): String =
     buildString(bytes.size * 2) {
         for (byte in bytes) {

@@ -8,11 +8,11 @@ internal object Upcalls {
 
     @JvmStatic
     fun agree(provider: Any, peer: ByteArray, out: ByteArray): Int =
-        (provider as ProviderCall).answer(out) { it.agree(PublicKey.ofBytes(peer)) }
+        (provider as ProviderCall).agree(peer, out)
 
     @JvmStatic
     fun sign(provider: Any, message: ByteArray, out: ByteArray): Int =
-        (provider as ProviderCall).answer(out) { it.sign(message) }
+        (provider as ProviderCall).sign(message, out)
 
     @JvmStatic
     fun log(sink: Any, level: Int, message: ByteArray) {
@@ -24,16 +24,26 @@ internal object Upcalls {
 internal class ProviderCall(private val provider: KeyProvider) {
     @Volatile var failure: Throwable? = null
 
-    fun answer(out: ByteArray, ask: (KeyProvider) -> ByteArray): Int =
+    fun agree(peer: ByteArray, out: ByteArray): Int =
+        codeOf {
+            val shared = provider.agree(PublicKey.ofBytes(peer))
+            give(shared, out).also { shared.fill(0) }
+        }
+
+    fun sign(message: ByteArray, out: ByteArray): Int = codeOf { give(provider.sign(message), out) }
+
+    private fun give(answer: ByteArray, out: ByteArray): Int {
+        if (answer.size == out.size) {
+            answer.copyInto(out)
+            return 0
+        }
+        failure = IllegalArgumentException("the provider gave ${answer.size} bytes for ${out.size}")
+        return WRONG_LENGTH
+    }
+
+    private inline fun codeOf(ask: () -> Int): Int =
         try {
-            val answer = ask(provider)
-            if (answer.size == out.size) {
-                answer.copyInto(out)
-                0
-            } else {
-                failure = IllegalArgumentException("the provider gave ${answer.size} bytes for ${out.size}")
-                WRONG_LENGTH
-            }
+            ask()
         } catch (e: KeyProviderException) {
             failure = e
             if (e.code == 0) THREW else e.code

@@ -28,7 +28,7 @@ internal class CancelToken : AutoCloseable {
         try {
             handle.call { Native.cancelFire(it) }
         } catch (e: SubrosaException) {
-            if (e.code != SubrosaException.CLOSED && e.code != SubrosaException.INVALID_HANDLE) throw e
+            if (e.code != SubrosaException.CLOSED) throw e
         }
     }
 
