@@ -8,12 +8,17 @@ import os
 import signal
 import threading
 import time
+import uuid
 import weakref
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
 import subrosa
 from subrosa import ChangeKind
+from subrosa._ffi import lib
+from subrosa.events import parse_change
 
 PROMPT_SECONDS = 5.0
 
@@ -213,6 +218,192 @@ def test_two_tasks_share_a_watch(notes: subrosa.Collection) -> None:
 
     asyncio.run(scenario())
     no_thread_waits()
+
+
+def waiting_readers(changes: subrosa.Watch) -> int:
+    return len(changes._inbox._waiting)
+
+
+def until(condition: Callable[[], bool]) -> None:
+    end = time.monotonic() + PROMPT_SECONDS
+    while not condition():
+        assert time.monotonic() < end
+        os.sched_yield()
+
+
+def test_every_thread_that_reads_a_watch_sees_its_end(device: subrosa.Device, notes: subrosa.Collection) -> None:
+    changes = notes.watch()
+    seen: list[subrosa.Change] = []
+    readers = [threading.Thread(target=lambda: seen.extend(changes), daemon=True) for _ in range(3)]
+    for reader in readers:
+        reader.start()
+    until(lambda: waiting_readers(changes) == 3)
+    id = notes.insert({})
+    until(lambda: len(seen) == 1 and waiting_readers(changes) == 3)
+    device.close()
+    for reader in readers:
+        reader.join(PROMPT_SECONDS)
+    assert not any(reader.is_alive() for reader in readers)
+    assert [change.id for change in seen] == [id]
+    assert list(changes) == []
+    no_thread_waits()
+
+
+def test_every_task_that_reads_a_watch_sees_its_end(device: subrosa.Device, notes: subrosa.Collection) -> None:
+    async def read(changes: subrosa.Watch) -> list[subrosa.Change]:
+        return [change async for change in changes]
+
+    async def scenario() -> None:
+        changes = notes.watch()
+        thread = threading.Thread(target=lambda: list(changes), daemon=True)
+        thread.start()
+        tasks = [asyncio.create_task(read(changes)) for _ in range(3)]
+        while waiting_readers(changes) < 4:
+            await asyncio.sleep(0)
+        await asyncio.to_thread(device.close)
+        assert await asyncio.wait_for(asyncio.gather(*tasks), PROMPT_SECONDS) == [[], [], []]
+        await asyncio.to_thread(thread.join, PROMPT_SECONDS)
+        assert not thread.is_alive()
+
+    asyncio.run(scenario())
+    no_thread_waits()
+
+
+class Held(subrosa.Watch):
+    """A watch whose first event stays on its way, taken out of the library's queue but not here yet."""
+
+    __slots__ = ("arrive", "taken")
+
+    def __init__(self, notes: subrosa.Collection) -> None:
+        self.taken, self.arrive = taken, arrive = threading.Event(), threading.Event()
+
+        def parse(event: Any) -> subrosa.Change | None:
+            if not taken.is_set():
+                taken.set()
+                assert arrive.wait(PROMPT_SECONDS)
+            return parse_change(event)
+
+        super().__init__(notes, parse, lib.subrosa_events_add_collection, notes._ptr)
+
+
+def test_an_event_that_arrives_as_its_task_gives_up_goes_to_the_next_one(notes: subrosa.Collection) -> None:
+    async def scenario() -> None:
+        async with Held(notes) as changes:
+            first = asyncio.create_task(anext(changes))
+            while not waiting_readers(changes):
+                await asyncio.sleep(0)
+            ids = [notes.insert({})]
+            assert await asyncio.to_thread(changes.taken.wait, PROMPT_SECONDS)
+            first.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await first
+            second = asyncio.create_task(anext(changes))
+            await asyncio.sleep(0)
+            ids.append(notes.insert({}))
+            for _ in range(100):
+                await asyncio.sleep(0)
+            changes.arrive.set()
+            seen = [await asyncio.wait_for(second, PROMPT_SECONDS), await asyncio.wait_for(anext(changes), 10)]
+            assert [change.id for change in seen] == ids
+
+    asyncio.run(scenario())
+    no_thread_waits()
+
+
+def test_an_event_that_arrives_as_its_thread_gives_up_goes_to_the_next_one(notes: subrosa.Collection) -> None:
+    with Held(notes) as changes:
+        cancel, names = subrosa.Cancel(), []
+
+        def give_up() -> None:
+            with pytest.raises(subrosa.SubrosaError) as caught:
+                changes.next(cancel=cancel)
+            names.append(caught.value.name)
+
+        thread = threading.Thread(target=give_up)
+        thread.start()
+        until(lambda: waiting_readers(changes) == 1)
+        ids = [notes.insert({})]
+        assert changes.taken.wait(PROMPT_SECONDS)
+        cancel.fire()
+        thread.join(PROMPT_SECONDS)
+        assert names == ["CANCELLED"]
+        ids.append(notes.insert({}))
+        changes.arrive.set()
+        # Not even a look overtakes what is on its way, or misses it.
+        seen = [changes.next(0), changes.next(0)]
+        assert [change and change.id for change in seen] == ids
+        assert changes.next(0) is None
+
+
+@pytest.mark.parametrize("seconds", [0.0001, 0.001])
+def test_steps_that_time_out_lose_nothing_and_keep_the_order(notes: subrosa.Collection, seconds: float) -> None:
+    ids = [subrosa.record_id(f"{number}") for number in range(300)]
+
+    def write() -> None:
+        for id in ids:
+            notes.put(id, {})
+
+    async def scenario() -> None:
+        seen: list[uuid.UUID | None] = []
+        writer = threading.Thread(target=write)
+        async with notes.watch() as changes:
+            writer.start()
+            end = time.monotonic() + 60
+            while len(seen) < len(ids):
+                assert time.monotonic() < end
+                try:
+                    seen.append((await asyncio.wait_for(anext(changes), seconds)).id)
+                except asyncio.TimeoutError:
+                    await asyncio.sleep(0)
+            writer.join()
+        assert seen == ids
+
+    asyncio.run(scenario())
+    no_thread_waits()
+
+
+def test_a_look_after_a_wait_that_timed_out_finds_what_was_written(notes: subrosa.Collection) -> None:
+    with notes.watch() as changes:
+        for _ in range(100):
+            assert changes.next(0.0001) is None
+            id = notes.insert({})
+            change = changes.next(0)
+            assert change is not None and change.id == id
+        assert waiting_readers(changes) == 0
+    no_thread_waits()
+
+
+def test_a_signal_handler_may_fire_a_cancel_token(notes: subrosa.Collection) -> None:
+    cancel = subrosa.Cancel()
+    before = signal.signal(signal.SIGUSR1, lambda *_: cancel.fire())
+    try:
+        with notes.watch() as changes:
+
+            def interrupt() -> None:
+                until(lambda: waiting_readers(changes) == 1)
+                os.kill(os.getpid(), signal.SIGUSR1)
+
+            thread = threading.Thread(target=interrupt)
+            thread.start()
+            with pytest.raises(subrosa.SubrosaError) as caught:
+                changes.next(PROMPT_SECONDS, cancel)
+            assert caught.value.name == "CANCELLED"
+            thread.join()
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+
+
+def test_a_signal_may_come_while_its_thread_changes_the_token() -> None:
+    cancel = subrosa.Cancel()
+
+    def fire_within() -> None:
+        with cancel._lock:  # as a handler finds it that interrupts `fire`, or the start of a wait
+            cancel.fire()
+
+    thread = threading.Thread(target=fire_within, daemon=True)
+    thread.start()
+    thread.join(PROMPT_SECONDS)
+    assert not thread.is_alive() and cancel.fired
 
 
 def test_a_reader_that_sleeps_is_told_that_it_lagged(notes: subrosa.Collection) -> None:

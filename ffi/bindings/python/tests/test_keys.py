@@ -8,6 +8,7 @@ import threading
 import weakref
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, utils
@@ -81,6 +82,22 @@ def test_an_exception_of_a_provider_is_the_cause(caplog: pytest.LogCaptureFixtur
     assert isinstance(caught.value.__cause__, PermissionError)
     assert "sign raised PermissionError" in caplog.text
     assert "finger" not in caplog.text
+
+
+@pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit])
+def test_what_ends_a_program_ends_it_from_within_a_provider(kind: type[BaseException], tmp_path: Path) -> None:
+    provider = Software()
+    key = subrosa.Key.from_provider(provider)
+
+    def interrupt(operation: str) -> None:
+        raise kind
+
+    provider.before = interrupt
+    for call in (lambda: key.sign(b"", b""), lambda: subrosa.Device.create(tmp_path / "s", key)):
+        with pytest.raises(kind):
+            call()
+    provider.before = lambda operation: None
+    assert len(key.sign(b"", b"")) == 64
 
 
 def test_a_providers_own_code_is_the_number() -> None:
@@ -178,6 +195,38 @@ def test_public_keys_are_checked_and_compared() -> None:
     assert caught.value.name == "NOT_ON_CURVE"
     with pytest.raises(ValueError, match="65"):
         subrosa.PublicKey(b"")
+
+
+def test_only_bytes_are_bytes(key: subrosa.Key) -> None:
+    session, signature = key.session(), key.sign(b"label", b"message")
+    numbers: Any = list(b"message")
+    calls: list[Callable[[], object]] = [
+        lambda: key.sign(b"label", numbers),
+        lambda: key.sign(numbers, b"message"),
+        lambda: key.session(numbers),
+        lambda: key.public.verify(b"label", numbers, signature),
+        lambda: key.public.verify(b"label", b"message", numbers),
+        lambda: session.seal(numbers),
+        lambda: session.seal(b"", numbers),
+        lambda: session.open(numbers),
+        lambda: subrosa.Key.from_pkcs8(numbers),
+        lambda: subrosa.PublicKey.from_spki(numbers),
+        lambda: subrosa.PublicKey(numbers),
+        lambda: key.sign(b"label", "message"),  # type: ignore[arg-type]
+    ]
+    for call in calls:
+        with pytest.raises(TypeError, match="is bytes, not"):
+            call()
+
+
+def test_bytes_of_every_kind_are_the_same(key: subrosa.Key) -> None:
+    session, message = key.session(bytearray(b"x")), memoryview(b"message")
+    signature = key.sign(bytearray(b"label"), message)
+    key.public.verify(b"label", bytearray(b"message"), memoryview(signature))
+    assert key.session(b"x").open(memoryview(session.seal(message, bytearray(b"1"))), b"1") == b"message"
+    assert subrosa.Key.from_pkcs8(bytearray(key.to_pkcs8())).public == key.public
+    public = subrosa.PublicKey(bytearray(key.public.data))  # type: ignore[arg-type]
+    assert len({public, key.public}) == 1
 
 
 def test_sessions_open_what_they_sealed() -> None:

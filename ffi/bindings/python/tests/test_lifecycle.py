@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import pickle
 import subprocess
 import sys
 import threading
@@ -11,10 +12,12 @@ import time
 import weakref
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import subrosa
+from subrosa._ffi import call, ffi, lib, status_name
 
 
 def eventually(condition: Callable[[], bool]) -> None:
@@ -41,9 +44,9 @@ def test_calls_after_close_are_errors(device: subrosa.Device, key: subrosa.Key) 
         device.vaults, vault.devices, notes.count, notes.watch, vault.read, lambda: device.vault("personal"),
         lambda: notes.get(id), lambda: notes.insert({}), lambda: notes.get(id, tx=tx), device.verify, device.sync,
     ]  # fmt: skip
-    for call in calls:
+    for late in calls:
         with pytest.raises(subrosa.SubrosaError) as caught:
-            call()
+            late()
         assert caught.value.name in ("CLOSED", "INVALID_HANDLE", "TX_OVER")
     assert list(watch) == []
     with pytest.raises(subrosa.SubrosaError) as caught:
@@ -56,8 +59,6 @@ def test_calls_after_close_are_errors(device: subrosa.Device, key: subrosa.Key) 
 
 
 def test_a_handle_of_another_type_is_an_error(device: subrosa.Device, key: subrosa.Key) -> None:
-    from subrosa._ffi import call, ffi, lib
-
     with pytest.raises(subrosa.SubrosaError) as caught:
         call(lib.subrosa_device_compact, ffi.cast("subrosa_device *", key._ptr))
     assert caught.value.name == "WRONG_HANDLE"
@@ -168,14 +169,86 @@ def test_closing_under_eight_threads_gives_errors_only(tmp_path: Path, key: subr
         assert again.vault("personal").collection("notes").count() == len(stored)
 
 
+class Interrupted:
+    """A library after whose call Ctrl-C comes: before anybody has what the call gave."""
+
+    def __init__(self, name: str, module: Any = lib) -> None:
+        self.name, self.module = name, module
+
+    def __getattr__(self, name: str) -> Any:
+        function = getattr(self.module, name)
+        if name != self.name:
+            return function
+
+        def interrupted(*arguments: Any) -> None:
+            function(*arguments)
+            raise KeyboardInterrupt
+
+        return interrupted
+
+
+def test_ctrl_c_as_a_transaction_begins_leaves_none_open(vault: subrosa.Vault, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr("subrosa.vault.lib", Interrupted("subrosa_tx_begin"))
+        with pytest.raises(KeyboardInterrupt) as caught:
+            vault.write()
+    vault.write(timeout=0).abort()
+    with monkeypatch.context() as patch:
+        patch.setattr("weakref.finalize", Interrupted("finalize", weakref).finalize)
+        with pytest.raises(KeyboardInterrupt) as caught:
+            vault.write()
+    vault.write(timeout=0).abort()
+    del caught
+
+
+@pytest.mark.parametrize("name", ["create", "open"])
+def test_ctrl_c_as_a_device_is_opened_leaves_none_open(
+    name: str, tmp_path: Path, key: subrosa.Key, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if name == "open":
+        subrosa.Device.create(tmp_path / "s", key).close()
+    with monkeypatch.context() as patch:
+        patch.setattr("subrosa.device.lib", Interrupted(f"subrosa_device_{name}"))
+        with pytest.raises(KeyboardInterrupt) as caught:
+            getattr(subrosa.Device, name)(tmp_path / "s", key)
+    subrosa.Device.open(tmp_path / "s", key).close()
+    del caught
+
+
+def test_ctrl_c_after_a_commit_leaves_it_committed(
+    vault: subrosa.Vault, notes: subrosa.Collection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr("subrosa.vault.lib", Interrupted("subrosa_tx_commit"))
+        with pytest.raises(KeyboardInterrupt), vault.write() as tx:
+            notes.insert({}, tx=tx)
+    vault.write(timeout=0).abort()
+    assert notes.count() == 1
+
+
+def test_errors_survive_pickling(notes: subrosa.Collection) -> None:
+    with pytest.raises(subrosa.NotStorable) as not_storable:
+        notes.insert({"a": object()})
+    with pytest.raises(subrosa.SubrosaError) as refused:
+        notes.insert({"a": 2**63})
+    for error in (not_storable.value, refused.value, subrosa.KeyProviderError(5), subrosa.KeyProviderError(5, "no")):
+        again = pickle.loads(pickle.dumps(error))
+        assert (type(again), str(again), vars(again)) == (type(error), str(error), vars(error))
+
+
 def test_a_forked_child_is_told(device: subrosa.Device, vault: subrosa.Vault, notes: subrosa.Collection) -> None:
     id = notes.insert({"n": 1})
+    watch = notes.watch()
+    waiter = threading.Thread(target=watch.next)
+    waiter.start()
+    eventually(lambda: len(watch._inbox._waiting) == 1)
     calls: list[Callable[[], object]] = [
         lambda: notes.get(id),
         lambda: notes.insert({}),
         device.vaults,
         vault.read,
         notes.watch,
+        watch.next,
     ]
     reader, writer = os.pipe()
     child = os.fork()
@@ -183,9 +256,9 @@ def test_a_forked_child_is_told(device: subrosa.Device, vault: subrosa.Vault, no
         # Whatever happens here, this copy of the test run ends here.
         try:
             said = []
-            for call in calls:
+            for late in calls:
                 try:
-                    call()
+                    late()
                     said.append("OK")
                 except subrosa.SubrosaError as error:
                     said.append(error.name)
@@ -194,9 +267,11 @@ def test_a_forked_child_is_told(device: subrosa.Device, vault: subrosa.Vault, no
             os._exit(0)
     os.close(writer)
     with os.fdopen(reader) as said_by_child:
-        assert said_by_child.read() == ",".join(["FORKED"] * 5)
+        assert said_by_child.read() == ",".join(["FORKED"] * 6)
     assert os.waitpid(child, 0)[1] == 0
     assert notes.get(notes.insert({"n": 2})) == {"n": 2}
+    waiter.join(10)
+    assert not waiter.is_alive()
 
 
 def test_a_forked_child_that_cleans_up_ends(tmp_path: Path) -> None:
@@ -266,8 +341,6 @@ def test_another_abi_is_refused() -> None:
 
 
 def test_every_status_of_the_header_has_its_name() -> None:
-    from subrosa._ffi import lib, status_name
-
     for status in subrosa.Status:
         assert getattr(lib, f"SUBROSA_{status.name}") == status
         assert status_name(status) == status.name

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import threading
 import time
+import weakref
 from pathlib import Path
 
 import pytest
 
 import subrosa
+from subrosa import _handles
+from subrosa._ffi import NULL
 
 RELAY = os.environ.get("SUBROSA_TEST_RELAY", "")
 pytestmark = pytest.mark.skipif(not RELAY, reason="no relay")
@@ -52,10 +56,46 @@ def test_two_devices_converge(tmp_path: Path, device: subrosa.Device) -> None:
     asyncio.run(scenario())
 
 
+def test_a_sync_that_nobody_keeps_goes_on_and_ends_with_its_device(tmp_path: Path, key: subrosa.Key) -> None:
+    device = subrosa.Device.create(tmp_path / "s", key)
+    device.create_vault("personal")
+    device.sync(RELAY)
+    reaped = threading.Event()
+    _handles._reap(lambda _: reaped.set(), NULL)  # behind all that was abandoned
+    assert reaped.wait(SECONDS)
+    with pytest.raises(subrosa.SubrosaError) as caught:
+        device.sync(RELAY)
+    assert caught.value.name == "BUSY"
+    gone = weakref.ref(device)
+    del device, caught
+    gc.collect()
+    assert gone() is None
+    end = time.monotonic() + SECONDS
+    while True:
+        try:
+            subrosa.Device.open(tmp_path / "s", key).close()
+            break
+        except subrosa.SubrosaError as error:
+            assert error.name == "STORE_LOCKED"
+            assert time.monotonic() < end
+
+
+def test_a_sync_that_was_stopped_makes_room_for_the_next(device: subrosa.Device) -> None:
+    device.create_vault("personal")
+    for _ in range(3):
+        device.sync(RELAY).stop()
+    with device.sync(RELAY) as sync:
+        assert not sync.closed
+    assert sync.closed
+
+
 def test_sync_tells_how_it_goes(device: subrosa.Device) -> None:
     device.create_vault("personal").collection("notes").insert({})
     device.relay = RELAY
-    assert device.relay is not None
+    assert device.relay == RELAY
+    device.relay = None
+    assert device.relay is None
+    device.relay = RELAY
     with device.sync() as sync:
         with pytest.raises(subrosa.SubrosaError) as caught:
             device.sync()

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import struct
+import threading
 import uuid
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -142,13 +148,89 @@ def test_a_block_may_end_its_transaction_itself(vault: subrosa.Vault, notes: sub
         notes.insert({}, tx=tx)
 
 
+def busy(call: Callable[[], object]) -> subrosa.SubrosaError:
+    with pytest.raises(subrosa.SubrosaError) as caught:
+        call()
+    assert caught.value.name == "BUSY"
+    return caught.value
+
+
+def elsewhere(call: Callable[[], object]) -> None:
+    """Runs a call on a thread of its own; what it raises is raised here."""
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(call).result()
+
+
 def test_a_second_writer_is_told(vault: subrosa.Vault, notes: subrosa.Collection) -> None:
     with vault.write() as tx:
-        with pytest.raises(subrosa.SubrosaError) as caught:
-            vault.write(timeout=0)
-        assert (caught.value.name, caught.value.retryable) == ("BUSY", True)
+        # This thread would wait for itself, so trying again is of no use; another one may.
+        assert not busy(lambda: vault.write(timeout=0)).retryable
+        assert busy(lambda: elsewhere(lambda: vault.write(timeout=0))).retryable
         notes.insert({}, tx=tx)
     vault.write(timeout=0).abort()
+
+
+def test_a_write_waits_for_a_transaction_no_longer_than_the_device_says(tmp_path: Path, key: subrosa.Key) -> None:
+    subrosa.Device.create(tmp_path / "s", key, write_wait=0.01).close()
+    with subrosa.Device.open(tmp_path / "s", key, write_wait=0.01) as device:
+        vault = device.create_vault("personal")
+        notes = vault.collection("notes")
+        with vault.write() as tx:
+            notes.insert({"n": 1}, tx=tx)
+            assert busy(lambda: elsewhere(lambda: notes.insert({"n": 2}))).retryable
+        elsewhere(lambda: notes.insert({"n": 2}))
+        assert notes.count() == 2
+
+
+MANY = 20_000
+
+
+@contextmanager
+def call_under_way(notes: subrosa.Collection, tx: subrosa.Tx) -> Iterator[None]:
+    """Another thread is inside of a call with the transaction, for as long as some thousand records take."""
+    records = [{"text": "x" * 1000}] * MANY
+
+    def goes_through(call: Callable[[], object]) -> bool:
+        try:
+            call()
+            return True
+        except subrosa.SubrosaError as error:
+            assert error.name == "BUSY"
+            return False
+
+    def write() -> None:
+        while not goes_through(lambda: notes.insert_many(records, tx=tx)):
+            pass  # it met the look below
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    while goes_through(lambda: notes.get(subrosa.record_id("none"), tx=tx)):
+        pass
+    yield
+    thread.join()
+
+
+def test_a_commit_that_is_busy_leaves_the_transaction_open(vault: subrosa.Vault, notes: subrosa.Collection) -> None:
+    tx = vault.write()
+    with call_under_way(notes, tx):
+        busy(tx.commit)
+        assert not tx.closed
+    tx.commit()
+    assert tx.closed
+    assert notes.count() == MANY
+
+
+def test_a_block_that_ends_during_a_call_of_its_transaction_aborts_it(
+    vault: subrosa.Vault, notes: subrosa.Collection
+) -> None:
+    def block() -> None:
+        with vault.write() as tx:
+            leaving.enter_context(call_under_way(notes, tx))
+
+    with ExitStack() as leaving:
+        busy(block)
+    vault.write(timeout=0).abort()
+    assert notes.count() == 0
 
 
 def test_a_snapshot_does_not_move(vault: subrosa.Vault, notes: subrosa.Collection) -> None:
@@ -198,6 +280,33 @@ def test_a_record_object_reads_fields_by_kind(notes: subrosa.Collection) -> None
         assert caught.value.name == name
     assert notes.get_record(uuid.uuid4()) is None
     assert subrosa.Record.from_json('{"b": 1, "a": 2}').to_json() == '{"a":2,"b":1}'
+
+
+@pytest.mark.parametrize("data", [b"\x01\x02", bytearray(b"\x01\x02"), memoryview(b"\x01\x02")])
+def test_a_field_takes_bytes_of_every_kind(data: bytes | bytearray | memoryview) -> None:
+    with subrosa.Record.new() as record:
+        record.set("data", data)
+        assert record.get_bytes("data") == b"\x01\x02"
+        record.set("data", memoryview(struct.pack("2i", 1, 2)).cast("i"))
+        assert record.get_bytes("data") == struct.pack("2i", 1, 2)
+
+
+@pytest.mark.parametrize("value", [[1, 2, 3], (1, 2), {"a": 1}, object()])
+def test_a_field_takes_nothing_that_only_looks_like_bytes(value: Any) -> None:
+    with subrosa.Record.new() as record:
+        with pytest.raises(subrosa.NotStorable) as caught:
+            record.set("tags", value)
+        assert caught.value.path == "record.tags"
+        assert len(record) == 0
+
+
+@pytest.mark.parametrize("number", [2**63, -(2**63) - 1])
+def test_a_field_takes_no_integer_that_does_not_fit(number: int) -> None:
+    with subrosa.Record.new() as record:
+        with pytest.raises(subrosa.SubrosaError) as caught:
+            record.set("n", number)
+        assert (caught.value.name, caught.value.path) == ("INTEGER_RANGE", "record.n")
+        record.set("n", number - 1 if number > 0 else number + 1)
 
 
 def test_names_give_the_same_id_everywhere() -> None:

@@ -68,8 +68,9 @@ def own_error(code: int, message: str, path: str | None = None) -> SubrosaError:
     return SubrosaError(code, status_name(code), message, path=path)
 
 
-def failure(status: int, slot: CData) -> SubrosaError:
-    """The exception for a status; takes the error out of its slot."""
+def failure(status: int, slot: CData) -> BaseException:
+    """The exception for a status; takes the error out of its slot. A `SubrosaError`, unless a key provider was ended by
+    what is no `Exception`, such as Ctrl-C: that goes on as it is."""
     error = slot[0]
     slot[0] = NULL
     try:
@@ -84,8 +85,11 @@ def failure(status: int, slot: CData) -> SubrosaError:
     finally:
         lib.subrosa_error_free(error)
     if status in (lib.SUBROSA_KEY_PROVIDER, lib.SUBROSA_KEY_PROVIDER_SIGNATURE):
-        made.__cause__ = getattr(provider_fault, "exception", None)
+        cause: BaseException | None = getattr(provider_fault, "exception", None)
         provider_fault.exception = None
+        if cause is not None and not isinstance(cause, Exception):
+            return cause
+        made.__cause__ = cause
     return made
 
 
@@ -123,11 +127,13 @@ def utf8(value: str) -> bytes:
         raise own_error(lib.SUBROSA_INVALID_UTF8, "text holds half of a surrogate pair") from error
 
 
-def made(function: Any, type_name: str, *arguments: Any) -> CData:
-    """The handle that a function returns through its last parameter but one."""
-    out = ffi.new(f"{type_name} **")
-    call(function, *arguments, out)
-    return out[0]
+def octets(value: bytes | bytearray | memoryview, what: str) -> CData:
+    """Bytes for the library, and nothing else: cffi would take a list of numbers as well. `len` of it is in bytes."""
+    if isinstance(value, bytes):
+        return value
+    if isinstance(value, (bytearray, memoryview)):
+        return ffi.from_buffer("uint8_t[]", value)
+    raise TypeError(f"{what} is bytes, not {type(value).__name__}")
 
 
 def milliseconds(timeout: float | None) -> int:

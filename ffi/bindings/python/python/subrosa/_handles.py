@@ -9,9 +9,9 @@ import threading
 import weakref
 from collections.abc import Callable
 from types import TracebackType
-from typing import ClassVar, TypeVar
+from typing import Any, ClassVar, TypeVar
 
-from ._ffi import NULL, CData, lib
+from ._ffi import NULL, CData, call, ffi, lib
 
 Self = TypeVar("Self", bound="Handle")
 
@@ -21,21 +21,33 @@ class Handle:
 
     __slots__ = ("__weakref__", "_finalizer", "_ptr")
 
+    # Type of the place where the library puts the token.
+    _slot: ClassVar[CData]
+
     # Whether closing waits for others. Then an abandoned handle is closed by a thread of its own: the garbage
     # collector may run anywhere, in a callback too that the closing would wait for.
     _closing_waits: ClassVar[bool] = False
 
-    def __init__(self, ptr: CData) -> None:
-        self._ptr = ptr
-        closer = type(self)._closer
+    def __init__(self, make: Any, *arguments: Any, owner: object | None = None) -> None:
+        """Calls `make`, which gives the token through its last parameter but one. The handle is closed when nothing
+        refers to its owner any more: itself, unless another is given."""
+        closer, out = type(self)._closer, ffi.new(self._slot)
         if self._closing_waits:
             _need_reaper()
-        self._finalizer = weakref.finalize(self, _reap if self._closing_waits else _close_now, closer, ptr)
-        self._finalizer.atexit = False
+        try:
+            call(make, *arguments, out)
+            self._ptr = out[0]
+            close = _reap if self._closing_waits else _close_now
+            self._finalizer = weakref.finalize(self if owner is None else owner, close, closer, self._ptr)
+            self._finalizer.atexit = False
+        except BaseException:
+            # Ctrl-C may come when the library has made the handle and nobody here has it yet.
+            closer(out[0])
+            raise
 
     @staticmethod
     def _closer(ptr: CData) -> None:
-        """Closes a token. Errors are not asked for: closing twice, or in a forked child, is harmless."""
+        """Closes a token. Errors are not asked for: closing twice, NULL, or in a forked child, is harmless."""
         raise NotImplementedError
 
     @property

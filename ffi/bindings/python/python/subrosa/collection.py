@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ._ffi import BOOL, BUF, ID, NULL, CData, call, ffi, lib, made, own_error, take_bytes, utf8
+from ._ffi import BOOL, BUF, ID, NULL, CData, call, ffi, lib, own_error, take_bytes, utf8
 from ._handles import Handle
 from .events import Watch, parse_change
 from .record import Record
@@ -71,6 +71,7 @@ class Collection(Handle):
     """Every call is a transaction of its own, unless it is given one of the same vault."""
 
     __slots__ = ("_name", "_vault")
+    _slot = ffi.typeof("subrosa_collection **")
 
     @staticmethod
     def _closer(ptr: CData) -> None:
@@ -78,7 +79,7 @@ class Collection(Handle):
 
     def __init__(self, vault: Vault, name: str) -> None:
         raw = utf8(name)
-        super().__init__(made(lib.subrosa_collection_open, "subrosa_collection", vault._ptr, raw, len(raw)))
+        super().__init__(lib.subrosa_collection_open, vault._ptr, raw, len(raw))
         self._vault = vault
         self._name = name
 
@@ -130,8 +131,8 @@ class Collection(Handle):
         return take_bytes(out) if found[0] else None
 
     def get_record(self, id: uuid.UUID, *, tx: Tx | None = None) -> Record | None:
-        ptr = made(lib.subrosa_get, "subrosa_record", self._ptr, _tx(tx), _id(id))
-        return None if ptr == NULL else Record(ptr)
+        record = Record(lib.subrosa_get, self._ptr, _tx(tx), _id(id))
+        return record if record._ptr else None
 
     def delete(self, id: uuid.UUID, *, tx: Tx | None = None) -> bool:
         """Whether there was such a record."""

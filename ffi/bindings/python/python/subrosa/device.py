@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from typing import Any
 
-from ._ffi import NULL, CData, call, ffi, lib, made, milliseconds, take_text, utf8
+from ._ffi import NULL, CData, call, ffi, lib, milliseconds, octets, take_secret, take_text, utf8
 from ._handles import Handle, devices
 from .keys import Key, PublicKey
 from .pairing import PairJoin, PairOffer
@@ -45,7 +46,7 @@ class SpaceReport:
     dead_bytes: int
 
 
-def options(name: str | None, cache_bytes: int) -> CData:
+def _options(name: str | None, cache_bytes: int, write_wait: float | None) -> CData:
     """The struct, and what it points to."""
     raw = utf8(name or "")
     text = ffi.new("char[]", raw)
@@ -56,6 +57,8 @@ def options(name: str | None, cache_bytes: int) -> CData:
             "cache_bytes": cache_bytes,
             "device_name": text if raw else NULL,
             "device_name_len": len(raw),
+            # To the library 0 is no limit.
+            "write_wait_ms": 0 if write_wait is None else max(1, milliseconds(write_wait)),
         },
     )
     # Tied to the struct's life; cffi does not follow pointers.
@@ -66,34 +69,54 @@ class Device(Handle):
     """Open while this object is. Thread-safe, and so is what it gives out, except `Tx` and `Record`."""
 
     __slots__ = ("_key",)
+    _slot = ffi.typeof("subrosa_device **")
     _closing_waits = True
 
     @staticmethod
     def _closer(ptr: CData) -> None:
         lib.subrosa_device_close(ptr, NULL)
 
-    def __init__(self, ptr: CData, key: Key) -> None:
-        super().__init__(ptr)
+    def __init__(self, key: Key, make: Any, *arguments: Any) -> None:
+        super().__init__(make, *arguments)
         self._key = key
         devices.add(self)
 
     @classmethod
-    def create(cls, path: Path, key: Key, name: str = "device", *, cache_bytes: int = 0) -> Device:
-        """Makes a store in a folder. `cache_bytes` 0 is the default of 16 MiB."""
+    def create(
+        cls,
+        path: Path,
+        key: Key,
+        name: str = "device",
+        *,
+        cache_bytes: int = 0,
+        write_wait: float | None = None,
+    ) -> Device:
+        """Makes a store in a folder. `name`: 1 to 128 bytes, no control characters. `cache_bytes` 0 is the default of
+        16 MiB. `write_wait`: how long, in seconds, a write without `tx` waits for a transaction that another thread
+        has open, before it fails with `BUSY`; `None`: as long as it takes."""
         folder = os.fsencode(path)
-        arguments = (folder, len(folder), key._ptr, options(name, cache_bytes))
-        return cls(made(lib.subrosa_device_create, "subrosa_device", *arguments), key)
+        options = _options(name, cache_bytes, write_wait)
+        return cls(key, lib.subrosa_device_create, folder, len(folder), key._ptr, options)
 
     @classmethod
-    def open(cls, path: Path, key: Key, *, cache_bytes: int = 0) -> Device:
+    def open(cls, path: Path, key: Key, *, cache_bytes: int = 0, write_wait: float | None = None) -> Device:
+        """Opens the store in a folder. Options are those of `create`; the name is the one that is stored."""
         folder = os.fsencode(path)
-        arguments = (folder, len(folder), key._ptr, options(None, cache_bytes))
-        return cls(made(lib.subrosa_device_open, "subrosa_device", *arguments), key)
+        options = _options(None, cache_bytes, write_wait)
+        return cls(key, lib.subrosa_device_open, folder, len(folder), key._ptr, options)
 
     @staticmethod
-    def pair_join(path: Path, key: Key, link: str, name: str = "device", *, cache_bytes: int = 0) -> PairJoin:
-        """Starts to make this a further device of the user who was given the link."""
-        return PairJoin(path, key, link, name, cache_bytes)
+    def pair_join(
+        path: Path,
+        key: Key,
+        link: str,
+        name: str = "device",
+        *,
+        cache_bytes: int = 0,
+        write_wait: float | None = None,
+    ) -> PairJoin:
+        """Starts to make this a further device of the user who was given the link. Options are those of `create`."""
+        return PairJoin(path, key, link, _options(name, cache_bytes, write_wait))
 
     def _release(self) -> None:
         call(lib.subrosa_device_close, self._ptr)
@@ -112,10 +135,10 @@ class Device(Handle):
 
     @property
     def relay(self) -> str | None:
-        """The stored relay's URL, which may hold an invite."""
-        out = ffi.new("subrosa_buf *")
+        """The stored relay's URL. A secret if it holds an invite."""
+        out = ffi.new("subrosa_secret *")
         call(lib.subrosa_device_relay, self._ptr, out)
-        return take_text(out) or None
+        return take_secret(out).decode("utf-8") or None
 
     @relay.setter
     def relay(self, url: str | None) -> None:
@@ -123,25 +146,26 @@ class Device(Handle):
         call(lib.subrosa_device_set_relay, self._ptr, raw if raw else NULL, len(raw))
 
     def vaults(self) -> list[VaultInfo]:
-        with Names(made(lib.subrosa_device_vaults, "subrosa_list", self._ptr)) as found:
+        with Names(lib.subrosa_device_vaults, self._ptr) as found:
             return [VaultInfo(found.text(index), found.vault_id(index)) for index in range(len(found))]
 
     def create_vault(self, name: str) -> Vault:
         raw = utf8(name)
-        return Vault(self, made(lib.subrosa_vault_create, "subrosa_vault", self._ptr, raw, len(raw)))
+        return Vault(self, lib.subrosa_vault_create, raw, len(raw))
 
     def vault(self, name: str) -> Vault:
         raw = utf8(name)
-        return Vault(self, made(lib.subrosa_vault_open, "subrosa_vault", self._ptr, raw, len(raw)))
+        return Vault(self, lib.subrosa_vault_open, raw, len(raw))
 
     def vault_by_id(self, id: bytes) -> Vault:
-        if len(id) != 32:
+        raw = octets(id, "a vault's id")
+        if len(raw) != 32:
             raise ValueError("a vault's id has 32 bytes")
-        pointer = ffi.new("subrosa_vault_id *", (list(id),))
-        return Vault(self, made(lib.subrosa_vault_open_by_id, "subrosa_vault", self._ptr, pointer))
+        return Vault(self, lib.subrosa_vault_open_by_id, ffi.new("subrosa_vault_id *", (list(raw),)))
 
     def sync(self, relay: str | None = None) -> Sync:
-        """Starts to sync in the background, with the stored relay unless one is given. `BUSY` when one runs."""
+        """Starts to sync in the background, with the stored relay unless one is given. `BUSY` when one runs. It goes on
+        until it is stopped or the device is closed, whether or not the result is kept."""
         return Sync(self, relay)
 
     def pair_offer(self, relay: str | None = None) -> PairOffer:

@@ -52,3 +52,6 @@ class NotStorable(TypeError):
     def __init__(self, message: str, path: str) -> None:
         super().__init__(message)
         self.path = path
+
+    def __reduce__(self) -> tuple[type[NotStorable], tuple[str, str]]:
+        return type(self), (str(self), self.path)

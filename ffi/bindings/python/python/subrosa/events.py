@@ -7,7 +7,6 @@ overflows says so with `LAGGED`, and goes on.
 from __future__ import annotations
 
 import uuid
-from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from enum import Enum
@@ -15,15 +14,13 @@ from types import TracebackType
 from typing import Any, Generic, TypeVar
 
 from ._enums import OpenEnum
-from ._ffi import NULL, CData, call, failure, ffi, lib, made, milliseconds, own_error
+from ._ffi import NULL, CData, call, ffi, lib, own_error
 from ._handles import Handle
-from .waiting import Cancel, awaiting, blocking, new_event
+from ._inbox import Inbox, Over
+from .waiting import Cancel
 
 T = TypeVar("T")
 S = TypeVar("S", bound="Stream[Any]")
-
-# Events taken out of the library's queue at once.
-_BATCH_MAX = 256
 
 
 class ChangeKind(Enum):
@@ -77,29 +74,22 @@ class SyncEvent:
     retry_after: float = 0.0
 
 
-class _Over:
-    """The source has ended."""
-
-
-_OVER = _Over()
-_Queue = deque["T | _Over"]
-
-
 class Stream(Handle, Generic[T]):
-    """Events of one source, from the moment it was made. It keeps its source open, and ends with it."""
+    """Events of one source, from the moment it was made. It keeps its source open, and ends with it. Any number of
+    threads and tasks may read it: each event goes to one of them, the end to all."""
 
-    __slots__ = ("_parse", "_ready", "_source")
+    __slots__ = ("_inbox", "_source")
+    _slot = ffi.typeof("subrosa_events **")
     _closing_waits = True
 
     @staticmethod
     def _closer(ptr: CData) -> None:
         lib.subrosa_events_close(ptr, NULL)
 
-    def __init__(self, source: Any, parse: Callable[[CData], T | _Over | None], add: Any, *arguments: Any) -> None:
-        super().__init__(made(lib.subrosa_events_new, "subrosa_events"))
+    def __init__(self, source: Any, parse: Callable[[CData], T | None], add: Any, *arguments: Any) -> None:
+        super().__init__(lib.subrosa_events_new)
         self._source = source
-        self._parse = parse
-        self._ready: _Queue[T] = deque()
+        self._inbox = Inbox(self._ptr, parse)
         try:
             call(add, self._ptr, *arguments, 0)
         except BaseException:
@@ -108,53 +98,29 @@ class Stream(Handle, Generic[T]):
 
     def next(self, timeout: float | None = None, cancel: Cancel | None = None) -> T | None:
         """The next event, or `None` when the time (seconds, `None` for no limit) is over. `CLOSED` at the end."""
-        item = self._next(timeout, cancel)
-        if isinstance(item, _Over):
+        item = self._inbox.next(timeout, cancel)
+        if isinstance(item, Over):
             raise own_error(lib.SUBROSA_CLOSED, "the source of the events has ended")
-        return item
-
-    def _next(self, timeout: float | None, cancel: Cancel | None) -> T | _Over | None:
-        ptr, parse, ready = self._ptr, self._parse, self._ready
-        if not ready:
-            _pull(ptr, parse, ready, 0, NULL)
-        if not ready and timeout != 0:
-            limit = milliseconds(timeout)
-            blocking(lambda token: _pull(ptr, parse, ready, limit, token), cancel)
-        return self._take()
-
-    def _take(self) -> T | _Over | None:
-        try:
-            item = self._ready.popleft()
-        except IndexError:
-            return None
-        if isinstance(item, _Over):
-            self._ready.append(item)
         return item
 
     def __iter__(self) -> Iterator[T]:
         return self
 
     def __next__(self) -> T:
-        while True:
-            item = self._next(None, None)
-            if isinstance(item, _Over):
-                raise StopIteration
-            if item is not None:
-                return item
+        item = self._inbox.next(None, None)
+        if isinstance(item, Over):
+            raise StopIteration
+        assert item is not None, "there is no limit of time"
+        return item
 
     def __aiter__(self) -> AsyncIterator[T]:
         return self
 
     async def __anext__(self) -> T:
-        # The thread that waits must not keep this object: who drops it closes it, and so ends the wait.
-        ptr, parse, ready = self._ptr, self._parse, self._ready
-        while True:
-            item = self._take()
-            if isinstance(item, _Over):
-                raise StopAsyncIteration
-            if item is not None:
-                return item
-            await awaiting(lambda token: _pull(ptr, parse, ready, -1, token))
+        item = await self._inbox.next_async()
+        if isinstance(item, Over):
+            raise StopAsyncIteration
+        return item
 
     async def __aenter__(self: S) -> S:
         return self
@@ -166,35 +132,10 @@ class Stream(Handle, Generic[T]):
         self.close()
 
 
-def _pull(
-    ptr: CData, parse: Callable[[CData], T | _Over | None], ready: _Queue[T], timeout_ms: int, token: CData
-) -> None:
-    """Moves what the library's queue holds, waiting for the first event only. Nothing is lost when it is ended: what
-    was taken out is in `ready`."""
-    event, slot = new_event(), ffi.new("subrosa_error **")
-    for _ in range(_BATCH_MAX):
-        status = lib.subrosa_events_wait(ptr, timeout_ms, token, event, slot)
-        if status in (lib.SUBROSA_CLOSED, lib.SUBROSA_INVALID_HANDLE):
-            lib.subrosa_error_free(slot[0])
-            ready.append(_OVER)
-            return
-        if status:
-            raise failure(status, slot)
-        if event.kind == lib.SUBROSA_EVENT_NONE:
-            return
-        try:
-            item = _OVER if event.kind == lib.SUBROSA_EVENT_OVER else parse(event)
-        finally:
-            lib.subrosa_event_free(event)
-        if item is not None:
-            ready.append(item)
-        timeout_ms = 0
-
-
 _CHANGES = {1: ChangeKind.INSERTED, 2: ChangeKind.UPDATED, 3: ChangeKind.REMOVED}
 
 
-def parse_change(event: CData) -> Change | _Over | None:
+def parse_change(event: CData) -> Change | None:
     vault = bytes(event.vault.bytes)
     collection = ffi.buffer(event.text.data, event.text.len)[:].decode("utf-8") if event.text.len else ""
     if event.kind == lib.SUBROSA_EVENT_LAGGED:
@@ -204,7 +145,7 @@ def parse_change(event: CData) -> Change | _Over | None:
     return None  # a kind that a newer library knows
 
 
-def parse_sync_event(event: CData) -> SyncEvent | _Over | None:
+def parse_sync_event(event: CData) -> SyncEvent | None:
     kind, vault = event.kind, bytes(event.vault.bytes)
     if kind == lib.SUBROSA_EVENT_SYNC_STATE:
         return SyncEvent(SyncEventKind.STATE, state=SyncState(event.detail))

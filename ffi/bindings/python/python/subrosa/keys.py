@@ -7,8 +7,10 @@ import logging
 from dataclasses import dataclass
 from enum import IntEnum
 
-from ._ffi import CData, call, ffi, lib, made, provider_fault, take_bytes, take_secret
+from ._ffi import CData, call, ffi, lib, octets, provider_fault, take_bytes, take_secret
 from ._handles import Handle
+
+Bytes = bytes | bytearray | memoryview
 
 
 class Profile(IntEnum):
@@ -25,6 +27,7 @@ class PublicKey:
     data: bytes
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "data", bytes(octets(self.data, "a public key")))
         if len(self.data) != 65:
             raise ValueError("a public key has 65 bytes")
         call(lib.subrosa_public_key_check, self._c())
@@ -33,9 +36,9 @@ class PublicKey:
         return ffi.new("subrosa_public_key *", (list(self.data),))
 
     @classmethod
-    def from_spki(cls, der: bytes) -> PublicKey:
-        out = ffi.new("subrosa_public_key *")
-        call(lib.subrosa_public_key_from_spki, der, len(der), out)
+    def from_spki(cls, der: Bytes) -> PublicKey:
+        raw, out = octets(der, "a public key's encoding"), ffi.new("subrosa_public_key *")
+        call(lib.subrosa_public_key_from_spki, raw, len(raw), out)
         return cls(bytes(out.bytes))
 
     def to_spki(self) -> bytes:
@@ -43,12 +46,12 @@ class PublicKey:
         call(lib.subrosa_public_key_to_spki, self._c(), out)
         return bytes(out)
 
-    def verify(self, label: bytes, message: bytes, signature: bytes) -> None:
+    def verify(self, label: Bytes, message: Bytes, signature: Bytes) -> None:
         """Raises `BAD_SIGNATURE` unless `Key.sign` of the same label made it."""
-        if len(signature) != 64:
+        proof = octets(signature, "a signature")
+        if len(proof) != 64:
             raise ValueError("a signature has 64 bytes")
-        arguments = (self._c(), label, len(label), message, len(message), signature)
-        call(lib.subrosa_public_key_verify, *arguments)
+        call(lib.subrosa_public_key_verify, self._c(), *_sized(label, "a label"), *_sized(message, "a message"), proof)
 
     def __repr__(self) -> str:
         return f"PublicKey({self.data[1:5].hex()}..)"
@@ -61,12 +64,16 @@ class KeyProviderError(Exception):
         super().__init__(message or f"key provider's code {code}")
         self.code = code
 
+    def __reduce__(self) -> tuple[type[KeyProviderError], tuple[int, str]]:
+        return type(self), (self.code, str(self))
+
 
 class KeyProvider(abc.ABC):
     """A private key that lives elsewhere: in a keystore, a token, another process.
 
     The methods may block, are called on any thread, and must not call this package. An exception becomes the error
-    `KEY_PROVIDER`; on the calling thread it is that error's cause.
+    `KEY_PROVIDER`; on the calling thread it is that error's cause. What is no `Exception`, such as `KeyboardInterrupt`,
+    is raised by the call itself.
     """
 
     @property
@@ -86,6 +93,7 @@ class Key(Handle):
     """A device's identity. Who has it can open the device's store."""
 
     __slots__ = ()
+    _slot = ffi.typeof("subrosa_key **")
 
     @staticmethod
     def _closer(ptr: CData) -> None:
@@ -93,11 +101,11 @@ class Key(Handle):
 
     @classmethod
     def generate(cls) -> Key:
-        return cls(made(lib.subrosa_key_generate, "subrosa_key"))
+        return cls(lib.subrosa_key_generate)
 
     @classmethod
-    def from_pkcs8(cls, der: bytes) -> Key:
-        return cls(made(lib.subrosa_key_from_pkcs8, "subrosa_key", der, len(der)))
+    def from_pkcs8(cls, der: Bytes) -> Key:
+        return cls(lib.subrosa_key_from_pkcs8, *_sized(der, "a key's encoding"))
 
     @classmethod
     def from_provider(cls, provider: KeyProvider) -> Key:
@@ -115,7 +123,7 @@ class Key(Handle):
         )
         # Before the call: the library frees what it was given also when it refuses.
         _providers[int(ffi.cast("uintptr_t", handle))] = handle
-        return cls(made(lib.subrosa_key_from_provider, "subrosa_key", record))
+        return cls(lib.subrosa_key_from_provider, record)
 
     def to_pkcs8(self) -> bytes:
         """The private key, in memory that Python does not wipe. `KEY_NOT_EXPORTABLE` for a provider's key."""
@@ -129,39 +137,46 @@ class Key(Handle):
         call(lib.subrosa_key_public, self._ptr, out)
         return PublicKey(bytes(out.bytes))
 
-    def sign(self, label: bytes, message: bytes) -> bytes:
+    def sign(self, label: Bytes, message: Bytes) -> bytes:
         out = ffi.new("uint8_t[64]")
-        call(lib.subrosa_key_sign, self._ptr, label, len(label), message, len(message), out)
+        call(lib.subrosa_key_sign, self._ptr, *_sized(label, "a label"), *_sized(message, "a message"), out)
         return bytes(out)
 
     def session(
-        self, context: bytes = b"", *, peer: PublicKey | None = None, profile: Profile = Profile.SUBROSA_1
+        self, context: Bytes = b"", *, peer: PublicKey | None = None, profile: Profile = Profile.SUBROSA_1
     ) -> Session:
         """A session with oneself, or with the holder of `peer`'s private key."""
-        rest = (int(profile), context, len(context))
+        rest = (int(profile), *_sized(context, "a context"))
         if peer is None:
-            return Session(made(lib.subrosa_session_self, "subrosa_session", self._ptr, *rest))
-        return Session(made(lib.subrosa_session_peer, "subrosa_session", self._ptr, peer._c(), *rest))
+            return Session(lib.subrosa_session_self, self._ptr, *rest)
+        return Session(lib.subrosa_session_peer, self._ptr, peer._c(), *rest)
 
 
 class Session(Handle):
     """Seals and opens messages with keys alone: no store, no relay."""
 
     __slots__ = ()
+    _slot = ffi.typeof("subrosa_session **")
 
     @staticmethod
     def _closer(ptr: CData) -> None:
         lib.subrosa_session_close(ptr)
 
-    def seal(self, plain: bytes, aad: bytes = b"") -> bytes:
+    def seal(self, plain: Bytes, aad: Bytes = b"") -> bytes:
         out = ffi.new("subrosa_buf *")
-        call(lib.subrosa_session_seal, self._ptr, aad, len(aad), plain, len(plain), out)
+        call(lib.subrosa_session_seal, self._ptr, *_sized(aad, "associated data"), *_sized(plain, "a message"), out)
         return take_bytes(out)
 
-    def open(self, sealed: bytes, aad: bytes = b"") -> bytes:
+    def open(self, sealed: Bytes, aad: Bytes = b"") -> bytes:
         out = ffi.new("subrosa_secret *")
-        call(lib.subrosa_session_open, self._ptr, aad, len(aad), sealed, len(sealed), out)
+        call(lib.subrosa_session_open, self._ptr, *_sized(aad, "associated data"), *_sized(sealed, "a message"), out)
         return take_secret(out)
+
+
+def _sized(value: Bytes, what: str) -> tuple[CData, int]:
+    """Two parameters of the library: where bytes are, and how many."""
+    data = octets(value, what)
+    return data, len(data)
 
 
 # Handles of providers that the library knows, until it frees them.

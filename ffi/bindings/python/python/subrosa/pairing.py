@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, TypeVar
 
-from ._ffi import NULL, CData, call, ffi, lib, made, milliseconds, take_secret, take_text, utf8
+from ._ffi import NULL, CData, call, ffi, lib, milliseconds, take_secret, take_text, utf8
 from ._handles import Handle
 from .keys import Key
 from .vault import DeviceInfo, device_info, new_device_info
@@ -43,6 +43,7 @@ class PairOffer(_Async):
     """The old device's side. It goes on while it is waited for. Closing it withdraws the link."""
 
     __slots__ = ("_device",)
+    _slot = ffi.typeof("subrosa_pair_offer **")
     _closing_waits = True
 
     @staticmethod
@@ -52,7 +53,7 @@ class PairOffer(_Async):
     def __init__(self, device: Device, relay: str | None) -> None:
         raw = utf8(relay or "")
         arguments = (device._ptr, raw if raw else NULL, len(raw))
-        super().__init__(made(lib.subrosa_pair_offer_start, "subrosa_pair_offer", *arguments))
+        super().__init__(lib.subrosa_pair_offer_start, *arguments)
         self._device = device
 
     @property
@@ -98,18 +99,17 @@ class PairJoin(_Async):
     """The new device's side. It goes on while it is waited for."""
 
     __slots__ = ("_key",)
+    _slot = ffi.typeof("subrosa_pair_join **")
     _closing_waits = True
 
     @staticmethod
     def _closer(ptr: CData) -> None:
         lib.subrosa_pair_join_close(ptr)
 
-    def __init__(self, path: str | os.PathLike[str], key: Key, link: str, name: str, cache_bytes: int) -> None:
-        from .device import options
-
+    def __init__(self, path: str | os.PathLike[str], key: Key, link: str, options: CData) -> None:
         folder, raw = os.fsencode(path), utf8(link)
-        arguments = (folder, len(folder), key._ptr, options(name, cache_bytes), raw, len(raw))
-        super().__init__(made(lib.subrosa_pair_join_start, "subrosa_pair_join", *arguments))
+        arguments = (folder, len(folder), key._ptr, options, raw, len(raw))
+        super().__init__(lib.subrosa_pair_join_start, *arguments)
         self._key = key
 
     async def code(self, timeout: float | None = None, cancel: Cancel | None = None) -> str:
@@ -164,7 +164,7 @@ def _code(ptr: CData, limit: int, token: CData) -> str:
 def _joined(ptr: CData, key: Key, limit: int, token: CData) -> Device:
     from .device import Device
 
-    return Device(made(lib.subrosa_pair_join_wait_device, "subrosa_device", ptr, limit, token), key)
+    return Device(key, lib.subrosa_pair_join_wait_device, ptr, limit, token)
 
 
 def _digits(code: CData) -> str:

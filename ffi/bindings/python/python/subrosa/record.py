@@ -6,8 +6,9 @@
 from __future__ import annotations
 
 from ._enums import OpenEnum
-from ._ffi import CData, call, ffi, lib, made, take_bytes, take_text, utf8
+from ._ffi import CData, call, ffi, lib, octets, own_error, take_bytes, take_text, utf8
 from ._handles import Handle
+from .errors import NotStorable
 from .values import INT_MAX, INT_MIN, Json
 
 
@@ -29,6 +30,7 @@ class Record(Handle):
     """Used by one thread at a time."""
 
     __slots__ = ()
+    _slot = ffi.typeof("subrosa_record **")
 
     @staticmethod
     def _closer(ptr: CData) -> None:
@@ -36,19 +38,19 @@ class Record(Handle):
 
     @classmethod
     def new(cls) -> Record:
-        return cls(made(lib.subrosa_record_new, "subrosa_record"))
+        return cls(lib.subrosa_record_new)
 
     @classmethod
     def from_json(cls, json: str) -> Record:
         raw = utf8(json)
-        return cls(made(lib.subrosa_record_from_json, "subrosa_record", raw, len(raw)))
+        return cls(lib.subrosa_record_from_json, raw, len(raw))
 
     def to_json(self) -> Json:
         out = ffi.new("subrosa_buf *")
         call(lib.subrosa_record_to_json, self._ptr, out)
         return Json(take_text(out))
 
-    def set(self, field: str, value: bool | int | float | str | bytes | None) -> None:
+    def set(self, field: str, value: bool | int | float | str | bytes | bytearray | memoryview | None) -> None:
         """Sets a field to a single value; lists and maps go through `set_json`."""
         name = utf8(field)
         head = (self._ptr, name, len(name))
@@ -58,15 +60,19 @@ class Record(Handle):
             call(lib.subrosa_record_set_bool, *head, value)
         elif isinstance(value, int):
             if not INT_MIN <= value <= INT_MAX:
-                raise OverflowError("integer is outside the range of 64 signed bits")
+                message = "integer is outside the range of 64 signed bits"
+                raise own_error(lib.SUBROSA_INTEGER_RANGE, message, path=f"record.{field}")
             call(lib.subrosa_record_set_i64, *head, value)
         elif isinstance(value, float):
             call(lib.subrosa_record_set_f64, *head, value)
         elif isinstance(value, str):
             raw = utf8(value)
             call(lib.subrosa_record_set_text, *head, raw, len(raw))
+        elif isinstance(value, (bytes, bytearray, memoryview)):
+            data = octets(value, "a field")
+            call(lib.subrosa_record_set_bytes, *head, data, len(data))
         else:
-            call(lib.subrosa_record_set_bytes, *head, value, len(value))
+            raise NotStorable(f"a field cannot be set to {type(value).__name__}", f"record.{field}")
 
     def set_json(self, field: str, json: str) -> None:
         name, raw = utf8(field), utf8(json)

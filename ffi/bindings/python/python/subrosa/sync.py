@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from ._enums import OpenEnum
-from ._ffi import NULL, CData, call, ffi, lib, made, milliseconds, take_text, utf8
+from ._ffi import NULL, CData, call, ffi, lib, milliseconds, take_text, utf8
 from ._handles import Handle
 from .events import SyncEvents, SyncState, parse_sync_event
 from .waiting import Cancel, awaiting, blocking
@@ -43,9 +43,10 @@ class SyncStatus:
 
 
 class Sync(Handle):
-    """Runs until it is stopped or its device is closed."""
+    """Runs until it is stopped or its device is closed. The device holds it, not this object, which may be dropped."""
 
     __slots__ = ("_device",)
+    _slot = ffi.typeof("subrosa_sync **")
     _closing_waits = True
 
     @staticmethod
@@ -55,7 +56,7 @@ class Sync(Handle):
     def __init__(self, device: Device, relay: str | None) -> None:
         raw = utf8(relay or "")
         arguments = (device._ptr, raw if raw else NULL, len(raw))
-        super().__init__(made(lib.subrosa_sync_start, "subrosa_sync", *arguments))
+        super().__init__(lib.subrosa_sync_start, *arguments, owner=device)
         self._device = device
 
     def status(self) -> SyncStatus:

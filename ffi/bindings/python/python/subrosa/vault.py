@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ._enums import OpenEnum
-from ._ffi import NULL, CData, call, ffi, lib, made, milliseconds, take_text, utf8
+from ._ffi import NULL, CData, call, ffi, lib, milliseconds, take_text, utf8
 from ._handles import Handle
 from .collection import Collection
+from .errors import SubrosaError
 from .events import Watch, parse_change
 from .keys import PublicKey
 
@@ -44,17 +45,15 @@ class Delivery:
     acknowledged: int
 
 
-class Names:
-    """Reads a list of the library, and closes it."""
+class Names(Handle):
+    """A list of the library."""
 
-    def __init__(self, ptr: CData) -> None:
-        self._ptr = ptr
+    __slots__ = ()
+    _slot = ffi.typeof("subrosa_list **")
 
-    def __enter__(self) -> Names:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        lib.subrosa_list_close(self._ptr)
+    @staticmethod
+    def _closer(ptr: CData) -> None:
+        lib.subrosa_list_close(ptr)
 
     def __len__(self) -> int:
         return int(lib.subrosa_list_len(self._ptr))
@@ -89,13 +88,14 @@ def device_info(name: str, out: CData) -> DeviceInfo:
 
 class Vault(Handle):
     __slots__ = ("_device",)
+    _slot = ffi.typeof("subrosa_vault **")
 
     @staticmethod
     def _closer(ptr: CData) -> None:
         lib.subrosa_vault_close(ptr)
 
-    def __init__(self, device: Device, ptr: CData) -> None:
-        super().__init__(ptr)
+    def __init__(self, device: Device, make: Any, *arguments: Any) -> None:
+        super().__init__(make, device._ptr, *arguments)
         self._device = device
 
     @property
@@ -120,11 +120,11 @@ class Vault(Handle):
         return Collection(self, name)
 
     def collections(self) -> list[str]:
-        with Names(made(lib.subrosa_vault_collections, "subrosa_list", self._ptr)) as found:
+        with Names(lib.subrosa_vault_collections, self._ptr) as found:
             return [found.text(index) for index in range(len(found))]
 
     def devices(self) -> list[DeviceInfo]:
-        with Names(made(lib.subrosa_vault_devices, "subrosa_list", self._ptr)) as found:
+        with Names(lib.subrosa_vault_devices, self._ptr) as found:
             return [found.device(index) for index in range(len(found))]
 
     def pending(self) -> int:
@@ -160,27 +160,37 @@ class Tx(Handle):
     the end of its `with` block, or when it is dropped (aborted)."""
 
     __slots__ = ("_vault",)
+    _slot = ffi.typeof("subrosa_tx **")
 
     @staticmethod
     def _closer(ptr: CData) -> None:
         lib.subrosa_tx_abort(ptr)
 
     def __init__(self, vault: Vault, mode: int, timeout: float | None) -> None:
-        super().__init__(made(lib.subrosa_tx_begin, "subrosa_tx", vault._ptr, mode, milliseconds(timeout)))
+        super().__init__(lib.subrosa_tx_begin, vault._ptr, mode, milliseconds(timeout))
         self._vault = vault
 
     def commit(self) -> None:
-        """What was written arrives at once everywhere. The transaction is over, whatever this raises."""
+        """What was written arrives at once everywhere. The transaction is over, whatever this raises, except for
+        `BUSY`: another thread is inside of a call with it, and it goes on."""
+        try:
+            call(lib.subrosa_tx_commit, self._ptr)
+        except SubrosaError as error:
+            if error.code != lib.SUBROSA_BUSY:
+                self._finalizer.detach()
+            raise
         self._finalizer.detach()
-        call(lib.subrosa_tx_commit, self._ptr)
 
     def abort(self) -> None:
+        """Forgets what was written. If another thread is inside of a call with it, it is over when that call is."""
         self.close()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if kind is not None:
+        try:
+            if kind is None and not self.closed:
+                self.commit()
+        finally:
+            # Also when the commit is `BUSY`: nobody would end the transaction after its block.
             self.abort()
-        elif not self.closed:
-            self.commit()

@@ -1,37 +1,60 @@
 """Waiting: for a thread, for a task, and how either is ended early.
 
-Every wait runs in a daemon thread, unless the caller is already in one of its own: a task must not block its loop, and
-the main thread must be able to take a signal. A thread costs some 50 us, which is nothing beside a wait.
+A call that waits runs in a daemon thread, unless the caller is in one of its own already: a task must not block its
+loop, and the main thread must be able to take a signal. A thread costs some 50 us, which is nothing beside a wait.
 """
 
 from __future__ import annotations
 
 import asyncio
+import queue
 import threading
 import weakref
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
-from ._ffi import NULL, CData, ffi, lib, made
+from ._ffi import NULL, CData, ffi, lib
 from ._handles import Handle
 
 T = TypeVar("T")
 
 
-class _Token(Handle):
-    """A cancel token of the library: one for each wait."""
+class Token(Handle):
+    """A cancel token of the library: one for each call that waits."""
 
     __slots__ = ()
+    _slot = ffi.typeof("subrosa_cancel **")
 
     @staticmethod
     def _closer(ptr: CData) -> None:
         lib.subrosa_cancel_close(ptr)
 
     def __init__(self) -> None:
-        super().__init__(made(lib.subrosa_cancel_new, "subrosa_cancel"))
+        super().__init__(lib.subrosa_cancel_new)
 
     def fire(self) -> None:
         lib.subrosa_cancel_fire(self._ptr, NULL)
+
+
+class Bell:
+    """Wakes one thread, from anywhere. `SimpleQueue` is safe in a signal handler, which may have interrupted this very
+    thread inside of `wait`; a `threading.Event` is not."""
+
+    def __init__(self) -> None:
+        self._rung: queue.SimpleQueue[None] = queue.SimpleQueue()
+
+    def fire(self) -> None:
+        self._rung.put(None)
+
+    def wait(self, seconds: float) -> None:
+        try:
+            self._rung.get(timeout=min(seconds, threading.TIMEOUT_MAX))
+        except queue.Empty:
+            pass
+
+
+class _Fired(Protocol):
+    def fire(self) -> None: ...
 
 
 class Cancel:
@@ -41,8 +64,9 @@ class Cancel:
     """
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._tokens: weakref.WeakSet[_Token] = weakref.WeakSet()
+        # A signal handler that fires may have interrupted this thread while it has the lock.
+        self._lock = threading.RLock()
+        self._waits: weakref.WeakSet[_Fired] = weakref.WeakSet()
         self._fired = False
 
     @property
@@ -52,26 +76,26 @@ class Cancel:
     def fire(self) -> None:
         with self._lock:
             self._fired = True
-            tokens = list(self._tokens)
-        for token in tokens:
-            token.fire()
+            waits = list(self._waits)
+        for wait in waits:
+            wait.fire()
 
-    def _link(self, token: _Token) -> None:
+    def _link(self, wait: _Fired) -> None:
         with self._lock:
-            self._tokens.add(token)
+            self._waits.add(wait)
             fired = self._fired
         if fired:
-            token.fire()
+            wait.fire()
 
 
-def _token(cancel: Cancel | None) -> _Token:
-    token = _Token()
+def _token(cancel: Cancel | None) -> Token:
+    token = Token()
     if cancel is not None:
         cancel._link(token)
     return token
 
 
-def _in_thread(work: Callable[[], None]) -> None:
+def in_thread(work: Callable[[], None]) -> None:
     threading.Thread(target=work, name="subrosa-wait", daemon=True).start()
 
 
@@ -92,7 +116,7 @@ def blocking(work: Callable[[CData], T], cancel: Cancel | None = None) -> T:
         finally:
             done.set()
 
-    _in_thread(run)
+    in_thread(run)
     try:
         done.wait()
     except BaseException:
@@ -128,15 +152,9 @@ async def awaiting(work: Callable[[CData], T], cancel: Cancel | None = None) -> 
         except RuntimeError:
             pass  # the loop is closed: nobody waits
 
-    _in_thread(run)
+    in_thread(run)
     try:
         return await future
     except asyncio.CancelledError:
         token.fire()
         raise
-
-
-def new_event() -> CData:
-    event = ffi.new("subrosa_event *")
-    event.struct_size = ffi.sizeof("subrosa_event")
-    return event
