@@ -60,8 +60,8 @@ const COMMANDS = {
     console.log(`on the other device: join '${offer.link}'`);
     const { name } = await offer.wait({ signal: stop.signal });
     const terminal = createInterface({ input: process.stdin, output: process.stdout });
-    const typed = await terminal.question(`the code that ${name} shows: `, { signal: stop.signal });
-    terminal.close();
+    const question = terminal.question(`the code that ${name} shows: `, { signal: stop.signal });
+    const typed = await question.finally(() => terminal.close());
     await offer.confirm(typed.trim());
     offer.close();
     // The new device gets its keys through the relay, as everything else.

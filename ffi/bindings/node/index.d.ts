@@ -110,10 +110,12 @@ export class Session {
 }
 
 export interface DeviceOptions {
-  /** What other devices call this one. Default `device`. */
+  /** What other devices call this one: 1 to 128 bytes, no control characters. Kept when a store is made. Default `device`. */
   name?: string;
   /** Default 16 MiB. */
   cacheBytes?: number;
+  /** How long a write outside of a transaction waits for one that is open before BUSY (retryable). Default 30,000 ms. */
+  writeWaitMs?: number;
 }
 
 export interface DeviceInfo {
@@ -124,12 +126,14 @@ export interface DeviceInfo {
   addedBy: PublicKey | null;
 }
 
+/** All is well if `badSegments` is 0. */
 export interface VerifyReport {
   isRepaired: boolean;
   vaults: number;
   logs: number;
   segments: number;
   badSegments: number;
+  /** Logs of devices that no control entry lists here so far. Not a fault. */
   uncertifiedLogs: number;
   quarantined: number;
 }
@@ -160,25 +164,31 @@ export class Device {
   suspend(options?: Abortable & { deadlineMs?: number }): Promise<void>;
   resume(options?: Abortable): Promise<void>;
   networkChanged(): void;
+  /** Reads and checks everything. Other calls wait meanwhile, the synchronous ones on this thread. */
   verify(options?: Abortable): Promise<VerifyReport>;
+  /** Gives free pages back to the file system. Other calls wait meanwhile, the synchronous ones on this thread. */
   compact(options?: Abortable): Promise<void>;
-  space(): SpaceReport;
+  /** Reads every page. */
+  space(options?: Abortable): Promise<SpaceReport>;
   /** Starts to sync in the background; the stored relay if none is given. */
   sync(relay?: string): Sync;
   pairOffer(relay?: string, options?: Abortable): Promise<PairOffer>;
 
   /** Ends its sync and all waits, and closes the file. Calls on what came from it answer CLOSED. */
   close(): Promise<void>;
-  /** As `close`, on this thread. WOULD_DEADLOCK with a provider's key while it syncs. */
+  /** As `close`, on this thread. WOULD_DEADLOCK with a provider's key while it syncs, or a call is under way elsewhere. */
   closeSync(): void;
   [Symbol.dispose](): void;
   [Symbol.asyncDispose](): Promise<void>;
 }
 
 export interface TransactionOptions {
-  /** How long to wait for another writer before BUSY. Default 5,000 ms; 30,000 ms for `writeAsync`. */
+  /** How long to wait for another transaction before BUSY. Default 5,000 ms; 30,000 ms for `writeAsync`. */
   timeoutMs?: number;
 }
+
+/** The transaction ends when the function returns. */
+type NotAsync<R> = R extends PromiseLike<unknown> ? never : R;
 
 export interface Vault extends Closable {}
 export class Vault {
@@ -195,12 +205,15 @@ export class Vault {
   /** How many sealed segments are held here, and how many of them the relay (or the stored one) is known to hold durably. */
   delivery(relay?: string): { held: number; acknowledged: number };
   /** Commits what `work` did, or nothing if it throws. */
-  write<R>(work: (tx: Transaction) => R, options?: TransactionOptions): R;
+  write<R>(work: (tx: Transaction) => NotAsync<R>, options?: TransactionOptions): R;
   /** Runs `work` on a snapshot. */
-  read<R>(work: (tx: Transaction) => R, options?: TransactionOptions): R;
-  /** As `write`, with a function that may be async. It must not await a write of this process without the transaction. */
+  read<R>(work: (tx: Transaction) => NotAsync<R>, options?: TransactionOptions): R;
+  /**
+   * As `write`, with a function that may be async. It must not await a write of this process without the transaction. The
+   * signal takes it out of the queue, or, later, aborts the transaction once `work` is done.
+   */
   writeAsync<R>(work: (tx: Transaction) => R | PromiseLike<R>, options?: TransactionOptions & Abortable): Promise<R>;
-  /** A transaction to be ended by hand. */
+  /** A transaction to be ended by hand. Writes without it wait for the end of one that writes, as with `writeAsync`. */
   begin(mode: 'read' | 'write', options?: TransactionOptions): Transaction;
   watch(options?: Abortable): Events<Change>;
 }
@@ -262,10 +275,16 @@ export class Collection<T extends object = Fields> {
   get(id: RecordId, options?: InTransaction): T | undefined;
   /** In the order of `ids`, all of one moment. */
   getMany(ids: readonly RecordId[], options?: InTransaction): (T | undefined)[];
+  /** Reads them all. */
   count(options?: InTransaction): number;
   /** In the order of ids. Each page is of one moment; give a read transaction for one moment of all. */
   scan(options?: ScanOptions): Generator<[RecordId, T], void, undefined>;
   [Symbol.iterator](): Generator<[RecordId, T], void, undefined>;
+
+  /** The same, off this thread; in a transaction, on it. */
+  getAsync(id: RecordId, options?: InTransaction): Promise<T | undefined>;
+  getManyAsync(ids: readonly RecordId[], options?: InTransaction): Promise<(T | undefined)[]>;
+  countAsync(options?: InTransaction): Promise<number>;
 
   /** The same with the engine's JSON text. */
   insertJson(json: string, options?: InTransaction): RecordId;

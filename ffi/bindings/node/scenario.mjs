@@ -80,8 +80,7 @@ class Runner {
   network_changed(step) { this.device(step).networkChanged(); }
 
   async verify(step) {
-    const report = await this.device(step).verify();
-    return report.badSegments === 0 && report.uncertifiedLogs === 0 && report.quarantined === 0 ? 'good' : 'bad';
+    return (await this.device(step).verify()).badSegments === 0 ? 'good' : 'bad';
   }
 
   create_vault(step) {

@@ -45,20 +45,30 @@ export function idFromName(name) {
   });
 }
 
-/** A string as UTF-8. The Buffer itself is the argument of a call, not its address: that keeps it alive meanwhile. */
-export function text(value, what = 'a name') {
-  if (value === undefined || value === null || value === '') return NONE;
+/** Refuses what is no text: with a lone surrogate, its UTF-8 would be that of another string. */
+export function checkText(value, what) {
   if (typeof value !== 'string') throw new TypeError(`${what} must be a string`);
   if (!value.isWellFormed()) throw refusal('INVALID_UTF8', `${what} has a lone surrogate`);
+}
+
+/** A string as UTF-8. The Buffer itself is the argument of a call, not its address: that keeps it alive meanwhile. */
+export function text(value, what = 'a name') {
+  checkText(value, what);
+  if (value === '') return NONE;
   const bytes = Buffer.from(value);
   return { bytes, length: bytes.length };
 }
 
 /** Bytes, or a string as its UTF-8, without a copy. */
 export function data(value, what) {
-  if (value === undefined || value === null) return NONE;
   if (typeof value === 'string') return text(value, what);
   if (!(value instanceof Uint8Array)) throw new TypeError(`${what} must be a Uint8Array`);
   if (value.length === 0) return NONE;
   return { bytes: value, length: value.length };
 }
+
+/** As `text`, for what need not be given. */
+export function optionalText(value, what) { return value === undefined || value === null ? NONE : text(value, what); }
+
+/** As `data`, for what need not be given. */
+export function optionalData(value, what) { return value === undefined || value === null ? NONE : data(value, what); }

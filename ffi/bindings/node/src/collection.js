@@ -2,11 +2,12 @@
 
 import { C } from './native.js';
 import { check, withBlock } from './errors.js';
-import { idText, putId } from './bytes.js';
+import { checkText, idText, putId } from './bytes.js';
 import { listen } from './events.js';
 import { Handle } from './handle.js';
 import { decode, encodeRecord } from './json.js';
 import { FORMAT_JSON, ROWS_MAX, RowWriter, readRows, rowId } from './rows.js';
+import { callInPool } from './wait.js';
 
 const PAGE = 256;
 const ID = 64;
@@ -102,15 +103,13 @@ export class Collection extends Handle {
   async #setAsync(operation, id, record, tx) {
     if (tx) return this[operation](id, record, { tx });
     const json = encodeRecord(record);
-    const bytes = new Uint8Array(16);
-    putId(id, bytes, 0);
+    const bytes = idBytes(id);
     return this.#inPool(`${operation}_json`, (block) => [this._token, null, bytes, json, byteLength(json), block.err]);
   }
 
   async deleteAsync(id, { tx } = {}) {
     if (tx) return this.delete(id, { tx });
-    const bytes = new Uint8Array(16);
-    putId(id, bytes, 0);
+    const bytes = idBytes(id);
     return this.#inPool('delete', (block) => [this._token, null, bytes, block.flag, block.err], (block) => block.isFlag);
   }
 
@@ -131,8 +130,7 @@ export class Collection extends Handle {
 
   /** The record, or undefined. */
   get(id, { tx } = {}) {
-    const json = this.getJson(id, { tx });
-    return json === undefined ? undefined : decode(json, this.#options);
+    return this.#record(this.getJson(id, { tx }));
   }
 
   getJson(id, { tx } = {}) {
@@ -144,27 +142,18 @@ export class Collection extends Handle {
   }
 
   /** The records in the order of `ids`, undefined where there is none, all of one moment. */
-  getMany(ids, { tx } = {}) {
-    const records = [];
-    this.#rows(ids, tx, (json) => records.push(json === undefined ? undefined : decode(json, this.#options)));
-    return records;
-  }
+  getMany(ids, { tx } = {}) { return this.#rows(ids, tx, (json) => this.#record(json)); }
+  getManyJson(ids, { tx } = {}) { return this.#rows(ids, tx, (json) => json); }
 
-  getManyJson(ids, { tx } = {}) {
-    const texts = [];
-    this.#rows(ids, tx, (json) => texts.push(json));
-    return texts;
-  }
-
-  #rows(ids, tx, visit) {
-    const packed = Buffer.allocUnsafe(ids.length * 16);
-    ids.forEach((id, index) => putId(id, packed, index * 16));
-    withBlock((block) => {
-      check(C.get_many(this._token, tx ? tx._token : null, ids.length ? packed : null, ids.length, FORMAT_JSON, block.buf,
-        block.err), block);
-      block.readBytes((rows) => readRows(rows, visit));
+  #rows(ids, tx, read) {
+    const packed = packedIds(ids);
+    return withBlock((block) => {
+      check(C.get_many(this._token, tx ? tx._token : null, packed, ids.length, FORMAT_JSON, block.buf, block.err), block);
+      return readEach(block, read);
     });
   }
+
+  #record(json) { return json === undefined ? undefined : decode(json, this.#options); }
 
   /** Reads them all. */
   count({ tx } = {}) {
@@ -172,6 +161,27 @@ export class Collection extends Handle {
       check(C.count(this._token, tx ? tx._token : null, block.out, block.err), block);
       return block.number;
     });
+  }
+
+  // The same, off this thread. In a transaction they are on it, as no two threads may use that at once.
+
+  async getAsync(id, { tx } = {}) {
+    if (tx) return this.get(id, { tx });
+    const bytes = idBytes(id);
+    return callInPool('get_json', (block) => [this._token, null, bytes, block.buf, block.flag, block.err],
+      (block) => this.#record(block.isFlag ? block.takeText() : undefined));
+  }
+
+  async getManyAsync(ids, { tx } = {}) {
+    if (tx) return this.getMany(ids, { tx });
+    const packed = packedIds(ids);
+    return callInPool('get_many', (block) => [this._token, null, packed, ids.length, FORMAT_JSON, block.buf, block.err],
+      (block) => readEach(block, (json) => this.#record(json)));
+  }
+
+  async countAsync({ tx } = {}) {
+    if (tx) return this.count({ tx });
+    return callInPool('count', (block) => [this._token, null, block.out, block.err], (block) => block.number);
   }
 
   /** `[id, record]` in the order of ids. Each page is of one moment; give a read transaction for one moment of all. */
@@ -210,7 +220,7 @@ export class Collection extends Handle {
 }
 
 function byteLength(json) {
-  if (typeof json !== 'string') throw new TypeError('JSON must be given as a string');
+  checkText(json, 'JSON');
   return Buffer.byteLength(json);
 }
 
@@ -226,6 +236,27 @@ function operationRows(operations) {
     rows.add(op, id, op === 'delete' ? undefined : json ?? encodeRecord(record));
   }
   return rows.finish();
+}
+
+function idBytes(id) {
+  const bytes = new Uint8Array(16);
+  putId(id, bytes, 0);
+  return bytes;
+}
+
+/** NULL for none. */
+function packedIds(ids) {
+  if (ids.length === 0) return null;
+  const packed = Buffer.allocUnsafe(ids.length * 16);
+  ids.forEach((id, index) => putId(id, packed, index * 16));
+  return packed;
+}
+
+/** `read(json)` of each row in a result, undefined where there is no record. */
+function readEach(block, read) {
+  const results = [];
+  block.readBytes((rows) => readRows(rows, (json) => results.push(read(json))));
+  return results;
 }
 
 function readIds(bytes) {

@@ -1,11 +1,12 @@
 // A device: one store file with the vaults in it.
 
 import { fileURLToPath } from 'node:url';
+import { isMainThread } from 'node:worker_threads';
 
 import { Block, C, DeviceOptions, SpaceReport, VerifyReport, address } from './native.js';
 import { callAsync, check, refusal, withBlock } from './errors.js';
-import { text } from './bytes.js';
-import { Handle, closeQuietly } from './handle.js';
+import { optionalText, text } from './bytes.js';
+import { Handle } from './handle.js';
 import { PublicKey } from './keys.js';
 import { listText, readList } from './lists.js';
 import { PairJoin, PairOffer } from './pairing.js';
@@ -14,24 +15,35 @@ import { Vault } from './vault.js';
 import { abortable, callInPool, mayAsk, milliseconds } from './wait.js';
 import { WriteQueue } from './writes.js';
 
-const closeDevice = closeQuietly('device_close');
 const SUSPEND_MS = 5000;
+/** How long a write waits for a transaction, if the options do not say. */
+const WRITE_WAIT_MS = 30_000;
 
 /** Devices that sync in the background stay open even if nobody refers to them. */
 const syncing = new Set();
+
+/** What is open, by token; a device that was dropped and is not closed yet counts. */
+const open = new Map();
+
+// The end of a worker is not the end of its process, which would keep the stores locked.
+if (!isMainThread) process.on('exit', closeAll);
 
 export class Device extends Handle {
   #key;
   #sync = null;
   #closing = null;
+  /** Calls under way that may ask the key's provider. */
+  #asking = 0;
 
   /** @internal */
-  _writes = new WriteQueue();
+  _writes;
 
   /** @internal */
-  constructor(token, key) {
-    super(token, 'device', closeDevice);
+  constructor(token, key, options) {
+    super(token, 'device', closeForgotten);
     this.#key = key;
+    this._writes = new WriteQueue(writeWait(options));
+    open.set(token, new WeakRef(this));
   }
 
   static create(dir, key, options) { return start('device_create', dir, key, options); }
@@ -46,7 +58,7 @@ export class Device extends Handle {
     const args = [folder.bytes, folder.length, key._token, deviceOptions(block, options), given.bytes, given.length,
       block.out, block.err];
     return mayAsk(key._hasProvider, () => callAsync(C.pair_join_start, args, block,
-      () => new PairJoin(block.handle, key._hasProvider, (device) => new Device(device, key))));
+      () => new PairJoin(block.handle, key._hasProvider, (device) => new Device(device, key, options))));
   }
 
   /** Ends its sync and what waits, and closes the file. Not on this thread: it may have to wait for other calls. */
@@ -62,6 +74,7 @@ export class Device extends Handle {
     try {
       await this._inPool('device_close', (block) => [token, block.err]);
     } finally {
+      open.delete(token);
       if (sync) stopSync(sync);
     }
   }
@@ -69,8 +82,8 @@ export class Device extends Handle {
   /** As `close`, on this thread. */
   closeSync() {
     if (this.#closing || this.isClosed) return;
-    if (this.#key._hasProvider && this.#sync && !this.#sync.isClosed) {
-      throw refusal('WOULD_DEADLOCK', 'the sync may be waiting for the key on this thread: await close()');
+    if (this._mayBeAsking) {
+      throw refusal('WOULD_DEADLOCK', 'another thread may be waiting for the key on this thread: await close()');
     }
     const token = this._release();
     const sync = this.#sync?._detach();
@@ -78,6 +91,7 @@ export class Device extends Handle {
     try {
       withBlock((block) => check(C.device_close(token, block.err), block));
     } finally {
+      open.delete(token);
       if (sync) stopSync(sync);
     }
   }
@@ -92,21 +106,25 @@ export class Device extends Handle {
     });
   }
 
-  get name() { return this.#text('device_name'); }
+  get name() {
+    return withBlock((block) => {
+      check(C.device_name(this._token, block.buf, block.err), block);
+      return block.takeText();
+    });
+  }
 
   /** The stored relay's URL, empty if there is none. It may hold an invite, which is a secret. */
-  get relay() { return this.#text('device_relay'); }
-
-  #text(name) {
+  get relay() {
     return withBlock((block) => {
-      check(C[name](this._token, block.buf, block.err), block);
-      return block.takeText();
+      check(C.device_relay(this._token, block.buf, block.err), block);
+      return block.takeSecretText();
     });
   }
 
   /** Stores the relay's URL; an empty one forgets it. */
   setRelay(url) {
     const given = text(url, 'a URL');
+    this._writes.assertFree();
     withBlock((block) => check(C.device_set_relay(this._token, given.bytes, given.length, block.err), block));
   }
 
@@ -121,7 +139,12 @@ export class Device extends Handle {
     });
   }
 
-  createVault(name) { return this.#vault('vault_create', text(name)); }
+  createVault(name) {
+    const given = text(name);
+    this._writes.assertFree();
+    return this.#vault('vault_create', given);
+  }
+
   vault(name) { return this.#vault('vault_open', text(name)); }
 
   vaultById(id) {
@@ -172,9 +195,9 @@ export class Device extends Handle {
 
   compact({ signal } = {}) { return this.#inPool('device_compact', signal, (block) => [this._token, block.err]); }
 
-  space() {
-    return withBlock((block) => {
-      check(C.device_space(this._token, block.putStruct(SpaceReport), block.err), block);
+  /** Reads every page. */
+  space({ signal } = {}) {
+    return this.#inPool('device_space', signal, (block) => [this._token, block.putStruct(SpaceReport), block.err], (block) => {
       const report = block.takeStruct(SpaceReport);
       return {
         fileBytes: Number(report.file_bytes), liveBytes: Number(report.live_bytes), deadBytes: Number(report.dead_bytes),
@@ -186,7 +209,19 @@ export class Device extends Handle {
   _inPool(name, args, result) { return this._mayAsk(() => callInPool(name, args, result)); }
 
   /** @internal */
-  _mayAsk(call) { return mayAsk(this.#key._hasProvider, call); }
+  async _mayAsk(call) {
+    this.#asking += 1;
+    try {
+      return await mayAsk(this.#key._hasProvider, call);
+    } finally {
+      this.#asking -= 1;
+    }
+  }
+
+  /** Whether another thread may be waiting for the key's provider, which is on this one. @internal */
+  get _mayBeAsking() {
+    return this.#key._hasProvider && (this.#asking > 0 || (this.#sync !== null && !this.#sync.isClosed));
+  }
 
   async #inPool(name, signal, args, result) {
     signal?.throwIfAborted();
@@ -195,7 +230,7 @@ export class Device extends Handle {
 
   /** Starts to sync in the background, with the stored relay if none is given. It goes on until it or the device is closed. */
   sync(relay) {
-    const given = text(relay, 'a URL');
+    const given = optionalText(relay, 'a URL');
     return withBlock((block) => {
       check(C.sync_start(this._token, given.bytes, given.length, block.out, block.err), block);
       const sync = new Sync(block.handle, this, () => syncing.delete(this));
@@ -208,7 +243,7 @@ export class Device extends Handle {
   /** Makes a link for a new device. */
   async pairOffer(relay, { signal } = {}) {
     signal?.throwIfAborted();
-    const given = text(relay, 'a URL');
+    const given = optionalText(relay, 'a URL');
     const started = this._inPool('pair_offer_start', (block) => [this._token, given.bytes, given.length, block.out, block.err],
       (block) => new PairOffer(block.handle, this));
     return abortable(signal, started, (offer) => offer.close());
@@ -224,7 +259,8 @@ async function start(name, dir, key, options = {}) {
   const folder = directory(dir);
   const block = new Block();
   const args = [folder.bytes, folder.length, key._token, deviceOptions(block, options), block.out, block.err];
-  return abortable(signal, callAsync(C[name], args, block, () => new Device(block.handle, key)), (device) => device.close());
+  return abortable(signal, callAsync(C[name], args, block, () => new Device(block.handle, key, options)),
+    (device) => device.close());
 }
 
 function startSync(name, dir, key, options = {}) {
@@ -232,7 +268,7 @@ function startSync(name, dir, key, options = {}) {
   return withBlock((block) => {
     const config = deviceOptions(block, options);
     check(C[name](folder.bytes, folder.length, key._token, config, block.out, block.err), block);
-    return new Device(block.handle, key);
+    return new Device(block.handle, key, options);
   });
 }
 
@@ -243,11 +279,31 @@ function directory(dir) {
   return given;
 }
 
-function deviceOptions(block, { name, cacheBytes = 0 } = {}) {
-  const given = text(name);
+function deviceOptions(block, options = {}) {
+  const { name, cacheBytes = 0 } = options;
+  const given = optionalText(name);
   // The struct only has the address: the block keeps the text alive.
   block.kept = given.bytes;
   return block.putStruct(DeviceOptions, {
     cache_bytes: cacheBytes, device_name: given.bytes && address(given.bytes), device_name_len: given.length,
+    write_wait_ms: writeWait(options),
   });
+}
+
+/** To the library, 0 would be no limit: a mistake of this thread could then take one of the pool for good. */
+function writeWait({ writeWaitMs = WRITE_WAIT_MS } = {}) {
+  if (writeWaitMs === 0) throw new TypeError('writeWaitMs must be more than 0');
+  return milliseconds(writeWaitMs, 'writeWaitMs');
+}
+
+function closeForgotten(token) {
+  callInPool('device_close', (block) => [token, block.err]).catch(() => {}).finally(() => open.delete(token));
+}
+
+/** On this thread, but where that could wait for a thread that waits for this one: Node waits for what is in the pool. */
+function closeAll() {
+  for (const [token, device] of open) {
+    if (device.deref()?._mayBeAsking) closeForgotten(token);
+    else C.device_close(token, null);
+  }
 }

@@ -24,8 +24,8 @@ export class SubrosaError extends Error {
 Object.defineProperty(SubrosaError.prototype, 'name', { value: 'SubrosaError', configurable: true, writable: true });
 
 /** An error of this package's own making. */
-export function refusal(name, message) {
-  return new SubrosaError(Code[name], message);
+export function refusal(name, message, details) {
+  return new SubrosaError(Code[name], message, details);
 }
 
 /** The error that a call left in `block`, which is freed. */

@@ -50,7 +50,8 @@ class Sink {
     }
   }
 
-  next() {
+  /** `owner` is the iterator, which is in use for as long as its `next` waits. */
+  next(owner) {
     if (this.items.length > 0) return Promise.resolve({ value: this.items.shift(), done: false });
     if (this.error) {
       const { reason } = this.error;
@@ -59,7 +60,7 @@ class Sink {
     }
     if (this.isOver) return Promise.resolve({ value: undefined, done: true });
     return new Promise((resolve, reject) => {
-      this.waiting.push({ resolve, reject });
+      this.waiting.push({ owner, resolve, reject });
       waiters += 1;
       pull();
     });
@@ -95,7 +96,7 @@ class Events {
     abandoned.register(this, sink, this);
   }
 
-  next() { return this.#sink.next(); }
+  next() { return this.#sink.next(this); }
 
   /** What has happened already, without waiting; undefined if nothing has. */
   poll() {

@@ -130,6 +130,7 @@ const bytes = (count) => koffi.array('uint8_t', count, 'Typed');
 
 export const DeviceOptions = koffi.struct({
   struct_size: 'uint32_t', flags: 'uint32_t', cache_bytes: 'uint64_t', device_name: 'void *', device_name_len: 'size_t',
+  write_wait_ms: 'uint32_t', reserved: 'uint32_t',
 });
 export const KeyProvider = koffi.struct({
   struct_size: 'uint32_t', flags: 'uint32_t', user: 'void *', user_free: 'void *', public_key: bytes(65),
@@ -226,6 +227,13 @@ export class Block {
     const copy = bytesAt(this.words[3], Number(this.words[4]));
     C.secret_free(this.buf);
     return copy;
+  }
+
+  /** As `takeText`, and what the library held is wiped. */
+  takeSecretText() {
+    const text = textAt(this.words[3], Number(this.words[4]));
+    C.secret_free(this.buf);
+    return text;
   }
 }
 

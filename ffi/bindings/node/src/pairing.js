@@ -2,7 +2,7 @@
 
 import { C, DeviceInfo } from './native.js';
 import { callAsync, check, refusal, withBlock } from './errors.js';
-import { text } from './bytes.js';
+import { optionalText } from './bytes.js';
 import { Handle } from './handle.js';
 import { deviceInfo } from './lists.js';
 import { Waits, mayAsk } from './wait.js';
@@ -25,7 +25,7 @@ export class PairOffer extends Handle {
   get link() {
     return withBlock((block) => {
       check(C.pair_offer_link(this._token, block.buf, block.err), block);
-      return Buffer.from(block.takeSecret()).toString();
+      return block.takeSecretText();
     });
   }
 
@@ -33,6 +33,10 @@ export class PairOffer extends Handle {
   async wait(options) {
     await this.device._mayAsk(() => this.#waits.withTimeout(
       (slice, cancel, block) => callAsync(C.pair_offer_wait, [this._token, slice, cancel, block.err], block), options));
+    return this.#request();
+  }
+
+  #request() {
     return withBlock((block) => {
       check(C.pair_offer_request(this._token, block.area, block.buf, block.err), block);
       return { code: codeText(block), name: block.takeText() };
@@ -41,7 +45,7 @@ export class PairOffer extends Handle {
 
   /** Lets the device in with the code that the person read from it and typed. */
   async confirm(typed) {
-    const given = text(typed, 'a code');
+    const given = optionalText(typed, 'a code');
     // To the library it would say that the codes were compared.
     if (given.length === 0) throw refusal('INVALID_ARGUMENT', 'no code was typed');
     return this.#confirm(given);
@@ -51,9 +55,10 @@ export class PairOffer extends Handle {
   async confirmCodesAreEqual() { return this.#confirm({ bytes: null, length: 0 }); }
 
   #confirm(given) {
+    const { name } = this.#request();
     return this.device._inPool('pair_offer_confirm',
       (block) => [this._token, given.bytes, given.length, block.putStruct(DeviceInfo), block.err],
-      (block) => deviceInfo(block.takeStruct(DeviceInfo)));
+      (block) => deviceInfo(block.takeStruct(DeviceInfo), name));
   }
 
   async decline() { await this.device._inPool('pair_offer_decline', (block) => [this._token, block.err]); }

@@ -1,7 +1,7 @@
 // Many rows in one buffer, little endian: len u32 (of the rest) | op u8 | format u8 | zero u16 | id[16] | payload.
 
 import { refusal } from './errors.js';
-import { idText, putId } from './bytes.js';
+import { checkText, idText, putId } from './bytes.js';
 
 export const FORMAT_JSON = 1;
 export const ROWS_MAX = 65536;
@@ -24,6 +24,7 @@ export class RowWriter {
   add(operation, id, json) {
     const op = OPERATIONS[operation];
     if (op === undefined) throw new TypeError('op must be insert, put, replace or delete');
+    if (json !== undefined) checkText(json, 'JSON');
     const at = this.#reserve(HEADER + 3 * (json?.length ?? 0));
     const bytes = this.#bytes;
     const size = json === undefined ? 0 : bytes.write(json, at + HEADER);

@@ -1,8 +1,8 @@
 // Vaults and transactions.
 
 import { C } from './native.js';
-import { check, failure, refusal, withBlock } from './errors.js';
-import { hex, text } from './bytes.js';
+import { check, refusal, withBlock } from './errors.js';
+import { hex, optionalText, text } from './bytes.js';
 import { Collection } from './collection.js';
 import { listen } from './events.js';
 import { Handle } from './handle.js';
@@ -73,7 +73,7 @@ export class Vault extends Handle {
 
   /** How many sealed segments are held here, and how many of them the relay is known to hold durably. */
   delivery(relay) {
-    const given = text(relay, 'a URL');
+    const given = optionalText(relay, 'a URL');
     return withBlock((block) => {
       check(C.vault_delivery(this._token, given.bytes, given.length, block.out, block.out2, block.err), block);
       return { held: block.number, acknowledged: block.number2 };
@@ -83,10 +83,11 @@ export class Vault extends Handle {
   /** A transaction to be ended by hand. `write` and `read` are safer. */
   begin(mode, { timeoutMs = BEGIN_MS } = {}) {
     const number = modeNumber(mode);
-    if (mode === 'write') this.device._writes.assertFree();
+    const writes = mode === 'write' ? this.device._writes : undefined;
+    writes?.assertFree();
     return withBlock((block) => {
       check(C.tx_begin(this._token, number, milliseconds(timeoutMs, 'timeoutMs'), block.out, block.err), block);
-      return new Transaction(block.handle, this);
+      return new Transaction(block.handle, this, writes);
     });
   }
 
@@ -100,7 +101,11 @@ export class Vault extends Handle {
     const tx = this.begin(mode, options);
     try {
       const result = work(tx);
-      if (typeof result?.then === 'function') throw new TypeError(`${mode} takes a function that is not async`);
+      if (typeof result?.then === 'function') {
+        // It goes on, without the transaction, and nobody will hear of its failure.
+        Promise.resolve(result).catch(() => {});
+        throw new TypeError(`${mode} takes a function that is not async`);
+      }
       tx.commit();
       return result;
     } finally {
@@ -112,22 +117,32 @@ export class Vault extends Handle {
    * As `write`, with a function that may be async; beginning and committing are off this thread. Writes of this process
    * without the transaction wait meanwhile, so `work` must not await one.
    */
-  writeAsync(work, { timeoutMs = BEGIN_ASYNC_MS, signal } = {}) {
+  async writeAsync(work, { timeoutMs = BEGIN_ASYNC_MS, signal } = {}) {
     const timeout = milliseconds(timeoutMs, 'timeoutMs');
     const writes = this.device._writes;
     return writes.run(async () => {
-      signal?.throwIfAborted();
-      const tx = await callInPool('tx_begin', (block) => [this._token, MODES.write, timeout, block.out, block.err],
-        (block) => new Transaction(block.handle, this));
+      // Before the other thread begins it: from then on, a write on this thread would wait for what only this thread ends.
+      writes.hold();
       try {
-        const result = await writes.hold(() => work(tx));
-        signal?.throwIfAborted();
-        await tx.commitAsync();
-        return result;
+        return await this.#withinAsync(work, timeout, signal);
       } finally {
-        tx.close();
+        writes.release();
       }
-    });
+    }, { signal, waitMs: timeout });
+  }
+
+  async #withinAsync(work, timeout, signal) {
+    const tx = await callInPool('tx_begin', (block) => [this._token, MODES.write, timeout, block.out, block.err],
+      (block) => new Transaction(block.handle, this));
+    try {
+      signal?.throwIfAborted();
+      const result = await work(tx);
+      signal?.throwIfAborted();
+      await tx.commitAsync();
+      return result;
+    } finally {
+      tx.close();
+    }
   }
 
   /** Changes to any collection, from now on. */
@@ -139,11 +154,14 @@ export class Vault extends Handle {
 /** A snapshot, or a set of changes that become visible together. Without a commit there are none. */
 export class Transaction extends Handle {
   vault;
+  #writes;
 
-  /** @internal */
-  constructor(token, vault) {
-    super(token, 'transaction', C.tx_abort);
+  /** `writes` is the queue that it holds until it is over, if it does. @internal */
+  constructor(token, vault, writes) {
+    super(token, 'transaction', aborter(writes));
     this.vault = vault;
+    this.#writes = writes;
+    writes?.hold();
   }
 
   /** @internal */
@@ -155,15 +173,20 @@ export class Transaction extends Handle {
   /** Ends the transaction whether it succeeds or not. */
   commit() {
     const token = this.#end();
-    withBlock((block) => {
-      const status = C.tx_commit(token, block.err);
-      if (status !== 0) throw failure(status, block);
-    });
+    try {
+      withBlock((block) => check(C.tx_commit(token, block.err), block));
+    } finally {
+      this.#writes?.release();
+    }
   }
 
   async commitAsync() {
     const token = this.#end();
-    await this.vault.device._inPool('tx_commit', (block) => [token, block.err]);
+    try {
+      await this.vault.device._inPool('tx_commit', (block) => [token, block.err]);
+    } finally {
+      this.#writes?.release();
+    }
   }
 
   /** The same as `close`. */
@@ -174,6 +197,14 @@ export class Transaction extends Handle {
     this._release();
     return token;
   }
+}
+
+/** Made here, and not in the constructor, so that it cannot refer to the transaction, which may be dropped. */
+function aborter(writes) {
+  return (token) => {
+    C.tx_abort(token);
+    writes?.release();
+  };
 }
 
 function modeNumber(mode) {

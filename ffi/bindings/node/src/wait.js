@@ -3,6 +3,8 @@
 // The pool has four threads, which files and DNS need too, and a wait may depend on a call that still queues for a thread.
 // So waits run in slices, at most `SLOTS` at a time, and take turns.
 
+import { isMainThread } from 'node:worker_threads';
+
 import { Block, C, endProcess } from './native.js';
 import { SubrosaError, callAsync, check, refusal, withBlock } from './errors.js';
 
@@ -25,8 +27,8 @@ let asking = 0;
 // A thread of the pool that waits in the library would hold up the end of the process.
 process.on('exit', (code) => {
   for (const token of running) token.fire();
-  // One that asks a key provider waits for this thread, which answers nobody any more.
-  if (asking > 0) endProcess(code);
+  // One that asks a key provider waits for this thread, which answers nobody any more. In a worker that would end all others.
+  if (isMainThread && asking > 0) endProcess(code);
 });
 
 /** `call` in the pool, which may ask a provider if there is one. */

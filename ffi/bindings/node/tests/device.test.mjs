@@ -38,12 +38,13 @@ test('a store is created, closed and opened again', async (t) => {
   await device.close();
 
   const again = Device.openSync(pathToFileURL(dir), key);
+  assert.equal(again.name, 'läptop');
   assert.deepEqual(again.vault('personal').collection('notes').get(id), { title: 'a' });
   const report = await again.verify();
   assert.equal(report.badSegments, 0);
   assert.equal(report.vaults, 1);
   await again.compact();
-  assert.ok(again.space().fileBytes > 0);
+  assert.ok((await again.space()).fileBytes > 0);
   again.closeSync();
   again.closeSync();
   await again.close();
@@ -54,6 +55,9 @@ test('the relay is stored and forgotten', async (t) => {
   assert.equal(device.relay, '');
   assert.throws(() => device.setRelay('http://example.com'), named('RELAY_ADDRESS'));
   assert.throws(() => device.sync(), named('NO_RELAY'));
+  const relay = 'subrosa://127.0.0.1:9/#gmcdq4y6k77guoqh7qcuz6caucmneonnngzc3wsufdmnxjiyu7qq';
+  device.setRelay(relay);
+  assert.equal(device.relay, relay);
   device.setRelay('');
   assert.equal(device.relay, '');
 });
@@ -73,6 +77,15 @@ test('an error tells what went wrong', async (t) => {
   assert.deepEqual([survivor.code, survivor.name], [4711, 'UNKNOWN']);
   const nested = new SubrosaError(108, 'outer', { causes: ['middle', 'inner'] });
   assert.equal(nested.cause.cause.message, 'inner');
+});
+
+test('options that make no sense are refused', async (t) => {
+  const [dir, key] = [join(folder(t), 'store'), Key.generate()];
+  for (const name of ['x'.repeat(129), 'two\nlines']) {
+    await assert.rejects(Device.create(dir, key, { name }), named('INVALID_ARGUMENT'));
+  }
+  for (const writeWaitMs of [0, -1, NaN, '5']) await assert.rejects(Device.create(dir, key, { writeWaitMs }), TypeError);
+  assert.ok(!existsSync(dir));
 });
 
 test('a wrong key opens nothing, a missing store is missing', async (t) => {

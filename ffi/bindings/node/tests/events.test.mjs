@@ -105,6 +105,16 @@ test('a forgotten iterator is removed with the garbage', async (t) => {
   await untilCollected(() => sourceCount() <= before);
 });
 
+test('an iterator whose next is pending is in use', async (t) => {
+  const { notes } = await fresh(t);
+  const pending = (() => notes.watch().next())();
+  const other = (() => new WeakRef(notes.watch()))();
+  await untilCollected(() => other.deref() === undefined);
+  await new Promise(setImmediate);
+  const id = notes.insert({});
+  assert.deepEqual(await pending, { value: { kind: 'inserted', collection: 'notes', id }, done: false });
+});
+
 const OPEN = `
 const device = await subrosa.Device.create(dir, subrosa.Key.generate());
 const notes = device.createVault('v').collection('notes');

@@ -21,10 +21,10 @@ export function folder(t) {
 }
 
 /** A new device with the vault `personal` and its collection `notes`; closed after the test. */
-export async function fresh(t, options) {
+export async function fresh(t, options, deviceOptions) {
   const dir = join(folder(t), 'store');
   const key = Key.generate();
-  const device = await Device.create(dir, key, { name: 'laptop' });
+  const device = await Device.create(dir, key, { name: 'laptop', ...deviceOptions });
   t.after(() => device.close());
   const vault = device.createVault('personal');
   return { dir, key, device, vault, notes: vault.collection('notes', options) };

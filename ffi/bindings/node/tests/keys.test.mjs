@@ -90,6 +90,15 @@ test('a provider opens a device, with a promise and without', async (t) => {
   await third.close();
 });
 
+test('closing on this thread is refused while another one may ask for the key', async (t) => {
+  const device = await Device.create(join(folder(t), 'store'), Key.fromProvider(keystore()));
+  const notes = device.createVault('personal').collection('notes');
+  const writing = notes.insertAsync({});
+  assert.throws(() => device.closeSync(), named('WOULD_DEADLOCK'));
+  await writing;
+  device.closeSync();
+});
+
 test('what a provider fails with is the number of the error', async (t) => {
   const store = keystore();
   const failing = (fail) => Key.fromProvider({ ...store, agree: fail, sign: fail });

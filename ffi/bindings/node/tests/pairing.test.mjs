@@ -13,6 +13,7 @@ test('pairing refuses a wrong code, and waits can be left', async (t) => {
   const { device } = await fresh(t);
   const offer = await device.pairOffer(relay);
   assert.match(offer.link, /^\S{20,}$/);
+  await assert.rejects(offer.confirm('000000'), named('NOT_READY'));
   await assert.rejects(offer.wait({ timeoutMs: 10 }), named('TIMEOUT'));
   const controller = new AbortController();
   const left = offer.wait({ signal: controller.signal });
@@ -47,7 +48,7 @@ test('a new device is let in, with a key of a provider too', async (t) => {
   assert.deepEqual(request, { code, name: 'phone' });
   const [info, phone] = await Promise.all([offer.confirm(code), joining.waitDevice()]);
   t.after(() => phone.close());
-  assert.deepEqual([info.role, info.isThis], ['admin', false]);
+  assert.deepEqual([info.name, info.role, info.isThis], ['phone', 'admin', false]);
   assert.deepEqual(Buffer.from(info.publicKey.bytes), Buffer.from(store.publicKey));
   assert.ok(store.calls.sign > 0 && store.calls.agree > 0);
   assert.equal(vault.devices().length, 2);

@@ -3,8 +3,25 @@
 import assert from 'node:assert/strict';
 import { stat } from 'node:fs/promises';
 import { test } from 'node:test';
-import { Float, idFromName } from '../src/index.js';
-import { fresh, named } from './helpers.mjs';
+import { Float, Key, Session, idFromName } from '../src/index.js';
+import { callInPool } from '../src/wait.js';
+import { folder, fresh, named, runModule, untilCollected } from './helpers.mjs';
+
+/** For `assert.throws` and `assert.rejects`: BUSY, and whether it may pass by itself. */
+const busy = (retryable) => ({ name: 'BUSY', retryable });
+
+/** Begins a transaction with `writeAsync` that is open until its `end` is called. */
+async function openedAsync(vault) {
+  let end;
+  let over;
+  await new Promise((begun) => {
+    over = vault.writeAsync(() => new Promise((resolve) => {
+      end = resolve;
+      begun();
+    }));
+  });
+  return { end, over };
+}
 
 test('what was written is read, kind by kind', async (t) => {
   const { notes } = await fresh(t);
@@ -62,7 +79,7 @@ test('a transaction commits together, or not at all', async (t) => {
   assert.throws(() => vault.write(async () => {}), TypeError);
   assert.throws(() => vault.begin('both'), TypeError);
   const tx = vault.begin('write');
-  assert.throws(() => vault.begin('write', { timeoutMs: 0 }), named('BUSY'));
+  assert.throws(() => vault.begin('write', { timeoutMs: 0 }), busy(false));
   tx.commit();
   for (const late of [() => tx.commit(), () => notes.insert({}, { tx })]) assert.throws(late, named('TX_OVER'));
   tx.close();
@@ -109,6 +126,153 @@ test('an asynchronous transaction may await; other writes queue behind it', asyn
   }, { signal: controller.signal }), { name: 'AbortError' });
   assert.equal(notes.count(), 2);
   notes.insert({});
+});
+
+test('what would wait on this thread for a transaction of this thread is refused', async (t) => {
+  const { device, vault, notes } = await fresh(t);
+  const refused = () => {
+    for (const write of [
+      () => notes.insert({}), () => vault.begin('write'), () => device.createVault('other'), () => device.setRelay(''),
+    ]) assert.throws(write, busy(false));
+  };
+  const tx = vault.begin('write');
+  refused();
+  tx.abort();
+  // Another thread has not begun it yet, or has just done so.
+  const writing = vault.writeAsync(() => refused());
+  refused();
+  await writing;
+  device.createVault('other');
+  notes.insert({});
+});
+
+test('an asynchronous write waits for one transaction as long as it is told, and each for itself', async (t) => {
+  const { vault, notes } = await fresh(t, undefined, { writeWaitMs: 20 });
+  const waited = async () => {
+    await assert.rejects(notes.insertAsync({}), busy(true));
+    await assert.rejects(notes.insertAsync({}), busy(true));
+    await assert.rejects(vault.writeAsync(() => assert.fail(), { timeoutMs: 1 }), busy(true));
+  };
+  const id = await vault.writeAsync(async (tx) => {
+    await waited();
+    return notes.insert({ by: 'tx' }, { tx });
+  });
+  const tx = vault.begin('write');
+  await waited();
+  const patient = vault.writeAsync((inner) => notes.insert({ by: 'the last' }, { tx: inner }));
+  notes.put(id, { by: 'hand' }, { tx });
+  await tx.commitAsync();
+  assert.deepEqual(notes.get(await patient), { by: 'the last' });
+  assert.deepEqual(notes.get(id), { by: 'hand' });
+  assert.equal(notes.count(), 2);
+});
+
+test('a thread that has come before a transaction waits for it no longer, either', async (t) => {
+  const { vault, notes } = await fresh(t, undefined, { writeWaitMs: 20 });
+  const tx = vault.begin('write');
+  const inPool = callInPool('insert_json', (block) => [notes._token, null, '{}', 2, block.id, block.err]);
+  await assert.rejects(inPool, busy(true));
+  tx.commit();
+});
+
+test('a process whose transaction waits for itself does not just end', async (t) => {
+  const ended = await runModule(`
+const device = await subrosa.Device.create(dir, subrosa.Key.generate(), { writeWaitMs: 50 });
+const vault = device.createVault('v');
+const notes = vault.collection('notes');
+try {
+  await vault.writeAsync(async () => { await notes.insertAsync({}); });
+} catch (error) {
+  console.log(error.name);
+}`, { args: [`${folder(t)}/store`] });
+  assert.deepEqual([ended.code, ended.out, ended.err], [0, 'BUSY\n', '']);
+});
+
+test('an abort takes a transaction out of the queue at once', async (t) => {
+  const { vault, notes } = await fresh(t);
+  const first = await openedAsync(vault);
+  const controller = new AbortController();
+  const second = vault.writeAsync(() => assert.fail(), { signal: controller.signal });
+  const third = notes.insertAsync({});
+  controller.abort();
+  await assert.rejects(second, { name: 'AbortError' });
+  await assert.rejects(vault.writeAsync(() => assert.fail(), { signal: AbortSignal.abort() }), { name: 'AbortError' });
+  first.end();
+  await first.over;
+  assert.deepEqual(notes.get(await third), {});
+});
+
+test('a forgotten transaction lets others in when it is collected', async (t) => {
+  const { vault, notes } = await fresh(t);
+  (() => { vault.begin('write'); })();
+  let id;
+  notes.insertAsync({}).then((given) => { id = given; });
+  await untilCollected(() => id !== undefined);
+  assert.equal(notes.count(), 1);
+});
+
+test('an async function where none is taken fails nothing but its call', async (t) => {
+  const ended = await runModule(`
+const device = await subrosa.Device.create(dir, subrosa.Key.generate());
+const vault = device.createVault('v');
+const notes = vault.collection('notes');
+for (const mode of ['write', 'read']) {
+  try {
+    vault[mode](async (tx) => { await null; notes.insert({}, { tx }); });
+  } catch (error) {
+    console.log(error.name);
+  }
+}
+await new Promise(setImmediate);
+console.log(notes.count());`, { args: [`${folder(t)}/store`] });
+  assert.deepEqual([ended.code, ended.out, ended.err], [0, 'TypeError\nTypeError\n0\n', '']);
+});
+
+test('reads off this thread, and on it in a transaction', async (t) => {
+  const { vault, notes } = await fresh(t);
+  const [a, b] = notes.insertMany([{ n: 1 }, { n: 2n ** 62n }]);
+  const nobody = idFromName('nobody');
+  assert.deepEqual(await notes.getAsync(a), { n: 1 });
+  assert.equal(await notes.getAsync(nobody), undefined);
+  assert.deepEqual(await notes.getManyAsync([b, nobody, a]), [{ n: 2n ** 62n }, undefined, { n: 1 }]);
+  assert.deepEqual(await notes.getManyAsync([]), []);
+  assert.equal(await notes.countAsync(), 2);
+  await vault.writeAsync(async (tx) => {
+    notes.delete(a, { tx });
+    const inside = await Promise.all([notes.getAsync(a, { tx }), notes.getManyAsync([a, b], { tx }), notes.countAsync({ tx })]);
+    assert.deepEqual(inside, [undefined, [undefined, { n: 2n ** 62n }], 1]);
+    assert.equal(await notes.countAsync(), 2);
+  });
+  await assert.rejects(notes.getAsync('x'), named('NOT_AN_ID'));
+});
+
+test('what is not given is not taken for something empty', async (t) => {
+  const { device, vault } = await fresh(t);
+  const key = Key.generate();
+  const session = Session.self(key);
+  const signature = key.sign('', '');
+  for (const nothing of [undefined, null]) {
+    for (const call of [
+      () => idFromName(nothing), () => device.setRelay(nothing), () => device.createVault(nothing), () => device.vault(nothing),
+      () => vault.collection(nothing), () => key.sign('l', nothing), () => key.sign(nothing, 'm'),
+      () => key.public.verify(nothing, '', signature), () => key.public.verify('', nothing, signature),
+      () => session.seal(nothing), () => session.open(nothing), () => Key.fromPkcs8(nothing),
+    ]) assert.throws(call, TypeError, String(call));
+  }
+  key.public.verify('', new Uint8Array(0), signature);
+  assert.deepEqual(session.open(session.seal('', null), undefined), new Uint8Array(0));
+});
+
+test('text with a lone surrogate is refused, not altered', async (t) => {
+  const { notes } = await fresh(t);
+  const [id, json] = [idFromName('x'), '{"a":"\ud800"}'];
+  for (const call of [
+    () => notes.insertJson(json), () => notes.putJson(id, json), () => notes.replaceJson(id, json),
+    () => notes.writeMany([{ op: 'put', id, json }]),
+  ]) assert.throws(call, named('INVALID_UTF8'));
+  assert.throws(() => notes.writeMany([{ op: 'put', id, json: 5 }]), TypeError);
+  assert.throws(() => notes.insert({ a: '\ud800' }), named('NOT_JSON'));
+  assert.equal(notes.count(), 0);
 });
 
 test('what is no id, no name or no record is refused before anything is done', async (t) => {

@@ -20,7 +20,7 @@ async function pair(t, device, key = Key.generate()) {
   const [request, code] = await Promise.all([offer.wait({ timeoutMs: 30_000 }), joining.waitCode({ timeoutMs: 30_000 })]);
   assert.equal(request.code, code);
   const [info, other] = await Promise.all([offer.confirmCodesAreEqual(), joining.waitDevice()]);
-  assert.deepEqual([request.name, info.role, info.isThis], ['phone', 'admin', false]);
+  assert.deepEqual([request.name, info.name, info.role, info.isThis], ['phone', 'phone', 'admin', false]);
   t.after(() => other.close());
   offer.close();
   joining.close();

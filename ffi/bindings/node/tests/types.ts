@@ -18,6 +18,12 @@ export async function use(dir: string): Promise<void> {
   for (const [each, { done }] of notes) { const pair: [string, boolean] = [each, done]; void pair; }
   const ids: string[] = await notes.writeManyAsync([{ op: 'insert', record: { title, done: true } }, { op: 'delete', id }]);
   const sum: number = notes.vault.write((tx) => { notes.delete(id, { tx }); return 5; });
+  // @ts-expect-error the transaction would be over before the function is
+  notes.vault.write(async (tx) => { await notes.deleteAsync(id, { tx }); });
+  const nothing: void = notes.vault.read((tx) => { notes.count({ tx }); });
+  const counts: [number, Note | undefined, (Note | undefined)[]] =
+    [await notes.countAsync(), await notes.getAsync(id), await notes.getManyAsync([id])];
+  const dead: number = (await device.space({ signal: AbortSignal.timeout(1) })).deadBytes;
   const text: string = await notes.vault.writeAsync(async (tx) => notes.insertAsync({ title, done: false }, { tx }));
   const operation: Operation = { op: 'put', id, record: { any: [1n, new Float(1), new Uint8Array(1), null, new Date()] } };
   const free: Collection = notes.vault.collection('any');
@@ -49,5 +55,5 @@ export async function use(dir: string): Promise<void> {
   } catch (error) {
     if (error instanceof SubrosaError) { const facts: [number, string, boolean, number] = [error.code, error.name, error.retryable, error.number]; void facts; }
   }
-  void [ids, sum, text, operation, change, wrong, version() + idFromName('x') + encode(1), abiVersion(), decode('1')];
+  void [ids, sum, nothing, counts, dead, text, operation, change, wrong, version() + idFromName('x') + encode(1), abiVersion(), decode('1')];
 }
