@@ -6,6 +6,8 @@ mod first_sync;
 #[cfg(test)]
 mod killed;
 #[cfg(test)]
+mod mute;
+#[cfg(test)]
 mod paired;
 #[cfg(test)]
 mod refusals;

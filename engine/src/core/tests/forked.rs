@@ -5,7 +5,7 @@ use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use super::{FORKED, device_with_vault, id, record};
-use crate::{Changes, Device, Error, Snapshot, StoreError, Transaction};
+use crate::{Changes, Device, Error, RelayAddr, Snapshot, StoreError, SyncError, SyncState, Transaction};
 
 /// Longer than the child may need, if it waits for nothing.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -118,4 +118,29 @@ fn a_forked_child_is_refused_before_it_takes_any_lock() {
         assert_eq!(is_done.recv_timeout(PATIENCE), Ok(()), "it waits, or a call was let in");
     });
     assert!(vault.records("notes").is_empty().unwrap());
+}
+
+#[test]
+fn sync_and_its_events_are_over_in_a_forked_child_and_go_on_in_the_parent() {
+    let device = device_with_vault();
+    let handle = device.device.clone().unwrap();
+    let nobody = "subrosa://127.0.0.1:9/#gmcdq4y6k77guoqh7qcuz6caucmneonnngzc3wsufdmnxjiyu7qq";
+    let sync = handle.sync(&RelayAddr::parse(nobody).unwrap()).unwrap();
+    let events = sync.events();
+    let seen = sync.events();
+    let child = std::thread::spawn(move || {
+        FORKED.set(true);
+        assert_eq!(sync.status().state, SyncState::Offline);
+        let waited = sync.wait_caught_up(PATIENCE);
+        assert!(matches!(waited, Err(SyncError::Forked)), "{waited:?}");
+        assert!(sync.events().is_over() && events.is_over());
+        assert!(events.next(PATIENCE).is_none() && events.try_next().is_none());
+        // Neither stops the parent's threads nor waits for them.
+        drop(sync);
+    });
+    child.join().unwrap();
+    assert!(!seen.is_over());
+    handle.close().unwrap();
+    while seen.next(PATIENCE).is_some() {}
+    assert!(seen.is_over());
 }
