@@ -274,7 +274,7 @@ impl Drop for Sync {
     fn drop(&mut self) {
         if self.thread.is_of_this_process() {
             self.control.stop();
-            if let Some(Err(Panicked)) = self.thread.join() {
+            if let Some(Err(Panicked)) = self.thread.join_for_host() {
                 tracing::error!("the sync thread panicked");
             }
         }

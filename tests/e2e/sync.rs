@@ -1,6 +1,6 @@
 //! A device and a relay that does its work.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use subrosa::{Clock, Options, RecordId, RelayAddr, SyncFailure, SyncState, SystemClock};
@@ -53,6 +53,24 @@ fn what_comes_from_the_future_shows_when_its_time_has_come_and_nothing_else_happ
     a.close();
     eventually(&b.vault(), "the note", |vault| notes(vault).len() == 1);
     assert!(begun.elapsed() >= Duration::from_millis(1_400), "it was held");
+}
+
+#[test]
+fn a_hook_that_runs_on_the_engines_thread_may_stop_its_sync() {
+    let relay = TestRelay::open();
+    let a = TestDevice::new();
+    let b = a.pair(&relay.url());
+    let sync = b.sync(&relay.url());
+    caught_up(&sync);
+    let events = sync.events();
+    let held = Mutex::new(Some(sync));
+    let mut changes = b.vault().watch();
+    changes.on_arrival(Arc::new(move || drop(held.lock().unwrap().take())));
+    a.put("note", "whose arrival ends it");
+    a.sync_once(&relay.url());
+    while events.next(PATIENCE).is_some() {}
+    assert!(events.is_over());
+    assert_eq!(notes(&b.vault()).len(), 1);
 }
 
 #[test]

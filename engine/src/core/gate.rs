@@ -124,7 +124,7 @@ impl Gate {
         let first = turns.leave_queue(number);
         let entered = match &turns.shut {
             Some(shut) => Err(shut.clone()),
-            None if first && turns.holder.is_none() && !is_told_to_end() => {
+            None if first && turns.holder.is_none() => {
                 turns.hold(writer);
                 Ok(Turn(self.clone()))
             }

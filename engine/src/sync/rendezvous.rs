@@ -114,7 +114,7 @@ impl Rendezvous {
 
     /// Why the link is over, which it is.
     fn why_over(&mut self) -> RendezvousError {
-        if let Some(ended) = self.thread.join() {
+        if let Some(ended) = self.thread.join_for_host() {
             self.failure = ended.unwrap_or(Some(SyncFailure::Panicked));
         }
         self.failure.clone().map_or(RendezvousError::Over, RendezvousError::Failed)
@@ -125,7 +125,7 @@ impl Drop for Rendezvous {
     fn drop(&mut self) {
         if self.thread.is_of_this_process() {
             self.control.stop();
-            if let Some(Err(Panicked)) = self.thread.join() {
+            if let Some(Err(Panicked)) = self.thread.join_for_host() {
                 tracing::error!("the rendezvous thread panicked");
             }
         }

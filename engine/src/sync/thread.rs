@@ -35,15 +35,21 @@ impl<R: Send + 'static> EngineThread<R> {
         self.process.is_this()
     }
 
-    /// Waits for its end, and what came of it; once, and not in a forked child. A thread of the engine waits for no
-    /// other, which may be waiting for it: a hook that runs there may drop what owns this.
+    /// Waits for its end, and what came of it; once, and not in a forked child. For whoever starts a thread and outlives
+    /// it.
     pub(super) fn join(&mut self) -> Option<Result<R, Panicked>> {
         let handle = self.handle.take()?;
         if !self.process.is_this() {
             std::mem::forget(handle);
             return None;
         }
-        if OF_THE_ENGINE.get() { None } else { Some(handle.join().map_err(|_| Panicked)) }
+        Some(handle.join().map_err(|_| Panicked))
+    }
+
+    /// As [`Self::join`], for what the host drops: a hook of his that runs on a thread of the engine may do so, which
+    /// that thread may be waiting for. Then it ends by itself.
+    pub(super) fn join_for_host(&mut self) -> Option<Result<R, Panicked>> {
+        if OF_THE_ENGINE.get() { None } else { self.join() }
     }
 }
 
