@@ -183,7 +183,7 @@ impl Device {
     }
 
     /// Starts to sync all vaults with the relay at `relay`, in the background, until the handle is dropped. One at a
-    /// time for a device.
+    /// time for each relay.
     ///
     /// # Errors
     /// [`StoreError::Suspended`]; [`SyncError::Start`](crate::SyncError::Start). Everything else shows in
