@@ -9,7 +9,7 @@ let package = Package(
         .executable(name: "subrosa-scenario", targets: ["Scenario"]),
     ],
     targets: [
-        // The header and the library are found by `pkg-config subrosa`.
+        // The header and the library are found by `pkg-config subrosa`: on Linux. For iOS see docs/MOBILE.md.
         .systemLibrary(name: "CSubrosa", path: "Sources/CSubrosa", pkgConfig: "subrosa"),
         .target(name: "Subrosa", dependencies: ["CSubrosa"]),
         .executableTarget(name: "Scenario", dependencies: ["Subrosa"]),

@@ -26,6 +26,7 @@
                         Label(row.value.title, systemImage: row.value.done ? "checkmark.circle.fill" : "circle")
                     }
                 }
+                if !store.unreadable.isEmpty { Text("\(store.unreadable.count) records cannot be shown") }
                 if let problem = store.problem { Text(problem).foregroundStyle(.red) }
             }
             .toolbar { Button("Remove done") { Task { await store.removeDone() } } }

@@ -134,8 +134,8 @@ extension Vault.Collection {
         }
     }
 
-    private func decoded(_ value: Value) throws -> Element {
-        try ValueDecoder().decode(Element.self, from: value)
+    private func decoded(_ value: Result<Value, DecodingError>) throws -> Element {
+        try ValueDecoder().decode(Element.self, from: value.get())
     }
 }
 
@@ -147,6 +147,13 @@ extension Vault.Collection {
     public func page(
         after: RecordID? = nil, limit: Int, in transaction: Transaction? = nil
     ) throws -> (rows: [Row<Element>], more: Bool) {
+        let (rows, more) = try resultPage(after: after, limit: limit, in: transaction)
+        return (try rows.map { Row(id: $0.id, value: try $0.value.get()) }, more)
+    }
+
+    private func resultPage(
+        after: RecordID?, limit: Int, in transaction: Transaction?
+    ) throws -> (rows: [Row<Result<Element, any Error>>], more: Bool) {
         var more = false
         var start = after?.raw ?? subrosa_id()
         let rows = try use(transaction) { collection, tx in
@@ -156,9 +163,9 @@ extension Vault.Collection {
                         collection, tx, after == nil ? nil : start, limit, SUBROSA_FORMAT_FIELDS, $0, &more, $1)
                 }) { bytes in
                     var reader = RowReader(bytes)
-                    var rows: [Row<Element>] = []
+                    var rows: [Row<Result<Element, any Error>>] = []
                     while let row = try reader.next() {
-                        if let value = row.value { rows.append(Row(id: row.id, value: try decoded(value))) }
+                        if let value = row.value { rows.append(Row(id: row.id, value: Result { try decoded(value) })) }
                     }
                     return rows
                 }
@@ -172,9 +179,15 @@ extension Vault.Collection {
     public func forEach(
         pageSize: Int = 512, in transaction: Transaction? = nil, _ body: (Row<Element>) throws -> Void
     ) throws {
+        try forEachResult(pageSize: pageSize, in: transaction) { try body(Row(id: $0.id, value: try $0.value.get())) }
+    }
+
+    private func forEachResult(
+        pageSize: Int = 512, in transaction: Transaction?, _ body: (Row<Result<Element, any Error>>) throws -> Void
+    ) throws {
         var after: RecordID?
         while true {
-            let (rows, more) = try page(after: after, limit: pageSize, in: transaction)
+            let (rows, more) = try resultPage(after: after, limit: pageSize, in: transaction)
             try rows.forEach(body)
             guard more, let last = rows.last else { return }
             after = last.id
@@ -185,6 +198,14 @@ extension Vault.Collection {
     public func all(in transaction: Transaction? = nil) throws -> [Row<Element>] {
         var rows: [Row<Element>] = []
         try forEach(in: transaction) { rows.append($0) }
+        return rows
+    }
+
+    /// As ``all(in:)``, with an error in the place of each record that is no `Element`: one that another version of the app
+    /// wrote does not hide the rest.
+    public func allResults(in transaction: Transaction? = nil) throws -> [Row<Result<Element, any Error>>] {
+        var rows: [Row<Result<Element, any Error>>] = []
+        try forEachResult(in: transaction) { rows.append($0) }
         return rows
     }
 

@@ -4,14 +4,19 @@ import Foundation
 
 /// What a device is opened with.
 public struct DeviceOptions: Sendable {
-    /// The name that other devices see; used by create and pairing. Nil is `device`.
+    /// The name that other devices see, 1 to 128 bytes without control characters: `INVALID_ARGUMENT`. Nil, or none, is
+    /// `device`. Used by create and pairing; a store that is opened keeps its own.
     public var name: String?
     /// Bytes of cache for the store's file. 0 is 16 MiB.
     public var cacheBytes: UInt64
+    /// How long a write outside of a transaction waits for a transaction of another thread before it fails with `BUSY`, which
+    /// is retryable. Nil is as long as it takes.
+    public var writeWait: Duration?
 
-    public init(name: String? = nil, cacheBytes: UInt64 = 0) {
+    public init(name: String? = nil, cacheBytes: UInt64 = 0, writeWait: Duration? = nil) {
         self.name = name
         self.cacheBytes = cacheBytes
+        self.writeWait = writeWait
     }
 
     func withRaw<Result>(_ body: (UnsafePointer<subrosa_device_options>) throws -> Result) rethrows -> Result {
@@ -21,8 +26,15 @@ public struct DeviceOptions: Sendable {
             raw.cache_bytes = cacheBytes
             raw.device_name = text
             raw.device_name_len = length
+            raw.write_wait_ms = writeWaitMilliseconds
             return try body(&raw)
         }
+    }
+
+    /// The library's 0 is "as long as it takes", so that the shortest wait is a millisecond.
+    private var writeWaitMilliseconds: UInt32 {
+        guard let milliseconds = writeWait?.milliseconds, milliseconds >= 0 else { return 0 }
+        return UInt32(max(milliseconds, 1))
     }
 }
 
@@ -30,7 +42,7 @@ public struct DeviceOptions: Sendable {
 ///
 /// Local calls touch the disk and return; they never wait for the network. Those that may take longer than a frame have an
 /// async form of the same name, which leaves the calling actor. A device stays open as long as it, or a vault, collection or
-/// sync of it, is referenced; ``close()`` ends it at once. May be used by any number of threads.
+/// sync of it, or one of their events, is referenced; ``close()`` ends it at once. May be used by any number of threads.
 public final class Device: Sendable {
     let handle: Handle
     /// One writes at a time, so async writers wait in line here instead of each blocking a thread.
@@ -90,9 +102,9 @@ public final class Device: Sendable {
         }
     }
 
-    /// As the other `close`, off the calling actor.
+    /// As the other `close`, off the calling actor; in a cancelled task too.
     public func close() async throws {
-        try await offload { try self.closeNow() }
+        try await offloadAlways { try self.closeNow() }
     }
 
     private func closeNow() throws { try close() }
@@ -119,9 +131,10 @@ extension Device {
         try handle.use { device in try call { subrosa_suspend(device, deadline.milliseconds, $0) } }
     }
 
-    /// As the other `suspend`, off the calling actor.
+    /// As the other `suspend`, off the calling actor; in a cancelled task too, since a background task whose time is over
+    /// must still give up the file.
     public func suspend(deadline: Duration = .seconds(5)) async throws {
-        try await offload {
+        try await offloadAlways {
             try self.handle.use { device in try call { subrosa_suspend(device, deadline.milliseconds, $0) } }
         }
     }
@@ -131,9 +144,9 @@ extension Device {
         try handle.use { device in try call { subrosa_resume(device, $0) } }
     }
 
-    /// As the other `resume`, off the calling actor.
+    /// As the other `resume`, off the calling actor; in a cancelled task too.
     public func resume() async throws {
-        try await offload { try self.handle.use { device in try call { subrosa_resume(device, $0) } } }
+        try await offloadAlways { try self.handle.use { device in try call { subrosa_resume(device, $0) } } }
     }
 
     /// Says that the network is another one, so that sync dials again at once instead of waiting for a timeout.
@@ -147,11 +160,11 @@ extension Device {
 /// What a check of the whole store found.
 public struct VerifyReport: Sendable, Equatable {
     public let vaults, logs, segments, badSegments, uncertifiedLogs, quarantined: UInt64
-    /// The file was repaired when it was opened.
+    /// The account of free pages was wrong and has been made anew.
     public let repaired: Bool
 
-    /// Nothing is damaged and nothing is set aside.
-    public var isGood: Bool { badSegments == 0 && uncertifiedLogs == 0 && quarantined == 0 }
+    /// Every segment's place, chain and signature hold. Logs of devices that no control entry lists here so far are no fault.
+    public var isGood: Bool { badSegments == 0 }
 }
 
 /// What the store's file is filled with.
@@ -194,9 +207,9 @@ extension Device {
         }
     }
 
-    /// The stored relay's URL. It may hold an invite, which is a secret until it is used.
+    /// The stored relay's URL. It may hold an invite, which is a secret until it is used; nobody wipes the string.
     public func relay() throws -> String? {
-        let url = try handle.use { device in try withBuffer({ subrosa_device_relay(device, $0, $1) }, \.text) }
+        let url = try handle.use { device in try withSecret({ subrosa_device_relay(device, $0, $1) }, \.text) }
         return url.isEmpty ? nil : url
     }
 }

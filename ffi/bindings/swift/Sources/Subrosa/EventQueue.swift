@@ -46,9 +46,11 @@ public struct Event: Sendable, Hashable {
 /// A queue of events from any number of sources. ``Vault/changes()``, ``Vault/Collection/changes()`` and ``Sync/events()``
 /// are made of it and easier to use.
 ///
-/// Events are pulled: nothing is delivered to a thread that does not ask. The queue closes when nobody refers to it.
+/// Events are pulled: nothing is delivered to a thread that does not ask. The queue closes when nobody refers to it. It keeps
+/// its sources, and so their device and sync, alive until they are removed or the queue is closed.
 public final class EventQueue: Sendable {
     private let handle: Handle
+    private let sources = Sources()
 
     public init() throws {
         handle = try .made(closing: { _ = subrosa_events_close($0, nil) }) { subrosa_events_new($0, $1) }
@@ -56,28 +58,31 @@ public final class EventQueue: Sendable {
 
     /// Adds what happens in a vault from now on.
     public func add(_ vault: Vault, tag: UInt64 = 0) throws {
-        try add(vault.handle) { subrosa_events_add_vault($0, $1, tag, $2) }
+        try add(vault, vault.handle, tag) { subrosa_events_add_vault($0, $1, tag, $2) }
     }
 
     /// Adds what happens in a collection from now on.
     public func add<Element>(_ collection: Vault.Collection<Element>, tag: UInt64 = 0) throws {
-        try add(collection.handle) { subrosa_events_add_collection($0, $1, tag, $2) }
+        try add(collection, collection.handle, tag) { subrosa_events_add_collection($0, $1, tag, $2) }
     }
 
     /// Adds what happens in a sync from now on.
     public func add(_ sync: Sync, tag: UInt64 = 0) throws {
-        try add(sync.handle) { subrosa_events_add_sync($0, $1, tag, $2) }
+        try add(sync, sync.handle, tag) { subrosa_events_add_sync($0, $1, tag, $2) }
     }
 
     private func add(
-        _ source: Handle, by add: (OpaquePointer, OpaquePointer, UnsafeMutablePointer<OpaquePointer?>) -> Int32
+        _ source: any Sendable, _ sourceHandle: Handle, _ tag: UInt64,
+        by add: (OpaquePointer, OpaquePointer, UnsafeMutablePointer<OpaquePointer?>) -> Int32
     ) throws {
-        try handle.use { events in try source.use { source in try call { add(events, source, $0) } } }
+        try handle.use { events in try sourceHandle.use { source in try call { add(events, source, $0) } } }
+        sources.hold(source, tag: tag)
     }
 
     /// Removes all sources of this tag, and their queued events.
     public func remove(tag: UInt64) throws {
         try handle.use { events in try call { subrosa_events_remove(events, tag, $0) } }
+        sources.letGo(tag: tag)
     }
 
     /// The next event that is there already, or nil. Does not wait.
@@ -97,6 +102,7 @@ public final class EventQueue: Sendable {
     /// Ends waits, and the queue.
     public func close() {
         handle.close()
+        sources.letGo()
     }
 
     private func take(timeout: Int32, cancel: OpaquePointer?) throws -> Event? {
@@ -105,6 +111,27 @@ public final class EventQueue: Sendable {
         defer { subrosa_event_free(&raw) }
         try handle.use { events in try call { subrosa_events_wait(events, timeout, cancel, &raw, $0) } }
         return raw.kind == SUBROSA_EVENT_NONE ? nil : Event(raw)
+    }
+}
+
+/// What feeds a queue, by tag. What is let go may close its device, so that happens without the lock.
+private final class Sources: @unchecked Sendable {
+    private let lock = NSLock()
+    private var held: [UInt64: [any Sendable]] = [:]
+
+    func hold(_ source: any Sendable, tag: UInt64) {
+        lock.withLock { held[tag, default: []].append(source) }
+    }
+
+    func letGo(tag: UInt64) {
+        _ = lock.withLock { held.removeValue(forKey: tag) }
+    }
+
+    func letGo() {
+        _ = lock.withLock {
+            defer { held = [:] }
+            return held
+        }
     }
 }
 

@@ -1,7 +1,8 @@
 /// Events of one source, one after another, for one consumer.
 ///
 /// Ends when the source does (the device was closed, the sync was stopped), and when the consuming task is cancelled. The
-/// subscription begins when the sequence is made and is given up when nobody refers to the sequence or its iterator.
+/// subscription begins when the sequence is made and is given up when nobody refers to the sequence or its iterator. Until
+/// then it keeps its source alive: a device stays open, and a sync runs, while somebody listens.
 public struct EventSequence<Element: Sendable>: AsyncSequence, Sendable {
     private let queue: EventQueue
     private let pick: @Sendable (Event.Kind) -> Element?

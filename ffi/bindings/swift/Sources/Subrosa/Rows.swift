@@ -122,16 +122,19 @@ struct RowReader {
     private let bytes: UnsafeRawBufferPointer
     private var at = 0
     private var end: Int
+    /// The row at hand has names that are one to Swift.
+    private var namesClash = false
 
     init(_ bytes: UnsafeRawBufferPointer) {
         self.bytes = bytes
         end = bytes.count
     }
 
-    /// The next row's id and record, nil for a record that is not there; nil at the end.
-    mutating func next() throws -> (id: RecordID, value: Value?)? {
+    /// The next row's id and record, or why it is none that a ``Value`` can hold; nil for a record that is not there; nil at
+    /// the end.
+    mutating func next() throws -> (id: RecordID, value: Result<Value, DecodingError>?)? {
         guard at < bytes.count else { return nil }
-        end = bytes.count
+        (end, namesClash) = (bytes.count, false)
         let length = Int(try integer(UInt32.self))
         guard length >= 20, length <= bytes.count - at else { throw bad }
         end = at + length
@@ -146,8 +149,11 @@ struct RowReader {
         guard format == SUBROSA_FORMAT_FIELDS else { throw bad }
         let value = Value.map(try fields(depth: Value.depthMax))
         guard at == end else { throw bad }
-        return (id, value)
+        return (id, namesClash ? .failure(Self.clash) : .success(value))
     }
+
+    private static let clash = DecodingError.dataCorrupted(
+        .init(codingPath: [], debugDescription: "two names of one record differ only in Unicode form; read it as JSON"))
 
     private var bad: SubrosaError { SubrosaError(.badRows, "packed rows that do not parse", number: Int64(at)) }
 
@@ -159,9 +165,7 @@ struct RowReader {
         for _ in 0..<count {
             let name = UnsafeRawBufferPointer(rebasing: try take(Int(try integer(UInt16.self)))).text
             // Swift takes names for equal that differ only in their Unicode form; neither may be lost.
-            guard map.updateValue(try value(depth: depth - 1), forKey: name) == nil else {
-                throw SubrosaError(.fieldName, "two names of one record differ only in Unicode form; read it as JSON")
-            }
+            if map.updateValue(try value(depth: depth - 1), forKey: name) != nil { namesClash = true }
         }
         return map
     }

@@ -2,8 +2,8 @@ import CSubrosa
 import Foundation
 
 extension Device {
-    /// Starts to sync with a relay (nil: the stored one) and goes on as long as the ``Sync`` lives, through lost networks and
-    /// suspends. One per device: `BUSY` when one runs.
+    /// Starts to sync with a relay (nil: the stored one) and goes on as long as the ``Sync`` or events of it are referenced,
+    /// through lost networks and suspends. One per device: `BUSY` when one runs.
     public func sync(relay: String? = nil) throws -> Sync {
         try handle.use { device in
             try relay.withText { relay, length in
@@ -16,7 +16,7 @@ extension Device {
     }
 }
 
-/// A running sync. It stops when nobody refers to it, or by ``stop()``. May be used by any number of threads.
+/// A running sync. It stops when nobody refers to it or to events of it, or by ``stop()``. May be used by any number of threads.
 public final class Sync: Sendable {
     let handle: Handle
     private let device: Device
@@ -91,8 +91,8 @@ public final class Sync: Sendable {
         try handle.use { sync in try withBuffer({ subrosa_sync_reason(sync, $0, $1) }, \.text) }
     }
 
-    /// Waits until everything is here and there. `NO_PROGRESS` after `idle` without a step (nil: never); `CancellationError`
-    /// when the task is cancelled, which leaves sync running.
+    /// Waits until everything is here and there. `NO_PROGRESS` after `idle` without a step (nil: never); `SUSPENDED` at
+    /// once while the device is; `CancellationError` when the task is cancelled. All of these leave sync running.
     public func wait(idle: Duration? = .seconds(30)) async throws {
         try await Subrosa.wait { cancel in
             try self.handle.use { sync in try call { subrosa_sync_wait(sync, idle.milliseconds, cancel, $0) } }

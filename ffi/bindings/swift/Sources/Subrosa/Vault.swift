@@ -33,14 +33,15 @@ public final class Vault: Sendable {
         try handle.use { vault in try List.made { subrosa_vault_devices(vault, $0, $1) }.devices() }
     }
 
-    /// How many segments of others wait for something that is not here yet.
+    /// How much waits for sealing: records with edits that no segment holds yet, and parts of bulk writes.
     public func pending() throws -> UInt64 {
         var count: UInt64 = 0
         try handle.use { vault in try call { subrosa_vault_pending(vault, &count, $0) } }
         return count
     }
 
-    /// How much of this device's own work a relay has: nil is the stored one.
+    /// How many sealed segments are held here, and how many of them `relay` (nil: the stored one) is known to hold durably:
+    /// `RELAY_ADDRESS`, `NO_RELAY`.
     public func delivery(relay: String? = nil) throws -> Delivery {
         var held: UInt64 = 0
         var acknowledged: UInt64 = 0
@@ -72,11 +73,11 @@ public final class Vault: Sendable {
     }
 }
 
-/// How much of a device's own work a relay has.
+/// How much of a vault a relay has.
 public struct Delivery: Sendable, Equatable {
-    /// Segments of this device that are stored here.
+    /// Sealed segments that are held here.
     public let held: UInt64
-    /// Those of them that the relay has acknowledged.
+    /// Those of them that the relay is known to hold durably.
     public let acknowledged: UInt64
 }
 

@@ -67,6 +67,20 @@ final class CollectionTests: StoreTestCase {
         assertThrows(.invalidArgument) { try notes.page(limit: 0) }
     }
 
+    func testARecordThatDoesNotDecodeDoesNotHideTheOthers() throws {
+        let (_, vault) = try makeVault()
+        let notes = try vault.collection("notes", of: Note.self)
+        let any = try vault.collection("notes", of: Value.self)
+        let first = try notes.insert(Note(title: "a"))
+        let odd = try any.insert(["title": 5])
+        let clash = try any.insertJSON("{\"\u{e9}\":1,\"e\u{301}\":2}")
+        let last = try notes.insert(Note(title: "b"))
+        XCTAssertThrowsError(try notes.all()) { XCTAssertTrue($0 is DecodingError, "\($0)") }
+        let rows = try notes.allResults()
+        XCTAssertEqual(rows.map(\.id), [first, odd, clash, last])
+        XCTAssertEqual(rows.map { try? $0.value.get().title }, ["a", nil, nil, "b"])
+    }
+
     func testAWriteTransactionIsOneStep() throws {
         struct Stop: Error {}
         let (_, vault) = try makeVault()

@@ -113,6 +113,36 @@ final class ConcurrencyTests: StoreTestCase {
         XCTAssertEqual(after, 200)
     }
 
+    func testAWriteWaitsForATransactionAsLongAsTheOptionsSay() throws {
+        let device = try Device.create(at: path("a"), key: .generate(), options: .init(writeWait: .milliseconds(20)))
+        let vault = try device.createVault("personal")
+        let notes = try vault.collection("notes", of: Note.self)
+        let transaction = try vault.begin(.write)
+        XCTAssertThrowsError(try onAnotherThread { _ = try notes.insert(Note(title: "x")) }) { error in
+            XCTAssertEqual((error as? SubrosaError)?.code, .busy, "\(error)")
+            XCTAssertEqual((error as? SubrosaError)?.retryable, true)
+        }
+        // The thread of the transaction would wait for itself.
+        XCTAssertThrowsError(try notes.insert(Note(title: "x"))) { error in
+            XCTAssertEqual((error as? SubrosaError)?.code, .busy, "\(error)")
+            XCTAssertEqual((error as? SubrosaError)?.retryable, false)
+        }
+        try transaction.commit()
+        try onAnotherThread { try notes.insert(Note(title: "x")) }
+        XCTAssertEqual(try notes.count(), 1)
+    }
+
+    private func onAnotherThread(_ body: @escaping @Sendable () throws -> Void) throws {
+        nonisolated(unsafe) var result = Result<Void, any Error>.success(())
+        let ended = DispatchSemaphore(value: 0)
+        Thread.detachNewThread {
+            result = Result(catching: body)
+            ended.signal()
+        }
+        ended.wait()
+        try result.get()
+    }
+
     func testATransactionUsedByTwoThreadsIsBusyAndSound() throws {
         // Transaction is not Sendable, so the compiler has to be told to look away.
         struct Smuggled: @unchecked Sendable { let transaction: Transaction }

@@ -103,6 +103,38 @@ final class EventTests: StoreTestCase {
         XCTAssertNil(try queue.poll())
     }
 
+    func testWhoListensKeepsTheDeviceOpen() async throws {
+        let key = try Key.generate()
+        func make(_ name: String) throws -> Vault {
+            try Device.create(at: path(name), key: key).createVault("personal")
+        }
+        func isOpen(_ name: String) throws -> Bool {
+            do {
+                try Device.open(at: path(name), key: key).close()
+                return false
+            } catch SubrosaError.Code.storeLocked {
+                return true
+            }
+        }
+        let queue = try EventQueue()
+        do {
+            let changes = try make("sequence").changes()
+            let iterator = try make("iterator").collection("notes", of: Note.self).changes().makeAsyncIterator()
+            try queue.add(make("removed"), tag: 1)
+            try queue.add(make("closed"), tag: 2)
+            try withExtendedLifetime((changes, iterator)) {
+                for name in ["sequence", "iterator", "removed", "closed"] { XCTAssertTrue(try isOpen(name), name) }
+            }
+        }
+        XCTAssertFalse(try isOpen("sequence"))
+        XCTAssertFalse(try isOpen("iterator"))
+        try queue.remove(tag: 1)
+        XCTAssertFalse(try isOpen("removed"))
+        XCTAssertTrue(try isOpen("closed"))
+        queue.close()
+        XCTAssertFalse(try isOpen("closed"))
+    }
+
     func testAConsumerThatFallsBehindIsToldSo() async throws {
         let (_, vault) = try makeVault()
         let notes = try vault.collection("notes", of: Note.self)

@@ -1,5 +1,6 @@
-import Subrosa
 import XCTest
+
+@testable import Subrosa
 
 final class LifecycleTests: StoreTestCase {
     func testTheLoadedLibraryHasTheAbiThatThisPackageNeeds() {
@@ -25,6 +26,12 @@ final class LifecycleTests: StoreTestCase {
         XCTAssertTrue(try device.verify().isGood)
         try device.compact()
         XCTAssertGreaterThan(try device.space().fileBytes, 0)
+    }
+
+    func testADevicesNameIsChecked() throws {
+        for name in ["a\nb", String(repeating: "x", count: 129)] {
+            assertThrows(.invalidArgument) { try Device.create(at: path("a"), key: .generate(), options: .init(name: name)) }
+        }
     }
 
     func testLettingGoOfEverythingClosesTheStore() throws {
@@ -96,6 +103,26 @@ final class LifecycleTests: StoreTestCase {
         try device.networkChanged()
     }
 
+    func testACancelledTaskStillSuspendsResumesAndCloses() async throws {
+        let key = try Key.generate()
+        let device = try await Device.create(at: path("a"), key: key)
+        try await inACancelledTask { try await device.suspend() }
+        assertThrows(.suspended) { try device.space() }
+        try await Device.open(at: path("a"), key: key).close()
+        try await inACancelledTask { try await device.resume() }
+        XCTAssertNoThrow(try device.space())
+        try await inACancelledTask { try await device.close() }
+        assertThrows(.invalidHandle) { try device.vaults() }
+        try await Device.open(at: path("a"), key: key).close()
+    }
+
+    private func inACancelledTask(_ body: @escaping @Sendable () async throws -> Void) async throws {
+        try await Task {
+            withUnsafeCurrentTask { $0?.cancel() }
+            try await body()
+        }.value
+    }
+
     func testTheAsyncFormsOpenAndClose() async throws {
         let key = try Key.generate()
         let made = try await Device.create(at: path("a"), key: key)
@@ -112,6 +139,15 @@ final class LifecycleTests: StoreTestCase {
         assertThrows(.noRelay) { try device.sync() }
         try device.setRelay(nil)
         XCTAssertNil(try device.relay())
+    }
+
+    func testOnlyBadSegmentsAreAFault() {
+        func report(bad: UInt64) -> VerifyReport {
+            VerifyReport(
+                vaults: 1, logs: 1, segments: 1, badSegments: bad, uncertifiedLogs: 1, quarantined: 1, repaired: true)
+        }
+        XCTAssertTrue(report(bad: 0).isGood)
+        XCTAssertFalse(report(bad: 1).isGood)
     }
 
     func testAVaultIsFoundByItsId() throws {

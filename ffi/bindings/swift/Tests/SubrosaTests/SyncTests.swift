@@ -53,7 +53,22 @@ final class SyncTests: StoreTestCase {
         try await sync.wait()
         try sync.stop()
         let seen = try await consumer.value
+        XCTAssertTrue(seen.contains(.synced(id)), "\(seen)")
         XCTAssertTrue(seen.allSatisfy { if case .synced(let vault) = $0 { vault == id } else { true } }, "\(seen)")
+    }
+
+    func testASyncRunsAsLongAsItsEventsAreReadAndNoLonger() async throws {
+        let relay = try relay()
+        let (device, vault) = try makeVault()
+        let id = try vault.id()
+        try await untilSynced(id, try device.sync(relay: relay).events())
+        // Another may start.
+        try device.sync(relay: relay).stop()
+    }
+
+    private func untilSynced(_ vault: VaultID, _ events: EventSequence<SyncEvent>) async throws {
+        for try await event in events where event == .synced(vault) { return }
+        XCTFail("the sync ended")
     }
 
     func testAWaitForAnAbsentRelayIsCancelled() async throws {
