@@ -13,7 +13,11 @@ const key = Key.generate();
 const device = await Device.create(dir, key, { name: 'bench' });
 const vault = device.createVault('bench');
 const notes = vault.collection('notes');
-const record = (index) => ({ done: false, index, rank: 0.5, tags: ['a', 'b'], title: 'x'.repeat(191) });
+// The note of the other languages: 256 bytes of JSON.
+const record = (number) => {
+  const frame = JSON.stringify({ done: false, number, text: '' }).length;
+  return { done: false, number, text: 'x'.repeat(256 - frame) };
+};
 
 const ids = notes.insertMany(Array.from({ length: MANY }, (_, index) => record(index)));
 const one = ids[MANY / 2];

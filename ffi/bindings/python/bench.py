@@ -34,8 +34,8 @@ Case = tuple[str, int, Callable[[], object]]
 
 def record(number: int) -> dict[str, Any]:
     """A record of 256 bytes as JSON."""
-    made = {"title": f"note {number:06}", "done": False, "rank": number, "tags": ["a", "b"], "body": ""}
-    made["body"] = "x" * (RECORD_BYTES - len(json.dumps(made, separators=(",", ":"))))
+    made = {"done": False, "number": number, "text": ""}
+    made["text"] = "x" * (RECORD_BYTES - len(json.dumps(made, separators=(",", ":"))))
     return made
 
 

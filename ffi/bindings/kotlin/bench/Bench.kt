@@ -27,21 +27,24 @@ object Bench {
         Key.generate().use { key ->
             Device.create(File(args[0]), key).use { device ->
                 device.createVault("bench").collection("records").use { records ->
-                    val record = recordOf256Bytes()
-                    val ids = records.insertMany(List(1000) { record })
+                    val notes = List(1000, ::note)
+                    val ids = records.insertMany(notes)
                     val inserted = device.vault("bench").collection("inserted")
                     listOf(
                         Case("no-op", 30, 100_000) { Subrosa.abiVersion },
                         Case("get 256 B", 30, 2_000) { records.get(ids[500]) },
                         Case("get 256 B as JSON", 30, 2_000) { records.getJson(ids[500]) },
                         Case("getMany 1000", 30, 10) { records.getMany(ids) },
-                        Case("insertMany 1000", 30, 1) { inserted.insertMany(List(1000) { record }) },
+                        Case("insertMany 1000", 30, 1) { inserted.insertMany(notes) },
                     ).forEach(Case::measure)
                 }
             }
         }
     }
 
-    /** 256 bytes of names and values. */
-    private fun recordOf256Bytes(): Fields = fieldsOf("title" to "x".repeat(40), "done" to false, "rank" to 7, "text" to "y".repeat(182))
+    /** The note of the other languages: 256 bytes of JSON. */
+    private fun note(number: Int): Fields {
+        val frame = """{"done":false,"number":$number,"text":""}""".length
+        return fieldsOf("done" to false, "number" to number, "text" to "x".repeat(256 - frame))
+    }
 }
