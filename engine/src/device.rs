@@ -8,6 +8,8 @@ use subrosa_protocol::addr::RelayAddr;
 use subrosa_protocol::ids::VaultId;
 
 use crate::Error;
+#[cfg(doc)]
+use crate::StoreError;
 use crate::clock::{Clock, SystemClock};
 use crate::core::{Core, InProgress, MadeFor, VerifyReport};
 use crate::entropy::{Entropy, OsEntropy};
