@@ -32,6 +32,8 @@ struct Inner {
     moved: u64,
     /// All vaults are caught up, as of this count of writes.
     synced: Option<u64>,
+    /// As [`Standing::settled`].
+    settled: Option<u64>,
     stopped: bool,
     panicked: bool,
     subscribers: Vec<Weak<Queue>>,
@@ -49,6 +51,7 @@ impl Default for Inner {
             progress: Progress::default(),
             moved: 0,
             synced: None,
+            settled: None,
             stopped: false,
             panicked: false,
             subscribers: Vec::new(),
@@ -64,8 +67,8 @@ pub(super) struct Standing {
     pub(super) greeted: bool,
     /// Caught up both ways, as of this count of writes.
     pub(super) synced: Option<u64>,
-    /// Nothing to do before a refused thing is tried again.
-    pub(super) settled: bool,
+    /// Nothing to do before a refused thing is tried again, as of this count of writes.
+    pub(super) settled: Option<u64>,
     pub(super) progress: Progress,
 }
 
@@ -126,6 +129,7 @@ impl Board {
         self.update(|inner| {
             inner.stopped = true;
             inner.synced = None;
+            inner.settled = None;
             inner.enter(SyncState::Offline);
             for subscriber in inner.subscribers.drain(..).filter_map(|queue| queue.upgrade()) {
                 inner.due.extend(subscriber.close());
@@ -162,10 +166,11 @@ impl Board {
             inner.moved += done(standing.progress).saturating_sub(done(inner.progress));
             inner.progress = standing.progress;
             inner.synced = standing.synced;
+            inner.settled = standing.settled;
             inner.enter(match standing {
                 Standing { greeted: false, .. } => SyncState::Connecting,
                 Standing { synced: Some(_), .. } => SyncState::Live,
-                Standing { settled: true, .. } if !inner.refusals.is_empty() => SyncState::Refused,
+                Standing { settled: Some(_), .. } if !inner.refusals.is_empty() => SyncState::Refused,
                 _ => SyncState::Syncing,
             });
         });
@@ -202,7 +207,9 @@ impl Board {
             if is_suspended() {
                 return Err(SyncError::Suspended);
             }
+            // What is not noted yet may be another matter.
             if inner.state == SyncState::Refused
+                && inner.settled.is_some_and(|settled| settled >= writes)
                 && let Some(refusal) = inner.refusals.values().find(|refusal| refusal.retry_after_secs == 0)
             {
                 return Err(SyncError::Refused(refusal.code));
@@ -223,8 +230,10 @@ impl Board {
     pub(super) fn wait_pushed(&self, timeout: Duration) -> bool {
         let writes = self.writes();
         let pushed = |inner: &Inner| inner.synced.is_some_and(|synced| synced >= writes);
-        let vain =
-            |inner: &Inner| inner.stopped || matches!(inner.state, SyncState::Refused | SyncState::Suspended);
+        let refused = |inner: &Inner| {
+            inner.state == SyncState::Refused && inner.settled.is_some_and(|settled| settled >= writes)
+        };
+        let vain = |inner: &Inner| inner.stopped || inner.state == SyncState::Suspended || refused(inner);
         let waits = |inner: &mut Inner| !pushed(inner) && !vain(inner);
         let waited = self.changed.wait_timeout_while(self.lock(), timeout, waits);
         pushed(&waited.unwrap_or_else(PoisonError::into_inner).0)
@@ -278,6 +287,7 @@ impl Inner {
 
     fn link_over(&mut self, state: SyncState) {
         self.synced = None;
+        self.settled = None;
         self.past = self.total();
         self.progress = Progress::default();
         self.enter(state);
@@ -316,7 +326,7 @@ mod tests {
 
     fn standing(segments_done: u64, synced: Option<u64>) -> Standing {
         let progress = Progress { segments_done, segments_known: 9, ..Progress::default() };
-        Standing { greeted: true, synced, settled: synced.is_some(), progress }
+        Standing { greeted: true, synced, settled: synced, progress }
     }
 
     #[test]
@@ -336,8 +346,11 @@ mod tests {
         let vault = VaultId::ZERO;
         let refusal = Refusal::vault(ErrorCode::QuotaBytes, vault);
         board.event(&Event::Refused { refusal, retry: SHORT });
-        board.standing(Standing { settled: true, ..standing(1, None) });
+        board.standing(Standing { settled: Some(0), ..standing(1, None) });
         assert_eq!(board.status().state, SyncState::Refused);
+        board.written();
+        assert!(matches!(wait(&board), Err(SyncError::NoProgress(_))), "a write is not noted yet");
+        board.standing(Standing { settled: Some(1), ..standing(1, None) });
         assert!(matches!(wait(&board), Err(SyncError::Refused(ErrorCode::QuotaBytes))));
         board.offline(Some(SyncFailure::Lost));
         assert_eq!(board.status().reason(), "refused: quota", "it outlives the link");

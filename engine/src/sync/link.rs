@@ -315,11 +315,11 @@ impl<'a> Link<'a> {
             }
         }
         if let Some(context) = self.context {
-            let synced = (self.listing == 0 && self.machine.is_synced()).then_some(self.noted);
+            let noted = |done: bool| (self.listing == 0 && done).then_some(self.noted);
             context.board.standing(Standing {
                 greeted: self.greeted,
-                synced,
-                settled: self.listing == 0 && self.machine.is_settled(),
+                synced: noted(self.machine.is_synced()),
+                settled: noted(self.machine.is_settled()),
                 progress: self.machine.progress(),
             });
         }
