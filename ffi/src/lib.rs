@@ -1,9 +1,9 @@
 //! The C ABI of Subrosa: `include/subrosa.h`, which is generated from this crate.
 //!
 //! `c` has the exported functions, which only convert; `api` has what they do, in safe Rust. Handles are tokens and not
-//! memory (`handles`), no panic leaves (`guard`), and what crosses the border as memory is in `memory`, which with `c`
-//! holds all `unsafe` of the project. `docs/FFI.md` has the rules that callers rely on, `docs/EXTENDING-FFI.md` says
-//! how a function is added.
+//! memory (`handles`), no panic leaves (`guard`), and what crosses the border as memory is in `memory`. These two, `c`
+//! and `memory`, hold all `unsafe` of the project, but for the one page of memory in `process_id`. `docs/FFI.md` has the
+//! rules that callers rely on, `docs/EXTENDING-FFI.md` says how a function is added.
 //!
 //! # Safety
 //! What every `unsafe extern "C"` function here expects of its caller, unless its own text says otherwise:
@@ -28,6 +28,7 @@ mod guard;
 mod handles;
 mod memory;
 mod process;
+mod process_id;
 mod status;
 
 pub use api::events::*;

@@ -5,6 +5,8 @@
 
 use std::sync::OnceLock;
 
+use crate::process_id::process_id;
+
 /// A value for each process that asks for it.
 pub(crate) struct PerProcess<T> {
     first: OnceLock<Node<T>>,
@@ -20,7 +22,7 @@ struct Node<T> {
 
 impl<T> Node<T> {
     fn new(depth: usize, make: impl FnOnce(usize) -> T) -> Self {
-        Self { process: std::process::id(), depth, value: make(depth), child: OnceLock::new() }
+        Self { process: process_id(), depth, value: make(depth), child: OnceLock::new() }
     }
 }
 
@@ -36,7 +38,7 @@ impl<T> PerProcess<T> {
 
     /// This process's, if it has asked for it.
     pub(crate) fn get(&self) -> Option<&T> {
-        let process = std::process::id();
+        let process = process_id();
         let mut node = self.first.get()?;
         while node.process != process {
             node = node.child.get()?;
@@ -46,7 +48,7 @@ impl<T> PerProcess<T> {
 
     /// This process's, made if need be; `make` is told how many processes up the line had one.
     pub(crate) fn get_or_new(&self, make: impl Fn(usize) -> T) -> &T {
-        let process = std::process::id();
+        let process = process_id();
         let mut node = self.first.get_or_init(|| Node::new(0, &make));
         while node.process != process {
             node = node.child.get_or_init(|| Box::new(Node::new(node.depth + 1, &make)));
