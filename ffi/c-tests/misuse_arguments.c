@@ -289,6 +289,8 @@ static void constants(void) {
   }
   REFUSED(subrosa_log_set(-1, NULL, NULL, NULL, &err));
   REFUSED(subrosa_log_set(6, NULL, NULL, NULL, &err));
+  REFUSED(subrosa_events_add_log(all.of[EVENTS], SUBROSA_LOG_OFF, 0, &err));
+  REFUSED(subrosa_events_add_log(all.of[EVENTS], 6, 0, &err));
   CHECK(subrosa_abi_version() == SUBROSA_ABI_VERSION);
   CHECK(*subrosa_version() != '\0');
   CHECK(strcmp(subrosa_status_name(SUBROSA_WRONG_KEY), "WRONG_KEY") == 0);

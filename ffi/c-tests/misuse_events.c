@@ -276,6 +276,33 @@ static void log_calls_back(void) {
   heard_free(&heard);
 }
 
+/* Beside the callback, and without one; by its level, and not after its tag is gone. */
+static void log_is_pulled(void) {
+  subrosa_events *events = NULL;
+  subrosa_event event = {.struct_size = sizeof event};
+  int kinds[2] = {0, 0};
+  GOOD(subrosa_events_new(&events, &err));
+  GOOD(subrosa_events_add_log(events, SUBROSA_LOG_WARN, 1, &err));
+  GOOD(subrosa_events_add_log(events, SUBROSA_LOG_ERROR, 2, &err));
+  provoke_a_message();
+  do {
+    GOOD(subrosa_events_wait(events, 0, NULL, &event, &err));
+    CHECK(event.kind == SUBROSA_EVENT_NONE || event.kind == SUBROSA_EVENT_LOG);
+    if (event.kind == SUBROSA_EVENT_LOG) {
+      CHECK(event.detail >= SUBROSA_LOG_ERROR && event.detail <= SUBROSA_LOG_WARN && event.text.len > 0);
+      kinds[event.tag - 1]++;
+    }
+    subrosa_event_free(&event);
+  } while (event.kind != SUBROSA_EVENT_NONE);
+  CHECK(kinds[0] > 0 && kinds[1] == 0);
+  GOOD(subrosa_events_remove(events, 1, &err));
+  provoke_a_message();
+  GOOD(subrosa_events_wait(events, 0, NULL, &event, &err));
+  CHECK(event.kind == SUBROSA_EVENT_NONE);
+  GOOD(subrosa_events_close(events, &err));
+  IS(SUBROSA_INVALID_HANDLE, subrosa_events_add_log(events, SUBROSA_LOG_WARN, 1, &err));
+}
+
 int main(void) {
   open_store(&store);
   calls_back();
@@ -285,6 +312,7 @@ int main(void) {
   device_closes();
   too_much();
   log_calls_back();
+  log_is_pulled();
   close_store(&store);
   return report("misuse_events");
 }

@@ -131,6 +131,7 @@ static struct outputs {
   N(EVENTS, events_add_vault, subrosa_events_add_vault(h, all.of[VAULT], 9, err))                        \
   N(EVENTS, events_add_collection, subrosa_events_add_collection(h, C, 9, err))                          \
   N(EVENTS, events_add_sync, subrosa_events_add_sync(h, all.of[SYNC], 9, err))                           \
+  N(EVENTS, events_add_log, subrosa_events_add_log(h, SUBROSA_LOG_WARN, 9, err))                         \
   N(EVENTS, events_remove, subrosa_events_remove(h, 9, err))                                             \
   X(EVENTS, events_wait, event, subrosa_events_wait(h, 0, NULL, &o.event, err))                          \
   N(EVENTS, events_listen, subrosa_events_listen(h, on_event_ignored, &heard, on_free, err))             \

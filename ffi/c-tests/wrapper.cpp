@@ -212,6 +212,9 @@ void ends_in_callbacks(fixture &f) {
 
 void logs(fixture &f) {
   const auto lines = std::make_shared<std::atomic<int>>(0);
+  subrosa::events pulled;
+  THROWS(SUBROSA_INVALID_ARGUMENT, pulled.add_log(SUBROSA_LOG_OFF));
+  pulled.add_log(SUBROSA_LOG_WARN, 3);
   subrosa::set_log(SUBROSA_LOG_WARN, [lines](std::int32_t, const char *) { (*lines)++; });
   subrosa::device device = subrosa::device::create(f.dir + "-logs", f.key);
   const subrosa::transaction open = device.create_vault("personal").begin(SUBROSA_TX_READ);
@@ -219,6 +222,8 @@ void logs(fixture &f) {
   CHECK(*lines > 0);
   subrosa::set_log(0, nullptr);
   CHECK(lines.use_count() == 1);
+  const auto said = pulled.wait(0);
+  CHECK(said && said->kind == SUBROSA_EVENT_LOG && said->tag == 3 && said->detail == SUBROSA_LOG_WARN && !said->text.empty());
 }
 
 void providers() {

@@ -70,7 +70,8 @@
 #define SUBROSA_EVENT_RECORD 1
 
 /**
- * More happened than the queue holds: read everything again. Later events follow as usual.
+ * More happened than the queue holds: read everything again; of the log, older messages are lost. Later events follow as
+ * usual.
  */
 #define SUBROSA_EVENT_LAGGED 2
 
@@ -103,6 +104,11 @@
  * The source has ended: its device was closed, or its sync stopped. The last event of its tag.
  */
 #define SUBROSA_EVENT_OVER 8
+
+/**
+ * The library has something to say: `detail` is a `SUBROSA_LOG_...`, `text` the message.
+ */
+#define SUBROSA_EVENT_LOG 9
 
 /**
  * The record exists now.
@@ -164,6 +170,11 @@
  * All of it.
  */
 #define SUBROSA_LOG_TRACE 5
+
+/**
+ * Messages that the log keeps for an event queue.
+ */
+#define SUBROSA_EVENT_LOG_MAX 1024
 
 /**
  * There is no such field.
@@ -1673,6 +1684,21 @@ int32_t subrosa_events_add_sync(subrosa_events *events,
                                 subrosa_error **err);
 
 /**
+ * As `subrosa_events_add_vault`, for the log: what the library has to say from now on, of at most `level_max`
+ * (`SUBROSA_LOG_ERROR` to `SUBROSA_LOG_TRACE`), of the whole process. A receiver of `subrosa_log_set` gets it all the same. Where
+ * nobody takes them, the newest `SUBROSA_EVENT_LOG_MAX` messages are kept, behind an event of kind `SUBROSA_EVENT_LAGGED`.
+ * Errors: `SUBROSA_INVALID_ARGUMENT` for another level, as well. Since 0.1.
+ *
+ * # Safety
+ * Rule 2 of this library.
+ */
+SUBROSA_API
+int32_t subrosa_events_add_log(subrosa_events *events,
+                               int32_t level_max,
+                               uint64_t tag,
+                               subrosa_error **err);
+
+/**
  * Removes all sources of a tag, with their events that nobody took. Since 0.1.
  *
  * # Safety
@@ -1990,7 +2016,7 @@ SUBROSA_API void subrosa_secret_free(subrosa_secret *secret);
 /**
  * Sends log messages of at most `level_max` (`SUBROSA_LOG_OFF` to `SUBROSA_LOG_TRACE`) to `log`.
  * One receiver for the whole process; a new one takes the place of the old. NULL turns the log off, as it is at first:
- * the library never prints. A child of fork has none until it sets one. Returns after a running callback has finished.
+ * the library never prints. For a log that is pulled, see `subrosa_events_add_log`. A child of fork has none until it sets one. Returns after a running callback has finished.
  *
  * `user` is passed to `log`, and to `user_free` once the receiver is replaced, or at once if this fails. Thread-safe.
  * Errors: `SUBROSA_INVALID_ARGUMENT`, `SUBROSA_WOULD_DEADLOCK` from within `log`. Since 0.1.

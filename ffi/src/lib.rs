@@ -19,6 +19,7 @@
 #![allow(non_camel_case_types, reason = "the types have the names that C knows them by")]
 
 mod api;
+mod bell;
 mod c;
 mod convert;
 mod failure;

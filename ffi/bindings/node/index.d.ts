@@ -315,6 +315,19 @@ export type SyncEvent =
   | { kind: 'disagrees'; vault: VaultId }
   | { kind: 'lagged' } | { kind: 'unknown' };
 
+export type LogLevel = 'error' | 'warn' | 'info' | 'debug' | 'trace';
+
+/** `lagged`: older messages were lost. Levels of later versions are `unknown`. */
+export type LogEvent =
+  | { kind: 'message'; level: LogLevel | 'unknown'; message: string }
+  | { kind: 'lagged' } | { kind: 'unknown' };
+
+/**
+ * What the library has to say from now on, of the whole process, up to `level` (by default `info`). Ids and numbers only, never
+ * content, names or keys. Never ends by itself.
+ */
+export function logs(options?: { level?: LogLevel } & Abortable): Events<LogEvent>;
+
 /**
  * Events since the call that made it. Ends when the device or sync is closed. While a `next` is pending the process stays
  * alive; an iterator that nobody waits for does not keep it so.

@@ -97,6 +97,11 @@ class events : public detail::handle<subrosa_events, detail::close_events> {
     detail::trial t;
     t(subrosa_events_add_sync(raw(), from.raw(), tag, t.slot()));
   }
+  // What the library has to say, of the whole process.
+  void add_log(std::int32_t level_max, std::uint64_t tag = 0) {
+    detail::trial t;
+    t(subrosa_events_add_log(raw(), level_max, tag, t.slot()));
+  }
   void remove(std::uint64_t tag) {
     detail::trial t;
     t(subrosa_events_remove(raw(), tag, t.slot()));

@@ -69,4 +69,4 @@ pub(crate) fn timeout(ms: i32) -> Duration {
 }
 
 /// As long as any process lives, and far from the end of every clock.
-const NO_LIMIT: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
+pub(crate) const NO_LIMIT: Duration = Duration::from_secs(10 * 365 * 24 * 3600);

@@ -1,19 +1,21 @@
-//! Event queues: what changes in any number of vaults, collections and syncs, pulled or delivered.
+//! Event queues: what changes in any number of vaults, collections and syncs, and the log, pulled or delivered.
 //!
 //! A queue takes from the engine's own queues when somebody asks it, source after source in turn; what arrives there only
 //! wakes whoever waits here. So nothing is held twice, and no thread runs for a watch.
 
 use std::sync::mpsc::sync_channel;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{JoinHandle, ThreadId};
 
 use subrosa::{Change, ChangeKind, Changes, SyncEvent, SyncEvents};
 
-use super::cancel::{CancelObject, timeout};
+use super::cancel::{CancelObject, NO_LIMIT, timeout};
 use super::device::DeviceObject;
+use super::log::{Tail, Tailed};
 use super::sync::{SyncObject, state_number};
 use super::task;
 use super::vault::{CollectionObject, VaultObject};
+use crate::bell::Bell;
 use crate::failure::Failure;
 use crate::guard;
 use crate::handles::Object;
@@ -27,7 +29,8 @@ pub const SUBROSA_EVENT_NONE: i32 = 0;
 /// A record changed, here or on another device: `detail` is a `SUBROSA_CHANGE_...`, `record` and `vault` say which, `text`
 /// has the name of its collection.
 pub const SUBROSA_EVENT_RECORD: i32 = 1;
-/// More happened than the queue holds: read everything again. Later events follow as usual.
+/// More happened than the queue holds: read everything again; of the log, older messages are lost. Later events follow as
+/// usual.
 pub const SUBROSA_EVENT_LAGGED: i32 = 2;
 /// Sync has another state: `detail` is a `SUBROSA_SYNC_...`.
 pub const SUBROSA_EVENT_SYNC_STATE: i32 = 3;
@@ -41,6 +44,8 @@ pub const SUBROSA_EVENT_REFUSED: i32 = 6;
 pub const SUBROSA_EVENT_DISAGREES: i32 = 7;
 /// The source has ended: its device was closed, or its sync stopped. The last event of its tag.
 pub const SUBROSA_EVENT_OVER: i32 = 8;
+/// The library has something to say: `detail` is a `SUBROSA_LOG_...`, `text` the message.
+pub const SUBROSA_EVENT_LOG: i32 = 9;
 
 /// The record exists now.
 pub const SUBROSA_CHANGE_INSERTED: i32 = 1;
@@ -78,8 +83,9 @@ impl Object for EventsObject {
 
 struct Queue {
     state: Mutex<State>,
-    /// Something arrived, or somebody is to look again for another reason.
-    changed: Condvar,
+    /// Something arrived, or somebody is to look again for another reason. Rung by whoever: the engine and the log may hold
+    /// locks that `state` is above or below.
+    changed: Arc<Bell>,
 }
 
 #[derive(Default)]
@@ -108,18 +114,20 @@ enum Listening {
 
 struct Source {
     tag: u64,
-    device: Arc<DeviceObject>,
+    /// The log has none.
+    device: Option<Arc<DeviceObject>>,
     stream: Stream,
 }
 
 enum Stream {
     Changes { changes: Changes, vault: [u8; 32] },
     Sync(SyncEvents),
+    Log(Tail),
 }
 
 impl EventsObject {
     pub(crate) fn new() -> Arc<Self> {
-        Arc::new(Self(Arc::new(Queue { state: Mutex::default(), changed: Condvar::new() })))
+        Arc::new(Self(Arc::new(Queue { state: Mutex::default(), changed: Arc::default() })))
     }
 
     pub(crate) fn add_vault(&self, vault: &VaultObject, tag: u64) -> Result<(), Failure> {
@@ -140,24 +148,24 @@ impl EventsObject {
     ) -> Result<(), Failure> {
         device.check_open()?;
         changes.on_arrival(self.hook());
-        self.add(Source { tag, device: device.clone(), stream: Stream::Changes { changes, vault } })
+        self.add(Source { tag, device: Some(device.clone()), stream: Stream::Changes { changes, vault } })
     }
 
     pub(crate) fn add_sync(&self, sync: &SyncObject, tag: u64) -> Result<(), Failure> {
         let events = sync.running()?.get()?.events();
         events.on_arrival(self.hook());
-        self.add(Source { tag, device: sync.device.clone(), stream: Stream::Sync(events) })
+        self.add(Source { tag, device: Some(sync.device.clone()), stream: Stream::Sync(events) })
     }
 
-    /// Has whoever waits look again. It takes the queue's lock: not to be registered, and so perhaps called, under it.
+    pub(crate) fn add_log(&self, level_max: i32, tag: u64) -> Result<(), Failure> {
+        let tail = Tail::new(level_max, self.0.changed.clone())?;
+        self.add(Source { tag, device: None, stream: Stream::Log(tail) })
+    }
+
+    /// Has whoever waits look again.
     fn hook(&self) -> Arc<dyn Fn() + Send + Sync> {
-        let queue = Arc::downgrade(&self.0);
-        Arc::new(move || {
-            let Some(queue) = queue.upgrade() else { return };
-            // Whoever has looked before this already waits once the lock is free.
-            drop(queue.lock());
-            queue.changed.notify_all();
-        })
+        let changed = self.0.changed.clone();
+        Arc::new(move || changed.ring())
     }
 
     fn add(&self, source: Source) -> Result<(), Failure> {
@@ -172,7 +180,7 @@ impl EventsObject {
         state.note_devices();
         drop(state);
         // What arrived since the source began to listen.
-        self.0.changed.notify_all();
+        self.0.changed.ring();
         Ok(())
     }
 
@@ -190,8 +198,10 @@ impl EventsObject {
     pub(crate) fn wait(&self, timeout_ms: i32, cancel: Option<&CancelObject>) -> Result<Event, Failure> {
         let _hook = cancel.map(|cancel| cancel.0.on_cancel(self.hook()));
         let is_cancelled = || cancel.is_some_and(|cancel| cancel.0.is_cancelled());
-        let (mut result, mut over) = (Ok(None), None);
-        let waited = self.0.changed.wait_timeout_while(self.0.lock(), timeout(timeout_ms), |state| {
+        let mut result = Ok(None);
+        self.0.changed.wait_until(timeout(timeout_ms), || {
+            let mut over = None;
+            let mut state = self.0.lock();
             result = if state.closed {
                 Err(closed())
             } else if state.listening != Listening::No {
@@ -201,10 +211,10 @@ impl EventsObject {
             } else {
                 Ok(state.take(&mut over))
             };
-            matches!(result, Ok(None))
+            drop(state);
+            drop(over);
+            !matches!(result, Ok(None))
         });
-        drop(waited);
-        drop(over);
         result.map(Option::unwrap_or_default)
     }
 
@@ -235,7 +245,7 @@ impl EventsObject {
         // The thread waits for it.
         let _ = hand.send(listener);
         // Those who wait take nothing from now on.
-        self.0.changed.notify_all();
+        self.0.changed.ring();
         Ok(())
     }
 
@@ -244,16 +254,17 @@ impl EventsObject {
         let mut state = self.0.lock();
         if state.listening == Listening::Yes {
             state.listening = Listening::Ending;
-            self.0.changed.notify_all();
+            self.0.changed.ring();
         }
         if state.is_delivering_here() {
             return;
         }
         // Not one that begins to listen meanwhile.
         let ending = state.busy.clone();
-        let state =
-            self.0.changed.wait_while(state, |state| ending.iter().any(|one| state.busy.contains(one)));
-        let mut state = state.unwrap_or_else(PoisonError::into_inner);
+        drop(state);
+        let is_over = |state: &State| !ending.iter().any(|one| state.busy.contains(one));
+        self.0.changed.wait_until(NO_LIMIT, || is_over(&self.0.lock()));
+        let mut state = self.0.lock();
         let State { busy, threads, .. } = &mut *state;
         let ended: Vec<_> = threads.extract_if(.., |thread| !busy.contains(&thread.thread().id())).collect();
         drop(state);
@@ -279,7 +290,7 @@ impl EventsObject {
         state.note_devices();
         drop(state);
         drop(sources);
-        self.0.changed.notify_all();
+        self.0.changed.ring();
         self.unlisten();
     }
 }
@@ -293,12 +304,13 @@ impl Queue {
     fn deliver(&self, listener: Box<dyn Listener>) {
         loop {
             let (mut event, mut over) = (None, None);
-            let state = self.changed.wait_while(self.lock(), |state| {
+            self.changed.wait_until(NO_LIMIT, || {
+                let mut state = self.lock();
                 let goes_on = !state.closed && state.listening == Listening::Yes;
                 event = if goes_on { state.take(&mut over) } else { None };
-                goes_on && event.is_none()
+                !goes_on || event.is_some()
             });
-            let mut state = state.unwrap_or_else(PoisonError::into_inner);
+            let mut state = self.lock();
             let Some(event) = event else {
                 // Another one may listen while this one is dropped.
                 state.listening = Listening::No;
@@ -306,7 +318,7 @@ impl Queue {
             };
             let mut devices: Vec<u64> = state.devices.iter().map(|device| device.number).collect();
             drop(state);
-            devices.extend(over.as_ref().map(|source: &Source| source.device.number));
+            devices.extend(over.as_ref().and_then(|source: &Source| Some(source.device.as_ref()?.number)));
             // Others are delivered all the same.
             let _ = task::in_callback_of(&devices, || guard::caught(|| listener.deliver(event)));
             drop(over);
@@ -314,7 +326,7 @@ impl Queue {
         let _ = guard::caught(move || drop(listener));
         let this = std::thread::current().id();
         self.lock().busy.retain(|thread| *thread != this);
-        self.changed.notify_all();
+        self.changed.ring();
     }
 }
 
@@ -347,9 +359,9 @@ impl State {
 
     fn note_devices(&mut self) {
         let mut devices: Vec<Arc<DeviceObject>> = Vec::new();
-        for source in &self.sources {
-            if !devices.iter().any(|device| Arc::ptr_eq(device, &source.device)) {
-                devices.push(source.device.clone());
+        for device in self.sources.iter().filter_map(|source| source.device.as_ref()) {
+            if !devices.iter().any(|known| Arc::ptr_eq(known, device)) {
+                devices.push(device.clone());
             }
         }
         self.devices = devices.into();
@@ -361,6 +373,7 @@ impl Source {
         let event = match &mut self.stream {
             Stream::Changes { changes, vault } => of_change(changes.try_next()?, *vault),
             Stream::Sync(events) => of_sync(&events.try_next()?),
+            Stream::Log(tail) => of_log(tail.try_next()?),
         };
         Some(Event { tag: self.tag, ..event })
     }
@@ -369,6 +382,7 @@ impl Source {
         match &self.stream {
             Stream::Changes { changes, .. } => changes.is_over(),
             Stream::Sync(events) => events.is_over(),
+            Stream::Log(_) => false,
         }
     }
 }
@@ -407,6 +421,15 @@ fn of_sync(event: &SyncEvent) -> Event {
         },
         SyncEvent::Disagrees(vault) => about(SUBROSA_EVENT_DISAGREES, vault),
         _ => Event { kind: SUBROSA_EVENT_LAGGED, ..Event::default() },
+    }
+}
+
+fn of_log(tailed: Tailed) -> Event {
+    match tailed {
+        Tailed::Message { level, text } => {
+            Event { kind: SUBROSA_EVENT_LOG, detail: level, text: Some(text), ..Event::default() }
+        }
+        Tailed::Lagged => Event { kind: SUBROSA_EVENT_LAGGED, ..Event::default() },
     }
 }
 

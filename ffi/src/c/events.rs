@@ -142,6 +142,25 @@ pub unsafe extern "C" fn subrosa_events_add_sync(
     caller.run_on(events, || object(events)?.add_sync(&*object(sync)?, tag))
 }
 
+/// As `subrosa_events_add_vault`, for the log: what the library has to say from now on, of at most `level_max`
+/// (`SUBROSA_LOG_ERROR` to `SUBROSA_LOG_TRACE`), of the whole process. A receiver of `subrosa_log_set` gets it all the same. Where
+/// nobody takes them, the newest `SUBROSA_EVENT_LOG_MAX` messages are kept, behind an event of kind `SUBROSA_EVENT_LAGGED`.
+/// Errors: `SUBROSA_INVALID_ARGUMENT` for another level, as well. Since 0.1.
+///
+/// # Safety
+/// Rule 2 of this library.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn subrosa_events_add_log(
+    events: *mut subrosa_events,
+    level_max: i32,
+    tag: u64,
+    err: *mut *mut subrosa_error,
+) -> i32 {
+    // SAFETY: promised by the caller.
+    let caller = unsafe { Caller::new(err) };
+    caller.run_on(events, || object(events)?.add_log(level_max, tag))
+}
+
 /// Removes all sources of a tag, with their events that nobody took. Since 0.1.
 ///
 /// # Safety

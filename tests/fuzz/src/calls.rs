@@ -547,8 +547,9 @@ fn waiting(world: &mut World, input: &mut Unstructured<'_>, drawn: &Drawn<'_>) -
             checked!(world, |err| subrosa_events_listen(events, Some(on_event), null_mut(), None, err));
         }
         8 => {
-            let events = world.pick(input)?;
+            let (events, level) = (world.pick(input)?, input.int_in_range(-1..=6)?);
             checked!(world, |err| subrosa_events_unlisten(events, err));
+            checked!(world, |err| subrosa_events_add_log(events, level, tag, err));
         }
         9 if input.ratio(1, 4)? => {
             let device = world.pick(input)?;

@@ -14,8 +14,10 @@ const ITEMS_MAX = 4096;
 const BURST = 512;
 const CANCELLED = 9;
 
-const KIND = { NONE: 0, RECORD: 1, LAGGED: 2, SYNC_STATE: 3, CAUGHT_UP: 4, SYNCED: 5, REFUSED: 6, DISAGREES: 7, OVER: 8 };
+const KIND = { NONE: 0, RECORD: 1, LAGGED: 2, SYNC_STATE: 3, CAUGHT_UP: 4, SYNCED: 5, REFUSED: 6, DISAGREES: 7, OVER: 8, LOG: 9 };
 const CHANGES = ['unknown', 'inserted', 'updated', 'removed'];
+/** By their number. */
+const LEVELS = ['off', 'error', 'warn', 'info', 'debug', 'trace'];
 export const SYNC_STATES = ['unknown', 'offline', 'connecting', 'syncing', 'live', 'refused', 'suspended'];
 
 const sinks = new Map();
@@ -145,6 +147,13 @@ export function listen(source, add, { signal } = {}) {
   return new Events(sink, source);
 }
 
+/** What the library has to say from now on, of the whole process, up to `level`. Never ends by itself. */
+export function logs({ level = 'info', signal } = {}) {
+  const number = LEVELS.indexOf(level);
+  if (number < 1) throw new RangeError(`level is one of ${LEVELS.slice(1).join(', ')}`);
+  return listen(null, (into, tag, err) => C.events_add_log(into, number, tag, err), { signal });
+}
+
 async function pull() {
   if (pulling) return;
   const block = new Block();
@@ -207,6 +216,7 @@ function item(event, text) {
     case KIND.SYNCED: return { kind: 'synced', vault: vault() };
     case KIND.REFUSED: return { kind: 'refused', vault: vault(), code: event.detail, retryMs: Number(event.number) };
     case KIND.DISAGREES: return { kind: 'disagrees', vault: vault() };
+    case KIND.LOG: return { kind: 'message', level: LEVELS[event.detail] ?? 'unknown', message: text };
     default: return { kind: 'unknown' };
   }
 }

@@ -6,6 +6,7 @@ export { idFromName } from './bytes.js';
 export { Collection } from './collection.js';
 export { Device } from './device.js';
 export { SubrosaError } from './errors.js';
+export { logs } from './events.js';
 export { Float, decode, encode } from './json.js';
 export { Key, PublicKey } from './keys.js';
 export { PairJoin, PairOffer } from './pairing.js';

@@ -1,7 +1,9 @@
 // Watching: async iteration, abort signals, and iterators that nobody finishes.
 
 import assert from 'node:assert/strict';
+import { cpSync } from 'node:fs';
 import { test } from 'node:test';
+import { Device, logs } from '../src/index.js';
 import { sourceCount } from '../src/events.js';
 import { fresh, named, runModule, folder, untilCollected } from './helpers.mjs';
 
@@ -179,4 +181,25 @@ for await (const _ of notes.watch());
 \`, { eval: true, workerData: dir });
 worker.on('message', async () => console.log(await worker.terminate()));`, { args: [`${folder(t)}/store`] });
   assert.deepEqual([ended.code, ended.out, ended.err], [0, '1\n', '']);
+});
+
+test('the log is followed by its level', async (t) => {
+  const { dir, key, device, notes } = await fresh(t);
+  notes.insert({});
+  const [all, errors] = [logs(), logs({ level: 'error' })];
+  device.closeSync();
+  cpSync(dir, `${dir}-copied`, { recursive: true });
+  const copy = Device.openSync(`${dir}-copied`, key);
+  copy.closeSync();
+  for (let said = ''; !said.includes('copied');) {
+    const { value } = await all.next();
+    assert.deepEqual([value.kind, value.level], ['message', 'info']);
+    said = value.message;
+  }
+  assert.equal(errors.poll(), undefined);
+  const last = all.next();
+  all.close();
+  assert.deepEqual(await last, { value: undefined, done: true });
+  errors.close();
+  assert.throws(() => logs({ level: 'loud' }), RangeError);
 });

@@ -1,7 +1,7 @@
 // Not run: `tsc --strict --noEmit` checks that the declarations allow what they should, and refuse the rest.
 
 import {
-  Device, Float, Key, PublicKey, Session, SubrosaError, abiVersion, decode, encode, idFromName, version,
+  Device, Float, Key, PublicKey, Session, SubrosaError, abiVersion, decode, encode, idFromName, logs, version,
   type Change, type Collection, type Events, type Fields, type Operation, type SyncEvent,
 } from '../index.js';
 
@@ -34,6 +34,7 @@ export async function use(dir: string): Promise<void> {
     // @ts-expect-error a lagged event has no id
     if (change.kind === 'lagged') void change.id;
   }
+  for await (const entry of logs({ level: 'warn' })) if (entry.kind === 'message') { const line: string = entry.message; void line; }
   const events: Events<SyncEvent> = device.sync('subrosa://').events();
   const change: Change | undefined = notes.watch().poll();
   const result = await events.next();
