@@ -1684,9 +1684,9 @@ int32_t subrosa_events_add_sync(subrosa_events *events,
                                 subrosa_error **err);
 
 /**
- * As `subrosa_events_add_vault`, for the log: what the library has to say from now on, of at most `level_max`
- * (`SUBROSA_LOG_ERROR` to `SUBROSA_LOG_TRACE`), of the whole process. A receiver of `subrosa_log_set` gets it all the same. Where
- * nobody takes them, the newest `SUBROSA_EVENT_LOG_MAX` messages are kept, behind an event of kind `SUBROSA_EVENT_LAGGED`.
+ * As `subrosa_events_add_vault`, for the log: what the library has to say from now on, of the whole process, of at most
+ * `level_max` (`SUBROSA_LOG_ERROR` to `SUBROSA_LOG_TRACE`), beside what a receiver of `subrosa_log_set` is told. Of messages that
+ * nobody takes, the newest `SUBROSA_EVENT_LOG_MAX` are kept, behind a `SUBROSA_EVENT_LAGGED`. The source never ends by itself.
  * Errors: `SUBROSA_INVALID_ARGUMENT` for another level, as well. Since 0.1.
  *
  * # Safety
@@ -2016,7 +2016,8 @@ SUBROSA_API void subrosa_secret_free(subrosa_secret *secret);
 /**
  * Sends log messages of at most `level_max` (`SUBROSA_LOG_OFF` to `SUBROSA_LOG_TRACE`) to `log`.
  * One receiver for the whole process; a new one takes the place of the old. NULL turns the log off, as it is at first:
- * the library never prints. For a log that is pulled, see `subrosa_events_add_log`. A child of fork has none until it sets one. Returns after a running callback has finished.
+ * the library never prints. A child of fork has none until it sets one. Returns after a running callback has finished. A
+ * log that is pulled: `subrosa_events_add_log`.
  *
  * `user` is passed to `log`, and to `user_free` once the receiver is replaced, or at once if this fails. Thread-safe.
  * Errors: `SUBROSA_INVALID_ARGUMENT`, `SUBROSA_WOULD_DEADLOCK` from within `log`. Since 0.1.

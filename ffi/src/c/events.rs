@@ -142,9 +142,9 @@ pub unsafe extern "C" fn subrosa_events_add_sync(
     caller.run_on(events, || object(events)?.add_sync(&*object(sync)?, tag))
 }
 
-/// As `subrosa_events_add_vault`, for the log: what the library has to say from now on, of at most `level_max`
-/// (`SUBROSA_LOG_ERROR` to `SUBROSA_LOG_TRACE`), of the whole process. A receiver of `subrosa_log_set` gets it all the same. Where
-/// nobody takes them, the newest `SUBROSA_EVENT_LOG_MAX` messages are kept, behind an event of kind `SUBROSA_EVENT_LAGGED`.
+/// As `subrosa_events_add_vault`, for the log: what the library has to say from now on, of the whole process, of at most
+/// `level_max` (`SUBROSA_LOG_ERROR` to `SUBROSA_LOG_TRACE`), beside what a receiver of `subrosa_log_set` is told. Of messages that
+/// nobody takes, the newest `SUBROSA_EVENT_LOG_MAX` are kept, behind a `SUBROSA_EVENT_LAGGED`. The source never ends by itself.
 /// Errors: `SUBROSA_INVALID_ARGUMENT` for another level, as well. Since 0.1.
 ///
 /// # Safety

@@ -62,7 +62,8 @@ pub unsafe extern "C" fn subrosa_secret_free(secret: *mut subrosa_secret) {
 
 /// Sends log messages of at most `level_max` (`SUBROSA_LOG_OFF` to `SUBROSA_LOG_TRACE`) to `log`.
 /// One receiver for the whole process; a new one takes the place of the old. NULL turns the log off, as it is at first:
-/// the library never prints. For a log that is pulled, see `subrosa_events_add_log`. A child of fork has none until it sets one. Returns after a running callback has finished.
+/// the library never prints. A child of fork has none until it sets one. Returns after a running callback has finished. A
+/// log that is pulled: `subrosa_events_add_log`.
 ///
 /// `user` is passed to `log`, and to `user_free` once the receiver is replaced, or at once if this fails. Thread-safe.
 /// Errors: `SUBROSA_INVALID_ARGUMENT`, `SUBROSA_WOULD_DEADLOCK` from within `log`. Since 0.1.
