@@ -19,6 +19,7 @@ pub(super) fn relay_show(host: &Host, caller: &mut dyn Caller) -> Result<(), Fai
     let json = serde_json::json!({ "relay": relay }).to_string();
     caller.answer(&Answer { text: relay, json })
 }
+
 pub(super) fn devices(vault: &Vault, caller: &mut dyn Caller) -> Result<(), Failure> {
     let devices = vault.devices()?;
     let name_of =
@@ -39,6 +40,11 @@ pub(super) fn devices(vault: &Vault, caller: &mut dyn Caller) -> Result<(), Fail
     }
     let json = serde_json::Value::from(json).to_string();
     caller.answer(&Answer { text: text.join("\n"), json })
+}
+
+fn counted(number: u64, noun: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{number} {noun}{plural}")
 }
 
 const fn role(role: DeviceRole) -> &'static str {
@@ -70,16 +76,16 @@ pub(super) fn status(host: &Host, caller: &mut dyn Caller) -> Result<(), Failure
     for info in device.vaults()? {
         let vault = device.vault_by_id(&info.id)?;
         let (pending, devices) = (vault.pending()?, vault.devices()?.len());
-        let members = if devices == 1 { "1 device".to_owned() } else { format!("{devices} devices") };
         let unsent = match &relay_addr {
             Some(relay) => {
                 let delivery = vault.delivery(relay)?;
-                format!(", {} of {} segments at the relay", delivery.acknowledged, delivery.held)
+                format!(", {} of {} at the relay", delivery.acknowledged, counted(delivery.held, "segment"))
             }
             None => String::new(),
         };
         let name = printable(&info.name);
-        text.push(format!("vault   {name}: {members}, {pending} changes to seal{unsent}"));
+        let (members, changes) = (counted(devices as u64, "device"), counted(pending, "change"));
+        text.push(format!("vault   {name}: {members}, {changes} to seal{unsent}"));
         vaults.push(serde_json::json!({
             "name": info.name, "id": info.id.to_string(), "pending": pending, "devices": devices
         }));
@@ -93,13 +99,13 @@ pub(super) fn status(host: &Host, caller: &mut dyn Caller) -> Result<(), Failure
 pub(super) fn verify(host: &Host, caller: &mut dyn Caller) -> Result<(), Failure> {
     let report = host.device().verify()?;
     let text = format!(
-        "{} vaults, {} logs, {} segments checked: {} bad segments, {} logs wait for a certificate, {} in quarantine",
-        report.vaults,
-        report.logs,
-        report.segments,
-        report.bad_segments,
-        report.uncertified_logs,
-        report.quarantined
+        "{}, {}, {} checked: {}, {} without a certificate yet, {} in quarantine",
+        counted(report.vaults, "vault"),
+        counted(report.logs, "log"),
+        counted(report.segments, "segment"),
+        counted(report.bad_segments, "bad segment"),
+        counted(report.uncertified_logs, "log"),
+        counted(report.quarantined, "segment")
     );
     let json = serde_json::json!({
         "good": report.is_good(), "repaired": report.repaired, "vaults": report.vaults, "logs": report.logs,
