@@ -8,6 +8,8 @@
 )]
 #[path = "../../tests/fuzz/src/calls.rs"]
 mod calls;
+#[path = "../../tests/fuzz/src/draw.rs"]
+mod draw;
 #[expect(clippy::multiple_unsafe_ops_per_block, reason = "one promise covers the calls")]
 #[path = "../../tests/fuzz/src/world.rs"]
 mod world;

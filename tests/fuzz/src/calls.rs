@@ -1,55 +1,15 @@
 //! One random call.
 
-use std::ffi::{c_char, c_void};
+use std::ffi::c_void;
 use std::ptr::null_mut;
 
 use arbitrary::{Result, Unstructured};
 use subrosa_ffi::*;
 
+use crate::draw::{Drawn, rows};
 use crate::world::World;
 
-/// Texts that get past the first check of some function.
-const TEXTS: &[&str] = &[
-    "notes",
-    "personal",
-    "title",
-    "{}",
-    r#"{"a":1,"b":[1,2.5,null],"c":{"$bytes":"AAEC"}}"#,
-    r#"{"a":{"b":{"c":{"d":[[[[[]]]]]}}}}"#,
-    "0190a3f2-7b1c-7d2e-8f30-112233445566",
-    "subrosa://127.0.0.1:9/#aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
-    "",
-];
-
-/// An input: from the fuzzer, or one that gets further.
-fn text<'a>(input: &mut Unstructured<'a>) -> Result<&'a [u8]> {
-    if input.ratio(3, 4)? {
-        return Ok(input.choose(TEXTS)?.as_bytes());
-    }
-    let len = input.int_in_range(0..=48)?;
-    input.bytes(len.min(input.len()))
-}
-
-/// Rows that are well formed, or what the fuzzer likes.
-fn rows(input: &mut Unstructured<'_>) -> Result<Vec<u8>> {
-    let mut rows = Vec::new();
-    if input.ratio(1, 4)? {
-        rows.extend_from_slice(text(input)?);
-        return Ok(rows);
-    }
-    for _ in 0..input.int_in_range(0..=3)? {
-        let payload = text(input)?;
-        let len = if input.ratio(1, 8)? { input.arbitrary()? } else { 20 + payload.len() as u32 };
-        rows.extend_from_slice(&len.to_le_bytes());
-        rows.extend_from_slice(&[input.int_in_range(0..=6)?, input.int_in_range(0..=3)?, 0, 0]);
-        let id = if input.ratio(1, 2)? { [0; 16] } else { [input.arbitrary()?; 16] };
-        rows.extend_from_slice(&id);
-        rows.extend_from_slice(payload);
-    }
-    Ok(rows)
-}
-
-/// Counts what it is called for.
+/// Checks what it is called with.
 unsafe extern "C" fn on_event(user: *mut c_void, event: *const subrosa_event) {
     assert!(user.is_null() && !event.is_null());
 }
@@ -58,35 +18,6 @@ unsafe extern "C" fn on_done(user: *mut c_void, status: i32, error: *mut subrosa
     assert!(user.is_null());
     assert_eq!(status == SUBROSA_OK, error.is_null());
     subrosa_error_free(error);
-}
-
-/// The arguments that most calls take, drawn before each call.
-struct Drawn<'a> {
-    text: &'a [u8],
-    more: &'a [u8],
-    id: subrosa_id,
-    number: i32,
-    ms: i32,
-}
-
-impl<'a> Drawn<'a> {
-    fn new(input: &mut Unstructured<'a>) -> Result<Self> {
-        Ok(Self {
-            text: text(input)?,
-            more: text(input)?,
-            id: subrosa_id { bytes: [input.int_in_range(0..=3)?; 16] },
-            number: input.int_in_range(-1..=5)?,
-            ms: input.int_in_range(0..=2)?,
-        })
-    }
-
-    fn text(&self) -> (*const c_char, usize) {
-        (self.text.as_ptr().cast(), self.text.len())
-    }
-
-    fn more(&self) -> (*const c_char, usize) {
-        (self.more.as_ptr().cast(), self.more.len())
-    }
 }
 
 /// Makes one call and checks what it promised.
