@@ -276,7 +276,7 @@ static void log_calls_back(void) {
   heard_free(&heard);
 }
 
-/* Beside the callback, and without one; by its level, and not after its tag is gone. */
+/* By its level, and not after its tag is gone. */
 static void log_is_pulled(void) {
   subrosa_events *events = NULL;
   subrosa_event event = {.struct_size = sizeof event};

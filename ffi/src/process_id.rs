@@ -1,6 +1,6 @@
 //! The number of this process, which every call asks for, so cheaply that it may.
 
-/// The number of this process. Always right, also in a child that was forked by whatever means.
+/// The number of this process. Right also in a child, by whatever means it was forked, that has memory of its own.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub(crate) fn process_id() -> u32 {
     let kept = kept::page();

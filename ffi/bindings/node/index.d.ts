@@ -317,7 +317,7 @@ export type SyncEvent =
 
 export type LogLevel = 'error' | 'warn' | 'info' | 'debug' | 'trace';
 
-/** `lagged`: older messages were lost. Levels of later versions are `unknown`. */
+/** `lagged`: messages were lost. Levels of later versions are `unknown`. */
 export type LogEvent =
   | { kind: 'message'; level: LogLevel | 'unknown'; message: string }
   | { kind: 'lagged' } | { kind: 'unknown' };
