@@ -1,4 +1,4 @@
-//! How vaults and logs begin (DESIGN section 3): the first control entries, keys and statement.
+//! How vaults and logs begin (`docs/FORMAT.md` sections 6 and 7): the first control entries, keys and statement.
 
 use subrosa_protocol::ids::{Epoch, Generation, Head, PublicKeyBytes, Signature, VaultId};
 use subrosa_protocol::labels;
