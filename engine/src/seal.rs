@@ -11,13 +11,15 @@ use ring::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use zeroize::Zeroize;
 
 mod hpke;
+mod packed;
 mod segment;
 mod xaes;
 
 pub(crate) use hpke::{HPKE_OVERHEAD_BYTES, HpkeBinding, hpke_open, hpke_seal};
+pub(crate) use packed::Packed;
 #[cfg(test)]
 pub(crate) use segment::padded_len;
-pub(crate) use segment::{Group, OpenError, OpenedBody, Place, open, seal};
+pub(crate) use segment::{Group, OpenError, OpenedBody, Place, data_within, open, seal};
 pub(crate) use xaes::{XAES_NONCE_BYTES, Xaes256Gcm};
 
 /// Length of every authentication tag.

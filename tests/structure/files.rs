@@ -21,7 +21,8 @@ pub(crate) fn below(folder: &Path, wanted: &dyn Fn(&Path) -> bool) -> Vec<PathBu
                 continue;
             }
             if path.is_dir() {
-                let built = ["target", "node_modules", "build", "corpus", "artifacts"].contains(&name.as_str());
+                let built =
+                    ["target", "node_modules", "build", "corpus", "artifacts"].contains(&name.as_str());
                 if !built && !name.starts_with('.') {
                     folders.push(path);
                 }
@@ -59,7 +60,8 @@ pub(crate) fn shown(path: &Path) -> String {
 /// The packages of the workspace, by the folders that its manifest names.
 pub(crate) fn members() -> Vec<PathBuf> {
     let manifest = text(&root().join("Cargo.toml")).unwrap();
-    let list = manifest.lines().find_map(|line| line.strip_prefix("members = ")).expect("members on one line");
+    let list =
+        manifest.lines().find_map(|line| line.strip_prefix("members = ")).expect("members on one line");
     let members: Vec<PathBuf> =
         list.split('"').skip(1).step_by(2).map(|member| root().join(member)).collect();
     assert!(members.len() >= 7, "{members:?}");

@@ -8,16 +8,19 @@ use hkdf::Hkdf;
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use sha2::Sha256;
 use subrosa_protocol::ids::{Chain, Epoch, LogId, Seq, Signature, VaultId};
-use subrosa_protocol::segment::{ChainPreimage, Header, Kind, SealedSegment, TAG_LEN};
+use subrosa_protocol::segment::{
+    ChainPreimage, HEADER_LEN, Header, Kind, SIGNATURE_LEN, SealedSegment, TAG_LEN,
+};
 use subrosa_protocol::{labels, limits};
 use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
 
+use super::packed::Packed;
 use crate::Entropy;
 use crate::wiped::Wiped;
 
 /// Flag of a body whose data is compressed with zstd.
-const FLAG_ZSTD: u8 = 1;
+pub(super) const FLAG_ZSTD: u8 = 1;
 /// Flag of a body that ends its group.
 const FLAG_LAST_OF_GROUP: u8 = 2;
 /// `flags u8 | length u32`.
@@ -79,11 +82,20 @@ pub(crate) const fn padded_len(len: usize) -> usize {
     (len + mask) & !mask
 }
 
+/// The most data, as it is sealed, of a segment that has at most so many bytes.
+pub(crate) const fn data_within(segment_bytes: usize) -> usize {
+    let mut padded = segment_bytes - HEADER_LEN - TAG_LEN - SIGNATURE_LEN;
+    while padded_len(padded) != padded {
+        padded -= 1;
+    }
+    padded - PREFIX_LEN
+}
+
 /// Seals `data` and signs the chain with `sign` (over label and payload). Returns the segment and its chain.
 pub(crate) fn seal(
     place: &Place,
     group: Group,
-    data: &[u8],
+    data: &Packed,
     key: &[u8; 32],
     entropy: &dyn Entropy,
     sign: impl FnOnce(&[u8], &[u8]) -> Signature,
@@ -136,12 +148,8 @@ pub(crate) fn open(
     unpack(body)
 }
 
-fn plaintext(group: Group, data: &[u8]) -> Wiped {
-    let compressed = compress(data);
-    let (data, mut flags) = match &compressed {
-        Some(compressed) => (&compressed[..], FLAG_ZSTD),
-        None => (data, 0),
-    };
+fn plaintext(group: Group, data: &Packed) -> Wiped {
+    let (data, mut flags) = data.parts();
     if group == Group::Ends {
         flags |= FLAG_LAST_OF_GROUP;
     }
@@ -155,7 +163,7 @@ fn plaintext(group: Group, data: &[u8]) -> Wiped {
 }
 
 /// Compresses when that saves at least 10 % of what padding would leave visible.
-fn compress(data: &[u8]) -> Option<Wiped> {
+pub(super) fn compress(data: &[u8]) -> Option<Wiped> {
     if data.len() + PREFIX_LEN <= limits::SEGMENT_PAD_MIN {
         return None;
     }
@@ -196,7 +204,7 @@ fn unpack(body: Wiped) -> Result<OpenedBody, OpenError> {
 }
 
 /// One zstd frame that names the size of its content, and nothing behind it.
-fn decompress(data: &[u8]) -> Result<Wiped, OpenError> {
+pub(super) fn decompress(data: &[u8]) -> Result<Wiped, OpenError> {
     let size = zstd::zstd_safe::get_frame_content_size(data).ok().flatten().ok_or(OpenError::Compression)?;
     let size = usize::try_from(size).map_err(|_| OpenError::Compression)?;
     if size > limits::SEGMENT_PLAIN_MAX || zstd::zstd_safe::find_frame_compressed_size(data) != Ok(data.len())
@@ -261,7 +269,7 @@ mod tests {
     }
 
     fn sealed(data: &[u8]) -> SealedSegment {
-        seal(&place(), Group::Ends, data, &[5; 32], &Fixed, |_, _| Signature::from_bytes([0; 64])).0
+        seal(&place(), Group::Ends, &Packed::of(data), &[5; 32], &Fixed, |_, _| Signature::from_bytes([0; 64])).0
     }
 
     #[test]
@@ -295,7 +303,7 @@ mod tests {
 
     #[test]
     fn malformed_plaintexts_are_refused() {
-        let good = plaintext(Group::Ends, b"data");
+        let good = plaintext(Group::Ends, &Packed::of(b"data"));
         let bad = |edit: &dyn Fn(&mut Vec<u8>)| {
             let mut body = good.to_vec();
             edit(&mut body);

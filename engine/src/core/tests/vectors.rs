@@ -25,7 +25,7 @@ use crate::control::{
 use crate::merge::{
     Body, BodyWriter, Cell, FieldCell, Op, OpKind, Put, RecordId, Stamp, Tombstone, Value as Field, ValueBuf,
 };
-use crate::seal::{Group, OpenError, Place, seal};
+use crate::seal::{Group, OpenError, Packed, Place, seal};
 use crate::{Entropy, KeyPair, KeyProvider, SeededEntropy, SoftwareKey};
 
 /// 2025-01-01 00:00:00 UTC.
@@ -124,7 +124,8 @@ impl Log<'_> {
         let mut salt = [0; 16];
         salt.copy_from_slice(&labels::hash(b"salt of a test vector", &[name.as_bytes()])[..16]);
         let sign = |label: &[u8], payload: &[u8]| Signature::from_bytes(self.pair.sign(label, payload));
-        let (segment, chain) = seal(&place, group, data, world.key(self.kind), &Salt(salt), sign);
+        let (segment, chain) =
+            seal(&place, group, &Packed::of(data), world.key(self.kind), &Salt(salt), sign);
         let prev = std::mem::replace(&mut self.prev, chain);
         self.next = self.next.next();
         describe(world, name, &public_of(self.pair), &prev, segment.bytes())
@@ -194,7 +195,7 @@ fn body(seen: Vec<Head>, ops: &[Op<'_>]) -> Vec<u8> {
     for op in ops {
         writer.push(op, usize::MAX).unwrap();
     }
-    writer.finish()
+    writer.encode()
 }
 
 fn json_value(text: &str) -> Field {
@@ -459,7 +460,7 @@ fn frozen_segments_verify_open_decode_and_encode_to_the_same_bytes() {
             let decoded = Body::decode(&data).unwrap();
             let mut writer = BodyWriter::new(decoded.base, decoded.seen.clone());
             decoded.ops.iter().for_each(|op| writer.push(op, usize::MAX).unwrap());
-            assert_eq!(writer.finish(), data, "{name}");
+            assert_eq!(writer.encode(), data, "{name}");
         }
     }
 }
