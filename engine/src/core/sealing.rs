@@ -201,14 +201,14 @@ impl Tx<'_> {
         let (segment, chain) = match kind {
             Kind::Control => {
                 let signer = &state.keyring.logs.control;
-                seal(&place, group, data, &live.control, &*entropy, |label, payload| {
+                seal(&place, group, data, (&live.control).into(), &*entropy, |label, payload| {
                     Signature::from_bytes(signer.sign(label, payload))
                 })
             }
             Kind::Data | Kind::Checkpoint | Kind::Blob => {
                 let key = live.key.as_ref().ok_or(Error::NotPermitted)?;
                 let signer = &state.signer;
-                seal(&place, group, data, key, &*entropy, |label, payload| {
+                seal(&place, group, data, key.into(), &*entropy, |label, payload| {
                     Signature::from_bytes(signer.sign(label, payload))
                 })
             }

@@ -110,6 +110,7 @@ fn a_full_body_fills_a_page_of_the_database_and_no_more() {
     };
     let mut noise = vec![0; BODY_FILL_BYTES];
     crate::Entropy::fill(&crate::OsEntropy, &mut noise);
+    let key = crate::keys::secret::EpochKey::generate(&crate::OsEntropy);
     let row = |data: &[u8]| {
         let sign = |_: &[u8], _: &[u8]| subrosa_protocol::ids::Signature::ZERO;
         let data = crate::seal::Packed::of(data);
@@ -117,7 +118,7 @@ fn a_full_body_fills_a_page_of_the_database_and_no_more() {
             &place,
             crate::seal::Group::Ends,
             &data,
-            &[1; 32],
+            (&key).into(),
             &crate::OsEntropy,
             sign,
         );
