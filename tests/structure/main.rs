@@ -4,4 +4,5 @@
 
 mod dependencies;
 mod files;
+mod imports;
 mod references;

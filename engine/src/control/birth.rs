@@ -8,7 +8,8 @@ use super::{
     BirthError, ControlEntry, DeviceAdded, DeviceName, Entry, EpochSecrets, Genesis, Keyring, LogCertificate,
     OwnLogs, PrekeySecret, RecoverySeed, SignedEntry, SignedPrekey, encode_entries,
 };
-use crate::{Entropy, KeyError, KeyPair, KeyProvider, PublicKey};
+use crate::entropy::Entropy;
+use crate::keys::{KeyError, KeyPair, KeyProvider, PublicKey};
 
 /// Which vault of a user is being founded.
 pub(crate) enum Founding {

@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 use subrosa_protocol::ids::{Chain, Epoch, Head, LogId, PublicKeyBytes, Seq};
 
 use super::*;
-use crate::{KeyPair, KeyProvider, PublicKey, SeededEntropy, SoftwareKey};
+use crate::entropy::SeededEntropy;
+use crate::keys::{KeyPair, KeyProvider, PublicKey, SoftwareKey};
 
 fn hex(bytes: impl AsRef<[u8]>) -> String {
     HEXLOWER.encode(bytes.as_ref())

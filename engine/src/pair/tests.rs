@@ -13,8 +13,9 @@ use super::*;
 use crate::control::{
     DeviceAdded, DeviceName, Founding, Keyring, Members, SignedPrekey, certificate, device_added, found_vault,
 };
+use crate::entropy::SeededEntropy;
+use crate::keys::{KeyPair, KeyProvider, SoftwareKey};
 use crate::seal::{HpkeBinding, hpke_seal};
-use crate::{KeyPair, KeyProvider, SeededEntropy, SoftwareKey};
 
 const START: Duration = Duration::from_secs(1000);
 const UNIX: u64 = 1_700_000_000;
@@ -399,7 +400,7 @@ impl Thief {
             panic!("the old device reveals its half");
         };
         let transcript = Transcript::new(&self.link, &commitment, &reveal, &self.opening());
-        let proof = crate::sign_with(&self.device, labels::PAIR_PROOF, transcript.as_bytes()).unwrap();
+        let proof = crate::keys::sign_with(&self.device, labels::PAIR_PROOF, transcript.as_bytes()).unwrap();
         let mac = self.link.open_mac(&transcript, &proof);
         old.message(&Message::Open { opening: Box::new(self.opening()), proof, mac }).unwrap();
         assert!(old.drain().is_empty());
@@ -500,7 +501,7 @@ fn an_opening_must_be_what_was_committed_to_and_proved() {
         let (opening, signer) = change(&thief, thief.opening());
         let transcript = Transcript::new(&thief.link, &commitment, &old_reveal(), &opening);
         let signer = signer.as_ref().unwrap_or(&thief.device);
-        let proof = crate::sign_with(signer, labels::PAIR_PROOF, transcript.as_bytes()).unwrap();
+        let proof = crate::keys::sign_with(signer, labels::PAIR_PROOF, transcript.as_bytes()).unwrap();
         let mac = thief.link.open_mac(&transcript, &proof);
         let open = Message::Open { opening: Box::new(opening), proof, mac };
         assert_eq!(old.message(&open), Err(PairError::NotAuthentic), "{name}");

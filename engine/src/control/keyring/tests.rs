@@ -1,6 +1,7 @@
 use super::*;
 use crate::control::{Founding, found_vault};
-use crate::{SeededEntropy, SoftwareKey};
+use crate::entropy::SeededEntropy;
+use crate::keys::SoftwareKey;
 
 /// A keyring with something in every place.
 fn full() -> Keyring {

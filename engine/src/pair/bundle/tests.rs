@@ -2,7 +2,8 @@ use subrosa_protocol::token::Invite;
 
 use super::*;
 use crate::control::{Founding, found_vault};
-use crate::{SeededEntropy, SoftwareKey};
+use crate::entropy::SeededEntropy;
+use crate::keys::SoftwareKey;
 
 fn entropy(seed: u64) -> SeededEntropy {
     SeededEntropy::dangerous_from_seed(seed)

@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256};
 
 use super::sim::{Dice, SimDisk};
 use super::workload::{Rows, kek, last_transaction, open, open_with, options, read_all, run};
-use crate::SeededEntropy;
+use crate::entropy::SeededEntropy;
 use crate::store::sealed::layout::{
     BLOCK_BYTES, BLOCKS_OFFSET, CHECKSUM_AT, FORMAT_AT, HEADER_OFFSETS, PAGE_BYTES, SLOT_BYTES,
     SUPERBLOCK_OFFSETS, SUPERBLOCK_USED_BYTES,

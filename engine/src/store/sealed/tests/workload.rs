@@ -6,7 +6,7 @@ use std::sync::Arc;
 use redb::{Database, Durability, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction};
 
 use super::sim::{Dice, SimDisk};
-use crate::SeededEntropy;
+use crate::entropy::SeededEntropy;
 use crate::store::StoreError;
 use crate::store::sealed::*;
 
