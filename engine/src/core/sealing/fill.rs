@@ -53,7 +53,9 @@ impl Goal {
     /// For data of which `plain` bytes were packed into `packed`.
     fn after(plain: usize, packed: usize) -> Self {
         let goal = |room: usize| {
-            let plain = room * AIM_PERCENT / 100 * plain / packed.max(1);
+            // Where a usize has 32 bits, the product of two lengths does not fit.
+            let plain = (room * AIM_PERCENT / 100) as u64 * plain as u64 / packed.max(1) as u64;
+            let plain = usize::try_from(plain).unwrap_or(usize::MAX);
             // What has no more bytes than there is room needs no packing to fit.
             Self { packed: room, plain: plain.max(room) }
         };
