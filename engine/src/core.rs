@@ -54,8 +54,8 @@ pub(crate) use write::WriteSet;
 /// Name of the sealed file in a store directory.
 pub(crate) const STORE_FILE: &str = "store.subrosa";
 
-/// Format of the tables; a store of a newer one is refused.
-pub(crate) const TABLES_FORMAT: u32 = 1;
+/// Format of the tables; a store of another one is refused.
+pub(crate) const TABLES_FORMAT: u32 = 2;
 
 /// Called after a write that leaves something to seal; must not block. Each sync has one.
 pub(crate) type PendingHook = Arc<dyn Fn() + Send + Sync>;

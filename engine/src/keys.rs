@@ -21,6 +21,7 @@ mod pkcs8;
 mod profile;
 mod provider;
 mod public;
+pub(crate) mod secret;
 mod session;
 mod signature;
 mod signing;

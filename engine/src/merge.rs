@@ -2,7 +2,7 @@
 //!
 //! Pure functions over bytes and values: no file, no network, no clock, no randomness; time is an argument.
 //! Merging is commutative, associative and idempotent, so the order in which segments arrive never shows.
-//! The exact bytes are specified in `docs/FORMAT.md`; the rules in section 5 of the design.
+//! The exact bytes are specified in `docs/FORMAT.md` section 5.
 
 pub(crate) mod body;
 pub(crate) mod hlc;

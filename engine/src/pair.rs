@@ -1,4 +1,4 @@
-//! Pairing: how a second device becomes one of the user's own (DESIGN section 9, `docs/PROTOCOL.md` "Pairing").
+//! Pairing: how a second device becomes one of the user's own (`docs/PROTOCOL.md`, "Pairing").
 //!
 //! The old device shows a [`PairLink`]; the new one opens it. Both meet at a rendezvous on a relay and run
 //! [`OfferMachine`] and [`JoinMachine`]: commit-then-reveal, so that neither side, nor the relay, can choose keys

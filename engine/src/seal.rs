@@ -4,20 +4,22 @@
 //! which seals a 4 KiB page about three times as fast as the portable implementation and which the TLS stack
 //! brings along anyway; XAES-256-GCM ([`Xaes256Gcm`]) is built on top of it.
 //!
-//! This module must never choose a nonce: callers draw them from an [`Entropy`](crate::Entropy). It must never say
-//! why something stayed shut: a wrong key and an altered byte look alike ([`NotAuthentic`]).
+//! This module must never choose a nonce: callers draw them from an [`Entropy`](crate::entropy::Entropy). It must
+//! never say why something stayed shut: a wrong key and an altered byte look alike ([`NotAuthentic`]).
 
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use zeroize::Zeroize;
 
 mod hpke;
+mod packed;
 mod segment;
 mod xaes;
 
 pub(crate) use hpke::{HPKE_OVERHEAD_BYTES, HpkeBinding, hpke_open, hpke_seal};
+pub(crate) use packed::Packed;
 #[cfg(test)]
 pub(crate) use segment::padded_len;
-pub(crate) use segment::{Group, OpenError, OpenedBody, Place, open, seal};
+pub(crate) use segment::{Group, OpenError, OpenedBody, Place, data_within, open, seal};
 pub(crate) use xaes::{XAES_NONCE_BYTES, Xaes256Gcm};
 
 /// Length of every authentication tag.

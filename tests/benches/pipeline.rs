@@ -48,6 +48,10 @@ fn main() -> anyhow::Result<()> {
             }
             report.add(&format!("{name}: CPU of a record, all three"), "us", each(run.cpu(), records));
         }
+        for (who, bytes) in [("writer", ours.writer_bytes), ("relay", ours.relay_bytes)] {
+            let each = bytes as f64 / records as f64;
+            report.add(&format!("devices: file of a record, {who}"), "B", each);
+        }
         let times = ours.cpu().as_secs_f64() / bare.cpu().as_secs_f64();
         report.add_for("CPU of devices / bare", "x", times, Goal::AtMost(3.0));
         report.add("time of devices / bare", "x", ours.wall.as_secs_f64() / bare.wall.as_secs_f64());
@@ -65,6 +69,9 @@ pub(crate) struct Run {
     pub(crate) writer: Duration,
     pub(crate) relay: Duration,
     pub(crate) reader: Duration,
+    /// The files at the end; 0 where nobody asks.
+    pub(crate) writer_bytes: u64,
+    pub(crate) relay_bytes: u64,
 }
 
 impl Run {
@@ -99,7 +106,9 @@ fn run(records: usize) -> anyhow::Result<Run> {
     let reader_cpu = reader.heard_cpu()?;
     let wall = started.elapsed();
     let writer_cpu = writer.heard_cpu()?;
-    Ok(Run { wall, writer: writer_cpu, relay: relay.cpu()?.saturating_sub(cpu), reader: reader_cpu })
+    let relay_cpu = relay.cpu()?.saturating_sub(cpu);
+    let (writer_bytes, relay_bytes) = (harness::stored_bytes(&old)?, relay.stored_bytes()?);
+    Ok(Run { wall, writer: writer_cpu, relay: relay_cpu, reader: reader_cpu, writer_bytes, relay_bytes })
 }
 
 /// What the processes do that [`run`] and [`bare::run`] start.

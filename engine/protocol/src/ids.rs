@@ -44,7 +44,8 @@ macro_rules! byte_id {
 }
 
 byte_id!(
-    /// Names a vault: a hash that binds recovery commitment, genesis and first control log (DESIGN 3).
+    /// Names a vault: a hash that binds recovery commitment, genesis and first control log (`docs/FORMAT.md`
+    /// section 6).
     VaultId,
     32
 );
@@ -144,7 +145,7 @@ impl LogId {
 }
 
 impl VaultId {
-    /// Binds the three facts of a vault's birth; see DESIGN section 3.
+    /// Binds the three facts of a vault's birth; see `docs/FORMAT.md` section 6.
     #[must_use]
     pub fn derive(
         recovery_commitment: &[u8; 32],

@@ -13,8 +13,8 @@ pub const FIELD_NAME_BYTES_MAX: usize = 128;
 pub const FIELDS_MAX: usize = 1024;
 /// A whole segment on the wire: the largest value, its padding and its frame.
 pub const SEGMENT_BYTES_MAX: usize = 2 << 20;
-/// What sealing fills a plaintext to; small enough to pipeline, and for a page of a store; large enough that
-/// signature and padding vanish.
+/// What sealing fills a plaintext to, compressed where that pays; small enough to pipeline, and for a page of a store;
+/// large enough that signature and padding vanish.
 pub const SEGMENT_FILL_BYTES: usize = 62 << 10;
 /// The least that a segment's plaintext is padded to, so that one keystroke looks like the next.
 pub const SEGMENT_PAD_MIN: usize = 256;

@@ -1,5 +1,5 @@
 //! Statements: the signed, numbered facts by which a relay knows a vault's members without knowing them
-//! (DESIGN section 7, `docs/PROTOCOL.md` "Statements").
+//! (`docs/PROTOCOL.md`, "Statements").
 
 use crate::codec::{DecodeError, Reader, Writer};
 use crate::ids::{Epoch, Generation, PublicKeyBytes, Signature, VaultId};

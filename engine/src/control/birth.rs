@@ -1,4 +1,4 @@
-//! How vaults and logs begin (DESIGN section 3): the first control entries, keys and statement.
+//! How vaults and logs begin (`docs/FORMAT.md` sections 6 and 7): the first control entries, keys and statement.
 
 use subrosa_protocol::ids::{Epoch, Generation, Head, PublicKeyBytes, Signature, VaultId};
 use subrosa_protocol::labels;
@@ -8,7 +8,8 @@ use super::{
     BirthError, ControlEntry, DeviceAdded, DeviceName, Entry, EpochSecrets, Genesis, Keyring, LogCertificate,
     OwnLogs, PrekeySecret, RecoverySeed, SignedEntry, SignedPrekey, encode_entries,
 };
-use crate::{Entropy, KeyError, KeyPair, KeyProvider, PublicKey};
+use crate::entropy::Entropy;
+use crate::keys::{KeyError, KeyPair, KeyProvider, PublicKey};
 
 /// Which vault of a user is being founded.
 pub(crate) enum Founding {

@@ -18,7 +18,7 @@ use subrosa_protocol::limits::{
 };
 
 use super::BirthError;
-use crate::{BadSignature, KeyError, KeyPair, KeyProvider, PublicKey, sign_with};
+use crate::keys::{BadSignature, KeyError, KeyPair, KeyProvider, PublicKey, sign_with};
 
 /// One entry of a control segment.
 #[derive(Clone, Debug, PartialEq, Eq)]

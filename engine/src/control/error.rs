@@ -3,7 +3,7 @@
 use subrosa_protocol::codec::DecodeError;
 use subrosa_protocol::ids::{LogId, Seq};
 
-use crate::KeyError;
+use crate::keys::KeyError;
 
 /// Why a control segment was refused. The device that wrote it is at fault, except where a variant says so.
 ///

@@ -2,14 +2,14 @@
 
 use subrosa_protocol::codec::{DecodeError, Reader, Writer};
 use subrosa_protocol::ids::{Epoch, Pin};
-use subrosa_protocol::labels;
 use subrosa_protocol::limits::{STATEMENT_BYTES_MAX, STATEMENTS_MAX, TOKEN_BYTES_MAX};
 use subrosa_protocol::statement::{Statement, recovery_commitment};
 use zeroize::Zeroizing;
 
 use crate::control::entry::read_public;
-use crate::keys::kdf;
-use crate::{Entropy, KeyPair, PublicKey};
+use crate::entropy::Entropy;
+use crate::keys::secret::{ControlKey, EpochKey, RecoveryEntropy};
+use crate::keys::{KeyPair, PublicKey};
 
 /// Everything secret that one device keeps about one vault, and the statements that go with it.
 ///
@@ -42,7 +42,7 @@ pub(crate) struct RecoverySeed {
     /// Makes the commitments of two vaults differ.
     pub(crate) nonce: [u8; 16],
     /// What the recovery key derives from; in the home vault, and only until the user has confirmed the words.
-    pub(crate) entropy: Option<Zeroizing<[u8; 32]>>,
+    pub(crate) entropy: Option<RecoveryEntropy>,
 }
 
 /// The keys of one epoch.
@@ -50,9 +50,9 @@ pub(crate) struct EpochSecrets {
     /// Its number.
     pub(crate) epoch: Epoch,
     /// Seals data. `None` once it is shredded, or when it has never been here.
-    pub(crate) key: Option<Zeroizing<[u8; 32]>>,
+    pub(crate) key: Option<EpochKey>,
     /// Seals control segments; outlives the epoch key.
-    pub(crate) control: Zeroizing<[u8; 32]>,
+    pub(crate) control: ControlKey,
     /// Proves a writer; `None` for readers and for epochs that are over.
     pub(crate) write: Option<KeyPair>,
 }
@@ -83,18 +83,18 @@ pub struct KeyringError(#[from] DecodeError);
 impl EpochSecrets {
     /// A new epoch with random keys.
     pub(crate) fn generate(epoch: Epoch, entropy: &dyn Entropy) -> Self {
-        Self::live(epoch, entropy.secret(), Some(KeyPair::generate(entropy)))
+        Self::live(epoch, EpochKey::generate(entropy), Some(KeyPair::generate(entropy)))
     }
 
     /// An epoch whose key is here.
-    pub(crate) fn live(epoch: Epoch, key: Zeroizing<[u8; 32]>, write: Option<KeyPair>) -> Self {
-        let control = kdf::expand(&key, &[labels::CONTROL_KEY]);
+    pub(crate) fn live(epoch: Epoch, key: EpochKey, write: Option<KeyPair>) -> Self {
+        let control = key.control();
         Self { epoch, key: Some(key), control, write }
     }
 
     /// Proves a reader; computed at each call, about 100 microseconds. `None` without the epoch key.
     pub(crate) fn read_key(&self) -> Option<KeyPair> {
-        self.key.as_ref().map(|key| KeyPair::derive(key, labels::READ_KEY))
+        self.key.as_ref().map(EpochKey::read_key)
     }
 }
 
@@ -108,14 +108,14 @@ impl OwnLogs {
 impl RecoverySeed {
     /// A new recovery key.
     pub(crate) fn generate(entropy: &dyn Entropy) -> Self {
-        let seed = entropy.secret();
-        let public = KeyPair::derive(&seed, labels::RECOVERY_KEY).public();
+        let seed = RecoveryEntropy::generate(entropy);
+        let public = seed.key().public();
         Self { public, nonce: entropy.array(), entropy: Some(seed) }
     }
 
     /// Whether the entropy, if it is here, gives the public key.
     pub(crate) fn entropy_fits(&self) -> bool {
-        let derived = self.entropy.as_ref().map(|seed| KeyPair::derive(seed, labels::RECOVERY_KEY).public());
+        let derived = self.entropy.as_ref().map(|seed| seed.key().public());
         derived.is_none_or(|public| public == self.public)
     }
 
@@ -138,13 +138,13 @@ impl Keyring {
     }
 
     /// The key under which data of an epoch is sealed.
-    pub(crate) fn data_key(&self, epoch: Epoch) -> Option<&[u8; 32]> {
-        self.epoch(epoch)?.key.as_deref()
+    pub(crate) fn data_key(&self, epoch: Epoch) -> Option<&EpochKey> {
+        self.epoch(epoch)?.key.as_ref()
     }
 
     /// The key under which control segments of an epoch are sealed.
-    pub(crate) fn control_key(&self, epoch: Epoch) -> Option<&[u8; 32]> {
-        self.epoch(epoch).map(|secrets| &*secrets.control)
+    pub(crate) fn control_key(&self, epoch: Epoch) -> Option<&ControlKey> {
+        self.epoch(epoch).map(|secrets| &secrets.control)
     }
 
     /// The grant of one relay.
@@ -195,12 +195,12 @@ impl Keyring {
         w.u8(VERSION);
         write_option(&mut w, self.user_secret.as_deref().map(|secret| &secret[..]));
         w.bytes(self.recovery.public.as_bytes()).bytes(&self.recovery.nonce);
-        write_option(&mut w, self.recovery.entropy.as_deref().map(|secret| &secret[..]));
+        write_option(&mut w, self.recovery.entropy.as_ref().map(|secret| &secret.dangerous_bytes()[..]));
         w.count(self.epochs.len());
         for secrets in &self.epochs {
             w.u32(secrets.epoch.0);
-            write_option(&mut w, secrets.key.as_deref().map(|key| &key[..]));
-            w.bytes(&*secrets.control);
+            write_option(&mut w, secrets.key.as_ref().map(|key| &key.dangerous_bytes()[..]));
+            w.bytes(secrets.control.dangerous_bytes());
             write_option(
                 &mut w,
                 secrets.write.as_ref().map(KeyPair::to_pkcs8_der).as_deref().map(|der| &der[..]),
@@ -262,11 +262,11 @@ impl Keyring {
                 return Err(DecodeError::Unknown { what: "keyring version", value: u64::from(other) }.into());
             }
         }
-        let user_secret = read_secret_option(&mut r)?;
+        let user_secret = read_option(&mut r, read_secret)?;
         let recovery = RecoverySeed {
             public: read_public(&mut r)?,
             nonce: r.array()?,
-            entropy: read_secret_option(&mut r)?,
+            entropy: read_option(&mut r, RecoveryEntropy::read)?,
         };
         let epochs = read_list(&mut r, "epochs", EPOCHS_MAX, 4 + 1 + 32 + 1, read_epoch)?;
         if epochs.is_empty() || !epochs.is_sorted_by(|a, b| a.epoch < b.epoch) {
@@ -322,10 +322,6 @@ pub(crate) fn read_option<T>(
     }
 }
 
-fn read_secret_option(r: &mut Reader<'_>) -> Result<Option<Zeroizing<[u8; 32]>>, DecodeError> {
-    read_option(r, read_secret)
-}
-
 /// Reads 32 secret bytes into a buffer that wipes itself.
 pub(crate) fn read_secret(r: &mut Reader<'_>) -> Result<Zeroizing<[u8; 32]>, DecodeError> {
     let mut secret = Zeroizing::new([0; 32]);
@@ -340,8 +336,8 @@ pub(crate) fn read_pair(r: &mut Reader<'_>) -> Result<KeyPair, DecodeError> {
 
 fn read_epoch(r: &mut Reader<'_>) -> Result<EpochSecrets, DecodeError> {
     let epoch = Epoch(r.u32()?);
-    let key = read_secret_option(r)?;
-    let control = read_secret(r)?;
+    let key = read_option(r, EpochKey::read)?;
+    let control = ControlKey::read(r)?;
     Ok(EpochSecrets { epoch, key, control, write: read_option(r, read_pair)? })
 }
 

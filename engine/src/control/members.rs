@@ -17,7 +17,7 @@ use super::{
     ControlEntry, ControlError, DeviceAdded, DeviceName, DeviceRole, Entry, Genesis, LogCertificate,
     SignedEntry, SignedPrekey, decode_entries,
 };
-use crate::PublicKey;
+use crate::keys::PublicKey;
 
 /// The members of one vault, as far as the control segments taken in tell.
 #[derive(Debug)]

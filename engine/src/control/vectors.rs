@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 use subrosa_protocol::ids::{Chain, Epoch, Head, LogId, PublicKeyBytes, Seq};
 
 use super::*;
-use crate::{KeyPair, KeyProvider, PublicKey, SeededEntropy, SoftwareKey};
+use crate::entropy::SeededEntropy;
+use crate::keys::{KeyPair, KeyProvider, PublicKey, SoftwareKey};
 
 fn hex(bytes: impl AsRef<[u8]>) -> String {
     HEXLOWER.encode(bytes.as_ref())
@@ -67,14 +68,14 @@ fn made() -> Value {
         "second": key(&second),
         "second_logs": { "control": key(&logs.control), "data": key(&logs.data) },
         "recovery": {
-            "entropy": hex(**keyring.recovery.entropy.as_ref().unwrap()),
+            "entropy": hex(keyring.recovery.entropy.as_ref().unwrap().dangerous_bytes()),
             "public": hex(keyring.recovery.public.as_bytes()),
             "nonce": hex(keyring.recovery.nonce),
             "commitment": hex(keyring.recovery.commitment()),
         },
         "epoch_0": {
-            "key": hex(keyring.data_key(Epoch(0)).unwrap()),
-            "control_key": hex(keyring.control_key(Epoch(0)).unwrap()),
+            "key": hex(keyring.data_key(Epoch(0)).unwrap().dangerous_bytes()),
+            "control_key": hex(keyring.control_key(Epoch(0)).unwrap().dangerous_bytes()),
             "read": key(&keyring.live_epoch().read_key().unwrap()),
             "write": key(keyring.live_epoch().write.as_ref().unwrap()),
         },

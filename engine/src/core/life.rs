@@ -172,6 +172,9 @@ impl Core {
             if found > TABLES_FORMAT {
                 return Err(Error::Store(StoreError::NewerFormat { found, supported: TABLES_FORMAT }));
             }
+            if found < TABLES_FORMAT {
+                return Err(Error::Store(StoreError::Refused { reason: "tables of an older format" }));
+            }
             return Ok(());
         }
         let txn = open.db.begin_write().map_err(|error| open.explain(error))?;

@@ -18,7 +18,7 @@ use super::state::{LogHead, OwnLogNos};
 use super::write::{decode_pending, decode_state};
 use crate::control::{OwnLogs, certificate};
 use crate::merge::{Body, LogMove, LogNo, PendingOps, Stamp};
-use crate::seal::Group;
+use crate::seal::{Group, Packed};
 use crate::store::StoreError;
 use crate::store::tables::{RecordKey, VaultNo, bulk_key, segment_key, vault_range};
 use crate::wiped::Wiped;
@@ -123,7 +123,8 @@ impl Tx<'_> {
         for row in self.tables.bulk.range::<&[u8; 16]>(&first..=&last)? {
             let (key, row) = row?;
             bulk.push(*key.value());
-            bodies.push(Wiped::new(row.value().to_vec()));
+            let body = Packed::from_row(row.value()).ok_or(StoreError::Inconsistent)?;
+            bodies.push(body.unpack().map_err(|_| StoreError::Inconsistent)?);
         }
         for key in bulk {
             self.tables.bulk.remove(&key)?;
@@ -219,7 +220,7 @@ impl Tx<'_> {
     /// Seals control entries as the next segment of our control log and takes them in.
     pub(crate) fn append_control(&mut self, vault: VaultNo, data: &[u8]) -> Result<(), Error> {
         let log = self.vault(vault)?.own.control;
-        self.seal_next(vault, log, Kind::Control, Group::Ends, data)?;
+        self.seal_next(vault, log, Kind::Control, Group::Ends, &Packed::of(data))?;
         let head = self.head(log)?.ok_or(StoreError::Inconsistent)?;
         let state = self.vault_mut(vault)?;
         let id = state.logs.get(&log).ok_or(Error::NoVault)?.id;

@@ -5,26 +5,26 @@
 
 use redb::ReadableTable as _;
 use subrosa_protocol::ids::{Chain, Head, Seq, Signature, VaultId};
-use subrosa_protocol::limits;
 use subrosa_protocol::segment::Kind;
 
 use super::Core;
 use super::commit::Tx;
 use super::state::LogHead;
 use super::write::{by_time, decode_pending};
-use crate::Error;
-use crate::merge::{BodyWriter, LogNo};
-use crate::seal::{Group, Place, seal};
+use crate::error::Error;
+use crate::merge::LogNo;
+use crate::seal::{Group, Packed, Place, seal};
 use crate::store::StoreError;
 use crate::store::tables::{RecordKey, VaultNo, bulk_key, vault_range};
 use crate::wiped::Wiped;
 
-/// Data of a body is filled up to this many bytes: with flags and length 62 KiB, which padding leaves as they are; with
-/// tag, header, signature, chain and key, the row of a segment fits into a page of 64 KiB (docs/adr/0006).
-pub(crate) const BODY_FILL_BYTES: usize = limits::SEGMENT_FILL_BYTES - 5;
-/// Bulk bodies sealed in one transaction: what is read and written for them fits into the write buffer of the default
-/// cache, so that no page travels to the disk and back before the commit.
-const BULK_BODIES_MAX: usize = 64;
+pub(crate) mod fill;
+
+use fill::Filler;
+
+/// Bytes of bulk bodies sealed in one transaction, but for whole groups: what is read and written for them fits into the
+/// write buffer of the default cache, so that no page travels to the disk and back before the commit.
+const BULK_BYTES_MAX: usize = 4 << 20;
 
 /// What sealing did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -106,20 +106,22 @@ impl Tx<'_> {
     /// Seals whole bulk writes; says whether some are left.
     fn seal_bulk(&mut self, vault: VaultNo) -> Result<bool, Error> {
         let (first, last) = (bulk_key(vault, 0, 0), bulk_key(vault, u64::MAX, u32::MAX));
-        let mut taken: Vec<([u8; 16], Wiped)> = Vec::new();
-        let mut more = false;
+        let mut taken: Vec<([u8; 16], Packed)> = Vec::new();
+        let (mut bytes, mut more) = (0, false);
         for row in self.tables.bulk.range::<&[u8; 16]>(&first..=&last)? {
             let (key, row) = row?;
             let key = *key.value();
             let same_batch = taken.last().is_some_and(|(before, _)| before[..12] == key[..12]);
-            if taken.len() >= BULK_BODIES_MAX && !same_batch {
+            if bytes >= BULK_BYTES_MAX && !same_batch {
                 more = true;
                 break;
             }
-            taken.push((key, Wiped::new(row.value().to_vec())));
+            let body = Packed::from_row(row.value()).ok_or(StoreError::Inconsistent)?;
+            bytes += body.len();
+            taken.push((key, body));
         }
         for batch in taken.chunk_by(|a, b| a.0[..12] == b.0[..12]) {
-            self.seal_bodies(vault, batch.iter().map(|(_, body)| &body[..]))?;
+            self.seal_bodies(vault, batch.iter().map(|(_, body)| body))?;
             for (key, _) in batch {
                 self.tables.bulk.remove(key)?;
             }
@@ -131,7 +133,7 @@ impl Tx<'_> {
     pub(crate) fn seal_bodies<'b>(
         &mut self,
         vault: VaultNo,
-        bodies: impl ExactSizeIterator<Item = &'b [u8]>,
+        bodies: impl ExactSizeIterator<Item = &'b Packed>,
     ) -> Result<(), Error> {
         let last = bodies.len().saturating_sub(1);
         for (index, body) in bodies.enumerate() {
@@ -160,16 +162,14 @@ impl Tx<'_> {
             ops.extend(decode_pending(key.record(), collection, row)?.into_ops());
         }
         ops.sort_by(by_time);
-        let mut writer = BodyWriter::new(ops[0].stamp, seen);
+        let mut filler = Filler::new(seen);
         for op in &ops {
-            if writer.push(op, BODY_FILL_BYTES).is_err() {
-                let full = std::mem::replace(&mut writer, BodyWriter::new(op.stamp, Vec::new()));
-                self.seal_data(vault, Group::Continues, &Wiped::new(full.finish()))?;
-                // The first op always fits.
-                let _ = writer.push(op, BODY_FILL_BYTES);
+            filler.push(op);
+            for body in filler.take_full() {
+                self.seal_data(vault, Group::Continues, &body)?;
             }
         }
-        self.seal_data(vault, Group::Ends, &Wiped::new(writer.finish()))?;
+        self.seal_bodies(vault, filler.finish().iter())?;
         for (key, _) in &rows {
             self.tables.pending.remove(&key.0)?;
         }
@@ -177,7 +177,7 @@ impl Tx<'_> {
     }
 
     /// Seals one body as the next segment of our data log.
-    fn seal_data(&mut self, vault: VaultNo, group: Group, data: &[u8]) -> Result<(), Error> {
+    fn seal_data(&mut self, vault: VaultNo, group: Group, data: &Packed) -> Result<(), Error> {
         let log = self.vault(vault)?.own.data;
         self.seal_next(vault, log, Kind::Data, group, data)
     }
@@ -189,7 +189,7 @@ impl Tx<'_> {
         log: LogNo,
         kind: Kind,
         group: Group,
-        data: &[u8],
+        data: &Packed,
     ) -> Result<(), Error> {
         let head = self.head(log)?;
         let (seq, prev) = head.map_or((Seq(0), Chain::ZERO), |head| (head.seq.next(), head.chain));
@@ -201,14 +201,14 @@ impl Tx<'_> {
         let (segment, chain) = match kind {
             Kind::Control => {
                 let signer = &state.keyring.logs.control;
-                seal(&place, group, data, &live.control, &*entropy, |label, payload| {
+                seal(&place, group, data, (&live.control).into(), &*entropy, |label, payload| {
                     Signature::from_bytes(signer.sign(label, payload))
                 })
             }
             Kind::Data | Kind::Checkpoint | Kind::Blob => {
                 let key = live.key.as_ref().ok_or(Error::NotPermitted)?;
                 let signer = &state.signer;
-                seal(&place, group, data, key, &*entropy, |label, payload| {
+                seal(&place, group, data, key.into(), &*entropy, |label, payload| {
                     Signature::from_bytes(signer.sign(label, payload))
                 })
             }

@@ -16,6 +16,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
+use subrosa_protocol::codec::Reader;
 use subrosa_protocol::digest::digest;
 use subrosa_protocol::ids::{Head, Incarnation, LogId, Pin, PublicKeyBytes, Rseq, VaultId};
 use subrosa_protocol::segment::SealedSegment;
@@ -25,6 +26,7 @@ use super::{Core, FeedBatch, FeedItem, NewVault};
 use crate::control::{
     DeviceAdded, DeviceName, DeviceRole, EpochSecrets, Keyring, OwnLogs, RecoverySeed, SignedPrekey,
 };
+use crate::keys::secret::EpochKey;
 use crate::keys::{KeyPair, SoftwareKey};
 use crate::merge::{RecordId, Value};
 use crate::{Clock, Device, Options, OsEntropy, Record, Vault};
@@ -124,7 +126,7 @@ pub(super) fn join(old: &TestDevice, new: &TestDevice) -> VaultId {
             let ring = &state.keyring;
             let live = ring.live_epoch();
             let write = live.write.as_ref().map(copy_pair);
-            let key = live.key.as_ref().unwrap().clone();
+            let key = copy_secret(live.key.as_ref().unwrap());
             Ok(Keyring {
                 user_secret: None,
                 recovery: RecoverySeed {
@@ -143,6 +145,10 @@ pub(super) fn join(old: &TestDevice, new: &TestDevice) -> VaultId {
         .unwrap();
     new.core().join_vault(NewVault { id: vault, name: "personal".to_owned(), keyring }).unwrap();
     vault
+}
+
+fn copy_secret(key: &EpochKey) -> EpochKey {
+    EpochKey::read(&mut Reader::new(key.dangerous_bytes())).unwrap()
 }
 
 fn copy_pair(pair: &KeyPair) -> KeyPair {

@@ -8,7 +8,7 @@ use p256::elliptic_curve::ecdh::diffie_hellman;
 use zeroize::Zeroizing;
 
 use super::{KeyError, PublicKey, SharedSecret, kdf, pkcs8};
-use crate::Entropy;
+use crate::entropy::Entropy;
 
 /// A P-256 key pair in memory. Wiped on drop; `Debug` prints the public key's short id only.
 ///

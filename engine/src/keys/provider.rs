@@ -6,7 +6,7 @@ use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
 
 use super::{KeyError, KeyPair, PublicKey, signature};
-use crate::Entropy;
+use crate::entropy::Entropy;
 
 /// A P-256 key pair that agrees and signs without showing its scalar.
 ///
@@ -84,7 +84,8 @@ impl fmt::Debug for SharedSecret {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{KeyPair, OsEntropy, SoftwareKey};
+    use crate::entropy::OsEntropy;
+    use crate::keys::{KeyPair, SoftwareKey};
 
     /// Hardware of many kinds.
     struct Chip {

@@ -161,7 +161,8 @@ const SPKI_PREFIX: [u8; 26] = [
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{KeyPair, OsEntropy};
+    use crate::entropy::OsEntropy;
+    use crate::keys::KeyPair;
 
     fn some_key() -> PublicKey {
         KeyPair::generate(&OsEntropy).public()

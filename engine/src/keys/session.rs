@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 use super::cipher::{Cipher, OVERHEAD};
 use super::profile::{AadRule, Profile, ValueFormat};
 use super::{KeyError, KeyProvider, PublicKey, kdf};
-use crate::Entropy;
+use crate::entropy::Entropy;
 
 /// Seals and opens messages between two key pairs, or for one pair alone.
 ///

@@ -40,7 +40,8 @@ mod tests {
     use ring::signature::{ECDSA_P256_SHA256_FIXED, UnparsedPublicKey};
 
     use super::*;
-    use crate::{KeyPair, OsEntropy};
+    use crate::entropy::OsEntropy;
+    use crate::keys::KeyPair;
 
     /// The other signature for the same message: `s` becomes `n - s`.
     fn mirrored(signature: &[u8; 64]) -> [u8; 64] {

@@ -67,7 +67,7 @@ impl fmt::Debug for SigningKey {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::OsEntropy;
+    use crate::entropy::OsEntropy;
 
     #[test]
     fn the_fast_way_is_taken_and_gives_low_signatures() {

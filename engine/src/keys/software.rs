@@ -3,7 +3,7 @@
 use zeroize::Zeroizing;
 
 use super::{KeyError, KeyPair, KeyProvider, PublicKey, SharedSecret};
-use crate::Entropy;
+use crate::entropy::Entropy;
 
 /// The default [`KeyProvider`]: a [`KeyPair`] in memory, whose PKCS#8 the host keeps.
 #[derive(Debug)]
@@ -58,7 +58,8 @@ impl From<KeyPair> for SoftwareKey {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{OsEntropy, sign_with};
+    use crate::entropy::OsEntropy;
+    use crate::keys::sign_with;
 
     #[test]
     fn the_provider_is_the_pair() {

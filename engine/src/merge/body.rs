@@ -19,8 +19,9 @@ use super::op::Op;
 use super::op::codec::{ReadNames, check_collection, read_content};
 use super::varint;
 
-#[allow(unused_imports, reason = "sealing, which lands after it, packs")]
-pub(crate) use write::{BodyWriter, Full};
+pub(crate) use write::BodyWriter;
+#[cfg(test)]
+use write::Full;
 
 /// Longest name in the table of strings.
 const NAME_BYTES_MAX: usize = if COLLECTION_NAME_BYTES_MAX > FIELD_NAME_BYTES_MAX {
@@ -29,8 +30,8 @@ const NAME_BYTES_MAX: usize = if COLLECTION_NAME_BYTES_MAX > FIELD_NAME_BYTES_MA
     FIELD_NAME_BYTES_MAX
 };
 
-/// Names in one body: what a hostile author can make a reader allocate for the table. A body filled to 64 KiB
-/// cannot have more.
+/// Names in one body: what a hostile author can make a reader allocate for the table. A writer starts another body
+/// before it has more.
 const NAMES_MAX: usize = 1 << 16;
 
 /// A decoded batch; it borrows names and values from the segment's plaintext.

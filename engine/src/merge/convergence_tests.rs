@@ -129,12 +129,12 @@ impl Device {
             for op in PendingOps::decode(*record, "c", row).unwrap().into_ops() {
                 if writer.push(&op, bytes_max).is_err() {
                     let next = BodyWriter::new(op.stamp, Vec::new());
-                    self.segments.push(std::mem::replace(&mut writer, next).finish());
+                    self.segments.push(std::mem::replace(&mut writer, next).encode());
                     writer.push(&op, bytes_max).unwrap();
                 }
             }
         }
-        self.segments.push(writer.finish());
+        self.segments.push(writer.encode());
     }
 
     fn receive(&mut self, from: usize, segment: &[u8], now_ms: u64) {

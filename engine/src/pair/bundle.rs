@@ -13,11 +13,12 @@ use zeroize::Zeroizing;
 
 use super::PairError;
 use super::message::SEALED_BYTES_MAX;
-use crate::KeyPair;
 use crate::control::{
     EPOCHS_MAX, EpochSecrets, GRANTS_MAX, HEAD_LEN, Keyring, OwnLogs, PAIR_LEN, PrekeySecret, RecoverySeed,
     read_list, read_option, read_pair, read_public, read_secret, write_option,
 };
+use crate::keys::KeyPair;
+use crate::keys::secret::{ControlKey, EpochKey, RecoveryEntropy};
 use crate::seal::HPKE_OVERHEAD_BYTES;
 
 /// Where the parts of a bundle come from.
@@ -66,13 +67,13 @@ impl Bundle {
         let mut w = Writer::with_capacity(SEALED_BYTES_MAX.max(fixed_len(parts)));
         w.u8(VERSION).bytes(parts.vault.as_bytes()).prefixed(parts.name.as_bytes()).bytes(&**user_secret);
         w.bytes(keyring.recovery.public.as_bytes()).bytes(&keyring.recovery.nonce);
-        write_option(&mut w, keyring.recovery.entropy.as_deref().map(|entropy| &entropy[..]));
-        w.u32(live.epoch.0).bytes(&**key);
+        write_option(&mut w, keyring.recovery.entropy.as_ref().map(|entropy| &entropy.dangerous_bytes()[..]));
+        w.u32(live.epoch.0).bytes(key.dangerous_bytes());
         write_option(&mut w, live.write.as_ref().map(KeyPair::to_pkcs8_der).as_deref().map(|der| &der[..]));
         let older = &keyring.epochs[..keyring.epochs.len() - 1];
         w.count(older.len());
         for secrets in older {
-            w.u32(secrets.epoch.0).bytes(&*secrets.control);
+            w.u32(secrets.epoch.0).bytes(secrets.control.dangerous_bytes());
         }
         w.count(keyring.statements.len());
         for statement in &keyring.statements {
@@ -141,12 +142,12 @@ impl OpenedBundle {
         let recovery = RecoverySeed {
             public: read_public(&mut r)?,
             nonce: r.array()?,
-            entropy: read_option(&mut r, read_secret)?,
+            entropy: read_option(&mut r, RecoveryEntropy::read)?,
         };
         let live_epoch = Epoch(r.u32()?);
-        let live = EpochSecrets::live(live_epoch, read_secret(&mut r)?, read_option(&mut r, read_pair)?);
+        let live = EpochSecrets::live(live_epoch, EpochKey::read(&mut r)?, read_option(&mut r, read_pair)?);
         let mut epochs = read_list(&mut r, "epochs", EPOCHS_MAX, 4 + 32, |r| {
-            Ok(EpochSecrets { epoch: Epoch(r.u32()?), key: None, control: read_secret(r)?, write: None })
+            Ok(EpochSecrets { epoch: Epoch(r.u32()?), key: None, control: ControlKey::read(r)?, write: None })
         })?;
         epochs.push(live);
         let statements = read_list(&mut r, "statements", STATEMENTS_MAX, 4, |r| {

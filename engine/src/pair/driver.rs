@@ -15,11 +15,15 @@ use super::{
     Bundle, BundleParts, JoinInput, JoinMachine, JoinOutput, Joined, Joining, OfferInput, OfferMachine,
     OfferOutput, Offering, PairCode, PairError, PairLink,
 };
+use crate::cancel::Cancel;
 use crate::control::{DeviceAdded, DeviceRole, device_added};
 use crate::core::{Core, MadeFor, NewVault, STORE_FILE};
+use crate::device::{Device, Options};
+use crate::error::Error;
+use crate::keys::KeyProvider;
 use crate::sync::push::Push;
 use crate::sync::rendezvous::{Rendezvous, RendezvousError};
-use crate::{Cancel, Device, DeviceInfo, Error, KeyProvider, Options};
+use crate::vault::DeviceInfo;
 
 /// Somewhere to meet: messages each way, in order.
 pub(super) trait Meeting: Send {

@@ -2,7 +2,8 @@
 
 use subrosa_protocol::codec::DecodeError;
 
-use crate::{BirthError, KeyError};
+use crate::control::BirthError;
+use crate::keys::KeyError;
 
 /// Why a pairing ended without a new device. Whatever it was, nothing changed on either side, except where a
 /// variant says so; start again with a new link.

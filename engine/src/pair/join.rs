@@ -14,8 +14,9 @@ use super::bundle::OpenedBundle;
 use super::message::{Message, Opening, PairCode, Reveal, Transcript, check_mac};
 use super::{AbortReason, PairError, PairLink};
 use crate::control::{DeviceName, Keyring, OwnLogs, PrekeySecret, SignedPrekey};
+use crate::entropy::Entropy;
+use crate::keys::{KeyPair, KeyProvider, PublicKey, sign_with};
 use crate::seal::{HpkeBinding, hpke_open};
-use crate::{Entropy, KeyPair, KeyProvider, PublicKey, sign_with};
 
 /// What the new device brings along.
 pub(crate) struct Joining<'a> {

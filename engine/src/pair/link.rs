@@ -13,7 +13,8 @@ use subrosa_protocol::labels;
 use subrosa_protocol::limits::RENDEZVOUS_SECONDS;
 use zeroize::Zeroizing;
 
-use crate::{Entropy, PublicKey};
+use crate::entropy::Entropy;
+use crate::keys::PublicKey;
 
 /// What the old device shows to the new one: where to meet it, and the secret that proves who was shown it.
 ///
@@ -176,7 +177,8 @@ const LINK_BYTES_MAX: usize = 2560;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{KeyPair, SeededEntropy};
+    use crate::entropy::SeededEntropy;
+    use crate::keys::KeyPair;
 
     fn link() -> PairLink {
         let entropy = SeededEntropy::dangerous_from_seed(1);

@@ -9,9 +9,8 @@ use subrosa_protocol::limits::{PAIR_VAULTS_MAX, RENDEZVOUS_MESSAGE_BYTES_MAX, RE
 use subtle::ConstantTimeEq;
 
 use super::{AbortReason, PairError, PairLink};
-use crate::PublicKey;
 use crate::control::{DeviceName, SignedPrekey, read_list, read_public};
-use crate::keys::kdf;
+use crate::keys::{PublicKey, kdf};
 
 /// One message: `tag u8 | fields`, at most 4,096 bytes.
 #[derive(Debug, PartialEq, Eq)]

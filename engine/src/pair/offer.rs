@@ -11,8 +11,9 @@ use subrosa_protocol::limits::RENDEZVOUS_SECONDS;
 use super::message::{Message, Opening, PairCode, Reveal, Transcript, check_mac, pieces};
 use super::{AbortReason, Bundle, PairError, PairLink};
 use crate::control::{DeviceAdded, DeviceRole};
+use crate::entropy::Entropy;
+use crate::keys::{KeyPair, PublicKey};
 use crate::seal::{HpkeBinding, hpke_seal};
-use crate::{Entropy, KeyPair, PublicKey};
 
 /// What the old device brings along.
 pub(crate) struct Offering<'a> {

@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 
 use super::tests::{New, Old, pair};
 use super::*;
-use crate::{KeyPair, SeededEntropy};
+use crate::entropy::SeededEntropy;
+use crate::keys::KeyPair;
 
 fn hex(bytes: impl AsRef<[u8]>) -> String {
     HEXLOWER.encode(bytes.as_ref())

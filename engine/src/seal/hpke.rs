@@ -13,7 +13,8 @@ use hpke::{Deserializable, Kem, OpModeR, OpModeS, PskBundle, Serializable};
 use zeroize::Zeroizing;
 
 use super::NotAuthentic;
-use crate::{Entropy, KeyPair, PublicKey};
+use crate::entropy::Entropy;
+use crate::keys::{KeyPair, PublicKey};
 
 /// What sealing adds: the ephemeral public key in front, the tag behind.
 pub(crate) const HPKE_OVERHEAD_BYTES: usize = 65 + super::TAG_BYTES;
@@ -117,7 +118,7 @@ impl TryCryptoRng for Random<'_> {}
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::SeededEntropy;
+    use crate::entropy::SeededEntropy;
 
     fn pair(seed: u64) -> KeyPair {
         KeyPair::generate(&SeededEntropy::dangerous_from_seed(seed))

@@ -4,20 +4,21 @@
 //! the whole header, random salt included. The commitment beside it is compared before anything is decrypted,
 //! because AES-GCM does not commit to its key.
 
-use hkdf::Hkdf;
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
-use sha2::Sha256;
 use subrosa_protocol::ids::{Chain, Epoch, LogId, Seq, Signature, VaultId};
-use subrosa_protocol::segment::{ChainPreimage, Header, Kind, SealedSegment, TAG_LEN};
+use subrosa_protocol::segment::{
+    ChainPreimage, HEADER_LEN, Header, Kind, SIGNATURE_LEN, SealedSegment, TAG_LEN,
+};
 use subrosa_protocol::{labels, limits};
 use subtle::ConstantTimeEq as _;
-use zeroize::Zeroizing;
 
-use crate::Entropy;
+use super::packed::Packed;
+use crate::entropy::Entropy;
+use crate::keys::secret::SegmentKey;
 use crate::wiped::Wiped;
 
 /// Flag of a body whose data is compressed with zstd.
-const FLAG_ZSTD: u8 = 1;
+pub(super) const FLAG_ZSTD: u8 = 1;
 /// Flag of a body that ends its group.
 const FLAG_LAST_OF_GROUP: u8 = 2;
 /// `flags u8 | length u32`.
@@ -79,15 +80,29 @@ pub(crate) const fn padded_len(len: usize) -> usize {
     (len + mask) & !mask
 }
 
+/// The most data, as it is sealed, of a segment that has at most so many bytes.
+pub(crate) const fn data_within(segment_bytes: usize) -> usize {
+    let mut padded = segment_bytes - HEADER_LEN - TAG_LEN - SIGNATURE_LEN;
+    while padded_len(padded) != padded {
+        padded -= 1;
+    }
+    padded - PREFIX_LEN
+}
+
 /// Seals `data` and signs the chain with `sign` (over label and payload). Returns the segment and its chain.
 pub(crate) fn seal(
     place: &Place,
     group: Group,
-    data: &[u8],
-    key: &[u8; 32],
+    data: &Packed,
+    key: SegmentKey<'_>,
     entropy: &dyn Entropy,
     sign: impl FnOnce(&[u8], &[u8]) -> Signature,
 ) -> (SealedSegment, Chain) {
+    debug_assert_eq!(
+        key.class(),
+        place.kind.class(),
+        "a control key seals control segments, an epoch key the others"
+    );
     let mut body = plaintext(group, data);
     let mut salt = [0; 16];
     entropy.fill(&mut salt);
@@ -101,7 +116,7 @@ pub(crate) fn seal(
         body_len: u32::try_from(body.len() + TAG_LEN).expect("a body is limited to a few MiB"),
     };
     let hdr = header.hash(&place.vault, &place.prev);
-    let okm = expand(key, &hdr);
+    let okm = key.expand(&hdr);
     header.commit.copy_from_slice(&okm[32..]);
     body_key(&okm)
         .seal_in_place_append_tag(zero_nonce(), Aad::from(&hdr), &mut *body)
@@ -115,15 +130,19 @@ pub(crate) fn seal(
 ///
 /// # Errors
 /// [`OpenError`].
-pub(crate) fn open(
+pub(crate) fn open<'k>(
     vault: &VaultId,
     prev: &Chain,
     segment: &SealedSegment,
-    key: &[u8; 32],
+    key: impl Into<SegmentKey<'k>>,
 ) -> Result<OpenedBody, OpenError> {
-    let header = segment.header();
+    let (header, key) = (segment.header(), key.into());
+    // A member who seals under the key of the other class opens it to the wrong readers.
+    if key.class() != header.kind.class() {
+        return Err(OpenError::OtherKey);
+    }
     let hdr = header.hash(vault, prev);
-    let okm = expand(key, &hdr);
+    let okm = key.expand(&hdr);
     if !bool::from(okm[32..].ct_eq(&header.commit)) {
         return Err(OpenError::OtherKey);
     }
@@ -136,12 +155,8 @@ pub(crate) fn open(
     unpack(body)
 }
 
-fn plaintext(group: Group, data: &[u8]) -> Wiped {
-    let compressed = compress(data);
-    let (data, mut flags) = match &compressed {
-        Some(compressed) => (&compressed[..], FLAG_ZSTD),
-        None => (data, 0),
-    };
+fn plaintext(group: Group, data: &Packed) -> Wiped {
+    let (data, mut flags) = data.parts();
     if group == Group::Ends {
         flags |= FLAG_LAST_OF_GROUP;
     }
@@ -155,7 +170,7 @@ fn plaintext(group: Group, data: &[u8]) -> Wiped {
 }
 
 /// Compresses when that saves at least 10 % of what padding would leave visible.
-fn compress(data: &[u8]) -> Option<Wiped> {
+pub(super) fn compress(data: &[u8]) -> Option<Wiped> {
     if data.len() + PREFIX_LEN <= limits::SEGMENT_PAD_MIN {
         return None;
     }
@@ -196,7 +211,7 @@ fn unpack(body: Wiped) -> Result<OpenedBody, OpenError> {
 }
 
 /// One zstd frame that names the size of its content, and nothing behind it.
-fn decompress(data: &[u8]) -> Result<Wiped, OpenError> {
+pub(super) fn decompress(data: &[u8]) -> Result<Wiped, OpenError> {
     let size = zstd::zstd_safe::get_frame_content_size(data).ok().flatten().ok_or(OpenError::Compression)?;
     let size = usize::try_from(size).map_err(|_| OpenError::Compression)?;
     if size > limits::SEGMENT_PLAIN_MAX || zstd::zstd_safe::find_frame_compressed_size(data) != Ok(data.len())
@@ -216,18 +231,6 @@ fn decompress(data: &[u8]) -> Result<Wiped, OpenError> {
     })
 }
 
-fn expand(key: &[u8; 32], hdr: &[u8; 32]) -> Zeroizing<[u8; 64]> {
-    let mut okm = Zeroizing::new([0; 64]);
-    let mut info = [0; labels::SEGMENT_KEY.len() + 32];
-    info[..labels::SEGMENT_KEY.len()].copy_from_slice(labels::SEGMENT_KEY);
-    info[labels::SEGMENT_KEY.len()..].copy_from_slice(hdr);
-    Hkdf::<Sha256>::from_prk(key)
-        .expect("32 bytes are a pseudorandom key for SHA-256")
-        .expand(&info, &mut *okm)
-        .expect("64 bytes are within what HKDF can expand to");
-    okm
-}
-
 fn body_key(okm: &[u8; 64]) -> LessSafeKey {
     LessSafeKey::new(UnboundKey::new(&AES_256_GCM, &okm[..32]).expect("an AES-256 key has 32 bytes"))
 }
@@ -240,7 +243,9 @@ fn zero_nonce() -> Nonce {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::keys::secret::{ControlKey, EpochKey};
     use bytes::Bytes;
+    use subrosa_protocol::codec::Reader;
 
     struct Fixed;
     impl Entropy for Fixed {
@@ -260,8 +265,15 @@ mod tests {
         }
     }
 
+    fn key(n: u8) -> EpochKey {
+        EpochKey::read(&mut Reader::new(&[n; 32])).unwrap()
+    }
+
     fn sealed(data: &[u8]) -> SealedSegment {
-        seal(&place(), Group::Ends, data, &[5; 32], &Fixed, |_, _| Signature::from_bytes([0; 64])).0
+        seal(&place(), Group::Ends, &Packed::of(data), (&key(5)).into(), &Fixed, |_, _| {
+            Signature::from_bytes([0; 64])
+        })
+        .0
     }
 
     #[test]
@@ -270,7 +282,7 @@ mod tests {
         let noise: Vec<u8> = (0..5000u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
         for data in [&b""[..], b"x", &noise[..300], &noise, &text] {
             let segment = sealed(data);
-            let opened = open(&place().vault, &Chain::ZERO, &segment, &[5; 32]).unwrap();
+            let opened = open(&place().vault, &Chain::ZERO, &segment, &key(5)).unwrap();
             assert_eq!(&opened.data[..], data);
             assert_eq!(opened.group, Group::Ends);
         }
@@ -281,21 +293,25 @@ mod tests {
     fn a_wrong_key_vault_or_chain_fails_the_commitment_and_an_altered_body_the_tag() {
         let segment = sealed(b"data");
         let vault = place().vault;
-        let open_err = |vault, prev, segment: &SealedSegment, key| open(vault, prev, segment, key).err();
-        assert_eq!(open_err(&vault, &Chain::ZERO, &segment, &[6; 32]), Some(OpenError::OtherKey));
+        let open_err =
+            |vault, prev, segment: &SealedSegment, key: &EpochKey| open(vault, prev, segment, key).err();
+        assert_eq!(open_err(&vault, &Chain::ZERO, &segment, &key(6)), Some(OpenError::OtherKey));
+        let control = ControlKey::read(&mut Reader::new(&[5; 32])).unwrap();
+        let other_class = open(&vault, &Chain::ZERO, &segment, &control).err();
+        assert_eq!(other_class, Some(OpenError::OtherKey), "the same bytes as a key of the other class");
         let other = VaultId::from_bytes([9; 32]);
-        assert_eq!(open_err(&other, &Chain::ZERO, &segment, &[5; 32]), Some(OpenError::OtherKey));
+        assert_eq!(open_err(&other, &Chain::ZERO, &segment, &key(5)), Some(OpenError::OtherKey));
         let chain = Chain::from_bytes([1; 32]);
-        assert_eq!(open_err(&vault, &chain, &segment, &[5; 32]), Some(OpenError::OtherKey));
+        assert_eq!(open_err(&vault, &chain, &segment, &key(5)), Some(OpenError::OtherKey));
         let mut bytes = segment.bytes().to_vec();
         bytes[100] ^= 1;
         let altered = SealedSegment::parse(Bytes::from(bytes)).unwrap();
-        assert_eq!(open_err(&vault, &Chain::ZERO, &altered, &[5; 32]), Some(OpenError::NotAuthentic));
+        assert_eq!(open_err(&vault, &Chain::ZERO, &altered, &key(5)), Some(OpenError::NotAuthentic));
     }
 
     #[test]
     fn malformed_plaintexts_are_refused() {
-        let good = plaintext(Group::Ends, b"data");
+        let good = plaintext(Group::Ends, &Packed::of(b"data"));
         let bad = |edit: &dyn Fn(&mut Vec<u8>)| {
             let mut body = good.to_vec();
             edit(&mut body);

@@ -208,7 +208,7 @@ pub unsafe extern "C" fn subrosa_device_close(
             }
             Ok(open) => open,
             // Closed already.
-            Err(failure) if failure.code == crate::SUBROSA_INVALID_HANDLE => return Ok(()),
+            Err(failure) if failure.code == crate::status::SUBROSA_INVALID_HANDLE => return Ok(()),
             Err(failure) => return Err(failure),
         };
         // The handle goes last: who closes it meanwhile finds it, and waits.

@@ -275,7 +275,7 @@ pub unsafe extern "C" fn subrosa_events_close(
         }
         let open = match handles::find::<EventsObject>(events.addr()) {
             Ok(open) => open,
-            Err(failure) if failure.code == crate::SUBROSA_INVALID_HANDLE => return Ok(()),
+            Err(failure) if failure.code == crate::status::SUBROSA_INVALID_HANDLE => return Ok(()),
             Err(failure) => return Err(failure),
         };
         open.check_close()?;

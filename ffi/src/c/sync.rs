@@ -100,7 +100,7 @@ pub unsafe extern "C" fn subrosa_sync_stop(sync: *mut subrosa_sync, err: *mut *m
         }
         let open = match handles::find::<SyncObject>(sync.addr()) {
             Ok(open) => open,
-            Err(failure) if failure.code == crate::SUBROSA_INVALID_HANDLE => return Ok(()),
+            Err(failure) if failure.code == crate::status::SUBROSA_INVALID_HANDLE => return Ok(()),
             Err(failure) => return Err(failure),
         };
         let _handle = Closing(sync);

@@ -48,7 +48,7 @@ pub unsafe extern "C" fn subrosa_tx_commit(tx: *mut subrosa_tx, err: *mut *mut s
     caller.run_on(tx, || {
         let transaction = object(tx).inspect_err(|failure| {
             // Its caller lets go of it, and no other writer shall wait for it.
-            if failure.code == crate::SUBROSA_POISONED {
+            if failure.code == crate::status::SUBROSA_POISONED {
                 subrosa_tx_abort(tx);
             }
         })?;

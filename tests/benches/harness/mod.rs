@@ -64,6 +64,16 @@ impl Args {
     }
 }
 
+/// The length of all files in a folder.
+pub(crate) fn stored_bytes(folder: &std::path::Path) -> anyhow::Result<u64> {
+    let mut bytes = 0;
+    for entry in std::fs::read_dir(folder)? {
+        let file = entry?.metadata()?;
+        bytes += if file.is_file() { file.len() } else { 0 };
+    }
+    Ok(bytes)
+}
+
 /// A directory for the files of a benchmark, on the disk named by `SUBROSA_BENCH_DIR`, else where temporary files go.
 pub(crate) fn scratch() -> anyhow::Result<tempfile::TempDir> {
     let parent = std::env::var_os("SUBROSA_BENCH_DIR").map_or_else(std::env::temp_dir, PathBuf::from);

@@ -17,6 +17,7 @@ pub(crate) struct RelayProcess {
     child: Child,
     listening: SocketAddr,
     addr: RelayAddr,
+    data: PathBuf,
     _dir: TempDir,
 }
 
@@ -40,7 +41,7 @@ impl RelayProcess {
         let status: serde_json::Value = serde_json::from_slice(&status.stdout)?;
         let pin = status.get("pin").and_then(|pin| pin.as_str()).context("no pin in the status")?;
         let addr = RelayAddr::parse(&format!("subrosa://{listening}/#{pin}"))?;
-        Ok(Self { child, listening, addr, _dir: dir })
+        Ok(Self { child, listening, addr, data, _dir: dir })
     }
 
     /// Where it listens.
@@ -51,6 +52,11 @@ impl RelayProcess {
     /// Where devices find it.
     pub(crate) const fn addr(&self) -> &RelayAddr {
         &self.addr
+    }
+
+    /// The length of its database.
+    pub(crate) fn stored_bytes(&self) -> anyhow::Result<u64> {
+        super::stored_bytes(&self.data)
     }
 
     pub(crate) fn cpu(&self) -> anyhow::Result<Duration> {

@@ -47,7 +47,8 @@ pub(crate) fn run(rows: usize) -> anyhow::Result<Run> {
     writer.go()?;
     let reader = reader.heard_cpu()?;
     let wall = started.elapsed();
-    Ok(Run { wall, writer: writer.heard_cpu()?, relay: relay.heard_cpu()?, reader })
+    let (writer, relay) = (writer.heard_cpu()?, relay.heard_cpu()?);
+    Ok(Run { wall, writer, relay, reader, writer_bytes: 0, relay_bytes: 0 })
 }
 
 /// What a process that [`run`] started does; `None` for parts that are not of this pipeline.

@@ -2,7 +2,8 @@ use subrosa_protocol::statement::check_chain;
 
 use super::*;
 use crate::control::{ControlError, Members};
-use crate::{PublicKey, SeededEntropy, SharedSecret, SoftwareKey};
+use crate::entropy::SeededEntropy;
+use crate::keys::{PublicKey, SharedSecret, SoftwareKey};
 use subrosa_protocol::ids::{LogId, Seq};
 
 fn entropy(seed: u64) -> SeededEntropy {

@@ -1,7 +1,9 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::{SeededEntropy, SoftwareKey, spec};
+use crate::entropy::SeededEntropy;
+use crate::keys::SoftwareKey;
+use crate::spec;
 
 fn key(seed: u64) -> SoftwareKey {
     SoftwareKey::generate(&SeededEntropy::dangerous_from_seed(seed))

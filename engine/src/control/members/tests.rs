@@ -5,7 +5,8 @@ use super::*;
 use crate::control::{
     Founded, Founding, LogCertificate, OwnLogs, certificate, device_added, encode_entries, found_vault,
 };
-use crate::{KeyPair, KeyProvider, SeededEntropy, SoftwareKey};
+use crate::entropy::SeededEntropy;
+use crate::keys::{KeyPair, KeyProvider, SoftwareKey};
 
 /// A device with its keys and the logs that it writes.
 struct Actor {

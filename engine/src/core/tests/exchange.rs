@@ -187,7 +187,7 @@ fn a_relay_cannot_make_a_device_open_logs_without_end() {
 #[test]
 fn what_comes_out_of_quarantine_obeys_the_clock() {
     let (a, mut b, relay, vault) = pair();
-    let swap_key = |b: &TestDevice, key: Option<zeroize::Zeroizing<[u8; 32]>>| {
+    let swap_key = |b: &TestDevice, key: Option<crate::keys::secret::EpochKey>| {
         b.core()
             .write(|tx| {
                 let number = tx.state.vault_no(&vault)?;

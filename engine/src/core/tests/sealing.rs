@@ -1,5 +1,8 @@
-use super::{ListRelay, TestDevice, everything, id, record};
-use crate::merge::Body;
+use super::{ListRelay, Record, TestDevice, everything, id, record};
+use crate::merge::{Body, Value};
+use crate::store::tables::SEGMENTS;
+use redb::ReadableTable as _;
+use redb::ReadableTableMetadata as _;
 use subrosa_protocol::ids::Seq;
 
 #[test]
@@ -89,4 +92,73 @@ fn a_body_names_what_its_log_has_not_named_as_seen() {
     assert_eq!(seen_by_next_segment(2), 0);
     device.core().rotate_logs(&vault.id()).unwrap();
     assert_eq!(seen_by_next_segment(3), 2, "both control logs, though the old data log named one of them");
+}
+
+#[test]
+fn a_store_gives_sealed_segments_no_more_pages_than_they_fill() {
+    let device = TestDevice::new();
+    device.device.as_ref().unwrap().create_vault("personal").unwrap();
+    let vault = device.vault();
+    let notes = vault.records("notes");
+    // Words of a few letters, which compress to about half.
+    let mut state = 0x5eed_u64;
+    let mut text = || {
+        let mut text = String::new();
+        while text.len() < 250 {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            text.push_str(&format!("{:x} rose ", state >> 52));
+        }
+        text
+    };
+    let write = |text: &mut dyn FnMut() -> String| {
+        vault
+            .write(|tx| {
+                for _ in 0..3_000 {
+                    let text = Value::Text(text());
+                    notes.in_tx(tx).insert(&Record([("text".to_owned(), text)].into_iter().collect()))?;
+                }
+                Ok(())
+            })
+            .unwrap();
+    };
+    write(&mut text);
+    assert!(vault.pending().unwrap() > 3, "a bulk write waits");
+    while device.core().seal(&vault.id()).unwrap().more {}
+    write(&mut text);
+    device
+        .core()
+        .read(|txn| {
+            let segments = txn.open_table(SEGMENTS)?;
+            let mut full = 0;
+            for row in segments.iter()? {
+                full += usize::from(row?.1.value().len() > 52 << 10);
+            }
+            assert!(full > 6, "{full} full segments");
+            let stats = segments.stats()?;
+            let given = stats.stored_bytes() + stats.metadata_bytes() + stats.fragmented_bytes();
+            assert!(stats.stored_bytes() * 100 >= given * 80, "{} of {given} bytes", stats.stored_bytes());
+            Ok(())
+        })
+        .unwrap();
+}
+
+#[test]
+fn a_bulk_write_that_waits_moves_to_new_logs_whole() {
+    let device = TestDevice::new();
+    device.device.as_ref().unwrap().create_vault("personal").unwrap();
+    let vault = device.vault();
+    let notes = vault.records("notes");
+    vault
+        .write(|tx| {
+            for n in 0..300 {
+                notes.in_tx(tx).insert(&record(&[("x", n)]))?;
+            }
+            Ok(())
+        })
+        .unwrap();
+    assert_eq!(vault.pending().unwrap(), 1, "one body waits");
+    device.core().rotate_logs(&vault.id()).unwrap();
+    assert_eq!(vault.pending().unwrap(), 300, "its ops are issued again under the new log");
+    assert_eq!(device.core().seal(&vault.id()).unwrap().segments, 1);
+    assert_eq!(everything(&vault).len(), 300);
 }

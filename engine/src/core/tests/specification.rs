@@ -4,9 +4,13 @@ use redb::{Key, ReadableDatabase as _, TableDefinition, TableHandle as _, Value}
 
 use super::TestDevice;
 use crate::core::receive::Reason;
-use crate::core::sealing::BODY_FILL_BYTES;
+use crate::core::sealing::fill::{BODY_FILL_BYTES, BODY_PLAIN_MAX};
 use crate::core::token::{META_INODE, META_TOKEN, META_TOKEN_BEFORE};
+use crate::device::{Device, Options};
+use crate::error::Error;
+use crate::keys::SoftwareKey;
 use crate::spec::{FORMAT, section, table};
+use crate::store::StoreError;
 use crate::store::tables::*;
 
 /// Name and widths of key and value.
@@ -106,10 +110,18 @@ fn a_full_body_fills_a_page_of_the_database_and_no_more() {
     };
     let mut noise = vec![0; BODY_FILL_BYTES];
     crate::Entropy::fill(&crate::OsEntropy, &mut noise);
+    let key = crate::keys::secret::EpochKey::generate(&crate::OsEntropy);
     let row = |data: &[u8]| {
         let sign = |_: &[u8], _: &[u8]| subrosa_protocol::ids::Signature::ZERO;
-        let sealed =
-            crate::seal::seal(&place, crate::seal::Group::Ends, data, &[1; 32], &crate::OsEntropy, sign);
+        let data = crate::seal::Packed::of(data);
+        let sealed = crate::seal::seal(
+            &place,
+            crate::seal::Group::Ends,
+            &data,
+            (&key).into(),
+            &crate::OsEntropy,
+            sign,
+        );
         32 + sealed.0.bytes().len()
     };
     // A leaf page of one row: header, key and the end of the value.
@@ -117,7 +129,33 @@ fn a_full_body_fills_a_page_of_the_database_and_no_more() {
     assert!(row(&noise) + around <= 64 << 10);
     noise.push(0);
     assert!(row(&noise) + around > 64 << 10, "not one byte is given away");
+    assert_eq!(BODY_FILL_BYTES, subrosa_protocol::limits::SEGMENT_FILL_BYTES - 5);
     let bytes = BODY_FILL_BYTES.to_string();
-    let specified = format!("longer than {},{} bytes", &bytes[..2], &bytes[2..]);
-    assert!(section(FORMAT, "Sealing and groups").contains(&specified), "{specified}");
+    for specified in [
+        format!("more than {},{} bytes", &bytes[..2], &bytes[2..]),
+        format!("more than {} KiB of plaintext", BODY_PLAIN_MAX >> 10),
+    ] {
+        assert!(section(FORMAT, "Sealing and groups").contains(&specified), "{specified}");
+    }
+}
+
+#[test]
+fn a_store_whose_tables_have_another_format_is_refused_by_name() {
+    use crate::core::TABLES_FORMAT;
+    let text = format!("u32 = {TABLES_FORMAT}, the format of the tables");
+    assert!(section(FORMAT, "Tables").contains(&text), "{text}");
+    let older = StoreError::Refused { reason: "tables of an older format" };
+    let newer = StoreError::NewerFormat { found: TABLES_FORMAT + 1, supported: TABLES_FORMAT };
+    for (found, refused) in [(TABLES_FORMAT - 1, older), (TABLES_FORMAT + 1, newer)] {
+        let mut device = TestDevice::new();
+        device
+            .core()
+            .write(|tx| Ok(tx.tables.meta.insert("format", &found.to_be_bytes()[..]).map(drop)?))
+            .unwrap();
+        device.device = None;
+        let key = SoftwareKey::from_pkcs8_der(&device.key_der).unwrap();
+        let opened = Device::open(device.path(), std::sync::Arc::new(key), Options::default());
+        let Err(Error::Store(error)) = opened else { panic!("format {found} opened, or failed otherwise") };
+        assert_eq!(error, refused);
+    }
 }

@@ -22,10 +22,11 @@ use crate::control::{
     ControlEntry, DeviceAdded, DeviceName, DeviceRole, Founded, Founding, Members, OwnLogs, SignedPrekey,
     certificate, decode_entries, device_added, found_vault,
 };
+use crate::keys::secret::SegmentKey;
 use crate::merge::{
     Body, BodyWriter, Cell, FieldCell, Op, OpKind, Put, RecordId, Stamp, Tombstone, Value as Field, ValueBuf,
 };
-use crate::seal::{Group, OpenError, Place, seal};
+use crate::seal::{Group, OpenError, Packed, Place, seal};
 use crate::{Entropy, KeyPair, KeyProvider, SeededEntropy, SoftwareKey};
 
 /// 2025-01-01 00:00:00 UTC.
@@ -74,11 +75,21 @@ impl World {
     }
 
     /// What a kind of segment is sealed under.
-    pub(super) fn key(&self, kind: Kind) -> &[u8; 32] {
+    pub(super) fn key(&self, kind: Kind) -> SegmentKey<'_> {
         let keyring = &self.founded.keyring;
-        let key =
-            if kind == Kind::Control { keyring.control_key(Epoch(0)) } else { keyring.data_key(Epoch(0)) };
-        key.unwrap()
+        if kind == Kind::Control {
+            keyring.control_key(Epoch(0)).unwrap().into()
+        } else {
+            keyring.data_key(Epoch(0)).unwrap().into()
+        }
+    }
+
+    /// Its bytes, for what is computed by hand here.
+    pub(super) fn key_bytes(&self, kind: Kind) -> &[u8; 32] {
+        match self.key(kind) {
+            SegmentKey::Data(key) => key.dangerous_bytes(),
+            SegmentKey::Control(key) => key.dangerous_bytes(),
+        }
     }
 
     pub(super) const fn data_log(&self) -> &KeyPair {
@@ -124,7 +135,8 @@ impl Log<'_> {
         let mut salt = [0; 16];
         salt.copy_from_slice(&labels::hash(b"salt of a test vector", &[name.as_bytes()])[..16]);
         let sign = |label: &[u8], payload: &[u8]| Signature::from_bytes(self.pair.sign(label, payload));
-        let (segment, chain) = seal(&place, group, data, world.key(self.kind), &Salt(salt), sign);
+        let (segment, chain) =
+            seal(&place, group, &Packed::of(data), world.key(self.kind), &Salt(salt), sign);
         let prev = std::mem::replace(&mut self.prev, chain);
         self.next = self.next.next();
         describe(world, name, &public_of(self.pair), &prev, segment.bytes())
@@ -139,7 +151,7 @@ fn describe(world: &World, name: &str, public: &PublicKeyBytes, prev: &Chain, by
     let key = world.key(header.kind);
     let mut okm = [0; 64];
     let info = [labels::SEGMENT_KEY, &hdr].concat();
-    Hkdf::<Sha256>::from_prk(key).unwrap().expand(&info, &mut okm).unwrap();
+    Hkdf::<Sha256>::from_prk(world.key_bytes(header.kind)).unwrap().expand(&info, &mut okm).unwrap();
     let mut plaintext = segment.body().to_vec();
     let body_key = <[u8; 32]>::try_from(&okm[..32]).unwrap();
     crate::seal::aes256gcm_open(&body_key, &[0; 12], &hdr, &mut plaintext).unwrap();
@@ -194,7 +206,7 @@ fn body(seen: Vec<Head>, ops: &[Op<'_>]) -> Vec<u8> {
     for op in ops {
         writer.push(op, usize::MAX).unwrap();
     }
-    writer.finish()
+    writer.encode()
 }
 
 fn json_value(text: &str) -> Field {
@@ -349,8 +361,8 @@ fn keys(world: &World) -> Value {
     let keyring = &world.founded.keyring;
     let pair = |pair: &KeyPair| json!({ "pkcs8": hex(pair.to_pkcs8_der()), "public": hex(pair.public().as_bytes()) });
     json!({
-        "epoch_0": hex(world.key(Kind::Data)),
-        "control_0": hex(world.key(Kind::Control)),
+        "epoch_0": hex(world.key_bytes(Kind::Data)),
+        "control_0": hex(world.key_bytes(Kind::Control)),
         "control_log": pair(&keyring.logs.control), "data_log": pair(world.data_log()),
         "second_control_log": pair(&world.phone_logs.control), "second_data_log": pair(&world.phone_logs.data),
     })
@@ -459,7 +471,7 @@ fn frozen_segments_verify_open_decode_and_encode_to_the_same_bytes() {
             let decoded = Body::decode(&data).unwrap();
             let mut writer = BodyWriter::new(decoded.base, decoded.seen.clone());
             decoded.ops.iter().for_each(|op| writer.push(op, usize::MAX).unwrap());
-            assert_eq!(writer.finish(), data, "{name}");
+            assert_eq!(writer.encode(), data, "{name}");
         }
     }
 }

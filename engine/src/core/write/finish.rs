@@ -11,9 +11,9 @@ use redb::ReadableTable as _;
 use super::{BULK_OPS_MIN, WriteSet, Written, decode_pending, kind_of_change};
 use crate::Error;
 use crate::core::commit::Tx;
-use crate::core::sealing::BODY_FILL_BYTES;
+use crate::core::sealing::fill::Filler;
 use crate::core::watch::RawChange;
-use crate::merge::{BodyWriter, Clock, Op};
+use crate::merge::Clock;
 use crate::store::StoreError;
 use crate::store::tables::{RecordKey, VaultNo, bulk_key};
 use crate::wiped::Wiped;
@@ -115,47 +115,21 @@ impl Finished {
         let batch = vault.next_batch;
         vault.next_batch += 1;
         let seal_now = vault.may_seal;
-        let mut chunks = Chunks::default();
+        let mut filler = Filler::new(Vec::new());
         for (key, written) in &self.records {
             for op in decode_pending(key.record(), &written.collection, &written.ops)?.into_ops() {
-                chunks.push(&op);
+                filler.push(&op);
             }
         }
-        let bodies = chunks.finish();
+        let bodies = filler.finish();
         if seal_now && !tx.has_bulk(self.vault)? {
-            return tx.seal_bodies(self.vault, bodies.iter().map(|body| &body[..]));
+            return tx.seal_bodies(self.vault, bodies.iter());
         }
         for (chunk, body) in bodies.iter().enumerate() {
             let chunk =
                 u32::try_from(chunk).map_err(|_| Error::Store(StoreError::ValueTooLarge { bytes: chunk }))?;
-            tx.tables.bulk.insert(&bulk_key(self.vault, batch, chunk), &body[..])?;
+            tx.tables.bulk.insert(&bulk_key(self.vault, batch, chunk), &body.to_row()[..])?;
         }
         Ok(())
-    }
-}
-
-/// Packs ops into bodies of about the size of a segment.
-#[derive(Default)]
-pub(crate) struct Chunks {
-    current: Option<BodyWriter>,
-    done: Vec<Wiped>,
-}
-
-impl Chunks {
-    pub(crate) fn push(&mut self, op: &Op<'_>) {
-        let writer = self.current.get_or_insert_with(|| BodyWriter::new(op.stamp, Vec::new()));
-        if writer.push(op, BODY_FILL_BYTES).is_err() {
-            let full = self.current.replace(BodyWriter::new(op.stamp, Vec::new()));
-            self.done.extend(full.map(|full| Wiped::new(full.finish())));
-            // The first op always fits.
-            if let Some(writer) = &mut self.current {
-                let _ = writer.push(op, BODY_FILL_BYTES);
-            }
-        }
-    }
-
-    pub(crate) fn finish(mut self) -> Vec<Wiped> {
-        self.done.extend(self.current.take().map(|last| Wiped::new(last.finish())));
-        self.done
     }
 }

@@ -2,7 +2,8 @@ use std::collections::VecDeque;
 use std::sync::Mutex;
 
 use super::*;
-use crate::{OsEntropy, SeededEntropy, SigningKey, SoftwareKey};
+use crate::entropy::{OsEntropy, SeededEntropy};
+use crate::keys::{SigningKey, SoftwareKey};
 
 /// The group order of P-256.
 const ORDER: [u8; 32] = [

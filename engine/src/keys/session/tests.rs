@@ -4,7 +4,8 @@ use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
 use super::*;
-use crate::{Info, OsEntropy, SoftwareKey};
+use crate::entropy::OsEntropy;
+use crate::keys::{Info, SoftwareKey};
 
 fn pairs() -> (SoftwareKey, SoftwareKey) {
     (SoftwareKey::generate(&OsEntropy), SoftwareKey::generate(&OsEntropy))

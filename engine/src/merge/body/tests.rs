@@ -16,7 +16,7 @@ fn encode(body: &Body<'_>) -> Vec<u8> {
     }
     assert_eq!(writer.ops(), body.ops.len());
     let len = writer.len();
-    let bytes = writer.finish();
+    let bytes = writer.encode();
     assert_eq!(bytes.len(), len);
     bytes
 }
@@ -138,7 +138,7 @@ fn a_full_body_is_left_as_it_was() {
     assert_eq!((writer.len(), writer.ops()), (len, 1));
     let second = put(3, "a", vec![cell("h")]);
     assert_eq!(writer.push(&second, len + 200), Ok(()));
-    let bytes = writer.finish();
+    let bytes = writer.encode();
     let body = Body::decode(&bytes).unwrap();
     assert_eq!((body.ops.len(), body.stamp_max()), (2, Stamp(3)));
     assert_eq!(body.ops[1], second);

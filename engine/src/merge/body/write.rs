@@ -66,21 +66,21 @@ impl BodyWriter {
         Ok(())
     }
 
-    /// Length of what [`BodyWriter::finish`] would return.
+    /// Length of what [`BodyWriter::encode`] returns.
     pub(crate) fn len(&self) -> usize {
         self.head.len() + self.names.len() + self.ops.len()
     }
 
     /// How many ops it has.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for tests"))]
     pub(crate) const fn ops(&self) -> usize {
         self.count
     }
 
-    /// The encoded body.
-    pub(crate) fn finish(self) -> Vec<u8> {
-        let mut out = self.head;
-        out.reserve_exact(self.names.len() + self.ops.len());
+    /// The encoded body, of what it has so far.
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        // Sized beforehand: a buffer that grows leaves plaintext behind where it was.
+        let mut out = Vec::with_capacity(self.len());
+        out.extend_from_slice(&self.head);
         varint::put_len(&mut out, self.names.strings.order.len());
         out.extend_from_slice(&self.names.strings.bytes);
         varint::put_len(&mut out, self.names.logs.order.len());

@@ -5,8 +5,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use subrosa_protocol::ids::Pin;
 
 use super::*;
+use crate::entropy::OsEntropy;
+use crate::keys::SoftwareKey;
+use crate::pair::AbortReason;
+use crate::store::StoreError;
 use crate::sync::mailbox::{Nothing, Receiver, Sender, mailbox};
-use crate::{AbortReason, OsEntropy, SoftwareKey, StoreError};
 
 const WAIT: Duration = Duration::from_secs(20);
 

@@ -3,7 +3,9 @@ use subrosa_protocol::addr::RelayAddr;
 use subrosa_protocol::ids::Pin;
 
 use super::*;
-use crate::{KeyPair, SeededEntropy, SoftwareKey, spec};
+use crate::entropy::SeededEntropy;
+use crate::keys::{KeyPair, SoftwareKey};
+use crate::spec;
 
 fn pair(seed: u64) -> KeyPair {
     KeyPair::generate(&SeededEntropy::dangerous_from_seed(seed))

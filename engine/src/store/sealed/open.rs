@@ -11,7 +11,7 @@ use super::header::{Header, Mark};
 use super::layout::{BLOCKS_OFFSET, logical_len};
 use super::pages::PageCipher;
 use super::superblock::{Found, Kek, State, Superblock};
-use crate::Entropy;
+use crate::entropy::Entropy;
 use crate::store::{StoreError, StoreFault, StorePart};
 
 /// What to do where there is no store yet.

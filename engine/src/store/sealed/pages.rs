@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::layout::{BLOCK_BYTES, FILE_ID_BYTES, PAGE_BYTES, field};
 use super::superblock::{FileId, StoreRoot};
-use crate::Entropy;
+use crate::entropy::Entropy;
 use crate::seal::{NotAuthentic, TAG_BYTES, XAES_NONCE_BYTES, Xaes256Gcm};
 
 /// How many pages travel to or from the disk in one call.

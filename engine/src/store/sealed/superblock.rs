@@ -13,7 +13,7 @@ use super::layout::{
     SUPERBLOCK_NONCE_AT, SUPERBLOCK_OFFSETS, SUPERBLOCK_SEALED_AT, SUPERBLOCK_SEALED_BYTES,
     SUPERBLOCK_TAG_AT, field,
 };
-use crate::Entropy;
+use crate::entropy::Entropy;
 use crate::seal::{TAG_BYTES, XAES_NONCE_BYTES, Xaes256Gcm};
 use crate::store::{StoreError, StorePart};
 

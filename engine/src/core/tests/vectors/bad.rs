@@ -31,7 +31,7 @@ struct Author<'w> {
 impl<'w> Author<'w> {
     fn data(world: &'w World) -> Self {
         let (kind, vault) = (Kind::Data, world.vault());
-        Self { world, pair: world.data_log(), kind, vault, key: *world.key(kind) }
+        Self { world, pair: world.data_log(), kind, vault, key: *world.key_bytes(kind) }
     }
 
     fn header(&self, salt: u8, plaintext: &[u8]) -> Header {
@@ -174,7 +174,7 @@ fn shapes_and_signatures(world: &World) -> Vec<Value> {
 
 fn plaintexts(world: &World) -> Vec<(&'static str, &'static str, Vec<u8>)> {
     let author = Author::data(world);
-    let control_key = Author { key: *world.key(Kind::Control), ..Author::data(world) };
+    let control_key = Author { key: *world.key_bytes(Kind::Control), ..Author::data(world) };
     let good = plaintext(2, &good_data());
     let bad = |salt, edit: &dyn Fn(&mut Vec<u8>)| author.seal(salt, &edited(&good, edit)).bytes().to_vec();
     vec![
@@ -218,7 +218,7 @@ fn contents(world: &World) -> Vec<(&'static str, Vec<u8>)> {
 /// A control segment whose certificate is signed for another vault.
 fn forged_entry(world: &World) -> Value {
     let pair = &world.phone_logs.control;
-    let key = *world.key(Kind::Control);
+    let key = *world.key_bytes(Kind::Control);
     let author = Author { world, pair, kind: Kind::Control, vault: world.vault(), key };
     let other = VaultId::from_bytes([7; 32]);
     let data =

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use redb::{Database, ReadableDatabase, TableDefinition};
 
-use crate::OsEntropy;
+use crate::entropy::OsEntropy;
 use crate::store::StoreError;
 use crate::store::sealed::*;
 

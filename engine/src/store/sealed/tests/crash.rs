@@ -4,8 +4,10 @@
 //! may stand after a stop at that point, and opened. `SUBROSA_CRASH_IMAGES` multiplies the random images per point.
 
 use super::sim::{Dice, Loss, Op, SimDisk, after_power_loss, split_at_last_sync};
-use super::workload::{History, last_transaction, open, read_all, run};
+use super::workload::{History, ROWS, last_transaction, open, read_all, run};
 use crate::store::sealed::Stop;
+use crate::store::sealed::layout::{BLOCK_BYTES, BLOCKS_OFFSET};
+use crate::store::{StoreError, StorePart};
 
 const TRANSACTIONS: usize = 200;
 const SEED: u64 = 0x5eed_0001;
@@ -159,4 +161,64 @@ fn opens_with(disk: SimDisk, history: &History, ops: usize, dice: &mut Dice, tal
         assert_eq!(handle.stop(), Stop::Clean, "{label}");
         assert_eq!(read_all(&database).unwrap(), rows, "{label}");
     }
+}
+
+/// The newest commit, in one phase, named pages of which one never arrived: its slot is given up for the older one, whose
+/// checksum holds, for both slots lie in the header page, and that opens whole or not at all.
+#[test]
+fn a_commit_of_which_a_page_never_arrived_is_given_up_for_the_one_before() {
+    let disk = SimDisk::default();
+    let (database, _) = open(&disk, SEED).unwrap();
+    let write = |value: u8| {
+        let transaction = database.begin_write().unwrap();
+        {
+            let mut table = transaction.open_table(ROWS).unwrap();
+            for key in 0..40 {
+                table.insert(key, &[value; 600][..]).unwrap();
+            }
+        }
+        transaction.commit().unwrap();
+    };
+    write(1);
+    let older = disk.diary_len();
+    write(2);
+    // Killed: nothing is closed, and the sync that ended the newest commit never returned.
+    let diary = disk.diary();
+    std::mem::forget(database);
+    let (durable, pending) = split_at_last_sync(&[], &diary[..older]);
+    let pending = &diary[pending..];
+    let mut blocks = Vec::new();
+    for (index, op) in pending.iter().enumerate() {
+        if let Op::Write { offset, bytes } = op
+            && *offset >= BLOCKS_OFFSET
+        {
+            blocks.extend((0..bytes.len() / BLOCK_BYTES).map(|block| (index, block)));
+        }
+    }
+    assert!(blocks.len() > 8, "only {} pages are new", blocks.len());
+    let whole = after_power_loss(&durable, pending, Loss::Nothing, &mut Dice(SEED));
+    let rows = |value: u8| (0..40).map(|key| (key, vec![value; 600])).collect::<super::workload::Rows>();
+    let (now, handle) = open(&SimDisk::holding(whole.clone()), 1).unwrap();
+    assert_eq!((read_all(&now).unwrap(), handle.stop()), (rows(2), Stop::Repaired { zeroed: 0 }));
+    for (write, block) in blocks {
+        let mut lost = pending.to_vec();
+        let Op::Write { offset, bytes } = &mut lost[write] else { unreachable!("blocks are written") };
+        let at = *offset as usize + block * BLOCK_BYTES;
+        let before = durable.get(at..at + BLOCK_BYTES).map_or(vec![0; BLOCK_BYTES], <[u8]>::to_vec);
+        let mut altered = bytes.to_vec();
+        altered[block * BLOCK_BYTES..(block + 1) * BLOCK_BYTES].copy_from_slice(&before);
+        *bytes = altered.into();
+        let image = after_power_loss(&durable, &lost, Loss::Nothing, &mut Dice(SEED));
+        let (database, handle) = open(&SimDisk::holding(image.clone()), 1).unwrap();
+        assert_eq!(read_all(&database).unwrap(), rows(1), "without block {block} of write {write}");
+        assert!(matches!(handle.stop(), Stop::Repaired { zeroed: 1.. }), "{:?}", handle.stop());
+        // It is given up for good: what follows stands on the older commit.
+        database.close().unwrap();
+    }
+    // Where nothing of either commit holds, the store says which page was the first, and is left as it is.
+    let mut blank = whole;
+    blank[BLOCKS_OFFSET as usize..].fill(0);
+    let disk = SimDisk::holding(blank);
+    let refused = open(&disk, 1).unwrap_err();
+    assert!(matches!(refused, StoreError::Damaged { part: StorePart::Page(_) }), "{refused}");
 }

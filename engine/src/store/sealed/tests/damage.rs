@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256};
 
 use super::sim::{Dice, SimDisk};
 use super::workload::{Rows, kek, last_transaction, open, open_with, options, read_all, run};
-use crate::SeededEntropy;
+use crate::entropy::SeededEntropy;
 use crate::store::sealed::layout::{
     BLOCK_BYTES, BLOCKS_OFFSET, CHECKSUM_AT, FORMAT_AT, HEADER_OFFSETS, PAGE_BYTES, SLOT_BYTES,
     SUPERBLOCK_OFFSETS, SUPERBLOCK_USED_BYTES,
@@ -132,7 +132,9 @@ fn a_kill_and_a_flipped_bit_together_never_become_data() {
             // One commit back at most: where the newest copy of the header page is the one that was hit.
             Ok(rows) => assert_eq!(rows, history.states[last_transaction(&rows)]),
             Err(StoreError::Damaged { .. } | StoreError::Stopped) => refused += 1,
-            Err(error) => panic!("{error}"),
+            // While the store is created its superblock has one copy, and nobody was told of it yet.
+            Err(StoreError::NotAStore) if ops < history.created() => refused += 1,
+            Err(error) => panic!("{ops}: {error}"),
         }
     }
     assert!(refused > 0);
@@ -293,7 +295,7 @@ fn a_planted_marker_never_shows_in_the_file() {
     let (database, handle) = open(&disk, 1).unwrap();
     let name = "a table called after a secret";
     let table: redb::TableDefinition<&[u8], &[u8]> = redb::TableDefinition::new(name);
-    for round in 0..20 {
+    for round in 0..40 {
         let transaction = database.begin_write().unwrap();
         let value = MARKER.repeat(round * round);
         let key = [MARKER, &[round as u8]].concat();

@@ -6,7 +6,7 @@ use redb::{ReadableDatabase, StorageBackend};
 
 use super::sim::{Dice, Loss, SimDisk, after_power_loss, split_at_last_sync};
 use super::workload::{ROWS, kek, last_transaction, open, open_with, options, read_all, run};
-use crate::SeededEntropy;
+use crate::entropy::SeededEntropy;
 use crate::store::sealed::backend::{Backend, SealedFile};
 use crate::store::sealed::header::Header;
 use crate::store::sealed::layout::{HEADER_OFFSETS, HEADER_PAGE_BYTES, PAGE_BYTES, SLOT_BYTES};
@@ -17,7 +17,7 @@ use crate::store::{StoreError, StoreFault};
 
 const SEED: u64 = 0x5eed_0003;
 
-fn entropy() -> Arc<dyn crate::Entropy> {
+fn entropy() -> Arc<dyn crate::entropy::Entropy> {
     Arc::new(SeededEntropy::dangerous_from_seed(SEED))
 }
 

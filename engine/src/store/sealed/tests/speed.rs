@@ -9,7 +9,7 @@ use redb::{Database, ReadableDatabase, ReadableTableMetadata, TableDefinition};
 
 use super::sim::Dice;
 use super::workload::kek;
-use crate::OsEntropy;
+use crate::entropy::OsEntropy;
 use crate::store::sealed::*;
 
 const ROWS: TableDefinition<&[u8; 16], &[u8]> = TableDefinition::new("rows");

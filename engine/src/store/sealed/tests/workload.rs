@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction};
+use redb::{Database, Durability, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction};
 
 use super::sim::{Dice, SimDisk};
-use crate::SeededEntropy;
+use crate::entropy::SeededEntropy;
 use crate::store::StoreError;
 use crate::store::sealed::*;
 
@@ -65,6 +65,9 @@ pub(super) struct History {
     acknowledged: Vec<usize>,
 }
 
+/// Stands in `acknowledged` until the transaction is durable, its own commit or a later one having said so.
+const NOT_YET: usize = usize::MAX;
+
 impl History {
     fn new() -> Self {
         Self { states: vec![Rows::new()], began: vec![0], acknowledged: vec![0] }
@@ -72,9 +75,24 @@ impl History {
 
     /// Which transactions may be the last after a crash where the diary had `ops` entries.
     pub(super) fn allowed(&self, ops: usize) -> std::ops::RangeInclusive<usize> {
-        let acknowledged = self.acknowledged.partition_point(|at| *at <= ops) - 1;
+        let acknowledged = self.acknowledged.partition_point(|at| *at <= ops && *at != NOT_YET) - 1;
         let began = self.began.partition_point(|at| *at <= ops) - 1;
         acknowledged..=began
+    }
+
+    /// How far the diary was when the store had been created, and its creator was told.
+    pub(super) fn created(&self) -> usize {
+        self.began[1]
+    }
+
+    /// A commit returned: what is durable now, it and all before it, or nothing new.
+    fn committed(&mut self, commit: Commit, diary: usize) {
+        self.acknowledged.push(NOT_YET);
+        if !matches!(commit, Commit::Later) {
+            for at in self.acknowledged.iter_mut().rev().take_while(|at| **at == NOT_YET) {
+                *at = diary;
+            }
+        }
     }
 
     fn last(&self) -> &Rows {
@@ -88,19 +106,23 @@ enum Commit {
     OnePhase,
     TwoPhase,
     QuickRepair,
+    /// Not at all: the next commit of another kind makes it durable.
+    Later,
 }
 
 impl Commit {
-    fn set(self, transaction: &mut WriteTransaction) {
+    fn set(self, transaction: &mut WriteTransaction) -> Result<(), StoreError> {
         match self {
             Self::OnePhase => {}
             Self::TwoPhase => transaction.set_two_phase_commit(true),
             Self::QuickRepair => transaction.set_quick_repair(true),
+            Self::Later => transaction.set_durability(Durability::None)?,
         }
+        Ok(())
     }
 }
 
-/// Runs `transactions` of them in all three kinds of commit, with values from nothing to many pages, deletions,
+/// Runs `transactions` of them in all kinds of commit, with values from nothing to many pages, deletions,
 /// growth, compaction, and closing and opening in between. Stops at the first error.
 pub(super) fn run(disk: &SimDisk, transactions: usize, seed: u64) -> (History, Result<(), StoreError>) {
     let mut history = History::new();
@@ -112,7 +134,10 @@ fn run_into(history: &mut History, disk: &SimDisk, transactions: usize, seed: u6
     let mut dice = Dice(seed);
     let (mut database, mut handle) = open(disk, seed)?;
     for index in 1..=transactions {
+        // The last before the store is closed is durable, or closing would decide what is acknowledged.
+        let closes = index % (transactions / 4) == 0 || index == transactions;
         let commit = match index * 5 / (transactions + 1) {
+            _ if index % 4 == 1 && !closes => Commit::Later,
             0 | 3 => Commit::OnePhase,
             1 | 4 => Commit::QuickRepair,
             _ => Commit::TwoPhase,
@@ -122,7 +147,7 @@ fn run_into(history: &mut History, disk: &SimDisk, transactions: usize, seed: u6
         history.states.push(rows);
         let [before, after] = &history.states[index - 1..] else { unreachable!("one state per transaction") };
         write(&database, before, after, commit).map_err(|error| handle.explain(error))?;
-        history.acknowledged.push(disk.diary_len());
+        history.committed(commit, disk.diary_len());
         if index % (transactions / 4) == 0 {
             handle.compact(&mut database)?;
             database.close().map_err(|error| handle.explain(error))?;
@@ -134,7 +159,7 @@ fn run_into(history: &mut History, disk: &SimDisk, transactions: usize, seed: u6
 
 fn write(database: &Database, before: &Rows, after: &Rows, commit: Commit) -> Result<(), StoreError> {
     let mut transaction = database.begin_write()?;
-    commit.set(&mut transaction);
+    commit.set(&mut transaction)?;
     {
         let mut table = transaction.open_table(ROWS)?;
         for key in before.keys().filter(|key| !after.contains_key(key)) {

@@ -1,0 +1,8 @@
+//! What the repository promises about its own shape, read from its files.
+
+#![cfg(test)]
+
+mod dependencies;
+mod files;
+mod imports;
+mod references;
