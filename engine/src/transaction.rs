@@ -5,9 +5,10 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::Error;
 use crate::collection::{Collection, TxCollection};
 use crate::core::{Core, HostSlot, WriteSet};
+use crate::error::Error;
+use crate::store::StoreError;
 use crate::vault::Vault;
 
 /// A write transaction in the caller's hands, from [`Vault::begin`]: what happens in it happens at once, here and on
@@ -81,7 +82,7 @@ impl Transaction {
         self.core.check_process()?;
         match &self.slot {
             Some(slot) => slot.with(f).map_err(|error| self.core.explained(error)),
-            None => Err(Error::Store(crate::StoreError::Closed)),
+            None => Err(Error::Store(StoreError::Closed)),
         }
     }
 }

@@ -8,10 +8,10 @@ use serde::de::DeserializeOwned;
 use subrosa_protocol::addr::RelayAddr;
 use subrosa_protocol::ids::VaultId;
 
-use crate::Error;
 use crate::collection::{Collection, Record};
 use crate::control::DeviceRole;
 use crate::core::{Changes, Core, WriteSet};
+use crate::error::Error;
 use crate::keys::PublicKey;
 use crate::snapshot::Snapshot;
 use crate::store::tables::VaultNo;
@@ -92,12 +92,7 @@ impl Vault {
     /// # Errors
     /// [`Error::Store`].
     pub fn collections(&self) -> Result<Vec<String>, Error> {
-        Ok(self
-            .core
-            .with_view(|view| view.collections(self.number))?
-            .iter()
-            .map(|name| name.to_string())
-            .collect())
+        self.core.with_view(self.number, |view| view.collections())
     }
 
     /// A collection of records of type `T`. It need not exist.

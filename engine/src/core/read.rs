@@ -1,5 +1,11 @@
-//! Reading records from snapshots.
+//! The one way to read rows: what can be asked of a collection, at any moment and of any source of rows.
+//!
+//! A source ([`Rows`]) has rows by key and in order, and names; there are two: a snapshot ([`VaultView`]) and a write in
+//! progress over one ([`super::WriteSet`]). What can be asked ([`Reader`]) is written once, above both. A record that is
+//! handed out is decoded with no lock held, since the types of the caller have code of their own; one that is only shown
+//! ([`RecordRef`]) is decoded where it lies.
 
+use std::iter::Peekable;
 use std::ops::{Bound, ControlFlow};
 use std::sync::Arc;
 
@@ -7,66 +13,168 @@ use redb::ReadableDatabase as _;
 use serde::de::DeserializeOwned;
 
 use super::{Core, OpenStore, Shared};
-use crate::Error;
-use crate::merge::{FieldsDeserializer, RecordId, RecordState};
-use crate::store::StoreError;
-use crate::store::tables::{CollectionNo, RecordKey, RecordsView, VaultNo, records_view};
+use crate::error::Error;
+use crate::merge::{FieldsDeserializer, LogTable, RecordId, Row, RowBuf};
+use crate::records::{decode_state, is_visible};
+use crate::store::records::{KeyRange, RecordsView, StoredRow, StoredRows};
+use crate::store::tables::{CollectionNo, RecordKey, VaultNo};
 
-/// The row of a record that a reader sees, and the names that it refers to. It is decoded with no lock held: the types
-/// of the caller have code of their own.
-pub(crate) struct VisibleRow {
-    row: Vec<u8>,
+/// The rows of one vault at one moment.
+pub(crate) trait Rows {
+    /// What the rows' numbers stand for.
+    fn names(&self) -> &Names;
+
+    /// The number of a collection.
+    fn number(&self, collection: &str) -> Option<CollectionNo>;
+
+    /// One row.
+    fn row(&self, key: &RecordKey) -> Result<Option<HeldRow<'_>>, Error>;
+
+    /// The rows of a range, visible or not, in the order of their keys.
+    fn rows(&self, range: KeyRange) -> Result<RowIter<'_>, Error>;
+}
+
+/// What the numbers in the rows of a vault stand for.
+#[derive(Clone)]
+pub(crate) struct Names {
     shared: Arc<Shared>,
+    vault: VaultNo,
 }
 
-/// A record that a reader sees.
-pub(crate) struct VisibleRecord {
-    pub(crate) id: RecordId,
-    pub(crate) row: VisibleRow,
+impl Names {
+    pub(crate) const fn new(shared: Arc<Shared>, vault: VaultNo) -> Self {
+        Self { shared, vault }
+    }
+
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.shared
+    }
+
+    pub(crate) const fn vault(&self) -> VaultNo {
+        self.vault
+    }
+
+    pub(crate) fn logs(&self) -> &LogTable {
+        &self.shared.logs
+    }
 }
 
-impl VisibleRow {
-    /// The row if a reader sees it.
-    pub(crate) fn of(row: &[u8], shared: &Arc<Shared>) -> Result<Option<Self>, Error> {
-        let is_visible = RecordState::row_is_visible(row).map_err(|_| StoreError::Inconsistent)?;
-        Ok(is_visible.then(|| Self { row: row.to_vec(), shared: shared.clone() }))
+/// A row where its source has it.
+pub(crate) enum HeldRow<'r> {
+    Stored(StoredRow<'r>),
+    Written(Row<'r>),
+}
+
+impl HeldRow<'_> {
+    pub(crate) fn row(&self) -> Row<'_> {
+        match self {
+            Self::Stored(stored) => stored.row(),
+            Self::Written(row) => *row,
+        }
+    }
+}
+
+/// The rows of a range: those of the store, and in their place, or between them, those that a write has made.
+pub(crate) struct RowIter<'r> {
+    stored: Peekable<StoredRows<'static>>,
+    written: Option<Peekable<WrittenRows<'r>>>,
+}
+
+/// Rows that a write has made, in the order of their keys.
+pub(crate) type WrittenRows<'r> = Box<dyn Iterator<Item = (RecordKey, Row<'r>)> + 'r>;
+
+impl<'r> RowIter<'r> {
+    pub(crate) fn new(stored: StoredRows<'static>, written: Option<WrittenRows<'r>>) -> Self {
+        Self { stored: stored.peekable(), written: written.map(Iterator::peekable) }
+    }
+}
+
+impl<'r> Iterator for RowIter<'r> {
+    type Item = Result<(RecordKey, HeldRow<'r>), Error>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if let Some(written) = &mut self.written {
+            let stored = self.stored.peek().map(|row| row.as_ref().ok().map(|(key, _)| *key));
+            let is_next = |theirs: RecordKey| match stored {
+                Some(Some(key)) => theirs <= key,
+                // What cannot be read ends the reading.
+                Some(None) => false,
+                None => true,
+            };
+            if let Some((key, row)) = written.next_if(|(key, _)| is_next(*key)) {
+                if stored == Some(Some(key)) {
+                    self.stored.next();
+                }
+                return Some(Ok((key, HeldRow::Written(row))));
+            }
+        }
+        let row = self.stored.next()?;
+        Some(row.map(|(key, row)| (key, HeldRow::Stored(row))).map_err(Error::from))
+    }
+}
+
+/// A record where it lies, for as long as it is shown: see [`Reading::show_from`](crate::Reading::show_from). It may be
+/// decoded as often as wanted, into different types; when one fails, the others and the records behind it are not
+/// concerned.
+pub struct RecordRef<'r> {
+    id: RecordId,
+    row: Row<'r>,
+    names: &'r Names,
+}
+
+impl RecordRef<'_> {
+    /// Its id.
+    #[must_use]
+    pub const fn id(&self) -> RecordId {
+        self.id
     }
 
     /// The record as the caller wants it.
+    ///
+    /// # Errors
+    /// [`Error::Value`] when it does not have type `T`.
+    pub fn decode<T: DeserializeOwned>(&self) -> Result<T, Error> {
+        let state = decode_state(Some(self.row))?;
+        Ok(T::deserialize(FieldsDeserializer::new(state.visible_fields(self.names.logs())))?)
+    }
+}
+
+impl std::fmt::Debug for RecordRef<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RecordRef").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+/// A record that a reader sees, in the reader's hands.
+pub(crate) struct VisibleRecord {
+    id: RecordId,
+    row: RowBuf,
+    names: Names,
+}
+
+impl VisibleRecord {
+    fn of(shown: &RecordRef<'_>) -> Self {
+        Self { id: shown.id, row: shown.row.to_buf(), names: shown.names.clone() }
+    }
+
+    pub(crate) const fn id(&self) -> RecordId {
+        self.id
+    }
+
+    fn shown(&self) -> RecordRef<'_> {
+        RecordRef { id: self.id, row: self.row.borrow(), names: &self.names }
+    }
+
+    /// As [`RecordRef::decode`].
     pub(crate) fn decode<T: DeserializeOwned>(&self) -> Result<T, Error> {
-        let state = self.state()?;
-        Ok(T::deserialize(FieldsDeserializer::new(state.visible_fields(&self.shared.logs)))?)
+        self.shown().decode()
     }
 
     /// Names of the fields.
-    pub(crate) fn names(&self) -> Result<Vec<String>, Error> {
-        let state = self.state()?;
-        Ok(state.visible_fields(&self.shared.logs).map(|(name, _)| name.to_owned()).collect())
+    pub(crate) fn field_names(&self) -> Result<Vec<String>, Error> {
+        let state = decode_state(Some(self.row.borrow()))?;
+        Ok(state.visible_fields(self.names.logs()).map(|(name, _)| name.to_owned()).collect())
     }
-
-    fn state(&self) -> Result<RecordState<'_>, Error> {
-        RecordState::decode(&self.row).map_err(|_| Error::Store(StoreError::Inconsistent))
-    }
-}
-
-/// The record of a row as the caller wants it, if a reader sees it, without a copy of the row.
-fn decode_visible<T: DeserializeOwned>(row: &[u8], shared: &Shared) -> Result<Option<T>, Error> {
-    let state = RecordState::decode(row).map_err(|_| Error::Store(StoreError::Inconsistent))?;
-    if !state.is_visible() {
-        return Ok(None);
-    }
-    Ok(Some(T::deserialize(FieldsDeserializer::new(state.visible_fields(&shared.logs)))?))
-}
-
-/// Shows a row if a reader sees it.
-pub(crate) fn see_row<T: DeserializeOwned>(
-    key: RecordKey,
-    row: &[u8],
-    shared: &Shared,
-    see: &mut impl FnMut(RecordId, T) -> ControlFlow<()>,
-) -> Result<Next, Error> {
-    let seen = decode_visible(row, shared)?.map(|record| see(key.record(), record));
-    Ok(if matches!(seen, Some(ControlFlow::Break(()))) { Next::Stop } else { Next::GoOn })
 }
 
 /// Part of a scan.
@@ -77,179 +185,214 @@ pub(crate) struct Page {
     pub(crate) next: Option<RecordId>,
 }
 
-/// The records as they were at one moment, and the names that they refer to.
+/// What can be asked of the records of one collection.
+pub(crate) struct Reader<'r> {
+    rows: &'r dyn Rows,
+    /// `None` if nothing was ever written to it.
+    collection: Option<CollectionNo>,
+}
+
+impl<'r> Reader<'r> {
+    pub(crate) fn new(rows: &'r dyn Rows, collection: &str) -> Self {
+        Self { rows, collection: rows.number(collection) }
+    }
+
+    /// One record, for whoever looks at it in place.
+    pub(crate) fn show<R>(
+        &self,
+        id: &RecordId,
+        see: impl FnOnce(Option<RecordRef<'_>>) -> R,
+    ) -> Result<R, Error> {
+        let held = match self.collection {
+            Some(number) => self.rows.row(&RecordKey::new(self.rows.names().vault(), number, id))?,
+            None => None,
+        };
+        let row = held.as_ref().map(HeldRow::row);
+        Ok(see(match row {
+            Some(row) => self.shown(*id, row)?,
+            None => None,
+        }))
+    }
+
+    /// Shows the records of some ids, in their order, until `see` has seen enough.
+    pub(crate) fn show_many(
+        &self,
+        ids: &[RecordId],
+        mut see: impl FnMut(RecordId, Option<RecordRef<'_>>) -> Result<ControlFlow<()>, Error>,
+    ) -> Result<(), Error> {
+        for id in ids {
+            if self.show(id, |record| see(*id, record))??.is_break() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Shows the records after `after`, in the order of their ids, until `see` has seen enough.
+    pub(crate) fn show_from(
+        &self,
+        after: Option<RecordId>,
+        mut see: impl FnMut(RecordRef<'_>) -> Result<ControlFlow<()>, Error>,
+    ) -> Result<(), Error> {
+        for row in self.each(after)? {
+            let (key, held) = row?;
+            if let Some(record) = self.shown(key.record(), held.row())?
+                && see(record)?.is_break()
+            {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// One record.
+    pub(crate) fn get(&self, id: &RecordId) -> Result<Option<VisibleRecord>, Error> {
+        self.show(id, |record| record.as_ref().map(VisibleRecord::of))
+    }
+
+    /// Whether there is a record.
+    pub(crate) fn contains(&self, id: &RecordId) -> Result<bool, Error> {
+        self.show(id, |record| record.is_some())
+    }
+
+    /// The records of some ids, in their order.
+    pub(crate) fn get_many(&self, ids: &[RecordId]) -> Result<Vec<Option<VisibleRecord>>, Error> {
+        ids.iter().map(|id| self.get(id)).collect()
+    }
+
+    /// Up to `limit` records after `after`, in the order of their ids.
+    pub(crate) fn page(&self, after: Option<RecordId>, limit: usize) -> Result<Page, Error> {
+        let mut page = Page::default();
+        self.show_from(after, |record| {
+            if page.records.len() >= limit {
+                page.next = page.records.last().map(VisibleRecord::id).or(after);
+                return Ok(ControlFlow::Break(()));
+            }
+            page.records.push(VisibleRecord::of(&record));
+            Ok(ControlFlow::Continue(()))
+        })?;
+        Ok(page)
+    }
+
+    /// How many records there are. Reads them all.
+    pub(crate) fn count(&self) -> Result<u64, Error> {
+        let mut count = 0;
+        self.show_from(None, |_| {
+            count += 1;
+            Ok(ControlFlow::Continue(()))
+        })?;
+        Ok(count)
+    }
+
+    /// Whether there is no record.
+    pub(crate) fn is_empty(&self) -> Result<bool, Error> {
+        let mut is_empty = true;
+        self.show_from(None, |_| {
+            is_empty = false;
+            Ok(ControlFlow::Break(()))
+        })?;
+        Ok(is_empty)
+    }
+
+    /// The rows after `after`, visible or not.
+    fn each(
+        &self,
+        after: Option<RecordId>,
+    ) -> Result<impl Iterator<Item = Result<(RecordKey, HeldRow<'r>), Error>>, Error> {
+        let range = self.collection.map(|number| ids_after(self.rows.names().vault(), number, after));
+        let rows = range.map(|range| self.rows.rows(range)).transpose()?;
+        Ok(rows.into_iter().flatten())
+    }
+
+    /// The record of a row, if a reader sees it.
+    fn shown<'s>(&'s self, id: RecordId, row: Row<'s>) -> Result<Option<RecordRef<'s>>, Error> {
+        Ok(is_visible(row)?.then(|| RecordRef { id, row, names: self.rows.names() }))
+    }
+}
+
+/// The keys of a collection's records after one.
+pub(crate) fn ids_after(vault: VaultNo, collection: CollectionNo, after: Option<RecordId>) -> KeyRange {
+    let key = |id: &RecordId| RecordKey::new(vault, collection, id);
+    let first = match after {
+        Some(after) => Bound::Excluded(key(&after)),
+        None => Bound::Included(key(&RecordId::from_bytes([0; 16]))),
+    };
+    (first, Bound::Included(key(&RecordId::from_bytes([0xff; 16]))))
+}
+
+/// The records of all vaults as they were at one moment, and the names that they refer to.
 pub(crate) struct View {
-    pub(crate) records: RecordsView,
-    pub(crate) shared: Arc<Shared>,
+    records: RecordsView,
+    shared: Arc<Shared>,
 }
 
 impl OpenStore {
     /// The records as of now.
     pub(crate) fn view(&self, core: &Core) -> Result<View, Error> {
         let txn = self.db.begin_read().map_err(|error| self.explain(error))?;
-        let records = records_view(&txn).map_err(|error| self.explain(error))?;
+        let records = RecordsView::open(&txn).map_err(|error| self.explain(error))?;
         // In this order: names are published before the commit that brings them.
         Ok(View { records, shared: core.shared() })
     }
 }
 
-impl Core {
-    /// Runs `f` on the records as of now.
-    pub(crate) fn with_view<R>(&self, f: impl FnOnce(&View) -> Result<R, Error>) -> Result<R, Error> {
-        self.with_open(|open| f(&open.view(self)?).map_err(|error| open.explain_error(error)))
+impl View {
+    /// Those of one vault.
+    pub(crate) fn of(&self, vault: VaultNo) -> VaultView<'_> {
+        VaultView { records: &self.records, names: Names::new(self.shared.clone(), vault) }
+    }
+
+    /// For a write in progress, which sees them until its end.
+    pub(crate) fn into_parts(self) -> (RecordsView, Arc<Shared>) {
+        (self.records, self.shared)
     }
 }
 
-impl View {
-    /// One record.
-    pub(crate) fn get(
-        &self,
-        vault: VaultNo,
-        collection: &str,
-        id: &RecordId,
-    ) -> Result<Option<VisibleRow>, Error> {
-        let Some(number) = self.shared.collections.number(vault, collection) else { return Ok(None) };
-        self.get_by_key(&RecordKey::new(vault, number, id))
-    }
+/// The records of a vault as they were at one moment.
+pub(crate) struct VaultView<'v> {
+    records: &'v RecordsView,
+    names: Names,
+}
 
-    /// The records of some ids, in their order.
-    pub(crate) fn get_many(
-        &self,
-        vault: VaultNo,
-        collection: &str,
-        ids: &[RecordId],
-    ) -> Result<Vec<Option<VisibleRow>>, Error> {
-        let Some(number) = self.shared.collections.number(vault, collection) else {
-            return Ok(ids.iter().map(|_| None).collect());
-        };
-        ids.iter().map(|id| self.get_by_key(&RecordKey::new(vault, number, id))).collect()
-    }
-
-    pub(crate) fn get_by_key(&self, key: &RecordKey) -> Result<Option<VisibleRow>, Error> {
-        let row = self.records.get(&key.0)?;
-        row.map_or(Ok(None), |row| VisibleRow::of(row.value(), &self.shared))
-    }
-
-    /// Shows the records of some ids, in their order, until `see` has seen enough.
-    pub(crate) fn see_many<T: DeserializeOwned>(
-        &self,
-        vault: VaultNo,
-        collection: &str,
-        ids: &[RecordId],
-        mut see: impl FnMut(Option<T>) -> ControlFlow<()>,
-    ) -> Result<(), Error> {
-        let number = self.shared.collections.number(vault, collection);
-        for id in ids {
-            let key = number.map(|number| RecordKey::new(vault, number, id));
-            let record = key.map_or(Ok(None), |key| self.decode_by_key(&key))?;
-            if see(record).is_break() {
-                break;
-            }
-        }
-        Ok(())
-    }
-
-    pub(crate) fn decode_by_key<T: DeserializeOwned>(&self, key: &RecordKey) -> Result<Option<T>, Error> {
-        let row = self.records.get(&key.0)?;
-        row.map_or(Ok(None), |row| decode_visible(row.value(), &self.shared))
-    }
-
-    /// Shows the records after `after`, in the order of their ids, until `see` has seen enough.
-    pub(crate) fn see_from<T: DeserializeOwned>(
-        &self,
-        vault: VaultNo,
-        collection: &str,
-        after: Option<RecordId>,
-        mut see: impl FnMut(RecordId, T) -> ControlFlow<()>,
-    ) -> Result<(), Error> {
-        let Some(number) = self.shared.collections.number(vault, collection) else { return Ok(()) };
-        self.each(vault, number, after, |key, row| see_row(key, row, &self.shared, &mut see))
-    }
-
-    /// Up to `limit` records after `after`, in the order of their ids.
-    pub(crate) fn page(
-        &self,
-        vault: VaultNo,
-        collection: &str,
-        after: Option<RecordId>,
-        limit: usize,
-    ) -> Result<Page, Error> {
-        let mut page = Page::default();
-        let Some(number) = self.shared.collections.number(vault, collection) else { return Ok(page) };
-        let mut seen = None;
-        self.each(vault, number, after, |key, row| {
-            if page.records.len() >= limit {
-                page.next = seen;
-                return Ok(Next::Stop);
-            }
-            let id = key.record();
-            seen = Some(id);
-            if let Some(row) = VisibleRow::of(row, &self.shared)? {
-                page.records.push(VisibleRecord { id, row });
-            }
-            Ok(Next::GoOn)
-        })?;
-        Ok(page)
-    }
-
-    /// How many records a reader sees in a collection. Reads them all.
-    pub(crate) fn count(&self, vault: VaultNo, collection: &str) -> Result<u64, Error> {
-        let mut count = 0;
-        let Some(number) = self.shared.collections.number(vault, collection) else { return Ok(count) };
-        self.each(vault, number, None, |_, row| {
-            let is_visible = RecordState::row_is_visible(row).map_err(|_| StoreError::Inconsistent)?;
-            count += u64::from(is_visible);
-            Ok(Next::GoOn)
-        })?;
-        Ok(count)
-    }
-
+impl VaultView<'_> {
     /// Names of the collections that hold a visible record, sorted.
-    pub(crate) fn collections(&self, vault: VaultNo) -> Result<Vec<Arc<str>>, Error> {
+    pub(crate) fn collections(&self) -> Result<Vec<String>, Error> {
         let mut names = Vec::new();
-        for (_, name) in self.shared.collections.of(vault) {
-            if !self.page(vault, name, None, 1)?.records.is_empty() {
-                names.push(name.clone());
+        for (_, name) in self.names.shared().collections.of(self.names.vault()) {
+            if !Reader::new(self, name).is_empty()? {
+                names.push(name.to_string());
             }
         }
         names.sort_unstable();
         Ok(names)
     }
+}
 
-    /// Shows the rows of a collection after `after`, visible or not, until `see` has seen enough.
-    pub(crate) fn each(
-        &self,
-        vault: VaultNo,
-        collection: CollectionNo,
-        after: Option<RecordId>,
-        mut see: impl FnMut(RecordKey, &[u8]) -> Result<Next, Error>,
-    ) -> Result<(), Error> {
-        let (first, last) = collection_bounds(vault, collection, after);
-        for row in self.records.range::<&[u8; 24]>((first.as_ref(), Bound::Included(&last.0)))? {
-            let (key, row) = row?;
-            if matches!(see(RecordKey(*key.value()), row.value())?, Next::Stop) {
-                break;
-            }
-        }
-        Ok(())
+impl Rows for VaultView<'_> {
+    fn names(&self) -> &Names {
+        &self.names
+    }
+
+    fn number(&self, collection: &str) -> Option<CollectionNo> {
+        self.names.shared().collections.number(self.names.vault(), collection)
+    }
+
+    fn row(&self, key: &RecordKey) -> Result<Option<HeldRow<'_>>, Error> {
+        Ok(self.records.get(key)?.map(HeldRow::Stored))
+    }
+
+    fn rows(&self, range: KeyRange) -> Result<RowIter<'_>, Error> {
+        Ok(RowIter::new(self.records.range(&range)?, None))
     }
 }
 
-/// Whether to look at more rows.
-pub(crate) enum Next {
-    GoOn,
-    Stop,
-}
-
-pub(crate) fn collection_bounds(
-    vault: VaultNo,
-    collection: CollectionNo,
-    after: Option<RecordId>,
-) -> (Bound<[u8; 24]>, RecordKey) {
-    let last = RecordKey::new(vault, collection, &RecordId::from_bytes([0xff; 16]));
-    let first = match after {
-        Some(after) => Bound::Excluded(RecordKey::new(vault, collection, &after).0),
-        None => Bound::Included(RecordKey::new(vault, collection, &RecordId::from_bytes([0; 16])).0),
-    };
-    (first, last)
+impl Core {
+    /// Runs `f` on the records of a vault as of now.
+    pub(crate) fn with_view<R>(
+        &self,
+        vault: VaultNo,
+        f: impl FnOnce(&VaultView<'_>) -> Result<R, Error>,
+    ) -> Result<R, Error> {
+        self.with_open(|open| f(&open.view(self)?.of(vault)).map_err(|error| open.explain_error(error)))
+    }
 }

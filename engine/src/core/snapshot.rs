@@ -5,9 +5,10 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 use std::time::Duration;
 
 use super::Core;
-use super::read::View;
-use crate::Error;
+use super::read::{VaultView, View};
+use crate::error::Error;
 use crate::store::StoreError;
+use crate::store::tables::VaultNo;
 
 /// Where a host's snapshot sits.
 pub(crate) struct SnapshotSlot {
@@ -76,18 +77,19 @@ impl Core {
         self.with_open(|open| Ok(self.snapshots.add(since_ms, open.view(self)?)))
     }
 
-    /// Runs `f` on a snapshot.
+    /// Runs `f` on a vault's records in a snapshot.
     ///
     /// # Errors
     /// Why it was taken away; what `f` returns.
     pub(crate) fn with_snapshot<R>(
         &self,
         slot: &SnapshotSlot,
-        f: impl FnOnce(&View) -> Result<R, Error>,
+        vault: VaultNo,
+        f: impl FnOnce(&VaultView<'_>) -> Result<R, Error>,
     ) -> Result<R, Error> {
         self.check_process()?;
         let result = match &*slot.view.read().unwrap_or_else(PoisonError::into_inner) {
-            Ok(view) => f(view),
+            Ok(view) => f(&view.of(vault)),
             Err(reason) => return Err(Error::Store(reason.clone())),
         };
         result.map_err(|error| self.explained(error))

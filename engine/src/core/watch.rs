@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use subrosa_protocol::ids::VaultId;
 
-use super::Process;
+use super::{Process, State};
 use crate::merge::RecordId;
+use crate::records::RowChanges;
 
 /// Changes kept for one slow watcher; beyond that it is told to look again.
 const QUEUE_MAX: usize = 65_536;
@@ -49,6 +50,30 @@ pub(crate) enum RawChange {
     /// Records changed, and which was not kept, since nobody watched. Whoever began to watch before the commit, and may
     /// have read what was there before it, must look again.
     Unheard { vault: VaultId },
+}
+
+/// What a transaction's changes are to watchers, who know vaults and collections by their names.
+pub(super) fn told(changes: RowChanges, state: &State) -> Vec<RawChange> {
+    let id_of = |number| state.vaults.get(&number).map(|vault| vault.id);
+    match changes {
+        RowChanges::Heard(changes) => {
+            let told = changes.into_iter().filter_map(|change| {
+                let kind = match (change.before, change.after) {
+                    (false, true) => ChangeKind::Inserted,
+                    (true, true) => ChangeKind::Updated,
+                    (true, false) => ChangeKind::Removed,
+                    (false, false) => return None,
+                };
+                let collection = state.collections.name(change.key.collection())?.clone();
+                let (vault, id) = (id_of(change.key.vault())?, change.key.record());
+                Some(RawChange::Record { vault, collection, id, kind })
+            });
+            told.collect()
+        }
+        RowChanges::Unheard(vaults) => {
+            vaults.into_iter().filter_map(|vault| Some(RawChange::Unheard { vault: id_of(vault)? })).collect()
+        }
+    }
 }
 
 /// What a watcher wants called when there is something to take.
@@ -130,9 +155,13 @@ impl Watchers {
         Changes(queue)
     }
 
-    /// Whether anybody watches; if not, changes need not be collected.
-    pub(crate) fn any(&self) -> bool {
-        self.lock().queues.iter().any(|watcher| watcher.strong_count() > 0)
+    /// Where a transaction keeps its changes. If nobody watches, they are not collected.
+    pub(crate) fn row_changes(&self) -> RowChanges {
+        if self.lock().queues.iter().any(|watcher| watcher.strong_count() > 0) {
+            RowChanges::Heard(Vec::new())
+        } else {
+            RowChanges::Unheard(Vec::new())
+        }
     }
 
     /// Tells everyone of changes.
