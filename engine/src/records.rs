@@ -7,4 +7,32 @@
 
 mod door;
 
-pub(crate) use door::{Before, Records, RowChanges, decode_state, is_visible};
+pub(crate) use door::{Before, Records, RowChange, RowChanges, decode_state, is_visible};
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    /// The files below a folder that contain a text.
+    fn naming(text: &str, folder: &Path, found: &mut Vec<String>) {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                naming(text, &path, found);
+            } else if std::fs::read_to_string(&path).unwrap().contains(text) {
+                found.push(
+                    path.strip_prefix(Path::new(env!("CARGO_MANIFEST_DIR"))).unwrap().display().to_string(),
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn only_the_door_has_the_table_of_the_records() {
+        let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+        let mut found = Vec::new();
+        naming(concat!("Records", "Table"), &sources, &mut found);
+        found.sort();
+        assert_eq!(found, ["src/records/door.rs", "src/store/records.rs"]);
+    }
+}

@@ -11,7 +11,7 @@ use subrosa_protocol::segment::{Class, SealedSegment};
 
 use super::gate::{Turn, Wait, Writer};
 use super::state::{LogHead, LogInfo, LogRow, split_segment_row};
-use super::watch::{self, RawChange};
+use super::watch::{self, VaultChange};
 use super::{Core, OpenStore, State, VaultState};
 use crate::Error;
 use crate::merge::{LogNo, Stamp};
@@ -103,7 +103,7 @@ impl Core {
         &self,
         durable: Durable,
         f: impl FnOnce(&mut Tx<'_>) -> Result<R, Error>,
-    ) -> Result<(R, Vec<RawChange>), Error> {
+    ) -> Result<(R, Vec<VaultChange>), Error> {
         let now_ms = self.now_ms();
         let mut state = self.lock_state()?;
         self.with_open(|open| {
@@ -122,7 +122,7 @@ impl Core {
         durable: Durable,
         now_ms: u64,
         f: impl FnOnce(&mut Tx<'_>) -> Result<R, Error>,
-    ) -> Result<(R, Vec<RawChange>), Error> {
+    ) -> Result<(R, Vec<VaultChange>), Error> {
         let mut txn = open.db.begin_write()?;
         match durable {
             Durable::Now => txn.set_quick_repair(true),

@@ -234,7 +234,8 @@ impl<'r> Reader<'r> {
         after: Option<RecordId>,
         mut see: impl FnMut(RecordRef<'_>) -> Result<ControlFlow<()>, Error>,
     ) -> Result<(), Error> {
-        for row in self.each(after)? {
+        let Some(number) = self.collection else { return Ok(()) };
+        for row in self.rows.rows(ids_after(self.rows.names().vault(), number, after))? {
             let (key, held) = row?;
             if let Some(record) = self.shown(key.record(), held.row())?
                 && see(record)?.is_break()
@@ -294,16 +295,6 @@ impl<'r> Reader<'r> {
         Ok(is_empty)
     }
 
-    /// The rows after `after`, visible or not.
-    fn each(
-        &self,
-        after: Option<RecordId>,
-    ) -> Result<impl Iterator<Item = Result<(RecordKey, HeldRow<'r>), Error>>, Error> {
-        let range = self.collection.map(|number| ids_after(self.rows.names().vault(), number, after));
-        let rows = range.map(|range| self.rows.rows(range)).transpose()?;
-        Ok(rows.into_iter().flatten())
-    }
-
     /// The record of a row, if a reader sees it.
     fn shown<'s>(&'s self, id: RecordId, row: Row<'s>) -> Result<Option<RecordRef<'s>>, Error> {
         Ok(is_visible(row)?.then(|| RecordRef { id, row, names: self.rows.names() }))
@@ -311,7 +302,7 @@ impl<'r> Reader<'r> {
 }
 
 /// The keys of a collection's records after one.
-pub(crate) fn ids_after(vault: VaultNo, collection: CollectionNo, after: Option<RecordId>) -> KeyRange {
+fn ids_after(vault: VaultNo, collection: CollectionNo, after: Option<RecordId>) -> KeyRange {
     let key = |id: &RecordId| RecordKey::new(vault, collection, id);
     let first = match after {
         Some(after) => Bound::Excluded(key(&after)),

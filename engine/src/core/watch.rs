@@ -9,7 +9,7 @@ use subrosa_protocol::ids::VaultId;
 
 use super::{Process, State};
 use crate::merge::RecordId;
-use crate::records::RowChanges;
+use crate::records::{RowChange, RowChanges};
 
 /// Changes kept for one slow watcher; beyond that it is told to look again.
 const QUEUE_MAX: usize = 65_536;
@@ -42,36 +42,35 @@ pub enum Change {
     Lagged,
 }
 
-/// A change on its way to the watchers.
+/// A change on its way to the watchers of its vault. [`Change::Lagged`] where records changed, and which was not kept, since
+/// nobody watched: whoever began to watch before the commit, and may have read what was there before it, must look again.
 #[derive(Clone, Debug)]
-pub(crate) enum RawChange {
-    /// What happened to a record.
-    Record { vault: VaultId, collection: Arc<str>, id: RecordId, kind: ChangeKind },
-    /// Records changed, and which was not kept, since nobody watched. Whoever began to watch before the commit, and may
-    /// have read what was there before it, must look again.
-    Unheard { vault: VaultId },
+pub(crate) struct VaultChange {
+    pub(crate) vault: VaultId,
+    pub(crate) change: Change,
 }
 
 /// What a transaction's changes are to watchers, who know vaults and collections by their names.
-pub(super) fn told(changes: RowChanges, state: &State) -> Vec<RawChange> {
+pub(super) fn told(changes: RowChanges, state: &State) -> Vec<VaultChange> {
     let id_of = |number| state.vaults.get(&number).map(|vault| vault.id);
     match changes {
         RowChanges::Heard(changes) => {
-            let told = changes.into_iter().filter_map(|change| {
-                let kind = match (change.before, change.after) {
+            let told = changes.into_iter().filter_map(|RowChange { key, before, after }| {
+                let kind = match (before, after) {
                     (false, true) => ChangeKind::Inserted,
                     (true, true) => ChangeKind::Updated,
                     (true, false) => ChangeKind::Removed,
                     (false, false) => return None,
                 };
-                let collection = state.collections.name(change.key.collection())?.clone();
-                let (vault, id) = (id_of(change.key.vault())?, change.key.record());
-                Some(RawChange::Record { vault, collection, id, kind })
+                let collection = state.collections.name(key.collection())?.clone();
+                let change = Change::Record { collection, id: key.record(), kind };
+                Some(VaultChange { vault: id_of(key.vault())?, change })
             });
             told.collect()
         }
         RowChanges::Unheard(vaults) => {
-            vaults.into_iter().filter_map(|vault| Some(RawChange::Unheard { vault: id_of(vault)? })).collect()
+            let told = vaults.into_iter().filter_map(id_of);
+            told.map(|vault| VaultChange { vault, change: Change::Lagged }).collect()
         }
     }
 }
@@ -165,7 +164,7 @@ impl Watchers {
     }
 
     /// Tells everyone of changes.
-    pub(crate) fn notify(&self, changes: &[RawChange]) -> Told {
+    pub(crate) fn notify(&self, changes: &[VaultChange]) -> Told {
         if changes.is_empty() {
             return Told(Vec::new());
         }
@@ -221,30 +220,28 @@ impl Queue {
         hook
     }
 
-    /// What this watcher is told of a change, if anything.
-    fn concerned(&self, change: &RawChange) -> Option<Change> {
-        match change {
-            RawChange::Record { vault, collection, id, kind } => {
-                let watched = self.collection.as_ref().is_none_or(|watched| watched == collection);
-                let change = Change::Record { collection: collection.clone(), id: *id, kind: *kind };
-                (*vault == self.vault && watched).then_some(change)
+    /// Whether a change concerns this watcher.
+    fn is_concerned(&self, VaultChange { vault, change }: &VaultChange) -> bool {
+        let watched = match change {
+            Change::Record { collection, .. } => {
+                self.collection.as_ref().is_none_or(|watched| watched == collection)
             }
-            RawChange::Unheard { vault } => (*vault == self.vault).then_some(Change::Lagged),
-        }
+            Change::Lagged => true,
+        };
+        *vault == self.vault && watched
     }
 
     /// Takes in what concerns this watcher; gives its hook if anything did.
-    fn push(&self, changes: &[RawChange]) -> Option<Hook> {
+    fn push(&self, changes: &[VaultChange]) -> Option<Hook> {
         let mut state = self.lock();
         let mut any = false;
-        for change in changes {
-            let Some(change) = self.concerned(change) else { continue };
+        for change in changes.iter().filter(|change| self.is_concerned(change)) {
             any = true;
             if state.changes.len() >= QUEUE_MAX {
                 state.changes.clear();
                 state.changes.push_back(Change::Lagged);
             }
-            state.changes.push_back(change);
+            state.changes.push_back(change.change.clone());
         }
         if !any {
             return None;
