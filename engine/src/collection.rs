@@ -10,10 +10,11 @@ use std::sync::Arc;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::core::{Changes, RecordRef, WriteSet};
 use crate::error::Error;
 use crate::merge::{RecordId, Value};
 use crate::reading::{Pages, Reading, Source, reading_verbs};
+use crate::records::watch::Changes;
+use crate::records::{RecordRef, WriteSet};
 use crate::transaction::Transaction;
 use crate::vault::{Vault, WriteTx};
 

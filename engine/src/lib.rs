@@ -53,7 +53,7 @@ pub use cancel::{Cancel, CancelCall, CancelHook};
 pub use clock::{Clock, SystemClock};
 pub use collection::{Collection, Record, RecordChange, Scan, TxCollection};
 pub use control::{BirthError, ControlError, DeviceRole, KeyringError};
-pub use core::{Change, ChangeKind, Changes, InProgress, RecordRef, VerifyReport};
+pub use core::VerifyReport;
 pub use device::{Device, Options, SpaceReport, VaultInfo};
 pub use entropy::{Entropy, OsEntropy, SeededEntropy};
 pub use error::{Error, PeerFault};
@@ -69,6 +69,9 @@ pub use pair::{
     AbortReason, Confirmation, PairCode, PairError, PairJoin, PairLink, PairLinkError, PairOffer, PairRequest,
 };
 pub use reading::Reading;
+pub use records::RecordRef;
+pub use records::snapshot::InProgress;
+pub use records::watch::{Change, ChangeKind, Changes};
 pub use snapshot::{Snapshot, SnapshotCollection};
 pub use store::{StoreError, StorePart};
 pub use subrosa_protocol::addr::{AddrError, RelayAddr};

@@ -6,9 +6,9 @@ use std::ops::ControlFlow;
 
 use serde::de::DeserializeOwned;
 
-use crate::core::{Reader, RecordRef, VisibleRecord, WriteSet};
 use crate::error::Error;
 use crate::merge::RecordId;
+use crate::records::{Reader, RecordRef, VisibleRecord, WriteSet};
 use crate::snapshot::Snapshot;
 use crate::transaction::Transaction;
 use crate::vault::Vault;

@@ -6,8 +6,15 @@
 //! copies nothing while nobody is interested.
 
 mod door;
+mod read;
+pub(crate) mod snapshot;
+pub(crate) mod watch;
+mod write;
 
 pub(crate) use door::{Before, Records, RowChange, RowChanges, decode_state, is_visible};
+pub use read::RecordRef;
+pub(crate) use read::{Reader, VaultView, VisibleRecord};
+pub(crate) use write::{WriteSet, by_time, decode_pending};
 
 #[cfg(test)]
 mod tests {

@@ -8,10 +8,12 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::collection::Collection;
-use crate::core::{Core, RecordRef, SnapshotSlot, VaultView};
+use crate::core::Core;
 use crate::error::Error;
 use crate::merge::RecordId;
 use crate::reading::{Reading, Source, reading_verbs};
+use crate::records::snapshot::SnapshotSlot;
+use crate::records::{RecordRef, VaultView};
 use crate::store::StoreError;
 use crate::vault::Vault;
 

@@ -6,8 +6,9 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::collection::{Collection, TxCollection};
-use crate::core::{Core, HostSlot, WriteSet};
+use crate::core::{Core, HostSlot};
 use crate::error::Error;
+use crate::records::WriteSet;
 use crate::store::StoreError;
 use crate::vault::Vault;
 

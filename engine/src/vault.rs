@@ -10,9 +10,11 @@ use subrosa_protocol::ids::VaultId;
 
 use crate::collection::{Collection, Record};
 use crate::control::DeviceRole;
-use crate::core::{Changes, Core, WriteSet};
+use crate::core::Core;
 use crate::error::Error;
 use crate::keys::PublicKey;
+use crate::records::WriteSet;
+use crate::records::watch::Changes;
 use crate::snapshot::Snapshot;
 use crate::store::tables::VaultNo;
 use crate::transaction::Transaction;

@@ -11,11 +11,11 @@ use subrosa_protocol::segment::{Class, SealedSegment};
 
 use super::gate::{Turn, Wait, Writer};
 use super::state::{LogHead, LogInfo, LogRow, split_segment_row};
-use super::watch::{self, VaultChange};
 use super::{Core, OpenStore, State, VaultState};
 use crate::Error;
 use crate::merge::{LogNo, Stamp};
 use crate::records::Records;
+use crate::records::watch::{self, VaultChange};
 use crate::store::StoreError;
 use crate::store::tables::{CollectionNo, Tables, VaultNo, collection_key, segment_key};
 use crate::store::waiting::Waiting;

@@ -14,9 +14,11 @@ use subrosa_protocol::labels;
 use zeroize::Zeroizing;
 
 use super::gate::{Gate, Turn, Wait, Writer};
-use super::{Core, OpenStore, Process, STORE_FILE, Slot, State, TABLES_FORMAT, snapshot, watch};
+use super::{Core, OpenStore, Process, STORE_FILE, Slot, State, TABLES_FORMAT};
 use crate::control::DeviceName;
 use crate::keys::{KeyProvider, check_agreement};
+use crate::records::snapshot::Registry;
+use crate::records::watch::Watchers;
 use crate::store::StoreError;
 use crate::store::sealed::{FileDisk, Kek, Missing, OpenOptions, Stop, Walk, open_database};
 use crate::store::tables::{META, Tables};
@@ -93,8 +95,8 @@ impl Core {
             gate: Arc::new(Gate::default()),
             state: Mutex::new(State::default()),
             shared: RwLock::new(Arc::default()),
-            snapshots: snapshot::Registry::default(),
-            watchers: watch::Watchers::new(process),
+            snapshots: Registry::default(),
+            watchers: Watchers::new(process),
             hooks: Mutex::new(Arc::default()),
             links: crate::sync::control::Links::default(),
             rotations: AtomicU32::new(0),

@@ -7,11 +7,11 @@ use serde::{Deserialize, Serialize};
 
 use super::{device_with_vault, id, record};
 use crate::collection::Record;
-use crate::core::{Change, ChangeKind, RecordRef};
 use crate::error::Error;
 use crate::merge::{RecordId, RecordState, RowBuf, Value};
 use crate::reading::Reading;
-use crate::records::Before;
+use crate::records::watch::{Change, ChangeKind};
+use crate::records::{Before, RecordRef};
 use crate::store::tables::RecordKey;
 
 /// A type that a record with other fields does not have.

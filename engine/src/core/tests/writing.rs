@@ -5,7 +5,7 @@ use std::time::Duration;
 use zeroize::Zeroizing;
 
 use super::{TestDevice, device_with_vault, everything, id, record};
-use crate::core::watch::VaultChange;
+use crate::records::watch::VaultChange;
 use crate::{
     BirthError, Change, ChangeKind, Device, Error, KeyError, KeyProvider, Options, OsEntropy, PublicKey,
     RecordId, SharedSecret, SoftwareKey, StoreError,

@@ -12,10 +12,10 @@ use std::sync::Arc;
 use redb::ReadableDatabase as _;
 use serde::de::DeserializeOwned;
 
-use super::{Core, OpenStore, Shared};
+use super::{decode_state, is_visible};
+use crate::core::{Core, OpenStore, Shared};
 use crate::error::Error;
 use crate::merge::{FieldsDeserializer, LogTable, RecordId, Row, RowBuf};
-use crate::records::{decode_state, is_visible};
 use crate::store::records::{KeyRange, RecordsView, StoredRow, StoredRows};
 use crate::store::tables::{CollectionNo, RecordKey, VaultNo};
 

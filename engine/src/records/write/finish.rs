@@ -8,8 +8,7 @@ use std::sync::Arc;
 
 use super::{BULK_OPS_MIN, WriteSet, Written, decode_pending};
 use crate::Error;
-use crate::core::commit::Tx;
-use crate::core::sealing::BODY_FILL_BYTES;
+use crate::core::{BODY_FILL_BYTES, Tx};
 use crate::merge::{BodyWriter, Clock, Op};
 use crate::records::Before;
 use crate::store::StoreError;

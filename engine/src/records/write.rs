@@ -14,16 +14,15 @@ use std::sync::Arc;
 
 use subrosa_protocol::limits;
 
-use super::Core;
-use super::gate::Turn;
+use super::decode_state;
 use super::read::{HeldRow, Names, Reader, RowIter, Rows};
+use crate::core::{Core, Turn};
 use crate::entropy::Entropy;
 use crate::error::Error;
 use crate::merge::{
     Cell, Clock, CollectionName, FieldCell, LogNo, LogTable, Op, OpKind, PendingOps, Put, RecordId,
     RecordState, Row, RowBuf, Stamp, Tombstone, Value, ValueBuf,
 };
-use crate::records::decode_state;
 use crate::store::StoreError;
 use crate::store::records::{KeyRange, RecordsView};
 use crate::store::tables::{CollectionNo, RecordKey, VaultNo};
@@ -105,7 +104,7 @@ impl Rows for WriteSet {
 
 impl Core {
     /// Begins a local write, for who has the turn.
-    pub(super) fn begin_set(&self, _turn: &Turn, vault: VaultNo) -> Result<WriteSet, Error> {
+    pub(crate) fn begin_set(&self, _turn: &Turn, vault: VaultNo) -> Result<WriteSet, Error> {
         let now_ms = self.now_ms();
         let (log, clock) = {
             let state = self.lock_state()?;

@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use subrosa_protocol::ids::VaultId;
 
-use super::{Process, State};
+use super::{RowChange, RowChanges};
+use crate::core::{Process, State};
 use crate::merge::RecordId;
-use crate::records::{RowChange, RowChanges};
 
 /// Changes kept for one slow watcher; beyond that it is told to look again.
 const QUEUE_MAX: usize = 65_536;
@@ -51,7 +51,7 @@ pub(crate) struct VaultChange {
 }
 
 /// What a transaction's changes are to watchers, who know vaults and collections by their names.
-pub(super) fn told(changes: RowChanges, state: &State) -> Vec<VaultChange> {
+pub(crate) fn told(changes: RowChanges, state: &State) -> Vec<VaultChange> {
     let id_of = |number| state.vaults.get(&number).map(|vault| vault.id);
     match changes {
         RowChanges::Heard(changes) => {
@@ -107,7 +107,7 @@ impl Told {
     }
 }
 
-pub(super) struct Queue {
+pub(crate) struct Queue {
     process: Process,
     vault: VaultId,
     collection: Option<Arc<str>>,
@@ -132,7 +132,7 @@ impl Watchers {
     }
 
     #[cfg(test)]
-    pub(super) fn locked(&self) -> impl Sized + '_ {
+    pub(crate) fn locked(&self) -> impl Sized + '_ {
         self.lock()
     }
 
@@ -203,7 +203,7 @@ impl Drop for Watchers {
 
 impl Queue {
     #[cfg(test)]
-    pub(super) fn locked(&self) -> impl Sized + '_ {
+    pub(crate) fn locked(&self) -> impl Sized + '_ {
         self.lock()
     }
 
@@ -264,7 +264,7 @@ impl std::fmt::Debug for Changes {
 
 impl Changes {
     #[cfg(test)]
-    pub(super) fn queue(&self) -> Arc<Queue> {
+    pub(crate) fn queue(&self) -> Arc<Queue> {
         self.0.clone()
     }
 

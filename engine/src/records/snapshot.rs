@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 use std::time::Duration;
 
-use super::Core;
 use super::read::{VaultView, View};
+use crate::core::Core;
 use crate::error::Error;
 use crate::store::StoreError;
 use crate::store::tables::VaultNo;
@@ -18,7 +18,7 @@ pub(crate) struct SnapshotSlot {
 
 /// The snapshots that are open.
 #[derive(Default)]
-pub(super) struct Registry(Mutex<Open>);
+pub(crate) struct Registry(Mutex<Open>);
 
 #[derive(Default)]
 struct Open {
@@ -45,7 +45,7 @@ impl Registry {
     }
 
     #[cfg(test)]
-    pub(super) fn locked(&self) -> impl Sized + '_ {
+    pub(crate) fn locked(&self) -> impl Sized + '_ {
         self.0.lock().unwrap()
     }
 
@@ -60,7 +60,7 @@ impl Registry {
     }
 
     /// Takes all snapshots away; later calls on them are told `reason`.
-    pub(super) fn take_all(&self, reason: &StoreError) {
+    pub(crate) fn take_all(&self, reason: &StoreError) {
         let slots = self.with(|open| std::mem::take(&mut open.slots));
         for slot in slots.values().filter_map(|(_, slot)| slot.upgrade()) {
             *slot.view.write().unwrap_or_else(PoisonError::into_inner) = Err(reason.clone());
