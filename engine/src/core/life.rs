@@ -19,9 +19,11 @@ use crate::control::DeviceName;
 use crate::keys::{KeyProvider, check_agreement};
 use crate::records::snapshot::Registry;
 use crate::records::watch::Watchers;
+use crate::records::{Records, RowChanges};
 use crate::store::StoreError;
 use crate::store::sealed::{FileDisk, Kek, Missing, OpenOptions, Stop, Walk, open_database};
 use crate::store::tables::{META, Tables};
+use crate::store::waiting::Waiting;
 use crate::{Error, Options};
 
 /// Where a store keeps its device's name. Written last: a store without it was never finished, and nobody was told of it.
@@ -180,6 +182,9 @@ impl Core {
         {
             let mut tables = Tables::open(&txn).map_err(|error| open.explain(error))?;
             tables.meta.insert("format", &TABLES_FORMAT.to_be_bytes()[..])?;
+            // Those behind doors too: a reader expects every table of a store that has a format.
+            Records::open(&txn, RowChanges::Unheard(Vec::new()))?;
+            Waiting::open(&txn)?;
         }
         txn.commit().map_err(|error| open.explain(error))
     }
