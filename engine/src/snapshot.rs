@@ -21,9 +21,9 @@ use crate::vault::Vault;
 ///
 /// It holds up no writer, but the file keeps the old pages that it sees, so drop it soon. While it is open,
 /// [`Device::verify`](crate::Device::verify) and [`Device::compact`](crate::Device::compact) answer
-/// [`StoreError::Busy`](crate::StoreError::Busy). Closing or suspending the device takes it away: every call then
-/// answers [`StoreError::Closed`](crate::StoreError::Closed) or
-/// [`StoreError::Suspended`](crate::StoreError::Suspended). It may be shared between threads.
+/// [`StoreError::Busy`]. Closing or suspending the device takes it away: every call then
+/// answers [`StoreError::Closed`] or
+/// [`StoreError::Suspended`]. It may be shared between threads.
 pub struct Snapshot {
     core: Arc<Core>,
     vault: Vault,

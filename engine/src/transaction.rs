@@ -16,8 +16,8 @@ use crate::vault::Vault;
 /// every other device, when it is committed, or not at all. Dropping it is aborting it.
 ///
 /// No other write of the device goes on while it is open, syncing included; reads do. Closing or suspending the
-/// device takes it away: every call then answers [`StoreError::Closed`](crate::StoreError::Closed) or
-/// [`StoreError::Suspended`](crate::StoreError::Suspended), committing too, and nothing of it has happened. It may be
+/// device takes it away: every call then answers [`StoreError::Closed`] or
+/// [`StoreError::Suspended`], committing too, and nothing of it has happened. It may be
 /// handed to another thread. A call that fails has no effect and leaves the transaction usable.
 pub struct Transaction {
     core: Arc<Core>,
