@@ -2,23 +2,23 @@
 
 mod many;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::marker::PhantomData;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::Error;
-use crate::core::{Changes, Page, VisibleRecord, VisibleRow, WriteSet};
+use crate::error::Error;
 use crate::merge::{RecordId, Value};
+use crate::reading::{Pages, Reading, Source, reading_verbs};
+use crate::records::watch::Changes;
+use crate::records::{RecordRef, WriteSet};
 use crate::transaction::Transaction;
 use crate::vault::{Vault, WriteTx};
 
 pub use many::RecordChange;
-
-/// Records read from the store at once by a scan.
-const SCAN_PAGE: usize = 256;
 
 /// The fields of a record by name: what a collection holds for callers without a type of their own.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -105,23 +105,13 @@ impl<T: Serialize + DeserializeOwned> Collection<T> {
         self.vault.write(|tx| self.in_tx(tx).insert_many(records))
     }
 
-    /// One record.
-    ///
-    /// # Errors
-    /// [`Error::Value`] when it does not have type `T`; [`Error::Store`].
-    pub fn get(&self, id: RecordId) -> Result<Option<T>, Error> {
-        let row = self.vault.core.with_view(|view| view.get(self.vault.number, &self.name, &id))?;
-        row.map(|row| row.decode()).transpose()
+    /// What can be read of it, as it is at the moment of each call.
+    #[must_use]
+    pub fn reading(&self) -> Reading<'_, T> {
+        Reading::new(Source::Now(&self.vault), &self.name)
     }
 
-    /// The records of some ids, in their order and from one snapshot; `None` where there is none.
-    ///
-    /// # Errors
-    /// As [`Collection::get`], when any of them does not have type `T`.
-    pub fn get_many(&self, ids: &[RecordId]) -> Result<Vec<Option<T>>, Error> {
-        let found = self.vault.core.with_view(|view| view.get_many(self.vault.number, &self.name, ids))?;
-        from_rows(&found)
-    }
+    reading_verbs!();
 
     /// All records in the order of their ids, read in parts: each part is a snapshot, the whole is not (that is
     /// [`Vault::snapshot`]). A record that does not have type `T` is an error in its place, and the scan goes on
@@ -129,30 +119,6 @@ impl<T: Serialize + DeserializeOwned> Collection<T> {
     #[must_use]
     pub fn scan(&self) -> Scan<T> {
         Scan { collection: self.clone(), pages: Pages::default() }
-    }
-
-    /// Up to `limit` records after the id `after`, in the order of their ids, from one snapshot.
-    ///
-    /// # Errors
-    /// As [`Collection::get`].
-    pub fn page(&self, after: Option<RecordId>, limit: usize) -> Result<Vec<(RecordId, T)>, Error> {
-        from_page(&self.read_page(after, limit)?)
-    }
-
-    /// How many records there are. Reads them all.
-    ///
-    /// # Errors
-    /// [`Error::Store`].
-    pub fn len(&self) -> Result<u64, Error> {
-        self.vault.core.with_view(|view| view.count(self.vault.number, &self.name))
-    }
-
-    /// Whether there is no record.
-    ///
-    /// # Errors
-    /// [`Error::Store`].
-    pub fn is_empty(&self) -> Result<bool, Error> {
-        Ok(self.read_page(None, 1)?.records.is_empty())
     }
 
     /// Everything that changes in this collection from now on, by this device or another.
@@ -172,10 +138,6 @@ impl<T: Serialize + DeserializeOwned> Collection<T> {
     /// Whether it belongs to this vault of this open device.
     pub(crate) fn is_of(&self, vault: &Vault) -> bool {
         vault.number == self.vault.number && Arc::ptr_eq(&vault.core, &self.vault.core)
-    }
-
-    fn read_page(&self, after: Option<RecordId>, limit: usize) -> Result<Page, Error> {
-        self.vault.core.with_view(|view| view.page(self.vault.number, &self.name, after, limit))
     }
 }
 
@@ -274,8 +236,7 @@ impl<'c, T: Serialize + DeserializeOwned> TxCollection<'c, T> {
     /// # Errors
     /// As there.
     pub fn update(&mut self, id: RecordId, change: impl FnOnce(&mut T)) -> Result<bool, Error> {
-        let Some(row) = self.ops.with(|set| set.get(self.name, &id))? else { return Ok(false) };
-        let mut record: T = row.decode()?;
+        let Some(mut record) = self.reading().get(id)? else { return Ok(false) };
         let before: BTreeMap<String, Value> = to_fields(&record)?.into_iter().collect();
         change(&mut record);
         let after = to_fields(&record)?;
@@ -296,45 +257,18 @@ impl<'c, T: Serialize + DeserializeOwned> TxCollection<'c, T> {
         self.ops.with(|set| set.delete(self.name, &id))
     }
 
-    /// As [`Collection::get`], with what this transaction has done.
-    ///
-    /// # Errors
-    /// As there.
-    pub fn get(&mut self, id: RecordId) -> Result<Option<T>, Error> {
-        self.ops.with(|set| set.get(self.name, &id))?.map(|row| row.decode()).transpose()
+    /// What can be read of it, with what this transaction has done.
+    #[must_use]
+    pub fn reading(&self) -> Reading<'_, T> {
+        let source = match &self.ops {
+            Ops::Call(set) => Source::Call(set),
+            Ops::Host(transaction) => Source::Host(transaction),
+            Ops::Elsewhere => Source::Elsewhere,
+        };
+        Reading::new(source, self.name)
     }
 
-    /// As [`Collection::get_many`], with what this transaction has done.
-    ///
-    /// # Errors
-    /// As there.
-    pub fn get_many(&mut self, ids: &[RecordId]) -> Result<Vec<Option<T>>, Error> {
-        ids.iter().map(|id| self.get(*id)).collect()
-    }
-
-    /// As [`Collection::len`], with what this transaction has done.
-    ///
-    /// # Errors
-    /// As there.
-    pub fn len(&mut self) -> Result<u64, Error> {
-        self.ops.with(|set| set.count(self.name))
-    }
-
-    /// As [`Collection::is_empty`], with what this transaction has done.
-    ///
-    /// # Errors
-    /// As there.
-    pub fn is_empty(&mut self) -> Result<bool, Error> {
-        Ok(self.ops.with(|set| set.page(self.name, None, 1))?.records.is_empty())
-    }
-
-    /// As [`Collection::page`], with what this transaction has done.
-    ///
-    /// # Errors
-    /// As there.
-    pub fn page(&mut self, after: Option<RecordId>, limit: usize) -> Result<Vec<(RecordId, T)>, Error> {
-        from_page(&self.ops.with(|set| set.page(self.name, after, limit))?)
-    }
+    reading_verbs!();
 }
 
 /// A scan; see [`Collection::scan`].
@@ -354,39 +288,7 @@ impl<T: Serialize + DeserializeOwned> Iterator for Scan<T> {
 
     fn next(&mut self) -> Option<Self::Item> {
         let Self { collection, pages } = self;
-        let record = pages.next_record(|after, limit| collection.read_page(after, limit))?;
-        Some(record.and_then(|record| Ok((record.id, record.row.decode()?))))
-    }
-}
-
-/// Records read page by page, handed out one by one.
-#[derive(Default)]
-pub(crate) struct Pages {
-    page: VecDeque<VisibleRecord>,
-    after: Option<RecordId>,
-    over: bool,
-}
-
-impl Pages {
-    /// The next record, from `read` when none is left over; nothing more after an error of that.
-    pub(crate) fn next_record(
-        &mut self,
-        mut read: impl FnMut(Option<RecordId>, usize) -> Result<Page, Error>,
-    ) -> Option<Result<VisibleRecord, Error>> {
-        while self.page.is_empty() && !self.over {
-            match read(self.after, SCAN_PAGE) {
-                Ok(page) => {
-                    self.over = page.next.is_none();
-                    self.after = page.next;
-                    self.page.extend(page.records);
-                }
-                Err(error) => {
-                    self.over = true;
-                    return Some(Err(error));
-                }
-            }
-        }
-        self.page.pop_front().map(Ok)
+        pages.next_record(&collection.reading())
     }
 }
 
@@ -395,12 +297,4 @@ fn to_fields<T: Serialize>(record: &T) -> Result<Vec<(String, Value)>, Error> {
         Value::Map(fields) => Ok(fields.into_iter().collect()),
         _ => Err(Error::NotARecord),
     }
-}
-
-pub(crate) fn from_rows<T: DeserializeOwned>(rows: &[Option<VisibleRow>]) -> Result<Vec<Option<T>>, Error> {
-    rows.iter().map(|row| row.as_ref().map(VisibleRow::decode).transpose()).collect()
-}
-
-pub(crate) fn from_page<T: DeserializeOwned>(page: &Page) -> Result<Vec<(RecordId, T)>, Error> {
-    page.records.iter().map(|record| Ok((record.id, record.row.decode()?))).collect()
 }

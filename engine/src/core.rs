@@ -10,19 +10,15 @@ mod gate;
 mod held;
 mod life;
 mod outbox;
-mod read;
 mod receive;
 mod rotate;
 mod sealing;
-mod snapshot;
 mod state;
 #[cfg(test)]
 mod tests;
 mod token;
 mod transaction;
 mod verify;
-mod watch;
-mod write;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, AtomicU64};
@@ -33,23 +29,22 @@ use subrosa_protocol::ids::VaultId;
 
 use crate::keys::{KeyProvider, PublicKey};
 use crate::merge::NewIds;
+use crate::records::snapshot::Registry;
+use crate::records::watch::Watchers;
 use crate::store::StoreError;
 use crate::store::sealed::SealedHandle;
 use crate::sync::control::Links;
 use crate::{Error, Options};
 
+pub(crate) use commit::Tx;
 pub(crate) use control::NewVault;
-pub(crate) use gate::end_waits_when;
+pub(crate) use gate::{Turn, end_waits_when};
 pub(crate) use life::MadeFor;
-pub(crate) use read::{Page, View, VisibleRecord, VisibleRow};
 pub(crate) use receive::{FeedBatch, FeedItem};
-pub use snapshot::InProgress;
-pub(crate) use snapshot::SnapshotSlot;
+pub(crate) use sealing::fill::Filler;
 pub(crate) use state::{Shared, State, VaultState};
 pub(crate) use transaction::HostSlot;
 pub use verify::VerifyReport;
-pub use watch::{Change, ChangeKind, Changes};
-pub(crate) use write::WriteSet;
 
 /// Name of the sealed file in a store directory.
 pub(crate) const STORE_FILE: &str = "store.subrosa";
@@ -66,22 +61,22 @@ pub(crate) struct Core {
     key: Arc<dyn KeyProvider>,
     public: PublicKey,
     pub(crate) options: Options,
-    process: Process,
+    pub(crate) process: Process,
     /// Held while the file is opened or closed.
     life: Mutex<()>,
     slot: RwLock<Slot>,
-    gate: Arc<gate::Gate>,
+    pub(crate) gate: Arc<gate::Gate>,
     state: Mutex<State>,
     shared: RwLock<Arc<Shared>>,
-    snapshots: snapshot::Registry,
-    pub(crate) watchers: watch::Watchers,
+    pub(crate) snapshots: Registry,
+    pub(crate) watchers: Watchers,
     hooks: Mutex<Arc<[PendingHook]>>,
     /// The links of this device.
     pub(crate) links: Links,
     /// How often logs were rotated because of what a relay said, in this open.
     rotations: AtomicU32,
     /// The ids that new records got.
-    new_ids: Arc<Mutex<NewIds>>,
+    pub(crate) new_ids: Arc<Mutex<NewIds>>,
     /// Wall time at which the first of the groups held for the clock may be merged; `u64::MAX` if none is.
     held_until_ms: AtomicU64,
 }
@@ -164,7 +159,7 @@ impl Core {
     }
 
     /// What readers need to know of the interned names.
-    fn shared(&self) -> Arc<Shared> {
+    pub(crate) fn shared(&self) -> Arc<Shared> {
         self.shared.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 

@@ -11,9 +11,10 @@ use crate::Error;
 #[cfg(doc)]
 use crate::StoreError;
 use crate::clock::{Clock, SystemClock};
-use crate::core::{Core, InProgress, MadeFor, VerifyReport};
+use crate::core::{Core, MadeFor, VerifyReport};
 use crate::entropy::{Entropy, OsEntropy};
 use crate::keys::{KeyProvider, PublicKey};
+use crate::records::snapshot::InProgress;
 use crate::sync::Sync;
 use crate::vault::Vault;
 

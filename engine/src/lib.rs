@@ -37,6 +37,8 @@ mod error;
 mod keys;
 mod merge;
 mod pair;
+mod reading;
+mod records;
 mod seal;
 mod snapshot;
 #[cfg(test)]
@@ -51,7 +53,7 @@ pub use cancel::{Cancel, CancelCall, CancelHook};
 pub use clock::{Clock, SystemClock};
 pub use collection::{Collection, Record, RecordChange, Scan, TxCollection};
 pub use control::{BirthError, ControlError, DeviceRole, KeyringError};
-pub use core::{Change, ChangeKind, Changes, InProgress, VerifyReport};
+pub use core::VerifyReport;
 pub use device::{Device, Options, SpaceReport, VaultInfo};
 pub use entropy::{Entropy, OsEntropy, SeededEntropy};
 pub use error::{Error, PeerFault};
@@ -66,6 +68,10 @@ pub use merge::value::{Finite, JsonProblem, TypeProblem, VALUE_DEPTH_MAX, Value,
 pub use pair::{
     AbortReason, Confirmation, PairCode, PairError, PairJoin, PairLink, PairLinkError, PairOffer, PairRequest,
 };
+pub use reading::Reading;
+pub use records::RecordRef;
+pub use records::snapshot::InProgress;
+pub use records::watch::{Change, ChangeKind, Changes};
 pub use snapshot::{Snapshot, SnapshotCollection};
 pub use store::{StoreError, StorePart};
 pub use subrosa_protocol::addr::{AddrError, RelayAddr};

@@ -24,5 +24,5 @@ pub(crate) use id::{NewIds, RecordId};
 pub(crate) use logs::{LogNo, LogTable};
 pub(crate) use op::{Cell, CollectionName, FieldCell, LogMove, Op, OpKind, Put, Tombstone};
 pub(crate) use pending::PendingOps;
-pub(crate) use state::RecordState;
+pub(crate) use state::{RecordState, Row, RowBuf};
 pub(crate) use value::{FieldsDeserializer, Value, ValueBuf};

@@ -1,25 +1,29 @@
 //! A vault's records as they were at one moment.
 
 use std::marker::PhantomData;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::Error;
-use crate::collection::{Collection, Pages, from_page, from_rows};
-use crate::core::{Core, SnapshotSlot};
+use crate::collection::Collection;
+use crate::core::Core;
+use crate::error::Error;
 use crate::merge::RecordId;
-use crate::store::tables::VaultNo;
+use crate::reading::{Reading, Source, reading_verbs};
+use crate::records::snapshot::SnapshotSlot;
+use crate::records::{RecordRef, VaultView};
+use crate::store::StoreError;
 use crate::vault::Vault;
 
 /// A vault's records as they were at one moment, from [`Vault::snapshot`]: whatever is written later does not show.
 ///
 /// It holds up no writer, but the file keeps the old pages that it sees, so drop it soon. While it is open,
 /// [`Device::verify`](crate::Device::verify) and [`Device::compact`](crate::Device::compact) answer
-/// [`StoreError::Busy`](crate::StoreError::Busy). Closing or suspending the device takes it away: every call then
-/// answers [`StoreError::Closed`](crate::StoreError::Closed) or
-/// [`StoreError::Suspended`](crate::StoreError::Suspended). It may be shared between threads.
+/// [`StoreError::Busy`]. Closing or suspending the device takes it away: every call then
+/// answers [`StoreError::Closed`] or
+/// [`StoreError::Suspended`]. It may be shared between threads.
 pub struct Snapshot {
     core: Arc<Core>,
     vault: Vault,
@@ -51,7 +55,7 @@ impl Snapshot {
     /// Whether it was taken away: nothing can be read from it any more.
     #[must_use]
     pub fn is_over(&self) -> bool {
-        self.with(|_, _| Ok(())).is_err()
+        self.with(|_| Ok(())).is_err()
     }
 
     /// The vault that it shows.
@@ -65,14 +69,14 @@ impl Snapshot {
     /// # Errors
     /// [`Error::Store`].
     pub fn collections(&self) -> Result<Vec<String>, Error> {
-        let names = self.with(|view, vault| view.collections(vault))?;
-        Ok(names.iter().map(|name| name.to_string()).collect())
+        self.with(|view| view.collections())
     }
 
-    fn with<R>(&self, f: impl FnOnce(&crate::core::View, VaultNo) -> Result<R, Error>) -> Result<R, Error> {
+    /// Runs `f` on the vault's records.
+    pub(crate) fn with<R>(&self, f: impl FnOnce(&VaultView<'_>) -> Result<R, Error>) -> Result<R, Error> {
         match &self.slot {
-            Some(slot) => self.core.with_snapshot(slot, |view| f(view, self.vault.number)),
-            None => Err(Error::Store(crate::StoreError::Closed)),
+            Some(slot) => self.core.with_snapshot(slot, self.vault.number, f),
+            None => Err(Error::Store(StoreError::Closed)),
         }
     }
 }
@@ -98,68 +102,19 @@ impl<T> std::fmt::Debug for SnapshotCollection<'_, T> {
     }
 }
 
-impl<T: Serialize + DeserializeOwned> SnapshotCollection<'_, T> {
-    /// As [`Collection::get`].
-    ///
-    /// # Errors
-    /// As there.
-    pub fn get(&self, id: RecordId) -> Result<Option<T>, Error> {
-        let row = self.with(|view, vault, name| view.get(vault, name, &id))?;
-        row.map(|row| row.decode()).transpose()
+impl<'s, T: Serialize + DeserializeOwned> SnapshotCollection<'s, T> {
+    /// What can be read of it, as it was.
+    #[must_use]
+    pub fn reading(&self) -> Reading<'s, T> {
+        let same = self.collection.is_of(&self.snapshot.vault);
+        let source = if same { Source::Then(self.snapshot) } else { Source::Elsewhere };
+        Reading::new(source, self.collection.name())
     }
 
-    /// As [`Collection::get_many`].
-    ///
-    /// # Errors
-    /// As there.
-    pub fn get_many(&self, ids: &[RecordId]) -> Result<Vec<Option<T>>, Error> {
-        let found = self.with(|view, vault, name| view.get_many(vault, name, ids))?;
-        from_rows(&found)
-    }
+    reading_verbs!();
 
-    /// As [`Collection::page`].
-    ///
-    /// # Errors
-    /// As there.
-    pub fn page(&self, after: Option<RecordId>, limit: usize) -> Result<Vec<(RecordId, T)>, Error> {
-        from_page(&self.with(|view, vault, name| view.page(vault, name, after, limit))?)
-    }
-
-    /// All records in the order of their ids. A record that does not have type `T` is an error in its place, and the
-    /// scan goes on after it.
-    pub fn scan(&self) -> impl Iterator<Item = Result<(RecordId, T), Error>> + '_ {
-        let mut pages = Pages::default();
-        std::iter::from_fn(move || {
-            let record = pages.next_record(|after, limit| {
-                self.with(|view, vault, name| view.page(vault, name, after, limit))
-            })?;
-            Some(record.and_then(|record| Ok((record.id, record.row.decode()?))))
-        })
-    }
-
-    /// As [`Collection::len`].
-    ///
-    /// # Errors
-    /// As there.
-    pub fn len(&self) -> Result<u64, Error> {
-        self.with(|view, vault, name| view.count(vault, name))
-    }
-
-    /// As [`Collection::is_empty`].
-    ///
-    /// # Errors
-    /// As there.
-    pub fn is_empty(&self) -> Result<bool, Error> {
-        Ok(self.with(|view, vault, name| view.page(vault, name, None, 1))?.records.is_empty())
-    }
-
-    pub(crate) fn with<R>(
-        &self,
-        f: impl FnOnce(&crate::core::View, VaultNo, &str) -> Result<R, Error>,
-    ) -> Result<R, Error> {
-        if !self.collection.is_of(&self.snapshot.vault) {
-            return Err(Error::OtherVault);
-        }
-        self.snapshot.with(|view, vault| f(view, vault, self.collection.name()))
+    /// As [`Reading::scan`]: all of it is from the same moment.
+    pub fn scan(&self) -> impl Iterator<Item = Result<(RecordId, T), Error>> + use<'s, T> {
+        self.reading().scan()
     }
 }

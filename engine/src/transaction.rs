@@ -5,17 +5,19 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::Error;
 use crate::collection::{Collection, TxCollection};
-use crate::core::{Core, HostSlot, WriteSet};
+use crate::core::{Core, HostSlot};
+use crate::error::Error;
+use crate::records::WriteSet;
+use crate::store::StoreError;
 use crate::vault::Vault;
 
 /// A write transaction in the caller's hands, from [`Vault::begin`]: what happens in it happens at once, here and on
 /// every other device, when it is committed, or not at all. Dropping it is aborting it.
 ///
 /// No other write of the device goes on while it is open, syncing included; reads do. Closing or suspending the
-/// device takes it away: every call then answers [`StoreError::Closed`](crate::StoreError::Closed) or
-/// [`StoreError::Suspended`](crate::StoreError::Suspended), committing too, and nothing of it has happened. It may be
+/// device takes it away: every call then answers [`StoreError::Closed`] or
+/// [`StoreError::Suspended`], committing too, and nothing of it has happened. It may be
 /// handed to another thread. A call that fails has no effect and leaves the transaction usable.
 pub struct Transaction {
     core: Arc<Core>,
@@ -81,7 +83,7 @@ impl Transaction {
         self.core.check_process()?;
         match &self.slot {
             Some(slot) => slot.with(f).map_err(|error| self.core.explained(error)),
-            None => Err(Error::Store(crate::StoreError::Closed)),
+            None => Err(Error::Store(StoreError::Closed)),
         }
     }
 }

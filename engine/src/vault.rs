@@ -8,11 +8,13 @@ use serde::de::DeserializeOwned;
 use subrosa_protocol::addr::RelayAddr;
 use subrosa_protocol::ids::VaultId;
 
-use crate::Error;
 use crate::collection::{Collection, Record};
 use crate::control::DeviceRole;
-use crate::core::{Changes, Core, WriteSet};
+use crate::core::Core;
+use crate::error::Error;
 use crate::keys::PublicKey;
+use crate::records::WriteSet;
+use crate::records::watch::Changes;
 use crate::snapshot::Snapshot;
 use crate::store::tables::VaultNo;
 use crate::transaction::Transaction;
@@ -92,12 +94,7 @@ impl Vault {
     /// # Errors
     /// [`Error::Store`].
     pub fn collections(&self) -> Result<Vec<String>, Error> {
-        Ok(self
-            .core
-            .with_view(|view| view.collections(self.number))?
-            .iter()
-            .map(|name| name.to_string())
-            .collect())
+        self.core.with_view(self.number, |view| view.collections())
     }
 
     /// A collection of records of type `T`. It need not exist.

@@ -2572,9 +2572,10 @@ int32_t subrosa_record_get_json(subrosa_record *record,
  *          | TEXT, BYTES: len u32 | bytes | LIST: count u32 | values | MAP: fields
  * ```
  *
- * The payload has the `format` that is asked for: `SUBROSA_FORMAT_JSON` or `SUBROSA_FORMAT_FIELDS`.
- * Errors: `SUBROSA_TOO_LARGE` for a key of over 65535 bytes inside of a field, which has to be read as JSON; as
- * `subrosa_get`. Since 0.1.
+ * The payload has the `format` that is asked for, `SUBROSA_FORMAT_JSON` or `SUBROSA_FORMAT_FIELDS`, but for a record that
+ * fields cannot hold, since a key inside of a field has over 65535 bytes: its row has `SUBROSA_FORMAT_JSON`, the others are
+ * as asked. Look at the format of each row.
+ * Errors: as `subrosa_get`. Since 0.1.
  *
  * # Safety
  * Rules 1 and 2 of this library.

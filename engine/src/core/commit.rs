@@ -11,12 +11,14 @@ use subrosa_protocol::segment::{Class, SealedSegment};
 
 use super::gate::{Turn, Wait, Writer};
 use super::state::{LogHead, LogInfo, LogRow, split_segment_row};
-use super::watch::RawChange;
 use super::{Core, OpenStore, State, VaultState};
 use crate::Error;
 use crate::merge::{LogNo, Stamp};
+use crate::records::Records;
+use crate::records::watch::{self, VaultChange};
 use crate::store::StoreError;
 use crate::store::tables::{CollectionNo, Tables, VaultNo, collection_key, segment_key};
+use crate::store::waiting::Waiting;
 
 /// How a commit reaches the disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,9 +34,12 @@ pub(crate) struct Tx<'t> {
     pub(crate) core: &'t Core,
     pub(crate) state: &'t mut State,
     pub(crate) tables: Tables<'t>,
+    /// Merged rows, behind their door.
+    pub(crate) records: Records<'t>,
+    /// What waits for sealing, behind its door.
+    pub(crate) waiting: Waiting<'t>,
     /// Wall time of this transaction.
     pub(crate) now_ms: u64,
-    pub(crate) changes: Vec<RawChange>,
     clock_before: Stamp,
     logs_before: usize,
     /// Vaults whose memory must be read again should this not commit.
@@ -98,7 +103,7 @@ impl Core {
         &self,
         durable: Durable,
         f: impl FnOnce(&mut Tx<'_>) -> Result<R, Error>,
-    ) -> Result<(R, Vec<RawChange>), Error> {
+    ) -> Result<(R, Vec<VaultChange>), Error> {
         let now_ms = self.now_ms();
         let mut state = self.lock_state()?;
         self.with_open(|open| {
@@ -117,7 +122,7 @@ impl Core {
         durable: Durable,
         now_ms: u64,
         f: impl FnOnce(&mut Tx<'_>) -> Result<R, Error>,
-    ) -> Result<(R, Vec<RawChange>), Error> {
+    ) -> Result<(R, Vec<VaultChange>), Error> {
         let mut txn = open.db.begin_write()?;
         match durable {
             Durable::Now => txn.set_quick_repair(true),
@@ -130,19 +135,21 @@ impl Core {
             let mut tx = Tx {
                 core: self,
                 now_ms,
-                changes: Vec::new(),
                 clock_before: before.clock,
                 logs_before: before.logs,
                 touched: BTreeSet::new(),
                 state: &mut *state,
                 tables: Tables::open(&txn)?,
+                records: Records::open(&txn, self.watchers.row_changes())?,
+                waiting: Waiting::open(&txn)?,
             };
             let work = || f(&mut tx).and_then(|result| tx.finish().map(|()| result));
             let done = catch_unwind(AssertUnwindSafe(work));
-            (done, tx.changes, !tx.touched.is_empty())
+            (done, tx.records.into_changes(), !tx.touched.is_empty())
         };
         match done {
             Ok(Ok(result)) => {
+                let changes = watch::told(changes, state);
                 self.commit(open, state, txn, &before, touched)?;
                 Ok((result, changes))
             }

@@ -14,8 +14,6 @@ use super::commit::Tx;
 use super::gate::Turn;
 use super::receive::Reason;
 use super::state::LogHead;
-use super::watch::RawChange;
-use super::write::{decode_state, kind_of_change};
 use crate::Error;
 use crate::merge::{Body, LogNo, Observed, Op, Stamp};
 use crate::seal::{Group, OpenError, OpenedBody};
@@ -336,7 +334,7 @@ impl Tx<'_> {
         }
         // Stable: ops of one record and log stay in their order.
         ops.sort_by_key(|(key, ..)| *key);
-        self.merge_sorted(vault, &ops)
+        self.records.merge_sorted(&mut self.state.logs, &ops)
     }
 
     /// Notes a head that another author has seen.
@@ -345,46 +343,6 @@ impl Tx<'_> {
         if named.len() < limits::LOGS_PER_VAULT_MAX || named.contains_key(&head.log) {
             let seq = named.entry(head.log).or_insert(head.seq);
             *seq = head.seq.max(*seq);
-        }
-        Ok(())
-    }
-
-    /// Merges ops that are sorted by key.
-    pub(crate) fn merge_sorted(
-        &mut self,
-        vault: VaultNo,
-        ops: &[(RecordKey, LogNo, &Op<'_>)],
-    ) -> Result<(), Error> {
-        let (Some((first, ..)), Some((last, ..))) = (ops.first(), ops.last()) else { return Ok(()) };
-        // New records in new ranges are the common case of a bulk load: then no record is looked up.
-        let fresh = self.tables.records.range::<&[u8; 24]>(&first.0..=&last.0)?.next().is_none();
-        let watched = self.core.watchers.any();
-        let vault_id = self.vault(vault)?.id;
-        let mut row = Vec::with_capacity(1024);
-        for group in ops.chunk_by(|a, b| a.0 == b.0) {
-            let key = group[0].0;
-            let held =
-                if fresh { None } else { self.tables.records.get(&key.0)?.map(|row| row.value().to_vec()) };
-            let mut state = decode_state(held.as_deref())?;
-            let before = state.is_visible();
-            let mut changed = false;
-            for (_, log, op) in group {
-                changed |= state.apply(*log, op, &mut self.state.logs).changed;
-            }
-            if !changed {
-                continue;
-            }
-            row.clear();
-            state.encode(&mut row);
-            self.tables.records.insert(&key.0, &row[..])?;
-            if watched && let Some(kind) = kind_of_change(before, state.is_visible()) {
-                let collection = self.state.collections.name(key.collection());
-                let collection = collection.cloned().unwrap_or_default();
-                self.changes.push(RawChange::Record { vault: vault_id, collection, id: key.record(), kind });
-            }
-        }
-        if !watched {
-            self.changes.push(RawChange::Unheard { vault: vault_id });
         }
         Ok(())
     }

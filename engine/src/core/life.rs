@@ -14,12 +14,16 @@ use subrosa_protocol::labels;
 use zeroize::Zeroizing;
 
 use super::gate::{Gate, Turn, Wait, Writer};
-use super::{Core, OpenStore, Process, STORE_FILE, Slot, State, TABLES_FORMAT, snapshot, watch};
+use super::{Core, OpenStore, Process, STORE_FILE, Slot, State, TABLES_FORMAT};
 use crate::control::DeviceName;
 use crate::keys::{KeyProvider, check_agreement};
+use crate::records::snapshot::Registry;
+use crate::records::watch::Watchers;
+use crate::records::{Records, RowChanges};
 use crate::store::StoreError;
 use crate::store::sealed::{FileDisk, Kek, Missing, OpenOptions, Stop, Walk, open_database};
 use crate::store::tables::{META, Tables};
+use crate::store::waiting::Waiting;
 use crate::{Error, Options};
 
 /// Where a store keeps its device's name. Written last: a store without it was never finished, and nobody was told of it.
@@ -93,8 +97,8 @@ impl Core {
             gate: Arc::new(Gate::default()),
             state: Mutex::new(State::default()),
             shared: RwLock::new(Arc::default()),
-            snapshots: snapshot::Registry::default(),
-            watchers: watch::Watchers::new(process),
+            snapshots: Registry::default(),
+            watchers: Watchers::new(process),
             hooks: Mutex::new(Arc::default()),
             links: crate::sync::control::Links::default(),
             rotations: AtomicU32::new(0),
@@ -181,6 +185,9 @@ impl Core {
         {
             let mut tables = Tables::open(&txn).map_err(|error| open.explain(error))?;
             tables.meta.insert("format", &TABLES_FORMAT.to_be_bytes()[..])?;
+            // Those behind doors too: a reader expects every table of a store that has a format.
+            Records::open(&txn, RowChanges::Unheard(Vec::new()))?;
+            Waiting::open(&txn)?;
         }
         txn.commit().map_err(|error| open.explain(error))
     }

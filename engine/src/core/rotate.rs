@@ -15,12 +15,12 @@ use super::commit::Tx;
 use super::receive::decode_relay_head;
 use super::sealing::seen_name;
 use super::state::{LogHead, OwnLogNos};
-use super::write::{decode_pending, decode_state};
 use crate::control::{OwnLogs, certificate};
-use crate::merge::{Body, LogMove, LogNo, PendingOps, Stamp};
+use crate::merge::{Body, LogMove, LogNo, PendingOps, RowBuf, Stamp};
+use crate::records::{Before, decode_pending, decode_state};
 use crate::seal::{Group, Packed};
 use crate::store::StoreError;
-use crate::store::tables::{RecordKey, VaultNo, bulk_key, segment_key, vault_range};
+use crate::store::tables::{RecordKey, VaultNo, segment_key};
 use crate::wiped::Wiped;
 use crate::{Error, PeerFault};
 
@@ -118,16 +118,10 @@ impl Tx<'_> {
                 }
             }
         }
-        let (first, last) = (bulk_key(vault, 0, 0), bulk_key(vault, u64::MAX, u32::MAX));
-        let mut bulk = Vec::new();
-        for row in self.tables.bulk.range::<&[u8; 16]>(&first..=&last)? {
-            let (key, row) = row?;
-            bulk.push(*key.value());
-            let body = Packed::from_row(row.value()).ok_or(StoreError::Inconsistent)?;
+        let (batches, _) = self.waiting.take_bulk(vault, usize::MAX)?;
+        for row in batches.into_iter().flatten() {
+            let body = Packed::from_row(&row).ok_or(StoreError::Inconsistent)?;
             bodies.push(body.unpack().map_err(|_| StoreError::Inconsistent)?);
-        }
-        for key in bulk {
-            self.tables.bulk.remove(&key)?;
         }
         let mut moved = Moved::new();
         for body in &bodies {
@@ -149,15 +143,9 @@ impl Tx<'_> {
     }
 
     fn take_pending(&mut self, vault: VaultNo, moved: &mut Moved) -> Result<(), Error> {
-        let range = vault_range(vault);
-        let mut rows = Vec::new();
-        for row in self.tables.pending.range::<&[u8; 24]>(range.start()..=range.end())? {
-            let (key, row) = row?;
-            rows.push((RecordKey(*key.value()), Wiped::new(row.value().to_vec())));
-        }
+        let rows = self.waiting.take_ops(vault)?;
         let collections = self.state.collections.clone();
         for (key, row) in rows {
-            self.tables.pending.remove(&key.0)?;
             let collection = collections.name(key.collection()).ok_or(StoreError::Inconsistent)?;
             let earlier = moved.remove(&key).unwrap_or_default();
             let mut pending = decode_pending(key.record(), collection, &earlier)?;
@@ -246,22 +234,22 @@ impl Tx<'_> {
         let stamped = |stamp: Stamp| stamps.get(&stamp).copied().unwrap_or(stamp);
         let staying = self.staying(vault, old, &moved)?;
         let collections = self.state.collections.clone();
+        let mut scratch = Vec::new();
         for (key, row) in &moved {
             let collection = collections.name(key.collection()).ok_or(StoreError::Inconsistent)?;
             let moving = LogMove { old: old_id, new: new_id, after: staying.get(key).copied() };
-            let held = self.tables.records.get(&key.0)?.map(|row| row.value().to_vec());
-            if let Some(state_row) = held {
-                let mut state = decode_state(Some(&state_row))?;
+            let held = self.records.get(key)?.map(|stored| stored.row().to_buf());
+            if let Some(held) = held {
+                let mut state = decode_state(Some(held.borrow()))?;
                 state.reassign_log(&moving, &mut self.state.logs, stamped);
-                let mut encoded = Vec::new();
-                state.encode(&mut encoded);
-                self.tables.records.insert(&key.0, &encoded[..])?;
+                let row = RowBuf::of(&state, &mut scratch);
+                self.records.replace(key, Before::Row(held.borrow()), row.borrow())?;
             }
             let mut pending: PendingOps<'_> = decode_pending(key.record(), collection, row)?;
             pending.reassign_log(&moving, stamped);
             let mut encoded = Vec::new();
             pending.encode(&mut encoded);
-            self.tables.pending.insert(&key.0, &encoded[..])?;
+            self.waiting.put_ops(key, &encoded)?;
         }
         self.merge_again(vault, old, &moved)
     }
@@ -299,23 +287,22 @@ impl Tx<'_> {
 
     /// Takes in once more what stays in the old log of moved records: cells that a moved op had replaced.
     fn merge_again(&mut self, vault: VaultNo, old: LogNo, moved: &Moved) -> Result<(), Error> {
-        let mut rows: BTreeMap<RecordKey, Vec<u8>> = BTreeMap::new();
+        let mut rows: BTreeMap<RecordKey, RowBuf> = BTreeMap::new();
         let mut logs = self.state.logs.clone();
+        let mut scratch = Vec::new();
         self.for_each_op_of(vault, old, moved, |key, op| {
             let row = match rows.remove(&key) {
                 Some(row) => Some(row),
-                None => self.tables.records.get(&key.0)?.map(|row| row.value().to_vec()),
+                None => self.records.get(&key)?.map(|stored| stored.row().to_buf()),
             };
-            let mut state = decode_state(row.as_deref())?;
+            let mut state = decode_state(row.as_ref().map(RowBuf::borrow))?;
             state.apply(old, op, &mut logs);
-            let mut encoded = Vec::new();
-            state.encode(&mut encoded);
-            rows.insert(key, encoded);
+            rows.insert(key, RowBuf::of(&state, &mut scratch));
             Ok(())
         })?;
         self.state.logs = logs;
         for (key, row) in rows {
-            self.tables.records.insert(&key.0, &row[..])?;
+            self.records.replace(&key, Before::Stored, row.borrow())?;
         }
         Ok(())
     }

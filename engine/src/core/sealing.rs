@@ -3,20 +3,19 @@
 //! It runs only when this open has compared its own heads with the relay's: a restored copy must find out before it
 //! writes a second future of its logs. Only what stands in the segment table is ever sent.
 
-use redb::ReadableTable as _;
 use subrosa_protocol::ids::{Chain, Head, Seq, Signature, VaultId};
 use subrosa_protocol::segment::Kind;
 
 use super::Core;
 use super::commit::Tx;
 use super::state::LogHead;
-use super::write::{by_time, decode_pending};
 use crate::error::Error;
 use crate::merge::LogNo;
+use crate::records::{by_time, decode_pending};
 use crate::seal::{Group, Packed, Place, seal};
 use crate::store::StoreError;
-use crate::store::tables::{RecordKey, VaultNo, bulk_key, vault_range};
-use crate::wiped::Wiped;
+use crate::store::tables::VaultNo;
+use crate::store::waiting::WaitingView;
 
 pub(crate) mod fill;
 
@@ -39,7 +38,7 @@ impl Core {
     /// Seals pending ops of a vault: bulk writes in their order, each a group; then everything else, one group.
     pub(crate) fn seal(&self, vault: &VaultId) -> Result<Sealed, Error> {
         let number = self.lock_state()?.vault_no(vault)?;
-        if !self.read(|txn| anything_pending(txn, number))? {
+        if !self.read(|txn| WaitingView::open(txn)?.any(number))? {
             self.lock_state()?.vaults.get_mut(&number).ok_or(Error::NoVault)?.may_seal = true;
             return Ok(Sealed::default());
         }
@@ -67,28 +66,8 @@ impl Core {
     /// Number of records with pending ops, and of bulk bodies.
     pub(crate) fn pending(&self, vault: &VaultId) -> Result<u64, Error> {
         let number = self.lock_state()?.vault_no(vault)?;
-        self.read(|txn| {
-            let range = vault_range(number);
-            let pending = txn.open_table(crate::store::tables::PENDING)?;
-            let mut count = pending.range::<&[u8; 24]>(range.start()..=range.end())?.count() as u64;
-            let bulk = txn.open_table(crate::store::tables::BULK)?;
-            let (first, last) = (bulk_key(number, 0, 0), bulk_key(number, u64::MAX, u32::MAX));
-            count += bulk.range::<&[u8; 16]>(&first..=&last)?.count() as u64;
-            Ok(count)
-        })
+        self.read(|txn| WaitingView::open(txn)?.count(number))
     }
-}
-
-/// Whether a vault has something to seal.
-fn anything_pending(txn: &redb::ReadTransaction, vault: VaultNo) -> Result<bool, StoreError> {
-    let range = vault_range(vault);
-    let pending = txn.open_table(crate::store::tables::PENDING)?;
-    if pending.range::<&[u8; 24]>(range.start()..=range.end())?.next().is_some() {
-        return Ok(true);
-    }
-    let bulk = txn.open_table(crate::store::tables::BULK)?;
-    let (first, last) = (bulk_key(vault, 0, 0), bulk_key(vault, u64::MAX, u32::MAX));
-    Ok(bulk.range::<&[u8; 16]>(&first..=&last)?.next().is_some())
 }
 
 impl Tx<'_> {
@@ -97,34 +76,12 @@ impl Tx<'_> {
         Ok(self.head(log)?.map_or(Seq(0), |head| head.seq.next()))
     }
 
-    /// Whether a bulk write waits for sealing.
-    pub(crate) fn has_bulk(&self, vault: VaultNo) -> Result<bool, Error> {
-        let (first, last) = (bulk_key(vault, 0, 0), bulk_key(vault, u64::MAX, u32::MAX));
-        Ok(self.tables.bulk.range::<&[u8; 16]>(&first..=&last)?.next().is_some())
-    }
-
     /// Seals whole bulk writes; says whether some are left.
     fn seal_bulk(&mut self, vault: VaultNo) -> Result<bool, Error> {
-        let (first, last) = (bulk_key(vault, 0, 0), bulk_key(vault, u64::MAX, u32::MAX));
-        let mut taken: Vec<([u8; 16], Packed)> = Vec::new();
-        let (mut bytes, mut more) = (0, false);
-        for row in self.tables.bulk.range::<&[u8; 16]>(&first..=&last)? {
-            let (key, row) = row?;
-            let key = *key.value();
-            let same_batch = taken.last().is_some_and(|(before, _)| before[..12] == key[..12]);
-            if bytes >= BULK_BYTES_MAX && !same_batch {
-                more = true;
-                break;
-            }
-            let body = Packed::from_row(row.value()).ok_or(StoreError::Inconsistent)?;
-            bytes += body.len();
-            taken.push((key, body));
-        }
-        for batch in taken.chunk_by(|a, b| a.0[..12] == b.0[..12]) {
-            self.seal_bodies(vault, batch.iter().map(|(_, body)| body))?;
-            for (key, _) in batch {
-                self.tables.bulk.remove(key)?;
-            }
+        let (batches, more) = self.waiting.take_bulk(vault, BULK_BYTES_MAX)?;
+        for rows in batches {
+            let bodies: Option<Vec<_>> = rows.iter().map(|row| Packed::from_row(row)).collect();
+            self.seal_bodies(vault, bodies.ok_or(StoreError::Inconsistent)?.iter())?;
         }
         Ok(more)
     }
@@ -145,12 +102,7 @@ impl Tx<'_> {
 
     /// Seals everything in the pending table as one group, in the order of time.
     fn seal_pending(&mut self, vault: VaultNo) -> Result<(), Error> {
-        let range = vault_range(vault);
-        let mut rows: Vec<(RecordKey, Wiped)> = Vec::new();
-        for row in self.tables.pending.range::<&[u8; 24]>(range.start()..=range.end())? {
-            let (key, row) = row?;
-            rows.push((RecordKey(*key.value()), Wiped::new(row.value().to_vec())));
-        }
+        let rows = self.waiting.take_ops(vault)?;
         if rows.is_empty() {
             return Ok(());
         }
@@ -169,11 +121,7 @@ impl Tx<'_> {
                 self.seal_data(vault, Group::Continues, &body)?;
             }
         }
-        self.seal_bodies(vault, filler.finish().iter())?;
-        for (key, _) in &rows {
-            self.tables.pending.remove(&key.0)?;
-        }
-        Ok(())
+        self.seal_bodies(vault, filler.finish().iter())
     }
 
     /// Seals one body as the next segment of our data log.

@@ -16,6 +16,7 @@ use crate::store::tables::{
     COLLECTIONS, CollectionNo, HEADS, KEYRINGS, LOGS, META, QUARANTINE, SEGMENTS, VAULTS, VaultNo,
     segment_key,
 };
+use crate::store::waiting::WaitingView;
 use crate::{Error, Options};
 
 /// Interned names, as readers need them; replaced after each commit that adds one.
@@ -301,7 +302,7 @@ impl State {
             may_seal: false,
         };
         vault.fold_control(txn)?;
-        vault.next_batch = next_batch(txn, number)?;
+        vault.next_batch = WaitingView::open(txn)?.next_batch(number)?;
         vault.quarantine_bytes = quarantine_bytes(txn, &vault)?;
         Ok(vault)
     }
@@ -375,20 +376,6 @@ fn decode_vault_row(row: &[u8]) -> Result<(VaultId, String), StoreError> {
     let (id, name) = row.split_first_chunk::<32>().ok_or(StoreError::Inconsistent)?;
     let name = String::from_utf8(name.to_vec()).map_err(|_| StoreError::Inconsistent)?;
     Ok((VaultId::from_bytes(*id), name))
-}
-
-fn next_batch(txn: &redb::ReadTransaction, vault: VaultNo) -> Result<u64, StoreError> {
-    let bulk = txn.open_table(crate::store::tables::BULK)?;
-    let (first, last) = (
-        crate::store::tables::bulk_key(vault, 0, 0),
-        crate::store::tables::bulk_key(vault, u64::MAX, u32::MAX),
-    );
-    let last = bulk.range::<&[u8; 16]>(&first..=&last)?.next_back().transpose()?;
-    Ok(last.map_or(0, |(key, _)| {
-        let mut batch = [0; 8];
-        batch.copy_from_slice(&key.value()[4..12]);
-        u64::from_be_bytes(batch) + 1
-    }))
 }
 
 fn quarantine_bytes(txn: &redb::ReadTransaction, vault: &VaultState) -> Result<u64, StoreError> {

@@ -5,6 +5,7 @@ mod exchange;
 mod forked;
 mod killed;
 mod panics;
+mod reading;
 mod restored;
 mod sealing;
 mod specification;

@@ -6,14 +6,14 @@ use std::time::Duration;
 use super::Core;
 use super::commit::Durable;
 use super::gate::{Turn, Wait, Writer};
-use super::write::WriteSet;
 use crate::Error;
+use crate::records::WriteSet;
 use crate::store::StoreError;
 use crate::store::tables::VaultNo;
 
 /// Where a host's transaction sits.
 pub(crate) struct HostSlot {
-    pub(super) since_ms: u64,
+    pub(crate) since_ms: u64,
     work: Mutex<Work>,
 }
 

@@ -12,6 +12,7 @@ mod tests;
 
 #[cfg(test)]
 pub(crate) use row::shape::TABLE as ROW_SHAPES;
+pub(crate) use row::{Row, RowBuf};
 
 use std::cmp::Ordering;
 
@@ -36,17 +37,6 @@ pub(crate) struct RecordState<'a> {
     entries: Vec<Entry<'a>>,
     /// Ops of newer versions, sorted, none cleared.
     unknown: Vec<UnknownOp<'a>>,
-}
-
-/// What an op did to a record.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Applied {
-    /// Whether the state is another one now, and its row must be written.
-    pub(crate) changed: bool,
-    /// Whether the record was visible before.
-    pub(crate) visible_before: bool,
-    /// Whether it is visible now.
-    pub(crate) visible_after: bool,
 }
 
 /// One log's cell of one field.
@@ -76,10 +66,10 @@ struct UnknownOp<'a> {
 }
 
 impl<'a> RecordState<'a> {
-    /// Takes in one op of `log`. Logs that its tombstone names are interned, where `logs` may grow.
-    pub(crate) fn apply(&mut self, log: LogNo, op: &Op<'a>, logs: &mut impl NumberLogs) -> Applied {
-        let visible_before = self.is_visible();
-        let changed = match &op.kind {
+    /// Takes in one op of `log`. Logs that its tombstone names are interned, where `logs` may grow. Says whether the state
+    /// is another one now, and its row must be written.
+    pub(crate) fn apply(&mut self, log: LogNo, op: &Op<'a>, logs: &mut impl NumberLogs) -> bool {
+        match &op.kind {
             OpKind::Put(put) => self.put(log, op.stamp, put, logs),
             OpKind::Delete(tombstone) => {
                 let names = tombstone.iter().filter_map(|(log, stamp)| Some((logs.number_of(log)?, stamp)));
@@ -89,8 +79,7 @@ impl<'a> RecordState<'a> {
                 let raised = self.last.raise(log, op.stamp);
                 self.insert_unknown(UnknownOp { log, stamp: op.stamp, tag: *tag, bytes }) | raised
             }
-        };
-        Applied { changed, visible_before, visible_after: self.is_visible() }
+        }
     }
 
     fn put(&mut self, log: LogNo, stamp: Stamp, put: &Put<'a>, logs: &mut impl NumberLogs) -> bool {

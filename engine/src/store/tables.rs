@@ -3,7 +3,7 @@
 //! Keys are fixed-length big-endian bytes, so that their order is that of their parts and comparing them is one
 //! `memcmp`. Vaults, collections and logs are interned: their numbers are of this store and never leave it.
 
-use redb::{ReadOnlyTable, ReadTransaction, Table, TableDefinition, WriteTransaction};
+use redb::{Table, TableDefinition, WriteTransaction};
 use subrosa_protocol::ids::{Pin, Seq};
 
 use crate::merge::{LogNo, RecordId};
@@ -19,12 +19,6 @@ pub(crate) const KEYRINGS: TableDefinition<u32, &[u8]> = TableDefinition::new("k
 pub(crate) const COLLECTIONS: TableDefinition<&[u8], u32> = TableDefinition::new("collections");
 /// Log number to id and, once known, vault and public key.
 pub(crate) const LOGS: TableDefinition<u32, &[u8]> = TableDefinition::new("logs");
-/// Vault, collection, record id to merged state.
-pub(crate) const RECORDS: TableDefinition<&[u8; 24], &[u8]> = TableDefinition::new("records");
-/// Vault, collection, record id to ops not sealed yet, coalesced.
-pub(crate) const PENDING: TableDefinition<&[u8; 24], &[u8]> = TableDefinition::new("pending");
-/// Vault, batch, chunk to the body of a bulk write not sealed yet.
-pub(crate) const BULK: TableDefinition<&[u8; 16], &[u8]> = TableDefinition::new("bulk");
 /// Log and seq to chain and sealed segment.
 pub(crate) const SEGMENTS: TableDefinition<&[u8; 12], &[u8]> = TableDefinition::new("segments");
 /// Log to head and to what of it is merged.
@@ -36,16 +30,14 @@ pub(crate) const RELAY_HEADS: TableDefinition<&[u8; 36], &[u8; 40]> = TableDefin
 /// Log and seq to why a segment is not merged, and the segment where it is held only here.
 pub(crate) const QUARANTINE: TableDefinition<&[u8; 12], &[u8]> = TableDefinition::new("quarantine");
 
-/// All tables, open for writing.
+/// The tables that have no door of their own yet, open for writing. What is merged and what waits for sealing have one:
+/// [`super::records`] and [`super::waiting`].
 pub(crate) struct Tables<'t> {
     pub(crate) meta: Table<'t, &'static str, &'static [u8]>,
     pub(crate) vaults: Table<'t, u32, &'static [u8]>,
     pub(crate) keyrings: Table<'t, u32, &'static [u8]>,
     pub(crate) collections: Table<'t, &'static [u8], u32>,
     pub(crate) logs: Table<'t, u32, &'static [u8]>,
-    pub(crate) records: Table<'t, &'static [u8; 24], &'static [u8]>,
-    pub(crate) pending: Table<'t, &'static [u8; 24], &'static [u8]>,
-    pub(crate) bulk: Table<'t, &'static [u8; 16], &'static [u8]>,
     pub(crate) segments: Table<'t, &'static [u8; 12], &'static [u8]>,
     pub(crate) heads: Table<'t, u32, &'static [u8; 48]>,
     pub(crate) cursors: Table<'t, &'static [u8; 36], &'static [u8]>,
@@ -61,9 +53,6 @@ impl<'t> Tables<'t> {
             keyrings: txn.open_table(KEYRINGS)?,
             collections: txn.open_table(COLLECTIONS)?,
             logs: txn.open_table(LOGS)?,
-            records: txn.open_table(RECORDS)?,
-            pending: txn.open_table(PENDING)?,
-            bulk: txn.open_table(BULK)?,
             segments: txn.open_table(SEGMENTS)?,
             heads: txn.open_table(HEADS)?,
             cursors: txn.open_table(CURSORS)?,
@@ -71,14 +60,6 @@ impl<'t> Tables<'t> {
             quarantine: txn.open_table(QUARANTINE)?,
         })
     }
-}
-
-/// The records table, open for reading.
-pub(crate) type RecordsView = ReadOnlyTable<&'static [u8; 24], &'static [u8]>;
-
-/// Opens the records as of now.
-pub(crate) fn records_view(txn: &ReadTransaction) -> Result<RecordsView, StoreError> {
-    Ok(txn.open_table(RECORDS)?)
 }
 
 /// Number of a vault in this store.
@@ -91,7 +72,7 @@ pub(crate) struct CollectionNo(pub(crate) u32);
 
 /// Key of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct RecordKey(pub(crate) [u8; 24]);
+pub(crate) struct RecordKey(pub(super) [u8; 24]);
 
 impl RecordKey {
     pub(crate) fn new(vault: VaultNo, collection: CollectionNo, record: &RecordId) -> Self {
@@ -100,6 +81,10 @@ impl RecordKey {
         key[4..8].copy_from_slice(&collection.0.to_be_bytes());
         key[8..].copy_from_slice(record.as_bytes());
         Self(key)
+    }
+
+    pub(crate) fn vault(&self) -> VaultNo {
+        VaultNo(u32::from_be_bytes([self.0[0], self.0[1], self.0[2], self.0[3]]))
     }
 
     pub(crate) fn collection(&self) -> CollectionNo {
@@ -120,28 +105,11 @@ impl RecordKey {
     }
 }
 
-/// First and last possible key of a vault's records.
-pub(crate) fn vault_range(vault: VaultNo) -> std::ops::RangeInclusive<[u8; 24]> {
-    let (mut first, mut last) = ([0; 24], [0xff; 24]);
-    first[..4].copy_from_slice(&vault.0.to_be_bytes());
-    last[..4].copy_from_slice(&vault.0.to_be_bytes());
-    first..=last
-}
-
 /// Key of a segment, and of its quarantine entry.
 pub(crate) fn segment_key(log: LogNo, seq: Seq) -> [u8; 12] {
     let mut key = [0; 12];
     key[..4].copy_from_slice(&log.0.to_be_bytes());
     key[4..].copy_from_slice(&seq.0.to_be_bytes());
-    key
-}
-
-/// Key of a chunk of a bulk write.
-pub(crate) fn bulk_key(vault: VaultNo, batch: u64, chunk: u32) -> [u8; 16] {
-    let mut key = [0; 16];
-    key[..4].copy_from_slice(&vault.0.to_be_bytes());
-    key[4..12].copy_from_slice(&batch.to_be_bytes());
-    key[12..].copy_from_slice(&chunk.to_be_bytes());
     key
 }
 

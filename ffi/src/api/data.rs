@@ -3,11 +3,9 @@
 use std::ops::{ControlFlow, Deref};
 use std::sync::Arc;
 
-use serde::Serialize;
-use serde::de::DeserializeOwned;
-use subrosa::{Collection, Error, Record, RecordChange, RecordId, SnapshotCollection, TxCollection};
+use subrosa::{Error, Reading, Record, RecordChange, RecordId, RecordRef, TxCollection};
 
-use super::payload::Payload;
+use super::payload::{JsonPayload, Payload};
 use super::rows::{
     Row, RowsWriter, SUBROSA_ROW_DELETE, SUBROSA_ROW_INSERT, SUBROSA_ROW_PUT, check_writes, each_row,
     too_large,
@@ -91,35 +89,23 @@ impl Target {
     }
 
     pub(crate) fn get(&self, id: RecordId) -> Result<Option<Record>, Failure> {
-        self.see(&self.collection.collection, |collection| match collection {
-            Seen::Now(collection) => collection.get(id),
-            Seen::Write(mut collection) => collection.get(id),
-            Seen::Read(collection) => collection.get(id),
-        })
+        self.read(|reading| reading.get(id))
     }
 
     /// Reads them all.
     pub(crate) fn count(&self) -> Result<u64, Failure> {
-        self.see(&self.collection.collection, |collection| match collection {
-            Seen::Now(collection) => collection.len(),
-            Seen::Write(mut collection) => collection.len(),
-            Seen::Read(collection) => collection.len(),
-        })
+        self.read(|reading| reading.len())
     }
 
     /// One row for each id, in their order.
     pub(crate) fn read_many<P: Payload>(&self, ids: &[RecordId]) -> Result<Vec<u8>, Failure> {
-        let (mut rows, mut left, mut problem) = (RowsWriter::default(), ids.iter(), None);
-        let mut see = |record: Option<P>| {
-            let Some(id) = left.next() else { return ControlFlow::Break(()) };
-            let pushed = rows.push(*id, record.as_ref());
-            problem = pushed.and_then(|fits| if fits { Ok(()) } else { Err(too_large()) }).err();
-            if problem.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-        };
-        self.see(&self.of_type(), |collection| match collection {
-            Seen::Now(collection) => collection.see_many(ids, &mut see),
-            Seen::Write(mut collection) => collection.see_many(ids, &mut see),
-            Seen::Read(collection) => collection.see_many(ids, &mut see),
+        let (mut rows, mut problem) = (RowsWriter::default(), None);
+        self.read(|reading| {
+            reading.show_many(ids, |id, record| {
+                let pushed = push::<P>(&mut rows, id, record);
+                problem = pushed.and_then(|fits| if fits { Ok(()) } else { Err(too_large()) }).err();
+                if problem.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            })
         })?;
         problem.map_or_else(|| Ok(rows.finish()), Err)
     }
@@ -131,16 +117,18 @@ impl Target {
         limit: usize,
     ) -> Result<(Vec<u8>, bool), Failure> {
         let (mut rows, mut count, mut end) = (RowsWriter::default(), 0, Ok(false));
-        let mut see = |id, record: P| {
-            // The first one that is not in the page tells that more follow.
-            end = if count == limit { Ok(true) } else { rows.push(id, Some(&record)).map(|fits| !fits) };
-            count += 1;
-            if matches!(end, Ok(false)) { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
-        };
-        self.see(&self.of_type(), |collection| match collection {
-            Seen::Now(collection) => collection.see_from(after, &mut see),
-            Seen::Write(mut collection) => collection.see_from(after, &mut see),
-            Seen::Read(collection) => collection.see_from(after, &mut see),
+        self.read(|reading| {
+            reading.show_from(after, |record| {
+                // The first one that is not in the page tells that more follow.
+                let is_behind = count == limit;
+                end = if is_behind {
+                    Ok(true)
+                } else {
+                    push::<P>(&mut rows, record.id(), Some(record)).map(|fits| !fits)
+                };
+                count += 1;
+                if matches!(end, Ok(false)) { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+            })
         })?;
         end.map(|more| (rows.finish(), more))
     }
@@ -175,34 +163,34 @@ impl Target {
         }
     }
 
-    /// The collection, with records of another type.
-    fn of_type<T: Payload>(&self) -> Collection<T> {
-        self.collection.vault.vault.collection(self.collection.collection.name())
-    }
-
-    /// Runs `see` on a collection, now, in the transaction, or in the snapshot.
-    fn see<T: Serialize + DeserializeOwned, R>(
-        &self,
-        collection: &Collection<T>,
-        see: impl FnOnce(Seen<'_, T>) -> Result<R, Error>,
-    ) -> Result<R, Failure> {
-        let Some(tx) = &self.tx else { return Ok(see(Seen::Now(collection))?) };
+    /// Reads the collection, now, in the transaction, or in the snapshot.
+    fn read<R>(&self, read: impl FnOnce(Reading<'_, Record>) -> Result<R, Error>) -> Result<R, Failure> {
+        let collection = &self.collection.collection;
+        let Some(tx) = &self.tx else { return Ok(read(collection.reading())?) };
         tx.with(|work| {
-            let seen = match work {
-                Work::Write(transaction) => see(Seen::Write(transaction.in_collection(collection))),
-                Work::Read(snapshot) => see(Seen::Read(snapshot.in_collection(collection))),
+            let done = match work {
+                Work::Write(transaction) => read(transaction.in_collection(collection).reading()),
+                Work::Read(snapshot) => read(snapshot.in_collection(collection).reading()),
                 Work::Over => return Err(over()),
             };
-            seen.map_err(|error| tx.explain(error))
+            done.map_err(|error| tx.explain(error))
         })
     }
 }
 
-/// A collection at some point in time.
-enum Seen<'a, T> {
-    Now(&'a Collection<T>),
-    Write(TxCollection<'a, T>),
-    Read(SnapshotCollection<'a, T>),
+/// Adds the row of a record, in the format of `P`, or as JSON where that cannot hold it: the other rows of the page are
+/// not to be lost with it. Says whether there was room.
+fn push<P: Payload>(
+    rows: &mut RowsWriter,
+    id: RecordId,
+    record: Option<RecordRef<'_>>,
+) -> Result<bool, Failure> {
+    let Some(record) = record else { return rows.push(id, None::<&P>) };
+    let payload: P = record.decode()?;
+    if payload.bytes().is_some() {
+        return rows.push(id, Some(&payload));
+    }
+    rows.push(id, Some(&record.decode::<JsonPayload>()?))
 }
 
 /// What a row says.

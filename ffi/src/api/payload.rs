@@ -7,7 +7,6 @@ use data_encoding::BASE64;
 use serde::de::{
     self, Deserialize, DeserializeOwned, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor,
 };
-use serde::ser::{Serialize, Serializer};
 
 use super::record::{
     SUBROSA_KIND_BOOL, SUBROSA_KIND_BYTES, SUBROSA_KIND_F64, SUBROSA_KIND_I64, SUBROSA_KIND_LIST,
@@ -15,7 +14,7 @@ use super::record::{
 };
 
 /// A record in one of the formats of rows.
-pub(crate) trait Payload: Serialize + DeserializeOwned {
+pub(crate) trait Payload: DeserializeOwned {
     /// `SUBROSA_FORMAT_...`
     const FORMAT: u8;
 
@@ -66,18 +65,6 @@ impl<'de> Deserialize<'de> for FieldsPayload {
         Ok(out)
     }
 }
-
-macro_rules! never_written {
-    ($($type:ty),*) => {
-        $(impl Serialize for $type {
-            fn serialize<S: Serializer>(&self, _: S) -> Result<S::Ok, S::Error> {
-                Err(serde::ser::Error::custom("a payload is only read"))
-            }
-        })*
-    };
-}
-
-never_written!(JsonPayload, FieldsPayload);
 
 /// Appends a value as JSON.
 struct Json<'o>(&'o mut String);

@@ -82,7 +82,7 @@ impl RowsWriter {
 }
 
 fn does_not_fit() -> Failure {
-    Failure::new(SUBROSA_TOO_LARGE, "a key or a record is too long for this format; read it as JSON")
+    Failure::new(SUBROSA_TOO_LARGE, "a record is too long for packed rows")
 }
 
 /// One row, as it stands in the rows.

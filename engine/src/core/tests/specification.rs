@@ -12,6 +12,7 @@ use crate::keys::SoftwareKey;
 use crate::spec::{FORMAT, section, table};
 use crate::store::StoreError;
 use crate::store::tables::*;
+use crate::store::{records, waiting};
 
 /// Name and widths of key and value.
 fn described<K: Key + 'static, V: Value + 'static>(table: TableDefinition<'_, K, V>) -> [String; 3] {
@@ -27,9 +28,9 @@ fn the_tables_are_the_specified_ones() {
         described(KEYRINGS),
         described(COLLECTIONS),
         described(LOGS),
-        described(RECORDS),
-        described(PENDING),
-        described(BULK),
+        described(records::TABLE),
+        described(waiting::PENDING_TABLE),
+        described(waiting::BULK_TABLE),
         described(SEGMENTS),
         described(HEADS),
         described(CURSORS),

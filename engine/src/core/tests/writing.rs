@@ -5,7 +5,7 @@ use std::time::Duration;
 use zeroize::Zeroizing;
 
 use super::{TestDevice, device_with_vault, everything, id, record};
-use crate::core::watch::RawChange;
+use crate::records::watch::VaultChange;
 use crate::{
     BirthError, Change, ChangeKind, Device, Error, KeyError, KeyProvider, Options, OsEntropy, PublicKey,
     RecordId, SharedSecret, SoftwareKey, StoreError,
@@ -220,7 +220,7 @@ fn whoever_began_to_watch_during_a_commit_that_nobody_watched_is_told_to_look_ag
     let vault = device.vault();
     let mut notes = vault.records("notes").watch();
     let mut elsewhere = vault.core.watchers.watch(subrosa_protocol::ids::VaultId::ZERO, None);
-    vault.core.watchers.notify(&[RawChange::Unheard { vault: vault.id() }]).call_hooks();
+    vault.core.watchers.notify(&[VaultChange { vault: vault.id(), change: Change::Lagged }]).call_hooks();
     assert_eq!(notes.try_next(), Some(Change::Lagged));
     assert_eq!((notes.try_next(), elsewhere.try_next()), (None, None));
 }

@@ -26,6 +26,71 @@ pub(crate) mod shape {
     pub(crate) const TABLE: &[(u32, &str)] = &[(PLAIN as u32, "plain"), (FULL as u32, "full")];
 }
 
+/// A row in bytes: a state as [`RecordState::encode`] wrote it, a moment ago or when it was stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Row<'r>(&'r [u8]);
+
+/// A row that owns its bytes.
+#[derive(Default)]
+pub(crate) struct RowBuf(Vec<u8>);
+
+impl<'r> Row<'r> {
+    /// What a store holds as a row.
+    pub(crate) const fn stored(bytes: &'r [u8]) -> Self {
+        Self(bytes)
+    }
+
+    pub(crate) const fn as_bytes(self) -> &'r [u8] {
+        self.0
+    }
+
+    /// A copy of it.
+    pub(crate) fn to_buf(self) -> RowBuf {
+        RowBuf(self.0.to_vec())
+    }
+
+    /// Whether a reader sees the record, from the front of the row.
+    ///
+    /// # Errors
+    /// As [`RecordState::row_is_visible`].
+    pub(crate) fn is_visible(self) -> Result<bool, DecodeError> {
+        RecordState::row_is_visible(self.0)
+    }
+
+    /// The state.
+    ///
+    /// # Errors
+    /// As [`RecordState::decode`].
+    pub(crate) fn state(self) -> Result<RecordState<'r>, DecodeError> {
+        RecordState::decode(self.0)
+    }
+}
+
+impl RowBuf {
+    /// The row of a state, in as much memory as it needs; `scratch` is where it is put together.
+    pub(crate) fn of(state: &RecordState<'_>, scratch: &mut Vec<u8>) -> Self {
+        scratch.clear();
+        state.encode(scratch);
+        Self(scratch.clone())
+    }
+
+    /// Becomes the row of another state, in the memory that it has.
+    pub(crate) fn set(&mut self, state: &RecordState<'_>) {
+        self.0.clear();
+        state.encode(&mut self.0);
+    }
+
+    /// Becomes a copy of a row, in the memory that it has.
+    pub(crate) fn copy_from(&mut self, row: Row<'_>) {
+        self.0.clear();
+        self.0.extend_from_slice(row.0);
+    }
+
+    pub(crate) fn borrow(&self) -> Row<'_> {
+        Row(&self.0)
+    }
+}
+
 impl<'a> RecordState<'a> {
     /// Appends the row.
     pub(crate) fn encode(&self, out: &mut Vec<u8>) {
@@ -68,6 +133,15 @@ impl<'a> RecordState<'a> {
             // One log, and no tombstone.
             shape::PLAIN => Ok(true),
             shape::FULL => {
+                // Without a tombstone nothing needs to be compared, and most rows have none.
+                let mut front = Reader::new(row.get(1..).unwrap_or_default());
+                let logs = varint::read_count(&mut front, 9)?;
+                for _ in 0..logs {
+                    let _ = (varint::read_u32(&mut front, "log")?, front.u64()?);
+                }
+                if varint::read_count(&mut front, 9)? == 0 {
+                    return Ok(logs > 0);
+                }
                 let [last, tomb] = [read_stamps(&mut reader)?, read_stamps(&mut reader)?];
                 Ok(Self { last, tomb, ..Self::default() }.is_visible())
             }

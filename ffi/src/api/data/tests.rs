@@ -184,6 +184,36 @@ fn many_rows_are_written_together_or_not_at_all() {
 }
 
 #[test]
+fn a_record_that_fields_cannot_hold_comes_as_json_and_hides_no_other() {
+    let store = store();
+    let now = store.target(None);
+    let long = format!("{{\"f\":{{\"{}\":1}}}}", "k".repeat(65_536));
+    // The longest key that fits.
+    let fits = format!("{{\"f\":{{\"{}\":1}}}}", "k".repeat(65_535));
+    let records = [(1, "{\"a\":1}"), (2, &long), (3, &fits), (4, "{\"b\":2}")];
+    for (n, json) in records {
+        now.put(id(n), make(json)).unwrap();
+    }
+    let snapshot = store.begin(SUBROSA_TX_READ);
+    let tx = store.begin(SUBROSA_TX_WRITE);
+    for tx in [None, Some(&snapshot), Some(&tx)] {
+        let target = store.target(tx);
+        let ids = records.map(|(n, _)| id(n));
+        let (page, more) = target.page::<FieldsPayload>(None, 9).unwrap();
+        let many = target.read_many::<FieldsPayload>(&ids).unwrap();
+        assert!(!more);
+        for rows in [page, many] {
+            let formats: Vec<_> = each_row(&rows).map(|row| row.format).collect();
+            assert_eq!(formats, [2, 1, 2, 2].map(i32::from));
+            let found: Vec<_> = each_row(&rows).map(|row| row.record().unwrap()).collect();
+            assert_eq!(found, records.map(|(_, json)| *make(json)().unwrap()));
+        }
+        let (rows, more) = target.page::<FieldsPayload>(Some(id(1)), 1).unwrap();
+        assert_eq!((each_row(&rows).map(|row| row.id).collect::<Vec<_>>(), more), (vec![id(2)], true));
+    }
+}
+
+#[test]
 fn pages_go_through_all_records_now_in_a_transaction_and_in_a_snapshot() {
     let store = store();
     for n in [2, 4, 6, 8] {

@@ -146,11 +146,19 @@ struct RowReader {
             guard at == end else { throw bad }
             return (id, nil)
         }
+        if format == SUBROSA_FORMAT_JSON {
+            // What fields cannot hold; the rows behind it are not concerned.
+            at = end
+            return (id, .failure(Self.longKey))
+        }
         guard format == SUBROSA_FORMAT_FIELDS else { throw bad }
         let value = Value.map(try fields(depth: Value.depthMax))
         guard at == end else { throw bad }
         return (id, namesClash ? .failure(Self.clash) : .success(value))
     }
+
+    private static let longKey = DecodingError.dataCorrupted(
+        .init(codingPath: [], debugDescription: "a key inside of a field has over 65535 bytes; read it as JSON"))
 
     private static let clash = DecodingError.dataCorrupted(
         .init(codingPath: [], debugDescription: "two names of one record differ only in Unicode form; read it as JSON"))

@@ -201,6 +201,9 @@ internal class RowReader(private val bytes: ByteArray) {
     }
 
     fun fields(): Fields {
+        if (format == Packed.FORMAT_JSON) {
+            throw SubrosaException(SubrosaException.TOO_LARGE, "a key inside of a field has over 65535 bytes: read it as JSON")
+        }
         if (format != Packed.FORMAT_FIELDS) bad()
         val fields = map(0)
         if (at != end) bad()

@@ -6,17 +6,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use redb::ReadableTable as _;
-
-use super::{BULK_OPS_MIN, WriteSet, Written, decode_pending, kind_of_change};
+use super::{BULK_OPS_MIN, WriteSet, Written, decode_pending};
 use crate::Error;
-use crate::core::commit::Tx;
-use crate::core::sealing::fill::Filler;
-use crate::core::watch::RawChange;
+use crate::core::{Filler, Tx};
 use crate::merge::Clock;
+use crate::records::Before;
+use crate::seal::Packed;
 use crate::store::StoreError;
-use crate::store::tables::{RecordKey, VaultNo, bulk_key};
-use crate::wiped::Wiped;
+use crate::store::tables::{RecordKey, VaultNo};
 
 impl WriteSet {
     /// Whether nothing was written.
@@ -26,9 +23,9 @@ impl WriteSet {
 
     /// Lets go of the snapshot, so that the commit can use its pages again.
     pub(crate) fn into_finished(self) -> Finished {
-        let collections_before = self.view.shared.collections.len();
-        let Self { vault, clock, new_collections, records, ops, .. } = self;
-        Finished { vault, clock, collections_before, new_collections, records, ops }
+        let collections_before = self.names.shared().collections.len();
+        let Self { names, clock, new_collections, records, ops, .. } = self;
+        Finished { vault: names.vault(), clock, collections_before, new_collections, records, ops }
     }
 }
 
@@ -59,16 +56,12 @@ impl Finished {
         } else {
             self.put_pending(tx)?;
         }
-        let vault = tx.vault(self.vault)?.id;
         for (key, written) in std::mem::take(&mut self.records) {
             if let Some(row) = &written.row
                 && written.changed
             {
-                tx.tables.records.insert(&key.0, &row[..])?;
-            }
-            if let Some(kind) = kind_of_change(written.visible_before, written.visible_after) {
-                let collection = written.collection;
-                tx.changes.push(RawChange::Record { vault, collection, id: key.record(), kind });
+                let before = if written.is_new { Before::Nothing } else { Before::Stored };
+                tx.records.replace(&key, before, row.borrow())?;
             }
         }
         Ok(())
@@ -79,12 +72,11 @@ impl Finished {
         if self.ops < BULK_OPS_MIN {
             return Ok(false);
         }
-        let range = crate::store::tables::vault_range(self.vault);
-        if tx.tables.pending.range::<&[u8; 24]>(range.start()..=range.end())?.next().is_none() {
+        if !tx.waiting.has_any_ops(self.vault)? {
             return Ok(true);
         }
         for key in self.records.keys() {
-            if tx.tables.pending.get(&key.0)?.is_some() {
+            if tx.waiting.has_ops(key)? {
                 return Ok(false);
             }
         }
@@ -93,19 +85,17 @@ impl Finished {
 
     fn put_pending(&self, tx: &mut Tx<'_>) -> Result<(), Error> {
         for (key, written) in &self.records {
-            let earlier = tx.tables.pending.get(&key.0)?.map(|row| row.value().to_vec());
-            let Some(earlier) = earlier else {
-                tx.tables.pending.insert(&key.0, &written.ops[..])?;
+            let Some(earlier) = tx.waiting.ops(key)? else {
+                tx.waiting.put_ops(key, &written.ops)?;
                 continue;
             };
-            let earlier = Wiped::new(earlier);
             let mut pending = decode_pending(key.record(), &written.collection, &earlier)?;
             for op in decode_pending(key.record(), &written.collection, &written.ops)?.into_ops() {
                 pending.push(op);
             }
             let mut row = Vec::new();
             pending.encode(&mut row);
-            tx.tables.pending.insert(&key.0, &row[..])?;
+            tx.waiting.put_ops(key, &row)?;
         }
         Ok(())
     }
@@ -122,14 +112,10 @@ impl Finished {
             }
         }
         let bodies = filler.finish();
-        if seal_now && !tx.has_bulk(self.vault)? {
+        if seal_now && !tx.waiting.has_bulk(self.vault)? {
             return tx.seal_bodies(self.vault, bodies.iter());
         }
-        for (chunk, body) in bodies.iter().enumerate() {
-            let chunk =
-                u32::try_from(chunk).map_err(|_| Error::Store(StoreError::ValueTooLarge { bytes: chunk }))?;
-            tx.tables.bulk.insert(&bulk_key(self.vault, batch, chunk), &body.to_row()[..])?;
-        }
-        Ok(())
+        let rows: Vec<_> = bodies.iter().map(Packed::to_row).collect();
+        Ok(tx.waiting.put_bulk(self.vault, batch, &rows)?)
     }
 }

@@ -8,25 +8,25 @@ mod finish;
 mod ids;
 
 use std::collections::BTreeMap;
-use std::ops::{Bound, ControlFlow, RangeInclusive};
+use std::ops::{Bound, RangeInclusive};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 
-use serde::de::DeserializeOwned;
 use subrosa_protocol::limits;
 
-use super::gate::Turn;
-use super::read::{Next, Page, View, VisibleRecord, VisibleRow, collection_bounds, see_row};
-use super::watch::ChangeKind;
-use super::{Core, Shared};
+use super::decode_state;
+use super::read::{HeldRow, Names, Reader, RowIter, Rows};
+use crate::core::{Core, Turn};
+use crate::entropy::Entropy;
+use crate::error::Error;
 use crate::merge::{
     Cell, Clock, CollectionName, FieldCell, LogNo, LogTable, Op, OpKind, PendingOps, Put, RecordId,
-    RecordState, Stamp, Tombstone, Value, ValueBuf,
+    RecordState, Row, RowBuf, Stamp, Tombstone, Value, ValueBuf,
 };
 use crate::store::StoreError;
+use crate::store::records::{KeyRange, RecordsView};
 use crate::store::tables::{CollectionNo, RecordKey, VaultNo};
 use crate::wiped::Wiped;
-use crate::{Entropy, Error};
 use ids::IdPool;
 
 /// From this many ops on, a write is bulk: its ops are not coalesced with others, and it is a group of its own.
@@ -37,10 +37,10 @@ pub(crate) type NewFields = Vec<(String, Value)>;
 
 /// The ops of one local write.
 pub(crate) struct WriteSet {
-    vault: VaultNo,
     log: LogNo,
     /// The records as they were when this began.
-    view: View,
+    held: RecordsView,
+    names: Names,
     clock: Clock,
     now_ms: u64,
     entropy: Arc<dyn Entropy>,
@@ -61,25 +61,50 @@ pub(crate) struct WriteSet {
 /// What a write has done to one record so far.
 struct Written {
     collection: Arc<str>,
-    /// Row of the state, `None` if there is none.
-    row: Option<Vec<u8>>,
+    /// Row of the state, `None` if there is none; a record that something was done to has one.
+    row: Option<RowBuf>,
     /// Row of this write's ops.
     ops: Wiped,
-    visible_before: bool,
-    visible_after: bool,
+    /// Whether the store had no row when this began.
+    is_new: bool,
     changed: bool,
 }
 
 impl Written {
-    /// The row of the state; a record that something was done to has one.
-    fn row(&self) -> &[u8] {
-        self.row.as_deref().unwrap_or_default()
+    fn row(&self) -> Option<Row<'_>> {
+        self.row.as_ref().map(RowBuf::borrow)
+    }
+}
+
+impl Rows for WriteSet {
+    fn names(&self) -> &Names {
+        &self.names
+    }
+
+    fn number(&self, collection: &str) -> Option<CollectionNo> {
+        let held = &self.names.shared().collections;
+        held.number(self.names.vault(), collection).or_else(|| {
+            let index = self.new_collections.iter().position(|name| **name == *collection)?;
+            Some(CollectionNo((held.len() + index) as u32))
+        })
+    }
+
+    fn row(&self, key: &RecordKey) -> Result<Option<HeldRow<'_>>, Error> {
+        match self.records.get(key) {
+            Some(written) => Ok(written.row().map(HeldRow::Written)),
+            None => Ok(self.held.get(key)?.map(HeldRow::Stored)),
+        }
+    }
+
+    fn rows(&self, range: KeyRange) -> Result<RowIter<'_>, Error> {
+        let written = self.records.range(range).filter_map(|(key, written)| Some((*key, written.row()?)));
+        Ok(RowIter::new(self.held.range(&range)?, Some(Box::new(written))))
     }
 }
 
 impl Core {
     /// Begins a local write, for who has the turn.
-    pub(super) fn begin_set(&self, _turn: &Turn, vault: VaultNo) -> Result<WriteSet, Error> {
+    pub(crate) fn begin_set(&self, _turn: &Turn, vault: VaultNo) -> Result<WriteSet, Error> {
         let now_ms = self.now_ms();
         let (log, clock) = {
             let state = self.lock_state()?;
@@ -89,10 +114,11 @@ impl Core {
             }
             (vault.own.data, state.clock)
         };
+        let (held, shared) = self.with_open(|open| open.view(self))?.into_parts();
         Ok(WriteSet {
-            vault,
             log,
-            view: self.with_open(|open| open.view(self))?,
+            held,
+            names: Names::new(shared, vault),
             clock,
             now_ms,
             entropy: self.options.entropy.clone(),
@@ -113,90 +139,9 @@ impl WriteSet {
         self.ids.next(self.now_ms, &*self.entropy)
     }
 
-    /// What this write sees of a record, its own changes included.
-    pub(crate) fn get(&self, collection: &str, id: &RecordId) -> Result<Option<VisibleRow>, Error> {
-        let Some(number) = self.number(collection) else { return Ok(None) };
-        let key = RecordKey::new(self.vault, number, id);
-        match self.records.get(&key) {
-            Some(written) => VisibleRow::of(written.row(), &self.view.shared),
-            None => self.view.get_by_key(&key),
-        }
-    }
-
-    /// Up to `limit` records after `after` as this write sees them, in the order of their ids.
-    pub(crate) fn page(
-        &self,
-        collection: &str,
-        after: Option<RecordId>,
-        limit: usize,
-    ) -> Result<Page, Error> {
-        let mut page = Merged { shared: &self.view.shared, limit, page: Page::default(), seen: None };
-        self.each_row(collection, after, |key, row| page.add(key, row))?;
-        Ok(page.page)
-    }
-
-    /// Shows the records of some ids as this write sees them, in their order, until `see` has seen enough.
-    pub(crate) fn see_many<T: DeserializeOwned>(
-        &self,
-        collection: &str,
-        ids: &[RecordId],
-        mut see: impl FnMut(Option<T>) -> ControlFlow<()>,
-    ) -> Result<(), Error> {
-        for id in ids {
-            let record = self.get(collection, id)?.map(|row| row.decode()).transpose()?;
-            if see(record).is_break() {
-                break;
-            }
-        }
-        Ok(())
-    }
-
-    /// Shows the records after `after` as this write sees them, in the order of their ids, until `see` has seen enough.
-    pub(crate) fn see_from<T: DeserializeOwned>(
-        &self,
-        collection: &str,
-        after: Option<RecordId>,
-        mut see: impl FnMut(RecordId, T) -> ControlFlow<()>,
-    ) -> Result<(), Error> {
-        self.each_row(collection, after, |key, row| see_row(key, row, &self.view.shared, &mut see))
-    }
-
-    /// Shows the rows after `after`, stored or written, visible or not.
-    fn each_row(
-        &self,
-        collection: &str,
-        after: Option<RecordId>,
-        mut see: impl FnMut(RecordKey, &[u8]) -> Result<Next, Error>,
-    ) -> Result<(), Error> {
-        let Some(number) = self.number(collection) else { return Ok(()) };
-        let (first, last) = collection_bounds(self.vault, number, after);
-        let first = match first {
-            Bound::Included(first) => Bound::Included(RecordKey(first)),
-            Bound::Excluded(first) => Bound::Excluded(RecordKey(first)),
-            Bound::Unbounded => Bound::Unbounded,
-        };
-        let mut written = self.records.range((first, Bound::Included(last))).peekable();
-        let mut stopped = false;
-        self.view.each(self.vault, number, after, |key, row| {
-            while let Some((before, theirs)) = written.next_if(|(written, _)| **written < key) {
-                if matches!(see(*before, theirs.row())?, Next::Stop) {
-                    stopped = true;
-                    return Ok(Next::Stop);
-                }
-            }
-            let next = match written.next_if(|(written, _)| **written == key) {
-                Some((_, theirs)) => see(key, theirs.row()),
-                None => see(key, row),
-            }?;
-            stopped = matches!(next, Next::Stop);
-            Ok(next)
-        })?;
-        for (key, theirs) in written {
-            if stopped || matches!(see(*key, theirs.row())?, Next::Stop) {
-                break;
-            }
-        }
-        Ok(())
+    /// What this write sees of a collection, its own changes included.
+    pub(crate) fn reader(&self, collection: &str) -> Reader<'_> {
+        Reader::new(self, collection)
     }
 
     /// Runs `f`; when it fails, or panics, nothing of what it did is left.
@@ -222,18 +167,6 @@ impl WriteSet {
         result.unwrap_or_else(|panic| resume_unwind(panic))
     }
 
-    /// How many records this write sees in a collection. Reads them all.
-    pub(crate) fn count(&self, collection: &str) -> Result<u64, Error> {
-        let mut count = self.view.count(self.vault, collection)?;
-        let Some(number) = self.number(collection) else { return Ok(count) };
-        let (_, last) = collection_bounds(self.vault, number, None);
-        let first = RecordKey::new(self.vault, number, &RecordId::from_bytes([0; 16]));
-        for written in self.records.range(first..=last).map(|(_, written)| written) {
-            count = count + u64::from(written.visible_after) - u64::from(written.visible_before);
-        }
-        Ok(count)
-    }
-
     /// Sets the given fields and leaves the others; a record that is not there begins with them.
     pub(crate) fn put(&mut self, collection: &str, id: &RecordId, fields: NewFields) -> Result<(), Error> {
         self.set(collection, id, fields, &[])
@@ -247,10 +180,9 @@ impl WriteSet {
         fields: NewFields,
     ) -> Result<(), Error> {
         let mut others = Vec::new();
-        if let Some(visible) = self.get(collection, id)? {
-            others.extend(
-                visible.names()?.into_iter().filter(|name| !fields.iter().any(|(field, _)| field == name)),
-            );
+        if let Some(visible) = self.reader(collection).get(id)? {
+            let names = visible.field_names()?.into_iter();
+            others.extend(names.filter(|name| !fields.iter().any(|(field, _)| field == name)));
         }
         self.set(collection, id, fields, &others)
     }
@@ -280,7 +212,7 @@ impl WriteSet {
 
     /// Deletes a record; says whether there was one.
     pub(crate) fn delete(&mut self, collection: &str, id: &RecordId) -> Result<bool, Error> {
-        if self.get(collection, id)?.is_none() {
+        if !self.reader(collection).contains(id)? {
             return Ok(false);
         }
         let mut change = self.change(collection, id)?;
@@ -290,22 +222,13 @@ impl WriteSet {
         self.keep_if(done, change).map(|()| true)
     }
 
-    /// The number of a collection that the store or this write has.
-    fn number(&self, collection: &str) -> Option<CollectionNo> {
-        let held = &self.view.shared.collections;
-        held.number(self.vault, collection).or_else(|| {
-            let index = self.new_collections.iter().position(|name| **name == *collection)?;
-            Some(CollectionNo((held.len() + index) as u32))
-        })
-    }
-
     /// Begins a change of one record. Nothing has happened before it is kept.
     fn change(&mut self, collection: &str, id: &RecordId) -> Result<Change, Error> {
         CollectionName::new(collection)?;
-        let held = self.view.shared.collections.len();
+        let held = self.names.shared().collections.len();
         let number = self.number(collection);
         let next = CollectionNo((held + self.new_collections.len()) as u32);
-        let key = RecordKey::new(self.vault, number.unwrap_or(next), id);
+        let key = RecordKey::new(self.names.vault(), number.unwrap_or(next), id);
         if let Some(written) = self.records.remove(&key) {
             return Ok(Change {
                 key,
@@ -318,22 +241,15 @@ impl WriteSet {
         }
         let (name, row) = match number {
             Some(number) => {
-                let name = self.view.shared.collections.name(number);
+                let name = self.names.shared().collections.name(number);
                 let name = name.or_else(|| self.new_collections.get((number.0 as usize).wrapping_sub(held)));
                 (name.ok_or(StoreError::Inconsistent)?.clone(), self.held_row(&key)?)
             }
             None => (Arc::from(collection), None),
         };
-        let visible = decode_state(row.as_deref())?.is_visible();
         let new_collection = number.is_none().then(|| name.clone());
-        let written = Written {
-            collection: name,
-            row,
-            ops: Wiped::default(),
-            visible_before: visible,
-            visible_after: visible,
-            changed: false,
-        };
+        let is_new = row.is_none();
+        let written = Written { collection: name, row, ops: Wiped::default(), is_new, changed: false };
         Ok(Change { key, new_collection, held_before: false, original: None, ops: 0, written })
     }
 
@@ -382,15 +298,13 @@ impl WriteSet {
         make: impl FnOnce(&RecordState<'_>, &LogTable) -> Result<OpKind<'c>, Error>,
     ) -> Result<(), Error> {
         let (id, written) = (change.key.record(), &mut change.written);
-        let mut logs = &self.view.shared.logs;
-        let mut state = decode_state(written.row.as_deref())?;
+        let mut logs = self.names.logs();
+        let mut state = decode_state(written.row())?;
         let kind = make(&state, logs)?;
         let stamp = self.clock.tick(self.now_ms);
         let op = Op { record: id, collection: &written.collection, stamp, kind };
-        let applied = state.apply(self.log, &op, &mut logs);
-        self.scratch.clear();
-        state.encode(&mut self.scratch);
-        let row = self.scratch.to_vec();
+        let changed = state.apply(self.log, &op, &mut logs);
+        let row = RowBuf::of(&state, &mut self.scratch);
         let mut pending = decode_pending(id, &written.collection, &written.ops)?;
         pending.push(op);
         self.scratch.clear();
@@ -399,9 +313,8 @@ impl WriteSet {
             collection: written.collection.clone(),
             row: Some(row),
             ops: Wiped::new(self.scratch.to_vec()),
-            visible_before: written.visible_before,
-            visible_after: applied.visible_after,
-            changed: written.changed | applied.changed,
+            is_new: written.is_new,
+            changed: written.changed | changed,
         };
         drop(pending);
         let before = std::mem::replace(written, after);
@@ -411,15 +324,15 @@ impl WriteSet {
     }
 
     /// The stored row of a record, if there is one.
-    fn held_row(&mut self, key: &RecordKey) -> Result<Option<Vec<u8>>, Error> {
+    fn held_row(&mut self, key: &RecordKey) -> Result<Option<RowBuf>, Error> {
         if self.vacant.as_ref().is_some_and(|vacant| vacant.contains(key)) {
             return Ok(None);
         }
-        let row = self.view.records.get(&key.0)?.map(|row| row.value().to_vec());
+        let row = self.held.get(key)?.map(|stored| stored.row().to_buf());
         // A write of one record has nothing to gain.
         if row.is_none() && self.ops > 0 {
             let last = key.last_of_collection();
-            if self.view.records.range::<&[u8; 24]>(&key.0..=&last.0)?.next().is_none() {
+            if !self.held.holds_any(&(Bound::Included(*key), Bound::Included(last)))? {
                 self.vacant = Some(*key..=last);
             }
         }
@@ -441,29 +354,6 @@ struct Change {
     written: Written,
 }
 
-/// A page put together from stored and written rows.
-struct Merged<'s> {
-    shared: &'s Arc<Shared>,
-    limit: usize,
-    page: Page,
-    seen: Option<RecordId>,
-}
-
-impl Merged<'_> {
-    fn add(&mut self, key: RecordKey, row: &[u8]) -> Result<Next, Error> {
-        if self.page.records.len() >= self.limit {
-            self.page.next = self.seen;
-            return Ok(Next::Stop);
-        }
-        let id = key.record();
-        self.seen = Some(id);
-        if let Some(row) = VisibleRow::of(row, self.shared)? {
-            self.page.records.push(VisibleRecord { id, row });
-        }
-        Ok(Next::GoOn)
-    }
-}
-
 /// How many cells go into one op so that it fits into a segment; at least one, if there is one.
 fn cells_that_fit(cells: &[FieldCell<'_>]) -> usize {
     let mut bytes = 0;
@@ -476,22 +366,6 @@ fn cells_that_fit(cells: &[FieldCell<'_>]) -> usize {
         bytes <= limits::VALUE_BYTES_MAX
     });
     fit.count().max(1).min(cells.len())
-}
-
-pub(crate) fn kind_of_change(before: bool, after: bool) -> Option<ChangeKind> {
-    match (before, after) {
-        (false, true) => Some(ChangeKind::Inserted),
-        (true, true) => Some(ChangeKind::Updated),
-        (true, false) => Some(ChangeKind::Removed),
-        (false, false) => None,
-    }
-}
-
-pub(crate) fn decode_state(row: Option<&[u8]>) -> Result<RecordState<'_>, Error> {
-    row.map_or_else(
-        || Ok(RecordState::default()),
-        |row| RecordState::decode(row).map_err(|_| Error::Store(StoreError::Inconsistent)),
-    )
 }
 
 pub(crate) fn decode_pending<'r>(

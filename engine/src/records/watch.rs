@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use subrosa_protocol::ids::VaultId;
 
-use super::Process;
+use super::{RowChange, RowChanges};
+use crate::core::{Process, State};
 use crate::merge::RecordId;
 
 /// Changes kept for one slow watcher; beyond that it is told to look again.
@@ -41,14 +42,37 @@ pub enum Change {
     Lagged,
 }
 
-/// A change on its way to the watchers.
+/// A change on its way to the watchers of its vault. [`Change::Lagged`] where records changed, and which was not kept, since
+/// nobody watched: whoever began to watch before the commit, and may have read what was there before it, must look again.
 #[derive(Clone, Debug)]
-pub(crate) enum RawChange {
-    /// What happened to a record.
-    Record { vault: VaultId, collection: Arc<str>, id: RecordId, kind: ChangeKind },
-    /// Records changed, and which was not kept, since nobody watched. Whoever began to watch before the commit, and may
-    /// have read what was there before it, must look again.
-    Unheard { vault: VaultId },
+pub(crate) struct VaultChange {
+    pub(crate) vault: VaultId,
+    pub(crate) change: Change,
+}
+
+/// What a transaction's changes are to watchers, who know vaults and collections by their names.
+pub(crate) fn told(changes: RowChanges, state: &State) -> Vec<VaultChange> {
+    let id_of = |number| state.vaults.get(&number).map(|vault| vault.id);
+    match changes {
+        RowChanges::Heard(changes) => {
+            let told = changes.into_iter().filter_map(|RowChange { key, before, after }| {
+                let kind = match (before, after) {
+                    (false, true) => ChangeKind::Inserted,
+                    (true, true) => ChangeKind::Updated,
+                    (true, false) => ChangeKind::Removed,
+                    (false, false) => return None,
+                };
+                let collection = state.collections.name(key.collection())?.clone();
+                let change = Change::Record { collection, id: key.record(), kind };
+                Some(VaultChange { vault: id_of(key.vault())?, change })
+            });
+            told.collect()
+        }
+        RowChanges::Unheard(vaults) => {
+            let told = vaults.into_iter().filter_map(id_of);
+            told.map(|vault| VaultChange { vault, change: Change::Lagged }).collect()
+        }
+    }
 }
 
 /// What a watcher wants called when there is something to take.
@@ -83,7 +107,7 @@ impl Told {
     }
 }
 
-pub(super) struct Queue {
+pub(crate) struct Queue {
     process: Process,
     vault: VaultId,
     collection: Option<Arc<str>>,
@@ -108,7 +132,7 @@ impl Watchers {
     }
 
     #[cfg(test)]
-    pub(super) fn locked(&self) -> impl Sized + '_ {
+    pub(crate) fn locked(&self) -> impl Sized + '_ {
         self.lock()
     }
 
@@ -130,13 +154,17 @@ impl Watchers {
         Changes(queue)
     }
 
-    /// Whether anybody watches; if not, changes need not be collected.
-    pub(crate) fn any(&self) -> bool {
-        self.lock().queues.iter().any(|watcher| watcher.strong_count() > 0)
+    /// Where a transaction keeps its changes. If nobody watches, they are not collected.
+    pub(crate) fn row_changes(&self) -> RowChanges {
+        if self.lock().queues.iter().any(|watcher| watcher.strong_count() > 0) {
+            RowChanges::Heard(Vec::new())
+        } else {
+            RowChanges::Unheard(Vec::new())
+        }
     }
 
     /// Tells everyone of changes.
-    pub(crate) fn notify(&self, changes: &[RawChange]) -> Told {
+    pub(crate) fn notify(&self, changes: &[VaultChange]) -> Told {
         if changes.is_empty() {
             return Told(Vec::new());
         }
@@ -175,7 +203,7 @@ impl Drop for Watchers {
 
 impl Queue {
     #[cfg(test)]
-    pub(super) fn locked(&self) -> impl Sized + '_ {
+    pub(crate) fn locked(&self) -> impl Sized + '_ {
         self.lock()
     }
 
@@ -192,30 +220,28 @@ impl Queue {
         hook
     }
 
-    /// What this watcher is told of a change, if anything.
-    fn concerned(&self, change: &RawChange) -> Option<Change> {
-        match change {
-            RawChange::Record { vault, collection, id, kind } => {
-                let watched = self.collection.as_ref().is_none_or(|watched| watched == collection);
-                let change = Change::Record { collection: collection.clone(), id: *id, kind: *kind };
-                (*vault == self.vault && watched).then_some(change)
+    /// Whether a change concerns this watcher.
+    fn is_concerned(&self, VaultChange { vault, change }: &VaultChange) -> bool {
+        let watched = match change {
+            Change::Record { collection, .. } => {
+                self.collection.as_ref().is_none_or(|watched| watched == collection)
             }
-            RawChange::Unheard { vault } => (*vault == self.vault).then_some(Change::Lagged),
-        }
+            Change::Lagged => true,
+        };
+        *vault == self.vault && watched
     }
 
     /// Takes in what concerns this watcher; gives its hook if anything did.
-    fn push(&self, changes: &[RawChange]) -> Option<Hook> {
+    fn push(&self, changes: &[VaultChange]) -> Option<Hook> {
         let mut state = self.lock();
         let mut any = false;
-        for change in changes {
-            let Some(change) = self.concerned(change) else { continue };
+        for change in changes.iter().filter(|change| self.is_concerned(change)) {
             any = true;
             if state.changes.len() >= QUEUE_MAX {
                 state.changes.clear();
                 state.changes.push_back(Change::Lagged);
             }
-            state.changes.push_back(change);
+            state.changes.push_back(change.change.clone());
         }
         if !any {
             return None;
@@ -238,7 +264,7 @@ impl std::fmt::Debug for Changes {
 
 impl Changes {
     #[cfg(test)]
-    pub(super) fn queue(&self) -> Arc<Queue> {
+    pub(crate) fn queue(&self) -> Arc<Queue> {
         self.0.clone()
     }
 

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 use std::time::Duration;
 
-use super::Core;
-use super::read::View;
-use crate::Error;
+use super::read::{VaultView, View};
+use crate::core::Core;
+use crate::error::Error;
 use crate::store::StoreError;
+use crate::store::tables::VaultNo;
 
 /// Where a host's snapshot sits.
 pub(crate) struct SnapshotSlot {
@@ -17,7 +18,7 @@ pub(crate) struct SnapshotSlot {
 
 /// The snapshots that are open.
 #[derive(Default)]
-pub(super) struct Registry(Mutex<Open>);
+pub(crate) struct Registry(Mutex<Open>);
 
 #[derive(Default)]
 struct Open {
@@ -44,7 +45,7 @@ impl Registry {
     }
 
     #[cfg(test)]
-    pub(super) fn locked(&self) -> impl Sized + '_ {
+    pub(crate) fn locked(&self) -> impl Sized + '_ {
         self.0.lock().unwrap()
     }
 
@@ -59,7 +60,7 @@ impl Registry {
     }
 
     /// Takes all snapshots away; later calls on them are told `reason`.
-    pub(super) fn take_all(&self, reason: &StoreError) {
+    pub(crate) fn take_all(&self, reason: &StoreError) {
         let slots = self.with(|open| std::mem::take(&mut open.slots));
         for slot in slots.values().filter_map(|(_, slot)| slot.upgrade()) {
             *slot.view.write().unwrap_or_else(PoisonError::into_inner) = Err(reason.clone());
@@ -76,18 +77,19 @@ impl Core {
         self.with_open(|open| Ok(self.snapshots.add(since_ms, open.view(self)?)))
     }
 
-    /// Runs `f` on a snapshot.
+    /// Runs `f` on a vault's records in a snapshot.
     ///
     /// # Errors
     /// Why it was taken away; what `f` returns.
     pub(crate) fn with_snapshot<R>(
         &self,
         slot: &SnapshotSlot,
-        f: impl FnOnce(&View) -> Result<R, Error>,
+        vault: VaultNo,
+        f: impl FnOnce(&VaultView<'_>) -> Result<R, Error>,
     ) -> Result<R, Error> {
         self.check_process()?;
         let result = match &*slot.view.read().unwrap_or_else(PoisonError::into_inner) {
-            Ok(view) => f(view),
+            Ok(view) => f(&view.of(vault)),
             Err(reason) => return Err(Error::Store(reason.clone())),
         };
         result.map_err(|error| self.explained(error))
