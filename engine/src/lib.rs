@@ -37,6 +37,7 @@ mod error;
 mod keys;
 mod merge;
 mod pair;
+mod scratch;
 mod seal;
 mod snapshot;
 #[cfg(test)]

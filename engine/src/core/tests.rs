@@ -8,6 +8,7 @@ mod panics;
 mod restored;
 mod sealing;
 mod specification;
+mod thread_ends;
 mod transactions;
 mod vectors;
 mod writing;

@@ -14,6 +14,7 @@ use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
 
 use crate::Entropy;
+use crate::scratch::with_kept;
 use crate::wiped::Wiped;
 
 /// Flag of a body whose data is compressed with zstd.
@@ -163,7 +164,7 @@ fn compress(data: &[u8]) -> Option<Wiped> {
         static COMPRESSOR: std::cell::RefCell<Option<zstd::bulk::Compressor<'static>>> =
             const { std::cell::RefCell::new(None) };
     }
-    COMPRESSOR.with_borrow_mut(|slot| {
+    with_kept(&COMPRESSOR, |slot| {
         if slot.is_none() {
             *slot = zstd::bulk::Compressor::new(ZSTD_LEVEL).ok();
         }
@@ -207,7 +208,7 @@ fn decompress(data: &[u8]) -> Result<Wiped, OpenError> {
         static DECOMPRESSOR: std::cell::RefCell<Option<zstd::bulk::Decompressor<'static>>> =
             const { std::cell::RefCell::new(None) };
     }
-    DECOMPRESSOR.with_borrow_mut(|slot| {
+    with_kept(&DECOMPRESSOR, |slot| {
         if slot.is_none() {
             *slot = zstd::bulk::Decompressor::new().ok();
         }
