@@ -14,6 +14,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::core::{Core, InProgress, MadeFor, VerifyReport};
 use crate::entropy::{Entropy, OsEntropy};
 use crate::keys::{KeyProvider, PublicKey};
+use crate::process::{ForkSign, ProcessNumber};
 use crate::sync::Sync;
 use crate::vault::Vault;
 
@@ -26,6 +27,8 @@ pub struct Options {
     pub clock: Arc<dyn Clock>,
     /// Randomness for keys, nonces and ids.
     pub entropy: Arc<dyn Entropy>,
+    /// By what a forked child is told from its parent, whose store it must leave alone. The process number by default.
+    pub fork_sign: Arc<dyn ForkSign>,
     /// What this device is called in the lists of devices, 1 to 128 bytes without control characters. Used when a store
     /// is created, which keeps it; not looked at when one is opened.
     pub device_name: String,
@@ -41,6 +44,7 @@ impl Default for Options {
             cache_bytes: 16 << 20,
             clock: Arc::new(SystemClock),
             entropy: Arc::new(OsEntropy),
+            fork_sign: Arc::new(ProcessNumber),
             device_name: "device".to_owned(),
             write_wait: None,
         }

@@ -37,6 +37,7 @@ mod error;
 mod keys;
 mod merge;
 mod pair;
+mod process;
 mod scratch;
 mod seal;
 mod snapshot;
@@ -67,6 +68,7 @@ pub use merge::value::{Finite, JsonProblem, TypeProblem, VALUE_DEPTH_MAX, Value,
 pub use pair::{
     AbortReason, Confirmation, PairCode, PairError, PairJoin, PairLink, PairLinkError, PairOffer, PairRequest,
 };
+pub use process::{ForkSign, ProcessNumber};
 pub use snapshot::{Snapshot, SnapshotCollection};
 pub use store::{StoreError, StorePart};
 pub use subrosa_protocol::addr::{AddrError, RelayAddr};

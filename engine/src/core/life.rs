@@ -14,9 +14,10 @@ use subrosa_protocol::labels;
 use zeroize::Zeroizing;
 
 use super::gate::{Gate, Turn, Wait, Writer};
-use super::{Core, OpenStore, Process, STORE_FILE, Slot, State, TABLES_FORMAT, snapshot, watch};
+use super::{Core, OpenStore, STORE_FILE, Slot, State, TABLES_FORMAT, snapshot, watch};
 use crate::control::DeviceName;
 use crate::keys::{KeyProvider, check_agreement};
+use crate::process::Process;
 use crate::store::StoreError;
 use crate::store::sealed::{FileDisk, Kek, Missing, OpenOptions, Stop, Walk, open_database};
 use crate::store::tables::{META, Tables};
@@ -81,13 +82,13 @@ impl Core {
         made_for: MadeFor,
     ) -> Result<Self, Error> {
         let public = key.public();
-        let process = Process::this();
+        let process = Process::this(&options.fork_sign);
         let core = Self {
             dir: dir.to_owned(),
             key,
             public,
             options,
-            process,
+            process: process.clone(),
             life: Mutex::new(()),
             slot: RwLock::new(Slot::Suspended),
             gate: Arc::new(Gate::default()),
@@ -110,7 +111,8 @@ impl Core {
     fn open_slot(&self, missing: Missing, made_for: MadeFor, turn: &Turn) -> Result<(), Error> {
         let kek = self.kek()?;
         let disk = FileDisk::open(&self.dir.join(STORE_FILE), missing)?;
-        let options = OpenOptions { cache_bytes: self.options.cache_bytes, missing, walk: Walk::Now };
+        let (cache_bytes, process) = (self.options.cache_bytes, self.process.clone());
+        let options = OpenOptions { cache_bytes, missing, walk: Walk::Now, process };
         let (db, file) = open_database(Box::new(disk), &kek, self.options.entropy.clone(), &options)?;
         let created = (file.stop() == Stop::Created).then_some(made_for);
         let open = OpenStore { db, file };

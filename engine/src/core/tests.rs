@@ -28,11 +28,20 @@ use crate::control::{
 };
 use crate::keys::{KeyPair, SoftwareKey};
 use crate::merge::{RecordId, Value};
-use crate::{Clock, Device, Options, OsEntropy, Record, Vault};
+use crate::{Clock, Device, ForkSign, Options, OsEntropy, Record, Vault};
 
 thread_local! {
-    /// Makes a thread take itself for a forked child.
+    /// Makes a thread take itself for a forked child, which has its parent's process number.
     pub(super) static FORKED: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
+}
+
+/// The sign that [`FORKED`] moves.
+struct TestSign;
+
+impl ForkSign for TestSign {
+    fn number(&self) -> u64 {
+        FORKED.get().into()
+    }
 }
 
 /// A wall clock that tests move.
@@ -100,7 +109,7 @@ impl TestDevice {
 }
 
 fn options(clock: &Arc<TestClock>) -> Options {
-    Options { clock: clock.clone(), ..Options::default() }
+    Options { clock: clock.clone(), fork_sign: Arc::new(TestSign), ..Options::default() }
 }
 
 /// Lets `new` into the vault of `old`, as pairing will.

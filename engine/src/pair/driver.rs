@@ -17,6 +17,7 @@ use super::{
 };
 use crate::control::{DeviceAdded, DeviceRole, device_added};
 use crate::core::{Core, MadeFor, NewVault, STORE_FILE};
+use crate::process::Process;
 use crate::sync::push::Push;
 use crate::sync::rendezvous::{Rendezvous, RendezvousError};
 use crate::{Cancel, Device, DeviceInfo, Error, KeyProvider, Options};
@@ -316,8 +317,9 @@ impl PairJoin {
         options: Options,
         link: PairLink,
     ) -> Result<Self, Error> {
-        let meet = |link: &PairLink| -> Result<Box<dyn Meeting>, _> {
-            Ok(Box::new(Rendezvous::join(link.relay(), *link.rendezvous())?))
+        let process = Process::this(&options.fork_sign);
+        let meet = move |link: &PairLink| -> Result<Box<dyn Meeting>, _> {
+            Ok(Box::new(Rendezvous::join(&process, link.relay(), *link.rendezvous())?))
         };
         Self::start_at(dir.as_ref(), key, options, link, Box::new(meet))
     }
