@@ -4,6 +4,7 @@ mod closing;
 mod exchange;
 mod forked;
 mod killed;
+mod making;
 mod panics;
 mod restored;
 mod sealing;

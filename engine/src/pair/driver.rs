@@ -16,7 +16,7 @@ use super::{
     OfferOutput, Offering, PairCode, PairError, PairLink,
 };
 use crate::control::{DeviceAdded, DeviceRole, device_added};
-use crate::core::{Core, MadeFor, NewVault, STORE_FILE};
+use crate::core::{Core, MadeFor, NewVault};
 use crate::process::Process;
 use crate::sync::push::Push;
 use crate::sync::rendezvous::{Rendezvous, RendezvousError};
@@ -309,7 +309,7 @@ impl PairJoin {
     /// Answers a link. A store is made in `dir` once the old device has handed over the keys, and not before.
     ///
     /// # Errors
-    /// [`Error::AlreadyExists`]; [`PairError::Expired`], [`PairError::Name`], [`PairError::Key`];
+    /// [`Error::AlreadyExists`], [`StoreError::Locked`](crate::StoreError::Locked); [`PairError::Expired`], [`PairError::Name`], [`PairError::Key`];
     /// [`Error::Rendezvous`] when no thread can be started.
     pub fn start(
         dir: impl AsRef<Path>,
@@ -354,8 +354,9 @@ impl PairJoin {
     /// while it returns `None`; not after it has returned a device.
     ///
     /// # Errors
-    /// [`Error::Pair`], [`Error::Rendezvous`]: the other side, or the relay, ended it. What the disk refuses. Nothing
-    /// is left behind in the directory.
+    /// [`Error::Pair`], [`Error::Rendezvous`]: the other side, or the relay, ended it. [`Error::AlreadyExists`] when
+    /// somebody has made a store meanwhile, which stays as it is. What the disk refuses. No store is left behind in the
+    /// directory, at most one that was never finished, which a further try with the same key finishes.
     pub fn wait(&mut self, timeout: Duration) -> Result<Option<Device>, Error> {
         self.wait_or(timeout, &Cancel::new())
     }
@@ -388,15 +389,9 @@ impl PairJoin {
         let device = Device::of(core);
         let new = NewVault { id: joined.vault, name: joined.name, keyring: joined.keyring };
         let settled = device.set_relay(Some(&joined.relay)).and_then(|()| device.core.join_vault(new));
-        if let Err(error) = settled {
-            drop(device);
-            // The next try would replace what was not finished; so nothing of it stays.
-            if let Err(error) = std::fs::remove_file(self.dir.join(STORE_FILE)) {
-                tracing::warn!(kind = ?error.kind(), "an unfinished store stays behind");
-            }
-            return Err(error);
-        }
-        Ok(device)
+        // What was not finished stays, and is nobody's store: the next try with this key finishes it. Removing it could
+        // take away what somebody else has made meanwhile.
+        settled.map(|()| device)
     }
 
     /// Takes in one message, or comes again; `false` when there was nothing to do by `until`.

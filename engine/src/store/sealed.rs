@@ -9,6 +9,7 @@
 //! that is overwritten in place, or write anything in a forked child.
 
 mod backend;
+mod descriptor;
 mod disk;
 mod header;
 mod held;
@@ -19,6 +20,7 @@ mod superblock;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use descriptor::open_above_standard;
 #[cfg(test)]
 pub(crate) use disk::Disk;
 pub(crate) use disk::FileDisk;
