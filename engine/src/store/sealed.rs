@@ -25,6 +25,6 @@ pub(crate) use descriptor::open_above_standard;
 pub(crate) use disk::Disk;
 pub(crate) use disk::FileDisk;
 #[cfg(test)]
-pub(crate) use open::Compacted;
-pub(crate) use open::{Missing, OpenOptions, SealedHandle, Stop, Verified, Walk, open_database};
+pub(crate) use open::{Compacted, Stop};
+pub(crate) use open::{Missing, OpenOptions, SealedHandle, Verified, Walk, open_database};
 pub(crate) use superblock::Kek;

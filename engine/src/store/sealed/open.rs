@@ -242,6 +242,7 @@ impl SealedHandle {
     }
 
     /// How the store came to be open.
+    #[cfg(test)]
     pub(crate) fn stop(&self) -> Stop {
         self.stop
     }
