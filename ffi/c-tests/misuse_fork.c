@@ -1,9 +1,10 @@
 /* A child of fork inherits handles that are not its own: they all say so, and it writes nothing. The parent goes on. And a
-   process that ends with everything open ends. */
+   process that ends with everything open ends; one that calls while it ends, or has closed its standard streams, is served. */
 #define _XOPEN_SOURCE 700
 #include "misuse.h"
 
 #include <dirent.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <sys/wait.h>
@@ -238,6 +239,55 @@ static void everything_open(void) {
   remove_folder(store.dir);
 }
 
+/* Calls from a handler at exit, when the thread has none of its variables left. */
+static struct {
+  struct store store;
+  struct heard heard;
+  subrosa_events *events;
+  subrosa_sync *sync;
+} late;
+
+static void at_exit(void) {
+  subrosa_id id;
+  subrosa_tx *tx = NULL;
+  uint64_t count = 0;
+  GOOD(subrosa_insert_json(late.store.collection, NULL, SUBROSA_TEXT("{}"), &id, &err));
+  GOOD(subrosa_tx_begin(late.store.vault, SUBROSA_TX_WRITE, 0, &tx, &err));
+  GOOD(subrosa_insert_json(late.store.collection, tx, SUBROSA_TEXT("{}"), &id, &err));
+  GOOD(subrosa_tx_commit(tx, &err));
+  GOOD(subrosa_count(late.store.collection, NULL, &count, &err));
+  CHECK(count == 3);
+  GOOD(subrosa_sync_stop(late.sync, &err));
+  GOOD(subrosa_events_close(late.events, &err));
+  GOOD(subrosa_log_set(0, NULL, NULL, NULL, &err));
+  close_store(&late.store);
+  _exit(report("at exit"));
+}
+
+static void calls_at_exit(void) {
+  heard_new(&late.heard);
+  open_store(&late.store);
+  GOOD(subrosa_log_set(SUBROSA_LOG_WARN, log_ignored, NULL, NULL, &err));
+  GOOD(subrosa_events_new(&late.events, &err));
+  GOOD(subrosa_events_add_vault(late.events, late.store.vault, 1, &err));
+  GOOD(subrosa_events_listen(late.events, on_event_ignored, &late.heard, on_free, &err));
+  GOOD(subrosa_sync_start(late.store.device, SUBROSA_TEXT(NO_RELAY), &late.sync, &err));
+  CHECK(atexit(at_exit) == 0);
+}
+
+/* A host that has closed its standard streams: what is printed then goes nowhere, and never into the store. */
+static void without_standard_streams(void) {
+  static const char stray[] = "stray output of the host\n";
+  struct store store;
+  for (int stream = 0; stream <= 2; stream++) close(stream);
+  open_store(&store);
+  for (int stream = 0; stream <= 2; stream++) {
+    CHECK(fcntl(stream, F_GETFD) == -1);
+    CHECK(write(stream, stray, sizeof stray) == -1);
+  }
+  close_store(&store);
+}
+
 int main(void) {
   open_handles(&all);
   in_a_child(inherited_sync, true);
@@ -248,5 +298,7 @@ int main(void) {
   close_handles(&all);
   in_a_child(everything_open, false);
   in_a_child(everything_open, true);
+  in_a_child(calls_at_exit, false);
+  in_a_child(without_standard_streams, true);
   return report("misuse_fork");
 }
