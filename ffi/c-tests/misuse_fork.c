@@ -1,13 +1,16 @@
 /* A child of fork inherits handles that are not its own: they all say so, and it writes nothing. The parent goes on. And a
-   process that ends with everything open ends; one that calls while it ends, or has closed its standard streams, is served. */
-#define _XOPEN_SOURCE 700
+   process that ends with everything open ends; one that calls while it ends, or has closed its standard streams, or whose
+   clock stands before 1970, is served. */
+#define _GNU_SOURCE
 #include "misuse.h"
 
 #include <dirent.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 static struct handles all;
@@ -275,6 +278,26 @@ static void calls_at_exit(void) {
   CHECK(atexit(at_exit) == 0);
 }
 
+/* The clock of a machine without a battery. The library asks this one for the time. */
+static atomic_bool before_1970;
+
+int clock_gettime(clockid_t id, struct timespec *now) {
+  const int result = (int)syscall(SYS_clock_gettime, id, now);
+  if (before_1970 && id == CLOCK_REALTIME) now->tv_sec = -3 * 86400;
+  return result;
+}
+
+static void with_a_clock_before_1970(void) {
+  struct store store;
+  subrosa_sync *sync = NULL;
+  before_1970 = true;
+  open_store(&store);
+  GOOD(subrosa_sync_start(store.device, test_relay(), strlen(test_relay()), &sync, &err));
+  GOOD(subrosa_sync_wait(sync, 30000, NULL, &err));
+  GOOD(subrosa_sync_stop(sync, &err));
+  close_store(&store);
+}
+
 /* A host that has closed its standard streams: what is printed then goes nowhere, and never into the store. */
 static void without_standard_streams(void) {
   static const char stray[] = "stray output of the host\n";
@@ -300,5 +323,6 @@ int main(void) {
   in_a_child(everything_open, true);
   in_a_child(calls_at_exit, false);
   in_a_child(without_standard_streams, true);
+  in_a_child(with_a_clock_before_1970, true);
   return report("misuse_fork");
 }
