@@ -46,6 +46,7 @@ const FAREWELL: Duration = Duration::from_millis(200);
 
 /// Where sync stands.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum SyncState {
     /// No connection; another try follows by itself.
     #[default]

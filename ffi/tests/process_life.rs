@@ -1,6 +1,7 @@
 //! What becomes of a process: it calls while it ends, and it closes what others take for granted.
 
 #![cfg(any(target_os = "linux", target_os = "android"))]
+#![expect(clippy::unwrap_used, reason = "helpers of tests stand outside of test functions")]
 
 use std::path::Path;
 use std::process::{Command, Stdio};

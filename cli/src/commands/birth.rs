@@ -30,7 +30,7 @@ pub(super) fn init(place: &Place, init: Init, look: Look) -> Result<(), Failure>
         None => None,
     };
     let key = device_key(place)?;
-    let options = Options { device_name: init.name.unwrap_or_else(machine_name), ..Options::default() };
+    let options = Options::default().device_name(init.name.unwrap_or_else(machine_name));
     let device = make_or_finish(place, &key, options)?;
     device.set_relay(relay.as_ref())?;
     // Last: a store without a vault is one that `init` may finish.
@@ -69,7 +69,7 @@ pub(super) fn pair_join(place: &Place, join: Join, stop: &Stop, look: Look) -> R
     PairLink::parse(link).map_err(Error::PairLink)?;
     let mut terminal = Terminal::new(look, stop.clone());
     let name = join.name.unwrap_or_else(machine_name);
-    let options = Options { device_name: name.clone(), ..Options::default() };
+    let options = Options::default().device_name(name.clone());
     let new = NewDevice { dir: place.dir(), key: device_key(place)?, options };
     let device = joining::join(link, &new, stop, |code| show_code(code, join.yes, &mut terminal))
         .map_err(|failure| in_the_way(failure, place))?;

@@ -12,6 +12,7 @@ use crate::snapshot::SnapshotCollection;
 
 /// One change of one record, for [`TxCollection::change_many`].
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub enum RecordChange {
     /// As [`Collection::insert`].
     Insert(Record),

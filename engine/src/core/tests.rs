@@ -110,7 +110,7 @@ impl TestDevice {
 }
 
 fn options(clock: &Arc<TestClock>) -> Options {
-    Options { clock: clock.clone(), fork_sign: Arc::new(TestSign), ..Options::default() }
+    Options::default().clock(clock.clone()).fork_sign(Arc::new(TestSign))
 }
 
 /// Lets `new` into the vault of `old`, as pairing will.

@@ -42,6 +42,7 @@ impl Meeting for Rendezvous {
 
 /// A new device asks to be let in.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct PairRequest {
     /// What the new device must show, too. Let the user type the new device's code, or compare.
     pub code: PairCode,
@@ -51,6 +52,7 @@ pub struct PairRequest {
 
 /// How the user has checked that both devices show one code.
 #[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub enum Confirmation<'a> {
     /// The user typed the code that the new device shows; spaces and hyphens do not count. A wrong one ends the
     /// pairing.

@@ -148,7 +148,7 @@ fn cut_child() {
     let (Ok(dir), Ok(cut)) = (std::env::var(DIR), std::env::var(CUT)) else { return };
     let dir = Path::new(&dir);
     let cut = Arc::new(Cut { left: AtomicU64::new(cut.parse().unwrap()) });
-    let options = Options { entropy: cut, ..options(&Arc::new(TestClock::default())) };
+    let options = options(&Arc::new(TestClock::default())).entropy(cut);
     let made_for = if dir.join("joining").exists() { MadeFor::Joining } else { MadeFor::Founding };
     std::mem::forget(Core::create(&dir.join("s"), key_in(dir), options, made_for).unwrap());
     std::process::exit(FINISHED);
@@ -211,13 +211,14 @@ fn what_is_made_again_has_no_relay_of_the_first_try() {
 
 #[test]
 fn nothing_that_stands_in_the_folder_is_written_over_or_removed() {
-    let another_store: &dyn Fn(&Path) = &|dir| {
+    type Put<'p> = &'p dyn Fn(&Path);
+    let another_store: Put<'_> = &|dir| {
         drop(Device::create(dir, new_key(), Options::default()).unwrap());
     };
     let file = |name: &'static str, bytes: &'static [u8]| {
         move |dir: &Path| std::fs::write(dir.join(name), bytes).unwrap()
     };
-    let cases: [(&str, &dyn Fn(&Path)); 6] = [
+    let cases: [(&str, Put<'_>); 6] = [
         ("a store of another key", another_store),
         ("a file that is no store", &file(STORE_FILE, b"minutes of the meeting")),
         ("somebody's token", &file("token", b"ghp_x1y2z3")),

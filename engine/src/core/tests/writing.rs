@@ -119,11 +119,11 @@ fn a_device_keeps_the_name_that_it_was_made_with() {
     let dir = tempfile::tempdir().unwrap();
     let key: Arc<dyn KeyProvider> = Arc::new(SoftwareKey::generate(&OsEntropy));
     for name in ["", "two\nlines", &"x".repeat(129)] {
-        let options = Options { device_name: name.to_owned(), ..Options::default() };
+        let options = Options::default().device_name(name);
         let made = Device::create(dir.path().join("s"), key.clone(), options);
         assert!(matches!(made, Err(Error::Birth(BirthError::DeviceName { .. }))), "{made:?}");
     }
-    let options = Options { device_name: "laptop".to_owned(), ..Options::default() };
+    let options = Options::default().device_name("laptop");
     drop(Device::create(dir.path().join("s"), key.clone(), options).unwrap());
     let device = Device::open(dir.path().join("s"), key, Options::default()).unwrap();
     let vault = device.create_vault("personal").unwrap();

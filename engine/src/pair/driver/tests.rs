@@ -47,7 +47,7 @@ struct Fixture {
 }
 
 fn named(name: &str) -> Options {
-    Options { device_name: name.to_owned(), ..Options::default() }
+    Options::default().device_name(name)
 }
 
 fn relay() -> RelayAddr {
