@@ -56,5 +56,5 @@ fn key() -> Arc<SoftwareKey> {
 }
 
 fn options(name: &str) -> Options {
-    Options { device_name: name.to_owned(), ..Options::default() }
+    Options::default().device_name(name)
 }

@@ -18,7 +18,7 @@ pub(crate) enum Failure {
     Folder(io::Error),
     #[error("there is no store in {}", .0.display())]
     NoStore(PathBuf),
-    #[error("{} holds a store already", .0.display())]
+    #[error("{} holds a store already, or files that have the names of its own", .0.display())]
     StoreExists(PathBuf),
     #[error(transparent)]
     Key(#[from] KeyFileError),

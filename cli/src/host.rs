@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use subrosa::{Device, Options, RelayAddr, Sync, Vault};
+use subrosa::{Device, Error, Options, RelayAddr, StoreError, Sync, Vault};
 
 use crate::failure::Failure;
 use crate::keyfile;
@@ -30,7 +30,11 @@ impl Host {
             return Err(Failure::NoStore(place.dir().to_path_buf()));
         }
         let key = keyfile::load(&place.key_file())?;
-        let device = Device::open(place.dir(), key, Options::default())?;
+        let device = Device::open(place.dir(), key, Options::default()).map_err(|error| match error {
+            // Its making was cut short.
+            Error::Store(StoreError::Missing) => Failure::NoStore(place.dir().to_path_buf()),
+            other => other.into(),
+        })?;
         Ok(Self {
             device,
             place: place.clone(),

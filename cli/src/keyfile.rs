@@ -1,11 +1,12 @@
 //! The device key in a file beside the store: PKCS#8, mode 0600.
 //!
 //! This is what a command line can do. A host app keeps the key in the keystore of its operating system, behind
-//! the same trait. The file is never overwritten, and never read when others may read it.
+//! the same trait. The file is never overwritten or removed, and never read when others may read it. It appears whole:
+//! whoever finds it may use it, and of several who make one at once all take the first.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -67,31 +68,35 @@ pub(crate) fn load(path: &Path) -> Result<Arc<dyn KeyProvider>, KeyFileError> {
     Ok(Arc::new(key))
 }
 
-/// Makes a key and keeps it; the file is on disk when this returns. An existing file is an error.
-pub(crate) fn create(path: &Path) -> Result<Arc<dyn KeyProvider>, KeyFileError> {
-    let key = SoftwareKey::generate(&OsEntropy);
-    write_new(path, &key).map_err(|source| KeyFileError::Unwritable { path: path.to_path_buf(), source })?;
-    Ok(Arc::new(key))
-}
-
-/// Removes a key that no store was made for.
-pub(crate) fn discard(path: &Path) {
-    // Nothing depends on it, and the reason why there is no store is what the user has to hear.
-    let _ = fs::remove_file(path);
-}
-
-fn write_new(path: &Path, key: &SoftwareKey) -> io::Result<()> {
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
-    file.write_all(&key.to_pkcs8_der())?;
-    file.sync_all()?;
-    match path.parent() {
-        Some(dir) => File::open(dir)?.sync_all(),
-        None => Ok(()),
+/// Reads the key, or makes one and keeps it; the file is on disk when this returns.
+pub(crate) fn load_or_create(path: &Path) -> Result<Arc<dyn KeyProvider>, KeyFileError> {
+    match load(path) {
+        Err(KeyFileError::Missing(_)) => {}
+        loaded => return loaded,
     }
+    let key = SoftwareKey::generate(&OsEntropy);
+    match write_new(path, &key) {
+        Ok(()) => Ok(Arc::new(key)),
+        // Somebody was faster.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => load(path),
+        Err(source) => Err(KeyFileError::Unwritable { path: path.to_path_buf(), source }),
+    }
+}
+
+/// Writes the key beside `path`, readable by its owner alone, and gives it its name once it is whole.
+fn write_new(path: &Path, key: &SoftwareKey) -> io::Result<()> {
+    let dir = path.parent().unwrap_or(Path::new("."));
+    let mut file = tempfile::Builder::new().prefix(".device.key.").tempfile_in(dir)?;
+    file.write_all(&key.to_pkcs8_der())?;
+    file.as_file().sync_all()?;
+    file.persist_noclobber(path).map_err(|error| error.error)?;
+    File::open(dir)?.sync_all()
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]
@@ -99,15 +104,32 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("device.key");
         assert!(matches!(load(&path), Err(KeyFileError::Missing(_))));
-        let key = create(&path).unwrap();
+        let key = load_or_create(&path).unwrap();
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o7777, 0o600);
         assert_eq!(load(&path).unwrap().public(), key.public());
-        assert!(matches!(create(&path), Err(KeyFileError::Unwritable { .. })), "never overwritten");
+        assert_eq!(load_or_create(&path).unwrap().public(), key.public(), "never overwritten");
+        let another = SoftwareKey::generate(&OsEntropy);
+        assert_eq!(write_new(&path, &another).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(load(&path).unwrap().public(), key.public());
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "nothing stays beside it");
 
         fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
-        assert!(matches!(load(&path), Err(KeyFileError::Lax { mode: 0o640, .. })));
+        assert!(matches!(load_or_create(&path), Err(KeyFileError::Lax { mode: 0o640, .. })));
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
         fs::write(&path, [0; 200]).unwrap();
-        assert!(matches!(load(&path), Err(KeyFileError::NotAKey { .. })));
+        assert!(matches!(load_or_create(&path), Err(KeyFileError::NotAKey { .. })));
+        assert_eq!(fs::read(&path).unwrap(), [0; 200]);
+    }
+
+    #[test]
+    fn threads_that_make_the_key_at_once_all_have_the_same() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("device.key");
+        let publics: Vec<_> = std::thread::scope(|scope| {
+            let make = || scope.spawn(|| load_or_create(&path).unwrap().public());
+            let threads: Vec<_> = (0..8).map(|_| make()).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+        });
+        assert!(publics.iter().all(|public| *public == publics[0]));
     }
 }

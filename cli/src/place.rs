@@ -34,11 +34,6 @@ impl Place {
         self.0.join("store.subrosa")
     }
 
-    /// What tells a copied-back store from the original, made by the engine.
-    pub(crate) fn token_file(&self) -> PathBuf {
-        self.0.join("token")
-    }
-
     /// The device key, PKCS#8, mode 0600.
     pub(crate) fn key_file(&self) -> PathBuf {
         self.0.join("device.key")
@@ -54,14 +49,14 @@ impl Place {
         self.store_file().exists()
     }
 
-    /// Makes the folder, for its owner alone, unless it is there; says whether it did.
-    pub(crate) fn make(&self) -> Result<bool, Failure> {
+    /// Makes the folder, for its owner alone, unless it is there.
+    pub(crate) fn make(&self) -> Result<(), Failure> {
         if let Some(parent) = self.0.parent() {
             fs::create_dir_all(parent).map_err(Failure::Folder)?;
         }
         match DirBuilder::new().mode(0o700).create(&self.0) {
-            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists && self.0.is_dir() => Ok(false),
-            other => other.map(|()| true).map_err(Failure::Folder),
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists && self.0.is_dir() => Ok(()),
+            other => other.map_err(Failure::Folder),
         }
     }
 }

@@ -4,6 +4,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::process::Process;
 use crate::store::sealed::{FileDisk, Kek, Missing, OpenOptions, Walk, open_database};
 use crate::{OsEntropy, StoreError};
 
@@ -14,7 +15,8 @@ use crate::{OsEntropy, StoreError};
 /// As [`crate::Device::open`].
 pub fn sealed_database(path: &Path, cache_bytes: usize) -> Result<redb::Database, StoreError> {
     let disk = FileDisk::open(path, Missing::Create)?;
-    let options = OpenOptions { cache_bytes, missing: Missing::Create, walk: Walk::Later };
+    let options =
+        OpenOptions { cache_bytes, missing: Missing::Create, walk: Walk::Later, process: Process::plain() };
     let kek = Kek::new(&[7; 32]);
     open_database(Box::new(disk), &kek, Arc::new(OsEntropy), &options).map(|(database, _)| database)
 }

@@ -29,6 +29,7 @@ use subrosa_protocol::ids::VaultId;
 
 use crate::keys::{KeyProvider, PublicKey};
 use crate::merge::NewIds;
+use crate::process::Process;
 use crate::records::snapshot::Registry;
 use crate::records::watch::Watchers;
 use crate::store::StoreError;
@@ -89,26 +90,6 @@ enum Slot {
     Closed,
 }
 
-/// The process that something belongs to. What a forked child inherits must be left alone: its locks may be held by
-/// threads that do not exist there, and its file is the parent's.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Process(u32);
-
-impl Process {
-    pub(crate) fn this() -> Self {
-        Self(std::process::id())
-    }
-
-    /// Whether this is still the same process.
-    pub(crate) fn is_this(self) -> bool {
-        #[cfg(test)]
-        if tests::FORKED.get() {
-            return false;
-        }
-        self.0 == std::process::id()
-    }
-}
-
 /// The database and the sealed file beneath it.
 pub(crate) struct OpenStore {
     pub(crate) db: Database,
@@ -139,6 +120,11 @@ impl Core {
     /// The device's key.
     pub(crate) fn key(&self) -> &dyn KeyProvider {
         &*self.key
+    }
+
+    /// The process that opened the store.
+    pub(crate) const fn process(&self) -> &Process {
+        &self.process
     }
 
     /// The store directory.

@@ -14,12 +14,20 @@ use crate::clock::{Clock, SystemClock};
 use crate::core::{Core, MadeFor, VerifyReport};
 use crate::entropy::{Entropy, OsEntropy};
 use crate::keys::{KeyProvider, PublicKey};
+use crate::process::{ForkSign, ProcessNumber};
 use crate::records::snapshot::InProgress;
 use crate::sync::Sync;
 use crate::vault::Vault;
 
-/// How a device is opened. [`Options::default`] suits an application.
+/// How a device is opened. [`Options::default`] suits an application; what is to be otherwise is said one by one:
+///
+/// ```
+/// # use subrosa::Options;
+/// let options = Options::default().device_name("laptop").cache_bytes(64 << 20);
+/// assert_eq!(options.device_name, "laptop");
+/// ```
 #[derive(Clone)]
+#[non_exhaustive]
 pub struct Options {
     /// Memory for pages of the database, in plaintext. 16 MiB by default.
     pub cache_bytes: usize,
@@ -27,6 +35,8 @@ pub struct Options {
     pub clock: Arc<dyn Clock>,
     /// Randomness for keys, nonces and ids.
     pub entropy: Arc<dyn Entropy>,
+    /// By what a forked child is told from its parent, whose store it must leave alone. The process number by default.
+    pub fork_sign: Arc<dyn ForkSign>,
     /// What this device is called in the lists of devices, 1 to 128 bytes without control characters. Used when a store
     /// is created, which keeps it; not looked at when one is opened.
     pub device_name: String,
@@ -42,9 +52,48 @@ impl Default for Options {
             cache_bytes: 16 << 20,
             clock: Arc::new(SystemClock),
             entropy: Arc::new(OsEntropy),
+            fork_sign: Arc::new(ProcessNumber),
             device_name: "device".to_owned(),
             write_wait: None,
         }
+    }
+}
+
+impl Options {
+    /// With so much memory for pages.
+    #[must_use]
+    pub fn cache_bytes(self, cache_bytes: usize) -> Self {
+        Self { cache_bytes, ..self }
+    }
+
+    /// With another clock.
+    #[must_use]
+    pub fn clock(self, clock: Arc<dyn Clock>) -> Self {
+        Self { clock, ..self }
+    }
+
+    /// With another source of randomness.
+    #[must_use]
+    pub fn entropy(self, entropy: Arc<dyn Entropy>) -> Self {
+        Self { entropy, ..self }
+    }
+
+    /// With another sign for forked children.
+    #[must_use]
+    pub fn fork_sign(self, fork_sign: Arc<dyn ForkSign>) -> Self {
+        Self { fork_sign, ..self }
+    }
+
+    /// With this name for the device.
+    #[must_use]
+    pub fn device_name(self, device_name: impl Into<String>) -> Self {
+        Self { device_name: device_name.into(), ..self }
+    }
+
+    /// With a bound on how long a write waits for a transaction.
+    #[must_use]
+    pub fn write_wait(self, write_wait: Duration) -> Self {
+        Self { write_wait: Some(write_wait), ..self }
     }
 }
 
@@ -56,6 +105,7 @@ impl std::fmt::Debug for Options {
 
 /// Id and name of a vault.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct VaultInfo {
     /// Its id, the same on every device.
     pub id: VaultId,
@@ -92,11 +142,12 @@ impl std::fmt::Debug for Device {
 }
 
 impl Device {
-    /// Creates a store in the directory `dir`, which is made if it is not there. Only `key` opens it again.
+    /// Creates a store in the directory `dir`, which is made if it is not there, or finishes one of this key whose making
+    /// was cut short. Only `key` opens it again. Of several such calls at once, in threads or processes, one succeeds.
     ///
     /// # Errors
-    /// [`Error::AlreadyExists`]; [`StoreError::Locked`] while another process has it; what the disk or the key
-    /// refuse.
+    /// [`Error::AlreadyExists`]; [`StoreError::Locked`] while somebody has it open or makes it; what the disk or the key
+    /// refuse. Nothing that was there is changed or removed.
     pub fn create(dir: impl AsRef<Path>, key: Arc<dyn KeyProvider>, options: Options) -> Result<Self, Error> {
         Ok(Self::of(Core::create(dir.as_ref(), key, options, MadeFor::Founding)?))
     }

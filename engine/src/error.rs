@@ -29,7 +29,7 @@ pub enum Error {
     /// A vault or this device's logs in it could not be begun.
     #[error(transparent)]
     Birth(#[from] BirthError),
-    /// There is a store already. Open it, or choose another directory.
+    /// There is a store already, or a file that has the name of one of a store's. Open it, or choose another directory.
     #[error("there is a store already")]
     AlreadyExists,
     /// No vault of that name or id. List the vaults, or create it.

@@ -37,8 +37,10 @@ mod error;
 mod keys;
 mod merge;
 mod pair;
+mod process;
 mod reading;
 mod records;
+mod scratch;
 mod seal;
 mod snapshot;
 #[cfg(test)]
@@ -68,6 +70,7 @@ pub use merge::value::{Finite, JsonProblem, TypeProblem, VALUE_DEPTH_MAX, Value,
 pub use pair::{
     AbortReason, Confirmation, PairCode, PairError, PairJoin, PairLink, PairLinkError, PairOffer, PairRequest,
 };
+pub use process::{ForkSign, ProcessNumber};
 pub use reading::Reading;
 pub use records::RecordRef;
 pub use records::snapshot::InProgress;

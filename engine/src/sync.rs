@@ -46,6 +46,7 @@ const FAREWELL: Duration = Duration::from_millis(200);
 
 /// Where sync stands.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum SyncState {
     /// No connection; another try follows by itself.
     #[default]
@@ -216,10 +217,11 @@ impl Sync {
         core.on_pending(&hook);
         core.links.syncs(*relay.pin(), &board);
         let (relay, board_, control_) = (relay.clone(), board.clone(), control.clone());
+        let process = core.process().clone();
         // Takes hook and board back, should there be no thread to be had.
         let ends = Ends(Context { core, relay, board: board_, pending, control: control_, hook });
-        let thread =
-            EngineThread::spawn("subrosa-sync", move || serve(ends, worker, runtime)).map_err(start)?;
+        let thread = EngineThread::spawn(&process, "subrosa-sync", move || serve(ends, worker, runtime))
+            .map_err(start)?;
         Ok(Self { board, control, thread })
     }
 
@@ -232,7 +234,11 @@ impl Sync {
     /// What happens from now on. Each receiver keeps the last 256 events.
     #[must_use]
     pub fn events(&self) -> SyncEvents {
-        if self.thread.is_of_this_process() { self.board.subscribe() } else { SyncEvents::over() }
+        if self.thread.is_of_this_process() {
+            self.board.subscribe(self.thread.process())
+        } else {
+            SyncEvents::over(self.thread.process())
+        }
     }
 
     /// Waits until all vaults are caught up both ways: what the relay had is stored, and what was written before

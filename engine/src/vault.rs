@@ -52,6 +52,7 @@ pub struct DeviceInfo {
 
 /// How far a vault's segments have come.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Delivery {
     /// Segments held on this device, its own and others'.
     pub held: u64,

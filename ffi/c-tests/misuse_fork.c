@@ -1,12 +1,16 @@
 /* A child of fork inherits handles that are not its own: they all say so, and it writes nothing. The parent goes on. And a
-   process that ends with everything open ends. */
-#define _XOPEN_SOURCE 700
+   process that ends with everything open ends; one that calls while it ends, or has closed its standard streams, or whose
+   clock stands before 1970, is served. */
+#define _GNU_SOURCE
 #include "misuse.h"
 
 #include <dirent.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 static struct handles all;
@@ -238,6 +242,75 @@ static void everything_open(void) {
   remove_folder(store.dir);
 }
 
+/* Calls from a handler at exit, when the thread has none of its variables left. */
+static struct {
+  struct store store;
+  struct heard heard;
+  subrosa_events *events;
+  subrosa_sync *sync;
+} late;
+
+static void at_exit(void) {
+  subrosa_id id;
+  subrosa_tx *tx = NULL;
+  uint64_t count = 0;
+  GOOD(subrosa_insert_json(late.store.collection, NULL, SUBROSA_TEXT("{}"), &id, &err));
+  GOOD(subrosa_tx_begin(late.store.vault, SUBROSA_TX_WRITE, 0, &tx, &err));
+  GOOD(subrosa_insert_json(late.store.collection, tx, SUBROSA_TEXT("{}"), &id, &err));
+  GOOD(subrosa_tx_commit(tx, &err));
+  GOOD(subrosa_count(late.store.collection, NULL, &count, &err));
+  CHECK(count == 3);
+  GOOD(subrosa_sync_stop(late.sync, &err));
+  GOOD(subrosa_events_close(late.events, &err));
+  GOOD(subrosa_log_set(0, NULL, NULL, NULL, &err));
+  close_store(&late.store);
+  _exit(report("at exit"));
+}
+
+static void calls_at_exit(void) {
+  heard_new(&late.heard);
+  open_store(&late.store);
+  GOOD(subrosa_log_set(SUBROSA_LOG_WARN, log_ignored, NULL, NULL, &err));
+  GOOD(subrosa_events_new(&late.events, &err));
+  GOOD(subrosa_events_add_vault(late.events, late.store.vault, 1, &err));
+  GOOD(subrosa_events_listen(late.events, on_event_ignored, &late.heard, on_free, &err));
+  GOOD(subrosa_sync_start(late.store.device, SUBROSA_TEXT(NO_RELAY), &late.sync, &err));
+  CHECK(atexit(at_exit) == 0);
+}
+
+/* The clock of a machine without a battery. The library asks this one for the time. */
+static atomic_bool before_1970;
+
+int clock_gettime(clockid_t id, struct timespec *now) {
+  const int result = (int)syscall(SYS_clock_gettime, id, now);
+  if (before_1970 && id == CLOCK_REALTIME) now->tv_sec = -3 * 86400;
+  return result;
+}
+
+static void with_a_clock_before_1970(void) {
+  struct store store;
+  subrosa_sync *sync = NULL;
+  before_1970 = true;
+  open_store(&store);
+  GOOD(subrosa_sync_start(store.device, test_relay(), strlen(test_relay()), &sync, &err));
+  GOOD(subrosa_sync_wait(sync, 30000, NULL, &err));
+  GOOD(subrosa_sync_stop(sync, &err));
+  close_store(&store);
+}
+
+/* A host that has closed its standard streams: what is printed then goes nowhere, and never into the store. */
+static void without_standard_streams(void) {
+  static const char stray[] = "stray output of the host\n";
+  struct store store;
+  for (int stream = 0; stream <= 2; stream++) close(stream);
+  open_store(&store);
+  for (int stream = 0; stream <= 2; stream++) {
+    CHECK(fcntl(stream, F_GETFD) == -1);
+    CHECK(write(stream, stray, sizeof stray) == -1);
+  }
+  close_store(&store);
+}
+
 int main(void) {
   open_handles(&all);
   in_a_child(inherited_sync, true);
@@ -248,5 +321,8 @@ int main(void) {
   close_handles(&all);
   in_a_child(everything_open, false);
   in_a_child(everything_open, true);
+  in_a_child(calls_at_exit, false);
+  in_a_child(without_standard_streams, true);
+  in_a_child(with_a_clock_before_1970, true);
   return report("misuse_fork");
 }

@@ -2,7 +2,7 @@
 //!
 //! `c` has the exported functions, which only convert; `api` has what they do, in safe Rust. Handles are tokens and not
 //! memory (`handles`), no panic leaves (`guard`), and what crosses the border as memory is in `memory`. These two, `c`
-//! and `memory`, hold all `unsafe` of the project, but for the one page of memory in `process_id`. `docs/FFI.md` has the
+//! and `memory`, hold all `unsafe` of the project, but for the one page of memory in `fork_sign`. `docs/FFI.md` has the
 //! rules that callers rely on, `docs/EXTENDING-FFI.md` says how a function is added.
 //!
 //! # Safety
@@ -25,11 +25,11 @@ mod convert;
 mod failure;
 #[cfg(feature = "fault-injection")]
 mod fault;
+mod fork_sign;
 mod guard;
 mod handles;
 mod memory;
 mod process;
-mod process_id;
 mod status;
 
 pub use api::events::*;

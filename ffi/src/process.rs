@@ -5,7 +5,7 @@
 
 use std::sync::OnceLock;
 
-use crate::process_id::process_id;
+use crate::fork_sign::fork_sign;
 
 /// A value for each process that asks for it.
 pub(crate) struct PerProcess<T> {
@@ -13,7 +13,7 @@ pub(crate) struct PerProcess<T> {
 }
 
 struct Node<T> {
-    process: u32,
+    process: u64,
     /// How many processes up the line had one.
     depth: usize,
     value: T,
@@ -22,7 +22,7 @@ struct Node<T> {
 
 impl<T> Node<T> {
     fn new(depth: usize, make: impl FnOnce(usize) -> T) -> Self {
-        Self { process: process_id(), depth, value: make(depth), child: OnceLock::new() }
+        Self { process: fork_sign(), depth, value: make(depth), child: OnceLock::new() }
     }
 }
 
@@ -38,7 +38,7 @@ impl<T> PerProcess<T> {
 
     /// This process's, if it has asked for it.
     pub(crate) fn get(&self) -> Option<&T> {
-        let process = process_id();
+        let process = fork_sign();
         let mut node = self.first.get()?;
         while node.process != process {
             node = node.child.get()?;
@@ -48,7 +48,7 @@ impl<T> PerProcess<T> {
 
     /// This process's, made if need be; `make` is told how many processes up the line had one.
     pub(crate) fn get_or_new(&self, make: impl Fn(usize) -> T) -> &T {
-        let process = process_id();
+        let process = fork_sign();
         let mut node = self.first.get_or_init(|| Node::new(0, &make));
         while node.process != process {
             node = node.child.get_or_init(|| Box::new(Node::new(node.depth + 1, &make)));

@@ -16,6 +16,7 @@ use subrosa_protocol::labels;
 use subrosa_protocol::token::{Grant, Invite};
 use zeroize::Zeroizing;
 
+use crate::clock::WallTime;
 use crate::error::Error;
 use crate::files;
 
@@ -127,7 +128,7 @@ impl RelayKey {
         let params = rcgen::CertificateParams::new(vec!["subrosa".to_owned()]).map_err(tls)?;
         let certificate = CertificateDer::from(params.self_signed(&pair).map_err(tls)?.der().to_vec());
         let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let mut config = rustls::ServerConfig::builder_with_provider(provider)
+        let mut config = rustls::ServerConfig::builder_with_details(provider, Arc::new(WallTime))
             .with_protocol_versions(&[&rustls::version::TLS13])
             .map_err(tls)?
             .with_no_client_auth()

@@ -221,7 +221,7 @@ fn a_panic_of_the_stores_thread_ends_sync_and_says_so() {
     let relay = TestRelay::open();
     let home = tempfile::tempdir().unwrap();
     let broken = Arc::new(AtomicBool::new(false));
-    let options = Options { clock: Arc::new(Broken(broken.clone())), ..Options::default() };
+    let options = Options::default().clock(Arc::new(Broken(broken.clone())));
     let key = Arc::new(SoftwareKey::generate(&OsEntropy));
     let device = Device::create(home.path().join("store"), key, options).unwrap();
     let vault = device.create_vault("personal").unwrap();

@@ -46,7 +46,7 @@ fn what_comes_from_the_future_shows_when_its_time_has_come_and_nothing_else_happ
     let down = b.sync(&relay.url());
     caught_up(&down);
     a.close();
-    a.open_with(Options { clock: Arc::new(Ahead), ..Options::default() });
+    a.open_with(Options::default().clock(Arc::new(Ahead)));
     let begun = clock();
     a.put("note", "from tomorrow");
     a.sync_once(&relay.url());

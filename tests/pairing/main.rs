@@ -21,7 +21,7 @@ struct World {
 }
 
 fn options(name: &str) -> Options {
-    Options { device_name: name.to_owned(), ..Options::default() }
+    Options::default().device_name(name)
 }
 
 fn key() -> Arc<SoftwareKey> {

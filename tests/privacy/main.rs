@@ -155,7 +155,7 @@ fn write_marked(device: &Device) -> Result<()> {
 fn open_a_copy(dir: &Path) -> Result<()> {
     let key = Arc::new(SoftwareKey::generate(&OsEntropy));
     let (first, second) = (dir.join("first"), dir.join("second"));
-    let options = || Options { device_name: DEVICE.to_owned(), ..Options::default() };
+    let options = || Options::default().device_name(DEVICE);
     let device = Device::create(&first, key.clone(), options())?;
     device.create_vault("personal")?;
     write_marked(&device)?;

@@ -1,10 +1,12 @@
 //! init and pair join: the commands that make a store.
+//!
+//! What fails, is declined or is cut short removes nothing: what stands in the folder by then may be somebody else's. The
+//! key stays for the next attempt, and so may a store that was never finished, which that attempt finishes.
 
-use std::fs;
 use std::sync::Arc;
 use std::time::Duration;
 
-use subrosa::{Device, KeyProvider, Options, PairCode, PairLink, RelayAddr};
+use subrosa::{Device, Error, KeyProvider, Options, PairCode, PairLink, RelayAddr, StoreError};
 
 use crate::args::Init;
 use crate::clock::Stopwatch;
@@ -27,15 +29,14 @@ pub(super) fn init(place: &Place, init: Init, look: Look) -> Result<(), Failure>
         Some(url) => Some(RelayAddr::parse(&text_argument(&url)?)?),
         None => None,
     };
-    let new = NewStore::prepare(place)?;
-    let name = init.name.unwrap_or_else(machine_name);
-    let options = Options { device_name: name.clone(), ..Options::default() };
-    let vault = new.keep_if(|key| {
-        let device = Device::create(place.dir(), key, options)?;
-        let vault = device.create_vault(HOME_VAULT)?;
-        device.set_relay(relay.as_ref())?;
-        Ok(vault.id())
-    })?;
+    let key = device_key(place)?;
+    let options = Options::default().device_name(init.name.unwrap_or_else(machine_name));
+    let device = make_or_finish(place, &key, options)?;
+    device.set_relay(relay.as_ref())?;
+    // Last: a store without a vault is one that `init` may finish.
+    let vault = device.create_vault(HOME_VAULT)?.id();
+    let name = device.name()?;
+    drop(device);
 
     let mut terminal = Terminal::new(look, Stop::default());
     let mut say = |text: &str| terminal.note(Level::Plain, text);
@@ -64,18 +65,14 @@ pub(super) struct Join {
 
 /// Makes a store from another device's link.
 pub(super) fn pair_join(place: &Place, join: Join, stop: &Stop, look: Look) -> Result<(), Failure> {
-    if place.has_store() {
-        return Err(Failure::StoreExists(place.dir().to_path_buf()));
-    }
     let link = join.link.trim();
-    PairLink::parse(link).map_err(subrosa::Error::PairLink)?;
+    PairLink::parse(link).map_err(Error::PairLink)?;
     let mut terminal = Terminal::new(look, stop.clone());
     let name = join.name.unwrap_or_else(machine_name);
-    let options = Options { device_name: name.clone(), ..Options::default() };
-    let device = NewStore::prepare(place)?.keep_if(|key| {
-        let new = NewDevice { dir: place.dir(), key, options };
-        joining::join(link, &new, stop, |code| show_code(code, join.yes, &mut terminal))
-    })?;
+    let options = Options::default().device_name(name.clone());
+    let new = NewDevice { dir: place.dir(), key: device_key(place)?, options };
+    let device = joining::join(link, &new, stop, |code| show_code(code, join.yes, &mut terminal))
+        .map_err(|failure| in_the_way(failure, place))?;
     let vaults = device.vaults()?.into_iter().map(|vault| vault.name).collect::<Vec<_>>();
     terminal.note(Level::Plain, &format!("this device is in, its store is {}", place.dir().display()))?;
     let first =
@@ -112,44 +109,36 @@ fn show_code(code: PairCode, yes: bool, terminal: &mut Terminal) -> Result<(), F
     terminal.note(Level::Plain, "type it on the other device, or confirm there that both show the same")
 }
 
-/// A folder that is about to hold a store, and its key.
-struct NewStore<'a> {
-    place: &'a Place,
-    key: Arc<dyn KeyProvider>,
-    /// Whether the key was made for this store.
-    is_key_new: bool,
-    /// Whether the folder was.
-    is_dir_new: bool,
+/// The key of the store to come: the one that lies in the folder, as after an attempt that came to nothing, or a new one.
+fn device_key(place: &Place) -> Result<Arc<dyn KeyProvider>, Failure> {
+    place.make()?;
+    let path = place.key_file();
+    if place.has_store() && !path.exists() {
+        // Its key is elsewhere, and another one beside it would only look like it.
+        return Err(Failure::StoreExists(place.dir().to_path_buf()));
+    }
+    Ok(keyfile::load_or_create(&path)?)
 }
 
-impl<'a> NewStore<'a> {
-    /// Refuses an existing store; takes a key that lies there already, as after an interrupted `init`.
-    fn prepare(place: &'a Place) -> Result<Self, Failure> {
-        if place.has_store() {
-            return Err(Failure::StoreExists(place.dir().to_path_buf()));
-        }
-        let is_dir_new = place.make()?;
-        let path = place.key_file();
-        let is_key_new = !path.exists();
-        let key = if is_key_new { keyfile::create(&path)? } else { keyfile::load(&path)? };
-        Ok(Self { place, key, is_key_new, is_dir_new })
+/// Makes the store, or takes one that an `init` left without a vault.
+fn make_or_finish(place: &Place, key: &Arc<dyn KeyProvider>, options: Options) -> Result<Device, Failure> {
+    match Device::create(place.dir(), Arc::clone(key), options.clone()) {
+        Err(Error::AlreadyExists) => {}
+        made => return Ok(made?),
     }
+    let exists = || Failure::StoreExists(place.dir().to_path_buf());
+    match Device::open(place.dir(), Arc::clone(key), options) {
+        Ok(device) if device.vaults()?.is_empty() => Ok(device),
+        Err(Error::Store(error @ StoreError::Locked { .. })) => Err(Error::Store(error).into()),
+        Ok(_) | Err(_) => Err(exists()),
+    }
+}
 
-    /// Makes the store; when that fails, nothing of it stays behind.
-    fn keep_if<T>(self, make: impl FnOnce(Arc<dyn KeyProvider>) -> Result<T, Failure>) -> Result<T, Failure> {
-        let made = make(self.key);
-        if made.is_err() {
-            // The failure is what counts. A file that cannot be removed makes the next attempt say so.
-            let _ = fs::remove_file(self.place.store_file());
-            let _ = fs::remove_file(self.place.token_file());
-            if self.is_key_new {
-                keyfile::discard(&self.place.key_file());
-            }
-            if self.is_dir_new {
-                let _ = fs::remove_dir(self.place.dir());
-            }
-        }
-        made
+/// Names the folder that has a store already.
+fn in_the_way(failure: Failure, place: &Place) -> Failure {
+    match failure {
+        Failure::Engine(Error::AlreadyExists) => Failure::StoreExists(place.dir().to_path_buf()),
+        other => other,
     }
 }
 

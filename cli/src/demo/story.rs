@@ -126,7 +126,7 @@ fn found(root: &Path, relay: &RelayAddr, screen: &mut Screen) -> Result<Actor, F
     screen.step("The laptop makes a vault and writes two notes; the phone is paired")?;
     let watch = Stopwatch::start();
     let key = Arc::new(SoftwareKey::generate(&OsEntropy));
-    let options = Options { device_name: "laptop".to_owned(), ..Options::default() };
+    let options = Options::default().device_name("laptop");
     let device = Device::create(root.join("laptop"), key, options)?;
     device.create_vault(VAULT)?;
     device.set_relay(Some(relay))?;
@@ -177,7 +177,7 @@ fn pair(
 fn join(root: &Path, link: &str, stop: &Stop) -> Result<(Device, Option<PairCode>), Failure> {
     let dir = root.join("phone");
     let key = Arc::new(SoftwareKey::generate(&OsEntropy));
-    let options = Options { device_name: "phone".to_owned(), ..Options::default() };
+    let options = Options::default().device_name("phone");
     let mut code = None;
     let device = joining::join(link, &NewDevice { dir: &dir, key, options }, stop, |shown| {
         code = Some(shown);

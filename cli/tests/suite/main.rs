@@ -4,6 +4,7 @@
 
 mod holder;
 mod init;
+mod making;
 mod path;
 mod records;
 mod refusals;

@@ -10,14 +10,14 @@ use tempfile::TempDir;
 use crate::support::{Running, Store};
 
 /// A relay process; ends with the test.
-struct Relay {
+pub(crate) struct Relay {
     root: TempDir,
     process: Option<Running>,
-    url: String,
+    pub(crate) url: String,
 }
 
 impl Relay {
-    fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let root = tempfile::tempdir().unwrap();
         let (process, url) = serve(&root.path().join("relay"));
         Self { root, process: Some(process), url }

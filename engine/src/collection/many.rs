@@ -6,6 +6,7 @@ use crate::merge::{RecordId, Value};
 
 /// One change of one record, for [`TxCollection::change_many`].
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub enum RecordChange {
     /// As [`TxCollection::insert`].
     Insert(Record),

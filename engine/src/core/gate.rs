@@ -4,11 +4,10 @@
 //! Only the second can be taken away. The gate must never be asked in a forked child: its lock may be held by a
 //! thread that does not exist there.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
-use std::thread::ThreadId;
 use std::time::Duration;
 
 use super::transaction::HostSlot;
@@ -73,9 +72,32 @@ fn is_told_to_end() -> bool {
     TOLD_TO_END.try_with(is_set).unwrap_or(false)
 }
 
+/// By what threads are told apart here. Not the number of the standard library, which a thread no longer has when its
+/// variables are gone: destructors of these, and handlers at a process's exit, write, too.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct ThreadNumber(u64);
+
+impl ThreadNumber {
+    fn this() -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        thread_local! {
+            static NUMBER: Cell<u64> = const { Cell::new(0) };
+        }
+        let number = NUMBER.try_with(|number| {
+            if number.get() == 0 {
+                number.set(NEXT.fetch_add(1, Ordering::Relaxed));
+            }
+            number.get()
+        });
+        // It has no destructor, and so is there to the end; where a platform takes it away all the same, threads at
+        // their end count as one, and wait for nothing that they hold.
+        Self(number.unwrap_or(0))
+    }
+}
+
 struct Holder {
     /// The thread that took the turn.
-    thread: ThreadId,
+    thread: ThreadNumber,
     writer: Writer,
 }
 
@@ -243,7 +265,7 @@ impl Turns {
     }
 
     fn is_held_here(&self) -> bool {
-        self.holder.as_ref().is_some_and(|holder| holder.thread == std::thread::current().id())
+        self.holder.as_ref().is_some_and(|holder| holder.thread == ThreadNumber::this())
     }
 
     fn host(&self) -> Option<Weak<HostSlot>> {
@@ -254,6 +276,6 @@ impl Turns {
     }
 
     fn hold(&mut self, writer: Writer) {
-        self.holder = Some(Holder { thread: std::thread::current().id(), writer });
+        self.holder = Some(Holder { thread: ThreadNumber::this(), writer });
     }
 }

@@ -14,14 +14,15 @@ use subrosa_protocol::labels;
 use zeroize::Zeroizing;
 
 use super::gate::{Gate, Turn, Wait, Writer};
-use super::{Core, OpenStore, Process, STORE_FILE, Slot, State, TABLES_FORMAT};
+use super::{Core, OpenStore, STORE_FILE, Slot, State, TABLES_FORMAT, token};
 use crate::control::DeviceName;
 use crate::keys::{KeyProvider, check_agreement};
+use crate::process::Process;
 use crate::records::snapshot::Registry;
 use crate::records::watch::Watchers;
 use crate::records::{Records, RowChanges};
 use crate::store::StoreError;
-use crate::store::sealed::{FileDisk, Kek, Missing, OpenOptions, Stop, Walk, open_database};
+use crate::store::sealed::{FileDisk, Kek, Missing, OpenOptions, Walk, open_database};
 use crate::store::tables::{META, Tables};
 use crate::store::waiting::Waiting;
 use crate::{Error, Options};
@@ -38,8 +39,61 @@ pub(crate) enum MadeFor {
     Joining,
 }
 
+/// What a file is opened for.
+#[derive(Clone, Copy, Debug)]
+enum Purpose {
+    Open,
+    Make(MadeFor),
+}
+
+impl Purpose {
+    const fn missing(self) -> Missing {
+        match self {
+            Self::Open => Missing::Refuse,
+            Self::Make(_) => Missing::Create,
+        }
+    }
+
+    /// Why the file could not be opened.
+    fn explain(self, error: Error) -> Error {
+        match self {
+            Self::Open => error,
+            Self::Make(_) => as_in_the_way(error),
+        }
+    }
+}
+
+/// Whoever wants to make a store has to know that something is there, not what is wrong with it.
+fn as_in_the_way(error: Error) -> Error {
+    match error {
+        Error::Store(
+            StoreError::NotAStore
+            | StoreError::WrongKey
+            | StoreError::NewerFormat { .. }
+            | StoreError::Damaged { .. }
+            | StoreError::Hole { .. }
+            | StoreError::Truncated
+            | StoreError::Inconsistent,
+        ) => Error::AlreadyExists,
+        other => other,
+    }
+}
+
+/// The key that wraps the store's root: the self session of the device, in the form of `subrosa/1`.
+fn kek(key: &dyn KeyProvider) -> Result<Kek, Error> {
+    let public = key.public();
+    let shared = key.agree(&public)?;
+    let salt = labels::hash(labels::STORE_KEK, &[]);
+    let public = public.as_bytes();
+    let key: Zeroizing<[u8; 32]> =
+        crate::keys::kdf::derive(shared.dangerous_bytes(), &salt, &[labels::SESSION, public, public]);
+    Ok(Kek::new(&key))
+}
+
 impl Core {
-    /// Creates a store in `dir`, which is made if it is not there.
+    /// Creates a store in `dir`, which is made if it is not there, or finishes one whose making was cut short.
+    ///
+    /// What is there is judged when it is open and locked, and never removed: of two calls at once, one makes the store.
     pub(crate) fn create(
         dir: &Path,
         key: Arc<dyn KeyProvider>,
@@ -47,51 +101,49 @@ impl Core {
         made_for: MadeFor,
     ) -> Result<Self, Error> {
         DeviceName::new(&options.device_name)?;
-        std::fs::create_dir_all(dir).map_err(StoreError::from)?;
-        Self::check_free(dir, &key, &options)?;
-        check_agreement(&*key, &*options.entropy)?;
-        let file = dir.join(STORE_FILE);
-        if file.exists() {
-            std::fs::remove_file(file).map_err(StoreError::from)?;
+        if token::is_name_taken(dir) {
+            return Err(Error::AlreadyExists);
         }
-        Self::start(dir, key, options, Missing::Create, made_for)
+        std::fs::create_dir_all(dir).map_err(StoreError::from)?;
+        check_agreement(&*key, &*options.entropy)?;
+        Self::start(dir, key, options, Purpose::Make(made_for))
     }
 
-    /// Refuses a folder that has a store. The remains of one that was never finished are none.
+    /// Refuses a folder that has a store. One that was never finished is none.
     pub(crate) fn check_free(dir: &Path, key: &Arc<dyn KeyProvider>, options: &Options) -> Result<(), Error> {
-        let taken = dir.join(STORE_FILE).exists() && !Self::is_unfinished(dir, key, options);
-        if taken { Err(Error::AlreadyExists) } else { Ok(()) }
+        if token::is_name_taken(dir) {
+            return Err(Error::AlreadyExists);
+        }
+        let process = Process::this(&options.fork_sign);
+        let open = match Self::open_file(dir, &**key, options, (&process, Missing::Refuse)) {
+            Ok(open) => open,
+            Err(Error::Store(StoreError::Missing)) => return Ok(()),
+            Err(error) => return Err(as_in_the_way(error)),
+        };
+        let finished = Self::name_of(&open)?.is_some();
+        open.db.close().map_err(|error| Error::Store(open.file.explain(error)))?;
+        if finished { Err(Error::AlreadyExists) } else { Ok(()) }
     }
 
     /// Opens the store in `dir`.
     pub(crate) fn open(dir: &Path, key: Arc<dyn KeyProvider>, options: Options) -> Result<Self, Error> {
-        if !dir.join(STORE_FILE).exists() {
-            return Err(Error::Store(StoreError::Missing));
-        }
-        Self::start(dir, key, options, Missing::Refuse, MadeFor::Founding)
-    }
-
-    /// Whether the file is the remains of a creation that never finished: nobody was told of such a store.
-    fn is_unfinished(dir: &Path, key: &Arc<dyn KeyProvider>, options: &Options) -> bool {
-        let opened = Self::start(dir, key.clone(), options.clone(), Missing::Refuse, MadeFor::Founding);
-        matches!(opened, Err(Error::Store(StoreError::Missing)))
+        Self::start(dir, key, options, Purpose::Open)
     }
 
     fn start(
         dir: &Path,
         key: Arc<dyn KeyProvider>,
         options: Options,
-        missing: Missing,
-        made_for: MadeFor,
+        purpose: Purpose,
     ) -> Result<Self, Error> {
         let public = key.public();
-        let process = Process::this();
+        let process = Process::this(&options.fork_sign);
         let core = Self {
             dir: dir.to_owned(),
             key,
             public,
             options,
-            process,
+            process: process.clone(),
             life: Mutex::new(()),
             slot: RwLock::new(Slot::Suspended),
             gate: Arc::new(Gate::default()),
@@ -106,22 +158,24 @@ impl Core {
             held_until_ms: AtomicU64::new(u64::MAX),
         };
         let turn = core.gate.enter(Writer::Call, Wait::ForTurn)?;
-        core.open_slot(missing, made_for, &turn)?;
+        core.open_slot(purpose, &turn)?;
         drop(turn);
         Ok(core)
     }
 
-    fn open_slot(&self, missing: Missing, made_for: MadeFor, turn: &Turn) -> Result<(), Error> {
-        let kek = self.kek()?;
-        let disk = FileDisk::open(&self.dir.join(STORE_FILE), missing)?;
-        let options = OpenOptions { cache_bytes: self.options.cache_bytes, missing, walk: Walk::Now };
-        let (db, file) = open_database(Box::new(disk), &kek, self.options.entropy.clone(), &options)?;
-        let created = (file.stop() == Stop::Created).then_some(made_for);
-        let open = OpenStore { db, file };
+    fn open_slot(&self, purpose: Purpose, turn: &Turn) -> Result<(), Error> {
+        let missing = purpose.missing();
+        let open = Self::open_file(&self.dir, self.key(), &self.options, (&self.process, missing));
+        let open = open.map_err(|error| purpose.explain(error))?;
+        // Asked under the lock: whoever has finished a store here has done so before.
+        let finished = Self::name_of(&open)?.is_some();
+        let created = match purpose {
+            Purpose::Open if !finished => return Err(Error::Store(StoreError::Missing)),
+            Purpose::Open => None,
+            Purpose::Make(_) if finished => return Err(Error::AlreadyExists),
+            Purpose::Make(made_for) => Some(made_for),
+        };
         Self::make_tables(&open)?;
-        if created.is_none() && Self::meta_of(&open, META_NAME)?.is_none() {
-            return Err(Error::Store(StoreError::Missing));
-        }
         let state = State::load(&open, &self.options)?;
         self.publish(Arc::new(state.shared()));
         *self.state.lock().unwrap_or_else(PoisonError::into_inner) = state;
@@ -140,11 +194,42 @@ impl Core {
         self.rotations.store(0, Ordering::Relaxed);
         self.check_token(created.is_some(), turn)?;
         self.retry_held(turn)?;
+        if created.is_some() {
+            // Of a making that was cut short.
+            self.write_in_turn(turn, |tx| tx.put_meta("relay", b""))?;
+        }
         if created == Some(MadeFor::Founding) {
             let name = self.options.device_name.as_bytes();
             self.write_in_turn(turn, |tx| tx.put_meta(META_NAME, name))?;
         }
         Ok(())
+    }
+
+    /// Opens or creates the file, and the database in it.
+    fn open_file(
+        dir: &Path,
+        key: &dyn KeyProvider,
+        options: &Options,
+        (process, missing): (&Process, Missing),
+    ) -> Result<OpenStore, Error> {
+        let kek = kek(key)?;
+        let disk = FileDisk::open(&dir.join(STORE_FILE), missing)?;
+        let (cache_bytes, process) = (options.cache_bytes, process.clone());
+        let how = OpenOptions { cache_bytes, missing, walk: Walk::Now, process };
+        let (db, file) = open_database(Box::new(disk), &kek, options.entropy.clone(), &how)?;
+        Ok(OpenStore { db, file })
+    }
+
+    /// The device's name, by which a store is known to be finished; one whose making was cut short may have no tables.
+    fn name_of(open: &OpenStore) -> Result<Option<String>, Error> {
+        let txn = open.db.begin_read().map_err(|error| open.explain(error))?;
+        match txn.open_table(META) {
+            Ok(_) => {}
+            Err(redb::TableError::TableDoesNotExist(_)) => return Ok(None),
+            Err(error) => return Err(open.explain(error)),
+        }
+        drop(txn);
+        Self::meta_of(open, META_NAME)
     }
 
     /// What the store notes under a name, as text.
@@ -192,16 +277,6 @@ impl Core {
         txn.commit().map_err(|error| open.explain(error))
     }
 
-    /// The key that wraps the store's root: the self session of the device, in the form of `subrosa/1`.
-    fn kek(&self) -> Result<Kek, Error> {
-        let shared = self.key.agree(&self.public)?;
-        let salt = labels::hash(labels::STORE_KEK, &[]);
-        let public = self.public.as_bytes();
-        let key: Zeroizing<[u8; 32]> =
-            crate::keys::kdf::derive(shared.dangerous_bytes(), &salt, &[labels::SESSION, public, public]);
-        Ok(Kek::new(&key))
-    }
-
     /// Closes the file and gives up its lock; calls answer `Suspended` until [`Core::resume`]. A transaction of the
     /// host has `grace` to end, then it is taken away; so are snapshots, at once when the file is closed.
     ///
@@ -226,7 +301,7 @@ impl Core {
             Slot::Suspended => {}
         }
         let turn = self.gate.shut(StoreError::Suspended, Duration::ZERO)?;
-        self.open_slot(Missing::Refuse, MadeFor::Founding, &turn)?;
+        self.open_slot(Purpose::Open, &turn)?;
         self.gate.open();
         Ok(())
     }

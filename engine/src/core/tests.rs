@@ -4,11 +4,13 @@ mod closing;
 mod exchange;
 mod forked;
 mod killed;
+mod making;
 mod panics;
 mod reading;
 mod restored;
 mod sealing;
 mod specification;
+mod thread_ends;
 mod transactions;
 mod vectors;
 mod writing;
@@ -30,11 +32,20 @@ use crate::control::{
 use crate::keys::secret::EpochKey;
 use crate::keys::{KeyPair, SoftwareKey};
 use crate::merge::{RecordId, Value};
-use crate::{Clock, Device, Options, OsEntropy, Record, Vault};
+use crate::{Clock, Device, ForkSign, Options, OsEntropy, Record, Vault};
 
 thread_local! {
-    /// Makes a thread take itself for a forked child.
+    /// Makes a thread take itself for a forked child, which has its parent's process number.
     pub(super) static FORKED: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
+}
+
+/// The sign that [`FORKED`] moves.
+struct TestSign;
+
+impl ForkSign for TestSign {
+    fn number(&self) -> u64 {
+        FORKED.get().into()
+    }
 }
 
 /// A wall clock that tests move.
@@ -102,7 +113,7 @@ impl TestDevice {
 }
 
 fn options(clock: &Arc<TestClock>) -> Options {
-    Options { clock: clock.clone(), ..Options::default() }
+    Options::default().clock(clock.clone()).fork_sign(Arc::new(TestSign))
 }
 
 /// Lets `new` into the vault of `old`, as pairing will.

@@ -22,6 +22,7 @@ pub struct Profile {
 
 /// Info of HKDF.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Info {
     /// These bytes.
     Fixed(Vec<u8>),
@@ -32,6 +33,7 @@ pub enum Info {
 
 /// What a session authenticates beside the message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum AadRule {
     /// Nothing; giving some is an error.
     None,
@@ -44,6 +46,7 @@ pub enum AadRule {
 
 /// How a `serde` value becomes bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum ValueFormat {
     /// Compact JSON: no white space, members in declaration order.
     Json,

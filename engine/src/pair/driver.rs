@@ -17,10 +17,11 @@ use super::{
 };
 use crate::cancel::Cancel;
 use crate::control::{DeviceAdded, DeviceRole, device_added};
-use crate::core::{Core, MadeFor, NewVault, STORE_FILE};
+use crate::core::{Core, MadeFor, NewVault};
 use crate::device::{Device, Options};
 use crate::error::Error;
 use crate::keys::KeyProvider;
+use crate::process::Process;
 use crate::sync::push::Push;
 use crate::sync::rendezvous::{Rendezvous, RendezvousError};
 use crate::vault::DeviceInfo;
@@ -45,6 +46,7 @@ impl Meeting for Rendezvous {
 
 /// A new device asks to be let in.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct PairRequest {
     /// What the new device must show, too. Let the user type the new device's code, or compare.
     pub code: PairCode,
@@ -54,6 +56,7 @@ pub struct PairRequest {
 
 /// How the user has checked that both devices show one code.
 #[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub enum Confirmation<'a> {
     /// The user typed the code that the new device shows; spaces and hyphens do not count. A wrong one ends the
     /// pairing.
@@ -312,7 +315,7 @@ impl PairJoin {
     /// Answers a link. A store is made in `dir` once the old device has handed over the keys, and not before.
     ///
     /// # Errors
-    /// [`Error::AlreadyExists`]; [`PairError::Expired`], [`PairError::Name`], [`PairError::Key`];
+    /// [`Error::AlreadyExists`], [`StoreError::Locked`](crate::StoreError::Locked); [`PairError::Expired`], [`PairError::Name`], [`PairError::Key`];
     /// [`Error::Rendezvous`] when no thread can be started.
     pub fn start(
         dir: impl AsRef<Path>,
@@ -320,8 +323,9 @@ impl PairJoin {
         options: Options,
         link: PairLink,
     ) -> Result<Self, Error> {
-        let meet = |link: &PairLink| -> Result<Box<dyn Meeting>, _> {
-            Ok(Box::new(Rendezvous::join(link.relay(), *link.rendezvous())?))
+        let process = Process::this(&options.fork_sign);
+        let meet = move |link: &PairLink| -> Result<Box<dyn Meeting>, _> {
+            Ok(Box::new(Rendezvous::join(&process, link.relay(), *link.rendezvous())?))
         };
         Self::start_at(dir.as_ref(), key, options, link, Box::new(meet))
     }
@@ -356,8 +360,9 @@ impl PairJoin {
     /// while it returns `None`; not after it has returned a device.
     ///
     /// # Errors
-    /// [`Error::Pair`], [`Error::Rendezvous`]: the other side, or the relay, ended it. What the disk refuses. Nothing
-    /// is left behind in the directory.
+    /// [`Error::Pair`], [`Error::Rendezvous`]: the other side, or the relay, ended it. [`Error::AlreadyExists`] when
+    /// somebody has made a store meanwhile, which stays as it is. What the disk refuses. No store is left behind in the
+    /// directory, at most one that was never finished, which a further try with the same key finishes.
     pub fn wait(&mut self, timeout: Duration) -> Result<Option<Device>, Error> {
         self.wait_or(timeout, &Cancel::new())
     }
@@ -390,15 +395,9 @@ impl PairJoin {
         let device = Device::of(core);
         let new = NewVault { id: joined.vault, name: joined.name, keyring: joined.keyring };
         let settled = device.set_relay(Some(&joined.relay)).and_then(|()| device.core.join_vault(new));
-        if let Err(error) = settled {
-            drop(device);
-            // The next try would replace what was not finished; so nothing of it stays.
-            if let Err(error) = std::fs::remove_file(self.dir.join(STORE_FILE)) {
-                tracing::warn!(kind = ?error.kind(), "an unfinished store stays behind");
-            }
-            return Err(error);
-        }
-        Ok(device)
+        // What was not finished stays, and is nobody's store: the next try with this key finishes it. Removing it could
+        // take away what somebody else has made meanwhile.
+        settled.map(|()| device)
     }
 
     /// Takes in one message, or comes again; `false` when there was nothing to do by `until`.

@@ -8,8 +8,9 @@ use std::time::Duration;
 use subrosa_protocol::ids::VaultId;
 
 use super::{RowChange, RowChanges};
-use crate::core::{Process, State};
+use crate::core::State;
 use crate::merge::RecordId;
+use crate::process::Process;
 
 /// Changes kept for one slow watcher; beyond that it is told to look again.
 const QUEUE_MAX: usize = 65_536;
@@ -139,7 +140,7 @@ impl Watchers {
     /// Starts to watch a vault, or one collection of it. In a forked child, and on a closed device, it is over at once.
     pub(crate) fn watch(&self, vault: VaultId, collection: Option<&str>) -> Changes {
         let queue = Arc::new(Queue {
-            process: self.process,
+            process: self.process.clone(),
             vault,
             collection: collection.map(Arc::from),
             state: Mutex::default(),

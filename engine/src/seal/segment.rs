@@ -15,6 +15,7 @@ use subtle::ConstantTimeEq as _;
 use super::packed::Packed;
 use crate::entropy::Entropy;
 use crate::keys::secret::SegmentKey;
+use crate::scratch::with_kept;
 use crate::wiped::Wiped;
 
 /// Flag of a body whose data is compressed with zstd.
@@ -178,7 +179,7 @@ pub(super) fn compress(data: &[u8]) -> Option<Wiped> {
         static COMPRESSOR: std::cell::RefCell<Option<zstd::bulk::Compressor<'static>>> =
             const { std::cell::RefCell::new(None) };
     }
-    COMPRESSOR.with_borrow_mut(|slot| {
+    with_kept(&COMPRESSOR, |slot| {
         if slot.is_none() {
             *slot = zstd::bulk::Compressor::new(ZSTD_LEVEL).ok();
         }
@@ -222,7 +223,7 @@ pub(super) fn decompress(data: &[u8]) -> Result<Wiped, OpenError> {
         static DECOMPRESSOR: std::cell::RefCell<Option<zstd::bulk::Decompressor<'static>>> =
             const { std::cell::RefCell::new(None) };
     }
-    DECOMPRESSOR.with_borrow_mut(|slot| {
+    with_kept(&DECOMPRESSOR, |slot| {
         if slot.is_none() {
             *slot = zstd::bulk::Decompressor::new().ok();
         }

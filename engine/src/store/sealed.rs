@@ -9,6 +9,7 @@
 //! that is overwritten in place, or write anything in a forked child.
 
 mod backend;
+mod descriptor;
 mod disk;
 mod header;
 mod held;
@@ -19,10 +20,11 @@ mod superblock;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use descriptor::open_above_standard;
 #[cfg(test)]
 pub(crate) use disk::Disk;
 pub(crate) use disk::FileDisk;
 #[cfg(test)]
-pub(crate) use open::Compacted;
-pub(crate) use open::{Missing, OpenOptions, SealedHandle, Stop, Verified, Walk, open_database};
+pub(crate) use open::{Compacted, Stop};
+pub(crate) use open::{Missing, OpenOptions, SealedHandle, Verified, Walk, open_database};
 pub(crate) use superblock::Kek;

@@ -12,6 +12,7 @@ use subrosa_protocol::ids::VaultId;
 use super::events::{ArrivalCall, Queue, SyncEvents};
 use super::{SyncError, SyncEvent, SyncFailure, SyncState, SyncStatus};
 use crate::Cancel;
+use crate::process::Process;
 
 #[derive(Default)]
 pub(crate) struct Board {
@@ -87,7 +88,7 @@ impl Board {
         self.lock().status()
     }
 
-    pub(super) fn subscribe(&self) -> SyncEvents {
+    pub(super) fn subscribe(&self, process: &Process) -> SyncEvents {
         let queue = Arc::new(Queue::default());
         let mut inner = self.lock();
         inner.subscribers.retain(|subscriber| subscriber.strong_count() > 0);
@@ -96,7 +97,7 @@ impl Board {
             // Nobody has asked to be called yet.
             drop(queue.close());
         }
-        SyncEvents::new(queue)
+        SyncEvents::new(queue, process)
     }
 
     pub(super) fn connecting(&self) {
@@ -329,6 +330,10 @@ mod tests {
         Standing { greeted: true, synced, settled: synced, progress }
     }
 
+    fn process() -> Process {
+        Process::plain()
+    }
+
     #[test]
     fn caught_up_counts_only_what_was_written_before() {
         let board = Arc::new(Board::default());
@@ -372,7 +377,7 @@ mod tests {
     #[test]
     fn events_nobody_takes_are_dropped_and_said_so() {
         let board = Arc::new(Board::default());
-        let events = board.subscribe();
+        let events = board.subscribe(&process());
         for n in 0..EVENTS_MAX + 9 {
             let vault = VaultId::from_bytes([u8::try_from(n % 256).unwrap(); 32]);
             board.event(&Event::CaughtUp { vault });
@@ -423,7 +428,7 @@ mod tests {
     #[test]
     fn arrivals_are_told_without_a_lock_held() {
         let board = Arc::new(Board::default());
-        let events = Arc::new(board.subscribe());
+        let events = Arc::new(board.subscribe(&process()));
         let seen = Arc::new(Mutex::new(Vec::new()));
         board.connecting();
         board.event(&Event::CaughtUp { vault: VaultId::ZERO });
@@ -446,6 +451,6 @@ mod tests {
         let ends: Vec<_> = seen.iter().map(|event| event.rsplit(' ').next().unwrap()).collect();
         assert_eq!(ends, ["connecting", "live", "offline", "over"], "{seen:?}");
         assert!(events.is_over() && events.try_next().is_none());
-        assert!(board.subscribe().is_over(), "too late");
+        assert!(board.subscribe(&process()).is_over(), "too late");
     }
 }

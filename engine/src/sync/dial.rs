@@ -13,6 +13,7 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::crypto::{CryptoProvider, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
+use rustls::time_provider::TimeProvider;
 use rustls::{CertificateError, DigitallySignedStruct, SignatureScheme};
 use sha2::{Digest as _, Sha256};
 use socket2::{Domain, Protocol, Socket, Type};
@@ -23,6 +24,7 @@ use subrosa_protocol::limits::VAULTS_PER_LINK_MAX;
 use subtle::ConstantTimeEq as _;
 
 use super::SyncFailure;
+use crate::clock::{Clock as _, SystemClock};
 
 /// Tries one address for so long, and the first stream.
 pub(super) const CONNECT_WAIT: Duration = Duration::from_secs(5);
@@ -142,7 +144,7 @@ fn bind(address: SocketAddr) -> std::io::Result<UdpSocket> {
 fn client_config(pin: Pin, wrong_key: Arc<AtomicBool>) -> Option<ClientConfig> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let verifier = Arc::new(PinnedKey { pin, wrong_key, provider: provider.clone() });
-    let mut tls = rustls::ClientConfig::builder_with_provider(provider)
+    let mut tls = rustls::ClientConfig::builder_with_details(provider, Arc::new(WallTime))
         .with_protocol_versions(&[&rustls::version::TLS13])
         .ok()?
         .dangerous()
@@ -168,6 +170,16 @@ fn transport() -> TransportConfig {
         .max_idle_timeout(Some(VarInt::from_u32(IDLE_TIMEOUT_MS).into()))
         .datagram_receive_buffer_size(None);
     transport
+}
+
+/// Wall time as TLS asks for it, although no certificate's dates count here. The one that rustls brings panics before 1970.
+#[derive(Debug)]
+struct WallTime;
+
+impl TimeProvider for WallTime {
+    fn current_time(&self) -> Option<UnixTime> {
+        Some(UnixTime::since_unix_epoch(Duration::from_millis(SystemClock.now_ms())))
+    }
 }
 
 /// Takes exactly one key, whatever the certificate around it says.

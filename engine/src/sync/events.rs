@@ -5,7 +5,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::SyncEvent;
-use crate::core::Process;
+use crate::process::Process;
 
 /// Events kept for a receiver that does not take them.
 pub(super) const EVENTS_MAX: usize = 256;
@@ -34,15 +34,15 @@ struct Waiting {
 }
 
 impl SyncEvents {
-    pub(super) fn new(queue: Arc<Queue>) -> Self {
-        Self { queue, process: Process::this() }
+    pub(super) fn new(queue: Arc<Queue>, process: &Process) -> Self {
+        Self { queue, process: process.clone() }
     }
 
     /// Those of a sync that is over.
-    pub(super) fn over() -> Self {
+    pub(super) fn over(process: &Process) -> Self {
         let queue = Queue::default();
         queue.lock().closed = true;
-        Self::new(Arc::new(queue))
+        Self::new(Arc::new(queue), process)
     }
 
     /// The next event; `None` after `timeout`, or when sync has stopped and everything was taken.

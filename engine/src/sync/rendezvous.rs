@@ -20,6 +20,7 @@ use super::thread::{EngineThread, Panicked};
 use super::worker::Worker;
 use crate::Cancel;
 use crate::core::Core;
+use crate::process::Process;
 
 /// Why a meeting came to nothing. Start over with a new link.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -61,15 +62,24 @@ impl Rendezvous {
         vault: VaultId,
         id: RendezvousId,
     ) -> Result<Self, RendezvousError> {
-        Self::start(Some(core.clone()), relay, Errand::Meet { id, member: Some(vault) })
+        Self::start(core.process(), Some(core.clone()), relay, Errand::Meet { id, member: Some(vault) })
     }
 
     /// Joins a meeting; nothing but its id is needed.
-    pub(crate) fn join(relay: &RelayAddr, id: RendezvousId) -> Result<Self, RendezvousError> {
-        Self::start(None, relay, Errand::Meet { id, member: None })
+    pub(crate) fn join(
+        process: &Process,
+        relay: &RelayAddr,
+        id: RendezvousId,
+    ) -> Result<Self, RendezvousError> {
+        Self::start(process, None, relay, Errand::Meet { id, member: None })
     }
 
-    fn start(core: Option<Arc<Core>>, relay: &RelayAddr, errand: Errand) -> Result<Self, RendezvousError> {
+    fn start(
+        process: &Process,
+        core: Option<Arc<Core>>,
+        relay: &RelayAddr,
+        errand: Errand,
+    ) -> Result<Self, RendezvousError> {
         let (say, to_say) = mpsc::channel(RENDEZVOUS_MESSAGES_MAX);
         let (hear, heard) = mailbox();
         let start = |error: std::io::Error| RendezvousError::Start(error.kind());
@@ -89,7 +99,7 @@ impl Rendezvous {
             }
             failure
         };
-        let thread = EngineThread::spawn("subrosa-meet", work).map_err(start)?;
+        let thread = EngineThread::spawn(process, "subrosa-meet", work).map_err(start)?;
         Ok(Self { say, said: 0, heard, control, thread, failure: None })
     }
 

@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::thread::JoinHandle;
 
-use crate::core::Process;
+use crate::process::Process;
 
 thread_local! {
     static OF_THE_ENGINE: Cell<bool> = const { Cell::new(false) };
@@ -21,13 +21,22 @@ pub(super) struct EngineThread<R> {
 pub(super) struct Panicked;
 
 impl<R: Send + 'static> EngineThread<R> {
-    pub(super) fn spawn(name: &str, f: impl FnOnce() -> R + Send + 'static) -> std::io::Result<Self> {
+    pub(super) fn spawn(
+        process: &Process,
+        name: &str,
+        f: impl FnOnce() -> R + Send + 'static,
+    ) -> std::io::Result<Self> {
         let work = move || {
             OF_THE_ENGINE.set(true);
             f()
         };
         let handle = std::thread::Builder::new().name(name.to_owned()).spawn(work)?;
-        Ok(Self { process: Process::this(), handle: Some(handle) })
+        Ok(Self { process: process.clone(), handle: Some(handle) })
+    }
+
+    /// The process that it runs in.
+    pub(super) const fn process(&self) -> &Process {
+        &self.process
     }
 
     /// Whether it runs here. In a forked child there is no such thread, and locks that it held are held for ever.

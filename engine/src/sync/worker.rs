@@ -72,7 +72,7 @@ impl Worker {
         let (jobs, mut waiting) = mpsc::channel(JOBS_MAX);
         let stopping = Arc::new(AtomicBool::new(false));
         let (stop, of) = (stopping.clone(), core.clone());
-        let thread = EngineThread::spawn("subrosa-store", move || {
+        let thread = EngineThread::spawn(of.process(), "subrosa-store", move || {
             end_waits_when(stop.clone());
             while let Some(job) = waiting.blocking_recv() {
                 match job {

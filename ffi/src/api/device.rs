@@ -12,6 +12,7 @@ use super::keys::KeyObject;
 use super::sync::SyncObject;
 use super::task::Tasks;
 use crate::failure::Failure;
+use crate::fork_sign::Sign;
 use crate::handles::Object;
 use crate::status::{SUBROSA_CLOSED, SUBROSA_INVALID_ARGUMENT, SUBROSA_NO_RELAY};
 
@@ -55,6 +56,8 @@ impl DeviceOptions<'_> {
         if !self.name.is_empty() {
             options.device_name = self.name.to_owned();
         }
+        // A host of this library may fork children that have its process number.
+        options.fork_sign = Arc::new(Sign);
         options.write_wait =
             (self.write_wait_ms > 0).then(|| Duration::from_millis(self.write_wait_ms.into()));
         #[cfg(feature = "fault-injection")]

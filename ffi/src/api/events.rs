@@ -3,6 +3,7 @@
 //! A queue takes from the engine's own queues when somebody asks it, source after source in turn; what arrives there only
 //! wakes whoever waits here. So nothing is held twice, and no thread runs for a watch.
 
+use std::cell::Cell;
 use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{JoinHandle, ThreadId};
@@ -86,6 +87,11 @@ struct Queue {
     /// Something arrived, or somebody is to look again for another reason. Rung by whoever: the engine and the log may hold
     /// locks that `state` is above or below.
     changed: Arc<Bell>,
+}
+
+thread_local! {
+    /// Set on threads of listeners. Any other thread may call when the library's own account of it is gone: at its end.
+    static LISTENER: Cell<Option<ThreadId>> = const { Cell::new(None) };
 }
 
 #[derive(Default)]
@@ -302,6 +308,7 @@ impl Queue {
 
     /// Delivers until told to stop. What is not delivered by then stays in the queue.
     fn deliver(&self, listener: Box<dyn Listener>) {
+        LISTENER.set(Some(std::thread::current().id()));
         loop {
             let (mut event, mut over) = (None, None);
             self.changed.wait_until(NO_LIMIT, || {
@@ -324,8 +331,8 @@ impl Queue {
             drop(over);
         }
         let _ = guard::caught(move || drop(listener));
-        let this = std::thread::current().id();
-        self.lock().busy.retain(|thread| *thread != this);
+        let this = LISTENER.get();
+        self.lock().busy.retain(|thread| Some(*thread) != this);
         self.changed.ring();
     }
 }
@@ -354,7 +361,7 @@ impl State {
 
     /// Whether this thread runs the queue's callback.
     fn is_delivering_here(&self) -> bool {
-        self.busy.contains(&std::thread::current().id())
+        LISTENER.try_with(Cell::get).ok().flatten().is_some_and(|thread| self.busy.contains(&thread))
     }
 
     fn note_devices(&mut self) {

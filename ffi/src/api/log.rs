@@ -59,7 +59,7 @@ pub(crate) fn set(level_max: i32, sink: Option<Box<dyn Sink>>) -> Result<(), Fai
     if !(SUBROSA_LOG_OFF..=SUBROSA_LOG_TRACE).contains(&level_max) {
         return Err(Failure::new(SUBROSA_INVALID_ARGUMENT, "levels are 0 (off) to 5 (trace)"));
     }
-    if LOGGING.with(Cell::get) {
+    if LOGGING.try_with(Cell::get).unwrap_or(false) {
         return Err(Failure::new(SUBROSA_WOULD_DEADLOCK, "called from the log callback"));
     }
     let level = if sink.is_some() { level_max } else { SUBROSA_LOG_OFF };
@@ -101,7 +101,7 @@ impl Receivers {
 
     /// What the callback does is not logged to it.
     fn give_to_sink(&self, level: i32, message: &str) {
-        if LOGGING.with(|logging| logging.replace(true)) {
+        if LOGGING.try_with(|logging| logging.replace(true)).unwrap_or(false) {
             return;
         }
         let sink = self.sink.read().unwrap_or_else(PoisonError::into_inner);
@@ -109,7 +109,7 @@ impl Receivers {
             sink.log(level, message);
         }
         drop(sink);
-        LOGGING.with(|logging| logging.set(false));
+        let _ = LOGGING.try_with(|logging| logging.set(false));
     }
 }
 

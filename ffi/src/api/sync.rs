@@ -133,6 +133,8 @@ pub(crate) const fn state_number(state: SyncState) -> i32 {
         SyncState::Live => SUBROSA_SYNC_LIVE,
         SyncState::Refused => SUBROSA_SYNC_REFUSED,
         SyncState::Suspended => SUBROSA_SYNC_SUSPENDED,
+        // One that has no number yet: something is left to do.
+        _ => SUBROSA_SYNC_SYNCING,
     }
 }
 

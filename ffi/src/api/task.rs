@@ -1,6 +1,7 @@
 //! Asynchronous calls: one named thread each, for as long as it takes, and one completion.
 
 use std::cell::RefCell;
+use std::mem::ManuallyDrop;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -23,8 +24,9 @@ pub(crate) trait Done: Send + 'static {
 static UNDER_WAY: PerProcess<AtomicUsize> = PerProcess::new();
 
 thread_local! {
-    /// Numbers of the devices whose callback runs on this thread.
-    static CALLBACK_OF: RefCell<Vec<u64>> = const { RefCell::new(Vec::new()) };
+    /// Numbers of the devices whose callback runs on this thread. Without a destructor, so that it is there to the thread's
+    /// end, when handlers at a process's exit call; empty, it holds no memory.
+    static CALLBACK_OF: ManuallyDrop<RefCell<Vec<u64>>> = const { ManuallyDrop::new(RefCell::new(Vec::new())) };
 }
 
 /// The calls of a device that are under way. No lock of the whole process, which a forked child might find held for ever.
@@ -54,15 +56,24 @@ impl Tasks {
 
 /// Whether this thread runs a callback of the device: then nothing may wait for that callback here.
 pub(crate) fn is_in_callback_of(device: &DeviceObject) -> bool {
-    // A thread that ends, and has none of its variables left, runs no callback either.
     CALLBACK_OF.try_with(|devices| devices.borrow().contains(&device.number)).unwrap_or(false)
 }
 
 /// Runs a callback of some devices.
 pub(crate) fn in_callback_of<R>(devices: &[u64], callback: impl FnOnce() -> R) -> R {
-    CALLBACK_OF.with_borrow_mut(|of| of.extend_from_slice(devices));
+    // Where a platform takes the variables away all the same, nobody is there to be told.
+    let noted = CALLBACK_OF.try_with(|of| of.borrow_mut().extend_from_slice(devices)).is_ok();
     let result = callback();
-    CALLBACK_OF.with_borrow_mut(|of| of.truncate(of.len() - devices.len()));
+    if noted {
+        let _ = CALLBACK_OF.try_with(|of| {
+            let mut of = of.borrow_mut();
+            let before = of.len() - devices.len();
+            of.truncate(before);
+            if of.is_empty() {
+                *of = Vec::new();
+            }
+        });
+    }
     result
 }
 

@@ -159,7 +159,7 @@ fn randomness_that_panics_stops_the_store_at_worst_and_opening_it_again_finds_wh
     let mut device = device_with_vault();
     device.device = None;
     let entropy = Arc::new(Moody::default());
-    let options = Options { clock: device.clock.clone(), entropy: entropy.clone(), ..Options::default() };
+    let options = Options::default().clock(device.clock.clone()).entropy(entropy.clone());
     let key = SoftwareKey::from_pkcs8_der(&device.key_der).unwrap();
     let opened = Device::open(device.path(), Arc::new(key), options).unwrap();
     let put = |vault: &Vault, n: u8| {

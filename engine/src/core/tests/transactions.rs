@@ -161,7 +161,7 @@ fn writers_come_in_the_order_in_which_they_asked() {
 fn a_write_waits_for_a_transaction_for_as_long_as_the_options_say() {
     let device = device_with_vault();
     let key = SoftwareKey::generate(&OsEntropy);
-    let options = Options { write_wait: Some(Duration::from_millis(1)), ..Options::default() };
+    let options = Options::default().write_wait(Duration::from_millis(1));
     let path = device.dir.path().join("bounded");
     let bounded = Device::create(path, Arc::new(key), options).unwrap();
     let vault = bounded.create_vault("personal").unwrap();

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use subrosa_protocol::ids::Pin;
 
 use super::*;
+use crate::core::STORE_FILE;
 use crate::entropy::OsEntropy;
 use crate::keys::SoftwareKey;
 use crate::pair::AbortReason;
@@ -49,7 +50,7 @@ struct Fixture {
 }
 
 fn named(name: &str) -> Options {
-    Options { device_name: name.to_owned(), ..Options::default() }
+    Options::default().device_name(name)
 }
 
 fn relay() -> RelayAddr {
@@ -124,7 +125,37 @@ fn two_stores_pair() {
     let link = PairLink::new(&relay(), &new.public(), u64::MAX / 2, &OsEntropy);
     let key = Arc::new(SoftwareKey::generate(&OsEntropy));
     let again = PairJoin::start_at(&fixture.dir(), key, named("phone"), link, once(theirs));
+    assert!(matches!(again, Err(Error::Store(StoreError::Locked { .. }))));
+    new.close().unwrap();
+    let (_, theirs) = chat();
+    let link = PairLink::new(&relay(), &new.public(), u64::MAX / 2, &OsEntropy);
+    let key = Arc::new(SoftwareKey::generate(&OsEntropy));
+    let again = PairJoin::start_at(&fixture.dir(), key, named("phone"), link, once(theirs));
     assert!(matches!(again, Err(Error::AlreadyExists)));
+}
+
+#[test]
+fn a_store_that_somebody_makes_during_a_pairing_stays_whatever_becomes_of_the_pairing() {
+    for open in [true, false] {
+        let fixture = Fixture::new();
+        let (offer, mut join) = fixture.shown();
+        let key = Arc::new(SoftwareKey::generate(&OsEntropy));
+        let theirs = Device::create(fixture.dir(), key.clone(), named("tablet")).unwrap();
+        let vault = theirs.create_vault("theirs").unwrap();
+        vault.records("notes").put(crate::RecordId::from_bytes([1; 16]), &crate::Record::default()).unwrap();
+        if !open {
+            // Closed, so that nothing but what is in the file stands in the way.
+            theirs.close().unwrap();
+        }
+        let new = std::thread::spawn(move || join.wait(WAIT).map(drop));
+        assert_eq!(pair_error(offer.confirm(Confirmation::CodesEqual)), PairError::Unconfirmed);
+        let refused = new.join().unwrap();
+        let told = matches!(refused, Err(Error::AlreadyExists | Error::Store(StoreError::Locked { .. })));
+        assert!(told, "{refused:?}");
+        theirs.close().unwrap();
+        let again = Device::open(fixture.dir(), key, named("tablet")).unwrap();
+        assert_eq!(again.vault("theirs").unwrap().records("notes").len().unwrap(), 1);
+    }
 }
 
 #[test]

@@ -12,6 +12,7 @@ use super::header::{Header, Mark};
 use super::held::Held;
 use super::layout::{BLOCK_BYTES, HEADER_PAGE_BYTES, PAGE_BYTES, block_offset, logical_len, physical_len};
 use super::pages::{BATCH_PAGES, PageCipher, with_blocks};
+use crate::process::Process;
 use crate::seal::NotAuthentic;
 use crate::store::{StoreFault, StorePart};
 
@@ -32,7 +33,7 @@ pub(super) struct SealedFile {
     /// Set once the database stands; a file that never came that far is not marked as closed in order.
     opened: AtomicBool,
     /// Where the file was opened. Anywhere else is a forked child.
-    pub(super) process: u32,
+    pub(super) process: Process,
 }
 
 /// While redb repairs, what does not open reads as zeros.
@@ -45,7 +46,7 @@ struct Repair {
 }
 
 impl SealedFile {
-    pub(super) fn new(disk: Box<dyn Disk>, cipher: PageCipher, header: Header) -> Self {
+    pub(super) fn new(disk: Box<dyn Disk>, cipher: PageCipher, header: Header, process: Process) -> Self {
         Self {
             disk,
             cipher,
@@ -56,7 +57,7 @@ impl SealedFile {
             fault: Mutex::new(None),
             repair: Repair::default(),
             opened: AtomicBool::new(false),
-            process: std::process::id(),
+            process,
         }
     }
 
@@ -94,7 +95,7 @@ impl SealedFile {
     /// Asked before anything reaches the disk: a forked child would write over its parent's file, and repeat the
     /// nonces that its parent has drawn ahead.
     pub(super) fn check_process(&self) -> Result<(), StoreFault> {
-        if std::process::id() == self.process { Ok(()) } else { Err(StoreFault::Forked) }
+        if self.process.is_this() { Ok(()) } else { Err(StoreFault::Forked) }
     }
 
     /// Does `work`, keeps its fault, and packs it the way redb wants it. A panic, as of the caller's randomness, is a

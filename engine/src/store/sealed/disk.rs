@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::{PoisonError, RwLock};
 
 use super::Missing;
+use super::descriptor::open_above_standard;
 use crate::store::StoreError;
 
 /// Bytes at positions, and the promise of [`Disk::sync`]. Nobody else reads or writes them meanwhile.
@@ -33,25 +34,46 @@ pub(crate) trait Disk: Send + Sync + 'static {
 pub(crate) struct FileDisk(RwLock<Option<File>>);
 
 impl FileDisk {
-    /// Opens the file at `path`, or creates it, readable by its owner alone.
+    /// Opens the file at `path`, or creates it, readable by its owner alone. What is in it may be judged only now: it is
+    /// locked, and is the one that stands at `path`.
     ///
     /// # Errors
     ///
     /// [`StoreError::Locked`] while another process, or another handle in this one, has it open;
     /// [`StoreError::Missing`] when there is none and none was to be created; [`StoreError::Io`].
     pub(crate) fn open(path: &Path, missing: Missing) -> Result<Self, StoreError> {
-        let file = match existing_file(path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => match missing {
-                Missing::Refuse => return Err(StoreError::Missing),
-                Missing::Create => created_file(path)?,
-            },
-            opened => opened?,
-        };
-        match file.try_lock() {
-            Ok(()) => Ok(Self(RwLock::new(Some(file)))),
-            Err(TryLockError::WouldBlock) => Err(StoreError::Locked { holder: lock_holder(&file) }),
-            Err(TryLockError::Error(error)) => Err(error.into()),
+        let folder = folder_of(path);
+        let mut refused = StoreError::Locked { holder: None };
+        for _ in 0..OPEN_TRIES {
+            let file = match open_above_standard(folder, || existing_or_new(path, missing)) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound && missing == Missing::Refuse => {
+                    return Err(StoreError::Missing);
+                }
+                // Somebody else has created it between the two looks; or it is a link to nowhere.
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                    refused = error.into();
+                    continue;
+                }
+                opened => opened?,
+            };
+            match file.try_lock() {
+                Ok(()) => {}
+                Err(TryLockError::WouldBlock) => {
+                    return Err(StoreError::Locked { holder: lock_holder(&file) });
+                }
+                Err(TryLockError::Error(error)) => return Err(error.into()),
+            }
+            // Put in its place while this one was being locked: that one counts.
+            if !stands_at(&file, path)? {
+                file.unlock()?;
+                continue;
+            }
+            if missing == Missing::Create {
+                sync_folder(folder)?;
+            }
+            return Ok(Self(RwLock::new(Some(file))));
         }
+        Err(refused)
     }
 
     fn with<T>(&self, work: impl FnOnce(&File) -> io::Result<T>) -> io::Result<T> {
@@ -88,23 +110,56 @@ impl Disk for FileDisk {
     }
 }
 
-fn existing_file(path: &Path) -> io::Result<File> {
-    OpenOptions::new().read(true).write(true).open(path)
+/// How often a file may be replaced, or come and go, while it is being opened, before it counts as somebody's.
+const OPEN_TRIES: u32 = 16;
+
+/// Never opens with truncation, and never creates over anything.
+fn existing_or_new(path: &Path, missing: Missing) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true);
+    match options.open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound && missing == Missing::Create => {
+            #[cfg(unix)]
+            std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+            options.create_new(true).open(path)
+        }
+        opened => opened,
+    }
 }
 
-/// Creates the file, and makes its name durable.
-fn created_file(path: &Path) -> io::Result<File> {
-    let mut options = OpenOptions::new();
-    options.read(true).write(true).create(true).truncate(false);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let file = options.open(path)?;
-    #[cfg(unix)]
+fn folder_of(path: &Path) -> &Path {
     match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => File::open(parent)?.sync_all()?,
-        _ => File::open(".")?.sync_all()?,
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
     }
-    Ok(file)
+}
+
+/// Makes the names in a folder durable.
+fn sync_folder(folder: &Path) -> io::Result<()> {
+    #[cfg(unix)]
+    File::open(folder)?.sync_all()?;
+    #[cfg(not(unix))]
+    let _ = folder;
+    Ok(())
+}
+
+/// Whether `path` still leads to `file`.
+#[cfg(unix)]
+fn stands_at(file: &File, path: &Path) -> io::Result<bool> {
+    use std::os::unix::fs::MetadataExt as _;
+    let open = file.metadata()?;
+    match std::fs::metadata(path) {
+        Ok(there) => Ok((there.dev(), there.ino()) == (open.dev(), open.ino())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// There a file that is open cannot be replaced.
+#[cfg(not(unix))]
+#[expect(clippy::unnecessary_wraps, reason = "the same signature on every platform")]
+fn stands_at(_: &File, _: &Path) -> io::Result<bool> {
+    Ok(true)
 }
 
 #[cfg(unix)]
@@ -166,4 +221,34 @@ fn lock_holder(file: &File) -> Option<u32> {
 #[cfg(not(target_os = "linux"))]
 fn lock_holder(_: &File) -> Option<u32> {
     None
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_was_replaced_or_removed_while_it_was_locked_is_not_the_one_that_counts() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, other) = (folder.path().join("store"), folder.path().join("other"));
+        let file = existing_or_new(&path, Missing::Create).unwrap();
+        assert!(stands_at(&file, &path).unwrap());
+        let copy = existing_or_new(&other, Missing::Create).unwrap();
+        std::fs::rename(&other, &path).unwrap();
+        assert!(!stands_at(&file, &path).unwrap() && stands_at(&copy, &path).unwrap());
+        std::fs::remove_file(&path).unwrap();
+        assert!(!stands_at(&copy, &path).unwrap());
+        assert_eq!(FileDisk::open(&path, Missing::Refuse).err(), Some(StoreError::Missing));
+        assert!(FileDisk::open(&path, Missing::Create).is_ok());
+    }
+
+    #[test]
+    fn what_can_neither_be_opened_nor_created_is_an_error_and_not_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("store");
+        std::os::unix::fs::symlink(folder.path().join("nowhere"), &path).unwrap();
+        let refused = FileDisk::open(&path, Missing::Create).err();
+        assert!(matches!(refused, Some(StoreError::Io { kind: io::ErrorKind::AlreadyExists, .. })));
+        assert!(!folder.path().join("nowhere").exists());
+    }
 }

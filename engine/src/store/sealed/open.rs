@@ -12,6 +12,7 @@ use super::layout::{BLOCKS_OFFSET, logical_len};
 use super::pages::PageCipher;
 use super::superblock::{Found, Kek, State, Superblock};
 use crate::entropy::Entropy;
+use crate::process::Process;
 use crate::store::{StoreError, StoreFault, StorePart};
 
 /// What to do where there is no store yet.
@@ -44,6 +45,8 @@ pub(crate) struct OpenOptions {
     pub(crate) cache_bytes: usize,
     pub(crate) missing: Missing,
     pub(crate) walk: Walk,
+    /// Where the store is opened, and nowhere else written.
+    pub(crate) process: Process,
 }
 
 /// How the store came to be open.
@@ -118,7 +121,7 @@ pub(crate) fn open_database(
                 return Err(error);
             }
         };
-    let shared = Arc::new(SealedFile::new(disk, cipher, header));
+    let shared = Arc::new(SealedFile::new(disk, cipher, header, options.process.clone()));
     let mut handle = SealedHandle { file: shared.clone(), superblock: Mutex::new(superblock), entropy, stop };
     let mut builder = Database::builder();
     builder.set_cache_size(options.cache_bytes);
@@ -239,6 +242,7 @@ impl SealedHandle {
     }
 
     /// How the store came to be open.
+    #[cfg(test)]
     pub(crate) fn stop(&self) -> Stop {
         self.stop
     }

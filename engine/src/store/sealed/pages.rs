@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::layout::{BLOCK_BYTES, FILE_ID_BYTES, PAGE_BYTES, field};
 use super::superblock::{FileId, StoreRoot};
 use crate::entropy::Entropy;
+use crate::scratch::with_kept;
 use crate::seal::{NotAuthentic, TAG_BYTES, XAES_NONCE_BYTES, Xaes256Gcm};
 
 /// How many pages travel to or from the disk in one call.
@@ -105,7 +106,7 @@ pub(super) fn with_blocks<T>(pages: usize, work: impl FnOnce(&mut [u8]) -> T) ->
     thread_local! {
         static BLOCKS: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
     }
-    BLOCKS.with_borrow_mut(|blocks| {
+    with_kept(&BLOCKS, |blocks| {
         let bytes = pages.min(BATCH_PAGES) * BLOCK_BYTES;
         if blocks.len() < bytes {
             blocks.resize(bytes, 0);

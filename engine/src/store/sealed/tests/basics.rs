@@ -5,6 +5,7 @@ use std::sync::Arc;
 use redb::{Database, ReadableDatabase, TableDefinition};
 
 use crate::entropy::OsEntropy;
+use crate::process::Process;
 use crate::store::StoreError;
 use crate::store::sealed::*;
 
@@ -15,7 +16,12 @@ fn open(path: &std::path::Path) -> Result<(Database, SealedHandle), StoreError> 
         Box::new(FileDisk::open(path, Missing::Create)?),
         &Kek::new(&[1; 32]),
         Arc::new(OsEntropy),
-        &OpenOptions { cache_bytes: 1 << 20, missing: Missing::Create, walk: Walk::Now },
+        &OpenOptions {
+            cache_bytes: 1 << 20,
+            missing: Missing::Create,
+            walk: Walk::Now,
+            process: Process::plain(),
+        },
     )
 }
 

@@ -7,6 +7,7 @@ use redb::{ReadableDatabase, StorageBackend};
 use super::sim::{Dice, Loss, SimDisk, after_power_loss, split_at_last_sync};
 use super::workload::{ROWS, kek, last_transaction, open, open_with, options, read_all, run};
 use crate::entropy::SeededEntropy;
+use crate::process::Process;
 use crate::store::sealed::backend::{Backend, SealedFile};
 use crate::store::sealed::header::Header;
 use crate::store::sealed::layout::{HEADER_OFFSETS, HEADER_PAGE_BYTES, PAGE_BYTES, SLOT_BYTES};
@@ -25,7 +26,7 @@ fn entropy() -> Arc<dyn crate::entropy::Entropy> {
 fn bare(disk: &SimDisk, pages: u64) -> SealedFile {
     let superblock = Superblock::new(&*entropy());
     let cipher = PageCipher::new(&superblock.root, superblock.file_id, entropy());
-    let file = SealedFile::new(Box::new(disk.opener()), cipher, Header::new());
+    let file = SealedFile::new(Box::new(disk.opener()), cipher, Header::new(), Process::plain());
     let backend = Backend(Arc::new(file));
     backend.set_len(pages * PAGE_BYTES as u64).unwrap();
     Arc::into_inner(backend.0).unwrap()
@@ -120,7 +121,7 @@ fn the_durable_copy_of_the_header_page_is_never_overwritten() {
 fn a_forked_child_is_refused() {
     let disk = SimDisk::default();
     let mut file = bare(&disk, 3);
-    file.process ^= 1;
+    file.process = Process::another();
     let backend = Backend(Arc::new(file));
     let before = disk.bytes();
     let ops = disk.diary_len();

@@ -10,6 +10,7 @@ use redb::{Database, ReadableDatabase, ReadableTableMetadata, TableDefinition};
 use super::sim::Dice;
 use super::workload::kek;
 use crate::entropy::OsEntropy;
+use crate::process::Process;
 use crate::store::sealed::*;
 
 const ROWS: TableDefinition<&[u8; 16], &[u8]> = TableDefinition::new("rows");
@@ -22,7 +23,12 @@ fn plain(path: &Path) -> Database {
 
 fn sealed(path: &Path) -> Database {
     let disk = FileDisk::open(path, Missing::Create).unwrap();
-    let options = OpenOptions { cache_bytes: CACHE_BYTES, missing: Missing::Create, walk: Walk::Now };
+    let options = OpenOptions {
+        cache_bytes: CACHE_BYTES,
+        missing: Missing::Create,
+        walk: Walk::Now,
+        process: Process::plain(),
+    };
     open_database(Box::new(disk), &kek(), Arc::new(OsEntropy), &options).unwrap().0
 }
 

@@ -7,6 +7,7 @@ use redb::{Database, Durability, ReadableDatabase, ReadableTable, TableDefinitio
 
 use super::sim::{Dice, SimDisk};
 use crate::entropy::SeededEntropy;
+use crate::process::Process;
 use crate::store::StoreError;
 use crate::store::sealed::*;
 
@@ -21,7 +22,7 @@ pub(super) fn kek() -> Kek {
 }
 
 pub(super) fn options(missing: Missing, walk: Walk) -> OpenOptions {
-    OpenOptions { cache_bytes: 1 << 20, missing, walk }
+    OpenOptions { cache_bytes: 1 << 20, missing, walk, process: Process::plain() }
 }
 
 /// Opens as an application does: creating where nothing is, walking after an unclean stop.
