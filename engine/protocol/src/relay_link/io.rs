@@ -144,6 +144,8 @@ pub enum Input {
     Deliver(RelayFrame),
     /// The relay shuts down.
     Drain,
+    /// A frame of the peer came so slowly that its place in memory went to another link.
+    TooSlow,
     /// [`super::RelayLink::deadline`] has passed.
     Timeout,
 }
