@@ -145,6 +145,10 @@ impl Hub {
     }
 
     pub(crate) fn census(&self) -> Census {
+        let (rendezvous, rendezvous_limited) = {
+            let table = self.table();
+            (table.len(), table.limited())
+        };
         let registry = self.registry();
         let members: std::collections::HashSet<LinkNo> =
             registry.vaults.values().flatten().map(|(link, _)| *link).collect();
@@ -152,8 +156,8 @@ impl Hub {
             links: registry.links.len(),
             members: members.len(),
             feeds: registry.vaults.values().flatten().filter(|(_, feed)| feed.is_some()).count(),
-            rendezvous: self.table().len(),
-            rendezvous_limited: self.table().limited(),
+            rendezvous,
+            rendezvous_limited,
         }
     }
 }
