@@ -5,7 +5,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use subrosa_protocol::ids::VaultId;
-use subrosa_protocol::relay_link::{Asker, Delivery, Input, LinkNo, Now, Rendezvous, RendezvousRequest, VaultState};
+use subrosa_protocol::relay_link::{
+    Asker, Delivery, Input, LinkNo, Now, Rendezvous, RendezvousRequest, VaultState,
+};
 use tokio::sync::mpsc;
 
 use crate::feed::FeedHandle;

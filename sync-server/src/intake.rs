@@ -225,9 +225,10 @@ impl Intake {
     /// Whether the room that is left is for the frame whose turn it is: small ones must not pass it for ever.
     fn is_promised(&self) -> bool {
         self.shares.taken() + limits::FRAME_BYTES_MAX + 4 > self.shares.bytes_max
-            && self.first_waiting(|_, _| true).and_then(|no| self.waiting.get(&no)).is_some_and(
-                |(owner, bytes)| self.shares.full(owner, *bytes) == Some(Full::Whole),
-            )
+            && self
+                .first_waiting(|_, _| true)
+                .and_then(|no| self.waiting.get(&no))
+                .is_some_and(|(owner, bytes)| self.shares.full(owner, *bytes) == Some(Full::Whole))
     }
 
     /// Of the waiting frames that `may`, the one whose owner has least under way, and of those the oldest.
@@ -268,7 +269,8 @@ impl Intake {
 
 // Every frame finds room in an empty table.
 const _: () = assert!(limits::FRAME_BYTES_MAX + 4 <= limits::FRAMES_BYTES_MAX / limits::FRAMES_SHARE_HOST);
-const _: () = assert!(limits::FRAME_BYTES_MAX_PENDING + 4 <= limits::PENDING_BYTES_MAX / limits::FRAMES_SHARE_HOST);
+const _: () =
+    assert!(limits::FRAME_BYTES_MAX_PENDING + 4 <= limits::PENDING_BYTES_MAX / limits::FRAMES_SHARE_HOST);
 
 #[cfg(test)]
 mod tests;

@@ -86,6 +86,7 @@ impl Relay {
             admin::Socket::bind(&data.path)?
         };
         let clock = Clock::start();
+        let fatal = Arc::new(Fatal::new());
         let hub = Arc::new(Hub::new(clock.now()));
         let (appender, appender_threads) = Appender::start(Arc::clone(&data), Arc::clone(&hub), clock)?;
         let shared = Arc::new(Shared {
@@ -98,10 +99,9 @@ impl Relay {
             pending_frames: Arc::new(Places::new(clock, limits::PENDING_BYTES_MAX)),
             frames: Arc::new(Places::new(clock, limits::FRAMES_BYTES_MAX)),
             windows: Arc::new(Windows::new()),
-            fatal: Arc::new(Fatal::new()),
+            fatal: Arc::clone(&fatal),
             tap,
         });
-        let fatal = Arc::clone(&shared.fatal);
         let (stop, stopped) = oneshot::channel();
         #[cfg(test)]
         let for_tests = endpoint.clone();
@@ -113,7 +113,9 @@ impl Relay {
             fatal,
             #[cfg(test)]
             endpoint: for_tests,
-            stop: Some(stop), thread: Some(thread) })
+            stop: Some(stop),
+            thread: Some(thread),
+        })
     }
 }
 

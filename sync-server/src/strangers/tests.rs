@@ -72,7 +72,10 @@ fn a_newcomer_takes_the_place_of_the_oldest_silent_stranger_of_the_fullest_netwo
     }
     let answer = knock(&mut door, at(0), host(9_000, 1));
     assert!(matches!(answer, Answer::Enter { instead_of: Some(gone), .. } if gone == second), "{answer:?}");
-    assert!(!door.strangers.contains_key(&second) && door.strangers.contains_key(&first), "it has met somebody");
+    assert!(
+        !door.strangers.contains_key(&second) && door.strangers.contains_key(&first),
+        "it has met somebody"
+    );
     assert_eq!(door.strangers.len(), unknown);
     assert_eq!(knock(&mut door, at(0), host(0, 1)), Answer::Refused, "the fullest takes from nobody");
     door.gone(second); // its link notices later
@@ -103,7 +106,10 @@ fn a_share_of_the_places_is_kept_for_networks_of_members() {
     for n in 2..100 {
         assert!(enters(&mut door, at(0), host(0xff_00, n)).is_some(), "where a member was before");
     }
-    assert!(enters(&mut door, at(3), host(5000, 1)).is_some(), "others find room when the first had their time");
+    assert!(
+        enters(&mut door, at(3), host(5000, 1)).is_some(),
+        "others find room when the first had their time"
+    );
 }
 
 #[test]
@@ -150,12 +156,12 @@ fn members_of_one_host_leave_connections_to_others() {
 }
 
 #[test]
-fn memory_stays_bounded_with_a_million_prefixes() {
+fn memory_stays_bounded_however_many_networks_come() {
     let mut door = door();
     let origin = |n: u128| Origin::of(IpAddr::V6(Ipv6Addr::from_bits((0x2001 << 112) | (n << 80))));
     let mut entered = 0;
-    for n in 0..200_000 {
-        let now = Duration::from_micros(50 * n as u64);
+    for n in 0..40_000 {
+        let now = Duration::from_micros(100 * n as u64);
         if let Some(ticket) = enters(&mut door, now, origin(n)) {
             entered += 1;
             if entered % 2 == 0 {
@@ -169,10 +175,10 @@ fn memory_stays_bounded_with_a_million_prefixes() {
     assert_eq!(door.links.len(), door.strangers.len());
     assert_eq!(door.strangers_by.whole(), door.strangers.len());
     assert!(door.shown.tracked() <= 2 * limits::ORIGINS_MAX);
-    for n in 0..1_000_000 {
+    for n in 0..100_000 {
         door.known.add(at(n as u64 / 1000), origin(n).network());
     }
     assert_eq!(door.known.last.len(), limits::KNOWN_NETWORKS_MAX);
     assert_eq!(door.known.by_age.len(), limits::KNOWN_NETWORKS_MAX);
-    assert!(door.known.has(&origin(999_999).network()) && !door.known.has(&origin(0).network()));
+    assert!(door.known.has(&origin(99_999).network()) && !door.known.has(&origin(0).network()));
 }

@@ -193,7 +193,8 @@ mod tests {
         for n in 0..limits::ORIGINS_MAX as u32 {
             assert!(buckets.take(at(0), &v4(n << 8)));
         }
-        let late: usize = (0..50_000_u32).map(|n| usize::from(buckets.take(at(0), &v4(0x8000_0000 | n << 8)))).sum();
+        let late: usize =
+            (0..50_000_u32).map(|n| usize::from(buckets.take(at(0), &v4(0x8000_0000 | n << 8)))).sum();
         assert_eq!(late, 25_000, "a quarter of the whole");
         assert_eq!(buckets.tracked(), 2 * limits::ORIGINS_MAX);
     }

@@ -190,7 +190,7 @@ pub enum Output {
     CloseFeed(VaultId),
     /// Hand to the vault's feed.
     Want(VaultId, Want),
-    /// Hand to the relay's [`super::Rendezvous`] table, with this link's number.
+    /// Hand to the relay's [`super::Rendezvous`] table, with this link's number and where it comes from.
     Rendezvous(RendezvousRequest),
     /// Finish the control stream and close the connection. Nothing follows.
     Close(ErrorCode),

@@ -41,7 +41,11 @@ fn a_meeting_is_of_two_once_and_five_minutes() {
     let mut table = Rendezvous::new(at(0));
     assert!(table.handle(at(0), by(A), RendezvousRequest::Open(id(1))).is_empty());
     assert_eq!(told(table.handle(at(0), by(B), RendezvousRequest::Open(id(1)))), [(B, none())], "taken");
-    assert_eq!(told(table.handle(at(0), by(A), RendezvousRequest::Join(id(1)))), [(A, none())], "with itself");
+    assert_eq!(
+        told(table.handle(at(0), by(A), RendezvousRequest::Join(id(1)))),
+        [(A, none())],
+        "with itself"
+    );
     let ready = told(table.handle(at(1), by(B), RendezvousRequest::Join(id(1))));
     assert_eq!(ready, [(A, "ready".to_owned()), (B, "ready".to_owned())]);
     assert_eq!(told(table.handle(at(1), by(C), RendezvousRequest::Join(id(1)))), [(C, none())]);
@@ -113,7 +117,10 @@ fn members_of_one_host_leave_places_to_others() {
     assert!(!open(2000, [192, 0, 2, 3]), "its network has its share");
     assert!(open(2001, [198, 51, 100, 1]));
     assert!(!table.leave(at(0), LinkNo(0)).iter().any(|_| true));
-    assert!(table.handle(at(0), from(C, [192, 0, 2, 3]), RendezvousRequest::Open(id(5))).is_empty(), "one left");
+    assert!(
+        table.handle(at(0), from(C, [192, 0, 2, 3]), RendezvousRequest::Open(id(5))).is_empty(),
+        "one left"
+    );
     table.handle(at(300), from(C, [192, 0, 2, 3]), RendezvousRequest::Data(id(5), Vec::new()));
     assert!(table.is_empty());
     assert!(table.handle(at(300), by(A), RendezvousRequest::Open(id(6))).is_empty());
