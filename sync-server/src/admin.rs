@@ -129,8 +129,25 @@ pub struct Status {
     pub feeds: usize,
     /// Pairings under way.
     pub rendezvous: usize,
+    /// Bytes of large frames that are being taken in.
+    pub frame_bytes: usize,
+    /// What was refused since it started serving, to keep room for others.
+    pub turned_away: TurnedAway,
     /// Vaults, logs, segments and their bytes.
     pub stored: Usage,
+}
+
+/// What a relay refused to keep room for others.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TurnedAway {
+    /// Connections that were not let in.
+    pub connections: u64,
+    /// Strangers whose place went to a newcomer.
+    pub strangers: u64,
+    /// Openings and joins of rendezvous.
+    pub rendezvous: u64,
+    /// Frames that came too slowly while others waited.
+    pub frames: u64,
 }
 
 /// What only a serving relay knows.
@@ -223,6 +240,9 @@ fn answer(
 
 fn status(dir: &DataDir, clock: Clock, live: Option<&Live<'_>>) -> Result<Status, Error> {
     let census = live.map(|live| live.shared.hub.census()).unwrap_or_default();
+    let tried = live.map(|live| live.shared.lobby.tried()).unwrap_or_default();
+    let frames: Vec<_> =
+        live.iter().flat_map(|live| [&live.shared.frames, &live.shared.pending_frames]).collect();
     Ok(Status {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         listening: live.map(|live| live.addr),
@@ -235,6 +255,13 @@ fn status(dir: &DataDir, clock: Clock, live: Option<&Live<'_>>) -> Result<Status
         members: census.members,
         feeds: census.feeds,
         rendezvous: census.rendezvous,
+        frame_bytes: frames.iter().map(|places| places.taken()).sum(),
+        turned_away: TurnedAway {
+            connections: tried.refused,
+            strangers: tried.evicted,
+            rendezvous: census.rendezvous_limited,
+            frames: frames.iter().map(|places| places.lost()).sum(),
+        },
         stored: dir.store.usage()?,
     })
 }

@@ -67,6 +67,12 @@ pub enum Error {
     /// The relay that serves this directory answered with an error.
     #[error("the running relay says: {0}")]
     Admin(String),
+    /// A serving relay lost a part that it cannot do without.
+    #[error("{what} has ended, so the relay stopped: start it again, and look into its log")]
+    Stopped {
+        /// Which part.
+        what: &'static str,
+    },
     /// The operating system gives no random bytes, threads or the like.
     #[error("the operating system: {0}")]
     System(#[from] io::Error),

@@ -5,7 +5,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use subrosa_protocol::ids::VaultId;
-use subrosa_protocol::relay_link::{Delivery, Input, LinkNo, Now, Rendezvous, RendezvousRequest, VaultState};
+use subrosa_protocol::relay_link::{
+    Asker, Delivery, Input, LinkNo, Now, Rendezvous, RendezvousRequest, VaultState,
+};
 use tokio::sync::mpsc;
 
 use crate::feed::FeedHandle;
@@ -39,6 +41,8 @@ pub(crate) struct Census {
     pub(crate) members: usize,
     pub(crate) feeds: usize,
     pub(crate) rendezvous: usize,
+    /// Openings and joins refused because there were too many.
+    pub(crate) rendezvous_limited: u64,
 }
 
 impl Hub {
@@ -73,7 +77,8 @@ impl Hub {
                 !links.is_empty()
             });
         }
-        self.rendezvous(now, link, RendezvousRequest::Leave);
+        let deliveries = self.table().leave(now, link);
+        self.deliver(deliveries);
     }
 
     /// The link is a member; with a feed once it has one.
@@ -115,11 +120,16 @@ impl Hub {
         }
     }
 
-    pub(crate) fn rendezvous(&self, now: Now, link: LinkNo, request: RendezvousRequest) {
-        let deliveries = {
-            let mut table = self.rendezvous.lock().unwrap_or_else(PoisonError::into_inner);
-            table.handle(now, link, request)
-        };
+    fn table(&self) -> MutexGuard<'_, Rendezvous> {
+        self.rendezvous.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn rendezvous(&self, now: Now, asker: Asker, request: RendezvousRequest) {
+        let deliveries = self.table().handle(now, asker, request);
+        self.deliver(deliveries);
+    }
+
+    fn deliver(&self, deliveries: Vec<Delivery>) {
         let mut registry = self.registry();
         for Delivery { link, frame } in deliveries {
             registry.tell(link, Input::Deliver(frame));
@@ -137,6 +147,10 @@ impl Hub {
     }
 
     pub(crate) fn census(&self) -> Census {
+        let (rendezvous, rendezvous_limited) = {
+            let table = self.table();
+            (table.len(), table.limited())
+        };
         let registry = self.registry();
         let members: std::collections::HashSet<LinkNo> =
             registry.vaults.values().flatten().map(|(link, _)| *link).collect();
@@ -144,7 +158,8 @@ impl Hub {
             links: registry.links.len(),
             members: members.len(),
             feeds: registry.vaults.values().flatten().filter(|(_, feed)| feed.is_some()).count(),
-            rendezvous: self.rendezvous.lock().unwrap_or_else(PoisonError::into_inner).len(),
+            rendezvous,
+            rendezvous_limited,
         }
     }
 }

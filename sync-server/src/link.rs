@@ -3,28 +3,31 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::{Buf as _, Bytes, BytesMut};
+use bytes::Bytes;
 use quinn::{Connection, RecvStream, SendStream};
 use subrosa_protocol::error::ErrorCode;
-use subrosa_protocol::frame::{FrameLimit, RelayFrame, RelayLimits};
+use subrosa_protocol::frame::{RelayFrame, RelayLimits};
 use subrosa_protocol::ids::VaultId;
-use subrosa_protocol::relay_link::{Admission, Input, LinkConfig, LinkNo, Output, RelayLink};
+use subrosa_protocol::relay_link::{Admission, Asker, Input, LinkConfig, LinkNo, Output, RelayLink};
 use subrosa_protocol::{labels, limits};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::{Semaphore, mpsc};
 
 use crate::appender::{Appender, Reply};
 use crate::clock::Clock;
 use crate::data::DataDir;
+use crate::fatal::Fatal;
 use crate::feed::FeedTask;
+use crate::frames::{FrameEnd, FrameReader, Terms};
 use crate::hub::Hub;
+use crate::intake::Owner;
+use crate::lobby::{Guest, Lobby};
+use crate::places::{Places, Windows};
 use crate::store::StoreError;
 use crate::transport::{self, Stalled};
 
 /// Inputs waiting for one link: an answer to each append and to one lookup, one look again for each vault, and
 /// what other links cause.
 const INBOX_MAX: usize = 32 + limits::APPENDS_PER_LINK_MAX + limits::VAULTS_PER_LINK_MAX;
-/// Bytes taken from the transport at a time.
-const READ_BYTES: usize = 64 << 10;
 /// Time for the last frames to arrive before the connection is closed under them.
 const CLOSE_GRACE: Duration = Duration::from_secs(1);
 
@@ -36,8 +39,16 @@ pub(crate) struct Shared {
     pub(crate) clock: Clock,
     /// Feeds reading the database at a time.
     pub(crate) reads: Arc<Semaphore>,
-    /// Frames of [`FrameLimit::PENDING`] peers that are large, taken in at a time.
-    pub(crate) large_frames: Arc<Semaphore>,
+    /// Whom the relay lets in.
+    pub(crate) lobby: Arc<Lobby>,
+    /// Large frames of peers that have proved no membership.
+    pub(crate) pending_frames: Arc<Places>,
+    /// Large frames of members.
+    pub(crate) frames: Arc<Places>,
+    /// Larger windows of members.
+    pub(crate) windows: Arc<Windows>,
+    /// Stops the relay when a part that it cannot do without is gone.
+    pub(crate) fatal: Arc<Fatal>,
     /// Sees every frame that a client sends, after decryption.
     pub(crate) tap: Option<Tap>,
 }
@@ -61,8 +72,11 @@ impl From<Stalled> for End {
     }
 }
 
-/// Serves one connection until it ends. `stranger` is given back once the peer has proved membership.
-pub(crate) async fn serve(connection: Connection, shared: Arc<Shared>, stranger: OwnedSemaphorePermit) {
+/// Serves one connection until it ends.
+///
+/// # Cancel safety
+/// If dropped, the connection ends, and what is under way is answered to nobody.
+pub(crate) async fn serve(connection: Connection, shared: Arc<Shared>, guest: Guest) {
     let mut exporter = [0; 32];
     if connection.export_keying_material(&mut exporter, labels::EXPORTER, b"").is_err() {
         return connection.close(transport::CLOSE_INTERNAL, b"");
@@ -94,7 +108,8 @@ pub(crate) async fn serve(connection: Connection, shared: Arc<Shared>, stranger:
         send,
         connection,
         feeds: Vec::new(),
-        stranger: Some(stranger),
+        guest,
+        vault: None,
         shared,
     });
     drop(inbox);
@@ -109,7 +124,9 @@ struct Driver {
     send: SendStream,
     connection: Connection,
     feeds: Vec<(VaultId, FeedTask)>,
-    stranger: Option<OwnedSemaphorePermit>,
+    guest: Guest,
+    /// The first vault of which the peer proved a key: its large frames are of that vault's share.
+    vault: Option<VaultId>,
     shared: Arc<Shared>,
 }
 
@@ -121,16 +138,21 @@ impl Drop for Driver {
 
 impl Driver {
     async fn run(&mut self, recv: RecvStream, mut inputs: mpsc::Receiver<Box<Input>>) {
-        let mut frames = FrameReader::new(recv);
+        let mut frames = FrameReader::new(self.connection.clone(), recv);
         let end = loop {
             match self.next_input(&mut frames, &mut inputs).await {
                 Ok(input) => {
+                    if matches!(&input, Input::Deliver(RelayFrame::RendezvousReady { .. })) {
+                        self.guest.met();
+                    }
                     if let Err(error) = self.link.handle(self.shared.clock.now(), input) {
                         tracing::debug!(link = self.no.0, %error, "link ended");
                     }
-                    frames.release();
-                    if let Err(end) = self.perform().await {
+                    if let Err(end) = self.perform(&mut frames).await {
                         break end;
+                    }
+                    if self.link.accepts_frame() {
+                        frames.release();
                     }
                 }
                 Err(end) => break end,
@@ -157,9 +179,14 @@ impl Driver {
         frames: &mut FrameReader,
         inputs: &mut mpsc::Receiver<Box<Input>>,
     ) -> Result<Input, End> {
-        let limit = self.link.frame_limit();
         let accepts = self.link.accepts_frame();
         let member = self.link.is_member();
+        let terms = Terms {
+            limit: self.link.frame_limit(),
+            owner: Owner { origin: self.guest.origin(), vault: self.vault },
+            places: if member { &self.shared.frames } else { &self.shared.pending_frames },
+            windows: member.then_some(&self.shared.windows),
+        };
         let deadline = self.link.deadline().map(|at| self.shared.clock.instant(at));
         let timeout = async {
             match deadline {
@@ -170,7 +197,7 @@ impl Driver {
         tokio::select! {
             biased;
             input = inputs.recv() => input.map(|input| *input).ok_or(End::Overrun),
-            frame = frames.next(limit, member, &self.shared.large_frames), if accepts => match frame {
+            frame = frames.next(&terms), if accepts => match frame {
                 Ok(frame) => {
                     if let Some(tap) = &self.shared.tap {
                         tap(&frame);
@@ -178,6 +205,7 @@ impl Driver {
                     Ok(Input::Frame(frame))
                 }
                 Err(FrameEnd::TooLarge) => Ok(Input::Frame(Bytes::new())), // the machine ends the link
+                Err(FrameEnd::TooSlow) => Ok(Input::TooSlow),
                 Err(FrameEnd::Peer) => Err(End::Peer),
             },
             _ = self.connection.closed() => Err(End::Peer),
@@ -185,19 +213,25 @@ impl Driver {
         }
     }
 
-    /// Does all that the machine asks for.
-    async fn perform(&mut self) -> Result<(), End> {
+    /// Does all that the machine asks for. The frame that led to it keeps its place while the relay works on it,
+    /// not while the peer takes an answer, and not once the appender counts it.
+    async fn perform(&mut self, frames: &mut FrameReader) -> Result<(), End> {
         while let Some(output) = self.link.poll() {
             match output {
-                Output::Send(frame) => self.write(&frame).await?,
+                Output::Send(frame) => {
+                    frames.release();
+                    self.write(&frame).await?;
+                }
                 Output::Append(append) => {
                     let reply = self.reply()?;
                     let feed = self.feed(&append.vault).map(|task| Arc::clone(&task.handle));
                     self.shared.appender.submit(append, feed, reply).await;
+                    frames.release();
                 }
                 Output::Joined(vault) => {
-                    if self.stranger.take().is_some() {
-                        self.connection.set_receive_window(limits::MEMBER_WINDOW_BYTES.into());
+                    if self.vault.is_none() {
+                        self.vault = Some(vault);
+                        self.guest.proved();
                         self.connection.set_send_window(transport::MEMBER_SEND_BYTES);
                     }
                     self.shared.hub.join(vault, self.no, None);
@@ -221,7 +255,8 @@ impl Driver {
                     }
                 }
                 Output::Rendezvous(request) => {
-                    self.shared.hub.rendezvous(self.shared.clock.now(), self.no, request);
+                    let asker = Asker { link: self.no, origin: self.guest.origin() };
+                    self.shared.hub.rendezvous(self.shared.clock.now(), asker, request);
                 }
                 Output::Close(code) => return Err(End::Closed(code)),
                 lookup => self.look_up(lookup)?,
@@ -291,61 +326,4 @@ fn answer(shared: &Shared, no: LinkNo, lookup: Output) -> Result<Input, StoreErr
         Output::MatchHeads { vault, heads } => Input::Matched(data.store.match_heads(&vault, &heads)?),
         _ => Input::Failed,
     })
-}
-
-/// Cuts a stream into frames. Holds at most one frame and one read; nothing while the peer is silent.
-struct FrameReader {
-    recv: RecvStream,
-    buffer: BytesMut,
-    large: Option<OwnedSemaphorePermit>,
-}
-
-enum FrameEnd {
-    TooLarge,
-    Peer,
-}
-
-impl FrameReader {
-    fn new(recv: RecvStream) -> Self {
-        Self { recv, buffer: BytesMut::new(), large: None }
-    }
-
-    /// The next whole frame, length prefix removed.
-    ///
-    /// # Cancel safety
-    /// What was read stays in the buffer.
-    async fn next(
-        &mut self,
-        limit: FrameLimit,
-        member: bool,
-        large: &Arc<Semaphore>,
-    ) -> Result<Bytes, FrameEnd> {
-        loop {
-            let announced = limit.announced(&self.buffer).map_err(|_| FrameEnd::TooLarge)?;
-            if let Some(len) = announced {
-                let whole = len + 4;
-                if self.buffer.len() >= whole {
-                    let mut frame = self.buffer.split_to(whole);
-                    frame.advance(4);
-                    if self.buffer.is_empty() {
-                        self.buffer = BytesMut::new();
-                    }
-                    return Ok(frame.freeze());
-                }
-                if !member && len > limits::FRAME_BYTES_MAX_UNAUTHENTICATED && self.large.is_none() {
-                    let permit = Arc::clone(large).acquire_owned().await.map_err(|_| FrameEnd::Peer)?;
-                    self.large = Some(permit);
-                }
-            }
-            match self.recv.read_chunk(READ_BYTES, true).await {
-                Ok(Some(chunk)) => self.buffer.extend_from_slice(&chunk.bytes),
-                Ok(None) | Err(_) => return Err(FrameEnd::Peer),
-            }
-        }
-    }
-
-    /// The frame handed out last has been dealt with.
-    fn release(&mut self) {
-        self.large = None;
-    }
 }

@@ -225,6 +225,12 @@ fn print_status(status: &Status) -> anyhow::Result<()> {
     print_line(&format!("incarnation  {}", status.incarnation))?;
     let (links, members, feeds) = (status.links, status.members, status.feeds);
     print_line(&format!("links        {links} ({members} members, {feeds} feeds)"))?;
+    let away = status.turned_away;
+    let (strangers, rendezvous, slow) = (away.strangers, away.rendezvous, away.frames);
+    print_line(&format!(
+        "turned away  {} connections, {strangers} strangers, {rendezvous} rendezvous, {slow} slow frames",
+        away.connections
+    ))?;
     let stored = status.stored;
     let (vaults, logs, segments, bytes) = (stored.vaults, stored.logs, stored.segments, stored.bytes);
     print_line(&format!("stored       {vaults} vaults, {logs} logs, {segments} segments, {bytes} bytes"))

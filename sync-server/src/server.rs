@@ -20,8 +20,12 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::data::DataDir;
 use crate::error::Error;
+use crate::fatal::Fatal;
 use crate::hub::Hub;
 use crate::link::{self, Shared, Tap};
+use crate::lobby::{Lobby, Welcome};
+use crate::places::{Places, Windows};
+use crate::strangers::Address;
 use crate::transport;
 
 /// Feeds that read the database at a time.
@@ -32,9 +36,7 @@ const BLOCKING_THREADS_MAX: usize = 12;
 const BLOCKING_KEEP_ALIVE: Duration = Duration::from_secs(5);
 /// Threads that move packets.
 const WORKERS_MAX: usize = 4;
-/// Handshakes under way beyond which each newcomer has to show its address first (Retry).
-const RETRY_ABOVE: usize = 64;
-/// One in this many handshakes has to in any case, so that the path never rots.
+/// One in this many newcomers has to show its address (Retry) in any case, so that the path never rots.
 const RETRY_ALWAYS: u8 = 100;
 /// Time for one handshake.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -49,6 +51,9 @@ pub struct Relay;
 pub struct RunningRelay {
     addr: SocketAddr,
     data: Arc<DataDir>,
+    fatal: Arc<Fatal>,
+    #[cfg(test)]
+    endpoint: Endpoint,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -81,6 +86,7 @@ impl Relay {
             admin::Socket::bind(&data.path)?
         };
         let clock = Clock::start();
+        let fatal = Arc::new(Fatal::new());
         let hub = Arc::new(Hub::new(clock.now()));
         let (appender, appender_threads) = Appender::start(Arc::clone(&data), Arc::clone(&hub), clock)?;
         let shared = Arc::new(Shared {
@@ -89,13 +95,27 @@ impl Relay {
             appender,
             clock,
             reads: Arc::new(Semaphore::new(READS_MAX)),
-            large_frames: Arc::new(Semaphore::new(limits::PENDING_FRAMES_MAX)),
+            lobby: Arc::new(Lobby::new(clock, data.config.connections_max)),
+            pending_frames: Arc::new(Places::new(clock, limits::PENDING_BYTES_MAX)),
+            frames: Arc::new(Places::new(clock, limits::FRAMES_BYTES_MAX)),
+            windows: Arc::new(Windows::new()),
+            fatal: Arc::clone(&fatal),
             tap,
         });
         let (stop, stopped) = oneshot::channel();
+        #[cfg(test)]
+        let for_tests = endpoint.clone();
         let serving = Serving { runtime, endpoint, socket, shared, appender_threads, addr };
         let thread = thread::Builder::new().name("relay".into()).spawn(move || serving.run(stopped))?;
-        Ok(RunningRelay { addr, data, stop: Some(stop), thread: Some(thread) })
+        Ok(RunningRelay {
+            addr,
+            data,
+            fatal,
+            #[cfg(test)]
+            endpoint: for_tests,
+            stop: Some(stop),
+            thread: Some(thread),
+        })
     }
 }
 
@@ -126,7 +146,7 @@ impl RunningRelay {
     /// Blocks until SIGTERM or SIGINT.
     ///
     /// # Errors
-    /// [`Error::System`] when signals cannot be had.
+    /// [`Error::Stopped`] when the relay had to stop by itself; [`Error::System`] when signals cannot be had.
     pub fn wait_for_signal(&self) -> Result<(), Error> {
         use tokio::signal::unix::{SignalKind, signal};
         let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
@@ -136,6 +156,7 @@ impl RunningRelay {
             tokio::select! {
                 _ = terminate.recv() => {}
                 _ = interrupt.recv() => {}
+                what = self.fatal.raised() => return Err(Error::Stopped { what }),
             }
             Ok(())
         })
@@ -210,51 +231,79 @@ impl Serving {
     }
 }
 
-/// Lets connections in until told to stop.
+/// Lets connections in until told to stop, or until the relay cannot go on.
 async fn accept(
     endpoint: &Endpoint,
     shared: &Arc<Shared>,
     links: &mut JoinSet<()>,
     mut stopped: oneshot::Receiver<()>,
 ) {
-    let strangers = Arc::new(Semaphore::new(limits::UNAUTHENTICATED_LINKS_MAX));
     loop {
         tokio::select! {
             incoming = endpoint.accept() => match incoming {
-                Some(incoming) => admit(incoming, endpoint, shared, links, &strangers),
-                None => return,
+                Some(incoming) => admit(incoming, endpoint, shared, links),
+                None => return shared.fatal.raise("the UDP socket"),
             },
             Some(_) = links.join_next(), if !links.is_empty() => {}
             _ = &mut stopped => return,
+            _ = shared.fatal.raised() => return,
         }
     }
 }
 
-fn admit(
-    incoming: Incoming,
-    endpoint: &Endpoint,
-    shared: &Arc<Shared>,
-    links: &mut JoinSet<()>,
-    strangers: &Arc<Semaphore>,
-) {
+fn admit(incoming: Incoming, endpoint: &Endpoint, shared: &Arc<Shared>, links: &mut JoinSet<()>) {
     if endpoint.open_connections() >= shared.data.config.connections_max {
         return incoming.refuse();
     }
-    let waiting = limits::UNAUTHENTICATED_LINKS_MAX - strangers.available_permits();
-    if !incoming.remote_address_validated() && (waiting >= RETRY_ABOVE || one_in(RETRY_ALWAYS)) {
-        let _ = incoming.retry(); // fails only for a validated address
-        return;
-    }
-    let Ok(stranger) = Arc::clone(strangers).try_acquire_owned() else { return incoming.refuse() };
+    let shown = incoming.remote_address_validated();
+    let address = if shown { Address::Shown } else { Address::Claimed };
+    let welcome = if !shown && one_in(RETRY_ALWAYS) {
+        Welcome::ShowAddress
+    } else {
+        shared.lobby.knock(incoming.remote_address().ip(), address)
+    };
+    let guest = match welcome {
+        Welcome::Enter(guest) => guest,
+        Welcome::Refused => return incoming.refuse(),
+        Welcome::ShowAddress => {
+            let _ = incoming.retry(); // fails only for an address that was shown
+            return;
+        }
+    };
     let shared = Arc::clone(shared);
-    links.spawn(async move {
+    let shown_out = guest.shown_out();
+    let serve = Box::pin(async move {
         let Ok(connecting) = incoming.accept() else { return };
         if let Ok(Ok(connection)) = tokio::time::timeout(HANDSHAKE_TIMEOUT, connecting).await {
-            Box::pin(link::serve(connection, shared, stranger)).await;
+            link::serve(connection, shared, guest).await;
+        }
+    });
+    links.spawn(async move {
+        tokio::select! {
+            () = serve => {}
+            () = shown_out.notified() => {} // dropped, and with it the connection
         }
     });
 }
 
 fn one_in(n: u8) -> bool {
     crate::data::random::<2>().is_ok_and(|bytes| u16::from_be_bytes(bytes) % u16::from(n) == 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_relay_that_loses_its_socket_stops_and_says_so() {
+        let dir = tempfile::tempdir().unwrap();
+        let data = dir.path().join("relay");
+        let config = Config { listen: SocketAddr::from(([127, 0, 0, 1], 0)), ..Config::default() };
+        crate::data::init(&data, &config).unwrap();
+        let relay = Relay::start(config.clone(), &data).unwrap();
+        relay.endpoint.close(transport::CLOSE_INTERNAL, b"");
+        assert!(matches!(relay.wait_for_signal(), Err(Error::Stopped { what: "the UDP socket" })));
+        relay.stop();
+        Relay::start(config, &data).unwrap().stop();
+    }
 }

@@ -1,8 +1,9 @@
 //! The QUIC endpoint and its limits: what a peer may hold before and after it proved membership.
 //!
-//! A stranger's connection holds at most [`limits::UNAUTHENTICATED_WINDOW_BYTES`] in the transport and one
-//! frame of [`limits::FRAME_BYTES_MAX_UNAUTHENTICATED`] here, for at most [`limits::AUTH_DEADLINE`], and at
-//! most [`limits::UNAUTHENTICATED_LINKS_MAX`] strangers are let in at a time.
+//! A connection holds at most [`limits::WINDOW_BYTES_MIN`] in the transport and one frame of
+//! [`limits::FRAME_BYTES_MAX_UNAUTHENTICATED`] here; what a member's holds beyond that is taken from what all
+//! have together ([`crate::places`]). A stranger has [`limits::AUTH_DEADLINE`], and at most
+//! [`limits::UNAUTHENTICATED_LINKS_MAX`] of them are let in at a time ([`crate::strangers`]).
 
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
@@ -58,7 +59,7 @@ fn transport_config() -> TransportConfig {
         .max_concurrent_uni_streams(limits::UNI_STREAMS_MAX.into())
         .max_idle_timeout(Some(idle))
         .stream_receive_window(limits::MEMBER_WINDOW_BYTES.into())
-        .receive_window(limits::UNAUTHENTICATED_WINDOW_BYTES.into())
+        .receive_window(limits::WINDOW_BYTES_MIN.into())
         .send_window(UNAUTHENTICATED_SEND_BYTES)
         .datagram_receive_buffer_size(None)
         .datagram_send_buffer_size(0)

@@ -26,14 +26,56 @@ pub const FRAME_BYTES_MAX: usize = SEGMENT_BYTES_MAX + 1024;
 pub const FRAME_BYTES_MAX_UNAUTHENTICATED: usize = 16 << 10;
 /// A frame of a peer that has proved a key of an unknown vault: a CREATE with a long statement chain.
 pub const FRAME_BYTES_MAX_PENDING: usize = 512 << 10;
-/// Such frames above [`FRAME_BYTES_MAX_UNAUTHENTICATED`] that a relay takes in at a time.
-pub const PENDING_FRAMES_MAX: usize = 16;
-/// Transport receive window of a link before its peer has proved membership of any vault.
-pub const UNAUTHENTICATED_WINDOW_BYTES: u32 = 32 << 10;
+/// Such frames above [`FRAME_BYTES_MAX_UNAUTHENTICATED`] that a relay takes in at a time, together.
+pub const PENDING_BYTES_MAX: usize = 8 << 20;
+/// Frames of members above [`FRAME_BYTES_MAX_UNAUTHENTICATED`] that a relay takes in at a time, together:
+/// announced, and not handed over yet. Others wait in the transport.
+pub const FRAMES_BYTES_MAX: usize = 32 << 20;
+/// One vault, and one network, has at most this part of the two above, so that others need not wait for it.
+pub const FRAMES_SHARE: usize = 2;
+/// One host has at most this part.
+pub const FRAMES_SHARE_HOST: usize = 4;
+/// A frame that took a place and is not there after this loses it as soon as another link waits for one.
+pub const FRAME_PATIENCE: Duration = Duration::from_secs(10);
+/// Each of these bytes that arrive gives it another second: a line this slow still brings the largest frame.
+pub const FRAME_BYTES_PER_SEC_MIN: usize = 32 << 10;
+/// Transport receive window of a link: what a peer may send that nobody reads.
+pub const WINDOW_BYTES_MIN: u32 = 32 << 10;
+/// The same of a member's link that sends large frames, while [`WINDOWS_BYTES_MAX`] has room: 10 MiB a second
+/// over a line of 50 ms.
+pub const MEMBER_WINDOW_BYTES: u32 = 512 << 10;
+/// Such windows together. Who finds no room stays with the small one, which is slower and loses nothing.
+pub const WINDOWS_BYTES_MAX: usize = 16 << 20;
 /// Links of peers that have proved nothing; a relay refuses more.
 pub const UNAUTHENTICATED_LINKS_MAX: usize = 1024;
-/// Transport receive window of a member's link.
-pub const MEMBER_WINDOW_BYTES: u32 = 4 << 20;
+/// Those of one host: an eighth, so that it takes many hosts to make others wait.
+pub const UNAUTHENTICATED_PER_HOST_MAX: usize = 128;
+/// Those of one network: a quarter.
+pub const UNAUTHENTICATED_PER_NETWORK_MAX: usize = 256;
+/// Places among them that only networks may take from which a key was proved before: a share for members.
+pub const MEMBERS_RESERVE: usize = 256;
+/// Networks that a relay remembers for that; the one that proved a key longest ago is forgotten.
+pub const KNOWN_NETWORKS_MAX: usize = 4096;
+/// Time for a newcomer to speak before another one of its own crowd may take its place.
+pub const STRANGER_GRACE: Duration = Duration::from_secs(3);
+/// All links of one host, as a part of the relay's connections.
+pub const LINKS_SHARE_HOST: usize = 4;
+/// All links of one network, as a part of the relay's connections.
+pub const LINKS_SHARE_NETWORK: usize = 2;
+/// Handshakes a second of all: each costs a signature.
+pub const HANDSHAKES_PER_SEC: f64 = 2000.0;
+/// Handshakes of all at once.
+pub const HANDSHAKES_BURST: f64 = 8000.0;
+/// Handshakes a second of one network.
+pub const HANDSHAKES_PER_SEC_NETWORK: f64 = 128.0;
+/// Handshakes of one network at once.
+pub const HANDSHAKES_BURST_NETWORK: f64 = 2048.0;
+/// Handshakes a second of one host; many devices may share its address.
+pub const HANDSHAKES_PER_SEC_HOST: f64 = 64.0;
+/// Handshakes of one host at once: all devices behind it, after the relay was away.
+pub const HANDSHAKES_BURST_HOST: f64 = 1024.0;
+/// Hosts, and networks, whose rate is counted apart; the others share one.
+pub const ORIGINS_MAX: usize = 4096;
 /// Time to prove membership or to join a rendezvous.
 pub const AUTH_DEADLINE: Duration = Duration::from_secs(15);
 /// Wrong proofs on one link: each costs the relay a signature check.
@@ -50,14 +92,26 @@ pub const OWN_RANGES_MAX: usize = 1024;
 pub const FEED_CHUNK_BYTES: usize = 256 << 10;
 /// Rendezvous of one relay at a time.
 pub const RENDEZVOUS_MAX: usize = 1024;
+/// Rendezvous that links of one host have open.
+pub const RENDEZVOUS_PER_HOST_MAX: usize = 64;
+/// Rendezvous that links of one network have open.
+pub const RENDEZVOUS_PER_NETWORK_MAX: usize = 128;
 /// Rendezvous that one link may have open.
 pub const RENDEZVOUS_PER_LINK_MAX: usize = 4;
 /// Rendezvous that one link may try to join.
 pub const JOINS_PER_LINK_MAX: usize = 8;
-/// Joins a second that a relay permits, over all links.
-pub const JOINS_PER_SEC: f64 = 20.0;
+/// Joins a second that a relay permits, over all links: ids cannot be guessed, so this bounds work only.
+pub const JOINS_PER_SEC: f64 = 200.0;
 /// Joins that it permits at once.
-pub const JOINS_BURST: f64 = 100.0;
+pub const JOINS_BURST: f64 = 1000.0;
+/// Joins a second of one network.
+pub const JOINS_PER_SEC_NETWORK: f64 = 5.0;
+/// Joins of one network at once.
+pub const JOINS_BURST_NETWORK: f64 = 40.0;
+/// Joins a second of one host.
+pub const JOINS_PER_SEC_HOST: f64 = 2.0;
+/// Joins of one host at once: a device that meets nobody comes six times.
+pub const JOINS_BURST_HOST: f64 = 20.0;
 /// Seconds after which to try again what is limited for a moment.
 pub const RETRY_SECS: u32 = 5;
 /// Seconds after which to come back to a relay that shuts down.
@@ -136,10 +190,30 @@ pub const TABLE: &[(&str, u64)] = &[
     ("FRAME_BYTES_MAX", FRAME_BYTES_MAX as u64),
     ("FRAME_BYTES_MAX_UNAUTHENTICATED", FRAME_BYTES_MAX_UNAUTHENTICATED as u64),
     ("FRAME_BYTES_MAX_PENDING", FRAME_BYTES_MAX_PENDING as u64),
-    ("PENDING_FRAMES_MAX", PENDING_FRAMES_MAX as u64),
-    ("UNAUTHENTICATED_WINDOW_BYTES", UNAUTHENTICATED_WINDOW_BYTES as u64),
-    ("UNAUTHENTICATED_LINKS_MAX", UNAUTHENTICATED_LINKS_MAX as u64),
+    ("PENDING_BYTES_MAX", PENDING_BYTES_MAX as u64),
+    ("FRAMES_BYTES_MAX", FRAMES_BYTES_MAX as u64),
+    ("FRAMES_SHARE", FRAMES_SHARE as u64),
+    ("FRAMES_SHARE_HOST", FRAMES_SHARE_HOST as u64),
+    ("FRAME_PATIENCE_SECS", FRAME_PATIENCE.as_secs()),
+    ("FRAME_BYTES_PER_SEC_MIN", FRAME_BYTES_PER_SEC_MIN as u64),
+    ("WINDOW_BYTES_MIN", WINDOW_BYTES_MIN as u64),
     ("MEMBER_WINDOW_BYTES", MEMBER_WINDOW_BYTES as u64),
+    ("WINDOWS_BYTES_MAX", WINDOWS_BYTES_MAX as u64),
+    ("UNAUTHENTICATED_LINKS_MAX", UNAUTHENTICATED_LINKS_MAX as u64),
+    ("UNAUTHENTICATED_PER_HOST_MAX", UNAUTHENTICATED_PER_HOST_MAX as u64),
+    ("UNAUTHENTICATED_PER_NETWORK_MAX", UNAUTHENTICATED_PER_NETWORK_MAX as u64),
+    ("MEMBERS_RESERVE", MEMBERS_RESERVE as u64),
+    ("KNOWN_NETWORKS_MAX", KNOWN_NETWORKS_MAX as u64),
+    ("STRANGER_GRACE_SECS", STRANGER_GRACE.as_secs()),
+    ("LINKS_SHARE_HOST", LINKS_SHARE_HOST as u64),
+    ("LINKS_SHARE_NETWORK", LINKS_SHARE_NETWORK as u64),
+    ("HANDSHAKES_PER_SEC", HANDSHAKES_PER_SEC as u64),
+    ("HANDSHAKES_BURST", HANDSHAKES_BURST as u64),
+    ("HANDSHAKES_PER_SEC_NETWORK", HANDSHAKES_PER_SEC_NETWORK as u64),
+    ("HANDSHAKES_BURST_NETWORK", HANDSHAKES_BURST_NETWORK as u64),
+    ("HANDSHAKES_PER_SEC_HOST", HANDSHAKES_PER_SEC_HOST as u64),
+    ("HANDSHAKES_BURST_HOST", HANDSHAKES_BURST_HOST as u64),
+    ("ORIGINS_MAX", ORIGINS_MAX as u64),
     ("AUTH_DEADLINE_SECS", AUTH_DEADLINE.as_secs()),
     ("AUTH_FAILURES_MAX", AUTH_FAILURES_MAX as u64),
     ("APPENDS_PER_LINK_MAX", APPENDS_PER_LINK_MAX as u64),
@@ -148,10 +222,16 @@ pub const TABLE: &[(&str, u64)] = &[
     ("OWN_RANGES_MAX", OWN_RANGES_MAX as u64),
     ("FEED_CHUNK_BYTES", FEED_CHUNK_BYTES as u64),
     ("RENDEZVOUS_MAX", RENDEZVOUS_MAX as u64),
+    ("RENDEZVOUS_PER_HOST_MAX", RENDEZVOUS_PER_HOST_MAX as u64),
+    ("RENDEZVOUS_PER_NETWORK_MAX", RENDEZVOUS_PER_NETWORK_MAX as u64),
     ("RENDEZVOUS_PER_LINK_MAX", RENDEZVOUS_PER_LINK_MAX as u64),
     ("JOINS_PER_LINK_MAX", JOINS_PER_LINK_MAX as u64),
     ("JOINS_PER_SEC", JOINS_PER_SEC as u64),
     ("JOINS_BURST", JOINS_BURST as u64),
+    ("JOINS_PER_SEC_NETWORK", JOINS_PER_SEC_NETWORK as u64),
+    ("JOINS_BURST_NETWORK", JOINS_BURST_NETWORK as u64),
+    ("JOINS_PER_SEC_HOST", JOINS_PER_SEC_HOST as u64),
+    ("JOINS_BURST_HOST", JOINS_BURST_HOST as u64),
     ("RETRY_SECS", RETRY_SECS as u64),
     ("DRAIN_RETRY_SECS", DRAIN_RETRY_SECS as u64),
     ("RELAY_FULL_RETRY_SECS", RELAY_FULL_RETRY_SECS as u64),

@@ -14,12 +14,14 @@ use std::time::Duration;
 use bytes::Bytes;
 
 pub use self::admission::{Access, Admission, CheckedCreation, Creation, extend_statements};
+pub use self::buckets::{Buckets, Rate, Rates};
 pub use self::feed::{Feed, FeedStep, Stored, View, Want};
 pub use self::io::{
     Append, Appended, Created, HeadMatch, Input, LinkConfig, LinkError, LogHead, Now, Output, Refused,
     VaultState,
 };
-pub use self::rendezvous::{Delivery, LinkNo, Rendezvous, RendezvousRequest};
+pub use self::origin::{Origin, Prefix, Tally};
+pub use self::rendezvous::{Asker, Delivery, LinkNo, Rendezvous, RendezvousRequest};
 use self::vaults::Vaults;
 use crate::digest::digest;
 use crate::error::{ErrorCode, Refusal};
@@ -31,8 +33,10 @@ use crate::segment::SealedSegment;
 use crate::verify::verify;
 
 mod admission;
+mod buckets;
 mod feed;
 mod io;
+mod origin;
 mod rendezvous;
 mod subscription;
 #[cfg(test)]
@@ -204,6 +208,11 @@ impl RelayLink {
             }
             Input::Timeout => {
                 self.on_timeout(now);
+                Ok(())
+            }
+            Input::TooSlow => {
+                self.refuse(Refusal::link(ErrorCode::RateLimited).retry_after(limits::RETRY_SECS));
+                self.close(ErrorCode::RateLimited);
                 Ok(())
             }
             answer => self.on_answer(now, answer),
@@ -392,7 +401,7 @@ impl RelayLink {
                 self.joins += 1;
                 (self.joins > limits::JOINS_PER_LINK_MAX).then_some(ErrorCode::RateLimited)
             }
-            RendezvousRequest::Data(..) | RendezvousRequest::Leave => None,
+            RendezvousRequest::Data(..) => None,
         };
         match refused {
             Some(ErrorCode::RateLimited) => {

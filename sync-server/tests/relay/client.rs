@@ -1,12 +1,12 @@
 //! A raw client: frames over quinn, and nothing that a real one decides.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Buf as _, Bytes, BytesMut};
 use quinn::crypto::rustls::QuicClientConfig;
-use quinn::{ClientConfig, Connection, Endpoint, RecvStream, SendStream};
+use quinn::{ClientConfig, Connection, ConnectionError, Endpoint, RecvStream, SendStream};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{DigitallySignedStruct, SignatureScheme};
@@ -79,6 +79,7 @@ pub(crate) struct Feed(Frames);
 struct Frames {
     recv: RecvStream,
     buffer: BytesMut,
+    patience: Duration,
 }
 
 impl Frames {
@@ -91,7 +92,7 @@ impl Frames {
                 frame.advance(4);
                 return Some(frame.freeze());
             }
-            let chunk = tokio::time::timeout(PATIENCE, self.recv.read_chunk(1 << 20, true)).await;
+            let chunk = tokio::time::timeout(self.patience, self.recv.read_chunk(1 << 20, true)).await;
             match chunk.expect("the relay answers in time") {
                 Ok(Some(chunk)) => self.buffer.extend_from_slice(&chunk.bytes),
                 Ok(None) | Err(_) => return None,
@@ -103,6 +104,11 @@ impl Frames {
 impl Client {
     /// Connects without a word.
     pub(crate) async fn connect(addr: SocketAddr) -> Self {
+        Self::try_connect_from(IpAddr::V4(Ipv4Addr::LOCALHOST), addr).await.unwrap()
+    }
+
+    /// Connects from one of this machine's addresses, without a word.
+    pub(crate) async fn try_connect_from(from: IpAddr, addr: SocketAddr) -> Result<Self, ConnectionError> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let mut tls = rustls::ClientConfig::builder_with_provider(provider)
             .with_protocol_versions(&[&rustls::version::TLS13])
@@ -111,20 +117,25 @@ impl Client {
             .with_custom_certificate_verifier(Arc::new(AnyCertificate))
             .with_no_client_auth();
         tls.alpn_protocols = vec![ALPN.to_vec()];
-        let mut endpoint = Endpoint::client("127.0.0.1:0".parse().unwrap()).unwrap();
+        let mut endpoint = Endpoint::client(SocketAddr::new(from, 0)).unwrap();
         let crypto = QuicClientConfig::try_from(tls).unwrap();
         endpoint.set_default_client_config(ClientConfig::new(Arc::new(crypto)));
-        let connection = endpoint.connect(addr, "subrosa").unwrap().await.unwrap();
-        let (send, recv) = connection.open_bi().await.unwrap();
+        let connection = endpoint.connect(addr, "subrosa").unwrap().await?;
+        let (send, recv) = connection.open_bi().await?;
         let mut exporter = [0; 32];
         connection.export_keying_material(&mut exporter, labels::EXPORTER, b"").unwrap();
-        let recv = Frames { recv, buffer: BytesMut::new() };
-        Self { connection, incarnation: Incarnation::ZERO, exporter, send, recv, _endpoint: endpoint }
+        let recv = Frames { recv, buffer: BytesMut::new(), patience: PATIENCE };
+        Ok(Self { connection, incarnation: Incarnation::ZERO, exporter, send, recv, _endpoint: endpoint })
     }
 
     /// Connects and says HELLO.
     pub(crate) async fn hello(addr: SocketAddr) -> Self {
-        let mut client = Self::connect(addr).await;
+        Self::hello_from(IpAddr::V4(Ipv4Addr::LOCALHOST), addr).await
+    }
+
+    /// Connects from one of this machine's addresses, and says HELLO.
+    pub(crate) async fn hello_from(from: IpAddr, addr: SocketAddr) -> Self {
+        let mut client = Self::try_connect_from(from, addr).await.unwrap();
         client.send(&ClientFrame::Hello { versions: vec![VERSION], caps: 0 }).await;
         match client.recv().await {
             RelayFrame::Hello { version: VERSION, incarnation, .. } => client.incarnation = incarnation,
@@ -154,6 +165,12 @@ impl Client {
             RelayFrame::Error(refusal) => refusal,
             other => panic!("{other:?}"),
         }
+    }
+
+    /// A refusal that may take the relay longer than most.
+    pub(crate) async fn refusal_within(&mut self, patience: Duration) -> Refusal {
+        self.recv.patience = patience;
+        self.refusal().await
     }
 
     pub(crate) async fn send_auth(&mut self, vault: &Vault, role: Role) {
@@ -222,7 +239,7 @@ impl Client {
     /// The feed that the relay opens.
     pub(crate) async fn feed(&mut self, vault: VaultId) -> Feed {
         let recv = tokio::time::timeout(PATIENCE, self.connection.accept_uni()).await.unwrap().unwrap();
-        let mut feed = Feed(Frames { recv, buffer: BytesMut::new() });
+        let mut feed = Feed(Frames { recv, buffer: BytesMut::new(), patience: PATIENCE });
         let start = FeedFrame::Start { vault, incarnation: self.incarnation };
         assert_eq!(feed.next().await, Some(start));
         feed

@@ -12,7 +12,7 @@ use subrosa_relay::{Config, Relay, RunningRelay};
 use crate::client::Client;
 use crate::fixture::{Key, Log, NONCE, Vault, sign_statement};
 
-fn config() -> Config {
+pub(crate) fn config() -> Config {
     Config { listen: "127.0.0.1:0".parse().unwrap(), ..Config::default() }
 }
 
@@ -23,32 +23,32 @@ fn start(data: &std::path::Path, config: Config) -> RunningRelay {
 }
 
 /// A relay that lives as long as the test.
-struct Home {
+pub(crate) struct Home {
     dir: tempfile::TempDir,
-    relay: RunningRelay,
+    pub(crate) relay: RunningRelay,
 }
 
 impl Home {
-    fn with(config: Config) -> Self {
+    pub(crate) fn with(config: Config) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let relay = start(&dir.path().join("relay"), config);
         Self { dir, relay }
     }
 
-    fn open() -> Self {
+    pub(crate) fn open() -> Self {
         Self::with(Config { open: true, ..config() })
     }
 
-    fn data(&self) -> std::path::PathBuf {
+    pub(crate) fn data(&self) -> std::path::PathBuf {
         self.dir.path().join("relay")
     }
 
-    async fn client(&self) -> Client {
+    pub(crate) async fn client(&self) -> Client {
         Client::hello(self.relay.addr()).await
     }
 
     /// A vault of its own and a writer's link to it.
-    async fn vault(&self) -> (Vault, Client) {
+    pub(crate) async fn vault(&self) -> (Vault, Client) {
         let vault = Vault::new();
         let mut client = self.client().await;
         client.create(&vault, Credential::None).await.unwrap();
@@ -57,12 +57,12 @@ impl Home {
     }
 }
 
-async fn push(client: &mut Client, vault: &Vault, segments: Vec<SealedSegment>) -> RelayFrame {
+pub(crate) async fn push(client: &mut Client, vault: &Vault, segments: Vec<SealedSegment>) -> RelayFrame {
     client.send(&ClientFrame::Push { vault: vault.id, segments }).await;
     client.recv().await
 }
 
-fn acked(frame: &RelayFrame) -> (Rseq, Vec<Seq>) {
+pub(crate) fn acked(frame: &RelayFrame) -> (Rseq, Vec<Seq>) {
     match frame {
         RelayFrame::Ack { rseq, entries, .. } => (*rseq, entries.iter().map(|entry| entry.seq).collect()),
         other => panic!("{other:?}"),

@@ -5,6 +5,8 @@ mod client;
 #[cfg(test)]
 mod conformance;
 #[cfg(test)]
+mod crowds;
+#[cfg(test)]
 mod dependencies;
 #[cfg(test)]
 mod end_to_end;

@@ -6,7 +6,9 @@ use std::process::Child;
 use std::time::Instant;
 
 use subrosa_protocol::frame::{ClientFrame, Credential, FeedFrame, RelayFrame, Role};
-use subrosa_protocol::ids::Rseq;
+use subrosa_protocol::ids::{Chain, Rseq, Seq};
+use subrosa_protocol::limits;
+use subrosa_protocol::segment::Kind;
 
 use crate::client::Client;
 use crate::fixture::Vault;
@@ -135,4 +137,50 @@ async fn ack(client: &mut Client) -> usize {
         RelayFrame::Ack { entries, .. } => entries.len(),
         other => panic!("{other:?}"),
     }
+}
+
+/// What 400 members' links cost that each begin a frame of the greatest length and send all of it but its end.
+#[tokio::test]
+#[ignore = "measures; takes half a minute"]
+async fn memory_of_unfinished_frames() {
+    const LINKS: usize = 400;
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("relay");
+    stdout(&relay(&["init", "--listen", "127.0.0.1:0", "--open"], &data));
+    let serving = serve(&data);
+    let vault = Vault::new();
+    Client::hello(serving.addr).await.create(&vault, Credential::None).await.unwrap();
+    let (base, _) = usage(&serving.child);
+    let mut frame = vec![0x07; limits::FRAME_BYTES_MAX];
+    frame[..4].copy_from_slice(&(limits::FRAME_BYTES_MAX as u32).to_be_bytes());
+    let frame = bytes::Bytes::from(frame);
+    let mut links = Vec::new();
+    for _ in 0..LINKS {
+        let mut client = Client::hello(serving.addr).await;
+        client.auth(&vault, Role::Writer).await;
+        // A whole one first, refused as a gap: what a window promised for it must not be kept for later.
+        let gap = vault.data.seal(&vault.id, Kind::Data, Seq(9), Chain::ZERO, 500_000);
+        client.logs(&vault).await;
+        client.send(&ClientFrame::Push { vault: vault.id, segments: vec![gap] }).await;
+        assert!(matches!(client.recv().await, RelayFrame::Error(_)));
+        links.push(client);
+    }
+    let (idle, _) = usage(&serving.child);
+    let sending = links.into_iter().map(|mut client| {
+        let frame = frame.clone();
+        tokio::spawn(async move {
+            client.send_bytes(frame).await;
+            std::future::pending::<()>().await;
+        })
+    });
+    let sending: Vec<_> = sending.collect();
+    let mut most = 0;
+    for _ in 0..50 {
+        tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+        most = most.max(usage(&serving.child).0);
+    }
+    println!(
+        "{LINKS} unfinished frames: {base} KiB before the links, {idle} KiB with them, {most} KiB at most"
+    );
+    drop(sending);
 }

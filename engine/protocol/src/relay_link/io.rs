@@ -144,6 +144,8 @@ pub enum Input {
     Deliver(RelayFrame),
     /// The relay shuts down.
     Drain,
+    /// A frame of the peer came so slowly that its place in memory went to another link.
+    TooSlow,
     /// [`super::RelayLink::deadline`] has passed.
     Timeout,
 }
@@ -188,7 +190,7 @@ pub enum Output {
     CloseFeed(VaultId),
     /// Hand to the vault's feed.
     Want(VaultId, Want),
-    /// Hand to the relay's [`super::Rendezvous`] table, with this link's number.
+    /// Hand to the relay's [`super::Rendezvous`] table, with this link's number and where it comes from.
     Rendezvous(RendezvousRequest),
     /// Finish the control stream and close the connection. Nothing follows.
     Close(ErrorCode),

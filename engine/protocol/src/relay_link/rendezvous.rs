@@ -4,6 +4,8 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use super::Now;
+use super::buckets::{Buckets, Rate, Rates};
+use super::origin::{Origin, Tally};
 use crate::error::{ErrorCode, Refusal};
 use crate::frame::RelayFrame;
 use crate::ids::RendezvousId;
@@ -22,8 +24,15 @@ pub enum RendezvousRequest {
     Join(RendezvousId),
     /// Sends to the other side.
     Data(RendezvousId, Vec<u8>),
-    /// The link has ended: so do its meetings.
-    Leave,
+}
+
+/// Who asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Asker {
+    /// The link.
+    pub link: LinkNo,
+    /// Where it comes from.
+    pub origin: Origin,
 }
 
 /// A frame for a link's peer.
@@ -45,34 +54,77 @@ struct Side {
 struct Meeting {
     ends: Duration,
     opener: Side,
+    /// Where the opener comes from: the meeting is of its share.
+    origin: Origin,
     joiner: Option<Side>,
 }
 
+/// Joins that are permitted: by host first, so that one that joins without end keeps nobody else from pairing.
+const JOINS: Rates = Rates {
+    whole: Rate { per_sec: limits::JOINS_PER_SEC, burst: limits::JOINS_BURST },
+    network: Rate { per_sec: limits::JOINS_PER_SEC_NETWORK, burst: limits::JOINS_BURST_NETWORK },
+    host: Rate { per_sec: limits::JOINS_PER_SEC_HOST, burst: limits::JOINS_BURST_HOST },
+};
+
 /// All meetings of a relay.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Rendezvous {
     meetings: HashMap<RendezvousId, Meeting>,
-    /// Joins permitted right now; refills with time.
-    joins: f64,
-    refilled: Duration,
+    /// Whose meetings they are.
+    places: Tally,
+    joins: Buckets,
+    limited: u64,
 }
 
 impl Rendezvous {
     /// A table without meetings.
     #[must_use]
     pub fn new(now: Now) -> Self {
-        Self { meetings: HashMap::new(), joins: limits::JOINS_BURST, refilled: now.mono }
+        Self {
+            meetings: HashMap::new(),
+            places: Tally::default(),
+            joins: Buckets::new(now.mono, JOINS),
+            limited: 0,
+        }
     }
 
-    /// Does what `link` asks; the deliveries may concern it, its counterpart, or both.
-    pub fn handle(&mut self, now: Now, link: LinkNo, request: RendezvousRequest) -> Vec<Delivery> {
-        self.meetings.retain(|_, meeting| now.mono < meeting.ends);
+    /// Does what a link asks; the deliveries may concern it, its counterpart, or both.
+    pub fn handle(&mut self, now: Now, asker: Asker, request: RendezvousRequest) -> Vec<Delivery> {
+        self.end(|meeting| now.mono >= meeting.ends);
         match request {
-            RendezvousRequest::Open(id) => self.open(now, link, id),
-            RendezvousRequest::Join(id) => self.join(now, link, id),
-            RendezvousRequest::Data(id, message) => self.data(link, id, message),
-            RendezvousRequest::Leave => self.leave(link),
+            RendezvousRequest::Open(id) => self.open(now, asker, id),
+            RendezvousRequest::Join(id) => self.join(now, asker, id),
+            RendezvousRequest::Data(id, message) => self.data(asker.link, id, message),
         }
+    }
+
+    /// `link` has ended: so do its meetings.
+    pub fn leave(&mut self, now: Now, link: LinkNo) -> Vec<Delivery> {
+        let mut told = Vec::new();
+        self.end(|meeting| {
+            let joiner = meeting.joiner.as_ref().map(|side| side.link);
+            let other = match joiner {
+                _ if now.mono >= meeting.ends => return true,
+                _ if meeting.opener.link == link => joiner,
+                Some(joiner) if joiner == link => Some(meeting.opener.link),
+                Some(_) | None => return false,
+            };
+            told.extend(other.into_iter().flat_map(|other| error(other, ErrorCode::NoRendezvous)));
+            true
+        });
+        told
+    }
+
+    /// Ends the meetings that are over.
+    fn end(&mut self, mut over: impl FnMut(&Meeting) -> bool) {
+        let places = &mut self.places;
+        self.meetings.retain(|_, meeting| {
+            let over = over(meeting);
+            if over {
+                places.remove(&meeting.origin, 1);
+            }
+            !over
+        });
     }
 
     /// Meetings under way.
@@ -87,27 +139,38 @@ impl Rendezvous {
         self.meetings.is_empty()
     }
 
-    fn open(&mut self, now: Now, link: LinkNo, id: RendezvousId) -> Vec<Delivery> {
+    /// Openings and joins that were refused because there were too many.
+    #[must_use]
+    pub const fn limited(&self) -> u64 {
+        self.limited
+    }
+
+    fn open(&mut self, now: Now, asker: Asker, id: RendezvousId) -> Vec<Delivery> {
+        let Asker { link, origin } = asker;
         let own = self.meetings.values().filter(|meeting| meeting.opener.link == link).count();
-        if own >= limits::RENDEZVOUS_PER_LINK_MAX || self.meetings.len() >= limits::RENDEZVOUS_MAX {
+        if own >= limits::RENDEZVOUS_PER_LINK_MAX
+            || self.places.host(&origin) >= limits::RENDEZVOUS_PER_HOST_MAX
+            || self.places.network(&origin) >= limits::RENDEZVOUS_PER_NETWORK_MAX
+            || self.places.whole() >= limits::RENDEZVOUS_MAX
+        {
+            self.limited += 1;
             return error(link, ErrorCode::RateLimited);
         }
         if self.meetings.contains_key(&id) {
             return error(link, ErrorCode::NoRendezvous);
         }
         let ends = now.mono + Duration::from_secs(limits::RENDEZVOUS_SECONDS);
-        self.meetings.insert(id, Meeting { ends, opener: Side { link, sent: 0 }, joiner: None });
+        self.meetings.insert(id, Meeting { ends, opener: Side { link, sent: 0 }, origin, joiner: None });
+        self.places.add(&origin, 1);
         Vec::new()
     }
 
-    fn join(&mut self, now: Now, link: LinkNo, id: RendezvousId) -> Vec<Delivery> {
-        let passed = now.mono.saturating_sub(self.refilled).as_secs_f64();
-        self.refilled = now.mono;
-        self.joins = (self.joins + passed * limits::JOINS_PER_SEC).min(limits::JOINS_BURST);
-        if self.joins < 1.0 {
+    fn join(&mut self, now: Now, asker: Asker, id: RendezvousId) -> Vec<Delivery> {
+        let Asker { link, origin } = asker;
+        if !self.joins.take(now.mono, &origin) {
+            self.limited += 1;
             return error(link, ErrorCode::RateLimited);
         }
-        self.joins -= 1.0;
         match self.meetings.get_mut(&id) {
             Some(meeting) if meeting.joiner.is_none() && meeting.opener.link != link => {
                 meeting.joiner = Some(Side { link, sent: 0 });
@@ -131,21 +194,6 @@ impl Rendezvous {
             }
             Some(_) | None => error(link, ErrorCode::NoRendezvous),
         }
-    }
-
-    fn leave(&mut self, link: LinkNo) -> Vec<Delivery> {
-        let mut told = Vec::new();
-        self.meetings.retain(|_, meeting| {
-            let joiner = meeting.joiner.as_ref().map(|side| side.link);
-            let other = match joiner {
-                _ if meeting.opener.link == link => joiner,
-                Some(joiner) if joiner == link => Some(meeting.opener.link),
-                Some(_) | None => return true,
-            };
-            told.extend(other.into_iter().flat_map(|other| error(other, ErrorCode::NoRendezvous)));
-            false
-        });
-        told
     }
 }
 

@@ -1,0 +1,167 @@
+//! Carries out what [`Intake`] decides: a [`Place`] for each large frame under way, and a [`Lease`] of a larger
+//! window for each link that sends such frames.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use subrosa_protocol::limits;
+use tokio::sync::Notify;
+
+use crate::clock::Clock;
+use crate::intake::{FrameNo, Intake, Owner, Shares, Verdict};
+
+/// How often a waiting frame looks whether others have become too slow.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// Places for large frames of one kind of peers. Its lock is held for moments, never across an await.
+pub(crate) struct Places {
+    clock: Clock,
+    inside: Mutex<Inside>,
+}
+
+struct Inside {
+    intake: Intake,
+    signals: HashMap<FrameNo, Arc<Signal>>,
+}
+
+#[derive(Default)]
+struct Signal {
+    granted: AtomicBool,
+    lost: AtomicBool,
+    changed: Notify,
+}
+
+impl Inside {
+    fn tell(&mut self, verdicts: Vec<Verdict>) {
+        for verdict in verdicts {
+            let (Verdict::Granted(no) | Verdict::Lost(no)) = verdict;
+            if let Some(signal) = self.signals.get(&no) {
+                let flag = if verdict == Verdict::Granted(no) { &signal.granted } else { &signal.lost };
+                flag.store(true, Ordering::Release);
+                signal.changed.notify_one();
+            }
+        }
+    }
+}
+
+impl Places {
+    pub(crate) fn new(clock: Clock, bytes_max: usize) -> Self {
+        let inside = Inside { intake: Intake::new(bytes_max), signals: HashMap::new() };
+        Self { clock, inside: Mutex::new(inside) }
+    }
+
+    fn inside(&self) -> MutexGuard<'_, Inside> {
+        self.inside.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Asks for a place; [`Place::granted`] waits for it.
+    pub(crate) fn ask(self: &Arc<Self>, owner: Owner, bytes: usize) -> Place {
+        let mut inside = self.inside();
+        let (no, verdicts) = inside.intake.ask(self.clock.now().mono, owner, bytes);
+        let signal = Arc::new(Signal::default());
+        inside.signals.insert(no, Arc::clone(&signal));
+        inside.tell(verdicts);
+        Place { places: Arc::clone(self), no, signal, noted: 0 }
+    }
+
+    /// Bytes announced by frames that have a place.
+    pub(crate) fn taken(&self) -> usize {
+        self.inside().intake.taken()
+    }
+
+    /// Frames that lost their place.
+    pub(crate) fn lost(&self) -> u64 {
+        self.inside().intake.lost()
+    }
+
+    fn tick(&self) {
+        let mut inside = self.inside();
+        let verdicts = inside.intake.tick(self.clock.now().mono);
+        inside.tell(verdicts);
+    }
+}
+
+/// One frame's place, had or wanted; given back when dropped.
+pub(crate) struct Place {
+    places: Arc<Places>,
+    no: FrameNo,
+    signal: Arc<Signal>,
+    noted: usize,
+}
+
+impl Place {
+    /// Waits until the frame may be read.
+    ///
+    /// # Cancel safety
+    /// Safe: the place in the queue stays.
+    pub(crate) async fn granted(&self) {
+        while !self.signal.granted.load(Ordering::Acquire) {
+            if tokio::time::timeout(LOOK_EVERY, self.signal.changed.notified()).await.is_err() {
+                self.places.tick();
+            }
+        }
+    }
+
+    /// Waits until the place is lost.
+    ///
+    /// # Cancel safety
+    /// Safe: a place that is lost stays so.
+    pub(crate) async fn lost(&self) {
+        while !self.signal.lost.load(Ordering::Acquire) {
+            self.signal.changed.notified().await;
+        }
+    }
+
+    /// So much of the frame has arrived; `whole` if that is all.
+    pub(crate) fn arrived(&mut self, bytes: usize, whole: bool) {
+        if whole || bytes >= self.noted + limits::FRAME_BYTES_PER_SEC_MIN {
+            self.noted = bytes;
+            self.places.inside().intake.arrived(self.no, bytes);
+        }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut inside = self.places.inside();
+        inside.signals.remove(&self.no);
+        let verdicts = inside.intake.gone(self.places.clock.now().mono, self.no);
+        inside.tell(verdicts);
+    }
+}
+
+/// Larger windows, of all links together.
+pub(crate) struct Windows(Mutex<Shares>);
+
+/// What one link's window is larger than the least.
+pub(crate) const LEASE_BYTES: usize = (limits::MEMBER_WINDOW_BYTES - limits::WINDOW_BYTES_MIN) as usize;
+
+impl Windows {
+    pub(crate) fn new() -> Self {
+        Self(Mutex::new(Shares::new(limits::WINDOWS_BYTES_MAX)))
+    }
+
+    fn shares(&self) -> MutexGuard<'_, Shares> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A larger window for a link, if there is room.
+    pub(crate) fn lease(self: &Arc<Self>, owner: Owner) -> Option<Lease> {
+        let taken = self.shares().take(&owner, LEASE_BYTES);
+        taken.then(|| Lease { windows: Arc::clone(self), owner })
+    }
+}
+
+/// One link's larger window; given back when dropped.
+pub(crate) struct Lease {
+    windows: Arc<Windows>,
+    owner: Owner,
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        self.windows.shares().give_back(&self.owner, LEASE_BYTES);
+    }
+}
