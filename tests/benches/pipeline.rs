@@ -52,6 +52,8 @@ fn main() -> anyhow::Result<()> {
             let each = bytes as f64 / records as f64;
             report.add(&format!("devices: file of a record, {who}"), "B", each);
         }
+        let segments = ours.segments as f64 * 1_000.0 / records as f64;
+        report.add("devices: segments of 1,000 records", "", segments);
         let times = ours.cpu().as_secs_f64() / bare.cpu().as_secs_f64();
         report.add_for("CPU of devices / bare", "x", times, Goal::AtMost(3.0));
         report.add("time of devices / bare", "x", ours.wall.as_secs_f64() / bare.wall.as_secs_f64());
@@ -72,6 +74,7 @@ pub(crate) struct Run {
     /// The files at the end; 0 where nobody asks.
     pub(crate) writer_bytes: u64,
     pub(crate) relay_bytes: u64,
+    pub(crate) segments: u64,
 }
 
 impl Run {
@@ -108,7 +111,9 @@ fn run(records: usize) -> anyhow::Result<Run> {
     let writer_cpu = writer.heard_cpu()?;
     let relay_cpu = relay.cpu()?.saturating_sub(cpu);
     let (writer_bytes, relay_bytes) = (harness::stored_bytes(&old)?, relay.stored_bytes()?);
-    Ok(Run { wall, writer: writer_cpu, relay: relay_cpu, reader: reader_cpu, writer_bytes, relay_bytes })
+    let segments = relay.segments()?;
+    let (writer, relay, reader) = (writer_cpu, relay_cpu, reader_cpu);
+    Ok(Run { wall, writer, relay, reader, writer_bytes, relay_bytes, segments })
 }
 
 /// What the processes do that [`run`] and [`bare::run`] start.

@@ -2,7 +2,7 @@
 
 use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -37,8 +37,7 @@ impl RelayProcess {
         BufReader::new(child.stdout.as_mut().context("stdout is piped")?).read_line(&mut line)?;
         let listening = line.trim().strip_prefix("listening on ").context("the relay did not start")?;
         let listening: SocketAddr = listening.parse()?;
-        let status = Command::new(&binary).args(["status", "--json", "--data"]).arg(&data).output()?;
-        let status: serde_json::Value = serde_json::from_slice(&status.stdout)?;
+        let status = status(&binary, &data)?;
         let pin = status.get("pin").and_then(|pin| pin.as_str()).context("no pin in the status")?;
         let addr = RelayAddr::parse(&format!("subrosa://{listening}/#{pin}"))?;
         Ok(Self { child, listening, addr, data, _dir: dir })
@@ -52,6 +51,12 @@ impl RelayProcess {
     /// Where devices find it.
     pub(crate) const fn addr(&self) -> &RelayAddr {
         &self.addr
+    }
+
+    /// How many segments it holds.
+    pub(crate) fn segments(&self) -> anyhow::Result<u64> {
+        let status = status(&binary()?, &self.data)?;
+        status["stored"]["segments"].as_u64().context("no segments in the status")
     }
 
     /// The length of its database.
@@ -77,6 +82,11 @@ impl Drop for RelayProcess {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+fn status(binary: &Path, data: &Path) -> anyhow::Result<serde_json::Value> {
+    let status = Command::new(binary).args(["status", "--json", "--data"]).arg(data).output()?;
+    Ok(serde_json::from_slice(&status.stdout)?)
 }
 
 /// The relay's binary: `SUBROSA_RELAY`, or the one that cargo builds beside this benchmark, in the same profile.

@@ -48,7 +48,7 @@ pub(crate) fn run(rows: usize) -> anyhow::Result<Run> {
     let reader = reader.heard_cpu()?;
     let wall = started.elapsed();
     let (writer, relay) = (writer.heard_cpu()?, relay.heard_cpu()?);
-    Ok(Run { wall, writer, relay, reader, writer_bytes: 0, relay_bytes: 0 })
+    Ok(Run { wall, writer, relay, reader, writer_bytes: 0, relay_bytes: 0, segments: 0 })
 }
 
 /// What a process that [`run`] started does; `None` for parts that are not of this pipeline.
