@@ -10,7 +10,7 @@ use crate::store::StoreError;
 #[non_exhaustive]
 pub enum Error {
     /// The data directory holds a relay already.
-    #[error("{} is not empty: choose another --data, or serve the relay that is there", .0.display())]
+    #[error("{} holds a relay, other settings, or something else: choose another --data, or serve the relay that is there and run `invite new`", .0.display())]
     Exists(PathBuf),
     /// No relay in the data directory.
     #[error("no relay in {}: run `subrosa-relay init --data {}` first", .0.display(), .0.display())]
@@ -67,6 +67,9 @@ pub enum Error {
     /// The relay that serves this directory answered with an error.
     #[error("the running relay says: {0}")]
     Admin(String),
+    /// A thread of the relay panicked, so it has stopped. What was acknowledged is durable.
+    #[error("the {0} thread panicked, see the log: start the relay again, and report it")]
+    Died(&'static str),
     /// The operating system gives no random bytes, threads or the like.
     #[error("the operating system: {0}")]
     System(#[from] io::Error),
