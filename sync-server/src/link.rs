@@ -16,6 +16,7 @@ use crate::appender::{Appender, Reply};
 use crate::clock::Clock;
 use crate::data::DataDir;
 use crate::feed::FeedTask;
+use crate::heal::Healer;
 use crate::hub::Hub;
 use crate::store::StoreError;
 use crate::transport::{self, Stalled};
@@ -33,6 +34,7 @@ pub(crate) struct Shared {
     pub(crate) data: Arc<DataDir>,
     pub(crate) hub: Arc<Hub>,
     pub(crate) appender: Appender,
+    pub(crate) healer: Arc<Healer>,
     pub(crate) clock: Clock,
     /// Feeds reading the database at a time.
     pub(crate) reads: Arc<Semaphore>,
@@ -206,8 +208,8 @@ impl Driver {
                 Output::Left(vault) => self.shared.hub.leave(&vault, self.no),
                 Output::OpenFeed(feed) => {
                     let vault = *feed.vault();
-                    let (data, reads) = (Arc::clone(&self.shared.data), Arc::clone(&self.shared.reads));
-                    let task = FeedTask::spawn(feed, self.connection.clone(), data, reads);
+                    let (healer, reads) = (Arc::clone(&self.shared.healer), Arc::clone(&self.shared.reads));
+                    let task = FeedTask::spawn(feed, self.connection.clone(), healer, reads);
                     self.shared.hub.join(vault, self.no, Some(Arc::clone(&task.handle)));
                     self.feeds.push((vault, task));
                 }
@@ -275,7 +277,7 @@ impl Driver {
 }
 
 fn answer(shared: &Shared, no: LinkNo, lookup: Output) -> Result<Input, StoreError> {
-    let data = &shared.data;
+    let (data, healer) = (&shared.data, &shared.healer);
     Ok(match lookup {
         Output::LoadVault(vault) => Input::Vault(data.store.vault(&vault)?.map(|row| data.state(row))),
         Output::Create(creation) => Input::Created(data.create(*creation)?),
@@ -286,9 +288,13 @@ fn answer(shared: &Shared, no: LinkNo, lookup: Output) -> Result<Input, StoreErr
             }
             Input::StatementStored(result)
         }
-        Output::LoadDigest { vault, cursor } => Input::Digest(data.store.digest_at(&vault, cursor)?),
-        Output::LoadHeads(vault) => Input::Heads(data.store.heads(&vault)?),
-        Output::MatchHeads { vault, heads } => Input::Matched(data.store.match_heads(&vault, &heads)?),
+        Output::LoadDigest { vault, cursor } => {
+            Input::Digest(healer.read(|store| store.digest_at(&vault, cursor))?)
+        }
+        Output::LoadHeads(vault) => Input::Heads(healer.read(|store| store.heads(&vault))?),
+        Output::MatchHeads { vault, heads } => {
+            Input::Matched(healer.read(|store| store.match_heads(&vault, &heads))?)
+        }
         _ => Input::Failed,
     })
 }

@@ -11,15 +11,17 @@ use subrosa_protocol::addr::RelayAddr;
 use subrosa_protocol::limits;
 use subrosa_protocol::token::Invite;
 use tokio::runtime::Runtime;
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::{Semaphore, oneshot, watch};
 use tokio::task::JoinSet;
 
 use crate::admin;
+use crate::alarm::{self, Alarm};
 use crate::appender::{Appender, AppenderThreads};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::data::DataDir;
 use crate::error::Error;
+use crate::heal::Healer;
 use crate::hub::Hub;
 use crate::link::{self, Shared, Tap};
 use crate::transport;
@@ -45,10 +47,24 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub struct Relay;
 
-/// A relay that serves until it is stopped or dropped.
+/// What tests hang into a relay.
+#[doc(hidden)]
+#[derive(Clone, Default)]
+pub struct Hooks {
+    /// Shown every frame that a client sends.
+    pub tap: Option<Tap>,
+    /// Called at moments of the appender's threads; may panic.
+    pub trap: Option<Arc<dyn Fn(crate::appender::Moment) + Send + Sync>>,
+}
+
+/// Says which thread panicked.
+type Died = watch::Receiver<Option<&'static str>>;
+
+/// A relay that serves until it is stopped or dropped, or until a thread without which it is none has panicked.
 pub struct RunningRelay {
     addr: SocketAddr,
     data: Arc<DataDir>,
+    died: Died,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -69,6 +85,16 @@ impl Relay {
     /// [`Error`].
     #[doc(hidden)]
     pub fn start_tapped(config: Config, data: &Path, tap: Option<Tap>) -> Result<RunningRelay, Error> {
+        Self::start_hooked(config, data, Hooks { tap, trap: None })
+    }
+
+    /// As [`Relay::start`], with what tests need.
+    ///
+    /// # Errors
+    /// [`Error`].
+    #[doc(hidden)]
+    pub fn start_hooked(config: Config, data: &Path, hooks: Hooks) -> Result<RunningRelay, Error> {
+        let Hooks { tap, trap } = hooks;
         let data = Arc::new(DataDir::open(data, config)?);
         let runtime = runtime()?;
         let endpoint = {
@@ -82,20 +108,24 @@ impl Relay {
         };
         let clock = Clock::start();
         let hub = Arc::new(Hub::new(clock.now()));
-        let (appender, appender_threads) = Appender::start(Arc::clone(&data), Arc::clone(&hub), clock)?;
+        let healer = Arc::new(Healer::new(Arc::clone(&data), Arc::clone(&hub)));
+        let alarm = Alarm::new();
+        let (appender, appender_threads) = Appender::start(Arc::clone(&healer), clock, &alarm, trap)?;
         let shared = Arc::new(Shared {
             data: Arc::clone(&data),
             hub,
             appender,
+            healer,
             clock,
             reads: Arc::new(Semaphore::new(READS_MAX)),
             large_frames: Arc::new(Semaphore::new(limits::PENDING_FRAMES_MAX)),
             tap,
         });
         let (stop, stopped) = oneshot::channel();
-        let serving = Serving { runtime, endpoint, socket, shared, appender_threads, addr };
+        let (died, listening) = (alarm.listen(), alarm.listen());
+        let serving = Serving { runtime, endpoint, socket, shared, appender_threads, died, addr };
         let thread = thread::Builder::new().name("relay".into()).spawn(move || serving.run(stopped))?;
-        Ok(RunningRelay { addr, data, stop: Some(stop), thread: Some(thread) })
+        Ok(RunningRelay { addr, data, died: listening, stop: Some(stop), thread: Some(thread) })
     }
 }
 
@@ -123,10 +153,16 @@ impl RunningRelay {
         self.data.url(Some(self.addr), Some(invite))
     }
 
+    /// Why the relay has stopped by itself, if it has: its links are ended, and nothing but stopping it is left.
+    #[must_use]
+    pub fn failure(&self) -> Option<Error> {
+        self.died.borrow().map(Error::Died)
+    }
+
     /// Blocks until SIGTERM or SIGINT.
     ///
     /// # Errors
-    /// [`Error::System`] when signals cannot be had.
+    /// [`Error::Died`] when the relay has stopped by itself; [`Error::System`] when signals cannot be had.
     pub fn wait_for_signal(&self) -> Result<(), Error> {
         use tokio::signal::unix::{SignalKind, signal};
         let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
@@ -136,6 +172,7 @@ impl RunningRelay {
             tokio::select! {
                 _ = terminate.recv() => {}
                 _ = interrupt.recv() => {}
+                thread = alarm::rung(self.died.clone()) => return Err(Error::Died(thread)),
             }
             Ok(())
         })
@@ -183,23 +220,31 @@ struct Serving {
     socket: admin::Socket,
     shared: Arc<Shared>,
     appender_threads: AppenderThreads,
+    died: Died,
     addr: SocketAddr,
 }
 
 impl Serving {
     fn run(self, stopped: oneshot::Receiver<()>) {
-        let Self { runtime, endpoint, socket, shared, appender_threads, addr } = self;
+        let Self { runtime, endpoint, socket, shared, appender_threads, died, addr } = self;
         let admin = runtime.spawn(socket.serve(Arc::clone(&shared), addr));
         runtime.block_on(async {
             let mut links = JoinSet::new();
-            accept(&endpoint, &shared, &mut links, stopped).await;
-            shared.hub.drain();
+            let alive = tokio::select! {
+                () = accept(&endpoint, &shared, &mut links, stopped) => true,
+                _ = alarm::rung(died) => false,
+            };
+            if alive {
+                shared.hub.drain()
+            } else {
+                shared.hub.abandon()
+            }
             let all = async { while links.join_next().await.is_some() {} };
             if tokio::time::timeout(DRAIN_TIMEOUT, all).await.is_err() {
                 tracing::warn!(links = links.len(), "links did not finish in time");
             }
             links.shutdown().await;
-            endpoint.close(transport::close_code(0), b"");
+            endpoint.close(if alive { transport::close_code(0) } else { transport::CLOSE_INTERNAL }, b"");
             let _ = tokio::time::timeout(Duration::from_secs(1), endpoint.wait_idle()).await;
             admin.abort();
             let _ = admin.await; // cancelled

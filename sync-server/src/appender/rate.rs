@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use subrosa_protocol::ids::VaultId;
 
-use crate::config::Class;
-use crate::data::DataDir;
+use crate::config::{Class, Quotas};
+use crate::store::LogStore;
 
 /// Buckets kept; all are forgotten, and so full, when there are more.
 const BUCKETS_MAX: usize = 1 << 14;
@@ -27,7 +27,7 @@ impl Rates {
     /// and may overdraw, so that one larger than a bucket gets through too.
     pub(super) fn admit(
         &mut self,
-        data: &DataDir,
+        (store, quotas): (&dyn LogStore, &Quotas),
         now: Duration,
         vault: &VaultId,
         bytes: usize,
@@ -37,8 +37,8 @@ impl Rates {
             self.0.clear();
         }
         let buckets = self.0.entry(*vault).or_insert_with(|| {
-            let class = data.store.vault(vault).ok().flatten().map_or(0, |row| row.class);
-            Buckets::full(data.config.quotas.of(class), now)
+            let class = store.vault(vault).ok().flatten().map_or(0, |row| row.class);
+            Buckets::full(quotas.of(class), now)
         });
         buckets.take(now, bytes as f64, segments as f64)
     }
