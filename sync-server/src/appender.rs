@@ -22,7 +22,7 @@ use crate::store::{Damage, StoreError};
 
 use self::commit::{Answer, Committed, Committer};
 use self::news::News;
-use self::verify::{Verified, Verifier};
+use self::verify::{Ground, Verified, Verifier};
 
 pub(crate) mod commit;
 pub(crate) mod news;
@@ -142,12 +142,12 @@ struct VerifierThread {
 impl VerifierThread {
     fn run(self, mut jobs: mpsc::Receiver<Job>, out: &mpsc::Sender<Ready>) {
         let Self { healer, clock, trap } = self;
-        let (store, quotas) = (&*healer.data.store, &healer.data.config.quotas);
+        let ground = Ground { store: &*healer.data.store, quotas: &healer.data.config.quotas };
         let mut verifier = Verifier::default();
         while let Some(Job { append, rest }) = jobs.blocking_recv() {
             trap(Moment::Verify);
             verifier.hear(lock(&healer.news).take());
-            let verified = verifier.verify(store, quotas, clock.now().mono, append);
+            let verified = verifier.verify(ground, clock.now().mono, append);
             if out.blocking_send(Ready { verified, rest }).is_err() {
                 return;
             }

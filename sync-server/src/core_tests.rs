@@ -18,12 +18,12 @@ use subrosa_protocol::segment::SealedSegment;
 
 use crate::appender::commit::{Answer, Committed, Committer};
 use crate::appender::news::{News, Untrue};
-use crate::appender::verify::{Verified, Verifier};
+use crate::appender::verify::{Ground, Verified, Verifier};
 use crate::config::{Config, Quotas};
 use crate::feed::steps::{Mail, read};
 use crate::fixture::{Log, Vault};
 use crate::hub::members::Members;
-use crate::store::{LogStore, RedbStore, StoreError};
+use crate::store::{Damage, LogStore, RedbStore, StoreError};
 
 const NOW: Now = Now { mono: Duration::from_secs(1), wall_ms: 0 };
 const EXPORTER: [u8; 32] = [3; 32];
@@ -34,7 +34,6 @@ struct Link {
     machine: RelayLink,
     feed: Option<(Feed, Arc<Mail>)>,
     sent: VecDeque<RelayFrame>,
-    fed: Vec<FeedFrame>,
 }
 
 /// A relay without threads: what it has to do next is called by name.
@@ -50,6 +49,8 @@ struct Rig {
     asked: VecDeque<(usize, Append)>,
     /// Those that are verified.
     ready: Vec<(usize, Verified)>,
+    /// What commits met.
+    damaged: Vec<Damage>,
 }
 
 fn open(path: &Path, quotas: &Quotas) -> RedbStore {
@@ -68,6 +69,7 @@ impl Rig {
             links: Vec::new(),
             asked: VecDeque::new(),
             ready: Vec::new(),
+            damaged: Vec::new(),
         }
     }
 
@@ -81,7 +83,7 @@ impl Rig {
             admission: Admission::Open,
         };
         let (machine, no) = (RelayLink::new(NOW, config), LinkNo(self.links.len() as u64));
-        self.links.push(Link { no, machine, feed: None, sent: VecDeque::new(), fed: Vec::new() });
+        self.links.push(Link { no, machine, feed: None, sent: VecDeque::new() });
         self.frame(self.links.len() - 1, &ClientFrame::Hello { versions: vec![VERSION], caps: 0 });
         self.links.len() - 1
     }
@@ -163,7 +165,8 @@ impl Rig {
     fn verify(&mut self) {
         let (link, append) = self.asked.pop_front().unwrap();
         self.verifier.hear(self.news.take());
-        self.ready.push((link, self.verifier.verify(&self.store, &self.quotas, NOW.mono, append)));
+        let ground = Ground { store: &self.store, quotas: &self.quotas };
+        self.ready.push((link, self.verifier.verify(ground, NOW.mono, append)));
     }
 
     /// The committer takes all that is verified, and answers.
@@ -171,7 +174,7 @@ impl Rig {
         let (links, group): (Vec<usize>, Vec<Verified>) = self.ready.drain(..).unzip();
         let news = &mut self.news;
         let committed = self.committer.commit(&self.store, group, &mut |untrue| news.tell(untrue));
-        let Committed { answers, grown, .. } = committed;
+        let Committed { answers, grown, damaged } = committed;
         for (answer, link) in answers.iter().zip(&links) {
             if let (Some((first, last)), Some((_, mail))) = (answer.own, &self.links[*link].feed) {
                 mail.pushed_here(first, last);
@@ -183,31 +186,36 @@ impl Rig {
         for (Answer { appended, .. }, link) in answers.into_iter().zip(links) {
             self.input(link, Input::Appended(appended));
         }
+        self.damaged.extend(damaged);
+    }
+
+    /// What whoever meets damage does.
+    fn take_back(&mut self, damage: &Damage) {
+        self.store.take_back(damage).unwrap();
+        self.news.tell(Untrue::Vault(damage.vault));
+        self.members.feeds(&damage.vault).for_each(|mail| mail.grown());
     }
 
     /// Runs a link's feed until it waits.
     fn feed(&mut self, link: usize) -> Vec<FeedFrame> {
-        let link = &mut self.links[link];
-        let (feed, mail) = link.feed.as_mut().unwrap();
+        let (mut feed, mail) = self.links[link].feed.take().unwrap();
+        let mut fed = Vec::new();
         loop {
-            mail.collect(feed);
+            mail.collect(&mut feed);
             let step = feed.step();
-            match read(&self.store, feed, step) {
+            match read(&self.store, &mut feed, step) {
                 Ok(()) => {}
-                Err(StoreError::Vault(damage)) => {
-                    self.store.take_back(&damage).unwrap();
-                    self.news.tell(Untrue::Vault(damage.vault));
-                    self.members.feeds(&damage.vault).for_each(|mail| mail.grown());
-                }
+                Err(StoreError::Vault(damage)) => self.take_back(&damage),
                 Err(error) => panic!("{error}"),
             }
             let mut bytes = feed.take();
             while !bytes.is_empty() {
                 let len = bytes.get_u32() as usize;
-                link.fed.push(FeedFrame::decode(&bytes.split_to(len)).unwrap());
+                fed.push(FeedFrame::decode(&bytes.split_to(len)).unwrap());
             }
             if step == FeedStep::Wait {
-                return std::mem::take(&mut link.fed);
+                self.links[link].feed = Some((feed, mail));
+                return fed;
             }
         }
     }
@@ -312,6 +320,20 @@ fn after_a_full_vault_refused_a_push_the_reason_stays_and_pushing_goes_on_once_t
         assert_eq!(rig.refused(a), [quota(1), quota(2), quota(3)], "{first} in the first commit");
     }
 
+    // A second try that shares its commit with something verified before the first one failed.
+    for segment in [segments[1].clone(), vault.control.segment(&id, 10)] {
+        rig.push(a, &id, vec![segment]);
+        rig.verify();
+    }
+    let older = rig.ready.split_off(1);
+    rig.commit();
+    rig.push(a, &id, vec![segments[1].clone()]);
+    rig.verify();
+    rig.ready.splice(0..0, older);
+    rig.commit();
+    assert_eq!(rig.refused(a), [quota(1), quota(1)]);
+    assert_eq!(rig.pushed(a, &id, segments[1].clone()), Some(ErrorCode::QuotaBytes));
+
     rig.quotas = small(1 << 20);
     let elsewhere = RedbStore::open(&dir.path().join("other"), Quotas::default(), 1 << 20, Incarnation::ZERO);
     rig.store = elsewhere.unwrap(); // lets go of the file
@@ -319,7 +341,7 @@ fn after_a_full_vault_refused_a_push_the_reason_stays_and_pushing_goes_on_once_t
     for segment in &segments[1..] {
         assert_eq!(rig.pushed(a, &id, segment.clone()), None, "there is room");
     }
-    assert_eq!(rig.store.usage().unwrap().segments, 5);
+    assert_eq!(rig.store.usage().unwrap().segments, 6);
 }
 
 #[test]
@@ -362,7 +384,7 @@ fn after_a_conflict_another_writer_of_the_log_goes_on_from_the_head_that_is_held
     let behind = rig.ready.pop().unwrap();
     let mut elsewhere = Verifier::default();
     let append = Append { vault: id, introduced: vec![], bytes: one.bytes().len(), segments: vec![one] };
-    let first = elsewhere.verify(&rig.store, &rig.quotas, NOW.mono, append);
+    let first = elsewhere.verify(Ground { store: &rig.store, quotas: &rig.quotas }, NOW.mono, append);
     Committer::default().commit(&rig.store, vec![first], &mut |_| 0);
     rig.ready.push(behind);
     rig.commit();
@@ -405,4 +427,35 @@ fn damage_met_by_one_feed_shows_in_the_digest_of_all_and_is_pushed_again() {
     }
     let frames = rig.feed(new);
     assert_eq!((seqs(&frames), caught_up(&frames).unwrap().1), (vec![1, 2], all));
+}
+
+#[test]
+fn damage_that_a_push_meets_refuses_its_vault_until_it_is_taken_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut rig = Rig::new(&dir.path().join("relay.redb"), Quotas::default());
+    let (mut hurt, mut well) = (Vault::new(), Vault::new());
+    let a = rig.link();
+    rig.join(a, &hurt);
+    let b = rig.link();
+    rig.join(b, &well);
+    let segments: Vec<SealedSegment> = (0..3).map(|_| hurt.data.segment(&hurt.id, 100)).collect();
+    for segment in &segments {
+        assert_eq!(rig.pushed(a, &hurt.id, segment.clone()), None);
+    }
+    rig.store.forget_place(&hurt.id, Rseq(2));
+    // Again, since their acknowledgement was lost; beside another vault's.
+    rig.push(a, &hurt.id, segments[1..].to_vec());
+    rig.verify();
+    rig.push(b, &well.id, vec![well.data.segment(&well.id, 100)]);
+    rig.verify();
+    rig.commit();
+    assert_eq!(rig.refused(a), [(ErrorCode::Internal, Seq(1))]);
+    assert_eq!(rig.refused(b), []);
+    let damage = rig.damaged.pop().unwrap();
+    assert_eq!((damage.vault, rig.damaged.len()), (hurt.id, 0));
+    rig.take_back(&damage);
+    for segment in &segments[1..] {
+        assert_eq!(rig.pushed(a, &hurt.id, segment.clone()), None, "from where it was taken back to");
+    }
+    assert_eq!(rig.store.tip(&hurt.id, &hurt.data.id).unwrap().unwrap().chain, hurt.data.chain);
 }

@@ -47,6 +47,7 @@ struct Rest {
     vault: VaultId,
     bytes: usize,
     refused: Vec<Refused>,
+    heard: u64,
 }
 
 impl Committer {
@@ -83,7 +84,7 @@ impl Committer {
             }
         };
         for ((mut outcome, batch), rest) in outcomes.into_iter().zip(&batches).zip(rests) {
-            self.unlearn(batch, &mut outcome, tell);
+            self.unlearn(batch, rest.heard, &mut outcome, tell);
             committed.damaged.extend(outcome.damaged);
             if outcome.appended.is_some() {
                 committed.grown.insert(rest.vault);
@@ -111,15 +112,22 @@ impl Committer {
                 None => kept.push(one),
             }
         }
-        (Batch { vault, offered: kept }, Rest { vault, bytes, refused })
+        (Batch { vault, offered: kept }, Rest { vault, bytes, refused, heard })
     }
 
     /// Takes back the verifier's notion of each head that was refused, and gives what stood behind it in the same
     /// group the same reason.
-    fn unlearn(&mut self, batch: &Batch, outcome: &mut Outcome, tell: &mut dyn FnMut(Untrue) -> u64) {
+    fn unlearn(
+        &mut self,
+        batch: &Batch,
+        heard: u64,
+        outcome: &mut Outcome,
+        tell: &mut dyn FnMut(Untrue) -> u64,
+    ) {
         for refused in &mut outcome.refused {
             let key = (batch.vault, refused.log);
-            if let Some((_, first)) = self.refused.get(&key)
+            if let Some((news, first)) = self.refused.get(&key)
+                && heard < *news
                 && first.seq <= refused.seq
             {
                 (refused.code, refused.retry_after_secs) = (first.code, first.retry_after_secs);
@@ -138,7 +146,7 @@ impl Committer {
 
 impl Rest {
     fn answer(self, outcome: Outcome) -> Answer {
-        let Self { vault, bytes, mut refused } = self;
+        let Self { vault, bytes, mut refused, .. } = self;
         for one in outcome.refused {
             refuse(&mut refused, one);
         }

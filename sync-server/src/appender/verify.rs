@@ -10,13 +10,23 @@ use subrosa_protocol::relay_link::{Append, Refused};
 use subrosa_protocol::segment::{SealedSegment, VerifiedSegment};
 
 use super::news::{Heard, Untrue};
-use super::rate::Rates;
+use super::rate::{Cost, Rates};
 use super::{fault, retry_secs};
 use crate::config::Quotas;
 use crate::store::{Batch, Damage, LogStore, LogTip, Offered, StoreError};
 
 /// Tips kept in memory; dropped all at once, to be read again.
 const TIPS_MAX: usize = 1 << 16;
+
+/// What appends are checked against.
+#[derive(Clone, Copy)]
+pub(crate) struct Ground<'a> {
+    pub(crate) store: &'a dyn LogStore,
+    pub(crate) quotas: &'a Quotas,
+}
+
+/// Why one segment is refused, and the damage that was met on the way.
+struct No(ErrorCode, Option<Damage>);
 
 /// An append that was checked.
 #[derive(Debug)]
@@ -61,51 +71,43 @@ impl Verifier {
     }
 
     /// Checks an append.
-    pub(crate) fn verify(
-        &mut self,
-        store: &dyn LogStore,
-        quotas: &Quotas,
-        now: Duration,
-        append: Append,
-    ) -> Verified {
+    pub(crate) fn verify(&mut self, ground: Ground<'_>, now: Duration, append: Append) -> Verified {
         let Append { vault, introduced, segments, bytes } = append;
         let mut refused: Vec<Refused> = Vec::new();
         let mut offered = Vec::with_capacity(segments.len());
         let mut damaged = None;
-        let limited = self.rates.admit((store, quotas), now, &vault, bytes, segments.len());
+        let cost = Cost { bytes, segments: segments.len() };
+        let limited = self.rates.admit(ground, now, &vault, cost);
         for segment in segments {
             let (log, seq) = (segment.header().log, segment.header().seq);
             if refused.iter().any(|refused| refused.log == log) {
                 continue;
             }
-            let result = match limited {
-                Some(secs) => Err((ErrorCode::RateLimited, secs)),
-                None => self
-                    .verify_one(store, &vault, &introduced, segment, &mut damaged)
-                    .map_err(|code| (code, retry_secs(code))),
+            let (code, retry_after_secs) = match limited {
+                Some(secs) => (ErrorCode::RateLimited, secs),
+                None => match self.verify_one(ground.store, &vault, &introduced, segment) {
+                    Ok(one) => {
+                        offered.push(one);
+                        continue;
+                    }
+                    Err(No(code, damage)) => {
+                        damaged = damaged.or(damage);
+                        (code, retry_secs(code))
+                    }
+                },
             };
-            match result {
-                Ok(one) => offered.push(one),
-                Err((code, retry_after_secs)) => refused.push(Refused { code, retry_after_secs, log, seq }),
-            }
+            refused.push(Refused { code, retry_after_secs, log, seq });
         }
         Verified { batch: Batch { vault, offered }, refused, bytes, heard: self.heard, damaged }
     }
 
-    fn tip(
-        &self,
-        store: &dyn LogStore,
-        key: &(VaultId, LogId),
-        damaged: &mut Option<Damage>,
-    ) -> Result<Option<LogTip>, ErrorCode> {
+    fn tip(&self, store: &dyn LogStore, key: &(VaultId, LogId)) -> Result<Option<LogTip>, No> {
         if let Some(tip) = self.tips.get(key) {
             return Ok(Some(*tip));
         }
         store.tip(&key.0, &key.1).map_err(|error| {
-            if let StoreError::Vault(damage) = &error {
-                *damaged = Some(*damage);
-            }
-            fault(&error)
+            let damage = if let StoreError::Vault(damage) = &error { Some(*damage) } else { None };
+            No(fault(&error), damage)
         })
     }
 
@@ -115,11 +117,11 @@ impl Verifier {
         vault: &VaultId,
         introduced: &[PublicKeyBytes],
         segment: SealedSegment,
-        damaged: &mut Option<Damage>,
-    ) -> Result<Offered, ErrorCode> {
+    ) -> Result<Offered, No> {
+        let no = |code| No(code, None);
         let header = *segment.header();
         let key = (*vault, header.log);
-        let tip = self.tip(store, &key, damaged)?;
+        let tip = self.tip(store, &key)?;
         let (next, prev, public) = match &tip {
             Some(tip) if header.seq <= tip.seq => return Ok(Offered::Repeated(segment)),
             Some(tip) => (tip.seq.next(), tip.chain, Some(tip.public)),
@@ -131,14 +133,14 @@ impl Verifier {
         };
         let class = tip.map_or(header.kind.class(), |tip| tip.class);
         if class != header.kind.class() {
-            return Err(ErrorCode::WrongKind);
+            return Err(no(ErrorCode::WrongKind));
         }
-        let public = public.ok_or(ErrorCode::UnknownLog)?;
+        let public = public.ok_or(no(ErrorCode::UnknownLog))?;
         if header.seq != next {
-            return Err(ErrorCode::Gap);
+            return Err(no(ErrorCode::Gap));
         }
         let verified =
-            VerifiedSegment::check(vault, prev, public, segment).map_err(|_| ErrorCode::BadSignature)?;
+            VerifiedSegment::check(vault, prev, public, segment).map_err(|_| no(ErrorCode::BadSignature))?;
         self.tips.insert(key, LogTip { public, class, seq: header.seq, chain: *verified.chain() });
         Ok(Offered::Next(verified))
     }

@@ -126,6 +126,20 @@ impl RedbStore {
         })
     }
 
+    /// Removes the index row of a segment, as a disk might.
+    #[cfg(test)]
+    pub(crate) fn forget_place(&self, vault: &VaultId, rseq: Rseq) {
+        let meta = self.read().and_then(|snapshot| snapshot.meta(vault)).unwrap().unwrap();
+        let forgotten = self.write(|txn| {
+            let mut index = txn.open_table(INDEX)?;
+            index.retain_in((meta.no, 0, 0)..=(meta.no, u32::MAX, u64::MAX), |_, place| {
+                Place::decode(place).rseq != rseq
+            })?;
+            Ok(((), Changed::Yes))
+        });
+        forgotten.unwrap();
+    }
+
     fn read(&self) -> Result<Snapshot, StoreError> {
         let guard = self.database();
         Snapshot::of(guard.as_ref().ok_or(StoreError::Closed)?)

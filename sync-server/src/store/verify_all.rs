@@ -23,7 +23,11 @@ pub(super) fn verify(snapshot: &Snapshot) -> Result<VerifyReport, StoreError> {
     let mut check = Check { snapshot, report: VerifyReport::default() };
     for entry in snapshot.0.open_table(VAULTS)?.iter()? {
         let (key, row) = entry?;
-        check.vault(&VaultId::from_bytes(*key.value()), &VaultMeta::decode(row.value())?)?;
+        let vault = VaultId::from_bytes(*key.value());
+        match VaultMeta::decode(row.value()).and_then(|meta| check.vault(&vault, &meta)) {
+            Err(StoreError::Damaged { what }) => check.problem(format!("vault {vault}: {what}")),
+            checked => checked?,
+        }
     }
     Ok(check.report)
 }
