@@ -36,6 +36,8 @@ mod open;
 mod snapshot;
 mod take_back;
 #[cfg(test)]
+pub(crate) mod test_disk;
+#[cfg(test)]
 mod tests;
 
 /// Opens the database; called again after a failed write, because redb refuses all work after one.
