@@ -12,7 +12,7 @@ use subrosa_protocol::token::Invite;
 
 use crate::config::Config;
 use crate::error::Error;
-use crate::files::{self, DataLock};
+use crate::files::{self, DataLock, Placed};
 use crate::invites::Revocations;
 use crate::key::RelayKey;
 use crate::store::{LogStore, RedbStore, StoreError, VaultRow};
@@ -36,20 +36,59 @@ pub struct Initialized {
     pub url: Option<RelayAddr>,
 }
 
-/// Makes a relay's data directory with key, settings, database and a first invite.
+/// Makes a relay's data directory with key, settings, database and a first invite, or completes one whose making was
+/// cut short. The invite is made last: a directory whose database remembers one is a relay. Nothing that is there
+/// is overwritten or removed.
 ///
 /// # Errors
-/// [`Error::Exists`] when something is there already; [`Error::File`], [`Error::Store`].
+/// [`Error::Exists`] when a relay is there already, or something else, or settings that are not these;
+/// [`Error::File`], [`Error::Store`].
 pub fn init(data: &Path, config: &Config) -> Result<Initialized, Error> {
+    make(data, config, &mut |_| Ok(()))
+}
+
+/// A moment between two steps of [`init`], at which a stop must leave what the next one completes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Cut {
+    Directory,
+    Key,
+    Settings,
+    Database,
+}
+
+fn make(
+    data: &Path,
+    config: &Config,
+    reached: &mut dyn FnMut(Cut) -> Result<(), Error>,
+) -> Result<Initialized, Error> {
     let text = config.to_toml()?;
     let hosts = hosts(config, None);
     if let Some(hosts) = &hosts {
         RelayAddr::new(hosts.clone(), subrosa_protocol::ids::Pin::ZERO, None)?; // before anything is made
     }
     files::make_data_dir(data)?;
-    RelayKey::create(data)?;
-    files::write_new(&data.join(files::CONFIG), text.as_bytes())?;
-    let dir = DataDir::open(data, config.clone())?;
+    reached(Cut::Directory)?;
+    if !data.join(files::KEY).exists() {
+        match RelayKey::create(data) {
+            Ok(_) | Err(Error::Exists(_)) => {} // somebody else's is as good: the lock below tells us apart
+            Err(error) => return Err(error),
+        }
+    }
+    reached(Cut::Key)?;
+    let lock = DataLock::take(data)?;
+    let path = data.join(files::CONFIG);
+    if files::write_new(&path, text.as_bytes())? == Placed::There {
+        let there = std::fs::read(&path).map_err(|source| Error::file(&path, source))?;
+        if there != text.as_bytes() {
+            return Err(Error::Exists(data.to_owned()));
+        }
+    }
+    reached(Cut::Settings)?;
+    let dir = DataDir::open_locked(data, config.clone(), lock)?;
+    reached(Cut::Database)?;
+    if !dir.store.invites()?.is_empty() || dir.store.usage()?.vaults > 0 {
+        return Err(Error::Exists(data.to_owned()));
+    }
     let invite = dir.new_invite(1, 0, 0)?;
     let url = hosts.map(|hosts| RelayAddr::new(hosts, dir.key.pin(), Some(invite))).transpose()?;
     Ok(Initialized { invite, url })
@@ -62,6 +101,10 @@ impl DataDir {
     /// [`Error::NotARelay`], [`Error::Serving`], [`Error::Key`], [`Error::Store`] and others.
     pub fn open(data: &Path, config: Config) -> Result<Self, Error> {
         let lock = DataLock::take(data)?;
+        Self::open_locked(data, config, lock)
+    }
+
+    fn open_locked(data: &Path, config: Config, lock: DataLock) -> Result<Self, Error> {
         let key = RelayKey::load(data)?;
         let revocations = Revocations::load(data)?;
         let fresh = Incarnation::from_bytes(random()?);
@@ -128,4 +171,78 @@ pub(crate) fn random<const N: usize>() -> Result<[u8; N], Error> {
     let mut bytes = [0; N];
     getrandom::fill(&mut bytes).map_err(|error| Error::System(error.into()))?;
     Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config() -> Config {
+        Config { public: vec!["relay.example:4433".to_owned()], ..Config::default() }
+    }
+
+    /// Stops `init` at a moment, as a kill would.
+    fn cut(data: &Path, at: Cut) {
+        let stopped = make(data, &config(), &mut |cut| {
+            if cut == at { Err(Error::System(std::io::Error::other("cut"))) } else { Ok(()) }
+        });
+        assert!(matches!(stopped, Err(Error::System(_))), "{at:?}");
+    }
+
+    #[test]
+    fn an_init_that_was_cut_short_can_be_run_again_at_every_cut() {
+        for at in [Cut::Directory, Cut::Key, Cut::Settings, Cut::Database] {
+            let home = tempfile::tempdir().unwrap();
+            let data = home.path().join("relay");
+            cut(&data, at);
+            let key = std::fs::read(data.join(files::KEY)).ok();
+            let made = init(&data, &config()).unwrap_or_else(|error| panic!("{at:?}: {error}"));
+            if let Some(key) = key {
+                assert_eq!(std::fs::read(data.join(files::KEY)).unwrap(), key, "{at:?}: the key stays");
+            }
+            let dir = DataDir::open(&data, Config::load(&data).unwrap()).unwrap();
+            assert_eq!(dir.store.invites().unwrap().len(), 1, "{at:?}");
+            assert_eq!(*made.url.unwrap().pin(), dir.key.pin(), "{at:?}");
+            drop(dir);
+            assert!(
+                matches!(init(&data, &config()), Err(Error::Exists(_))),
+                "{at:?}: a whole relay is refused"
+            );
+        }
+    }
+
+    #[test]
+    fn what_a_cut_leaves_under_other_names_is_in_nobodys_way() {
+        let home = tempfile::tempdir().unwrap();
+        let data = home.path().join("relay");
+        std::fs::create_dir(&data).unwrap();
+        let half = |name: &str| {
+            let path = files::fresh_name(&data.join(name)).unwrap();
+            std::fs::write(&path, b"ha").unwrap();
+            path
+        };
+        let halves = [half(files::KEY), half(files::CONFIG), half(files::DATABASE)];
+        init(&data, &config()).unwrap();
+        for path in halves {
+            assert_eq!(std::fs::read(path).unwrap(), b"ha", "not ours to remove");
+        }
+    }
+
+    #[test]
+    fn init_never_touches_what_it_did_not_make() {
+        let home = tempfile::tempdir().unwrap();
+        let data = home.path().join("relay");
+        cut(&data, Cut::Settings);
+        let other = Config { open: true, ..config() };
+        assert!(matches!(init(&data, &other), Err(Error::Exists(_))), "other settings");
+        assert_eq!(Config::load(&data).unwrap(), config());
+        std::fs::write(data.join("letter.txt"), "mine").unwrap();
+        assert!(matches!(init(&data, &config()), Err(Error::Exists(_))), "somebody's folder");
+        assert_eq!(std::fs::read_to_string(data.join("letter.txt")).unwrap(), "mine");
+        std::fs::remove_file(data.join("letter.txt")).unwrap();
+        let held = DataLock::take(&data).unwrap();
+        assert!(matches!(init(&data, &config()), Err(Error::Serving(_))), "somebody is at it");
+        drop(held);
+        init(&data, &config()).unwrap();
+    }
 }

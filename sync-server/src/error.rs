@@ -10,7 +10,7 @@ use crate::store::StoreError;
 #[non_exhaustive]
 pub enum Error {
     /// The data directory holds a relay already.
-    #[error("{} is not empty: choose another --data, or serve the relay that is there", .0.display())]
+    #[error("{} holds a relay, other settings, or something else: choose another --data, or serve the relay that is there and run `invite new`", .0.display())]
     Exists(PathBuf),
     /// No relay in the data directory.
     #[error("no relay in {}: run `subrosa-relay init --data {}` first", .0.display(), .0.display())]
@@ -67,7 +67,7 @@ pub enum Error {
     /// The relay that serves this directory answered with an error.
     #[error("the running relay says: {0}")]
     Admin(String),
-    /// A serving relay lost a part that it cannot do without.
+    /// A part that the relay cannot do without is gone, so it has stopped by itself. What was acknowledged is durable.
     #[error("{what} has ended, so the relay stopped: start it again, and look into its log")]
     Stopped {
         /// Which part.

@@ -18,31 +18,88 @@ pub const DATABASE: &str = "relay.redb";
 /// Where a serving relay takes admin commands.
 pub const SOCKET: &str = "relay.sock";
 
-/// Makes the directory with mode 0700 if it is not there; refuses one that has anything in it.
+/// Makes the directory with mode 0700 if it is not there; refuses one that has anything in it but what a relay's
+/// making, cut short, leaves.
 pub(crate) fn make_data_dir(data: &Path) -> Result<(), Error> {
     match fs::read_dir(data) {
-        Ok(mut entries) => match entries.next() {
-            None => Ok(()),
-            Some(_) => Err(Error::Exists(data.to_owned())),
-        },
+        Ok(entries) => {
+            for entry in entries {
+                let name = entry.map_err(|source| Error::file(data, source))?.file_name();
+                if ![KEY, CONFIG, DATABASE].iter().any(|known| name == *known || is_fresh(&name, known)) {
+                    return Err(Error::Exists(data.to_owned()));
+                }
+            }
+            Ok(())
+        }
         Err(error) if error.kind() == io::ErrorKind::NotFound => fs::DirBuilder::new()
             .recursive(true)
             .mode(0o700)
             .create(data)
+            .and_then(|()| sync_parent(data))
             .map_err(|source| Error::file(data, source)),
         Err(source) => Err(Error::file(data, source)),
     }
 }
 
-/// Writes a new file of mode 0600 and makes it durable.
-pub(crate) fn write_new(path: &Path, bytes: &[u8]) -> Result<(), Error> {
+/// Whether a file now has its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Placed {
+    /// It is the one that was made.
+    Made,
+    /// Another one was there, and is as it was.
+    There,
+}
+
+/// Makes a file of mode 0600, whole and durable, or leaves what is there: it is written under another name first, so
+/// that a stop in between never leaves half a file, and linked, which replaces nothing.
+pub(crate) fn write_new(path: &Path, bytes: &[u8]) -> Result<Placed, Error> {
     let write = || {
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+        let made = fresh_name(path)?;
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&made)?;
         file.write_all(bytes)?;
         file.sync_all()?;
-        path.parent().map_or(Ok(()), |dir| File::open(dir)?.sync_all())
+        put_in_place(&made, path)
     };
     write().map_err(|source| Error::file(path, source))
+}
+
+/// A name beside `path` that nobody else uses. What a stop leaves under such a name is of use to nobody, and harmless.
+pub(crate) fn fresh_name(path: &Path) -> io::Result<PathBuf> {
+    let mut random = [0; 8];
+    getrandom::fill(&mut random).map_err(io::Error::from)?;
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(format!(".{}{FRESH}", data_encoding::HEXLOWER.encode(&random)));
+    Ok(path.with_file_name(name))
+}
+
+/// Ending of names from [`fresh_name`].
+const FRESH: &str = ".new";
+
+fn is_fresh(name: &std::ffi::OsStr, known: &str) -> bool {
+    let middle =
+        name.to_str().and_then(|name| name.strip_prefix(known)?.strip_prefix('.')?.strip_suffix(FRESH));
+    middle.is_some_and(|middle| middle.len() == 16 && middle.bytes().all(|byte| byte.is_ascii_hexdigit()))
+}
+
+/// Gives `made`, which this call's caller has made under a [`fresh_name`], its real name unless something has it.
+pub(crate) fn put_in_place(made: &Path, path: &Path) -> io::Result<Placed> {
+    let placed = match fs::hard_link(made, path) {
+        Ok(()) => Placed::Made,
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Placed::There,
+        Err(error) => return Err(error),
+    };
+    fs::remove_file(made)?;
+    sync_parent(path)?;
+    Ok(placed)
+}
+
+/// Makes the names in the directory of `path` durable.
+pub(crate) fn sync_parent(path: &Path) -> io::Result<()> {
+    let dir = match path.parent() {
+        Some(dir) if dir != Path::new("") => dir,
+        _ => Path::new("."),
+    };
+    File::open(dir)?.sync_all()
 }
 
 /// Held by the one process that may open the data directory.

@@ -10,21 +10,21 @@ use subrosa_protocol::relay_link::{
 };
 use tokio::sync::mpsc;
 
+use self::members::Members;
 use crate::feed::FeedHandle;
+
+pub(crate) mod members;
 
 /// Where a link takes its inputs. Bounded; a link whose inbox is full when another link has something for it
 /// is cut off, since its peer does not keep up with its own answers.
 pub(crate) type Inbox = mpsc::Sender<Box<Input>>;
 
-/// A member's link, with its feed once it has one.
-type Membership = (LinkNo, Option<Arc<FeedHandle>>);
-
 #[derive(Default)]
 struct Registry {
     links: HashMap<LinkNo, Inbox>,
-    /// The members' links of each vault, with their feeds.
-    vaults: HashMap<VaultId, Vec<Membership>>,
+    members: Members<Arc<FeedHandle>>,
     draining: bool,
+    abandoned: bool,
 }
 
 /// See the module's documentation. Its locks are held for moments, never across an await.
@@ -64,7 +64,9 @@ impl Hub {
         if registry.draining {
             let _ = inbox.try_send(Box::new(Input::Drain)); // a new inbox has room
         }
-        registry.links.insert(link, inbox);
+        if !registry.abandoned {
+            registry.links.insert(link, inbox); // without its inbox, a link ends
+        }
         link
     }
 
@@ -72,10 +74,7 @@ impl Hub {
         {
             let mut registry = self.registry();
             registry.links.remove(&link);
-            registry.vaults.retain(|_, links| {
-                links.retain(|(member, _)| *member != link);
-                !links.is_empty()
-            });
+            registry.members.forget(link);
         }
         let deliveries = self.table().leave(now, link);
         self.deliver(deliveries);
@@ -83,39 +82,24 @@ impl Hub {
 
     /// The link is a member; with a feed once it has one.
     pub(crate) fn join(&self, vault: VaultId, link: LinkNo, feed: Option<Arc<FeedHandle>>) {
-        let mut registry = self.registry();
-        let links = registry.vaults.entry(vault).or_default();
-        match links.iter_mut().find(|(member, _)| *member == link) {
-            Some((_, slot)) => *slot = feed,
-            None => links.push((link, feed)),
-        }
+        self.registry().members.join(vault, link, feed);
     }
 
     pub(crate) fn leave(&self, vault: &VaultId, link: LinkNo) {
-        let mut registry = self.registry();
-        if let Some(links) = registry.vaults.get_mut(vault) {
-            links.retain(|(member, _)| *member != link);
-            if links.is_empty() {
-                registry.vaults.remove(vault);
-            }
-        }
+        self.registry().members.leave(vault, link);
     }
 
     /// The vault has new segments: wakes its feeds.
     pub(crate) fn grown(&self, vault: &VaultId) {
-        for (_, feed) in self.registry().vaults.get(vault).into_iter().flatten() {
-            if let Some(feed) = feed {
-                feed.grown();
-            }
+        for feed in self.registry().members.feeds(vault) {
+            feed.grown();
         }
     }
 
     /// Tells the vault's other links that its statements changed.
     pub(crate) fn statements_changed(&self, vault: VaultId, state: &VaultState, by: LinkNo) {
         let mut registry = self.registry();
-        let links = registry.vaults.get(&vault).into_iter().flatten();
-        let others: Vec<LinkNo> = links.map(|(link, _)| *link).filter(|link| *link != by).collect();
-        for link in others {
+        for link in registry.members.others(&vault, by) {
             registry.tell(link, Input::StatementsChanged(vault, state.clone()));
         }
     }
@@ -146,18 +130,23 @@ impl Hub {
         }
     }
 
+    /// Ends every link, and each that still comes, without a word to it: the relay cannot go on.
+    pub(crate) fn abandon(&self) {
+        let mut registry = self.registry();
+        registry.abandoned = true;
+        registry.links.clear();
+    }
+
     pub(crate) fn census(&self) -> Census {
         let (rendezvous, rendezvous_limited) = {
             let table = self.table();
             (table.len(), table.limited())
         };
         let registry = self.registry();
-        let members: std::collections::HashSet<LinkNo> =
-            registry.vaults.values().flatten().map(|(link, _)| *link).collect();
         Census {
             links: registry.links.len(),
-            members: members.len(),
-            feeds: registry.vaults.values().flatten().filter(|(_, feed)| feed.is_some()).count(),
+            members: registry.members.links(),
+            feeds: registry.members.feeds_open(),
             rendezvous,
             rendezvous_limited,
         }

@@ -18,7 +18,7 @@ use zeroize::Zeroizing;
 
 use crate::clock::WallTime;
 use crate::error::Error;
-use crate::files;
+use crate::files::{self, Placed};
 
 /// DER of a P-256 SubjectPublicKeyInfo up to the point.
 const SPKI_PREFIX: [u8; 26] = [
@@ -37,12 +37,14 @@ impl RelayKey {
     /// Makes a key and writes it to a new `relay.key`.
     ///
     /// # Errors
-    /// [`Error::File`], [`Error::Tls`].
+    /// [`Error::Exists`] when there is one, which stays; [`Error::File`], [`Error::Tls`].
     pub fn create(data: &Path) -> Result<Self, Error> {
         let pair = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).map_err(tls)?;
         let pkcs8 = Zeroizing::new(pair.serialize_der());
-        files::write_new(&data.join(files::KEY), &pkcs8)?;
-        Self::from_pkcs8(pkcs8)
+        match files::write_new(&data.join(files::KEY), &pkcs8)? {
+            Placed::Made => Self::from_pkcs8(pkcs8),
+            Placed::There => Err(Error::Exists(data.to_owned())),
+        }
     }
 
     /// Reads `relay.key`.
@@ -183,7 +185,7 @@ mod tests {
         let grant = again.grant(vault, 1).unwrap();
         assert!(grant.verify(key.public()).is_ok());
         assert!(Grant { class: 2, ..grant }.verify(key.public()).is_err());
-        assert!(matches!(RelayKey::create(dir.path()), Err(Error::File { .. })), "never overwritten");
+        assert!(matches!(RelayKey::create(dir.path()), Err(Error::Exists(_))), "never overwritten");
     }
 
     #[test]

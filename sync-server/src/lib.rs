@@ -8,15 +8,22 @@
 //! is the same thing with a command line.
 
 mod admin;
+mod alarm;
 mod appender;
 mod clock;
 mod config;
+#[cfg(test)]
+mod core_tests;
 mod data;
 mod error;
-mod fatal;
 mod feed;
 mod files;
+#[cfg(test)]
+#[path = "../tests/relay/fixture.rs"]
+#[expect(dead_code, reason = "the tests of the whole relay use more of it")]
+mod fixture;
 mod frames;
+mod heal;
 mod hub;
 mod intake;
 mod invites;
@@ -28,9 +35,10 @@ mod server;
 pub mod store;
 mod strangers;
 mod transport;
-pub mod verify;
 
 pub use self::admin::{Answer, InviteInfo, Question, Status, TurnedAway, ask};
+#[doc(hidden)]
+pub use self::appender::Moment;
 pub use self::config::{Class, Config, Quotas};
 pub use self::data::{DataDir, Initialized, init};
 pub use self::error::Error;
@@ -39,4 +47,6 @@ pub use self::invites::{format_id, parse_id};
 pub use self::key::RelayKey;
 #[doc(hidden)]
 pub use self::link::Tap;
+#[doc(hidden)]
+pub use self::server::Hooks;
 pub use self::server::{Relay, RunningRelay};

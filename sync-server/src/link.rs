@@ -12,12 +12,13 @@ use subrosa_protocol::relay_link::{Admission, Asker, Input, LinkConfig, LinkNo, 
 use subrosa_protocol::{labels, limits};
 use tokio::sync::{Semaphore, mpsc};
 
+use crate::alarm::Alarm;
 use crate::appender::{Appender, Reply};
 use crate::clock::Clock;
 use crate::data::DataDir;
-use crate::fatal::Fatal;
 use crate::feed::FeedTask;
 use crate::frames::{FrameEnd, FrameReader, Terms};
+use crate::heal::Healer;
 use crate::hub::Hub;
 use crate::intake::Owner;
 use crate::lobby::{Guest, Lobby};
@@ -36,6 +37,7 @@ pub(crate) struct Shared {
     pub(crate) data: Arc<DataDir>,
     pub(crate) hub: Arc<Hub>,
     pub(crate) appender: Appender,
+    pub(crate) healer: Arc<Healer>,
     pub(crate) clock: Clock,
     /// Feeds reading the database at a time.
     pub(crate) reads: Arc<Semaphore>,
@@ -48,7 +50,7 @@ pub(crate) struct Shared {
     /// Larger windows of members.
     pub(crate) windows: Arc<Windows>,
     /// Stops the relay when a part that it cannot do without is gone.
-    pub(crate) fatal: Arc<Fatal>,
+    pub(crate) alarm: Alarm,
     /// Sees every frame that a client sends, after decryption.
     pub(crate) tap: Option<Tap>,
 }
@@ -240,8 +242,8 @@ impl Driver {
                 Output::Left(vault) => self.shared.hub.leave(&vault, self.no),
                 Output::OpenFeed(feed) => {
                     let vault = *feed.vault();
-                    let (data, reads) = (Arc::clone(&self.shared.data), Arc::clone(&self.shared.reads));
-                    let task = FeedTask::spawn(feed, self.connection.clone(), data, reads);
+                    let (healer, reads) = (Arc::clone(&self.shared.healer), Arc::clone(&self.shared.reads));
+                    let task = FeedTask::spawn(feed, self.connection.clone(), healer, reads);
                     self.shared.hub.join(vault, self.no, Some(Arc::clone(&task.handle)));
                     self.feeds.push((vault, task));
                 }
@@ -310,7 +312,7 @@ impl Driver {
 }
 
 fn answer(shared: &Shared, no: LinkNo, lookup: Output) -> Result<Input, StoreError> {
-    let data = &shared.data;
+    let (data, healer) = (&shared.data, &shared.healer);
     Ok(match lookup {
         Output::LoadVault(vault) => Input::Vault(data.store.vault(&vault)?.map(|row| data.state(row))),
         Output::Create(creation) => Input::Created(data.create(*creation)?),
@@ -321,9 +323,13 @@ fn answer(shared: &Shared, no: LinkNo, lookup: Output) -> Result<Input, StoreErr
             }
             Input::StatementStored(result)
         }
-        Output::LoadDigest { vault, cursor } => Input::Digest(data.store.digest_at(&vault, cursor)?),
-        Output::LoadHeads(vault) => Input::Heads(data.store.heads(&vault)?),
-        Output::MatchHeads { vault, heads } => Input::Matched(data.store.match_heads(&vault, &heads)?),
+        Output::LoadDigest { vault, cursor } => {
+            Input::Digest(healer.read(|store| store.digest_at(&vault, cursor))?)
+        }
+        Output::LoadHeads(vault) => Input::Heads(healer.read(|store| store.heads(&vault))?),
+        Output::MatchHeads { vault, heads } => {
+            Input::Matched(healer.read(|store| store.match_heads(&vault, &heads))?)
+        }
         _ => Input::Failed,
     })
 }

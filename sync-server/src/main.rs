@@ -13,6 +13,8 @@ use subrosa_relay::{Answer, Config, Question, Relay, Status, ask, init};
 
 mod log;
 
+use self::log::say;
+
 /// Stores and forwards sealed segments that it cannot read.
 #[derive(Parser)]
 #[command(name = "subrosa-relay", version, about)]
@@ -104,11 +106,17 @@ enum InviteCommand {
 
 fn main() -> ExitCode {
     let cli = Cli::parse(); // exits with 2 on wrong usage
-    log::install();
+    let log = match log::install() {
+        Ok(log) => log,
+        Err(error) => {
+            say(format_args!("subrosa-relay: {error}"));
+            return ExitCode::FAILURE;
+        }
+    };
     match run(cli.command) {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("subrosa-relay: {error:#}");
+            log.line(format!("subrosa-relay: {error:#}")); // behind what was logged, and never for ever
             ExitCode::FAILURE
         }
     }
@@ -134,22 +142,25 @@ const UNEXPECTED: &str = "the running relay gave an answer to another question; 
 
 fn initialize(data: &Path, config: &Config) -> anyhow::Result<()> {
     let made = init(data, config)?;
-    eprintln!("Made a relay in {}. Back up relay.key and relay.toml: they are the relay.", data.display());
-    eprintln!("Serve it with: subrosa-relay serve --data {}", data.display());
+    say(format_args!(
+        "Made a relay in {}. Back up relay.key and relay.toml: they are the relay.",
+        data.display()
+    ));
+    say(format_args!("Serve it with: subrosa-relay serve --data {}", data.display()));
     match made.url {
         Some(url) => {
-            eprintln!("The URL below carries an invite for one vault; give it to one device only.");
+            say(format_args!("The URL below carries an invite for one vault; give it to one device only."));
             let url = url.to_string();
             print_qr(&url);
             print_line(&url)?;
         }
         None => {
-            eprintln!(
+            say(format_args!(
                 "Warning: {} is not an address that others can reach, so there is no URL yet. Set `public` in \
                  relay.toml to this machine's name and port, then run: subrosa-relay invite new --data {}",
                 config.listen,
                 data.display()
-            );
+            ));
         }
     }
     Ok(())
@@ -165,8 +176,7 @@ fn serve(data: &Path, open: bool) -> anyhow::Result<()> {
     print_line(&format!("listening on {}", relay.addr()))?;
     relay.wait_for_signal()?;
     tracing::info!("draining");
-    relay.stop();
-    Ok(())
+    relay.stop().map_or(Ok(()), |error| Err(error.into()))
 }
 
 fn invite(command: InviteCommand) -> anyhow::Result<()> {
@@ -174,7 +184,7 @@ fn invite(command: InviteCommand) -> anyhow::Result<()> {
         InviteCommand::New { data, uses, class, expires_days } => {
             let question = Question::InviteNew { uses, class, expires_days };
             let Answer::Invite { id, url, token } = ask(&data.dir, &question)? else { bail!(UNEXPECTED) };
-            eprintln!("Invite {id}, for {uses} vault(s).");
+            say(format_args!("Invite {id}, for {uses} vault(s)."));
             match url {
                 Some(url) => print_line(&url)?,
                 None => bail!(
@@ -203,7 +213,7 @@ fn verify(data: &Path) -> anyhow::Result<ExitCode> {
         checked.vaults, checked.logs, checked.segments, checked.bytes
     ))?;
     for problem in &problems {
-        eprintln!("{problem}");
+        say(format_args!("{problem}"));
     }
     if problems.is_empty() {
         return Ok(ExitCode::SUCCESS);
@@ -248,6 +258,6 @@ fn print_qr(text: &str) {
     }
     if let Ok(code) = qrcode::QrCode::with_error_correction_level(text, qrcode::EcLevel::L) {
         let image = code.render::<qrcode::render::unicode::Dense1x2>().build();
-        eprintln!("{image}");
+        say(format_args!("{image}"));
     }
 }

@@ -15,12 +15,13 @@ use tokio::sync::{Semaphore, oneshot};
 use tokio::task::JoinSet;
 
 use crate::admin;
+use crate::alarm::Alarm;
 use crate::appender::{Appender, AppenderThreads};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::data::DataDir;
 use crate::error::Error;
-use crate::fatal::Fatal;
+use crate::heal::Healer;
 use crate::hub::Hub;
 use crate::link::{self, Shared, Tap};
 use crate::lobby::{Lobby, Welcome};
@@ -47,11 +48,21 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub struct Relay;
 
-/// A relay that serves until it is stopped or dropped.
+/// What tests hang into a relay.
+#[doc(hidden)]
+#[derive(Clone, Default)]
+pub struct Hooks {
+    /// Shown every frame that a client sends.
+    pub tap: Option<Tap>,
+    /// Called at moments of the appender's threads; may panic.
+    pub trap: Option<Arc<dyn Fn(crate::appender::Moment) + Send + Sync>>,
+}
+
+/// A relay that serves until it is stopped or dropped, or until a part without which it is none is gone.
 pub struct RunningRelay {
     addr: SocketAddr,
     data: Arc<DataDir>,
-    fatal: Arc<Fatal>,
+    alarm: Alarm,
     #[cfg(test)]
     endpoint: Endpoint,
     stop: Option<oneshot::Sender<()>>,
@@ -74,6 +85,16 @@ impl Relay {
     /// [`Error`].
     #[doc(hidden)]
     pub fn start_tapped(config: Config, data: &Path, tap: Option<Tap>) -> Result<RunningRelay, Error> {
+        Self::start_hooked(config, data, Hooks { tap, trap: None })
+    }
+
+    /// As [`Relay::start`], with what tests need.
+    ///
+    /// # Errors
+    /// [`Error`].
+    #[doc(hidden)]
+    pub fn start_hooked(config: Config, data: &Path, hooks: Hooks) -> Result<RunningRelay, Error> {
+        let Hooks { tap, trap } = hooks;
         let data = Arc::new(DataDir::open(data, config)?);
         let runtime = runtime()?;
         let endpoint = {
@@ -86,20 +107,22 @@ impl Relay {
             admin::Socket::bind(&data.path)?
         };
         let clock = Clock::start();
-        let fatal = Arc::new(Fatal::new());
         let hub = Arc::new(Hub::new(clock.now()));
-        let (appender, appender_threads) = Appender::start(Arc::clone(&data), Arc::clone(&hub), clock)?;
+        let healer = Arc::new(Healer::new(Arc::clone(&data), Arc::clone(&hub)));
+        let alarm = Alarm::new();
+        let (appender, appender_threads) = Appender::start(Arc::clone(&healer), clock, &alarm, trap)?;
         let shared = Arc::new(Shared {
             data: Arc::clone(&data),
             hub,
             appender,
+            healer,
             clock,
             reads: Arc::new(Semaphore::new(READS_MAX)),
             lobby: Arc::new(Lobby::new(clock, data.config.connections_max)),
             pending_frames: Arc::new(Places::new(clock, limits::PENDING_BYTES_MAX)),
             frames: Arc::new(Places::new(clock, limits::FRAMES_BYTES_MAX)),
             windows: Arc::new(Windows::new()),
-            fatal: Arc::clone(&fatal),
+            alarm: alarm.clone(),
             tap,
         });
         let (stop, stopped) = oneshot::channel();
@@ -110,7 +133,7 @@ impl Relay {
         Ok(RunningRelay {
             addr,
             data,
-            fatal,
+            alarm,
             #[cfg(test)]
             endpoint: for_tests,
             stop: Some(stop),
@@ -143,6 +166,12 @@ impl RunningRelay {
         self.data.url(Some(self.addr), Some(invite))
     }
 
+    /// Why the relay has stopped by itself, if it has: its links are ended, and nothing but stopping it is left.
+    #[must_use]
+    pub fn failure(&self) -> Option<Error> {
+        self.alarm.what().map(|what| Error::Stopped { what })
+    }
+
     /// Blocks until SIGTERM or SIGINT.
     ///
     /// # Errors
@@ -156,16 +185,17 @@ impl RunningRelay {
             tokio::select! {
                 _ = terminate.recv() => {}
                 _ = interrupt.recv() => {}
-                what = self.fatal.raised() => return Err(Error::Stopped { what }),
+                what = self.alarm.rung() => return Err(Error::Stopped { what }),
             }
             Ok(())
         })
     }
 
     /// Drains: tells clients to come back later, finishes the commits under way, closes. Returns when all is
-    /// released, the lock on the data directory included.
-    pub fn stop(mut self) {
+    /// released, the lock on the data directory included, with [`RunningRelay::failure`].
+    pub fn stop(mut self) -> Option<Error> {
         self.stop_now();
+        self.failure()
     }
 
     fn stop_now(&mut self) {
@@ -214,13 +244,18 @@ impl Serving {
         runtime.block_on(async {
             let mut links = JoinSet::new();
             accept(&endpoint, &shared, &mut links, stopped).await;
-            shared.hub.drain();
+            let alive = shared.alarm.what().is_none();
+            if alive {
+                shared.hub.drain()
+            } else {
+                shared.hub.abandon()
+            }
             let all = async { while links.join_next().await.is_some() {} };
             if tokio::time::timeout(DRAIN_TIMEOUT, all).await.is_err() {
                 tracing::warn!(links = links.len(), "links did not finish in time");
             }
             links.shutdown().await;
-            endpoint.close(transport::close_code(0), b"");
+            endpoint.close(if alive { transport::close_code(0) } else { transport::CLOSE_INTERNAL }, b"");
             let _ = tokio::time::timeout(Duration::from_secs(1), endpoint.wait_idle()).await;
             admin.abort();
             let _ = admin.await; // cancelled
@@ -242,11 +277,11 @@ async fn accept(
         tokio::select! {
             incoming = endpoint.accept() => match incoming {
                 Some(incoming) => admit(incoming, endpoint, shared, links),
-                None => return shared.fatal.raise("the UDP socket"),
+                None => return shared.alarm.ring("the UDP socket"),
             },
             Some(_) = links.join_next(), if !links.is_empty() => {}
             _ = &mut stopped => return,
-            _ = shared.fatal.raised() => return,
+            _ = shared.alarm.rung() => return,
         }
     }
 }

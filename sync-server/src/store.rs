@@ -10,12 +10,13 @@ use subrosa_protocol::error::ErrorCode;
 use subrosa_protocol::frame::ShortHead;
 use subrosa_protocol::ids::{Chain, Digest, Head, Incarnation, LogId, PublicKeyBytes, Rseq, Seq, VaultId};
 use subrosa_protocol::relay_link::{CheckedCreation, HeadMatch, LogHead, Refused, Stored, Want};
-use subrosa_protocol::segment::{Class, SealedSegment};
+use subrosa_protocol::segment::{Class, SealedSegment, VerifiedSegment};
 use subrosa_protocol::statement::Statement;
 use subrosa_protocol::token::Invite;
 
 pub use self::redb_store::RedbStore;
-use crate::verify::VerifiedSegment;
+#[cfg(test)]
+pub(crate) use self::redb_store::test_disk::on_a_disk;
 
 mod redb_store;
 mod rows;
@@ -46,12 +47,35 @@ pub enum StoreError {
         /// Which rule does not hold.
         what: &'static str,
     },
+    /// Rows of one vault are not what was written. [`LogStore::take_back`] mends it; all other vaults go on.
+    #[error("vault {} is damaged: {}", .0.vault, .0.what)]
+    Vault(Damage),
     /// The database could not be opened again after a failure.
     #[error("the database is closed after an earlier failure")]
     Closed,
     /// The database or its file failed.
     #[error("database: {0}")]
     Database(#[source] Box<redb::Error>),
+}
+
+/// Found while a vault was read: a row that cannot be what was written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Damage {
+    /// Whose row.
+    pub vault: VaultId,
+    /// The vault's last rseq in the snapshot that was read.
+    pub seen: Rseq,
+    /// Which rule does not hold.
+    pub what: &'static str,
+}
+
+/// What [`LogStore::take_back`] did to one log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TakenBack {
+    /// Which log.
+    pub log: LogId,
+    /// The first segment that is no longer held; what was before it is.
+    pub from: Seq,
 }
 
 /// A vault as stored.
@@ -118,6 +142,8 @@ pub struct Outcome {
     pub refused: Vec<Refused>,
     /// First and last rseq given out; they are contiguous.
     pub appended: Option<(Rseq, Rseq)>,
+    /// The vault's rows are damaged: all of the batch was refused, and nothing of it kept.
+    pub damaged: Option<Damage>,
 }
 
 /// Sums over all vaults.
@@ -212,17 +238,28 @@ pub trait LogStore: Send + Sync + 'static {
     fn tip(&self, vault: &VaultId, log: &LogId) -> Result<Option<LogTip>, StoreError>;
 
     /// Appends what continues its log and is within quota, in one durable commit for all batches. One outcome
-    /// for each batch.
+    /// for each batch. A batch whose vault is damaged is refused in its outcome, and fails no other.
     ///
     /// # Errors
     /// [`StoreError`]; then nothing of any batch is kept.
     fn append(&self, batches: &[Batch]) -> Result<Vec<Outcome>, StoreError>;
 
-    /// Visits a vault's segments in rseq order, from one snapshot. Returns the vault's last rseq and, when all
+    /// Checks every row of a vault in which damage was found, and takes each log that has some back to before it, as
+    /// if its later segments had never come: they are removed in one durable transaction, counts and heads follow,
+    /// and the vault's last rseq grows by one, which no segment ever has. So whoever knew a later head sees by the
+    /// digest that it is gone, and gives the segments again. When somebody else has done so since the damage was
+    /// seen, nothing is left to do. Reads all of the vault.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`] when what is wrong lies outside of the logs, or cannot be found again.
+    fn take_back(&self, damage: &Damage) -> Result<Vec<TakenBack>, StoreError>;
+
+    /// Visits a vault's segments in rseq order, from one snapshot, each checked against the chain and the mark of its
+    /// place first. Returns the vault's last rseq and, when all
     /// classes were asked for, the digest of all heads; `None` when the visitor stopped early.
     ///
     /// # Errors
-    /// [`StoreError`].
+    /// [`StoreError`]; [`StoreError::Vault`] before the first segment that is not what was appended.
     fn scan(
         &self,
         vault: &VaultId,
@@ -230,7 +267,7 @@ pub trait LogStore: Send + Sync + 'static {
         visit: Visit<'_>,
     ) -> Result<Option<(Rseq, Digest)>, StoreError>;
 
-    /// Visits segments of one log in order. `true` when the visitor took them all.
+    /// Visits segments of one log in order, checked likewise. `true` when the visitor took them all.
     ///
     /// # Errors
     /// [`StoreError`].

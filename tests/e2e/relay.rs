@@ -1,5 +1,12 @@
 //! A relay that stops, comes back, or comes back empty.
 
+use std::ops::ControlFlow;
+
+use subrosa_protocol::ids::{Incarnation, Rseq, VaultId};
+use subrosa_protocol::segment::Class;
+use subrosa_relay::store::{LogStore as _, RedbStore, Scan};
+use subrosa_relay::{Answer, Question, Quotas};
+
 use crate::support::{TestDevice, TestRelay, caught_up, eventually, notes, reason_becomes};
 
 #[test]
@@ -55,4 +62,51 @@ fn an_emptied_relay_is_filled_again_by_either_device_alone() {
     let sync = b.sync(&relay.url());
     caught_up(&sync);
     reason_becomes(&sync, "live");
+}
+
+/// Flips a bit of the last stored segment of `class`, as the disk of a relay that is not running might.
+fn damage(relay: &TestRelay, vault: VaultId, class: Class) {
+    let path = relay.data().join(subrosa_relay::DATABASE);
+    let store = RedbStore::open(&path, Quotas::default(), 1 << 20, Incarnation::ZERO).unwrap();
+    let mut last = None;
+    let scan = Scan { after: Rseq(0), class: Some(class) };
+    let visited = store.scan(&vault, scan, &mut |stored| {
+        last = Some(stored.rseq);
+        ControlFlow::Continue(())
+    });
+    visited.unwrap();
+    store.flip(&vault, last.unwrap(), 200).unwrap();
+}
+
+#[test]
+fn what_a_relays_disk_damaged_a_member_gives_again_and_a_new_device_gets_everything() {
+    for class in [Class::Data, Class::Control] {
+        let mut relay = TestRelay::open();
+        let a = TestDevice::new();
+        for n in 0..5 {
+            a.put(&n.to_string(), "written before the damage");
+            a.sync_once(&relay.url());
+        }
+        let b = a.pair(&relay.url());
+        relay.stop();
+        damage(&relay, a.vault().id(), class);
+        relay.start();
+        // `a` has nothing to say: the relay holds all of it, as far as either of them knows.
+        let up = a.sync(&relay.url());
+        caught_up(&up);
+        let down = b.sync(&relay.url());
+        eventually(&b.vault(), "all notes", |vault| notes(vault).len() == 5);
+        b.put("b", "written after it");
+        eventually(&a.vault(), "the note of b", |vault| notes(vault).len() == 6);
+        reason_becomes(&up, "live");
+        reason_becomes(&down, "live");
+        assert_eq!(a.notes(), b.notes());
+        let c = a.pair(&relay.url());
+        drop((up, down));
+        c.sync_once(&relay.url());
+        assert_eq!(a.notes(), c.notes(), "{class:?}");
+        let asked = subrosa_relay::ask(&relay.data(), &Question::Verify).unwrap();
+        let Answer::Verified { problems, .. } = asked else { panic!("{asked:?}") };
+        assert_eq!(problems, Vec::<String>::new(), "{class:?}");
+    }
 }

@@ -5,11 +5,14 @@
 use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
 
+pub use self::verified::VerifiedSegment;
 use crate::codec::{DecodeError, Reader};
 use crate::ids::{Chain, Epoch, LogId, PublicKeyBytes, Seq, Signature, VaultId};
 use crate::labels;
 use crate::limits::SEGMENT_BYTES_MAX;
 use crate::verify::{BadSignature, verify};
+
+mod verified;
 
 /// The one suite of this version: AES-256-GCM, HKDF-SHA256, ECDSA P-256.
 pub const SUITE: u8 = 1;
@@ -126,6 +129,34 @@ impl Header {
         })
     }
 
+    /// Reads the header of a whole segment, and checks its shape: known suite and kind, and exactly the announced
+    /// length.
+    ///
+    /// # Errors
+    /// [`DecodeError`]; nothing is allocated.
+    pub fn of_segment(bytes: &[u8]) -> Result<Self, DecodeError> {
+        if bytes.len() > SEGMENT_BYTES_MAX {
+            return Err(DecodeError::TooLarge {
+                what: "segment",
+                announced: bytes.len() as u64,
+                limit: SEGMENT_BYTES_MAX as u64,
+            });
+        }
+        let header = Self::decode(bytes)?;
+        let body_len = header.body_len as usize;
+        if body_len < TAG_LEN {
+            return Err(DecodeError::Invalid { what: "body length" });
+        }
+        let needed = HEADER_LEN + body_len + SIGNATURE_LEN;
+        if bytes.len() < needed {
+            return Err(DecodeError::Truncated { needed, left: bytes.len() });
+        }
+        if bytes.len() > needed {
+            return Err(DecodeError::Trailing { left: bytes.len() - needed });
+        }
+        Ok(header)
+    }
+
     /// `hdr` of the specification: binds vault and previous chain, which are not on the wire, and all of the
     /// header but the commitment.
     #[must_use]
@@ -185,25 +216,7 @@ impl SealedSegment {
     /// # Errors
     /// [`DecodeError`]; nothing is allocated.
     pub fn parse(bytes: Bytes) -> Result<Self, DecodeError> {
-        if bytes.len() > SEGMENT_BYTES_MAX {
-            return Err(DecodeError::TooLarge {
-                what: "segment",
-                announced: bytes.len() as u64,
-                limit: SEGMENT_BYTES_MAX as u64,
-            });
-        }
-        let header = Header::decode(&bytes)?;
-        let body_len = header.body_len as usize;
-        if body_len < TAG_LEN {
-            return Err(DecodeError::Invalid { what: "body length" });
-        }
-        let needed = HEADER_LEN + body_len + SIGNATURE_LEN;
-        if bytes.len() < needed {
-            return Err(DecodeError::Truncated { needed, left: bytes.len() });
-        }
-        if bytes.len() > needed {
-            return Err(DecodeError::Trailing { left: bytes.len() - needed });
-        }
+        let header = Header::of_segment(&bytes)?;
         Ok(Self { header, bytes })
     }
 

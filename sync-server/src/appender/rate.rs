@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use subrosa_protocol::ids::VaultId;
 
+use super::verify::Ground;
 use crate::config::Class;
-use crate::data::DataDir;
 
 /// Buckets kept; all are forgotten, and so full, when there are more.
 const BUCKETS_MAX: usize = 1 << 14;
@@ -14,6 +14,13 @@ const BUCKETS_MAX: usize = 1 << 14;
 /// The buckets of the vaults that pushed lately.
 #[derive(Default)]
 pub(super) struct Rates(HashMap<VaultId, Buckets>);
+
+/// What one push takes out of them.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Cost {
+    pub(super) bytes: usize,
+    pub(super) segments: usize,
+}
 
 struct Buckets {
     class: Class,
@@ -27,20 +34,19 @@ impl Rates {
     /// and may overdraw, so that one larger than a bucket gets through too.
     pub(super) fn admit(
         &mut self,
-        data: &DataDir,
+        ground: Ground<'_>,
         now: Duration,
         vault: &VaultId,
-        bytes: usize,
-        segments: usize,
+        cost: Cost,
     ) -> Option<u32> {
         if self.0.len() > BUCKETS_MAX {
             self.0.clear();
         }
         let buckets = self.0.entry(*vault).or_insert_with(|| {
-            let class = data.store.vault(vault).ok().flatten().map_or(0, |row| row.class);
-            Buckets::full(data.config.quotas.of(class), now)
+            let class = ground.store.vault(vault).ok().flatten().map_or(0, |row| row.class);
+            Buckets::full(ground.quotas.of(class), now)
         });
-        buckets.take(now, bytes as f64, segments as f64)
+        buckets.take(now, cost.bytes as f64, cost.segments as f64)
     }
 }
 

@@ -2,31 +2,41 @@
 
 use std::collections::HashMap;
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 
-use redb::{Database, ReadableDatabase, ReadableTable, ReadableTableMetadata, WriteTransaction};
+use redb::{Database, ReadableTable, ReadableTableMetadata, WriteTransaction};
 use subrosa_protocol::digest::digest;
 use subrosa_protocol::error::ErrorCode;
 use subrosa_protocol::frame::ShortHead;
-use subrosa_protocol::ids::{Digest, Head, Incarnation, LogId, PublicKeyBytes, Rseq, Seq, VaultId};
+use subrosa_protocol::ids::{Digest, Head, Incarnation, LogId, Rseq, VaultId};
 use subrosa_protocol::relay_link::{CheckedCreation, HeadMatch, LogHead, Stored, Want, extend_statements};
 use subrosa_protocol::segment::{Class, Header};
 use subrosa_protocol::statement::Statement;
 use subrosa_protocol::token::Invite;
 
 use self::append::Appending;
+use self::check::{Checked, HeadCheck};
+use self::digests::Digests;
+use self::open::{begin_durable, make, number, prepare};
+pub(in crate::store) use self::snapshot::{Snapshot, load_statements};
+use self::take_back::Survey;
 use super::rows::{
-    CONTROL, FORMAT, INDEX, INVITES, LOGS, LogRow, META, SEGMENTS, STATEMENTS, USES, VAULTS, VaultMeta,
-    index_parts,
+    CONTROL, INDEX, INVITES, LOGS, META, Place, SEGMENTS, STATEMENTS, USES, VAULTS, VaultMeta,
 };
 use super::{
-    Batch, InviteRow, LogStore, LogTip, Outcome, Scan, StoreError, Usage, VaultRow, VerifyReport, Visit,
-    verify_all,
+    Batch, Damage, InviteRow, LogStore, LogTip, Outcome, Scan, StoreError, TakenBack, Usage, VaultRow,
+    VerifyReport, Visit, verify_all,
 };
 use crate::config::Quotas;
 
 mod append;
+mod check;
+mod digests;
+mod open;
+mod snapshot;
+mod take_back;
+#[cfg(test)]
+pub(crate) mod test_disk;
 #[cfg(test)]
 mod tests;
 
@@ -39,8 +49,12 @@ pub struct RedbStore {
     database: RwLock<Option<Database>>,
     incarnation: Incarnation,
     quotas: Quotas,
-    /// Bytes of segments that all vaults hold.
-    total_bytes: AtomicU64,
+    /// Bytes of segments that all vaults hold. Who changes it holds it from before the transaction to after.
+    total_bytes: Mutex<u64>,
+    digests: Digests,
+    /// The rseq at which each damaged vault was last taken back. Whoever takes back holds it: several feeds find the
+    /// same damage at once, and one survey is enough.
+    taken_back: Mutex<HashMap<VaultId, Rseq>>,
 }
 
 impl<E: Into<redb::Error>> From<E> for StoreError {
@@ -73,6 +87,7 @@ impl RedbStore {
         cache_bytes: usize,
         fresh: Incarnation,
     ) -> Result<Self, StoreError> {
+        make(path, fresh)?;
         let path = path.to_owned();
         let open = move || Database::builder().set_cache_size(cache_bytes).create(&path);
         Self::with_opener(Box::new(open), quotas, fresh)
@@ -82,14 +97,76 @@ impl RedbStore {
         let database = open()?;
         let incarnation = prepare(&database, fresh)?;
         let database = RwLock::new(Some(database));
-        let store = Self { open, database, incarnation, quotas, total_bytes: AtomicU64::new(0) };
-        store.total_bytes.store(store.usage()?.bytes, Ordering::Relaxed);
+        let (digests, taken_back) = (Digests::default(), Mutex::default());
+        let store =
+            Self { open, database, incarnation, quotas, total_bytes: Mutex::new(0), digests, taken_back };
+        *lock(&store.total_bytes) = store.usage()?.bytes;
         Ok(store)
+    }
+
+    /// Flips one bit of a stored segment, as a disk might. For tests of what happens then.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`] when nothing is there.
+    #[doc(hidden)]
+    pub fn flip(&self, vault: &VaultId, rseq: Rseq, byte: usize) -> Result<(), StoreError> {
+        self.write(|txn| {
+            let none = StoreError::Damaged { what: "nothing to flip" };
+            let Some(row) = txn.open_table(VAULTS)?.get(vault.as_bytes())?.map(|row| row.value().to_vec())
+            else {
+                return Err(none);
+            };
+            let key = (VaultMeta::decode(&row)?.no, rseq.0);
+            let mut segments = txn.open_table(SEGMENTS)?;
+            let Some(mut bytes) = segments.get(key)?.map(|value| value.value().to_vec()) else {
+                return Err(none);
+            };
+            let at = byte.min(bytes.len() - 1);
+            bytes[at] ^= 1;
+            segments.insert(key, &bytes[..])?;
+            Ok(((), Changed::Yes))
+        })
+    }
+
+    /// Removes the index row of a segment, as a disk might.
+    #[cfg(test)]
+    pub(crate) fn forget_place(&self, vault: &VaultId, rseq: Rseq) {
+        let meta = self.read().and_then(|snapshot| snapshot.meta(vault)).unwrap().unwrap();
+        let forgotten = self.write(|txn| {
+            let mut index = txn.open_table(INDEX)?;
+            index.retain_in((meta.no, 0, 0)..=(meta.no, u32::MAX, u64::MAX), |_, place| {
+                Place::decode(place).rseq != rseq
+            })?;
+            Ok(((), Changed::Yes))
+        });
+        forgotten.unwrap();
     }
 
     fn read(&self) -> Result<Snapshot, StoreError> {
         let guard = self.database();
-        Ok(Snapshot(guard.as_ref().ok_or(StoreError::Closed)?.begin_read()?))
+        Snapshot::of(guard.as_ref().ok_or(StoreError::Closed)?)
+    }
+
+    /// Reads one vault; damage names it. `none` is the answer when the vault is not there.
+    fn read_vault<R>(
+        &self,
+        vault: &VaultId,
+        none: impl FnOnce() -> R,
+        read: impl FnOnce(&Snapshot, &VaultMeta) -> Result<R, StoreError>,
+    ) -> Result<R, StoreError> {
+        let snapshot = self.read()?;
+        let Some(meta) = snapshot.meta(vault)? else { return Ok(none()) };
+        Snapshot::blame(vault, &meta, read(&snapshot, &meta))
+    }
+
+    /// The digest of all heads in this snapshot.
+    fn digest_now(
+        &self,
+        snapshot: &Snapshot,
+        vault: &VaultId,
+        meta: &VaultMeta,
+    ) -> Result<Digest, StoreError> {
+        self.digests.of(vault, meta.last, || Ok(digest(snapshot.heads_at(meta, meta.last)?)))
     }
 
     fn database(&self) -> RwLockReadGuard<'_, Option<Database>> {
@@ -135,135 +212,8 @@ enum Changed {
     No,
 }
 
-fn begin_durable(database: &Database) -> Result<WriteTransaction, StoreError> {
-    let mut txn = database.begin_write()?;
-    // Strangers choose the bytes: a torn commit must not be able to pass for a whole one. Quick repair keeps
-    // the allocator's state in each commit, so that opening after a kill needs no walk over the file.
-    txn.set_two_phase_commit(true);
-    txn.set_quick_repair(true);
-    Ok(txn)
-}
-
-/// Makes the tables of a new database, or checks the format of an old one.
-fn prepare(database: &Database, fresh: Incarnation) -> Result<Incarnation, StoreError> {
-    if let Some(found) = incarnation_of(database)? {
-        return Ok(found);
-    }
-    let txn = begin_durable(database)?;
-    {
-        let mut meta = txn.open_table(META)?;
-        meta.insert("format", &FORMAT.to_be_bytes()[..])?;
-        meta.insert("incarnation", &fresh.as_bytes()[..])?;
-        meta.insert("next_vault", &0u64.to_be_bytes()[..])?;
-        txn.open_table(VAULTS)?;
-        txn.open_table(STATEMENTS)?;
-        txn.open_table(LOGS)?;
-        txn.open_table(SEGMENTS)?;
-        txn.open_table(CONTROL)?;
-        txn.open_table(INDEX)?;
-        txn.open_table(USES)?;
-        txn.open_table(INVITES)?;
-    }
-    txn.commit()?;
-    Ok(fresh)
-}
-
-fn incarnation_of(database: &Database) -> Result<Option<Incarnation>, StoreError> {
-    let txn = database.begin_read()?;
-    let meta = match txn.open_table(META) {
-        Ok(meta) => meta,
-        Err(redb::TableError::TableDoesNotExist(_)) => return Ok(None),
-        Err(error) => return Err(error.into()),
-    };
-    let found = meta.get("format")?.map_or(Ok(0), |value| number(value.value()))?;
-    if found != FORMAT {
-        return Err(StoreError::Format { found, known: FORMAT });
-    }
-    let damaged = StoreError::Damaged { what: "no incarnation" };
-    let Some(value) = meta.get("incarnation")? else { return Err(damaged) };
-    let bytes = value.value().try_into().map_err(|_| damaged)?;
-    Ok(Some(Incarnation::from_bytes(bytes)))
-}
-
-fn number(bytes: &[u8]) -> Result<u64, StoreError> {
-    bytes.try_into().map(u64::from_be_bytes).map_err(|_| StoreError::Damaged { what: "a number" })
-}
-
-pub(super) fn load_statements(
-    table: &impl ReadableTable<(u64, u64), &'static [u8]>,
-    no: u64,
-) -> Result<Vec<Statement>, StoreError> {
-    table
-        .range((no, 0)..=(no, u64::MAX))?
-        .map(|entry| {
-            Statement::decode(entry?.1.value()).map_err(|_| StoreError::Damaged { what: "a statement" })
-        })
-        .collect()
-}
-
-/// One moment of the database.
-pub(super) struct Snapshot(pub(super) redb::ReadTransaction);
-
-impl Snapshot {
-    pub(super) fn meta(&self, vault: &VaultId) -> Result<Option<VaultMeta>, StoreError> {
-        let table = self.0.open_table(VAULTS)?;
-        table.get(vault.as_bytes())?.map(|row| VaultMeta::decode(row.value())).transpose()
-    }
-
-    pub(super) fn logs(&self, no: u64) -> Result<Vec<(LogId, LogRow)>, StoreError> {
-        let table = self.0.open_table(LOGS)?;
-        let mut logs = Vec::new();
-        for entry in table.range((no, [0; 16])..=(no, [0xff; 16]))? {
-            let (key, row) = entry?;
-            logs.push((LogId::from_bytes(key.value().1), LogRow::decode(row.value())?));
-        }
-        Ok(logs)
-    }
-
-    fn log(&self, no: u64, log: &LogId) -> Result<Option<LogRow>, StoreError> {
-        let table = self.0.open_table(LOGS)?;
-        table.get((no, *log.as_bytes()))?.map(|row| LogRow::decode(row.value())).transpose()
-    }
-
-    /// Heads as of `cursor`: rseq ascends with seq within a log, so each is found by bisection.
-    fn heads_at(&self, meta: &VaultMeta, cursor: Rseq) -> Result<Vec<Head>, StoreError> {
-        let index = self.0.open_table(INDEX)?;
-        let at = |no: u32, seq: u64| -> Result<_, StoreError> {
-            let value = index.get((meta.no, no, seq))?;
-            let value = value.ok_or(StoreError::Damaged { what: "a gap in a log" })?;
-            Ok(index_parts(value.value()))
-        };
-        let mut heads = Vec::new();
-        for (log, row) in self.logs(meta.no)? {
-            if cursor >= meta.last {
-                heads.push(Head { log, seq: row.seq, chain: row.chain });
-                continue;
-            }
-            let (mut low, mut high) = (0, row.seq.0.saturating_add(1)); // answer + 1 lies in low..=high
-            while low < high {
-                let middle = low + (high - low) / 2;
-                if at(row.no, middle)?.0 <= cursor { low = middle + 1 } else { high = middle }
-            }
-            if let Some(seq) = low.checked_sub(1) {
-                heads.push(Head { log, seq: Seq(seq), chain: at(row.no, seq)?.1 });
-            }
-        }
-        Ok(heads)
-    }
-}
-
-/// Keys of the logs met so far, so that each is looked up once a scan.
-struct Publics<'a>(&'a Snapshot, u64, HashMap<LogId, PublicKeyBytes>);
-
-impl Publics<'_> {
-    fn of(&mut self, log: &LogId) -> Result<PublicKeyBytes, StoreError> {
-        if let Some(public) = self.2.get(log) {
-            return Ok(*public);
-        }
-        let row = self.0.log(self.1, log)?.ok_or(StoreError::Damaged { what: "a segment without a log" })?;
-        self.2.insert(*log, row.public);
-        Ok(row.public)
-    }
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn header(bytes: &[u8]) -> Result<Header, StoreError> {
@@ -345,72 +295,97 @@ impl LogStore for RedbStore {
     }
 
     fn heads(&self, vault: &VaultId) -> Result<Vec<LogHead>, StoreError> {
-        let snapshot = self.read()?;
-        let Some(meta) = snapshot.meta(vault)? else { return Ok(Vec::new()) };
-        let logs = snapshot.logs(meta.no)?.into_iter();
-        Ok(logs
-            .map(|(log, row)| LogHead {
-                head: Head { log, seq: row.seq, chain: row.chain },
-                class: row.class,
-            })
-            .collect())
+        self.read_vault(vault, Vec::new, |snapshot, meta| {
+            let logs = snapshot.logs(meta.no)?.into_iter();
+            Ok(logs
+                .map(|(log, row)| LogHead {
+                    head: Head { log, seq: row.seq, chain: row.chain },
+                    class: row.class,
+                })
+                .collect())
+        })
     }
 
     fn digest_at(&self, vault: &VaultId, cursor: Rseq) -> Result<Digest, StoreError> {
-        let snapshot = self.read()?;
-        let Some(meta) = snapshot.meta(vault)? else { return Ok(digest(Vec::new())) };
-        Ok(digest(snapshot.heads_at(&meta, cursor)?))
+        let nothing = || digest(Vec::new());
+        self.read_vault(vault, nothing, |snapshot, meta| {
+            if cursor >= meta.last {
+                return self.digest_now(snapshot, vault, meta);
+            }
+            Ok(digest(snapshot.heads_at(meta, cursor)?))
+        })
     }
 
     fn match_heads(&self, vault: &VaultId, heads: &[ShortHead]) -> Result<Vec<HeadMatch>, StoreError> {
-        let snapshot = self.read()?;
-        let meta = snapshot.meta(vault)?;
-        let index = snapshot.0.open_table(INDEX)?;
-        heads
-            .iter()
-            .map(|client| {
-                let row = match &meta {
-                    Some(meta) => snapshot.log(meta.no, &client.log)?.map(|row| (meta.no, row)),
-                    None => None,
-                };
-                let Some((no, row)) = row else {
-                    return Ok(HeadMatch { client: *client, last: None, chain_there: None });
-                };
-                let there = index.get((no, row.no, client.seq.0))?.map(|value| {
-                    let (rseq, chain) = index_parts(value.value());
-                    let _ = rseq;
+        let unknown = |client: &ShortHead| HeadMatch { client: *client, last: None, chain_there: None };
+        let none = || heads.iter().map(unknown).collect();
+        self.read_vault(vault, none, |snapshot, meta| {
+            let index = snapshot.0.open_table(INDEX)?;
+            let compare = |client: &ShortHead| {
+                let Some(row) = snapshot.log(meta.no, &client.log)? else { return Ok(unknown(client)) };
+                let there = index.get((meta.no, row.no, client.seq.0))?.map(|value| {
+                    let chain = Place::decode(value.value()).chain;
                     ShortHead::from(Head { log: client.log, seq: client.seq, chain }).chain
                 });
                 Ok(HeadMatch { client: *client, last: Some(row.seq), chain_there: there })
-            })
-            .collect()
+            };
+            heads.iter().map(compare).collect()
+        })
     }
 
     fn tip(&self, vault: &VaultId, log: &LogId) -> Result<Option<LogTip>, StoreError> {
-        let snapshot = self.read()?;
-        let Some(meta) = snapshot.meta(vault)? else { return Ok(None) };
-        Ok(snapshot.log(meta.no, log)?.map(|row| LogTip {
-            public: row.public,
-            class: row.class,
-            seq: row.seq,
-            chain: row.chain,
-        }))
+        self.read_vault(
+            vault,
+            || None,
+            |snapshot, meta| {
+                Ok(snapshot.log(meta.no, log)?.map(|row| LogTip {
+                    public: row.public,
+                    class: row.class,
+                    seq: row.seq,
+                    chain: row.chain,
+                }))
+            },
+        )
     }
 
     fn append(&self, batches: &[Batch]) -> Result<Vec<Outcome>, StoreError> {
-        let total_bytes = self.total_bytes.load(Ordering::Relaxed);
-        let (outcomes, total_bytes) = self.write(|txn| {
-            let mut appending = Appending::new(txn, &self.quotas, total_bytes)?;
+        let mut total_bytes = lock(&self.total_bytes);
+        let (outcomes, total) = self.write(|txn| {
+            let mut appending = Appending::new(txn, &self.quotas, *total_bytes)?;
             let mut outcomes = Vec::with_capacity(batches.len());
             for batch in batches {
                 outcomes.push(appending.append(batch)?);
             }
             let changed = outcomes.iter().any(|outcome| outcome.appended.is_some());
-            let total_bytes = appending.finish()?;
-            Ok(((outcomes, total_bytes), if changed { Changed::Yes } else { Changed::No }))
+            let total = appending.finish()?;
+            Ok(((outcomes, total), if changed { Changed::Yes } else { Changed::No }))
         })?;
-        self.total_bytes.store(total_bytes, Ordering::Relaxed);
+        *total_bytes = total;
         Ok(outcomes)
+    }
+
+    fn take_back(&self, damage: &Damage) -> Result<Vec<TakenBack>, StoreError> {
+        let vault = &damage.vault;
+        let mut taken_back = lock(&self.taken_back);
+        if taken_back.get(vault).is_some_and(|at| *at > damage.seen) {
+            return Ok(Vec::new()); // since that was seen
+        }
+        let snapshot = self.read()?;
+        let gone = StoreError::Damaged { what: damage.what };
+        let Some(meta) = snapshot.meta(vault)? else { return Err(gone) };
+        let survey = Survey::of(&snapshot, vault, &meta)?;
+        drop(snapshot);
+        if survey.is_clean() {
+            return Err(gone);
+        }
+        let mut total_bytes = lock(&self.total_bytes);
+        let (taken, last, less) = self.write(|txn| Ok((survey.remove(txn, vault)?, Changed::Yes)))?;
+        *total_bytes = total_bytes.saturating_sub(less);
+        taken_back.insert(*vault, last);
+        for TakenBack { log, from } in &taken {
+            tracing::error!(%vault, %log, %from, rseq = %last, what = damage.what, "damaged: log taken back");
+        }
+        Ok(taken)
     }
 
     fn scan(
@@ -419,59 +394,65 @@ impl LogStore for RedbStore {
         scan: Scan,
         visit: Visit<'_>,
     ) -> Result<Option<(Rseq, Digest)>, StoreError> {
-        let snapshot = self.read()?;
-        let Some(meta) = snapshot.meta(vault)? else { return Ok(Some((Rseq(0), digest(Vec::new())))) };
-        let mut publics = Publics(&snapshot, meta.no, HashMap::new());
-        let segments = snapshot.0.open_table(SEGMENTS)?;
-        let mut offer = |rseq: u64, bytes: &[u8]| -> Result<bool, StoreError> {
-            let header = header(bytes)?;
-            let public = publics.of(&header.log)?;
-            Ok(visit(Stored { rseq: Rseq(rseq), header, bytes, public: &public }).is_continue())
-        };
-        let keys = (meta.no, scan.after.next().0)..=(meta.no, u64::MAX);
-        match scan.class {
-            Some(Class::Control) => {
+        let nothing = || Some((Rseq(0), digest(Vec::new())));
+        self.read_vault(vault, nothing, |snapshot, meta| {
+            let mut checked = Checked::new(snapshot, vault, meta.no, HeadCheck::Compare)?;
+            let segments = snapshot.0.open_table(SEGMENTS)?;
+            let mut offer = |rseq: Rseq, bytes: &[u8]| -> Result<bool, StoreError> {
+                let found = checked.segment(rseq, bytes)?;
+                Ok(visit(Stored { rseq, header: found.header, bytes, public: &found.public }).is_continue())
+            };
+            let keys = (meta.no, scan.after.next().0)..=(meta.no, u64::MAX);
+            if scan.class == Some(Class::Control) {
                 for entry in snapshot.0.open_table(CONTROL)?.range(keys)? {
                     let key = entry?.0.value();
                     let value = segments.get(key)?.ok_or(StoreError::Damaged { what: "a control entry" })?;
-                    if !offer(key.1, value.value())? {
+                    if !offer(Rseq(key.1), value.value())? {
                         return Ok(None);
                     }
                 }
-                Ok(Some((meta.last, Digest::ZERO)))
+                return Ok(Some((meta.last, Digest::ZERO)));
             }
-            class => {
-                for entry in segments.range(keys)? {
-                    let (key, value) = entry?;
-                    if class == Some(Class::Data) && header(value.value())?.kind.class() == Class::Control {
-                        continue;
-                    }
-                    if !offer(key.value().1, value.value())? {
-                        return Ok(None);
-                    }
+            for entry in segments.range(keys)? {
+                let (key, value) = entry?;
+                if scan.class == Some(Class::Data) && header(value.value())?.kind.class() == Class::Control {
+                    continue;
                 }
-                Ok(Some((meta.last, digest(snapshot.heads_at(&meta, meta.last)?))))
+                if !offer(Rseq(key.value().1), value.value())? {
+                    return Ok(None);
+                }
             }
-        }
+            Ok(Some((meta.last, self.digest_now(snapshot, vault, meta)?)))
+        })
     }
 
     fn range(&self, vault: &VaultId, want: Want, visit: Visit<'_>) -> Result<bool, StoreError> {
-        let snapshot = self.read()?;
-        let Some(meta) = snapshot.meta(vault)? else { return Ok(true) };
-        let Some(row) = snapshot.log(meta.no, &want.log)? else { return Ok(true) };
-        let segments = snapshot.0.open_table(SEGMENTS)?;
-        let index = snapshot.0.open_table(INDEX)?;
-        for entry in index.range((meta.no, row.no, want.from.0)..=(meta.no, row.no, want.to.0))? {
-            let (rseq, _) = index_parts(entry?.1.value());
-            let value = segments.get((meta.no, rseq.0))?;
-            let value = value.ok_or(StoreError::Damaged { what: "an index entry" })?;
-            let header = header(value.value())?;
-            let stored = Stored { rseq, header, bytes: value.value(), public: &row.public };
-            if visit(stored).is_break() {
-                return Ok(false);
-            }
-        }
-        Ok(true)
+        self.read_vault(
+            vault,
+            || true,
+            |snapshot, meta| {
+                let Some(row) = snapshot.log(meta.no, &want.log)? else { return Ok(true) };
+                let mut checked = Checked::new(snapshot, vault, meta.no, HeadCheck::Compare)?;
+                let segments = snapshot.0.open_table(SEGMENTS)?;
+                let index = snapshot.0.open_table(INDEX)?;
+                for entry in index.range((meta.no, row.no, want.from.0)..=(meta.no, row.no, want.to.0))? {
+                    let (key, value) = entry?;
+                    let rseq = Place::decode(value.value()).rseq;
+                    let value = segments.get((meta.no, rseq.0))?;
+                    let value = value.ok_or(StoreError::Damaged { what: "an index entry" })?;
+                    let found = checked.segment(rseq, value.value())?;
+                    if (found.header.log, found.header.seq.0) != (want.log, key.value().2) {
+                        return Err(StoreError::Damaged { what: "an index entry" });
+                    }
+                    let stored =
+                        Stored { rseq, header: found.header, bytes: value.value(), public: &found.public };
+                    if visit(stored).is_break() {
+                        return Ok(false);
+                    }
+                }
+                Ok(true)
+            },
+        )
     }
 
     fn record_invite(&self, invite: &Invite) -> Result<(), StoreError> {

@@ -1,14 +1,15 @@
 //! Tables and row layouts of the redb store (`docs/RELAY.md`, "What is in the database").
 
 use redb::TableDefinition;
+use sha2::{Digest as _, Sha256};
 use subrosa_protocol::codec::{DecodeError, Reader, Writer};
 use subrosa_protocol::ids::{Chain, PublicKeyBytes, Rseq, Seq};
-use subrosa_protocol::segment::Class;
+use subrosa_protocol::segment::{Class, SIGNATURE_LEN};
 
 use super::StoreError;
 
 /// Format of the database.
-pub(super) const FORMAT: u64 = 1;
+pub(super) const FORMAT: u64 = 2;
 
 /// Name -> bytes: `format`, `incarnation`, `next_vault`.
 pub(super) const META: TableDefinition<'static, &str, &[u8]> = TableDefinition::new("meta");
@@ -22,8 +23,9 @@ pub(super) const LOGS: TableDefinition<'static, (u64, [u8; 16]), &[u8]> = TableD
 pub(super) const SEGMENTS: TableDefinition<'static, (u64, u64), &[u8]> = TableDefinition::new("segments");
 /// (vault number, rseq) of control segments.
 pub(super) const CONTROL: TableDefinition<'static, (u64, u64), ()> = TableDefinition::new("control");
-/// (vault number, log number, seq) -> rseq, chain.
-pub(super) const INDEX: TableDefinition<'static, (u64, u32, u64), &[u8; 40]> = TableDefinition::new("index");
+/// (vault number, log number, seq) -> [`Place`].
+pub(super) const INDEX: TableDefinition<'static, (u64, u32, u64), &[u8; Place::LEN]> =
+    TableDefinition::new("index");
 /// (invite id, vault id) of each use.
 pub(super) const USES: TableDefinition<'static, ([u8; 8], [u8; 32]), ()> = TableDefinition::new("uses");
 /// Invite id -> invite.
@@ -96,18 +98,46 @@ impl LogRow {
     }
 }
 
-/// `rseq | chain`.
-pub(super) fn index_value(rseq: Rseq, chain: &Chain) -> [u8; 40] {
-    let mut value = [0; 40];
-    value[..8].copy_from_slice(&rseq.0.to_be_bytes());
-    value[8..].copy_from_slice(chain.as_bytes());
-    value
+/// Where a segment is, and what its bytes have to be: the chain covers all of them but the signature, which the mark
+/// covers. So a row that is read is checked without its author's key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Place {
+    pub(super) rseq: Rseq,
+    pub(super) chain: Chain,
+    /// First bytes of the signature's SHA-256.
+    pub(super) mark: [u8; 8],
 }
 
-pub(super) fn index_parts(value: &[u8; 40]) -> (Rseq, Chain) {
-    let (rseq, chain) = value.split_at(8);
-    (
-        Rseq(u64::from_be_bytes(rseq.try_into().expect("8 bytes"))),
-        Chain::from_bytes(chain.try_into().expect("32 bytes")),
-    )
+impl Place {
+    pub(super) const LEN: usize = 48;
+
+    pub(super) fn of(rseq: Rseq, chain: Chain, segment: &[u8]) -> Self {
+        Self { rseq, chain, mark: mark(segment) }
+    }
+
+    /// `rseq | chain | mark`.
+    pub(super) fn encode(&self) -> [u8; Self::LEN] {
+        let mut value = [0; Self::LEN];
+        value[..8].copy_from_slice(&self.rseq.0.to_be_bytes());
+        value[8..40].copy_from_slice(self.chain.as_bytes());
+        value[40..].copy_from_slice(&self.mark);
+        value
+    }
+
+    pub(super) fn decode(value: &[u8; Self::LEN]) -> Self {
+        let (mut rseq, mut chain, mut mark) = ([0; 8], [0; 32], [0; 8]);
+        rseq.copy_from_slice(&value[..8]);
+        chain.copy_from_slice(&value[8..40]);
+        mark.copy_from_slice(&value[40..]);
+        Self { rseq: Rseq(u64::from_be_bytes(rseq)), chain: Chain::from_bytes(chain), mark }
+    }
+}
+
+/// What [`Place::mark`] is for these bytes of a segment.
+pub(super) fn mark(segment: &[u8]) -> [u8; 8] {
+    let signature = &segment[segment.len().saturating_sub(SIGNATURE_LEN)..];
+    let hash = Sha256::digest(signature);
+    let mut mark = [0; 8];
+    mark.copy_from_slice(&hash[..8]);
+    mark
 }

@@ -4,12 +4,12 @@ use std::collections::HashMap;
 
 use bytes::Bytes;
 use redb::ReadableTable;
-use subrosa_protocol::ids::{Chain, LogId, Seq, VaultId};
+use subrosa_protocol::ids::{Chain, LogId, Rseq, Seq, VaultId};
 use subrosa_protocol::segment::{Class, SealedSegment};
 use subrosa_protocol::statement::check_chain;
 
 use super::redb_store::{Snapshot, load_statements};
-use super::rows::{CONTROL, INDEX, LogRow, SEGMENTS, STATEMENTS, VAULTS, VaultMeta, index_value};
+use super::rows::{CONTROL, INDEX, LogRow, Place, SEGMENTS, STATEMENTS, VAULTS, VaultMeta};
 use super::{StoreError, Usage, VerifyReport};
 
 const PROBLEMS_MAX: usize = 100;
@@ -23,7 +23,11 @@ pub(super) fn verify(snapshot: &Snapshot) -> Result<VerifyReport, StoreError> {
     let mut check = Check { snapshot, report: VerifyReport::default() };
     for entry in snapshot.0.open_table(VAULTS)?.iter()? {
         let (key, row) = entry?;
-        check.vault(&VaultId::from_bytes(*key.value()), &VaultMeta::decode(row.value())?)?;
+        let vault = VaultId::from_bytes(*key.value());
+        match VaultMeta::decode(row.value()).and_then(|meta| check.vault(&vault, &meta)) {
+            Err(StoreError::Damaged { what }) => check.problem(format!("vault {vault}: {what}")),
+            checked => checked?,
+        }
     }
     Ok(check.report)
 }
@@ -45,41 +49,38 @@ impl Check<'_> {
         let segments = self.snapshot.0.open_table(SEGMENTS)?;
         let index = self.snapshot.0.open_table(INDEX)?;
         let control = self.snapshot.0.open_table(CONTROL)?;
-        let (mut bytes, mut expected) = (0, 1);
+        let (mut bytes, mut last) = (0, 0);
         for entry in segments.range((meta.no, 0)..=(meta.no, u64::MAX))? {
             let (key, value) = entry?;
             let rseq = key.value().1;
-            if rseq != expected {
-                self.problem(format!("vault {vault}: rseq {expected} is missing"));
-            }
-            expected = rseq + 1;
+            last = rseq; // there are gaps where a log was taken back; what is missing shows in its log
             bytes += value.value().len() as u64;
             self.report.checked.segments += 1;
-            let place = format!("vault {vault} rseq {rseq}");
+            let at = format!("vault {vault} rseq {rseq}");
             let Ok(segment) = SealedSegment::parse(Bytes::copy_from_slice(value.value())) else {
-                self.problem(format!("{place}: not a segment"));
+                self.problem(format!("{at}: not a segment"));
                 continue;
             };
             let header = *segment.header();
             let Some(log) = logs.get(&header.log) else {
-                self.problem(format!("{place}: no log {}", header.log));
+                self.problem(format!("{at}: no log {}", header.log));
                 continue;
             };
             let before = seen.get(&header.log).copied();
             let (next, prev) = before.map_or((Seq(0), Chain::ZERO), |(seq, chain)| (seq.next(), chain));
             let Ok(chain) = segment.verify(vault, &prev, &log.public) else {
-                self.problem(format!("{place}: log {} seq {} does not verify", header.log, header.seq));
+                self.problem(format!("{at}: log {} seq {} does not verify", header.log, header.seq));
                 continue;
             };
             let indexed = index.get((meta.no, log.no, header.seq.0))?;
-            let value = index_value(subrosa_protocol::ids::Rseq(rseq), &chain);
+            let place = Place::of(Rseq(rseq), chain, value.value());
             let listed = control.get((meta.no, rseq))?.is_some();
             if header.seq != next
-                || indexed.is_none_or(|found| *found.value() != value)
+                || indexed.is_none_or(|found| *found.value() != place.encode())
                 || header.kind.class() != log.class
                 || listed != (log.class == Class::Control)
             {
-                self.problem(format!("{place}: log {} seq {} is misplaced", header.log, header.seq));
+                self.problem(format!("{at}: log {} seq {} is misplaced", header.log, header.seq));
             }
             seen.insert(header.log, (header.seq, chain));
         }
@@ -88,7 +89,7 @@ impl Check<'_> {
                 self.problem(format!("vault {vault}: the head of log {log} is not its last segment"));
             }
         }
-        if bytes != meta.used_bytes || expected != meta.last.0 + 1 {
+        if bytes != meta.used_bytes || last > meta.last.0 {
             self.problem(format!("vault {vault}: its counts are wrong"));
         }
         let Usage { vaults, logs: sum, bytes: total, .. } = &mut self.report.checked;

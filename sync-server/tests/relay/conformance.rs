@@ -11,9 +11,9 @@ use subrosa_protocol::labels;
 use subrosa_protocol::relay_link::{
     Admission, CheckedCreation, Input, LinkConfig, Now, Output, RelayLink, Want,
 };
+use subrosa_protocol::segment::VerifiedSegment;
 use subrosa_protocol::segment::{Class, Kind, SealedSegment};
 use subrosa_relay::store::{Batch, LogStore, Offered, RedbStore, Scan, StoreError};
-use subrosa_relay::verify::VerifiedSegment;
 use subrosa_relay::{Quotas, RelayKey};
 
 use crate::fixture::{Key, Log, Vault};

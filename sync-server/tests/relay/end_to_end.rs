@@ -1,13 +1,17 @@
 //! A real relay over loopback, driven frame by frame.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use subrosa_protocol::digest::digest;
 use subrosa_protocol::error::ErrorCode;
 use subrosa_protocol::frame::{ClientFrame, Credential, FeedFrame, RelayFrame, Role, ShortHead};
-use subrosa_protocol::ids::{Chain, Digest, RendezvousId, Rseq, Seq};
+use subrosa_protocol::ids::{Chain, Digest, Incarnation, RendezvousId, Rseq, Seq};
 use subrosa_protocol::segment::{Kind, SealedSegment};
 use subrosa_protocol::statement::{Signer, Statement};
 use subrosa_protocol::token::Grant;
-use subrosa_relay::{Config, Relay, RunningRelay};
+use subrosa_relay::store::RedbStore;
+use subrosa_relay::{Config, Error, Hooks, Moment, Quotas, Relay, RunningRelay};
 
 use crate::client::Client;
 use crate::fixture::{Key, Log, NONCE, Vault, sign_statement};
@@ -461,4 +465,134 @@ async fn draining_says_so_after_the_last_acknowledgement() {
     assert!(refusal.retry_after_secs > 0);
     assert_eq!(a.try_recv().await, None);
     stopping.await.unwrap();
+}
+
+#[tokio::test]
+async fn the_reason_of_a_refused_push_stays_until_there_is_room() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("relay");
+    let mut config = Config { open: true, ..config() };
+    config.quotas.class[0].vault_bytes = 2_000;
+    let relay = start(&data, config.clone());
+    let mut vault = Vault::new();
+    let id = vault.id;
+    let mut a = Client::hello(relay.addr()).await;
+    a.create(&vault, Credential::None).await.unwrap();
+    a.logs(&vault).await;
+    let segments: Vec<SealedSegment> = (0..3).map(|_| vault.data.segment(&id, 1_000)).collect();
+    acked(&push(&mut a, &vault, vec![segments[0].clone()]).await);
+    for attempt in 0..4 {
+        let RelayFrame::Error(refusal) = push(&mut a, &vault, segments[1..].to_vec()).await else { panic!() };
+        assert_eq!((refusal.code, refusal.seq), (ErrorCode::QuotaBytes, Seq(1)), "attempt {attempt}");
+    }
+    tokio::task::spawn_blocking(move || relay.stop()).await.unwrap();
+    config.quotas.class[0].vault_bytes = 20_000;
+    let relay = Relay::start(config, &data).unwrap();
+    let mut a = Client::hello(relay.addr()).await;
+    a.auth(&vault, Role::Writer).await;
+    assert_eq!(acked(&push(&mut a, &vault, segments[1..].to_vec()).await).1, [Seq(1), Seq(2)]);
+}
+
+#[tokio::test]
+async fn a_damaged_row_is_not_served_and_every_link_sees_that_its_log_was_taken_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("relay");
+    let config = Config { open: true, ..config() };
+    let relay = start(&data, config.clone());
+    let mut vault = Vault::new();
+    let id = vault.id;
+    let mut a = Client::hello(relay.addr()).await;
+    a.create(&vault, Credential::None).await.unwrap();
+    a.logs(&vault).await;
+    let mut segments = vec![vault.control.segment(&id, 10)];
+    segments.extend((0..3).map(|_| vault.data.segment(&id, 1_000)));
+    acked(&push(&mut a, &vault, segments.clone()).await);
+    tokio::task::spawn_blocking(move || relay.stop()).await.unwrap();
+
+    let store =
+        RedbStore::open(&data.join(subrosa_relay::DATABASE), Quotas::default(), 1 << 20, Incarnation::ZERO);
+    store.unwrap().flip(&id, Rseq(3), 700).unwrap();
+    let relay = Relay::start(config, &data).unwrap();
+    let mut a = Client::hello(relay.addr()).await;
+    a.auth(&vault, Role::Writer).await;
+    let all = digest(vec![vault.control.head(), vault.data.head()]);
+    a.send_subscribe(id, Rseq(4), all).await;
+    let mut live = a.feed(id).await;
+    assert_eq!(live.until_caught_up().await, [FeedFrame::CaughtUp { rseq: Rseq(4), digest: all }]);
+
+    let mut b = Client::hello(relay.addr()).await;
+    b.auth(&vault, Role::Reader).await;
+    let mut new = b.subscribe(id).await;
+    let frames = new.until_caught_up().await;
+    assert_eq!(shape(&frames), [(None, Kind::Control, 0), (Some(2), Kind::Data, 0)]);
+    let Some(FeedFrame::CaughtUp { rseq: Rseq(5), digest: less }) = frames.last() else {
+        panic!("{frames:?}")
+    };
+    assert_eq!(live.until_caught_up().await, [FeedFrame::CaughtUp { rseq: Rseq(5), digest: *less }]);
+
+    a.send_subscribe(id, Rseq(0), Digest::ZERO).await;
+    let RelayFrame::Heads { heads, .. } = a.recv().await else { panic!("heads") };
+    let held = heads.iter().find(|head| head.log == vault.data.id).unwrap();
+    assert_eq!(held.seq, Seq(0), "the relay says what it lacks");
+    assert_eq!(acked(&push(&mut a, &vault, segments[2..].to_vec()).await).1, [Seq(1), Seq(2)]);
+    let frames = new.until_caught_up().await;
+    assert_eq!(shape(&frames), [(Some(6), Kind::Data, 1), (Some(7), Kind::Data, 2)]);
+    assert_eq!(frames.last(), Some(&FeedFrame::CaughtUp { rseq: Rseq(7), digest: all }));
+    let path = data.clone();
+    let asked =
+        tokio::task::spawn_blocking(move || subrosa_relay::ask(&path, &subrosa_relay::Question::Verify));
+    let subrosa_relay::Answer::Verified { checked, problems } = asked.await.unwrap().unwrap() else {
+        panic!()
+    };
+    assert_eq!((checked.segments, &problems[..]), (4, &[][..]));
+}
+
+#[tokio::test]
+async fn a_relay_whose_thread_panics_stops_as_a_whole_and_acknowledges_nothing_more() {
+    for moment in [Moment::Verify, Moment::Commit, Moment::Committed] {
+        let dir = tempfile::tempdir().unwrap();
+        let data = dir.path().join("relay");
+        let config = Config { open: true, ..config() };
+        subrosa_relay::init(&data, &config).unwrap();
+        let armed = Arc::new(AtomicBool::new(false));
+        let trigger = Arc::clone(&armed);
+        let trap = move |at| assert!(at != moment || !trigger.load(Ordering::Acquire), "a trap");
+        let hooks = Hooks { tap: None, trap: Some(Arc::new(trap)) };
+        let relay = Relay::start_hooked(config.clone(), &data, hooks).unwrap();
+        let mut vault = Vault::new();
+        let id = vault.id;
+        let mut a = Client::hello(relay.addr()).await;
+        a.create(&vault, Credential::None).await.unwrap();
+        a.logs(&vault).await;
+        let mut idle = Client::hello(relay.addr()).await;
+        idle.auth(&vault, Role::Reader).await;
+        let (one, two) = (vault.data.segment(&id, 10), vault.data.segment(&id, 10));
+        acked(&push(&mut a, &vault, vec![one]).await);
+        assert!(relay.failure().is_none());
+
+        armed.store(true, Ordering::Release);
+        a.send(&ClientFrame::Push { vault: id, segments: vec![two.clone()] }).await;
+        for client in [&mut a, &mut idle] {
+            assert_eq!(client.try_recv().await, None, "{moment:?}: no acknowledgement, no word");
+            let closed = client.connection.closed().await;
+            let quinn::ConnectionError::ApplicationClosed(close) = closed else { panic!("{closed}") };
+            assert_eq!(close.error_code.into_inner(), 17, "{moment:?}: the relay's own fault");
+        }
+        let ended = tokio::task::spawn_blocking(move || {
+            let waited = relay.wait_for_signal();
+            let told = relay.failure();
+            relay.stop();
+            (waited, told)
+        });
+        let (waited, told) = ended.await.unwrap();
+        assert!(matches!(waited, Err(Error::Stopped { .. })), "{moment:?}: {waited:?}");
+        assert!(matches!(told, Some(Error::Stopped { .. })), "{moment:?}");
+
+        let relay = Relay::start(config, &data).unwrap();
+        let mut b = Client::hello(relay.addr()).await;
+        b.auth(&vault, Role::Writer).await;
+        let held = shape(&b.subscribe(id).await.until_caught_up().await).len();
+        assert_eq!(held, if moment == Moment::Committed { 2 } else { 1 }, "{moment:?}");
+        assert_eq!(acked(&push(&mut b, &vault, vec![two]).await).1, [Seq(1)], "{moment:?}: pushed again");
+    }
 }

@@ -1,7 +1,9 @@
 //! The real binary: its command line, and what kill -9 leaves behind.
 
-use std::io::{BufRead as _, BufReader, Read as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -37,13 +39,18 @@ impl Drop for Serving {
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "measures how long a real process takes")]
 pub(crate) fn serve(data: &Path) -> Serving {
+    serve_logging_to(data, Stdio::inherit())
+}
+
+#[expect(clippy::disallowed_methods, reason = "measures how long a real process takes")]
+fn serve_logging_to(data: &Path, stderr: Stdio) -> Serving {
     let started = Instant::now();
     let mut child = Command::new(env!("CARGO_BIN_EXE_subrosa-relay"))
         .args(["serve", "--data"])
         .arg(data)
         .stdout(Stdio::piped())
+        .stderr(stderr)
         .spawn()
         .unwrap();
     let mut line = String::new();
@@ -161,4 +168,54 @@ fn the_command_line_keeps_its_promises() {
     serving.child.stdout.take().unwrap().read_to_string(&mut rest).unwrap();
     assert_eq!(rest, "", "stdout is one line");
     assert!(stdout(&relay(&["status"], &data)).contains("not serving"));
+}
+
+/// A stream whose other end takes nothing: closed, or full and read by nobody.
+fn dead_ends() -> [(&'static str, Stdio, Option<UnixStream>); 2] {
+    let (log, reader) = UnixStream::pair().unwrap();
+    drop(reader);
+    let closed = ("closed", Stdio::from(OwnedFd::from(log)), None);
+    let (mut log, reader) = UnixStream::pair().unwrap();
+    log.set_nonblocking(true).unwrap();
+    while log.write(&[b'.'; 4096]).is_ok() {}
+    while log.write(b".").is_ok() {}
+    log.set_nonblocking(false).unwrap();
+    [closed, ("full", Stdio::from(OwnedFd::from(log)), Some(reader))]
+}
+
+#[tokio::test]
+async fn a_log_that_is_closed_or_that_nobody_reads_neither_ends_the_relay_nor_holds_it_up() {
+    for (name, stderr, _reader) in dead_ends() {
+        let dir = tempfile::tempdir().unwrap();
+        let data = dir.path().join("relay");
+        stdout(&relay(&["init", "--listen", "127.0.0.1:0", "--open"], &data));
+        std::fs::write(data.join("relay.revoked"), "worth a line in the log").unwrap();
+        let mut serving = serve_logging_to(&data, stderr);
+        let mut vault = Vault::new();
+        let mut client = Client::hello(serving.addr).await;
+        client.create(&vault, Credential::None).await.unwrap();
+        client.logs(&vault).await;
+        let segments = vec![vault.data.segment(&vault.id, 100)];
+        client.send(&ClientFrame::Push { vault: vault.id, segments }).await;
+        assert!(matches!(client.recv().await, RelayFrame::Ack { .. }), "{name}");
+        let pid = rustix::process::Pid::from_child(&serving.child);
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+        assert_eq!(serving.child.wait().unwrap().code(), Some(0), "{name}: drained");
+    }
+}
+
+#[test]
+fn a_half_line_in_the_file_of_revocations_does_not_stop_the_relay() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("relay");
+    stdout(&relay(&["init", "--listen", "127.0.0.1:0", "--public", "relay.example:4433"], &data));
+    let list = stdout(&relay(&["invite", "list"], &data));
+    let id: String = list.split('"').find(|part| part.len() == 16).unwrap().to_owned();
+    std::fs::write(data.join("relay.revoked"), &id[..9]).unwrap();
+    let _serving = serve(&data);
+    let list = stdout(&relay(&["invite", "list"], &data));
+    assert!(list.contains(r#""revoked":true"#), "what may have been revoked is: {list}");
+    stdout(&relay(&["invite", "revoke", &id], &data));
+    let text = std::fs::read_to_string(data.join("relay.revoked")).unwrap();
+    assert_eq!(text, format!("{}\n{id}\n", &id[..9]), "made again, on a line of its own");
 }

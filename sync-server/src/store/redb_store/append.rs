@@ -7,15 +7,12 @@ use subrosa_protocol::error::ErrorCode;
 use subrosa_protocol::ids::{Chain, Head, LogId, Rseq, Seq, VaultId};
 use subrosa_protocol::limits;
 use subrosa_protocol::relay_link::Refused;
-use subrosa_protocol::segment::{Class, SealedSegment};
+use subrosa_protocol::segment::{Class, SealedSegment, VerifiedSegment};
 use subrosa_protocol::statement::Statement;
 
-use super::super::rows::{
-    CONTROL, INDEX, LOGS, LogRow, SEGMENTS, STATEMENTS, VAULTS, VaultMeta, index_parts, index_value,
-};
-use super::super::{Batch, Offered, Outcome, StoreError};
+use super::super::rows::{CONTROL, INDEX, LOGS, LogRow, Place, SEGMENTS, STATEMENTS, VAULTS, VaultMeta};
+use super::super::{Batch, Damage, Offered, Outcome, StoreError};
 use crate::config::Quotas;
-use crate::verify::VerifiedSegment;
 
 /// Refusal of one segment, before its place is added.
 struct No(ErrorCode, u32);
@@ -26,6 +23,61 @@ impl No {
     }
 }
 
+/// One segment that a batch has put into the tables.
+struct Written {
+    no: u64,
+    rseq: Rseq,
+    log_no: u32,
+    seq: Seq,
+}
+
+/// What the rows in memory were before a batch.
+struct Before {
+    vault: VaultId,
+    meta: Option<VaultMeta>,
+    rows: HashMap<(u64, LogId), LogRow>,
+    total_bytes: u64,
+}
+
+impl Before {
+    fn of(appending: &Appending<'_, '_>, batch: &Batch) -> Self {
+        let meta = appending.metas.get(&batch.vault).copied();
+        let rows = appending.rows.iter();
+        let own = rows.filter(|((no, _), _)| meta.is_some_and(|meta| meta.no == *no));
+        let rows = own.map(|(key, row)| (*key, *row)).collect();
+        Self { vault: batch.vault, meta, rows, total_bytes: appending.total_bytes }
+    }
+
+    fn restore(self, appending: &mut Appending<'_, '_>, written: &[Written]) -> Result<(), StoreError> {
+        for Written { no, rseq, log_no, seq } in written {
+            appending.segments.remove((*no, rseq.0))?;
+            appending.control.remove((*no, rseq.0))?;
+            appending.index.remove((*no, *log_no, seq.0))?;
+            appending.rows.retain(|(vault_no, _), _| vault_no != no);
+        }
+        match self.meta {
+            Some(meta) => appending.metas.insert(self.vault, meta),
+            None => appending.metas.remove(&self.vault),
+        };
+        appending.rows.extend(self.rows);
+        appending.total_bytes = self.total_bytes;
+        Ok(())
+    }
+}
+
+/// Refuses the first segment of each log.
+fn refuse_all(batch: &Batch, damage: Damage) -> Outcome {
+    let mut refused: Vec<Refused> = Vec::new();
+    for offered in &batch.offered {
+        let (log, seq) = (offered.segment().header().log, offered.segment().header().seq);
+        if !refused.iter().any(|refused| refused.log == log) {
+            let (code, retry_after_secs) = (ErrorCode::Internal, limits::RETRY_SECS);
+            refused.push(Refused { code, retry_after_secs, log, seq });
+        }
+    }
+    Outcome { refused, damaged: Some(damage), ..Outcome::default() }
+}
+
 pub(super) struct Appending<'txn, 'q> {
     txn: &'txn WriteTransaction,
     quotas: &'q Quotas,
@@ -33,7 +85,7 @@ pub(super) struct Appending<'txn, 'q> {
     logs: Table<'txn, (u64, [u8; 16]), &'static [u8]>,
     segments: Table<'txn, (u64, u64), &'static [u8]>,
     control: Table<'txn, (u64, u64), ()>,
-    index: Table<'txn, (u64, u32, u64), &'static [u8; 40]>,
+    index: Table<'txn, (u64, u32, u64), &'static [u8; Place::LEN]>,
     /// Rows read, written back once at the end.
     metas: HashMap<VaultId, VaultMeta>,
     rows: HashMap<(u64, LogId), LogRow>,
@@ -61,7 +113,23 @@ impl<'txn, 'q> Appending<'txn, 'q> {
         })
     }
 
+    /// Appends one vault's share. Damage in the vault refuses all of it; what the share had written is taken out
+    /// again, and the others of the commit go on.
     pub(super) fn append(&mut self, batch: &Batch) -> Result<Outcome, StoreError> {
+        let before = Before::of(self, batch);
+        let mut written = Vec::new();
+        match self.append_all(batch, &mut written) {
+            Ok(outcome) => Ok(outcome),
+            Err(StoreError::Damaged { what }) => {
+                before.restore(self, &written)?;
+                let seen = self.meta(&batch.vault).ok().flatten().map_or(Rseq(0), |meta| meta.last);
+                Ok(refuse_all(batch, Damage { vault: batch.vault, seen, what }))
+            }
+            Err(other) => Err(other),
+        }
+    }
+
+    fn append_all(&mut self, batch: &Batch, written: &mut Vec<Written>) -> Result<Outcome, StoreError> {
         let mut outcome = Outcome::default();
         let mut stopped: Vec<LogId> = Vec::new();
         for offered in &batch.offered {
@@ -69,7 +137,7 @@ impl<'txn, 'q> Appending<'txn, 'q> {
             if stopped.contains(&log) {
                 continue;
             }
-            match self.append_one(&batch.vault, offered)? {
+            match self.append_one(&batch.vault, offered, written)? {
                 Ok((rseq, chain, fresh)) => {
                     outcome.entries.push(Head { log, seq, chain });
                     outcome.rseq = outcome.rseq.max(rseq);
@@ -103,6 +171,7 @@ impl<'txn, 'q> Appending<'txn, 'q> {
         &mut self,
         vault: &VaultId,
         offered: &Offered,
+        written: &mut Vec<Written>,
     ) -> Result<Result<(Rseq, Chain, bool), No>, StoreError> {
         let segment = offered.segment();
         let Some(mut meta) = self.meta(vault)? else { return Ok(Err(No::never(ErrorCode::UnknownVault))) };
@@ -113,6 +182,9 @@ impl<'txn, 'q> Appending<'txn, 'q> {
             return self.repeated(vault, meta.no, row, segment);
         }
         let Offered::Next(verified) = offered else { return Ok(Err(No::never(ErrorCode::Gap))) };
+        if verified.vault() != vault {
+            return Ok(Err(No::never(ErrorCode::BadSignature)));
+        }
         let mut row = match self.place(&meta, row, verified) {
             Ok(row) => row,
             Err(no) => return Ok(Err(no)),
@@ -127,8 +199,10 @@ impl<'txn, 'q> Appending<'txn, 'q> {
         row.seq = segment.header().seq;
         row.chain = *verified.chain();
         self.total_bytes += segment.bytes().len() as u64;
+        written.push(Written { no: meta.no, rseq, log_no: row.no, seq: row.seq });
         self.segments.insert((meta.no, rseq.0), &segment.bytes()[..])?;
-        self.index.insert((meta.no, row.no, row.seq.0), &index_value(rseq, &row.chain))?;
+        let place = Place::of(rseq, row.chain, segment.bytes());
+        self.index.insert((meta.no, row.no, row.seq.0), &place.encode())?;
         if row.class == Class::Control {
             self.control.insert((meta.no, rseq.0), ())?;
         }
@@ -147,15 +221,14 @@ impl<'txn, 'q> Appending<'txn, 'q> {
     ) -> Result<Result<(Rseq, Chain, bool), No>, StoreError> {
         let at = |seq: Seq| -> Result<_, StoreError> {
             let value = self.index.get((no, row.no, seq.0))?;
-            let value = value.ok_or(StoreError::Damaged { what: "a gap in a log" })?;
-            Ok(index_parts(value.value()))
+            Ok(Place::decode(value.ok_or(StoreError::Damaged { what: "a gap in a log" })?.value()))
         };
         let seq = segment.header().seq;
         let prev = match seq.0.checked_sub(1) {
-            Some(before) => at(Seq(before))?.1,
+            Some(before) => at(Seq(before))?.chain,
             None => Chain::ZERO,
         };
-        let (rseq, chain) = at(seq)?;
+        let Place { rseq, chain, .. } = at(seq)?;
         if segment.preimage(vault, &prev).chain() == chain {
             return Ok(Ok((rseq, chain, false)));
         }

@@ -1,60 +1,23 @@
-//! What a full disk does: a backend with an end.
+//! What a full disk does, and one that forgets.
 
-use std::io;
 use std::ops::ControlFlow;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
-use redb::StorageBackend;
 use ring::rand::SystemRandom;
 use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _};
-use subrosa_protocol::ids::{Chain, Epoch, PublicKeyBytes, Signature};
+use subrosa_protocol::ids::{Chain, Epoch, PublicKeyBytes, Seq, Signature};
 use subrosa_protocol::labels;
-use subrosa_protocol::segment::{Kind, SealedSegment};
+use subrosa_protocol::segment::{Kind, SealedSegment, VerifiedSegment};
 
 use super::super::Offered;
+use super::super::rows::LogRow;
+use super::test_disk::on_a_disk;
 use super::*;
-use crate::verify::VerifiedSegment;
 
-/// A disk in memory that outlives the database on it.
-#[derive(Clone, Debug)]
-struct Disk {
-    bytes: Arc<Mutex<Vec<u8>>>,
-    /// Writes beyond this offset find no space.
-    capacity: Arc<AtomicU64>,
-}
-
-impl StorageBackend for Disk {
-    fn len(&self) -> io::Result<u64> {
-        Ok(self.bytes.lock().unwrap().len() as u64)
-    }
-
-    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        let bytes = self.bytes.lock().unwrap();
-        let start = offset as usize;
-        out.copy_from_slice(&bytes[start..start + out.len()]);
-        Ok(())
-    }
-
-    fn set_len(&self, len: u64) -> io::Result<()> {
-        self.bytes.lock().unwrap().resize(len as usize, 0); // sparse, as on a file system
-        Ok(())
-    }
-
-    fn sync_data(&self) -> io::Result<()> {
-        Ok(())
-    }
-
-    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        let end = offset + data.len() as u64;
-        if end > self.capacity.load(Ordering::Relaxed) {
-            return Err(io::ErrorKind::StorageFull.into());
-        }
-        let mut bytes = self.bytes.lock().unwrap();
-        bytes[offset as usize..end as usize].copy_from_slice(data);
-        Ok(())
-    }
+fn key() -> EcdsaKeyPair {
+    let pkcs8 = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &SystemRandom::new()).unwrap();
+    EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, pkcs8.as_ref(), &SystemRandom::new()).unwrap()
 }
 
 /// The next segment of a log whose key is `key`, verified.
@@ -86,8 +49,8 @@ fn next(key: &EcdsaKeyPair, vault: &VaultId, prev: Option<&VerifiedSegment>) -> 
 }
 
 /// Puts a vault's row in without its birth, which is not what is tested here.
-fn plant(store: &RedbStore, vault: &VaultId) {
-    let meta = VaultMeta { no: 0, class: 0, used_bytes: 0, last: Rseq(0), logs: 0 };
+fn plant(store: &RedbStore, vault: &VaultId, no: u64) {
+    let meta = VaultMeta { no, class: 0, used_bytes: 0, last: Rseq(0), logs: 0 };
     let planted = store.write(|txn| {
         txn.open_table(VAULTS)?.insert(vault.as_bytes(), &meta.encode()[..])?;
         Ok(((), Changed::Yes))
@@ -97,17 +60,10 @@ fn plant(store: &RedbStore, vault: &VaultId) {
 
 #[test]
 fn a_full_disk_loses_nothing_and_the_store_goes_on_when_there_is_space() {
-    let capacity = Arc::new(AtomicU64::new(u64::MAX));
-    let disk = Disk { bytes: Arc::default(), capacity: Arc::clone(&capacity) };
-    let open = move || Database::builder().set_cache_size(1 << 20).create_with_backend(disk.clone());
-    let life = Incarnation::from_bytes([1; 16]);
-    let store = RedbStore::with_opener(Box::new(open), Quotas::default(), life).unwrap();
+    let (store, capacity) = on_a_disk(Quotas::default());
     let vault = VaultId::from_bytes([7; 32]);
-    plant(&store, &vault);
-    let pkcs8 = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &SystemRandom::new()).unwrap();
-    let key =
-        EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, pkcs8.as_ref(), &SystemRandom::new())
-            .unwrap();
+    plant(&store, &vault, 0);
+    let key = key();
     let append = |segment: &VerifiedSegment| {
         store.append(&[Batch { vault, offered: vec![Offered::Next(segment.clone())] }])
     };
@@ -151,4 +107,224 @@ fn a_full_disk_loses_nothing_and_the_store_goes_on_when_there_is_space() {
     assert_eq!(append(&refused).unwrap()[0].refused, []);
     assert_eq!(held(&store).len() as u64, acknowledged + 1);
     assert_eq!(store.usage().unwrap().segments, acknowledged + 1);
+}
+
+/// Some vaults in memory, numbered as they are planted.
+fn in_memory(vaults: &[VaultId]) -> RedbStore {
+    let open = || Database::builder().create_with_backend(redb::backends::InMemoryBackend::new());
+    let life = Incarnation::from_bytes([1; 16]);
+    let store = RedbStore::with_opener(Box::new(open), Quotas::default(), life).unwrap();
+    for (no, vault) in vaults.iter().enumerate() {
+        plant(&store, vault, no as u64);
+    }
+    store
+}
+
+/// The first segments of a new log.
+fn log(vault: &VaultId, segments: usize) -> Vec<VerifiedSegment> {
+    let key = key();
+    let mut log: Vec<VerifiedSegment> = Vec::new();
+    for _ in 0..segments {
+        log.push(next(&key, vault, log.last()));
+    }
+    log
+}
+
+fn batch(vault: VaultId, segments: &[VerifiedSegment]) -> Batch {
+    Batch { vault, offered: segments.iter().cloned().map(Offered::Next).collect() }
+}
+
+/// What a feed from the start would show, as (rseq, log, seq), and the error that ends it, if one does.
+fn shown(store: &RedbStore, vault: &VaultId) -> (Vec<(u64, LogId, u64)>, Option<StoreError>) {
+    let mut segments = Vec::new();
+    let scan = Scan { after: Rseq(0), class: None };
+    let end = store.scan(vault, scan, &mut |stored| {
+        segments.push((stored.rseq.0, stored.header.log, stored.header.seq.0));
+        ControlFlow::Continue(())
+    });
+    (segments, end.err())
+}
+
+fn damage(error: Option<StoreError>) -> Damage {
+    match error {
+        Some(StoreError::Vault(damage)) => damage,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_damaged_row_is_never_served_and_takes_its_log_back_to_before_it() {
+    let vault = VaultId::from_bytes([7; 32]);
+    let len = log(&vault, 1)[0].segment().bytes().len();
+    let places = [("suite", 0), ("log", 5), ("seq", 20), ("commitment", 50), ("length", 79), ("body", 500)];
+    for (name, byte) in [&places[..], &[("tag", len - 65), ("signature", len - 1)]].concat() {
+        let store = in_memory(&[vault]);
+        let (one, two) = (log(&vault, 4), log(&vault, 2));
+        let ids = [one[0].segment().header().log, two[0].segment().header().log];
+        for part in [&one[..2], &two[..], &one[2..]] {
+            assert_eq!(store.append(&[batch(vault, part)]).unwrap()[0].refused, [], "{name}");
+        }
+        let before = store.digest_at(&vault, Rseq(99)).unwrap();
+        store.flip(&vault, Rseq(2), byte).unwrap();
+        let (segments, error) = shown(&store, &vault);
+        assert_eq!(segments, [(1, ids[0], 0)], "{name}: nothing from the damage on");
+        let found = damage(error);
+        assert_eq!((found.vault, found.seen), (vault, Rseq(6)), "{name}");
+        assert_eq!(store.take_back(&found).unwrap(), [TakenBack { log: ids[0], from: Seq(1) }], "{name}");
+        assert_eq!(store.take_back(&found).unwrap(), [], "{name}: found by another feed as well");
+
+        let (segments, error) = shown(&store, &vault);
+        assert_eq!(segments, [(1, ids[0], 0), (3, ids[1], 0), (4, ids[1], 1)], "{name}");
+        assert!(error.is_none(), "{name}");
+        assert_eq!(store.usage().unwrap().bytes, 3 * len as u64, "{name}: the quota has room again");
+        assert_eq!(store.tip(&vault, &ids[0]).unwrap().unwrap().chain, *one[0].chain(), "{name}");
+        let heads = [&one[0], &two[1]].map(|last| {
+            let header = last.segment().header();
+            Head { log: header.log, seq: header.seq, chain: *last.chain() }
+        });
+        for cursor in [6, 7, 99] {
+            assert_eq!(
+                store.digest_at(&vault, Rseq(cursor)).unwrap(),
+                digest(heads.to_vec()),
+                "{name} at {cursor}"
+            );
+        }
+        let again = store.append(&[batch(vault, &one[1..])]).unwrap().remove(0);
+        assert_eq!((again.rseq, again.refused), (Rseq(10), vec![]), "{name}: members give it again");
+        assert_eq!(store.digest_at(&vault, Rseq(99)).unwrap(), before, "{name}");
+        assert_eq!(shown(&store, &vault).0.len(), 6, "{name}");
+        assert_eq!(*lock(&store.total_bytes), 6 * len as u64, "{name}");
+        // The planted vault has no statements; all else is in order.
+        let problems = store.verify().unwrap().problems;
+        assert!(
+            problems.iter().all(|problem| !problem.contains("rseq") && !problem.contains("head")),
+            "{problems:?}"
+        );
+    }
+}
+
+#[test]
+fn damage_beside_the_segments_is_found_and_taken_back_too() {
+    let vault = VaultId::from_bytes([7; 32]);
+    /// Whether there was anything to harm.
+    type Harm = fn(&WriteTransaction, &LogRow, LogId) -> Result<bool, StoreError>;
+    let cases: [(&str, Harm, u64); 5] = [
+        (
+            "an index row is gone",
+            |txn, row, _| Ok(txn.open_table(INDEX)?.remove((0, row.no, 2))?.is_some()),
+            2,
+        ),
+        (
+            "an index row has another chain",
+            |txn, row, _| {
+                let place = Place { rseq: Rseq(2), chain: Chain::ZERO, mark: [0; 8] };
+                Ok(txn.open_table(INDEX)?.insert((0, row.no, 1), &place.encode())?.is_some())
+            },
+            1,
+        ),
+        ("a segment is gone", |txn, _, _| Ok(txn.open_table(SEGMENTS)?.remove((0, 3))?.is_some()), 2),
+        (
+            "the head is another",
+            |txn, row, log| {
+                let row = LogRow { chain: Chain::ZERO, ..*row };
+                Ok(txn.open_table(LOGS)?.insert((0, *log.as_bytes()), &row.encode()[..])?.is_some())
+            },
+            3,
+        ),
+        (
+            "the log's row is no row",
+            |txn, _, log| Ok(txn.open_table(LOGS)?.insert((0, *log.as_bytes()), &[1, 2][..])?.is_some()),
+            0,
+        ),
+    ];
+    for (name, harm, kept) in cases {
+        let store = in_memory(&[vault]);
+        let one = log(&vault, 3);
+        let id = one[0].segment().header().log;
+        store.append(&[batch(vault, &one)]).unwrap();
+        let row = store.read().unwrap().log(0, &id).unwrap().unwrap();
+        assert!(store.write(|txn| Ok((harm(txn, &row, id)?, Changed::Yes))).unwrap(), "{name}");
+        let want = Want { log: id, from: Seq(0), to: Seq(9) };
+        let ranged = store.range(&vault, want, &mut |_| ControlFlow::Continue(()));
+        let found = shown(&store, &vault).1.or(ranged.err());
+        store.take_back(&damage(found)).unwrap();
+        let (segments, error) = shown(&store, &vault);
+        assert_eq!(segments.len() as u64, kept, "{name}");
+        assert!(error.is_none(), "{name}: {error:?}");
+        let tip = store.tip(&vault, &id).unwrap().map(|tip| tip.seq.0 + 1);
+        assert_eq!(tip.unwrap_or(0), kept, "{name}");
+        let again = store.append(&[batch(vault, &one[kept as usize..])]).unwrap().remove(0);
+        assert_eq!(again.refused, [], "{name}");
+        assert_eq!(shown(&store, &vault).0.len(), 3, "{name}");
+    }
+}
+
+#[test]
+fn damage_in_one_vault_fails_its_own_share_of_a_commit_only() {
+    let vaults = [[1; 32], [2; 32], [3; 32]].map(VaultId::from_bytes);
+    let store = in_memory(&vaults);
+    let logs = vaults.map(|vault| log(&vault, 4));
+    for (vault, log) in vaults.iter().zip(&logs) {
+        store.append(&[batch(*vault, &log[..2])]).unwrap();
+    }
+    let row = store.read().unwrap().log(1, &logs[1][0].segment().header().log).unwrap().unwrap();
+    store.write(|txn| Ok((txn.open_table(INDEX)?.remove((1, row.no, 0))?.is_some(), Changed::Yes))).unwrap();
+
+    let fresh = log(&vaults[1], 1);
+    let mut hurt = batch(vaults[1], &fresh);
+    hurt.offered.push(Offered::Repeated(logs[1][1].segment().clone()));
+    let group = [batch(vaults[0], &logs[0][2..3]), hurt, batch(vaults[2], &logs[2][2..3])];
+    let bytes = store.usage().unwrap().bytes;
+    let outcomes = store.append(&group).unwrap();
+    assert!(outcomes[0].refused.is_empty() && outcomes[2].refused.is_empty());
+    assert_eq!((outcomes[0].rseq, outcomes[2].rseq), (Rseq(3), Rseq(3)));
+    let codes: Vec<ErrorCode> = outcomes[1].refused.iter().map(|refused| refused.code).collect();
+    assert_eq!(codes, [ErrorCode::Internal, ErrorCode::Internal]);
+    assert_eq!((outcomes[1].appended, &outcomes[1].entries[..]), (None, &[][..]));
+    let segment = fresh[0].segment();
+    assert_eq!(
+        store.tip(&vaults[1], &segment.header().log).unwrap(),
+        None,
+        "what it had written is out again"
+    );
+    assert_eq!(store.usage().unwrap().bytes, bytes + 2 * segment.bytes().len() as u64);
+
+    store.take_back(&outcomes[1].damaged.unwrap()).unwrap();
+    let outcomes = store.append(&[batch(vaults[1], &logs[1]), batch(vaults[1], &fresh)]).unwrap();
+    assert!(outcomes.iter().all(|outcome| outcome.refused.is_empty()));
+}
+
+#[test]
+fn a_digest_is_computed_once_for_each_state_whoever_asks() {
+    let vault = VaultId::from_bytes([7; 32]);
+    let store = in_memory(&[vault]);
+    let segments = log(&vault, 3);
+    for (n, segment) in segments.iter().enumerate() {
+        store.append(&[batch(vault, std::slice::from_ref(segment))]).unwrap();
+        let expected = {
+            let header = segment.segment().header();
+            digest(vec![Head { log: header.log, seq: header.seq, chain: *segment.chain() }])
+        };
+        for link in 0..50 {
+            let scan = Scan { after: Rseq(n as u64), class: None };
+            let end = store.scan(&vault, scan, &mut |_| ControlFlow::Continue(())).unwrap().unwrap();
+            assert_eq!(end, (Rseq(n as u64 + 1), expected), "link {link}");
+            assert_eq!(store.digest_at(&vault, end.0).unwrap(), expected);
+        }
+        assert_eq!(store.digests.computed(), n as u64 + 1);
+    }
+    assert_eq!(store.digest_at(&vault, Rseq(0)).unwrap(), digest(Vec::new()));
+}
+
+#[test]
+fn a_database_is_whole_or_not_there() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("relay.redb");
+    std::fs::write(crate::files::fresh_name(&path).unwrap(), [0; 4096]).unwrap(); // its making was cut short
+    let life = Incarnation::from_bytes([1; 16]);
+    drop(RedbStore::open(&path, Quotas::default(), 1 << 20, life).unwrap());
+    let later = Incarnation::from_bytes([2; 16]);
+    let store = RedbStore::open(&path, Quotas::default(), 1 << 20, later).unwrap();
+    assert_eq!(store.incarnation(), life);
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 2, "the database, and what the cut left");
 }

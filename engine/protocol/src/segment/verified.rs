@@ -1,20 +1,23 @@
-//! Segments whose signatures were checked, off the event loop.
+//! A segment whose signature was checked for one place: the one type that only the check makes.
 
-use subrosa_protocol::ids::{Chain, PublicKeyBytes, VaultId};
-use subrosa_protocol::segment::SealedSegment;
-use subrosa_protocol::verify::BadSignature;
+use super::SealedSegment;
+use crate::ids::{Chain, PublicKeyBytes, VaultId};
+use crate::verify::BadSignature;
 
-/// A segment whose signature holds for one place in one log. Only [`VerifiedSegment::check`] makes one.
+/// A segment whose signature holds for one place in one log of one vault. Only [`VerifiedSegment::check`] makes
+/// one, so who takes one needs no word that it was checked.
 #[derive(Clone, Debug)]
 pub struct VerifiedSegment {
     segment: SealedSegment,
+    vault: VaultId,
     public: PublicKeyBytes,
     prev: Chain,
     chain: Chain,
 }
 
 impl VerifiedSegment {
-    /// Checks that `public` signed `segment` as the one that follows `prev` in `vault`.
+    /// Checks that `public` signed `segment` as the one that follows `prev` in `vault`. Costs what
+    /// [`SealedSegment::verify`] costs.
     ///
     /// # Errors
     /// [`BadSignature`].
@@ -25,13 +28,25 @@ impl VerifiedSegment {
         segment: SealedSegment,
     ) -> Result<Self, BadSignature> {
         let chain = segment.verify(vault, &prev, &public)?;
-        Ok(Self { segment, public, prev, chain })
+        Ok(Self { segment, vault: *vault, public, prev, chain })
     }
 
     /// The segment.
     #[must_use]
     pub const fn segment(&self) -> &SealedSegment {
         &self.segment
+    }
+
+    /// The segment, when no more is asked of it.
+    #[must_use]
+    pub fn into_segment(self) -> SealedSegment {
+        self.segment
+    }
+
+    /// The vault that it is of.
+    #[must_use]
+    pub const fn vault(&self) -> &VaultId {
+        &self.vault
     }
 
     /// The key of its log.
