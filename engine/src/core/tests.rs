@@ -32,7 +32,8 @@ use crate::control::{
 use crate::keys::secret::EpochKey;
 use crate::keys::{KeyPair, SoftwareKey};
 use crate::merge::{RecordId, Value};
-use crate::{Clock, Device, ForkSign, Options, OsEntropy, Record, Vault};
+use crate::process::ForkSign;
+use crate::{Clock, Device, Options, OsEntropy, Record, Vault};
 
 thread_local! {
     /// Makes a thread take itself for a forked child, which has its parent's process number.

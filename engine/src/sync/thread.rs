@@ -58,7 +58,7 @@ impl<R: Send + 'static> EngineThread<R> {
     /// As [`Self::join`], for what the host drops: a hook of his that runs on a thread of the engine may do so, which
     /// that thread may be waiting for. Then it ends by itself.
     pub(super) fn join_for_host(&mut self) -> Option<Result<R, Panicked>> {
-        if OF_THE_ENGINE.get() { None } else { self.join() }
+        if OF_THE_ENGINE.try_with(Cell::get).unwrap_or(false) { None } else { self.join() }
     }
 }
 

@@ -8,8 +8,11 @@ use std::sync::{Arc, Barrier};
 
 use super::{TestClock, everything, id, options, record};
 use crate::core::{Core, MadeFor, STORE_FILE};
+use crate::device::{Device, Options};
+use crate::entropy::{Entropy, OsEntropy};
+use crate::error::Error;
 use crate::keys::{KeyProvider, SoftwareKey};
-use crate::{Device, Entropy, Error, Options, OsEntropy, StoreError};
+use crate::store::StoreError;
 
 const DIR: &str = "SUBROSA_TEST_MAKING_DIR";
 const CUT: &str = "SUBROSA_TEST_MAKING_CUT";

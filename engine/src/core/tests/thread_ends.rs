@@ -5,7 +5,10 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use super::{TestDevice, device_with_vault, everything, id, record};
-use crate::{Device, Error};
+use crate::collection::Record;
+use crate::device::Device;
+use crate::error::Error;
+use crate::merge::value::Value;
 
 thread_local! {
     static AT_END: RefCell<Option<AtEnd>> = const { RefCell::new(None) };
@@ -31,8 +34,8 @@ impl AtEnd {
         let vault = self.device.vault("personal")?;
         let notes = vault.records("notes");
         // Larger than what needs no compressing when it is sealed.
-        let text = crate::Value::from("roses are red ".repeat(1000).as_str());
-        notes.put(id(2), &crate::Record([("text".to_owned(), text)].into()))?;
+        let text = Value::from("roses are red ".repeat(1000).as_str());
+        notes.put(id(2), &Record([("text".to_owned(), text)].into()))?;
         let mut tx = vault.begin(Duration::ZERO)?;
         tx.in_collection(&notes).put(id(3), &record(&[("a", 3)]))?;
         tx.commit()?;

@@ -5,11 +5,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use subrosa_protocol::ids::Pin;
 
 use super::*;
+use crate::collection::Record;
 use crate::core::STORE_FILE;
 use crate::entropy::OsEntropy;
 use crate::keys::SoftwareKey;
 use crate::pair::AbortReason;
 use crate::store::StoreError;
+use crate::merge::id::RecordId;
 use crate::sync::mailbox::{Nothing, Receiver, Sender, mailbox};
 
 const WAIT: Duration = Duration::from_secs(20);
@@ -142,7 +144,7 @@ fn a_store_that_somebody_makes_during_a_pairing_stays_whatever_becomes_of_the_pa
         let key = Arc::new(SoftwareKey::generate(&OsEntropy));
         let theirs = Device::create(fixture.dir(), key.clone(), named("tablet")).unwrap();
         let vault = theirs.create_vault("theirs").unwrap();
-        vault.records("notes").put(crate::RecordId::from_bytes([1; 16]), &crate::Record::default()).unwrap();
+        vault.records("notes").put(RecordId::from_bytes([1; 16]), &Record::default()).unwrap();
         if !open {
             // Closed, so that nothing but what is in the file stands in the way.
             theirs.close().unwrap();
