@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::{Buf as _, Bytes};
@@ -23,7 +24,7 @@ use crate::config::{Config, Quotas};
 use crate::feed::steps::{Mail, read};
 use crate::fixture::{Log, Vault};
 use crate::hub::members::Members;
-use crate::store::{Damage, LogStore, RedbStore, StoreError};
+use crate::store::{Damage, LogStore, RedbStore, StoreError, on_a_disk};
 
 const NOW: Now = Now { mono: Duration::from_secs(1), wall_ms: 0 };
 const EXPORTER: [u8; 32] = [3; 32];
@@ -59,8 +60,12 @@ fn open(path: &Path, quotas: &Quotas) -> RedbStore {
 
 impl Rig {
     fn new(path: &Path, quotas: Quotas) -> Self {
+        Self::on(open(path, &quotas), quotas)
+    }
+
+    fn on(store: RedbStore, quotas: Quotas) -> Self {
         Self {
-            store: open(path, &quotas),
+            store,
             quotas,
             verifier: Verifier::default(),
             committer: Committer::default(),
@@ -363,6 +368,33 @@ fn after_a_relay_that_is_full_refused_a_push_the_reason_stays_for_all_logs() {
         "the one before it is not held"
     );
     assert_eq!(rig.pushed(a, &id, next), Some(ErrorCode::RelayFull));
+}
+
+#[test]
+fn after_a_full_disk_refused_a_commit_all_in_flight_gets_that_reason_and_goes_in_once_there_is_space() {
+    let (store, capacity) = on_a_disk(Quotas::default());
+    let mut rig = Rig::on(store, Quotas::default());
+    let mut vault = Vault::new();
+    let id = vault.id;
+    let a = rig.link();
+    rig.join(a, &vault);
+    assert_eq!(rig.pushed(a, &id, vault.data.segment(&id, 100)), None);
+    capacity.store(1, Ordering::Relaxed);
+    let segments: Vec<SealedSegment> = (0..3).map(|_| vault.data.segment(&id, 60_000)).collect();
+    for segment in &segments {
+        rig.push(a, &id, vec![segment.clone()]);
+        rig.verify();
+    }
+    let behind = rig.ready.split_off(1);
+    rig.commit();
+    capacity.store(u64::MAX, Ordering::Relaxed); // what was verified on top of the failed commit is refused with it
+    rig.ready = behind;
+    rig.commit();
+    let full = |seq| (ErrorCode::RelayFull, Seq(seq));
+    assert_eq!(rig.refused(a), [full(1), full(2), full(3)]);
+    for segment in segments {
+        assert_eq!(rig.pushed(a, &id, segment), None);
+    }
 }
 
 #[test]

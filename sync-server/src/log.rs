@@ -4,6 +4,7 @@
 //! be closed, and that must neither stop a thread of the relay nor hold it up: lines that find no room are counted and
 //! dropped, and so is what cannot be written.
 
+use std::backtrace::{Backtrace, BacktraceStatus};
 use std::fmt::{self, Write as _};
 use std::io::{self, Write as _};
 use std::sync::Arc;
@@ -113,7 +114,10 @@ pub(crate) fn install() -> io::Result<Log> {
     let panics = log.clone();
     std::panic::set_hook(Box::new(move |panic| {
         let thread = thread::current();
-        panics.line(format!("error panic thread={} {panic}", thread.name().unwrap_or("?")));
+        let trace = Backtrace::capture(); // only if the environment asks for it
+        let trace =
+            if trace.status() == BacktraceStatus::Captured { format!("\n{trace}") } else { String::new() };
+        panics.line(format!("error panic thread={} {panic}{trace}", thread.name().unwrap_or("?")));
     }));
     Ok(Log(log))
 }

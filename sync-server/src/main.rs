@@ -176,8 +176,7 @@ fn serve(data: &Path, open: bool) -> anyhow::Result<()> {
     print_line(&format!("listening on {}", relay.addr()))?;
     relay.wait_for_signal()?;
     tracing::info!("draining");
-    relay.stop();
-    Ok(())
+    relay.stop().map_or(Ok(()), |error| Err(error.into()))
 }
 
 fn invite(command: InviteCommand) -> anyhow::Result<()> {

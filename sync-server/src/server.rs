@@ -179,9 +179,10 @@ impl RunningRelay {
     }
 
     /// Drains: tells clients to come back later, finishes the commits under way, closes. Returns when all is
-    /// released, the lock on the data directory included.
-    pub fn stop(mut self) {
+    /// released, the lock on the data directory included, with [`RunningRelay::failure`].
+    pub fn stop(mut self) -> Option<Error> {
         self.stop_now();
+        self.failure()
     }
 
     fn stop_now(&mut self) {

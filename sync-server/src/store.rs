@@ -15,6 +15,8 @@ use subrosa_protocol::statement::Statement;
 use subrosa_protocol::token::Invite;
 
 pub use self::redb_store::RedbStore;
+#[cfg(test)]
+pub(crate) use self::redb_store::test_disk::on_a_disk;
 
 mod redb_store;
 mod rows;

@@ -1,12 +1,9 @@
-//! What a full disk does, a backend with an end; what a disk that forgets does.
+//! What a full disk does, and one that forgets.
 
-use std::io;
 use std::ops::ControlFlow;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
-use redb::StorageBackend;
 use ring::rand::SystemRandom;
 use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _};
 use subrosa_protocol::ids::{Chain, Epoch, PublicKeyBytes, Seq, Signature};
@@ -15,47 +12,8 @@ use subrosa_protocol::segment::{Kind, SealedSegment, VerifiedSegment};
 
 use super::super::Offered;
 use super::super::rows::LogRow;
+use super::test_disk::on_a_disk;
 use super::*;
-
-/// A disk in memory that outlives the database on it.
-#[derive(Clone, Debug)]
-struct Disk {
-    bytes: Arc<Mutex<Vec<u8>>>,
-    /// Writes beyond this offset find no space.
-    capacity: Arc<AtomicU64>,
-}
-
-impl StorageBackend for Disk {
-    fn len(&self) -> io::Result<u64> {
-        Ok(self.bytes.lock().unwrap().len() as u64)
-    }
-
-    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        let bytes = self.bytes.lock().unwrap();
-        let start = offset as usize;
-        out.copy_from_slice(&bytes[start..start + out.len()]);
-        Ok(())
-    }
-
-    fn set_len(&self, len: u64) -> io::Result<()> {
-        self.bytes.lock().unwrap().resize(len as usize, 0); // sparse, as on a file system
-        Ok(())
-    }
-
-    fn sync_data(&self) -> io::Result<()> {
-        Ok(())
-    }
-
-    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        let end = offset + data.len() as u64;
-        if end > self.capacity.load(Ordering::Relaxed) {
-            return Err(io::ErrorKind::StorageFull.into());
-        }
-        let mut bytes = self.bytes.lock().unwrap();
-        bytes[offset as usize..end as usize].copy_from_slice(data);
-        Ok(())
-    }
-}
 
 fn key() -> EcdsaKeyPair {
     let pkcs8 = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &SystemRandom::new()).unwrap();
@@ -102,11 +60,7 @@ fn plant(store: &RedbStore, vault: &VaultId, no: u64) {
 
 #[test]
 fn a_full_disk_loses_nothing_and_the_store_goes_on_when_there_is_space() {
-    let capacity = Arc::new(AtomicU64::new(u64::MAX));
-    let disk = Disk { bytes: Arc::default(), capacity: Arc::clone(&capacity) };
-    let open = move || Database::builder().set_cache_size(1 << 20).create_with_backend(disk.clone());
-    let life = Incarnation::from_bytes([1; 16]);
-    let store = RedbStore::with_opener(Box::new(open), Quotas::default(), life).unwrap();
+    let (store, capacity) = on_a_disk(Quotas::default());
     let vault = VaultId::from_bytes([7; 32]);
     plant(&store, &vault, 0);
     let key = key();
