@@ -89,7 +89,7 @@ impl RedbStore {
     ) -> Result<Self, StoreError> {
         make(path, fresh)?;
         let path = path.to_owned();
-        let open = move || Database::builder().set_cache_size(cache_bytes).create(&path);
+        let open = move || Database::builder().set_cache_size(cache_bytes).open(&path);
         Self::with_opener(Box::new(open), quotas, fresh)
     }
 
@@ -143,8 +143,7 @@ impl RedbStore {
     }
 
     fn read(&self) -> Result<Snapshot, StoreError> {
-        let guard = self.database();
-        Snapshot::of(guard.as_ref().ok_or(StoreError::Closed)?)
+        Snapshot::of(self.database()?.as_ref().ok_or(StoreError::Closed)?)
     }
 
     /// Reads one vault; damage names it. `none` is the answer when the vault is not there.
@@ -169,8 +168,21 @@ impl RedbStore {
         self.digests.of(vault, meta.last, || Ok(digest(snapshot.heads_at(meta, meta.last)?)))
     }
 
-    fn database(&self) -> RwLockReadGuard<'_, Option<Database>> {
-        self.database.read().unwrap_or_else(PoisonError::into_inner)
+    /// The database; opened again first if that failed the last time, because the disk was full or somebody was
+    /// still reading.
+    fn database(&self) -> Result<RwLockReadGuard<'_, Option<Database>>, StoreError> {
+        let look = || self.database.read().unwrap_or_else(PoisonError::into_inner);
+        let guard = look();
+        if guard.is_some() {
+            return Ok(guard);
+        }
+        drop(guard);
+        let mut slot = self.database.write().unwrap_or_else(PoisonError::into_inner);
+        if slot.is_none() {
+            *slot = Some((self.open)()?);
+        }
+        drop(slot);
+        Ok(look())
     }
 
     /// Runs `work` in one durable transaction, committed if `work` says that something changed. After a failed
@@ -179,7 +191,7 @@ impl RedbStore {
         &self,
         work: impl FnOnce(&WriteTransaction) -> Result<(R, Changed), StoreError>,
     ) -> Result<R, StoreError> {
-        let guard = self.database();
+        let guard = self.database()?;
         let database = guard.as_ref().ok_or(StoreError::Closed)?;
         let result = begin_durable(database).and_then(|txn| {
             let (value, changed) = work(&txn)?;
@@ -201,7 +213,7 @@ impl RedbStore {
         drop(slot.take());
         match (self.open)() {
             Ok(database) => *slot = Some(database),
-            Err(error) => tracing::error!(%error, "the database could not be opened again"),
+            Err(error) => tracing::error!(%error, "the database could not be opened again yet"),
         }
     }
 }
