@@ -3,6 +3,7 @@
 mod closing;
 mod exchange;
 mod forked;
+mod grants;
 mod killed;
 mod panics;
 mod restored;
