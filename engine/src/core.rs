@@ -55,7 +55,7 @@ pub(crate) use write::WriteSet;
 pub(crate) const STORE_FILE: &str = "store.subrosa";
 
 /// Format of the tables; a store of a newer one is refused.
-pub(crate) const TABLES_FORMAT: u32 = 1;
+pub(crate) const TABLES_FORMAT: u32 = 2;
 
 /// Called after a write that leaves something to seal; must not block. Each sync has one.
 pub(crate) type PendingHook = Arc<dyn Fn() + Send + Sync>;

@@ -5,6 +5,7 @@ mod exchange;
 mod forked;
 mod grants;
 mod killed;
+mod opening;
 mod panics;
 mod restored;
 mod sealing;
