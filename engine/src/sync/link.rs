@@ -173,24 +173,26 @@ impl<'a> Link<'a> {
         let jobs = self.jobs.as_ref();
         let meeting = if let Owner::Meeting(meeting) = &mut self.owner { Some(meeting) } else { None };
         tokio::select! {
+            // Feeds come last: their end says nothing new once the relay has said why, or the connection is gone.
+            biased;
             _ = wish.changed() => Happening::Wish(*wish.borrow_and_update()),
             () = gone(jobs) => Happening::WorkerGone,
             frame = self.control.next() => Happening::Control(frame),
-            Some((stream, event)) = self.feeds.recv(), if reads_feeds => Happening::Feed(stream, event),
-            stream = self.connection.accept_uni() => Happening::Stream(stream.ok()),
-            written = self.send.write_chunks(&mut self.outgoing), if !self.outgoing.is_empty() => {
-                Happening::Sent(written.is_ok())
-            }
+            Some(answer) = self.answers.recv() => Happening::Answer(answer),
+            () = timer => Happening::Time,
             Some(permit) = reserve(jobs), if has_work => {
                 if let Some(work) = self.machine.next_work() {
                     permit.send(Job::Work { work, peer: self.peer, answers: self.answer_sender.clone() });
                 }
                 Happening::HandedOver
             }
-            Some(answer) = self.answers.recv() => Happening::Answer(answer),
+            written = self.send.write_chunks(&mut self.outgoing), if !self.outgoing.is_empty() => {
+                Happening::Sent(written.is_ok())
+            }
             () = written(self.pending.as_mut()) => Happening::Written,
             Some(message) = said(meeting), if is_met => Happening::Say(message),
-            () = timer => Happening::Time,
+            stream = self.connection.accept_uni() => Happening::Stream(stream.ok()),
+            Some((stream, event)) = self.feeds.recv(), if reads_feeds => Happening::Feed(stream, event),
         }
     }
 
@@ -295,6 +297,9 @@ impl<'a> Link<'a> {
         let mut taken = 0;
         while let Some((stream, event)) = next.take() {
             if let FeedEvent::Closed = event {
+                if self.connection.close_reason().is_some() {
+                    return Err(self.lost());
+                }
                 self.stops.remove(&stream);
             }
             self.machine.handle(now(), Input::Feed { stream, event })?;

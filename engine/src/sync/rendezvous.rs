@@ -19,7 +19,7 @@ use super::mailbox::{Nothing, Receiver, mailbox};
 use super::run::{farewell, runtime};
 use super::thread::{EngineThread, Panicked};
 use super::worker::Worker;
-use crate::Cancel;
+use crate::cancel::Cancel;
 use crate::core::Core;
 
 /// Why a meeting came to nothing. Start over with a new link.

@@ -285,6 +285,10 @@ impl Uplink {
         self.take_back_all();
         self.stage = Stage::Idle;
         self.starved = false;
+        // A relay forgets keys of logs that it has nothing of when their vault proves itself anew.
+        for log in std::mem::take(&mut self.fresh) {
+            self.introduced.remove(&log);
+        }
     }
 
     /// Takes back everything in flight; gives the logs, and where each begins again.

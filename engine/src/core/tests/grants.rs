@@ -6,7 +6,7 @@ use subrosa_protocol::labels;
 use subrosa_protocol::token::Grant;
 
 use super::device_with_vault;
-use crate::OsEntropy;
+use crate::entropy::OsEntropy;
 use crate::error::{Error, PeerFault};
 use crate::keys::KeyPair;
 

@@ -3,8 +3,8 @@
 use subrosa_protocol::segment::Kind;
 
 use super::{ListRelay, TestDevice, id, join, record};
-use crate::OsEntropy;
 use crate::control::{DeviceAdded, DeviceName, DeviceRole, SignedPrekey, device_added};
+use crate::entropy::OsEntropy;
 use crate::keys::{KeyPair, cost};
 use crate::seal::Group;
 

@@ -201,6 +201,39 @@ fn a_feed_of_a_vault_that_rests_is_read_no_more() {
 }
 
 #[test]
+fn what_was_in_flight_is_sent_again_after_a_rest_with_its_log() {
+    let mut rig = live_rig();
+    let segments = vec![segment(1, 0, 300), segment(1, 1, 300)];
+    rig.push(1, segments.clone());
+    rig.take();
+    rig.give(Input::Faulty { vault: vault(1) });
+    rig.advance(FAULT_WAIT);
+    rig.give(Input::Prepared { vault: vault(1), prepared: prepared(Role::Writer) });
+    rig.known(1);
+    rig.start(1, 20);
+    rig.caught_up(20, 5);
+    rig.take();
+    rig.delivered(1);
+    let load = rig.take().into_iter().find_map(|output| match output {
+        Output::LoadOutbox { sent, .. } => Some(sent),
+        _ => None,
+    });
+    assert_eq!(load, Some(BTreeMap::new()), "nothing counts as sent");
+    let batch = OutboxBatch { logs: vec![key(1)], segments: segments.clone(), more: false };
+    rig.give(Input::Outbox { vault: vault(1), batch });
+    assert_eq!(
+        rig.sent(),
+        [
+            ClientFrame::Log { vault: vault(1), public: key(1) },
+            ClientFrame::Push { vault: vault(1), segments }
+        ]
+    );
+    // Late word of the attempt that is over is not news, and no fault.
+    rig.frame(&RelayFrame::Ack { vault: vault(1), rseq: Rseq(7), entries: vec![head(1, 1)] }).unwrap();
+    assert!(!rig.events().iter().any(|event| matches!(event, Event::Rests { .. })));
+}
+
+#[test]
 fn silence_about_one_vault_rests_it() {
     let mut rig = live_rig();
     rig.add(2);
