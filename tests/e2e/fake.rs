@@ -28,6 +28,8 @@ pub(crate) enum Manner {
     Mute,
     /// It feeds what it was given over and over, and acknowledges nothing.
     FeedsForEver,
+    /// It says that it holds something else than it shows, whatever is compared.
+    Hides,
     /// It feeds one vault a segment whose signature does not hold, and serves all others.
     Forges(VaultId),
 }
@@ -136,6 +138,9 @@ fn first_of_feed(vault: VaultId, manner: Manner) -> Vec<FeedFrame> {
             let segment =
                 SealedSegment::assemble(header(LogId::of(&public)), &[0; TAG_LEN], &Signature::ZERO);
             vec![start, FeedFrame::Log { public }, FeedFrame::Segment { rseq: Rseq(1), segment }]
+        }
+        Manner::Hides => {
+            vec![start, FeedFrame::CaughtUp { rseq: Rseq(0), digest: Digest::from_bytes([8; 32]) }]
         }
         _ => vec![start, caught_up],
     }

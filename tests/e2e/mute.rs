@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use subrosa::{PeerFault, SyncError, SyncEvent, SyncFault, SyncState};
 
 use crate::fake::{Fake, Manner};
-use crate::support::{MOMENT, PATIENCE, TestDevice, clock, put};
+use crate::support::{MOMENT, PATIENCE, TestDevice, caught_up, clock, put};
 
 #[test]
 fn a_relay_that_grants_no_stream_keeps_nobody() {
@@ -74,4 +74,22 @@ fn a_vault_for_which_a_relay_forges_rests_and_the_others_are_synced() {
     {
     }
     assert_eq!(a.vault().pending().unwrap(), 0);
+}
+
+#[test]
+fn a_relay_that_hides_something_is_named_and_the_wait_ends_all_the_same() {
+    let relay = Fake::start(Manner::Hides);
+    let a = TestDevice::new();
+    a.put("note", "goes");
+    let personal = a.vault().id();
+    let sync = a.sync(&relay.addr);
+    let events = sync.events();
+    let mut said = 0;
+    while said == 0 {
+        let event = events.next(PATIENCE).expect("the relay is found out");
+        said += usize::from(matches!(event, SyncEvent::Disagrees(vault) if vault == personal));
+    }
+    caught_up(&sync);
+    assert!(sync.status().disagrees.contains(&personal));
+    assert_eq!(sync.status().reason(), "live", "what can be exchanged is");
 }
