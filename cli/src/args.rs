@@ -144,9 +144,9 @@ pub(crate) struct Sync {
     /// Go on until interrupted
     #[arg(long, conflicts_with = "timeout")]
     pub(crate) live: bool,
-    /// Give up after this many seconds without any progress
-    #[arg(long, value_name = "SECS", default_value_t = 30)]
-    pub(crate) timeout: u64,
+    /// Give up after this many seconds, whatever has come by then [default: after 30 without any progress]
+    #[arg(long, value_name = "SECS")]
+    pub(crate) timeout: Option<u64>,
 }
 
 #[derive(Subcommand)]

@@ -65,6 +65,8 @@ pub(crate) enum Failure {
     Addr(#[from] AddrError),
     #[error("no progress for {secs} s ({reason}), all data is kept")]
     Stalled { secs: u64, reason: String },
+    #[error("not everything is here and there after {secs} s ({reason}), all data is kept")]
+    Unfinished { secs: u64, reason: String },
     #[error("the relay refused: {0}, all data is kept")]
     Refused(ErrorCode),
     #[error(transparent)]
@@ -136,6 +138,9 @@ impl Failure {
             }
             Self::Refused(code) => refused_remedy(*code).to_owned(),
             Self::Sync(_) => "run the command again".to_owned(),
+            Self::Unfinished { .. } => {
+                "sync again, it goes on from there; `subrosa status` shows what waits".to_owned()
+            }
             Self::Stalled { .. } => {
                 "check network and relay, then sync again; `subrosa status` shows what waits".to_owned()
             }

@@ -18,7 +18,7 @@ pub(crate) enum Request {
     Import { vault: String, collection: Option<String> },
     Export { vault: String, collection: Option<String> },
     Watch { vault: String },
-    Sync { timeout_secs: u64 },
+    Sync { timeout_secs: Option<u64> },
     SyncLive,
     RelaySet { url: String },
     RelayShow,

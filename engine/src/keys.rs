@@ -8,12 +8,14 @@
 //! ```
 //!
 //! A public key is always a point on the curve (SEC 1, uncompressed), a signature always has a low `s`, a
-//! private key is always a scalar in `1..n`, and its public key is always computed, never taken on trust.
+//! private key is always a scalar in `1..n`, and its public key is always computed, never taken on trust; only what this
+//! store wrote and authenticated is read back as it stands.
 //!
 //! This module must never hand out a scalar other than as PKCS#8 in a [`Zeroizing`](zeroize::Zeroizing) buffer,
 //! print one, copy one, or compare two. Formats: docs/FORMAT.md; choice of libraries: docs/adr/0001.
 
 mod cipher;
+pub(crate) mod cost;
 mod error;
 pub(crate) mod kdf;
 mod pair;

@@ -81,8 +81,8 @@ pub use subrosa_protocol::addr::{AddrError, RelayAddr};
 pub use subrosa_protocol::error::{ErrorCode, Refusal};
 pub use subrosa_protocol::ids::VaultId;
 pub use sync::{
-    LinkError, Progress, RendezvousError, Sync, SyncError, SyncEvent, SyncEvents, SyncFailure, SyncState,
-    SyncStatus,
+    LinkError, Progress, RendezvousError, Sync, SyncError, SyncEvent, SyncEvents, SyncFailure, SyncFault,
+    SyncState, SyncStatus, VaultFault,
 };
 pub use transaction::Transaction;
 pub use vault::{Delivery, DeviceInfo, Vault, WriteTx};

@@ -91,7 +91,8 @@
 #define SUBROSA_EVENT_SYNCED 5
 
 /**
- * The relay refused something of `vault`: `detail` is its code, `number` the milliseconds until it is tried again.
+ * The relay refused something of `vault`: `detail` is its code, `number` the milliseconds until it is tried again. With
+ * `detail` 0 it did something wrong about `vault`, which rests while others go on; `text` says what.
  */
 #define SUBROSA_EVENT_REFUSED 6
 

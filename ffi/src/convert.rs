@@ -142,7 +142,9 @@ impl From<SyncError> for Failure {
     fn from(error: SyncError) -> Self {
         match &error {
             SyncError::Start(_) => Self::of(SUBROSA_NO_RESOURCES, &error).retryable(),
-            SyncError::NoProgress(_) => Self::of(SUBROSA_NO_PROGRESS, &error).retryable(),
+            SyncError::NoProgress(_) | SyncError::Unfinished(_) => {
+                Self::of(SUBROSA_NO_PROGRESS, &error).retryable()
+            }
             SyncError::Refused(code) => Self::of(SUBROSA_REFUSED, &error).number(code.to_wire().into()),
             SyncError::Stopped => Self::of(SUBROSA_SYNC_STOPPED, &error),
             SyncError::Suspended => Self::of(SUBROSA_SUSPENDED, &error),

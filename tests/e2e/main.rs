@@ -2,9 +2,13 @@
 //! for what they expect, with a deadline.
 
 #[cfg(test)]
+mod fake;
+#[cfg(test)]
 mod first_sync;
 #[cfg(test)]
 mod killed;
+#[cfg(test)]
+mod many;
 #[cfg(test)]
 mod mute;
 #[cfg(test)]

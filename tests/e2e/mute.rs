@@ -1,70 +1,16 @@
-//! A relay with the right key that accepts connections, keeps them alive, and lets nobody say a word.
+//! Relays that do not behave: they keep nobody, whatever they feed, and what is wrong with one vault is that vault's
+//! matter.
 
-use std::net::UdpSocket;
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::Ordering;
 
-use quinn::crypto::rustls::QuicServerConfig;
-use quinn::{Endpoint, EndpointConfig, ServerConfig, TokioRuntime, TransportConfig};
-use rcgen::PublicKeyData as _;
-use ring::digest::{SHA256, digest};
-use rustls::pki_types::PrivatePkcs8KeyDer;
-use subrosa::{RelayAddr, SyncState};
-use subrosa_protocol::frame::ALPN;
-use subrosa_protocol::ids::Pin;
-use tokio::runtime::Runtime;
+use subrosa::{PeerFault, SyncError, SyncEvent, SyncFault, SyncState};
 
-use crate::support::{MOMENT, PATIENCE, TestDevice, clock};
-
-/// Runs until it is dropped.
-struct Mute {
-    addr: RelayAddr,
-    connected: std::sync::mpsc::Receiver<()>,
-    _runtime: Runtime,
-}
-
-impl Mute {
-    fn start() -> Self {
-        let made = rcgen::generate_simple_self_signed(["subrosa".to_owned()]).unwrap();
-        let spki = digest(&SHA256, &made.signing_key.subject_public_key_info());
-        let pin = Pin::from_bytes(spki.as_ref().try_into().unwrap());
-        let key = PrivatePkcs8KeyDer::from(made.signing_key.serialize_der());
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let mut tls = rustls::ServerConfig::builder_with_provider(provider)
-            .with_protocol_versions(&[&rustls::version::TLS13])
-            .unwrap()
-            .with_no_client_auth()
-            .with_single_cert(vec![made.cert.der().clone()], key.into())
-            .unwrap();
-        tls.alpn_protocols = vec![ALPN.to_vec()];
-        let mut transport = TransportConfig::default();
-        transport.max_concurrent_bidi_streams(0_u32.into());
-        transport.keep_alive_interval(Some(Duration::from_millis(500)));
-        let mut config = ServerConfig::with_crypto(Arc::new(QuicServerConfig::try_from(tls).unwrap()));
-        config.transport_config(Arc::new(transport));
-        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-        let addr = RelayAddr::new(vec![socket.local_addr().unwrap().to_string()], pin, None).unwrap();
-        let runtime =
-            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-        let (tell, connected) = std::sync::mpsc::channel();
-        runtime.spawn(async move {
-            let runtime = Arc::new(TokioRuntime);
-            let endpoint = Endpoint::new(EndpointConfig::default(), Some(config), socket, runtime).unwrap();
-            let mut held = Vec::new();
-            while let Some(incoming) = endpoint.accept().await {
-                if let Ok(connection) = incoming.await {
-                    held.push(connection);
-                    let _ = tell.send(());
-                }
-            }
-        });
-        Self { addr, connected, _runtime: runtime }
-    }
-}
+use crate::fake::{Fake, Manner};
+use crate::support::{MOMENT, PATIENCE, TestDevice, caught_up, clock, put};
 
 #[test]
 fn a_relay_that_grants_no_stream_keeps_nobody() {
-    let relay = Mute::start();
+    let relay = Fake::start(Manner::Mute);
     let a = TestDevice::new();
     let begun = clock();
     let sync = a.sync(&relay.addr);
@@ -80,4 +26,70 @@ fn a_relay_that_grants_no_stream_keeps_nobody() {
     assert_eq!(sync.status().state, SyncState::Suspended);
     drop(sync);
     assert!(begun.elapsed() < PATIENCE + MOMENT, "nothing waited for the relay");
+}
+
+#[test]
+fn a_relay_that_feeds_for_ever_keeps_nobody_past_the_time() {
+    let relay = Fake::start(Manner::FeedsForEver);
+    let a = TestDevice::new();
+    a.put("note", "kept");
+    let sync = a.sync(&relay.addr);
+    let begun = clock();
+    while relay.fed.load(Ordering::SeqCst) < 100 {
+        assert!(begun.elapsed() < PATIENCE, "{:?}", sync.status());
+        assert!(matches!(sync.wait_caught_up_within(PATIENCE, MOMENT), Err(SyncError::Unfinished(_))));
+    }
+    let waited = sync.wait_caught_up_within(PATIENCE, MOMENT);
+    assert!(matches!(waited, Err(SyncError::Unfinished(_))), "{waited:?}");
+    assert!(sync.status().progress.segments_done > 0, "things moved all the time");
+    assert_eq!(a.notes().len(), 1);
+}
+
+#[test]
+fn a_vault_for_which_a_relay_forges_rests_and_the_others_are_synced() {
+    let a = TestDevice::new();
+    let second = a.device().create_vault("second").unwrap();
+    put(&second, "note", "kept");
+    a.put("note", "goes");
+    let relay = Fake::start(Manner::Forges(second.id()));
+    let sync = a.sync(&relay.addr);
+    let events = sync.events();
+    let personal = a.vault().id();
+    let (mut rests, mut synced) = (false, false);
+    while !(rests && synced) {
+        match events.next(PATIENCE).expect("both come") {
+            SyncEvent::Rests { vault, fault: SyncFault::Peer(PeerFault::BadSignature), .. } => {
+                rests |= vault == second.id();
+            }
+            SyncEvent::Synced(vault) => synced |= vault == personal,
+            SyncEvent::State(SyncState::Offline) => panic!("the link is kept: {:?}", sync.status()),
+            _ => {}
+        }
+    }
+    let status = sync.status();
+    assert_eq!(status.resting.keys().collect::<Vec<_>>(), [&second.id()]);
+    assert_eq!((a.vault().pending().unwrap(), second.pending().unwrap()), (0, 1));
+    a.put("another", "goes too");
+    while !matches!(events.next(PATIENCE).expect("it goes on"), SyncEvent::Synced(vault) if vault == personal)
+    {
+    }
+    assert_eq!(a.vault().pending().unwrap(), 0);
+}
+
+#[test]
+fn a_relay_that_hides_something_is_named_and_the_wait_ends_all_the_same() {
+    let relay = Fake::start(Manner::Hides);
+    let a = TestDevice::new();
+    a.put("note", "goes");
+    let personal = a.vault().id();
+    let sync = a.sync(&relay.addr);
+    let events = sync.events();
+    let mut said = 0;
+    while said == 0 {
+        let event = events.next(PATIENCE).expect("the relay is found out");
+        said += usize::from(matches!(event, SyncEvent::Disagrees(vault) if vault == personal));
+    }
+    caught_up(&sync);
+    assert!(sync.status().disagrees.contains(&personal));
+    assert_eq!(sync.status().reason(), "live", "what can be exchanged is");
 }

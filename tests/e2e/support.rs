@@ -248,7 +248,7 @@ pub(crate) fn clock() -> Instant {
 /// What waiting in vain ends with.
 pub(crate) fn no_progress(sync: &Sync) -> subrosa::SyncStatus {
     match sync.wait_caught_up(MOMENT) {
-        Err(SyncError::NoProgress(status)) => status,
+        Err(SyncError::NoProgress(status)) => *status,
         other => panic!("{other:?}"),
     }
 }

@@ -212,7 +212,8 @@ fn sync(actor: &Actor, relay: &RelayAddr, screen: &Screen, stop: &Stop) -> Resul
         if stop.is_raised() {
             return Err(Failure::Interrupted);
         }
-        if watch.elapsed() > PATIENCE || !matches!(error, SyncError::NoProgress(_)) {
+        if watch.elapsed() > PATIENCE || !matches!(error, SyncError::NoProgress(_) | SyncError::Unfinished(_))
+        {
             return Err(Failure::Sync(error));
         }
     }

@@ -5,41 +5,79 @@ use std::time::Duration;
 
 use subrosa::{Change, ChangeKind, Changes, Sync, SyncError, SyncState, SyncStatus, Value, Vault};
 
+use super::state::counted;
 use crate::clock::Stopwatch;
 use crate::failure::Failure;
 use crate::host::Host;
-use crate::request::{Caller, Level, Progress};
+use crate::request::{Answer, Caller, Level, Progress};
 use crate::stop::GLANCE;
+use crate::terminal::printable;
 
-/// Until both sides have everything, or nothing has moved for too long.
-pub(super) fn sync(host: &Host, timeout_secs: u64, caller: &mut dyn Caller) -> Result<(), Failure> {
+/// The command: until both sides have everything, or the time is over: that given, or else the usual one.
+pub(super) fn sync(host: &Host, timeout_secs: Option<u64>, caller: &mut dyn Caller) -> Result<(), Failure> {
+    let patience = match timeout_secs.map(Duration::from_secs) {
+        Some(given) => Patience::new(given, given),
+        None => Patience::new(IDLE_MAX, WHOLE_MAX),
+    };
+    let status = exchange(host, patience, caller)?;
+    let disagrees = tell_hidden(host, &status, caller)?;
+    let segments = status.progress.segments_done;
+    let json = serde_json::json!({ "segments": segments, "disagrees": disagrees }).to_string();
+    caller.answer(&Answer { text: String::new(), json })
+}
+
+/// As part of another command: until both sides have everything, or nothing moved for too long.
+pub(super) fn sync_within(host: &Host, idle_max: Duration, caller: &mut dyn Caller) -> Result<(), Failure> {
+    let status = exchange(host, Patience::new(idle_max, WHOLE_MAX), caller)?;
+    tell_hidden(host, &status, caller).map(drop)
+}
+
+fn exchange(host: &Host, mut patience: Patience, caller: &mut dyn Caller) -> Result<SyncStatus, Failure> {
     let mut relay = host.relay_changes();
     let mut sync = host.sync()?;
-    let mut patience = Patience::new(Duration::from_secs(timeout_secs));
     loop {
         if relay != host.relay_changes() {
             relay = host.relay_changes();
             drop(sync);
             sync = host.sync()?;
         }
-        let waited = sync.wait_caught_up(GLANCE);
+        // A glance in all: what a relay feeds meanwhile must not keep us from looking at the time.
+        let waited = sync.wait_caught_up_within(GLANCE, GLANCE);
         let status = sync.status();
         show(&status, caller)?;
         match waited {
             Ok(()) => {
                 let segments = status.progress.segments_done;
-                return caller.note(Level::Plain, &format!("caught up, {segments} segments exchanged"));
+                caller.note(Level::Plain, &format!("caught up, {segments} segments exchanged"))?;
+                return Ok(status);
             }
-            Err(SyncError::NoProgress(_)) if !caller.is_there() => return Err(Failure::Interrupted),
-            Err(SyncError::NoProgress(_)) if !patience.is_over(&status) => (),
-            Err(SyncError::NoProgress(_)) => {
-                return Err(Failure::Stalled { secs: timeout_secs, reason: describe(&status) });
+            Err(SyncError::NoProgress(_) | SyncError::Unfinished(_)) => {
+                if !caller.is_there() {
+                    return Err(Failure::Interrupted);
+                }
+                patience.check(&status)?;
             }
             Err(SyncError::Refused(code)) => return Err(Failure::Refused(code)),
             Err(error) => return Err(Failure::Sync(error)),
         }
     }
 }
+
+/// Says of which vaults the relay hides something, and names them.
+fn tell_hidden(host: &Host, status: &SyncStatus, caller: &mut dyn Caller) -> Result<Vec<String>, Failure> {
+    let mut hidden = Vec::new();
+    for info in host.device().vaults()? {
+        if status.disagrees.contains(&info.id) {
+            caller.note(Level::Plain, &format!("vault {}: {DISAGREES}", printable(&info.name)))?;
+            hidden.push(info.name);
+        }
+    }
+    Ok(hidden)
+}
+
+/// What a digest that is not ours means to the user.
+pub(super) const DISAGREES: &str =
+    "the relay hides or has lost something that it was given; compare with another device or another relay";
 
 /// Until interrupted, through lost links, relay restarts and changes of the relay.
 pub(super) fn sync_live(host: &Host, caller: &mut dyn Caller) -> Result<(), Failure> {
@@ -121,25 +159,40 @@ fn change_line(vault: &Vault, change: Change) -> Result<String, Failure> {
 
 /// Changes were missed: read again what you need.
 pub(crate) const LAGGED: &str = r#"{"kind":"lagged"}"#;
-/// Time without progress.
+/// Without `--timeout`: time without progress.
+const IDLE_MAX: Duration = Duration::from_secs(30);
+/// And in all, since a relay can feed for ever.
+const WHOLE_MAX: Duration = Duration::from_secs(3600);
+
+/// The time that is left.
 struct Patience {
-    limit: Duration,
+    /// In which nothing may move.
+    idle_max: Duration,
+    whole_max: Duration,
+    whole: Stopwatch,
     idle: Stopwatch,
     seen: Option<(u64, u64)>,
 }
 
 impl Patience {
-    fn new(limit: Duration) -> Self {
-        Self { limit, idle: Stopwatch::start(), seen: None }
+    fn new(idle_max: Duration, whole_max: Duration) -> Self {
+        Self { idle_max, whole_max, whole: Stopwatch::start(), idle: Stopwatch::start(), seen: None }
     }
 
-    fn is_over(&mut self, status: &SyncStatus) -> bool {
-        let moved = Some((status.progress.segments_done, status.progress.bytes_done));
-        if moved != self.seen {
-            self.seen = moved;
-            self.idle = Stopwatch::start();
+    /// Fails when it is over.
+    fn check(&mut self, status: &SyncStatus) -> Result<(), Failure> {
+        let moved = (status.progress.segments_done, status.progress.bytes_done);
+        match self.seen.replace(moved) {
+            Some(seen) if seen != moved => self.idle = Stopwatch::start(),
+            _ => {}
         }
-        self.idle.elapsed() >= self.limit
+        if self.idle.elapsed() >= self.idle_max {
+            return Err(Failure::Stalled { secs: self.idle_max.as_secs(), reason: describe(status) });
+        }
+        if self.whole.elapsed() >= self.whole_max {
+            return Err(Failure::Unfinished { secs: self.whole_max.as_secs(), reason: describe(status) });
+        }
+        Ok(())
     }
 }
 
@@ -151,10 +204,18 @@ fn show(status: &SyncStatus, caller: &mut dyn Caller) -> Result<(), Failure> {
 
 /// State and reason in a few words.
 pub(super) fn describe(status: &SyncStatus) -> String {
-    match &status.failure {
+    let mut words = match &status.failure {
         Some(failure) if status.state != SyncState::Live => format!("{}: {failure}", status.reason()),
         _ => status.reason(),
+    };
+    for (number, what) in
+        [(status.resting.len(), "resting"), (status.disagrees.len(), "not shown whole by the relay")]
+    {
+        if number > 0 {
+            words.push_str(&format!(", {} {what}", counted(number as u64, "vault")));
+        }
     }
+    words
 }
 
 /// Says it when the state has changed.
@@ -165,4 +226,34 @@ fn tell_state(status: &SyncStatus, shown: &mut String, caller: &mut dyn Caller) 
     }
     *shown = now;
     caller.note(Level::Plain, &format!("sync: {shown}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_given_time_is_over_whatever_has_moved() {
+        let mut patience = Patience::new(WHOLE_MAX, Duration::ZERO);
+        let mut status = SyncStatus::default();
+        for moved in 1..4 {
+            status.progress.segments_done = moved;
+            let over = patience.check(&status);
+            assert!(matches!(over, Err(Failure::Unfinished { secs: 0, .. })), "{over:?}");
+        }
+        let mut patience = Patience::new(Duration::ZERO, WHOLE_MAX);
+        assert!(matches!(patience.check(&status), Err(Failure::Stalled { .. })));
+        assert!(Patience::new(WHOLE_MAX, WHOLE_MAX).check(&status).is_ok());
+    }
+
+    #[test]
+    fn what_the_relay_hides_and_what_rests_is_described() {
+        let mut status = SyncStatus::default();
+        assert_eq!(describe(&status), "offline");
+        status.disagrees.insert(subrosa::VaultId::ZERO);
+        assert_eq!(describe(&status), "offline, 1 vault not shown whole by the relay");
+        let fault = subrosa::SyncFault::Peer(subrosa::PeerFault::BadSignature);
+        status.resting.insert(subrosa::VaultId::ZERO, fault);
+        assert!(describe(&status).contains("1 vault resting"));
+    }
 }

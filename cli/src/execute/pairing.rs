@@ -17,7 +17,7 @@ const SYNC_TIMEOUT: Duration = Duration::from_secs(30);
 pub(super) fn offer(host: &Host, yes: bool, caller: &mut dyn Caller) -> Result<(), Failure> {
     let relay = host.device().relay()?.ok_or(Failure::NoRelay)?;
     // The vault is at the relay before anyone looks for it there, and so is its data.
-    live::sync(host, SYNC_TIMEOUT.as_secs(), caller)?;
+    live::sync_within(host, SYNC_TIMEOUT, caller)?;
     let mut offer = host.device().pair_offer(&relay)?;
     caller.link(&offer.link().to_text())?;
     caller.note(
@@ -40,7 +40,7 @@ pub(super) fn offer(host: &Host, yes: bool, caller: &mut dyn Caller) -> Result<(
     caller.answer(&Answer { text: String::new(), json: json.to_string() })?;
 
     // The new device is in; that its data is not at the relay yet is no reason to fail.
-    match live::sync(host, SYNC_TIMEOUT.as_secs(), caller) {
+    match live::sync_within(host, SYNC_TIMEOUT, caller) {
         Err(failure @ (Failure::Stalled { .. } | Failure::Refused(_) | Failure::Sync(_))) => caller
             .note(Level::Plain, &format!("{failure}; run `subrosa sync` here before the new device syncs")),
         other => other,

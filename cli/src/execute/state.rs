@@ -2,7 +2,7 @@
 
 use subrosa::{DeviceRole, RelayAddr, Vault};
 
-use super::live::describe;
+use super::live::{DISAGREES, describe};
 use crate::failure::Failure;
 use crate::host::Host;
 use crate::request::{Answer, Caller, Level};
@@ -42,7 +42,7 @@ pub(super) fn devices(vault: &Vault, caller: &mut dyn Caller) -> Result<(), Fail
     caller.answer(&Answer { text: text.join("\n"), json })
 }
 
-fn counted(number: u64, noun: &str) -> String {
+pub(super) fn counted(number: u64, noun: &str) -> String {
     let plural = if number == 1 { "" } else { "s" };
     format!("{number} {noun}{plural}")
 }
@@ -61,7 +61,8 @@ pub(super) fn status(host: &Host, caller: &mut dyn Caller) -> Result<(), Failure
     let name = device.name()?;
     let relay_addr = device.relay()?;
     let relay = relay_addr.as_ref().map(|relay| relay.without_invite().to_string());
-    let sync = host.running_sync().map(|sync| describe(&sync.status()));
+    let running = host.running_sync().map(|sync| sync.status());
+    let sync = running.as_ref().map(describe);
     let bytes = host.store_bytes();
     let mut text = vec![
         format!("device  {}", printable(&name)),
@@ -86,8 +87,18 @@ pub(super) fn status(host: &Host, caller: &mut dyn Caller) -> Result<(), Failure
         let name = printable(&info.name);
         let (members, changes) = (counted(devices as u64, "device"), counted(pending, "change"));
         text.push(format!("vault   {name}: {members}, {changes} to seal{unsent}"));
+        let disagrees = running.as_ref().is_some_and(|status| status.disagrees.contains(&info.id));
+        let resting =
+            running.as_ref().and_then(|status| status.resting.get(&info.id)).map(ToString::to_string);
+        if disagrees {
+            text.push(format!("        {name}: {DISAGREES}"));
+        }
+        if let Some(fault) = &resting {
+            text.push(format!("        {name}: rests, and is tried again: {fault}"));
+        }
         vaults.push(serde_json::json!({
-            "name": info.name, "id": info.id.to_string(), "pending": pending, "devices": devices
+            "name": info.name, "id": info.id.to_string(), "pending": pending, "devices": devices,
+            "disagrees": disagrees, "resting": resting
         }));
     }
     let json = serde_json::json!({

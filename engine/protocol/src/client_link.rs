@@ -7,8 +7,11 @@
 //! out of place, an acknowledgement of what was never sent or a feed nobody asked for ends the link with a
 //! typed error, and nothing that a relay sends grows memory past the limits named here.
 //!
-//! A refusal of one vault, or of one log, rests that vault or log until its time; the others go on.
+//! A refusal of one vault, or of one log, rests that vault or log until its time; the others go on. So does whatever
+//! else is wrong with one vault: a frame about it out of place, a feed of it that does not parse, what the store finds in
+//! it. Only what breaks the transport, or the frames themselves, ends a link.
 
+mod count;
 mod feed;
 mod interface;
 mod meeting;
@@ -25,9 +28,10 @@ use crate::frame::{ClientFrame, Credential, RelayFrame, VERSION};
 use crate::ids::{Incarnation, LogId, VaultId};
 use crate::limits;
 use crate::token::Grant;
-use feed::Feeds;
+use feed::{Feeds, Wrong};
 pub use interface::{
     Event, FeedBatch, FeedItem, Input, LinkError, OutboxBatch, Output, Prepared, Progress, Purpose, Received,
+    VaultFault,
 };
 use meeting::Meeting;
 use vault::VaultLink;
@@ -40,6 +44,10 @@ pub const ANSWER_WAIT: Duration = Duration::from_secs(60);
 pub const GATHER_BYTES_MAX: usize = 8 << 20;
 /// Wait before a refused vault or log is tried again, where the relay names none.
 pub const REFUSED_WAIT: Duration = Duration::from_secs(60);
+/// Wait before a vault that rests for a fault is tried again; doubled for each fault since it was last synced.
+pub const FAULT_WAIT: Duration = Duration::from_secs(10);
+/// Longest such wait: what is wrong once an hour costs nobody anything.
+pub const FAULT_WAIT_MAX: Duration = Duration::from_secs(3600);
 /// Longest wait that a relay can impose.
 pub const REFUSED_WAIT_MAX: Duration = Duration::from_secs(3600);
 
@@ -49,6 +57,8 @@ pub struct ClientLink {
     invite: Option<Vec<u8>>,
     greeting: Greeting,
     vaults: BTreeMap<VaultId, VaultLink>,
+    /// When the relay last said something.
+    heard: Instant,
     feeds: Feeds,
     meeting: Meeting,
     out: VecDeque<Output>,
@@ -71,6 +81,7 @@ impl ClientLink {
             invite,
             greeting: Greeting::Sent { at: now },
             vaults: BTreeMap::new(),
+            heard: now,
             feeds: Feeds::default(),
             meeting: Meeting::None,
             out: VecDeque::from([Output::Send(hello.encode())]),
@@ -118,7 +129,7 @@ impl ClientLink {
         matches!(self.greeting, Greeting::Done { .. }) && self.vaults.values().all(VaultLink::is_synced)
     }
 
-    /// Whether every vault is caught up, or rests because it was refused.
+    /// Whether every vault is caught up, or rests.
     #[must_use]
     pub fn is_settled(&self) -> bool {
         matches!(self.greeting, Greeting::Done { .. }) && self.vaults.values().all(VaultLink::is_settled)
@@ -137,13 +148,18 @@ impl ClientLink {
     }
 
     fn take(&mut self, now: Instant, input: Input) -> Result<(), LinkError> {
+        if let Input::Frame(_) | Input::Feed { .. } = input {
+            self.heard = now;
+        }
         match input {
             Input::Frame(frame) => self.control_frame(now, RelayFrame::decode(&frame)?),
             Input::Feed { stream, frame } => self.feed_frame(now, stream, &frame),
-            Input::FeedClosed { stream } => match self.feeds.close(stream) {
-                Some(vault) => Err(LinkError::FeedEnded { vault }),
-                None => Ok(()),
-            },
+            Input::FeedClosed { stream } => {
+                if let Some(vault) = self.feeds.close(stream) {
+                    self.fault(now, &vault, VaultFault::FeedEnded);
+                }
+                Ok(())
+            }
             Input::Open { id } => {
                 let known = self.vaults.values().any(VaultLink::is_known);
                 self.meeting.open(id, known, &mut self.out)
@@ -185,7 +201,8 @@ impl ClientLink {
         match answer {
             Input::Written { .. } => vault.up.written(now),
             Input::Prepared { prepared, .. } => vault.prepared(now, prepared, out),
-            Input::Unable { .. } => vault.unable(now),
+            Input::Unable { .. } => vault.unable(now, &mut self.feeds, out),
+            Input::Faulty { .. } => vault.fault(now, VaultFault::Store, &mut self.feeds, out),
             Input::Birth { statements, grant, .. } => {
                 vault.birth(now, statements, grant, self.invite.as_ref(), out);
             }
@@ -219,18 +236,23 @@ impl ClientLink {
         };
         match frame {
             RelayFrame::Vault { vault: id, used_bytes, .. } => {
-                find(&mut self.vaults, &id, "VAULT")?.known(now, used_bytes, &mut self.out)?;
-                self.out.push_back(Output::Event(Event::Known { vault: id }));
-                self.meeting.vault_known(&mut self.out);
+                let known = find(&mut self.vaults, &id, "VAULT")?.known(now, used_bytes, &mut self.out);
+                if self.went_well(now, &id, known).is_some() {
+                    self.out.push_back(Output::Event(Event::Known { vault: id }));
+                    self.meeting.vault_known(&mut self.out);
+                }
                 self.pump(now, &id);
             }
             RelayFrame::Grant { grant } => {
                 let id = Grant::decode(&grant)?.vault;
-                find(&mut self.vaults, &id, "GRANT")?.granted()?;
-                self.out.push_back(Output::StoreGrant { grant });
+                let granted = find(&mut self.vaults, &id, "GRANT")?.granted();
+                if self.went_well(now, &id, granted).is_some() {
+                    self.out.push_back(Output::StoreGrant { vault: id, grant });
+                }
             }
             RelayFrame::Ack { vault: id, rseq, entries } => {
-                if find(&mut self.vaults, &id, "ACK")?.up.ack(now, rseq, &entries)? {
+                let acked = find(&mut self.vaults, &id, "ACK")?.up.ack(now, rseq, &entries);
+                if self.went_well(now, &id, acked) == Some(true) {
                     self.feeds.acknowledged(&id, rseq);
                     self.out.push_back(Output::StoreAck { vault: id, rseq, entries });
                 }
@@ -238,8 +260,10 @@ impl ClientLink {
                 self.pump_waiting(now);
             }
             RelayFrame::Heads { vault: id, heads } => {
-                find(&mut self.vaults, &id, "HEADS")?.relay_heads(&heads)?;
-                self.out.push_back(Output::StoreHeads { vault: id, incarnation, heads });
+                let shown = find(&mut self.vaults, &id, "HEADS")?.relay_heads(&heads);
+                if self.went_well(now, &id, shown).is_some() {
+                    self.out.push_back(Output::StoreHeads { vault: id, incarnation, heads });
+                }
             }
             RelayFrame::RendezvousReady { id } => self.meeting.ready(&id, &mut self.out)?,
             RelayFrame::RendezvousData { id, message } => self.meeting.heard(&id, message, &mut self.out)?,
@@ -278,7 +302,8 @@ impl ClientLink {
         if refusal.log == LogId::ZERO {
             vault.refused(now, refusal, self.invite.as_ref(), &mut self.out);
         } else {
-            vault.segment_refused(now, refusal, &mut self.feeds, &mut self.out)?;
+            let taken = vault.segment_refused(now, refusal, &mut self.feeds, &mut self.out);
+            self.went_well(now, &refusal.vault, taken);
         }
         self.pump(now, &refusal.vault);
         self.pump_waiting(now);
@@ -290,11 +315,28 @@ impl ClientLink {
             Greeting::Done { incarnation } => Some(incarnation),
             Greeting::Sent { .. } => None,
         };
-        let Some(id) = self.feeds.frame(stream, frame, incarnation, &mut self.vaults)? else {
-            return Ok(());
-        };
-        self.pump(now, &id);
+        match self.feeds.frame(stream, frame, incarnation, &mut self.vaults) {
+            Ok(Some(id)) => self.pump(now, &id),
+            Ok(None) => {}
+            Err(Wrong::Link(error)) => return Err(error),
+            Err(Wrong::Late) => self.out.push_back(Output::StopFeed { stream }),
+            Err(Wrong::Vault(id, fault)) => self.fault(now, &id, fault),
+        }
         Ok(())
+    }
+
+    /// Lets a vault rest, and the others go on.
+    fn fault(&mut self, now: Instant, id: &VaultId, fault: VaultFault) {
+        if let Some(vault) = self.vaults.get_mut(id) {
+            vault.fault(now, fault, &mut self.feeds, &mut self.out);
+        }
+        self.pump(now, id);
+        self.pump_waiting(now);
+    }
+
+    /// What came of a frame about one vault, unless it was wrong, which rests the vault.
+    fn went_well<T>(&mut self, now: Instant, id: &VaultId, taken: Result<T, VaultFault>) -> Option<T> {
+        taken.map_err(|fault| self.fault(now, id, fault)).ok()
     }
 
     fn timeout(&mut self, now: Instant) -> Result<(), LinkError> {
@@ -304,9 +346,12 @@ impl ClientLink {
             return Err(LinkError::Silent);
         }
         for id in self.vaults.keys().copied().collect::<Vec<_>>() {
-            if let Some(vault) = self.vaults.get_mut(&id) {
-                vault.timeout(now, &mut self.out)?;
-            }
+            let Some(vault) = self.vaults.get_mut(&id) else { continue };
+            match vault.timeout(now, &mut self.out) {
+                // It says nothing to anybody.
+                Err(_) if now >= self.heard + ANSWER_WAIT => return Err(LinkError::Silent),
+                taken => self.went_well(now, &id, taken),
+            };
             self.pump(now, &id);
         }
         Ok(())

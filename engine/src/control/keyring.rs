@@ -250,7 +250,7 @@ impl Keyring {
             + (2 + grants)
     }
 
-    /// Reads the form in the store.
+    /// Reads the form in the store, which has authenticated it: public keys are taken as they stand there.
     ///
     /// # Errors
     /// [`KeyringError`].
@@ -272,10 +272,14 @@ impl Keyring {
         if epochs.is_empty() || !epochs.is_sorted_by(|a, b| a.epoch < b.epoch) {
             return Err(DecodeError::NotCanonical { what: "epochs" }.into());
         }
-        let logs = OwnLogs { incarnation: r.u32()?, control: read_pair(&mut r)?, data: read_pair(&mut r)? };
-        let old_control_logs = read_list(&mut r, "old logs", OLD_LOGS_MAX, PAIR_LEN, read_pair)?;
+        let logs = OwnLogs {
+            incarnation: r.u32()?,
+            control: read_stored_pair(&mut r)?,
+            data: read_stored_pair(&mut r)?,
+        };
+        let old_control_logs = read_list(&mut r, "old logs", OLD_LOGS_MAX, PAIR_LEN, read_stored_pair)?;
         let prekeys = read_list(&mut r, "prekeys", PREKEYS_MAX, 4 + PAIR_LEN, |r| {
-            Ok(PrekeySecret { number: r.u32()?, pair: read_pair(r)? })
+            Ok(PrekeySecret { number: r.u32()?, pair: read_stored_pair(r)? })
         })?;
         let statements = read_list(&mut r, "statements", STATEMENTS_MAX, 4, |r| {
             r.prefixed("statement", STATEMENT_BYTES_MAX).map(<[u8]>::to_vec)
@@ -334,11 +338,16 @@ pub(crate) fn read_pair(r: &mut Reader<'_>) -> Result<KeyPair, DecodeError> {
     KeyPair::from_pkcs8_der(r.bytes(PAIR_LEN)?).map_err(|_| DecodeError::Invalid { what: "key pair" })
 }
 
+/// As [`read_pair`], of what the store has authenticated: nothing is multiplied.
+fn read_stored_pair(r: &mut Reader<'_>) -> Result<KeyPair, DecodeError> {
+    KeyPair::from_stored(r.bytes(PAIR_LEN)?).map_err(|_| DecodeError::Invalid { what: "key pair" })
+}
+
 fn read_epoch(r: &mut Reader<'_>) -> Result<EpochSecrets, DecodeError> {
     let epoch = Epoch(r.u32()?);
     let key = read_option(r, EpochKey::read)?;
     let control = ControlKey::read(r)?;
-    Ok(EpochSecrets { epoch, key, control, write: read_option(r, read_pair)? })
+    Ok(EpochSecrets { epoch, key, control, write: read_option(r, read_stored_pair)? })
 }
 
 /// Reads `count u16 | items`, the count checked against `limit` and against the bytes left.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use redb::ReadableTable as _;
+use sha2::{Digest as _, Sha256};
 use subrosa_protocol::frame::{Role, ShortHead};
 use subrosa_protocol::ids::{
     Digest, Head, Incarnation, LogId, Pin, PublicKeyBytes, Rseq, Seq, Signature, VaultId,
@@ -16,10 +17,11 @@ use super::Core;
 use super::commit::{Durable, Tx};
 use super::receive::{decode_relay_head, encode_relay_head};
 use super::state::{LogHead, split_segment_row};
+use crate::error::{Error, PeerFault};
+use crate::keys::PublicKey;
 use crate::merge::LogNo;
 use crate::store::StoreError;
 use crate::store::tables::{HEADS, RELAY_HEADS, SEGMENTS, VaultNo, relay_key, segment_key};
-use crate::{Error, PeerFault};
 
 /// How to subscribe to a vault at a relay.
 #[derive(Clone, Copy, Debug)]
@@ -111,7 +113,7 @@ impl Tx<'_> {
 }
 
 impl Core {
-    /// Ids of the vaults to sync.
+    /// Ids of the vaults to sync, in the order in which they came here: the list only grows at its end.
     pub(crate) fn sync_vaults(&self) -> Result<Vec<VaultId>, Error> {
         Ok(self.vaults()?.into_iter().map(|(id, _)| id).collect())
     }
@@ -164,10 +166,26 @@ impl Core {
         Ok(Birth { statements: keyring.statements.clone(), grant: keyring.grant(relay).map(<[u8]>::to_vec) })
     }
 
-    /// Keeps a relay's grant.
-    pub(crate) fn store_grant(&self, relay: &Pin, grant: &[u8]) -> Result<(), Error> {
+    /// Keeps a relay's grant for a vault, in place of the one before. `key` is the key that the relay proved on the link.
+    ///
+    /// # Errors
+    /// [`PeerFault::BadGrant`] unless the relay, whose pin is that of `key`, signed it for this vault; then the one before
+    /// stays.
+    pub(crate) fn store_grant(
+        &self,
+        relay: &Pin,
+        key: Option<&PublicKeyBytes>,
+        vault: &VaultId,
+        grant: &[u8],
+    ) -> Result<(), Error> {
+        let bad = |_| Error::Peer(PeerFault::BadGrant);
+        let key = key.filter(|key| is_pinned(relay, key)).ok_or(PeerFault::BadGrant)?;
         let parsed = Grant::decode(grant).map_err(|_| PeerFault::BadGrant)?;
-        let number = self.lock_state()?.vault_no(&parsed.vault).map_err(|_| PeerFault::BadGrant)?;
+        parsed.verify(key).map_err(|_| PeerFault::BadGrant)?;
+        if parsed.vault != *vault {
+            return Err(PeerFault::BadGrant.into());
+        }
+        let number = self.lock_state()?.vault_no(vault).map_err(bad)?;
         self.write(|tx| {
             if tx.vault_mut(number)?.keyring.keep_grant(*relay, grant) {
                 tx.put_keyring(number)?;
@@ -349,4 +367,10 @@ impl Core {
         logs.sort_by_key(|(log, info)| (info.class != Some(Class::Control), **log));
         Ok(logs.into_iter().map(|(log, info)| (*log, info.id, info.public)).collect())
     }
+}
+
+/// Whether a key is the one that a relay's address pins.
+fn is_pinned(relay: &Pin, key: &PublicKeyBytes) -> bool {
+    let Ok(key) = PublicKey::from_sec1(key.as_bytes()) else { return false };
+    Sha256::digest(key.to_spki_der()).as_slice() == relay.as_bytes()
 }

@@ -333,8 +333,10 @@ impl Tx<'_> {
         if !taken {
             self.quarantine(vault, log, Reason::StaysShut, chain, segment)?;
         }
-        let head = LogHead { seq, chain, merged: seq.next() };
-        self.put_head(log, &head)
+        // Up to here the signatures of all entries hold: opening need not check them again.
+        let merged = self.head(log)?.map_or(Seq(0), |head| head.merged);
+        let merged = if taken && merged == seq { seq.next() } else { merged };
+        self.put_head(log, &LogHead { seq, chain, merged })
     }
 
     /// Moves segments whose logs have a certificate now from quarantine to their logs.

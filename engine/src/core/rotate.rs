@@ -168,7 +168,8 @@ impl Tx<'_> {
         match accepted {
             Some(seq) if seq < head.seq => {
                 let (chain, _) = self.segment(log, seq)?.ok_or(StoreError::Inconsistent)?;
-                self.put_head(log, &LogHead { seq, chain, merged: seq.next() })?;
+                let merged = head.merged.min(seq.next());
+                self.put_head(log, &LogHead { seq, chain, merged })?;
             }
             Some(_) => {}
             None => {

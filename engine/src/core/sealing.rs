@@ -162,7 +162,10 @@ impl Tx<'_> {
             }
         };
         self.fix_class(vault, log, kind.class())?;
-        self.store_segment(log, &segment, chain, seq.next())
+        // What is ours is merged; in a control log, unless something before it was not taken in.
+        let behind = head.filter(|head| kind == Kind::Control && head.merged <= head.seq);
+        let merged = behind.map_or(seq.next(), |head| head.merged);
+        self.store_segment(log, &segment, chain, merged)
     }
 
     /// Heads of other logs that changed since we last said so, and notes that we now say so.

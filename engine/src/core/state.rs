@@ -17,6 +17,7 @@ use crate::store::tables::{
     segment_key,
 };
 use crate::store::waiting::WaitingView;
+use crate::wiped::Wiped;
 use crate::{Error, Options};
 
 /// Interned names, as readers need them; replaced after each commit that adds one.
@@ -129,7 +130,8 @@ pub(crate) struct LogInfo {
 pub(crate) struct LogHead {
     pub(crate) seq: Seq,
     pub(crate) chain: Chain,
-    /// The first segment that is not merged.
+    /// The first segment that is not merged; in a control log, the first one of which not all signatures were found to
+    /// hold.
     pub(crate) merged: Seq,
 }
 
@@ -246,6 +248,7 @@ impl State {
 
     fn load_vaults(&mut self, txn: &redb::ReadTransaction) -> Result<(), Error> {
         let keyrings = txn.open_table(KEYRINGS).map_err(StoreError::from)?;
+        let mut logs = load_logs(txn)?;
         for row in txn.open_table(VAULTS).map_err(StoreError::from)?.iter().map_err(StoreError::from)? {
             let (number, row) = row.map_err(StoreError::from)?;
             let number = VaultNo(number.value());
@@ -253,7 +256,8 @@ impl State {
             let keyring =
                 keyrings.get(number.0).map_err(StoreError::from)?.ok_or(StoreError::Inconsistent)?;
             let keyring = Keyring::decode(keyring.value()).map_err(|_| StoreError::Inconsistent)?;
-            let vault = self.load_vault(txn, number, id, name, keyring)?;
+            let named = (id, name, logs.remove(&number).unwrap_or_default());
+            let vault = self.load_vault(txn, number, named, keyring)?;
             self.vaults.insert(number, vault);
         }
         Ok(())
@@ -263,20 +267,9 @@ impl State {
         &self,
         txn: &redb::ReadTransaction,
         number: VaultNo,
-        id: VaultId,
-        name: String,
+        (id, name, logs): (VaultId, String, BTreeMap<LogNo, LogInfo>),
         keyring: Keyring,
     ) -> Result<VaultState, Error> {
-        let mut logs = BTreeMap::new();
-        for row in txn.open_table(LOGS).map_err(StoreError::from)?.iter().map_err(StoreError::from)? {
-            let (log, row) = row.map_err(StoreError::from)?;
-            let row = LogRow::decode(row.value()).ok_or(StoreError::Inconsistent)?;
-            if let Some((vault, public, class)) = row.known
-                && vault == number
-            {
-                logs.insert(LogNo(log.value()), LogInfo { id: row.id, public, class });
-            }
-        }
         let own_no =
             |public: &PublicKeyBytes| self.logs.number(&LogId::of(public)).ok_or(StoreError::Inconsistent);
         let logs_keys = &keyring.logs;
@@ -321,7 +314,7 @@ impl State {
 /// The fast form of a keyring's data log key.
 pub(crate) fn signer_of(keyring: &Keyring) -> SigningKey {
     let der = keyring.logs.data.to_pkcs8_der();
-    SigningKey::new(KeyPair::from_pkcs8_der(&der).expect("a key pair reads what it has written"))
+    SigningKey::new(KeyPair::from_stored(&der).expect("a key pair reads what it has written"))
 }
 
 impl VaultState {
@@ -346,7 +339,11 @@ impl VaultState {
             {
                 let (_, row) = row.map_err(StoreError::from)?;
                 let (chain, segment) = split_segment_row(row.value())?;
-                self.fold_control_segment(&log.id, &prev, &segment);
+                if segment.header().seq < head.merged {
+                    self.fold_checked_segment(&log.id, &prev, &segment);
+                } else {
+                    self.fold_control_segment(&log.id, &prev, &segment);
+                }
                 prev = chain;
             }
         }
@@ -360,10 +357,36 @@ impl VaultState {
         prev: &Chain,
         segment: &SealedSegment,
     ) -> bool {
-        let Some(key) = self.keyring.control_key(segment.header().epoch) else { return false };
-        let Ok(opened) = crate::seal::open(&self.id, prev, segment, key) else { return false };
-        self.members.apply(*log, segment.header().seq, &opened.data).is_ok()
+        let Some(data) = self.open_control(prev, segment) else { return false };
+        self.members.apply(*log, segment.header().seq, &data).is_ok()
     }
+
+    /// As [`Self::fold_control_segment`], of one that was taken in before this open.
+    fn fold_checked_segment(&mut self, log: &LogId, prev: &Chain, segment: &SealedSegment) {
+        let Some(data) = self.open_control(prev, segment) else { return };
+        if let Err(error) = self.members.apply_checked(*log, segment.header().seq, &data) {
+            tracing::warn!(%log, %error, "a control segment that was taken in counts no more");
+        }
+    }
+
+    fn open_control(&self, prev: &Chain, segment: &SealedSegment) -> Option<Wiped> {
+        let key = self.keyring.control_key(segment.header().epoch)?;
+        Some(crate::seal::open(&self.id, prev, segment, key).ok()?.data)
+    }
+}
+
+/// The logs of each vault whose keys are known, read in one go.
+fn load_logs(txn: &redb::ReadTransaction) -> Result<BTreeMap<VaultNo, BTreeMap<LogNo, LogInfo>>, StoreError> {
+    let mut logs: BTreeMap<VaultNo, BTreeMap<LogNo, LogInfo>> = BTreeMap::new();
+    for row in txn.open_table(LOGS)?.iter()? {
+        let (log, row) = row?;
+        let row = LogRow::decode(row.value()).ok_or(StoreError::Inconsistent)?;
+        if let Some((vault, public, class)) = row.known {
+            let info = LogInfo { id: row.id, public, class };
+            logs.entry(vault).or_default().insert(LogNo(log.value()), info);
+        }
+    }
+    Ok(logs)
 }
 
 pub(crate) fn encode_vault_row(id: &VaultId, name: &str) -> Vec<u8> {

@@ -3,8 +3,10 @@
 mod closing;
 mod exchange;
 mod forked;
+mod grants;
 mod killed;
 mod making;
+mod opening;
 mod panics;
 mod reading;
 mod restored;

@@ -1,13 +1,15 @@
 //! The software key pair.
 
 use std::fmt;
+use std::sync::OnceLock;
 
+use p256::SecretKey;
 use p256::ecdsa::signature::MultipartSigner;
 use p256::ecdsa::{self, Signature};
 use p256::elliptic_curve::ecdh::diffie_hellman;
 use zeroize::Zeroizing;
 
-use super::{KeyError, PublicKey, SharedSecret, kdf, pkcs8};
+use super::{KeyError, PublicKey, SharedSecret, cost, kdf, pkcs8};
 use crate::entropy::Entropy;
 
 /// A P-256 key pair in memory. Wiped on drop; `Debug` prints the public key's short id only.
@@ -16,8 +18,10 @@ use crate::entropy::Entropy;
 /// wipes itself.
 pub struct KeyPair {
     /// Wipes its scalar on drop.
-    secret: ecdsa::SigningKey,
+    secret: SecretKey,
     public: PublicKey,
+    /// Made when it is asked for: that costs a multiplication.
+    signing: OnceLock<ecdsa::SigningKey>,
 }
 
 impl KeyPair {
@@ -57,6 +61,19 @@ impl KeyPair {
         }
     }
 
+    /// Reads what [`Self::to_pkcs8_der`] wrote and the sealed store has authenticated since: the public key is taken as
+    /// it stands there, and nothing is multiplied. From anywhere else a pair is read by [`Self::from_pkcs8_der`].
+    ///
+    /// # Errors
+    ///
+    /// [`KeyError::PrivateKeyEncoding`] for any other form, [`KeyError::ScalarOutOfRange`], [`KeyError::NotOnCurve`].
+    pub(crate) fn from_stored(der: &[u8]) -> Result<Self, KeyError> {
+        let parsed = pkcs8::parse(der)?;
+        let public = parsed.public.ok_or(KeyError::PrivateKeyEncoding { bytes: der.len() })?;
+        let secret = SecretKey::from_slice(parsed.scalar).map_err(|_| KeyError::ScalarOutOfRange)?;
+        Ok(Self { secret, public: PublicKey::from_sec1(public)?, signing: OnceLock::new() })
+    }
+
     /// Writes PKCS#8 DER in the 138-byte form, public key inside.
     pub fn to_pkcs8_der(&self) -> Zeroizing<Vec<u8>> {
         pkcs8::write(&self.scalar(), self.public.as_bytes())
@@ -70,7 +87,8 @@ impl KeyPair {
     /// ECDH (NIST SP 800-56A, 5.7.1.2): the X coordinate, 32 bytes, leading zeros kept. Cannot fail, for both
     /// sides were checked when they were made. About 250 microseconds.
     pub fn agree(&self, peer: &PublicKey) -> SharedSecret {
-        let shared = diffie_hellman(self.secret.as_nonzero_scalar(), peer.point().as_affine());
+        let scalar = Zeroizing::new(self.secret.to_nonzero_scalar());
+        let shared = diffie_hellman(&*scalar, peer.point().as_affine());
         let mut bytes = Zeroizing::new([0; 32]);
         bytes.copy_from_slice(shared.raw_secret_bytes());
         SharedSecret::new(bytes)
@@ -80,7 +98,7 @@ impl KeyPair {
     /// has one signature. About 250 microseconds; see [`SigningKey`](crate::SigningKey) for hot paths.
     pub fn sign(&self, label: &[u8], payload: &[u8]) -> [u8; 64] {
         let signature: Signature = self
-            .secret
+            .signing()
             .try_multipart_sign(&[label, payload])
             .expect("RFC 6979 finds a nonce for every message");
         signature.normalize_s().to_bytes().into()
@@ -88,9 +106,18 @@ impl KeyPair {
 
     /// Checks the range and computes the public key.
     fn from_scalar(scalar: &[u8; 32]) -> Result<Self, KeyError> {
-        let secret = ecdsa::SigningKey::from_slice(scalar).map_err(|_| KeyError::ScalarOutOfRange)?;
-        let public = PublicKey::from_point(&p256::PublicKey::from(secret.verifying_key()));
-        Ok(Self { secret, public })
+        let secret = SecretKey::from_slice(scalar).map_err(|_| KeyError::ScalarOutOfRange)?;
+        cost::multiplied();
+        let signing = ecdsa::SigningKey::from(&secret);
+        let public = PublicKey::from_point(&p256::PublicKey::from(signing.verifying_key()));
+        Ok(Self { secret, public, signing: OnceLock::from(signing) })
+    }
+
+    fn signing(&self) -> &ecdsa::SigningKey {
+        self.signing.get_or_init(|| {
+            cost::multiplied();
+            ecdsa::SigningKey::from(&self.secret)
+        })
     }
 
     /// The scalar, for writing it.

@@ -7,7 +7,7 @@ use p256::ecdsa::Signature;
 use subrosa_protocol::ids;
 use subrosa_protocol::verify::verify;
 
-use super::PublicKey;
+use super::{PublicKey, cost};
 
 pub use subrosa_protocol::verify::BadSignature;
 
@@ -19,6 +19,7 @@ impl PublicKey {
     ///
     /// [`BadSignature`], whatever is wrong: a forger learns nothing from the difference.
     pub fn verify(&self, label: &[u8], payload: &[u8], signature: &[u8; 64]) -> Result<(), BadSignature> {
+        cost::multiplied();
         verify(&(*self).into(), label, payload, &ids::Signature::from_bytes(*signature))
     }
 }

@@ -1,12 +1,13 @@
 //! The fast path for keys that sign all day: log keys.
 
 use std::fmt;
+use std::sync::OnceLock;
 
 use ring::rand::SystemRandom;
 use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair};
 use zeroize::Zeroizing;
 
-use super::{KeyPair, PublicKey, signature};
+use super::{KeyPair, PublicKey, cost, signature};
 
 /// A key pair prepared for signing often. `Debug` prints the public key's short id only.
 ///
@@ -15,18 +16,25 @@ use super::{KeyPair, PublicKey, signature};
 /// its copy of the scalar without wiping it on drop, so use it for keys that live as long as the process.
 pub struct SigningKey {
     pair: KeyPair,
-    /// `None` should ring ever refuse a pair that was checked; signing then goes the slow way.
-    fast: Option<EcdsaKeyPair>,
+    /// Made at the first signature: ring multiplies to check the pair. `None` should it ever refuse one that was checked;
+    /// signing then goes the slow way.
+    fast: OnceLock<Option<EcdsaKeyPair>>,
     random: SystemRandom,
 }
 
 impl SigningKey {
     /// Prepares a pair.
     pub fn new(pair: KeyPair) -> Self {
-        let random = SystemRandom::new();
-        let der = pair.to_pkcs8_der();
-        let fast = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &der, &random).ok();
-        Self { pair, fast, random }
+        Self { pair, fast: OnceLock::new(), random: SystemRandom::new() }
+    }
+
+    fn fast(&self) -> Option<&EcdsaKeyPair> {
+        let prepared = self.fast.get_or_init(|| {
+            cost::multiplied();
+            let der = self.pair.to_pkcs8_der();
+            EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &der, &self.random).ok()
+        });
+        prepared.as_ref()
     }
 
     /// The public half.
@@ -47,7 +55,7 @@ impl SigningKey {
 
     fn sign_fast(&self, label: &[u8], payload: &[u8]) -> Option<[u8; 64]> {
         let message = signature::message(label, payload);
-        let signed = self.fast.as_ref()?.sign(&self.random, &message).ok()?;
+        let signed = self.fast()?.sign(&self.random, &message).ok()?;
         signature::low_s(signed.as_ref())
     }
 }
@@ -81,7 +89,7 @@ mod tests {
 
     #[test]
     fn without_the_fast_way_it_still_signs() {
-        let key = SigningKey { fast: None, ..SigningKey::new(KeyPair::generate(&OsEntropy)) };
+        let key = SigningKey { fast: OnceLock::from(None), ..SigningKey::new(KeyPair::generate(&OsEntropy)) };
         let signature = key.sign(b"label", b"payload");
         assert_eq!(signature, key.pair.sign(b"label", b"payload"));
         assert_eq!(key.public().verify(b"label", b"payload", &signature), Ok(()));

@@ -1,6 +1,6 @@
 //! What the sync thread shows to all others: status, events, and whether everything is caught up.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
@@ -10,9 +10,13 @@ use subrosa_protocol::error::Refusal;
 use subrosa_protocol::ids::VaultId;
 
 use super::events::{ArrivalCall, Queue, SyncEvents};
-use super::{SyncError, SyncEvent, SyncFailure, SyncState, SyncStatus};
-use crate::Cancel;
+use super::machine::News;
+use super::{SyncError, SyncEvent, SyncFailure, SyncFault, SyncState, SyncStatus};
+use crate::cancel::Cancel;
 use crate::process::Process;
+
+/// Longest wait in all, in times of the wait without progress: half an hour where half a minute was asked for.
+const WAIT_IDLES_MAX: u32 = 60;
 
 #[derive(Default)]
 pub(crate) struct Board {
@@ -24,17 +28,16 @@ pub(crate) struct Board {
 
 struct Inner {
     state: SyncState,
-    failure: Option<SyncFailure>,
+    suspended: bool,
+    /// By the share of the vaults that each carries.
+    lines: Vec<Line>,
+    /// How many of them it takes.
+    links: usize,
     refusals: BTreeMap<VaultId, Refusal>,
-    /// Of the links before this one.
-    past: Progress,
-    progress: Progress,
+    resting: BTreeMap<VaultId, SyncFault>,
+    disagrees: BTreeSet<VaultId>,
     /// Counts what was stored and acknowledged: the clock of those who wait.
     moved: u64,
-    /// All vaults are caught up, as of this count of writes.
-    synced: Option<u64>,
-    /// As [`Standing::settled`].
-    settled: Option<u64>,
     stopped: bool,
     panicked: bool,
     subscribers: Vec<Weak<Queue>>,
@@ -42,22 +45,50 @@ struct Inner {
     due: Vec<ArrivalCall>,
 }
 
+/// One link, or the place of one.
+#[derive(Debug, Default)]
+struct Line {
+    dialing: bool,
+    failure: Option<SyncFailure>,
+    /// Of the links before this one.
+    past: Progress,
+    /// The link that is up, once HELLO was answered.
+    up: Option<Standing>,
+    progress: Progress,
+}
+
 impl Default for Inner {
     fn default() -> Self {
         Self {
             state: SyncState::Connecting,
-            failure: None,
+            suspended: false,
+            lines: vec![Line { dialing: true, ..Line::default() }],
+            links: 1,
             refusals: BTreeMap::new(),
-            past: Progress::default(),
-            progress: Progress::default(),
+            resting: BTreeMap::new(),
+            disagrees: BTreeSet::new(),
             moved: 0,
-            synced: None,
-            settled: None,
             stopped: false,
             panicked: false,
             subscribers: Vec::new(),
             due: Vec::new(),
         }
+    }
+}
+
+/// How long somebody waits.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct WaitLimits {
+    /// Without progress.
+    pub(super) idle: Duration,
+    /// In all.
+    pub(super) whole: Duration,
+}
+
+impl WaitLimits {
+    /// For who names the first one only.
+    pub(super) const fn of_idle(idle: Duration) -> Self {
+        Self { idle, whole: idle.saturating_mul(WAIT_IDLES_MAX) }
     }
 }
 
@@ -100,38 +131,49 @@ impl Board {
         SyncEvents::new(queue, process)
     }
 
-    pub(super) fn connecting(&self) {
-        self.update(|inner| inner.enter(SyncState::Connecting));
-    }
-
-    pub(super) fn offline(&self, failure: Option<SyncFailure>) {
+    pub(super) fn connecting(&self, share: usize) {
         self.update(|inner| {
-            inner.failure = failure;
-            inner.link_over(SyncState::Offline);
+            inner.suspended = false;
+            inner.line(share).dialing = true;
         });
     }
 
+    pub(super) fn offline(&self, share: usize, failure: SyncFailure) {
+        self.update(|inner| {
+            inner.suspended = false;
+            let line = inner.line(share);
+            line.over();
+            line.failure = Some(failure);
+        });
+    }
+
+    /// All links are over, and none is wanted.
     pub(super) fn suspended(&self) {
         self.update(|inner| {
-            inner.failure = None;
-            inner.link_over(SyncState::Suspended);
+            inner.suspended = true;
+            for line in &mut inner.lines {
+                line.over();
+                line.failure = None;
+            }
         });
+    }
+
+    /// So many links carry the vaults: without all of them nothing is caught up.
+    pub(super) fn want_links(&self, links: usize) {
+        self.update(|inner| inner.links = inner.links.max(links));
     }
 
     /// A thread panicked: [`Board::stopped`] follows.
     pub(super) fn panicked(&self) {
-        self.update(|inner| {
-            inner.panicked = true;
-            inner.failure = Some(SyncFailure::Panicked);
-        });
+        self.update(|inner| inner.panicked = true);
     }
 
     pub(super) fn stopped(&self) {
         self.update(|inner| {
             inner.stopped = true;
-            inner.synced = None;
-            inner.settled = None;
-            inner.enter(SyncState::Offline);
+            inner.suspended = false;
+            inner.lines.iter_mut().for_each(Line::over);
+            inner.enter_present_state();
             for subscriber in inner.subscribers.drain(..).filter_map(|queue| queue.upgrade()) {
                 inner.due.extend(subscriber.close());
             }
@@ -139,41 +181,25 @@ impl Board {
     }
 
     /// What a link reports.
-    pub(super) fn event(&self, event: &Event) {
-        self.update(|inner| match event {
-            Event::CaughtUp { vault } => {
-                inner.moved += 1;
-                inner.tell(&SyncEvent::CaughtUp(*vault));
+    pub(super) fn news(&self, share: usize, news: &News) {
+        self.update(|inner| match news {
+            News::Event(event) => inner.event(share, event),
+            News::Rests { vault, fault, retry } => {
+                inner.resting.insert(*vault, *fault);
+                inner.tell(&SyncEvent::Rests { vault: *vault, fault: *fault, retry: *retry });
             }
-            Event::Synced { vault } => {
-                inner.refusals.remove(vault);
-                inner.tell(&SyncEvent::Synced(*vault));
-            }
-            Event::Refused { refusal, retry } => {
-                inner.refusals.insert(refusal.vault, *refusal);
-                let event = SyncEvent::Refused { vault: refusal.vault, code: refusal.code, retry: *retry };
-                inner.tell(&event);
-            }
-            Event::Disagrees { vault } => inner.tell(&SyncEvent::Disagrees(*vault)),
-            Event::Greeted => inner.failure = None,
-            Event::Known { .. } | Event::Met | Event::Heard { .. } | Event::Parted => {}
         });
     }
 
-    /// How the link stands after whatever just happened.
-    pub(super) fn standing(&self, standing: Standing) {
+    /// How a link stands after whatever just happened.
+    pub(super) fn standing(&self, share: usize, standing: Standing) {
         self.update(|inner| {
+            let line = inner.line(share);
             let done = |progress: Progress| progress.segments_done;
-            inner.moved += done(standing.progress).saturating_sub(done(inner.progress));
-            inner.progress = standing.progress;
-            inner.synced = standing.synced;
-            inner.settled = standing.settled;
-            inner.enter(match standing {
-                Standing { greeted: false, .. } => SyncState::Connecting,
-                Standing { synced: Some(_), .. } => SyncState::Live,
-                Standing { settled: Some(_), .. } if !inner.refusals.is_empty() => SyncState::Refused,
-                _ => SyncState::Syncing,
-            });
+            let moved = done(standing.progress).saturating_sub(done(line.progress));
+            line.progress = standing.progress;
+            line.up = standing.greeted.then_some(standing);
+            inner.moved += moved;
         });
     }
 
@@ -181,7 +207,7 @@ impl Board {
     #[expect(clippy::disallowed_methods, reason = "waiting for other threads is a driver's business")]
     pub(super) fn wait_caught_up(
         self: &Arc<Self>,
-        idle_max: Duration,
+        limits: WaitLimits,
         cancel: &Cancel,
         is_suspended: impl Fn() -> bool,
     ) -> Result<bool, SyncError> {
@@ -193,13 +219,12 @@ impl Board {
             board.changed.notify_all();
         }));
         let mut inner = self.lock();
-        let mut moved = inner.moved;
-        let mut since = Instant::now();
+        let mut patience = Patience::new(Instant::now(), limits, inner.moved);
         loop {
             if cancel.is_cancelled() {
                 return Ok(false);
             }
-            if inner.synced.is_some_and(|synced| synced >= writes) {
+            if inner.synced().is_some_and(|synced| synced >= writes) {
                 return Ok(true);
             }
             if inner.stopped {
@@ -210,18 +235,15 @@ impl Board {
             }
             // What is not noted yet may be another matter.
             if inner.state == SyncState::Refused
-                && inner.settled.is_some_and(|settled| settled >= writes)
+                && inner.settled().is_some_and(|settled| settled >= writes)
                 && let Some(refusal) = inner.refusals.values().find(|refusal| refusal.retry_after_secs == 0)
             {
                 return Err(SyncError::Refused(refusal.code));
             }
-            if inner.moved != moved {
-                (moved, since) = (inner.moved, Instant::now());
-            }
-            let left = idle_max.saturating_sub(since.elapsed());
-            if left.is_zero() {
-                return Err(SyncError::NoProgress(inner.status()));
-            }
+            let left = patience.left(Instant::now(), inner.moved).map_err(|over| match over {
+                Over::NoProgress => SyncError::NoProgress(inner.status().into()),
+                Over::Unfinished => SyncError::Unfinished(inner.status().into()),
+            })?;
             inner = self.changed.wait_timeout(inner, left).unwrap_or_else(PoisonError::into_inner).0;
         }
     }
@@ -230,9 +252,9 @@ impl Board {
     /// where waiting does not help.
     pub(super) fn wait_pushed(&self, timeout: Duration) -> bool {
         let writes = self.writes();
-        let pushed = |inner: &Inner| inner.synced.is_some_and(|synced| synced >= writes);
+        let pushed = |inner: &Inner| inner.synced().is_some_and(|synced| synced >= writes);
         let refused = |inner: &Inner| {
-            inner.state == SyncState::Refused && inner.settled.is_some_and(|settled| settled >= writes)
+            inner.state == SyncState::Refused && inner.settled().is_some_and(|settled| settled >= writes)
         };
         let vain = |inner: &Inner| inner.stopped || inner.state == SyncState::Suspended || refused(inner);
         let waits = |inner: &mut Inner| !pushed(inner) && !vain(inner);
@@ -252,6 +274,9 @@ impl Board {
         let due = {
             let mut inner = self.lock();
             change(&mut inner);
+            if !inner.stopped {
+                inner.enter_present_state();
+            }
             std::mem::take(&mut inner.due)
         };
         self.changed.notify_all();
@@ -267,34 +292,89 @@ impl std::fmt::Debug for Board {
 
 impl Inner {
     fn status(&self) -> SyncStatus {
+        let panicked = self.panicked.then_some(SyncFailure::Panicked);
         SyncStatus {
             state: self.state,
             refused: self.refusals.values().next().map(|refusal| refusal.code),
-            failure: self.failure.clone(),
-            progress: self.total(),
+            failure: panicked.or_else(|| self.lines.iter().find_map(|line| line.failure.clone())),
+            progress: self.lines.iter().fold(Progress::default(), |sum, line| sum_of(&sum, &line.total())),
+            resting: self.resting.clone(),
+            disagrees: self.disagrees.clone(),
         }
     }
 
-    /// What earlier links left undone is known to be left no more: this link finds it anew.
-    const fn total(&self) -> Progress {
-        let (past, now) = (&self.past, &self.progress);
-        Progress {
-            segments_done: past.segments_done + now.segments_done,
-            segments_known: past.segments_done + now.segments_known,
-            bytes_done: past.bytes_done + now.bytes_done,
-            bytes_known: past.bytes_done + now.bytes_known,
+    fn line(&mut self, share: usize) -> &mut Line {
+        if self.lines.len() <= share {
+            self.lines.resize_with(share + 1, Line::default);
+        }
+        &mut self.lines[share]
+    }
+
+    fn event(&mut self, share: usize, event: &Event) {
+        match event {
+            Event::CaughtUp { vault } => {
+                self.moved += 1;
+                self.tell(&SyncEvent::CaughtUp(*vault));
+            }
+            Event::Synced { vault } => {
+                self.refusals.remove(vault);
+                self.resting.remove(vault);
+                self.tell(&SyncEvent::Synced(*vault));
+            }
+            Event::Refused { refusal, retry } => {
+                self.refusals.insert(refusal.vault, *refusal);
+                let event = SyncEvent::Refused { vault: refusal.vault, code: refusal.code, retry: *retry };
+                self.tell(&event);
+            }
+            Event::Disagrees { vault } => {
+                self.disagrees.insert(*vault);
+                self.tell(&SyncEvent::Disagrees(*vault));
+            }
+            Event::Agrees { vault } => drop(self.disagrees.remove(vault)),
+            Event::Greeted => self.line(share).failure = None,
+            Event::Known { .. } | Event::Rests { .. } | Event::Met | Event::Heard { .. } | Event::Parted => {}
         }
     }
 
-    fn link_over(&mut self, state: SyncState) {
-        self.synced = None;
-        self.settled = None;
-        self.past = self.total();
-        self.progress = Progress::default();
-        self.enter(state);
+    /// All vaults are caught up, as of this count of writes.
+    fn synced(&self) -> Option<u64> {
+        self.of_all_links(|standing| standing.synced)
     }
 
-    fn enter(&mut self, state: SyncState) {
+    /// Nothing is to be done before something that rests is tried again, as of this count of writes.
+    fn settled(&self) -> Option<u64> {
+        self.of_all_links(|standing| standing.settled)
+    }
+
+    fn of_all_links(&self, what: impl Fn(&Standing) -> Option<u64>) -> Option<u64> {
+        if self.lines.len() < self.links {
+            return None;
+        }
+        let of_each = self.lines.iter().map(|line| line.up.as_ref().and_then(&what));
+        of_each.reduce(|a, b| a.zip(b).map(|(a, b)| a.min(b))).flatten()
+    }
+
+    fn present_state(&self) -> SyncState {
+        let is_up = |line: &Line| line.up.is_some();
+        if self.suspended {
+            SyncState::Suspended
+        } else if !self.lines.iter().any(is_up) {
+            if self.lines.iter().any(|line| line.dialing) {
+                SyncState::Connecting
+            } else {
+                SyncState::Offline
+            }
+        } else if self.synced().is_some() {
+            SyncState::Live
+        } else if self.settled().is_some() && !(self.refusals.is_empty() && self.resting.is_empty()) {
+            SyncState::Refused
+        } else {
+            SyncState::Syncing
+        }
+    }
+
+    fn enter_present_state(&mut self) {
+        let state = self.present_state();
         if self.state != state {
             self.state = state;
             self.tell(&SyncEvent::State(state));
@@ -312,145 +392,70 @@ impl Inner {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use subrosa_protocol::error::ErrorCode;
+/// How long somebody who waits goes on.
+struct Patience {
+    limits: WaitLimits,
+    begun: Instant,
+    moved: u64,
+    since: Instant,
+}
 
-    use super::super::events::EVENTS_MAX;
-    use super::*;
+/// Why waiting is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Over {
+    NoProgress,
+    Unfinished,
+}
 
-    const SHORT: Duration = Duration::from_millis(20);
-
-    fn wait(board: &Arc<Board>) -> Result<bool, SyncError> {
-        board.wait_caught_up(SHORT, &Cancel::new(), || false)
+impl Patience {
+    const fn new(now: Instant, limits: WaitLimits, moved: u64) -> Self {
+        Self { limits, begun: now, moved, since: now }
     }
 
-    fn standing(segments_done: u64, synced: Option<u64>) -> Standing {
-        let progress = Progress { segments_done, segments_known: 9, ..Progress::default() };
-        Standing { greeted: true, synced, settled: synced, progress }
-    }
-
-    fn process() -> Process {
-        Process::plain()
-    }
-
-    #[test]
-    fn caught_up_counts_only_what_was_written_before() {
-        let board = Arc::new(Board::default());
-        board.written();
-        board.standing(standing(1, Some(0)));
-        assert!(matches!(wait(&board), Err(SyncError::NoProgress(_))), "a write is not noted yet");
-        board.standing(standing(1, Some(1)));
-        assert!(wait(&board).is_ok());
-        assert_eq!(board.status().reason(), "live");
-    }
-
-    #[test]
-    fn a_refusal_is_kept_until_the_vault_is_synced() {
-        let board = Arc::new(Board::default());
-        let vault = VaultId::ZERO;
-        let refusal = Refusal::vault(ErrorCode::QuotaBytes, vault);
-        board.event(&Event::Refused { refusal, retry: SHORT });
-        board.standing(Standing { settled: Some(0), ..standing(1, None) });
-        assert_eq!(board.status().state, SyncState::Refused);
-        board.written();
-        assert!(matches!(wait(&board), Err(SyncError::NoProgress(_))), "a write is not noted yet");
-        board.standing(Standing { settled: Some(1), ..standing(1, None) });
-        assert!(matches!(wait(&board), Err(SyncError::Refused(ErrorCode::QuotaBytes))));
-        board.offline(Some(SyncFailure::Lost));
-        assert_eq!(board.status().reason(), "refused: quota", "it outlives the link");
-        board.event(&Event::Synced { vault });
-        board.connecting();
-        assert_eq!(board.status().reason(), "connecting");
-    }
-
-    #[test]
-    fn progress_adds_up_over_links() {
-        let board = Arc::new(Board::default());
-        board.standing(standing(3, None));
-        board.offline(None);
-        board.standing(standing(2, None));
-        let progress = board.status().progress;
-        assert_eq!((progress.segments_done, progress.segments_known), (5, 12));
-    }
-
-    #[test]
-    fn events_nobody_takes_are_dropped_and_said_so() {
-        let board = Arc::new(Board::default());
-        let events = board.subscribe(&process());
-        for n in 0..EVENTS_MAX + 9 {
-            let vault = VaultId::from_bytes([u8::try_from(n % 256).unwrap(); 32]);
-            board.event(&Event::CaughtUp { vault });
+    /// What is left at `now`. What a relay feeds without end is no reason to wait without end.
+    fn left(&mut self, now: Instant, moved: u64) -> Result<Duration, Over> {
+        if moved != self.moved {
+            (self.moved, self.since) = (moved, now);
         }
-        board.stopped();
-        let mut seen = Vec::new();
-        while let Some(event) = events.next(Duration::ZERO) {
-            seen.push(event);
+        let until = |from: Instant, wait: Duration| wait.saturating_sub(now.saturating_duration_since(from));
+        let idle = until(self.since, self.limits.idle);
+        let whole = until(self.begun, self.limits.whole);
+        match (idle.is_zero(), whole.is_zero()) {
+            (true, _) => Err(Over::NoProgress),
+            (_, true) => Err(Over::Unfinished),
+            _ => Ok(idle.min(whole)),
         }
-        assert!(seen.len() <= EVENTS_MAX);
-        assert!(seen.iter().any(|event| matches!(event, SyncEvent::Lagged)));
-        assert!(matches!(wait(&board), Err(SyncError::Stopped)));
-    }
-
-    #[test]
-    fn what_is_pushed_is_waited_for_where_that_helps() {
-        let board = Arc::new(Board::default());
-        board.written();
-        board.standing(standing(1, Some(0)));
-        assert!(!board.wait_pushed(SHORT), "not in time");
-        let waits = board.clone();
-        let waiting = std::thread::spawn(move || waits.wait_pushed(Duration::from_secs(60)));
-        board.standing(standing(1, Some(1)));
-        assert!(waiting.join().unwrap());
-        board.suspended();
-        assert!(!board.wait_pushed(Duration::from_secs(60)), "in vain");
-        board.stopped();
-        assert!(board.is_over() && !board.wait_pushed(Duration::from_secs(60)), "in vain");
-    }
-
-    #[test]
-    fn a_cancelled_wait_wakes() {
-        let board = Arc::new(Board::default());
-        let cancel = Cancel::new();
-        let (waits, waited) = (board.clone(), cancel.clone());
-        let waiting =
-            std::thread::spawn(move || waits.wait_caught_up(Duration::from_secs(60), &waited, || false));
-        cancel.cancel();
-        assert!(matches!(waiting.join().unwrap(), Ok(false)));
-        board.standing(standing(1, Some(0)));
-        assert!(
-            matches!(board.wait_caught_up(SHORT, &cancel, || false), Ok(false)),
-            "cancelled before it began"
-        );
-        assert!(matches!(wait(&board), Ok(true)), "others do not notice");
-    }
-
-    #[test]
-    fn arrivals_are_told_without_a_lock_held() {
-        let board = Arc::new(Board::default());
-        let events = Arc::new(board.subscribe(&process()));
-        let seen = Arc::new(Mutex::new(Vec::new()));
-        board.connecting();
-        board.event(&Event::CaughtUp { vault: VaultId::ZERO });
-        let (takes, sees, asks) = (Arc::downgrade(&events), seen.clone(), board.clone());
-        events.on_arrival(Arc::new(move || {
-            let Some(events) = takes.upgrade() else { return };
-            while let Some(event) = events.try_next() {
-                sees.lock().unwrap().push(format!("{event:?} {}", asks.status().reason()));
-            }
-            if events.is_over() {
-                sees.lock().unwrap().push("over".to_owned());
-            }
-        }));
-        assert_eq!(seen.lock().unwrap().len(), 1, "at once, for what is there");
-        board.standing(standing(1, Some(0)));
-        assert!(!events.is_over());
-        board.stopped();
-        let mut seen = seen.lock().unwrap();
-        seen.dedup();
-        let ends: Vec<_> = seen.iter().map(|event| event.rsplit(' ').next().unwrap()).collect();
-        assert_eq!(ends, ["connecting", "live", "offline", "over"], "{seen:?}");
-        assert!(events.is_over() && events.try_next().is_none());
-        assert!(board.subscribe(&process()).is_over(), "too late");
     }
 }
+
+impl Line {
+    /// What earlier links left undone is known to be left no more: the next link finds it anew.
+    const fn total(&self) -> Progress {
+        let (past, now) = (&self.past, &self.progress);
+        Progress {
+            segments_done: past.segments_done + now.segments_done,
+            segments_known: past.segments_done + now.segments_known,
+            bytes_done: past.bytes_done + now.bytes_done,
+            bytes_known: past.bytes_done + now.bytes_known,
+        }
+    }
+
+    fn over(&mut self) {
+        self.past = self.total();
+        self.progress = Progress::default();
+        self.up = None;
+        self.dialing = false;
+    }
+}
+
+const fn sum_of(a: &Progress, b: &Progress) -> Progress {
+    Progress {
+        segments_done: a.segments_done + b.segments_done,
+        segments_known: a.segments_known + b.segments_known,
+        bytes_done: a.bytes_done + b.bytes_done,
+        bytes_known: a.bytes_known + b.bytes_known,
+    }
+}
+
+#[cfg(test)]
+mod tests;

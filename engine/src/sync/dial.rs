@@ -19,12 +19,13 @@ use sha2::{Digest as _, Sha256};
 use socket2::{Domain, Protocol, Socket, Type};
 use subrosa_protocol::addr::RelayAddr;
 use subrosa_protocol::frame::ALPN;
-use subrosa_protocol::ids::Pin;
+use subrosa_protocol::ids::{Pin, PublicKeyBytes};
 use subrosa_protocol::limits::VAULTS_PER_LINK_MAX;
 use subtle::ConstantTimeEq as _;
 
 use super::SyncFailure;
 use crate::clock::{Clock as _, SystemClock};
+use crate::keys::PublicKey;
 
 /// Tries one address for so long, and the first stream.
 pub(super) const CONNECT_WAIT: Duration = Duration::from_secs(5);
@@ -127,6 +128,14 @@ impl Dialer {
             let _ = tokio::time::timeout(wait, endpoint.wait_idle()).await;
         }
     }
+}
+
+/// The key that the relay has proved, whose pin was compared.
+pub(super) fn relay_key(connection: &Connection) -> Option<PublicKeyBytes> {
+    let identity = connection.peer_identity()?.downcast::<Vec<CertificateDer<'static>>>().ok()?;
+    let certificate = ParsedCertificate::try_from(identity.first()?).ok()?;
+    let spki = certificate.subject_public_key_info();
+    PublicKey::from_spki_der(spki.as_ref()).ok().map(PublicKeyBytes::from)
 }
 
 fn bind(address: SocketAddr) -> std::io::Result<UdpSocket> {

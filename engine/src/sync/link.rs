@@ -1,49 +1,36 @@
-//! Drives one [`ClientLink`] over one connection: carries what happens to the machine, and does what it asks.
+//! Drives one [`Machine`] over one connection: carries what happens to the machine, and does what it asks. It decides
+//! nothing.
 
-use std::collections::VecDeque;
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use quinn::{Connection, ConnectionError, RecvStream, SendStream, VarInt};
 use subrosa_protocol::addr::RelayAddr;
-use subrosa_protocol::client_link::{ClientLink, Event, Input, LinkError, Output, Purpose};
-use subrosa_protocol::codec::DecodeError;
+use subrosa_protocol::client_link::LinkError;
 use subrosa_protocol::error::{ErrorCode, Refusal};
-use subrosa_protocol::ids::{RendezvousId, VaultId};
 use subrosa_protocol::labels;
 use subrosa_protocol::token::Invite;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
 use super::SyncFailure;
-use super::board::Standing;
 use super::control::Wish;
-use super::dial::{CONNECT_WAIT, Dialer, LINK_WINDOW_BYTES};
+use super::dial::{CONNECT_WAIT, Dialer, LINK_WINDOW_BYTES, relay_key};
 use super::frames::{FrameError, FrameReader};
+use super::machine::{Errand, FeedEvent, Heard, Input, Machine, Output};
 use super::mailbox;
-use super::pulse::{Beat, Pulse};
 use super::run::Context;
-use super::worker::{ANSWERS_MAX, Answer, Job, Work, Worker};
-use crate::Error;
+use super::work::Answer;
+use super::worker::{ANSWERS_MAX, Job, Peer};
 
 /// Feed frames read and not taken. A full channel stops the readers, and the transport's windows stop the relay.
 const FEED_FRAMES_MAX: usize = 32;
 /// Feed frames taken in one go before other things have their turn.
 const FEED_BURST: usize = 32;
 
-/// How often the wall clock is looked at while groups are held for it.
-const CLOCK_LOOK: Duration = Duration::from_secs(10);
-
 /// How long the last message of a meeting may take after its owner has left.
 const SAY_WAIT: Duration = Duration::from_secs(1);
-
-/// What a link is for.
-pub(super) enum Errand {
-    /// All vaults of the device, until told to stop.
-    Sync,
-    /// A rendezvous, and the vault that proves a member if it is to be opened.
-    Meet { id: RendezvousId, member: Option<VaultId> },
-}
 
 /// How a link ended.
 #[derive(Debug)]
@@ -56,55 +43,40 @@ pub(super) enum LinkEnd {
 pub(super) struct Meeting {
     pub(super) say: mpsc::Receiver<Vec<u8>>,
     pub(super) heard: mailbox::Sender<Heard>,
-    pub(super) met: bool,
 }
 
-/// What happens in a rendezvous.
-#[derive(Debug)]
-pub(super) enum Heard {
-    Message(Vec<u8>),
-    Parted,
+/// Whose link it is.
+pub(super) enum Owner<'a> {
+    /// A device that syncs, and which share of its vaults the link carries.
+    Device { context: &'a Context, share: usize },
+    /// Somebody who meets another device.
+    Meeting(Meeting),
 }
 
 /// A link that is up.
 pub(super) struct Link<'a> {
     connection: Connection,
     dialer: &'a Dialer,
-    machine: ClientLink,
+    machine: Machine,
     control: FrameReader,
     send: SendStream,
     outgoing: Vec<Bytes>,
     feeds: mpsc::Receiver<(u64, FeedEvent)>,
     feed_sender: mpsc::Sender<(u64, FeedEvent)>,
     readers: JoinSet<()>,
-    exporter: [u8; 32],
-    worker: Option<&'a Worker>,
-    work: VecDeque<Work>,
+    /// Ends the reader of a feed.
+    stops: BTreeMap<u64, oneshot::Sender<()>>,
+    peer: Peer,
+    jobs: Option<mpsc::Sender<Job>>,
     answers: mpsc::Receiver<Answer>,
     answer_sender: mpsc::Sender<Answer>,
-    context: Option<&'a Context>,
-    /// Lists of vaults asked for and not here.
-    listing: usize,
-    vaults: Vec<VaultId>,
-    /// Local writes that the machine knows of.
-    noted: u64,
-    /// Groups held for the clock are being merged.
-    merging: bool,
-    greeted: bool,
-    pulse: Pulse,
+    owner: Owner<'a>,
+    pending: Option<watch::Receiver<()>>,
     probes: u32,
-    pub(super) meeting: Option<Meeting>,
-    /// The refusal that ends a meeting before it began.
-    unwelcome: Option<Refusal>,
-}
-
-enum FeedEvent {
-    Frame(Bytes),
-    Closed,
-    Unreadable(DecodeError),
 }
 
 /// One thing that happened.
+#[expect(clippy::large_enum_variant, reason = "one at a time, handed on at once")]
 enum Happening {
     Wish(Wish),
     WorkerGone,
@@ -120,37 +92,31 @@ enum Happening {
 }
 
 impl<'a> Link<'a> {
-    /// A link for the vaults of a device.
-    pub(super) async fn new(
-        context: &'a Context,
-        worker: &'a Worker,
-        connection: Connection,
-        dialer: &'a Dialer,
-    ) -> Result<Self, SyncFailure> {
-        let mut link = Self::open(&context.relay, Some(worker), connection, dialer).await?;
-        link.context = Some(context);
-        Ok(link)
-    }
-
-    /// A link; `worker` may be missing where nothing is asked of a store.
+    /// A link; `jobs` may be missing where nothing is asked of a store. `errand` is asked for once everything else is
+    /// there: what is written from then on is told.
     pub(super) async fn open(
         relay: &RelayAddr,
-        worker: Option<&'a Worker>,
-        connection: Connection,
-        dialer: &'a Dialer,
+        jobs: Option<mpsc::Sender<Job>>,
+        (connection, dialer): (Connection, &'a Dialer),
+        owner: Owner<'a>,
+        errand: impl FnOnce() -> Errand,
     ) -> Result<Self, SyncFailure> {
         let mut exporter = [0; 32];
         connection
             .export_keying_material(&mut exporter, labels::EXPORTER, b"")
             .map_err(|_| SyncFailure::Lost)?;
+        let peer = Peer { exporter, key: relay_key(&connection) };
         // A relay may grant no stream and keep the connection alive all the same.
         let opened = tokio::time::timeout(CONNECT_WAIT, connection.open_bi()).await;
         let (send, receive) = opened.ok().and_then(Result::ok).ok_or(SyncFailure::Lost)?;
         let (feed_sender, feeds) = mpsc::channel(FEED_FRAMES_MAX);
         let (answer_sender, answers) = mpsc::channel(ANSWERS_MAX);
-        let now = now();
+        let pending = match &owner {
+            Owner::Device { context, .. } => Some(context.pending.subscribe()),
+            Owner::Meeting(_) => None,
+        };
         Ok(Self {
-            machine: ClientLink::new(now, relay.invite().map(Invite::encode)),
+            machine: Machine::new(now(), relay.invite().map(Invite::encode), &errand())?,
             connection,
             dialer,
             control: FrameReader::new(receive),
@@ -159,40 +125,26 @@ impl<'a> Link<'a> {
             feeds,
             feed_sender,
             readers: JoinSet::new(),
-            exporter,
-            worker,
-            work: VecDeque::new(),
+            stops: BTreeMap::new(),
+            peer,
+            jobs,
             answers,
             answer_sender,
-            context: None,
-            listing: 0,
-            vaults: Vec::new(),
-            noted: 0,
-            merging: false,
-            greeted: false,
-            pulse: Pulse::new(now),
+            owner,
+            pending,
             probes: 0,
-            meeting: None,
-            unwelcome: None,
         })
     }
 
     /// Runs until the link ends, or until something else is wanted.
-    pub(super) async fn run(&mut self, errand: &Errand, wish: &mut watch::Receiver<Wish>) -> LinkEnd {
-        let started = match errand {
-            Errand::Sync => {
-                self.list();
-                Ok(())
-            }
-            Errand::Meet { id, member: None } => self.give(Input::Join { id: *id }),
-            Errand::Meet { id, member: Some(vault) } => self
-                .give(Input::Add { vault: *vault, purpose: Purpose::Member })
-                .and_then(|()| self.give(Input::Open { id: *id })),
-        };
-        if let Err(error) = started {
-            return LinkEnd::Failed(error.into());
-        }
+    pub(super) async fn run(&mut self, wish: &mut watch::Receiver<Wish>) -> LinkEnd {
         loop {
+            if let Owner::Device { context, share: 0 } = &self.owner {
+                let wait = context.core.held_wait();
+                if let Err(failure) = self.machine.handle(now(), Input::Held { wait }) {
+                    return LinkEnd::Failed(failure);
+                }
+            }
             self.drain();
             match self.next(wish).await {
                 Happening::Wish(Wish::Stop) => {
@@ -202,12 +154,10 @@ impl<'a> Link<'a> {
                 Happening::Wish(Wish::Rest { .. }) => return LinkEnd::Stopped,
                 happening => {
                     if let Err(failure) = self.take(happening) {
+                        self.drain();
                         return LinkEnd::Failed(failure);
                     }
                 }
-            }
-            if let Some(refusal) = self.unwelcome {
-                return LinkEnd::Failed(LinkError::Refused(refusal).into());
             }
         }
     }
@@ -217,38 +167,43 @@ impl<'a> Link<'a> {
     /// # Cancel safety
     /// Nothing is lost: every branch is cancel-safe, and what it brought is returned at once.
     async fn next(&mut self, wish: &mut watch::Receiver<Wish>) -> Happening {
-        let deadlines = [self.machine.deadline(), self.held_due(), Some(self.pulse.due())];
-        let timer =
-            tokio::time::sleep_until(deadlines.into_iter().flatten().min().unwrap_or_else(now).into());
-        let (meeting, reads_feeds) = (self.meeting.as_mut(), self.machine.reads_feeds());
-        let jobs = self.worker.map(Worker::jobs);
+        let timer = tokio::time::sleep_until(self.machine.deadline().into());
+        let (reads_feeds, has_work, is_met) =
+            (self.machine.reads_feeds(), self.machine.has_work(), self.machine.is_met());
+        let jobs = self.jobs.as_ref();
+        let meeting = if let Owner::Meeting(meeting) = &mut self.owner { Some(meeting) } else { None };
         tokio::select! {
+            // Feeds come last: their end says nothing new once the relay has said why, or the connection is gone.
+            biased;
             _ = wish.changed() => Happening::Wish(*wish.borrow_and_update()),
             () = gone(jobs) => Happening::WorkerGone,
             frame = self.control.next() => Happening::Control(frame),
-            Some((stream, event)) = self.feeds.recv(), if reads_feeds => Happening::Feed(stream, event),
-            stream = self.connection.accept_uni() => Happening::Stream(stream.ok()),
-            written = self.send.write_chunks(&mut self.outgoing), if !self.outgoing.is_empty() => {
-                Happening::Sent(written.is_ok())
-            }
-            Some(permit) = reserve(jobs), if !self.work.is_empty() => {
-                if let Some(work) = self.work.pop_front() {
-                    permit.send(Job::Work { work, answers: self.answer_sender.clone() });
+            Some(answer) = self.answers.recv() => Happening::Answer(answer),
+            () = timer => Happening::Time,
+            Some(permit) = reserve(jobs), if has_work => {
+                if let Some(work) = self.machine.next_work() {
+                    permit.send(Job::Work { work, peer: self.peer, answers: self.answer_sender.clone() });
                 }
                 Happening::HandedOver
             }
-            Some(answer) = self.answers.recv() => Happening::Answer(answer),
-            () = written(self.context) => Happening::Written,
-            Some(message) = said(meeting) => Happening::Say(message),
-            () = timer => Happening::Time,
+            written = self.send.write_chunks(&mut self.outgoing), if !self.outgoing.is_empty() => {
+                Happening::Sent(written.is_ok())
+            }
+            () = written(self.pending.as_mut()) => Happening::Written,
+            Some(message) = said(meeting), if is_met => Happening::Say(message),
+            stream = self.connection.accept_uni() => Happening::Stream(stream.ok()),
+            Some((stream, event)) = self.feeds.recv(), if reads_feeds => Happening::Feed(stream, event),
         }
     }
 
     /// The last message of a meeting may be followed by a stop at once: it still goes out, if it can.
     async fn say_the_rest(&mut self) {
-        let Some(meeting) = self.meeting.as_mut().filter(|meeting| meeting.met) else { return };
+        if !self.machine.is_met() {
+            return;
+        }
+        let Owner::Meeting(meeting) = &mut self.owner else { return };
         while let Ok(message) = meeting.say.try_recv() {
-            if self.machine.handle(now(), Input::Say { message }).is_err() {
+            if self.machine.handle(now(), Input::Say(message)).is_err() {
                 return;
             }
         }
@@ -263,27 +218,34 @@ impl<'a> Link<'a> {
     }
 
     fn take(&mut self, happening: Happening) -> Result<(), SyncFailure> {
-        match happening {
-            Happening::HandedOver => {}
-            Happening::Wish(_) => self.path_changed()?,
+        let input = match happening {
+            Happening::HandedOver => return Ok(()),
             Happening::WorkerGone => return Err(SyncFailure::Panicked),
-            Happening::Control(Ok(frame)) => {
-                self.pulse.heard(now());
-                self.give(Input::Frame(frame))?;
-            }
             Happening::Control(Err(FrameError::Decode(error))) => return Err(LinkError::Decode(error).into()),
             Happening::Control(Err(FrameError::Ended)) | Happening::Stream(None) | Happening::Sent(false) => {
                 return Err(self.lost());
             }
-            Happening::Feed(stream, event) => self.take_feed(stream, event)?,
-            Happening::Stream(Some(stream)) => self.read_feed(stream),
-            Happening::Sent(true) => self.outgoing.retain(|bytes| !bytes.is_empty()),
-            Happening::Answer(answer) => self.take_answer(answer)?,
-            Happening::Written => self.note_writes()?,
-            Happening::Say(message) => self.give(Input::Say { message })?,
-            Happening::Time => self.take_time()?,
-        }
-        Ok(())
+            Happening::Feed(stream, event) => return self.take_feed(stream, event),
+            Happening::Stream(Some(stream)) => {
+                self.read_feed(stream);
+                return Ok(());
+            }
+            Happening::Sent(true) => {
+                self.outgoing.retain(|bytes| !bytes.is_empty());
+                return Ok(());
+            }
+            Happening::Wish(_) => {
+                // Goes on from a new socket, if the relay still hears us.
+                self.dialer.rebind()?;
+                Input::PathChanged { datagrams: self.datagrams() }
+            }
+            Happening::Control(Ok(frame)) => Input::Frame(frame),
+            Happening::Answer(answer) => Input::Answer(answer),
+            Happening::Written => Input::Written { writes: self.writes() },
+            Happening::Say(message) => Input::Say(message),
+            Happening::Time => Input::Timeout { datagrams: self.datagrams() },
+        };
+        self.machine.handle(now(), input)
     }
 
     /// Why the connection is gone. A relay's last word may overtake its ERROR frame as a close code.
@@ -299,65 +261,49 @@ impl<'a> Link<'a> {
         }
     }
 
-    fn give(&mut self, input: Input) -> Result<(), LinkError> {
-        let result = self.machine.handle(now(), input);
-        self.drain();
-        result
+    fn datagrams(&self) -> u64 {
+        self.connection.stats().udp_rx.datagrams
     }
 
-    /// Does, or queues, all that the machine asks for.
+    fn writes(&self) -> u64 {
+        match &self.owner {
+            Owner::Device { context, .. } => context.board.writes(),
+            Owner::Meeting(_) => 0,
+        }
+    }
+
+    /// Does all that the machine asks for, but its work, which waits for its turn with the store.
     fn drain(&mut self) {
         while let Some(output) = self.machine.poll() {
-            match output {
-                Output::Send(bytes) => self.outgoing.push(bytes),
-                Output::Event(event) => self.report(event),
-                output => self.work.push_back(Work::Link { output, exporter: self.exporter }),
+            match (output, &mut self.owner) {
+                (Output::Send(bytes), _) => self.outgoing.push(bytes),
+                (Output::StopFeed { stream }, _) => drop(self.stops.remove(&stream)),
+                (Output::Probe, _) => self.probe(),
+                (Output::Links(links), Owner::Device { context, .. }) => context.want_links(links),
+                (Output::News(news), Owner::Device { context, share }) => context.board.news(*share, &news),
+                (Output::Heard(heard), Owner::Meeting(meeting)) => meeting.heard.send(heard),
+                (Output::Links(_) | Output::News(_), Owner::Meeting(_))
+                | (Output::Heard(_), Owner::Device { .. }) => {}
             }
         }
-        if let Some(context) = self.context {
-            let noted = |done: bool| (self.listing == 0 && done).then_some(self.noted);
-            context.board.standing(Standing {
-                greeted: self.greeted,
-                synced: noted(self.machine.is_synced()),
-                settled: noted(self.machine.is_settled()),
-                progress: self.machine.progress(),
-            });
+        if let Owner::Device { context, share } = &self.owner {
+            context.board.standing(*share, self.machine.standing());
         }
-    }
-
-    fn report(&mut self, event: Event) {
-        self.greeted |= event == Event::Greeted;
-        if let Some(context) = self.context {
-            context.board.event(&event);
-        }
-        let Some(meeting) = &mut self.meeting else { return };
-        let heard = match event {
-            Event::Met => {
-                meeting.met = true;
-                return;
-            }
-            Event::Heard { message } => Heard::Message(message),
-            Event::Parted => Heard::Parted,
-            Event::Refused { refusal, .. } => {
-                self.unwelcome = Some(refusal);
-                return;
-            }
-            _ => return,
-        };
-        meeting.heard.send(heard);
     }
 
     /// Takes a feed frame, and those behind it while there is room and nobody has waited long.
     fn take_feed(&mut self, stream: u64, event: FeedEvent) -> Result<(), SyncFailure> {
-        self.pulse.heard(now());
         let mut next = Some((stream, event));
         let mut taken = 0;
         while let Some((stream, event)) = next.take() {
-            self.give(match event {
-                FeedEvent::Frame(frame) => Input::Feed { stream, frame },
-                FeedEvent::Closed => Input::FeedClosed { stream },
-                FeedEvent::Unreadable(error) => return Err(LinkError::Decode(error).into()),
-            })?;
+            if let FeedEvent::Closed = event {
+                if self.connection.close_reason().is_some() {
+                    return Err(self.lost());
+                }
+                self.stops.remove(&stream);
+            }
+            self.machine.handle(now(), Input::Feed { stream, event })?;
+            self.drain();
             taken += 1;
             if taken < FEED_BURST && self.machine.reads_feeds() {
                 next = self.feeds.try_recv().ok();
@@ -369,14 +315,20 @@ impl<'a> Link<'a> {
     fn read_feed(&mut self, stream: RecvStream) {
         let number = VarInt::from(stream.id()).into_inner();
         let sender = self.feed_sender.clone();
+        let (stop, mut stopped) = oneshot::channel();
+        self.stops.insert(number, stop);
         while self.readers.try_join_next().is_some() {}
         self.readers.spawn(async move {
             let mut frames = FrameReader::new(stream);
             loop {
-                let event = match frames.next().await {
-                    Ok(frame) => FeedEvent::Frame(frame),
-                    Err(FrameError::Ended) => FeedEvent::Closed,
-                    Err(FrameError::Decode(error)) => FeedEvent::Unreadable(error),
+                let event = tokio::select! {
+                    frame = frames.next() => match frame {
+                        Ok(frame) => FeedEvent::Frame(frame),
+                        Err(FrameError::Ended) => FeedEvent::Closed,
+                        Err(FrameError::Decode(error)) => FeedEvent::Unreadable(error),
+                    },
+                    // Dropping the stream tells the relay to send no more.
+                    _ = &mut stopped => FeedEvent::Closed,
                 };
                 let last = !matches!(event, FeedEvent::Frame(_));
                 if sender.send((number, event)).await.is_err() || last {
@@ -386,86 +338,12 @@ impl<'a> Link<'a> {
         });
     }
 
-    fn take_answer(&mut self, answer: Answer) -> Result<(), SyncFailure> {
-        match answer {
-            Answer::Done => {}
-            Answer::Merged => self.merging = false,
-            Answer::Input(input) => self.give(input)?,
-            Answer::Failed(Error::Peer(fault)) => return Err(fault.into()),
-            Answer::Failed(error) => return Err(SyncFailure::Store(error.into())),
-            Answer::Vaults(vaults) => {
-                self.listing -= 1;
-                for vault in vaults {
-                    if !self.vaults.contains(&vault) {
-                        self.vaults.push(vault);
-                        self.give(Input::Add { vault, purpose: Purpose::Sync })?;
-                    }
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Something was written on this device, perhaps a new vault.
-    fn note_writes(&mut self) -> Result<(), SyncFailure> {
-        self.list();
-        for vault in self.vaults.clone() {
-            self.give(Input::Written { vault })?;
-        }
-        Ok(())
-    }
-
-    fn list(&mut self) {
-        self.noted = self.context.map_or(0, |context| context.board.writes());
-        // One that has not begun will see what was written by now.
-        if !self.work.iter().any(|work| matches!(work, Work::List)) {
-            self.listing += 1;
-            self.work.push_back(Work::List);
-        }
-    }
-
     /// Makes the peer's transport answer.
     fn probe(&mut self) {
         // Raising the window by a byte sends a frame that the peer's transport acknowledges.
         self.probes += 1;
         let window = VarInt::from_u32(LINK_WINDOW_BYTES.saturating_add(self.probes));
         self.connection.set_receive_window(window);
-    }
-
-    /// This machine's way to the network is another one: goes on from a new socket, if the relay still hears us.
-    fn path_changed(&mut self) -> Result<(), SyncFailure> {
-        self.dialer.rebind()?;
-        self.probe();
-        self.pulse.suspect(now(), self.connection.stats().udp_rx.datagrams);
-        Ok(())
-    }
-
-    fn take_time(&mut self) -> Result<(), SyncFailure> {
-        let now = now();
-        let datagrams = self.connection.stats().udp_rx.datagrams;
-        match self.pulse.beat(now, self.machine.is_waiting(), datagrams) {
-            Beat::Nothing => {}
-            Beat::Dead => return Err(SyncFailure::Lost),
-            Beat::Probe => self.probe(),
-        }
-        if self.machine.deadline().is_some_and(|deadline| deadline <= now) {
-            self.give(Input::Timeout)?;
-        }
-        if self.held_wait() == Some(Duration::ZERO) {
-            self.merging = true;
-            self.work.push_back(Work::MergeHeld);
-        }
-        Ok(())
-    }
-
-    /// How long until groups that are held for the clock can be merged, unless that is under way.
-    fn held_wait(&self) -> Option<Duration> {
-        self.context.filter(|_| !self.merging)?.core.held_wait()
-    }
-
-    /// When to look at the wall clock for that; it may jump meanwhile.
-    fn held_due(&self) -> Option<Instant> {
-        Some(now() + self.held_wait()?.min(CLOCK_LOOK))
     }
 }
 
@@ -489,16 +367,18 @@ async fn gone(jobs: Option<&mpsc::Sender<Job>>) {
     }
 }
 
-async fn written(context: Option<&Context>) {
-    match context {
-        Some(context) => context.pending.notified().await,
-        None => std::future::pending().await,
+async fn written(pending: Option<&mut watch::Receiver<()>>) {
+    if let Some(pending) = pending
+        && pending.changed().await.is_ok()
+    {
+        return;
     }
+    std::future::pending().await
 }
 
 async fn said(meeting: Option<&mut Meeting>) -> Option<Vec<u8>> {
     match meeting {
-        Some(meeting) if meeting.met => meeting.say.recv().await,
-        _ => std::future::pending().await,
+        Some(meeting) => meeting.say.recv().await,
+        None => std::future::pending().await,
     }
 }

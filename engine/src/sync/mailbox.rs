@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::Cancel;
+use crate::cancel::Cancel;
 
 /// Puts in; dropping it closes the mailbox.
 pub(crate) struct Sender<T>(Arc<Shared<T>>);

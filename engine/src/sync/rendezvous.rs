@@ -13,12 +13,13 @@ use tokio::sync::mpsc;
 use super::SyncFailure;
 use super::control::{Control, Wish};
 use super::dial::Dialer;
-use super::link::{Errand, Heard, Link, LinkEnd, Meeting};
+use super::link::{Link, LinkEnd, Meeting, Owner};
+use super::machine::{Errand, Heard};
 use super::mailbox::{Nothing, Receiver, mailbox};
 use super::run::{farewell, runtime};
 use super::thread::{EngineThread, Panicked};
 use super::worker::Worker;
-use crate::Cancel;
+use crate::cancel::Cancel;
 use crate::core::Core;
 use crate::process::Process;
 
@@ -88,11 +89,11 @@ impl Rendezvous {
         let runtime = runtime().map_err(start)?;
         let worker = core.map(|core| Worker::start(core, *relay.pin())).transpose().map_err(start)?;
         let relay = relay.clone();
-        let meeting = Meeting { say: to_say, heard: hear, met: false };
+        let meeting = Meeting { say: to_say, heard: hear };
         let over = Over(control.clone());
         let work = move || {
             let Over(control) = &over;
-            let failure = runtime.block_on(meet(worker.as_ref(), &relay, &errand, meeting, control));
+            let failure = runtime.block_on(meet(worker.as_ref(), &relay, errand, meeting, control));
             runtime.shutdown_timeout(farewell(control.wish()));
             if let Some(worker) = worker {
                 worker.stop();
@@ -154,7 +155,7 @@ impl Drop for Over {
 async fn meet(
     worker: Option<&Worker>,
     relay: &RelayAddr,
-    errand: &Errand,
+    errand: Errand,
     meeting: Meeting,
     control: &Control,
 ) -> Option<SyncFailure> {
@@ -173,15 +174,13 @@ async fn meet(
         None => None,
         Some(Err(failure)) => Some(failure),
         Some(Ok(connection)) => {
+            let (jobs, path) = (worker.map(|worker| worker.jobs().clone()), (connection.clone(), &dialer));
             let opened = tokio::select! {
-                opened = Link::open(relay, worker, connection.clone(), &dialer) => opened,
+                opened = Link::open(relay, jobs, path, Owner::Meeting(meeting), || errand) => opened,
                 _ = wish.changed() => Err(SyncFailure::Lost),
             };
             let end = match opened {
-                Ok(mut link) => {
-                    link.meeting = Some(meeting);
-                    link.run(errand, &mut wish).await
-                }
+                Ok(mut link) => link.run(&mut wish).await,
                 Err(failure) => LinkEnd::Failed(failure),
             };
             connection.close(0_u32.into(), b"");

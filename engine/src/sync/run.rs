@@ -1,4 +1,5 @@
-//! The thread of one [`super::Sync`]: keeps a link up, rests while its device is suspended, ends when told to.
+//! The thread of one [`super::Sync`]: keeps links up, as many as the vaults take, rests while its device is suspended, ends
+//! when told to.
 //!
 //! Each time it runs it has an executor of its own, so that nothing of it, no socket least of all, is left while it
 //! rests. What it must never do: end without saying so on the board.
@@ -6,17 +7,20 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use quinn::Connection;
 use subrosa_protocol::addr::RelayAddr;
 use subrosa_protocol::client_link::LinkError;
 use tokio::runtime::Runtime;
-use tokio::sync::{Notify, watch};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
 
 use super::backoff::Backoff;
 use super::board::Board;
 use super::control::{Control, Wish};
 use super::dial::Dialer;
-use super::link::{Errand, Link, LinkEnd};
-use super::worker::Worker;
+use super::link::{Link, LinkEnd, Owner};
+use super::machine::Errand;
+use super::worker::{Job, Worker};
 use super::{FAREWELL, SyncFailure};
 use crate::core::{Core, PendingHook};
 
@@ -28,9 +32,24 @@ pub(crate) struct Context {
     pub(crate) core: Arc<Core>,
     pub(crate) relay: RelayAddr,
     pub(crate) board: Arc<Board>,
-    pub(crate) pending: Arc<Notify>,
+    /// Something was written.
+    pub(crate) pending: Arc<watch::Sender<()>>,
+    /// How many links carry the vaults of the device.
+    pub(super) links: watch::Sender<usize>,
     pub(super) control: Arc<Control>,
     pub(super) hook: PendingHook,
+}
+
+impl Context {
+    /// So many links it takes; vaults do not become fewer while sync runs.
+    pub(super) fn want_links(&self, links: usize) {
+        self.board.want_links(links);
+        self.links.send_if_modified(|wanted| {
+            let grows = links > *wanted;
+            *wanted = links.max(*wanted);
+            grows
+        });
+    }
 }
 
 pub(super) fn runtime() -> std::io::Result<Runtime> {
@@ -67,12 +86,13 @@ pub(super) fn serve(ends: Ends, worker: Worker, runtime: Runtime) {
             }
             Wish::Run { .. } => {
                 let Ok(runtime) = first.take().map_or_else(self::runtime, Ok) else {
-                    context.board.offline(Some(SyncFailure::NoSocket));
+                    context.board.offline(0, SyncFailure::NoSocket);
                     let wait = backoff.next(&*context.core.options.entropy, Duration::ZERO);
                     context.control.pause(wish, wait);
                     continue;
                 };
-                let ended = runtime.block_on(run(context, at_work, &mut backoff));
+                let ended = runtime.block_on(run(context, at_work.jobs()));
+                backoff.reset();
                 runtime.shutdown_timeout(farewell(context.control.wish()));
                 if let Ended::Panicked = ended {
                     stop(&mut worker);
@@ -95,11 +115,11 @@ fn stop(worker: &mut Option<Worker>) {
 }
 
 /// Says that the thread is over, whatever ended it.
-pub(super) struct Ends(pub(super) Context);
+pub(super) struct Ends(pub(super) Arc<Context>);
 
 impl Drop for Ends {
     fn drop(&mut self) {
-        let Context { core, board, control, hook, .. } = &self.0;
+        let Context { core, board, control, hook, .. } = &*self.0;
         core.no_more_pending(hook);
         if std::thread::panicking() {
             board.panicked();
@@ -117,13 +137,44 @@ enum Ended {
     Panicked,
 }
 
-/// Keeps a link up until something else is wanted.
-async fn run(context: &Context, worker: &Worker, backoff: &mut Backoff) -> Ended {
+/// Keeps as many links up as the vaults take, until something else is wanted.
+async fn run(context: &Arc<Context>, jobs: &mpsc::Sender<Job>) -> Ended {
+    let mut wanted = context.links.subscribe();
+    let mut links = JoinSet::new();
+    let mut started = 0;
+    loop {
+        let all = *wanted.borrow_and_update();
+        for share in started..all {
+            links.spawn(keep_up(context.clone(), jobs.clone(), share));
+        }
+        started = all;
+        tokio::select! {
+            Some(ended) = links.join_next() => match ended {
+                Ok(Ended::Panicked) => return Ended::Panicked,
+                // Told to rest or to stop, as all others are.
+                Ok(Ended::Told) => break,
+                // A bug, which whoever owns this thread is told.
+                Err(error) => if let Ok(panic) = error.try_into_panic() { std::panic::resume_unwind(panic) },
+            },
+            Ok(()) = wanted.changed() => {}
+        }
+    }
+    while let Some(ended) = links.join_next().await {
+        if let Ok(Ended::Panicked) = ended {
+            return Ended::Panicked;
+        }
+    }
+    Ended::Told
+}
+
+/// Keeps a link up until something else is wanted. Each has its own socket, so that one that fails leaves the others be.
+async fn keep_up(context: Arc<Context>, jobs: mpsc::Sender<Job>, share: usize) -> Ended {
     let mut dialer = Dialer::new(&context.relay);
     let mut wish = context.control.subscribe();
+    let mut backoff = Backoff::default();
     let mut ended = Ended::Told;
     while is_wanted(&wish) {
-        context.board.connecting();
+        context.board.connecting(share);
         let dialed = tokio::select! {
             dialed = dialer.dial() => dialed,
             _ = wish.changed() => {
@@ -136,16 +187,10 @@ async fn run(context: &Context, worker: &Worker, backoff: &mut Backoff) -> Ended
         let failure = match dialed {
             Ok(connection) => {
                 let up_since = tokio::time::Instant::now();
-                let opened = tokio::select! {
-                    opened = Link::new(context, worker, connection.clone(), &dialer) => opened,
-                    _ = wish.changed() => Err(SyncFailure::Lost),
-                };
-                let end = match opened {
-                    Ok(mut link) => link.run(&Errand::Sync, &mut wish).await,
-                    Err(failure) => LinkEnd::Failed(failure),
-                };
-                connection.close(0_u32.into(), b"");
-                worker.link_over().await;
+                let end = carry(&context, &jobs, share, (connection, &dialer), &mut wish).await;
+                // Writes stay pending from here on, until the next link. The store's thread is gone only when it
+                // panicked, which the link has reported.
+                drop(jobs.send(Job::LinkOver).await);
                 if up_since.elapsed() >= GOOD_LINK {
                     backoff.reset();
                 }
@@ -160,16 +205,39 @@ async fn run(context: &Context, worker: &Worker, backoff: &mut Backoff) -> Ended
             }
             Err(failure) => failure,
         };
-        tracing::debug!(%failure, "link over");
+        tracing::debug!(share, %failure, "link over");
         let wait = backoff.next(&*context.core.options.entropy, retry_after(&failure));
         if let SyncFailure::NoSocket = failure {
             dialer.forget();
         }
-        context.board.offline(Some(failure));
-        rest(wait, &mut wish, &mut dialer, backoff).await;
+        context.board.offline(share, failure);
+        rest(wait, &mut wish, &mut dialer, &mut backoff).await;
     }
     dialer.close(farewell(context.control.wish())).await;
     ended
+}
+
+/// Carries one share of the vaults over a connection, until it ends or something else is wanted.
+async fn carry(
+    context: &Context,
+    jobs: &mpsc::Sender<Job>,
+    share: usize,
+    (connection, dialer): (Connection, &Dialer),
+    wish: &mut watch::Receiver<Wish>,
+) -> LinkEnd {
+    let owner = Owner::Device { context, share };
+    let errand = || Errand::Sync { share, writes: context.board.writes() };
+    let path = (connection.clone(), dialer);
+    let opened = tokio::select! {
+        opened = Link::open(&context.relay, Some(jobs.clone()), path, owner, errand) => opened,
+        _ = wish.changed() => Err(SyncFailure::Lost),
+    };
+    let end = match opened {
+        Ok(mut link) => link.run(wish).await,
+        Err(failure) => LinkEnd::Failed(failure),
+    };
+    connection.close(0_u32.into(), b"");
+    end
 }
 
 /// Waits before the next try, or until there is news: a path that has changed deserves a try at once.

@@ -7,12 +7,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use subrosa_protocol::client_link::{self, Input, OutboxBatch, Output, Prepared};
-use subrosa_protocol::ids::{Pin, VaultId};
+use subrosa_protocol::ids::{Pin, PublicKeyBytes, VaultId};
 use tokio::sync::mpsc;
 
 use super::thread::{EngineThread, Panicked};
-use crate::Error;
+use super::work::{Answer, Work};
 use crate::core::{Core, FeedBatch, FeedItem, end_waits_when};
+use crate::error::Error;
 
 /// Jobs handed over and not begun. A full channel keeps the next ones with the link, whose machine has at most a
 /// few under way for each vault.
@@ -20,31 +21,20 @@ const JOBS_MAX: usize = 4;
 /// Answers not taken. A full channel makes the worker wait for the link.
 pub(super) const ANSWERS_MAX: usize = 16;
 
-/// Something to be done in the store.
-#[derive(Debug)]
-pub(super) enum Work {
-    /// Name the vaults to sync.
-    List,
-    /// Merge the groups held for the clock whose time has come.
-    MergeHeld,
-    /// What the link's machine asks for; `exporter` goes into proofs.
-    Link { output: Output, exporter: [u8; 32] },
+/// The relay at the other end of a link, as its store work needs it.
+#[derive(Clone, Copy)]
+pub(super) struct Peer {
+    /// Goes into proofs.
+    pub(super) exporter: [u8; 32],
+    /// The key whose pin is the relay's; `None` when the connection does not say.
+    pub(super) key: Option<PublicKeyBytes>,
 }
 
-/// What came of it.
-#[derive(Debug)]
-pub(super) enum Answer {
-    Vaults(Vec<VaultId>),
-    Input(Input),
-    Merged,
-    /// Done, and nothing to say.
-    Done,
-    Failed(Error),
-}
-
+#[expect(clippy::large_enum_variant, reason = "a handful wait at most")]
 pub(super) enum Job {
     Work {
         work: Work,
+        peer: Peer,
         answers: mpsc::Sender<Answer>,
     },
     /// The relay is not at hand any more.
@@ -78,7 +68,9 @@ impl Worker {
                 match job {
                     Job::Work { .. } if stop.load(Ordering::SeqCst) => {}
                     // A link that is over takes no answers; its work is done all the same.
-                    Job::Work { work, answers } => drop(answers.blocking_send(perform(&core, &relay, work))),
+                    Job::Work { work, peer, answers } => {
+                        drop(answers.blocking_send(perform(&core, &relay, &peer, work)));
+                    }
                     Job::LinkOver => core.stop_sealing(),
                     // Nobody may be there any more to hear it.
                     Job::Settle(done) => drop(done.try_send(())),
@@ -96,15 +88,6 @@ impl Worker {
 
     pub(super) const fn jobs(&self) -> &mpsc::Sender<Job> {
         &self.jobs
-    }
-
-    /// Writes stay pending from here on, until the next link.
-    ///
-    /// # Cancel safety
-    /// The notice may be lost; a later one makes up for it.
-    pub(super) async fn link_over(&self) {
-        // The worker is gone only when it panicked, which the link has reported.
-        drop(self.jobs.send(Job::LinkOver).await);
     }
 
     /// Finishes the job under way, drops those that wait, and leaves the store alone; `false` if the thread panicked.
@@ -128,18 +111,52 @@ impl Worker {
     }
 }
 
-fn perform(core: &Core, relay: &Pin, work: Work) -> Answer {
+fn perform(core: &Core, relay: &Pin, peer: &Peer, work: Work) -> Answer {
     let done = match work {
         Work::List => core.sync_vaults().map(Answer::Vaults),
         Work::MergeHeld => core.merge_held().map(|()| Answer::Merged),
-        Work::Link { output, exporter } => perform_output(core, relay, &exporter, output),
+        Work::Link(output) => {
+            let (vault, answered) = (vault_of(&output), answered(&output));
+            match (perform_output(core, relay, peer, output), vault) {
+                // One vault's matter: the others go on.
+                (Err(Error::Peer(fault)), Some(vault)) => Ok(Answer::Faulty { vault, fault, answered }),
+                (done, _) => done,
+            }
+        }
     };
     done.unwrap_or_else(Answer::Failed)
 }
 
-fn perform_output(core: &Core, relay: &Pin, exporter: &[u8; 32], output: Output) -> Result<Answer, Error> {
+const fn vault_of(output: &Output) -> Option<VaultId> {
+    match output {
+        Output::Prepare { vault }
+        | Output::LoadBirth { vault }
+        | Output::StoreGrant { vault, .. }
+        | Output::StoreHeads { vault, .. }
+        | Output::Deliver { vault, .. }
+        | Output::Rotate { vault }
+        | Output::Seal { vault }
+        | Output::LoadOutbox { vault, .. }
+        | Output::StoreAck { vault, .. } => Some(*vault),
+        Output::Send(_) | Output::RelayNow { .. } | Output::StopFeed { .. } | Output::Event(_) => None,
+    }
+}
+
+/// What the link waits for whatever became of the work: a batch and an acknowledgement are counted as long as they are
+/// with the store. Everything else that is under way for a vault ends when it rests.
+fn answered(output: &Output) -> Option<Input> {
+    match output {
+        Output::Deliver { vault, .. } => {
+            Some(Input::Delivered { vault: *vault, received: client_link::Received::default() })
+        }
+        Output::StoreAck { vault, .. } => Some(Input::AckStored { vault: *vault }),
+        _ => None,
+    }
+}
+
+fn perform_output(core: &Core, relay: &Pin, peer: &Peer, output: Output) -> Result<Answer, Error> {
     let input = match output {
-        Output::Prepare { vault } => match prepare(core, relay, &vault, exporter) {
+        Output::Prepare { vault } => match prepare(core, relay, &vault, &peer.exporter) {
             Ok(prepared) => Input::Prepared { vault, prepared },
             // The store is well, but this vault cannot be proved: the others go on.
             Err(Error::NotPermitted | Error::NoVault | Error::Key(_)) => Input::Unable { vault },
@@ -149,7 +166,10 @@ fn perform_output(core: &Core, relay: &Pin, exporter: &[u8; 32], output: Output)
             let birth = core.birth(&vault, relay)?;
             Input::Birth { vault, statements: birth.statements, grant: birth.grant }
         }
-        Output::StoreGrant { grant } => return core.store_grant(relay, &grant).map(|()| Answer::Done),
+        Output::StoreGrant { vault, grant } => {
+            core.store_grant(relay, peer.key.as_ref(), &vault, &grant)?;
+            return Ok(Answer::Done);
+        }
         Output::RelayNow { now_ms } => return core.relay_now(now_ms).map(|()| Answer::Done),
         Output::StoreHeads { vault, incarnation, heads } => {
             let diverged = core.relay_heads(&vault, relay, incarnation, &heads)?;
@@ -178,7 +198,7 @@ fn perform_output(core: &Core, relay: &Pin, exporter: &[u8; 32], output: Output)
             core.acked(&vault, relay, &entries)?;
             Input::AckStored { vault }
         }
-        Output::Send(_) | Output::Event(_) => return Ok(Answer::Done),
+        Output::Send(_) | Output::StopFeed { .. } | Output::Event(_) => return Ok(Answer::Done),
     };
     Ok(Answer::Input(input))
 }

@@ -39,7 +39,8 @@ pub const SUBROSA_EVENT_SYNC_STATE: i32 = 3;
 pub const SUBROSA_EVENT_CAUGHT_UP: i32 = 4;
 /// `vault` is caught up both ways.
 pub const SUBROSA_EVENT_SYNCED: i32 = 5;
-/// The relay refused something of `vault`: `detail` is its code, `number` the milliseconds until it is tried again.
+/// The relay refused something of `vault`: `detail` is its code, `number` the milliseconds until it is tried again. With
+/// `detail` 0 it did something wrong about `vault`, which rests while others go on; `text` says what.
 pub const SUBROSA_EVENT_REFUSED: i32 = 6;
 /// The relay hides something of `vault`, or has lost it, and does not say so.
 pub const SUBROSA_EVENT_DISAGREES: i32 = 7;
@@ -424,6 +425,11 @@ fn of_sync(event: &SyncEvent) -> Event {
         SyncEvent::Refused { vault, code, retry } => Event {
             detail: code.to_wire().into(),
             number: i64::try_from(retry.as_millis()).unwrap_or(i64::MAX),
+            ..about(SUBROSA_EVENT_REFUSED, vault)
+        },
+        SyncEvent::Rests { vault, fault, retry } => Event {
+            number: i64::try_from(retry.as_millis()).unwrap_or(i64::MAX),
+            text: Some(fault.to_string().into()),
             ..about(SUBROSA_EVENT_REFUSED, vault)
         },
         SyncEvent::Disagrees(vault) => about(SUBROSA_EVENT_DISAGREES, vault),

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, VecDeque};
 use bytes::Bytes;
 
 use super::vault::VaultLink;
-use super::{FeedBatch, FeedItem, GATHER_BYTES_MAX, LinkError, Output};
+use super::{FeedBatch, FeedItem, GATHER_BYTES_MAX, LinkError, Output, VaultFault};
 use crate::frame::FeedFrame;
 use crate::ids::{Digest, Incarnation, LogId, PublicKeyBytes, Rseq, VaultId};
 
@@ -42,6 +42,22 @@ struct Gather {
     batch: FeedBatch,
     /// The digest of "caught up" may leave out something of the batch.
     unsure: bool,
+}
+
+/// What is wrong with a frame.
+pub(super) enum Wrong {
+    /// The link ends.
+    Link(LinkError),
+    /// A vault rests.
+    Vault(VaultId, VaultFault),
+    /// It starts a feed that nobody waits for any more.
+    Late,
+}
+
+impl From<LinkError> for Wrong {
+    fn from(error: LinkError) -> Self {
+        Self::Link(error)
+    }
 }
 
 impl Gather {
@@ -83,20 +99,34 @@ impl Feeds {
         frame: &Bytes,
         relay: Option<Incarnation>,
         vaults: &mut BTreeMap<VaultId, VaultLink>,
-    ) -> Result<Option<VaultId>, LinkError> {
+    ) -> Result<Option<VaultId>, Wrong> {
         if !self.has_room() {
-            return Err(LinkError::Misuse);
-        }
-        let frame = FeedFrame::decode(frame)?;
-        if let FeedFrame::Start { vault, incarnation } = frame {
-            return self.start(stream, vault, incarnation, relay, vaults).map(Some);
+            return Err(LinkError::Misuse.into());
         }
         let (id, incarnation) = match self.streams.get(&stream) {
             Some(Stream::Live { vault, incarnation }) => (*vault, *incarnation),
             Some(Stream::Retired) => return Ok(None),
-            None => return Err(LinkError::OutOfPlace { frame: "frame before FEED START" }),
+            None => match FeedFrame::decode(frame).map_err(LinkError::from)? {
+                FeedFrame::Start { vault, incarnation } => {
+                    return self.start(stream, vault, incarnation, relay, vaults).map(Some);
+                }
+                _ => return Err(LinkError::OutOfPlace { frame: "frame before FEED START" }.into()),
+            },
         };
         let vault = vaults.get_mut(&id).ok_or(LinkError::NotSubscribed { vault: id })?;
+        let frame = FeedFrame::decode(frame).map_err(VaultFault::from);
+        let taken = frame.and_then(|frame| self.take(stream, vault, (id, incarnation), frame));
+        taken.map(|()| Some(id)).map_err(|fault| Wrong::Vault(id, fault))
+    }
+
+    /// Takes in one frame of a live feed.
+    fn take(
+        &mut self,
+        stream: u64,
+        vault: &mut VaultLink,
+        (id, incarnation): (VaultId, Incarnation),
+        frame: FeedFrame,
+    ) -> Result<(), VaultFault> {
         match frame {
             FeedFrame::Log { public } => {
                 vault.up.introduced(LogId::of(&public))?;
@@ -126,9 +156,9 @@ impl Feeds {
                     self.caught_up(id, caught_up);
                 }
             }
-            FeedFrame::Start { .. } => {}
+            FeedFrame::Start { .. } => return Err(VaultFault::OutOfPlace { frame: "FEED START" }),
         }
-        Ok(Some(id))
+        Ok(())
     }
 
     fn start(
@@ -138,15 +168,18 @@ impl Feeds {
         incarnation: Incarnation,
         relay: Option<Incarnation>,
         vaults: &mut BTreeMap<VaultId, VaultLink>,
-    ) -> Result<VaultId, LinkError> {
-        if self.streams.contains_key(&stream) {
-            return Err(LinkError::OutOfPlace { frame: "FEED START" });
-        }
+    ) -> Result<VaultId, Wrong> {
         if relay.is_some_and(|relay| relay != incarnation) {
-            return Err(LinkError::Incarnation);
+            return Err(LinkError::Incarnation.into());
         }
-        vaults.get_mut(&id).ok_or(LinkError::NotSubscribed { vault: id })?.feed_started(stream)?;
+        let vault = vaults.get_mut(&id).ok_or(LinkError::NotSubscribed { vault: id })?;
+        if vault.rests() {
+            self.streams.insert(stream, Stream::Retired);
+            return Err(Wrong::Late);
+        }
+        // Retired with the others of its vault, should it be one too many.
         self.streams.insert(stream, Stream::Live { vault: id, incarnation });
+        vault.feed_started(stream).map_err(|fault| Wrong::Vault(id, fault))?;
         Ok(id)
     }
 
@@ -185,10 +218,11 @@ impl Feeds {
 
     /// Ends the feed of a vault from our side and forgets what is gathered of it: the next feed brings it.
     /// Gives the count and the bytes of the segments forgotten.
-    pub(super) fn retire(&mut self, id: &VaultId) -> (u64, u64) {
-        for stream in self.streams.values_mut() {
+    pub(super) fn retire(&mut self, id: &VaultId, out: &mut VecDeque<Output>) -> (u64, u64) {
+        for (number, stream) in &mut self.streams {
             if matches!(stream, Stream::Live { vault, .. } if vault == id) {
                 *stream = Stream::Retired;
+                out.push_back(Output::StopFeed { stream: *number });
             }
         }
         let Some(gather) = self.gathered.remove(id) else { return (0, 0) };

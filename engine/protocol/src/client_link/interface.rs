@@ -125,6 +125,12 @@ pub enum Input {
         /// Which vault.
         vault: VaultId,
     },
+    /// The store found something about a vault that no honest relay sends, and took in nothing of it: the vault rests.
+    /// What was asked of the store is answered all the same.
+    Faulty {
+        /// Which vault.
+        vault: VaultId,
+    },
     /// Answers [`Output::LoadBirth`].
     Birth {
         /// Which vault.
@@ -208,8 +214,10 @@ pub enum Output {
         /// Which vault.
         vault: VaultId,
     },
-    /// Keep a grant. No answer.
+    /// Keep a grant, if the relay signed it for this vault. No answer.
     StoreGrant {
+        /// Which vault.
+        vault: VaultId,
         /// [`crate::token::Grant`] bytes, not yet checked.
         grant: Vec<u8>,
     },
@@ -262,6 +270,11 @@ pub enum Output {
         /// What it lists.
         entries: Vec<Head>,
     },
+    /// Read no more of a feed; its end is handed in all the same.
+    StopFeed {
+        /// The stream.
+        stream: u64,
+    },
     /// Something that those who watch may want to know.
     Event(Event),
 }
@@ -293,8 +306,23 @@ pub enum Event {
         /// Until it is tried again on this link.
         retry: Duration,
     },
-    /// After all heads were compared, the relay's digest still is not ours: it hides something or lost it.
+    /// Something is wrong with a vault at this relay: it rests, and the others go on.
+    Rests {
+        /// Which vault.
+        vault: VaultId,
+        /// Why.
+        fault: VaultFault,
+        /// Until it is tried again on this link.
+        retry: Duration,
+    },
+    /// After all heads were compared, the relay's digest still is not ours: it hides something or lost it. Said once, and
+    /// again only after the digest was ours.
     Disagrees {
+        /// Which vault.
+        vault: VaultId,
+    },
+    /// The relay's digest is ours; said as [`Event::Disagrees`] is.
+    Agrees {
         /// Which vault.
         vault: VaultId,
     },
@@ -309,7 +337,45 @@ pub enum Event {
     Parted,
 }
 
-/// Why a link ended.
+/// Why a vault rests: what a relay did wrong about it alone, or what keeps this device from it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum VaultFault {
+    /// A frame of its feed does not parse.
+    #[error("unreadable frame in a feed: {0}")]
+    Decode(#[from] DecodeError),
+    /// A frame that has no meaning where the vault stands.
+    #[error("{frame} out of place")]
+    OutOfPlace {
+        /// Its name.
+        frame: &'static str,
+    },
+    /// An acknowledgement of a segment that was never sent.
+    #[error("segment {log}/{seq} acknowledged but never sent")]
+    NotSent {
+        /// Which log.
+        log: LogId,
+        /// Which segment.
+        seq: Seq,
+    },
+    /// More logs than a vault may have.
+    #[error("too many logs in one vault")]
+    TooManyLogs,
+    /// The relay ended a feed that was in use.
+    #[error("its feed ended")]
+    FeedEnded,
+    /// The relay owes an answer about it for too long, and answers others.
+    #[error("relay does not answer")]
+    Silent,
+    /// This device cannot prove that it is a member now.
+    #[error("this device cannot prove that it is a member")]
+    Unable,
+    /// The store found what no honest relay sends; the driver knows what.
+    #[error("what the relay sent was refused")]
+    Store,
+}
+
+/// Why a link ended. What is wrong with one vault alone is a [`VaultFault`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum LinkError {
@@ -334,29 +400,12 @@ pub enum LinkError {
         /// Which.
         vault: VaultId,
     },
-    /// An acknowledgement of a segment that was never sent.
-    #[error("segment {log}/{seq} acknowledged but never sent")]
-    NotSent {
-        /// Which log.
-        log: LogId,
-        /// Which segment.
-        seq: Seq,
-    },
     /// HELLO and a feed name different incarnations.
     #[error("feed of another incarnation than the relay's")]
     Incarnation,
-    /// More logs than a vault may have.
-    #[error("too many logs in one vault")]
-    TooManyLogs,
     /// More messages in the rendezvous than agreed.
     #[error("too many messages in a rendezvous")]
     TooManyMessages,
-    /// The relay ended a feed that was in use.
-    #[error("feed of vault {vault} ended")]
-    FeedEnded {
-        /// Which.
-        vault: VaultId,
-    },
     /// The relay owes an answer for too long.
     #[error("relay does not answer")]
     Silent,
@@ -388,6 +437,7 @@ impl Input {
             Self::Written { vault }
             | Self::Prepared { vault, .. }
             | Self::Unable { vault }
+            | Self::Faulty { vault }
             | Self::Birth { vault, .. }
             | Self::HeadsStored { vault, .. }
             | Self::Delivered { vault, .. }

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
-use super::{ANSWER_WAIT, LinkError, OutboxBatch, Output, Progress};
+use super::{ANSWER_WAIT, OutboxBatch, Output, Progress, VaultFault};
 use crate::error::{ErrorCode, Refusal};
 use crate::frame::ClientFrame;
 use crate::ids::{Head, LogId, PublicKeyBytes, Rseq, Seq, VaultId};
@@ -137,9 +137,9 @@ impl Uplink {
     }
 
     /// A log that the relay has shown to know.
-    pub(super) fn introduced(&mut self, log: LogId) -> Result<(), LinkError> {
+    pub(super) fn introduced(&mut self, log: LogId) -> Result<(), VaultFault> {
         if self.introduced.len() >= limits::LOGS_PER_VAULT_MAX && !self.introduced.contains(&log) {
-            return Err(LinkError::TooManyLogs);
+            return Err(VaultFault::TooManyLogs);
         }
         self.introduced.insert(log);
         Ok(())
@@ -223,11 +223,11 @@ impl Uplink {
     }
 
     /// ACK. An entry stands for its log up to there, since logs have no gaps. Says whether it is news.
-    pub(super) fn ack(&mut self, now: Instant, rseq: Rseq, entries: &[Head]) -> Result<bool, LinkError> {
+    pub(super) fn ack(&mut self, now: Instant, rseq: Rseq, entries: &[Head]) -> Result<bool, VaultFault> {
         let mut news = false;
         for head in entries {
             if !self.was_sent(head.log, head.seq) {
-                return Err(LinkError::NotSent { log: head.log, seq: head.seq });
+                return Err(VaultFault::NotSent { log: head.log, seq: head.seq });
             }
             self.fresh.remove(&head.log);
             let Some(queue) = self.unacked.get_mut(&head.log) else { continue };
@@ -257,10 +257,10 @@ impl Uplink {
 
     /// The relay took nothing of a log from a segment on. Says whether it is news: what was in flight behind a
     /// refused segment is refused as well.
-    pub(super) fn segment_refused(&mut self, until: Instant, refusal: &Refusal) -> Result<bool, LinkError> {
+    pub(super) fn segment_refused(&mut self, until: Instant, refusal: &Refusal) -> Result<bool, VaultFault> {
         let Refusal { log, seq, code, .. } = *refusal;
         if !self.was_sent(log, seq) {
-            return Err(LinkError::OutOfPlace { frame: "ERROR" });
+            return Err(VaultFault::OutOfPlace { frame: "ERROR" });
         }
         if code == ErrorCode::UnknownLog {
             self.introduced.remove(&log);
@@ -275,11 +275,30 @@ impl Uplink {
 
     /// The relay refused the vault while segments were in flight: none of them counts as sent.
     pub(super) fn rest_all(&mut self, until: Instant, code: ErrorCode) {
-        for log in self.unacked.keys().copied().collect::<Vec<_>>() {
-            let from = self.unacked[&log].front().map_or(Seq(0), |(seq, _)| *seq);
-            self.take_back(log, from);
+        for (log, from) in self.take_back_all() {
             self.resting.insert(log, Rest { from, until, code });
         }
+    }
+
+    /// The vault begins anew later: nothing under way counts, and what the store still answers goes nowhere.
+    pub(super) fn abandon(&mut self) {
+        self.take_back_all();
+        self.stage = Stage::Idle;
+        self.starved = false;
+        // A relay forgets keys of logs that it has nothing of when their vault proves itself anew.
+        for log in std::mem::take(&mut self.fresh) {
+            self.introduced.remove(&log);
+        }
+    }
+
+    /// Takes back everything in flight; gives the logs, and where each begins again.
+    fn take_back_all(&mut self) -> Vec<(LogId, Seq)> {
+        let first = |queue: &VecDeque<(Seq, usize)>| queue.front().map_or(Seq(0), |(seq, _)| *seq);
+        let all: Vec<_> = self.unacked.iter().map(|(log, queue)| (*log, first(queue))).collect();
+        for (log, from) in &all {
+            self.take_back(*log, *from);
+        }
+        all
     }
 
     fn take_back(&mut self, log: LogId, from: Seq) {

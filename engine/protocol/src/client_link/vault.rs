@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
+use super::count::Count;
 use super::feed::{Delivery, Feeds};
 use super::uplink::Uplink;
 use super::{
-    ANSWER_WAIT, Event, LinkError, Output, Prepared, Progress, Purpose, REFUSED_WAIT, Received, credential,
-    rest,
+    ANSWER_WAIT, Event, FAULT_WAIT, FAULT_WAIT_MAX, Output, Prepared, Progress, Purpose, Received,
+    VaultFault, credential, rest,
 };
 use crate::error::{ErrorCode, Refusal};
 use crate::frame::{ClientFrame, Role, ShortHead};
@@ -20,6 +21,8 @@ const MISMATCHES_MAX: u8 = 1;
 const COMPARISONS_MAX: u8 = 4;
 /// Ranges asked for on one feed: what one author's false `seen` can make us ask.
 const WANTS_MAX: usize = 1024;
+/// Doublings of [`FAULT_WAIT`] that are computed: beyond [`FAULT_WAIT_MAX`] by far.
+const FAULT_DOUBLINGS_MAX: u32 = 16;
 
 #[derive(Debug)]
 pub(super) struct VaultLink {
@@ -34,6 +37,10 @@ pub(super) struct VaultLink {
     grant_due: bool,
     mismatches: u8,
     comparisons: u8,
+    /// Faults since it was last synced.
+    faults: u32,
+    /// Whether the relay's digest was ours, as far as it was said.
+    agrees: Option<bool>,
     /// Ranges asked for on this feed: log and first segment, last segment.
     wanted: BTreeMap<(LogId, Seq), Seq>,
     /// Ranges to ask for once new logs are open: until then the store takes them for its own future.
@@ -71,20 +78,10 @@ enum Down {
     },
     /// Known, and that was all that was wanted.
     Member,
-    /// Refused until then.
+    /// Refused, or found faulty: until then.
     Resting {
         until: Instant,
     },
-}
-
-#[derive(Debug, Default)]
-struct Count {
-    fed_segments: u64,
-    fed_bytes: u64,
-    stored_segments: u64,
-    stored_bytes: u64,
-    expected_segments: u64,
-    expected_bytes: u64,
 }
 
 impl VaultLink {
@@ -99,6 +96,8 @@ impl VaultLink {
             grant_due: false,
             mismatches: 0,
             comparisons: 0,
+            faults: 0,
+            agrees: None,
             wanted: BTreeMap::new(),
             held: Vec::new(),
             late: None,
@@ -113,6 +112,10 @@ impl VaultLink {
 
     pub(super) const fn is_synced(&self) -> bool {
         self.synced
+    }
+
+    pub(super) const fn rests(&self) -> bool {
+        matches!(self.down, Down::Resting { .. })
     }
 
     pub(super) fn is_settled(&self) -> bool {
@@ -131,15 +134,7 @@ impl VaultLink {
     }
 
     pub(super) fn add_progress(&self, mut sum: Progress) -> Progress {
-        let count = &self.count;
-        let (segments, bytes) = match self.down {
-            Down::Feeding { caught_up: true, .. } => (count.fed_segments, count.fed_bytes),
-            _ => (count.fed_segments.max(count.expected_segments), count.fed_bytes.max(count.expected_bytes)),
-        };
-        sum.segments_done = sum.segments_done.saturating_add(count.stored_segments);
-        sum.bytes_done = sum.bytes_done.saturating_add(count.stored_bytes);
-        sum.segments_known = sum.segments_known.saturating_add(segments);
-        sum.bytes_known = sum.bytes_known.saturating_add(bytes);
+        self.count.add_to(&mut sum, matches!(self.down, Down::Feeding { caught_up: true, .. }));
         self.up.add_progress(sum)
     }
 
@@ -159,15 +154,15 @@ impl VaultLink {
         down.into_iter().chain(self.up.answer_due()).min()
     }
 
-    pub(super) fn timeout(&mut self, now: Instant, out: &mut VecDeque<Output>) -> Result<(), LinkError> {
+    pub(super) fn timeout(&mut self, now: Instant, out: &mut VecDeque<Output>) -> Result<(), VaultFault> {
         if self.up.answer_due().is_some_and(|due| now >= due) {
-            return Err(LinkError::Silent);
+            return Err(VaultFault::Silent);
         }
         match &self.down {
             Down::Joining { since } | Down::Creating { since, .. } | Down::Comparing { since }
                 if now >= *since + ANSWER_WAIT =>
             {
-                Err(LinkError::Silent)
+                Err(VaultFault::Silent)
             }
             Down::Resting { until } if now >= *until => {
                 self.down = Down::Preparing;
@@ -193,10 +188,40 @@ impl VaultLink {
     }
 
     /// This device cannot prove membership now.
-    pub(super) fn unable(&mut self, now: Instant) {
+    pub(super) fn unable(&mut self, now: Instant, feeds: &mut Feeds, out: &mut VecDeque<Output>) {
         if matches!(self.down, Down::Preparing | Down::LoadingBirth) {
-            self.down = Down::Resting { until: now + REFUSED_WAIT };
+            self.fault(now, VaultFault::Unable, feeds, out);
         }
+    }
+
+    /// Something is wrong with this vault: it rests, longer each time, and then begins anew. What still comes of the
+    /// attempt that is over says nothing new.
+    pub(super) fn fault(
+        &mut self,
+        now: Instant,
+        fault: VaultFault,
+        feeds: &mut Feeds,
+        out: &mut VecDeque<Output>,
+    ) {
+        if self.rests() {
+            return;
+        }
+        let retry = FAULT_WAIT.saturating_mul(1 << self.faults.min(FAULT_DOUBLINGS_MAX)).min(FAULT_WAIT_MAX);
+        self.faults = self.faults.saturating_add(1);
+        self.leave_feed(feeds, out);
+        self.held.clear();
+        self.grant_due = false;
+        self.up.abandon();
+        self.down = Down::Resting { until: now + retry };
+        out.push_back(Output::Event(Event::Rests { vault: self.id, fault, retry }));
+    }
+
+    /// Forgets the feed, and what came of it and is not with the store.
+    fn leave_feed(&mut self, feeds: &mut Feeds, out: &mut VecDeque<Output>) {
+        let (segments, bytes) = feeds.retire(&self.id, out);
+        self.count.forget_fed(segments, bytes);
+        self.late = None;
+        self.wanted.clear();
     }
 
     fn subscribe(&self, out: &mut VecDeque<Output>) {
@@ -210,11 +235,7 @@ impl VaultLink {
 
     /// Asks for a fresh feed that starts with a comparison of all heads.
     fn resubscribe(&mut self, now: Instant, feeds: &mut Feeds, out: &mut VecDeque<Output>) {
-        let (segments, bytes) = feeds.retire(&self.id);
-        self.count.fed_segments = self.count.fed_segments.saturating_sub(segments);
-        self.count.fed_bytes = self.count.fed_bytes.saturating_sub(bytes);
-        self.late = None;
-        self.wanted.clear();
+        self.leave_feed(feeds, out);
         self.subscribe_afresh(now, out);
     }
 
@@ -235,8 +256,8 @@ impl VaultLink {
         now: Instant,
         used_bytes: u64,
         out: &mut VecDeque<Output>,
-    ) -> Result<(), LinkError> {
-        let out_of_place = Err(LinkError::OutOfPlace { frame: "VAULT" });
+    ) -> Result<(), VaultFault> {
+        let out_of_place = Err(VaultFault::OutOfPlace { frame: "VAULT" });
         if self.known {
             return out_of_place;
         }
@@ -257,15 +278,15 @@ impl VaultLink {
         }
         // Only a vault read from the start has its size for a goal.
         if self.prepared.as_ref().is_some_and(|prepared| prepared.cursor == Rseq(0)) {
-            self.count.expected_bytes = used_bytes;
+            self.count.expect_bytes(used_bytes);
         }
         Ok(())
     }
 
     /// GRANT.
-    pub(super) fn granted(&mut self) -> Result<(), LinkError> {
+    pub(super) fn granted(&mut self) -> Result<(), VaultFault> {
         if !std::mem::take(&mut self.grant_due) {
-            return Err(LinkError::OutOfPlace { frame: "GRANT" });
+            return Err(VaultFault::OutOfPlace { frame: "GRANT" });
         }
         Ok(())
     }
@@ -303,9 +324,9 @@ impl VaultLink {
     }
 
     /// HEADS of the relay: incarnation or digest differ.
-    pub(super) fn relay_heads(&mut self, heads: &[ShortHead]) -> Result<(), LinkError> {
+    pub(super) fn relay_heads(&mut self, heads: &[ShortHead]) -> Result<(), VaultFault> {
         if !matches!(self.down, Down::Joining { .. }) || self.purpose == Purpose::Member {
-            return Err(LinkError::OutOfPlace { frame: "HEADS" });
+            return Err(VaultFault::OutOfPlace { frame: "HEADS" });
         }
         for head in heads {
             self.up.introduced(head.log)?;
@@ -323,7 +344,7 @@ impl VaultLink {
         out: &mut VecDeque<Output>,
     ) {
         let Down::StoringHeads { theirs } = &self.down else { return };
-        self.count.expected_segments = self.count.fed_segments.saturating_add(missing(theirs, &heads));
+        self.count.expect(theirs, &heads);
         // Past the limit, the rest is merely sent to us again.
         heads.truncate(limits::LOGS_PER_VAULT_MAX);
         if diverged {
@@ -333,22 +354,21 @@ impl VaultLink {
         self.down = Down::Comparing { since: now };
     }
 
-    pub(super) fn feed_started(&mut self, stream: u64) -> Result<(), LinkError> {
+    pub(super) fn feed_started(&mut self, stream: u64) -> Result<(), VaultFault> {
         if self.purpose == Purpose::Member {
-            return Err(LinkError::NotSubscribed { vault: self.id });
+            return Err(VaultFault::OutOfPlace { frame: "FEED START" });
         }
         match self.down {
             Down::Joining { .. } | Down::Comparing { .. } => {
                 self.down = Down::Feeding { stream, caught_up: false };
                 Ok(())
             }
-            _ => Err(LinkError::OutOfPlace { frame: "FEED START" }),
+            _ => Err(VaultFault::OutOfPlace { frame: "FEED START" }),
         }
     }
 
     pub(super) const fn fed(&mut self, bytes: usize) {
-        self.count.fed_segments = self.count.fed_segments.saturating_add(1);
-        self.count.fed_bytes = self.count.fed_bytes.saturating_add(bytes as u64);
+        self.count.fed(bytes as u64);
     }
 
     /// The scan went on: a CAUGHT_UP that waits is outdated, and another one follows.
@@ -375,8 +395,11 @@ impl VaultLink {
         feeds: &mut Feeds,
         out: &mut VecDeque<Output>,
     ) {
-        self.count.stored_segments = self.count.stored_segments.saturating_add(batch.segments);
-        self.count.stored_bytes = self.count.stored_bytes.saturating_add(batch.bytes);
+        if self.rests() {
+            // Whether it was stored or refused: the next attempt shows.
+            return self.count.forget_fed(batch.segments, batch.bytes);
+        }
+        self.count.stored(batch.segments, batch.bytes);
         if received.own_log_foreign {
             self.up.ask_rotation();
         }
@@ -392,12 +415,27 @@ impl VaultLink {
                 self.resubscribe(now, feeds, out);
                 return;
             }
-            out.push_back(Output::Event(Event::Disagrees { vault: self.id }));
+            self.judge(false, out);
+        } else if received.digest_ok == Some(true) && batch.judged {
+            self.judge(true, out);
         }
         if !caught_up {
             self.down = Down::Feeding { stream, caught_up: true };
             self.up.opened();
             out.push_back(Output::Event(Event::CaughtUp { vault: self.id }));
+        }
+    }
+
+    /// Says whether the relay's digest is ours, when that is news.
+    fn judge(&mut self, agrees: bool, out: &mut VecDeque<Output>) {
+        if self.agrees != Some(agrees) {
+            self.agrees = Some(agrees);
+            let vault = self.id;
+            out.push_back(Output::Event(if agrees {
+                Event::Agrees { vault }
+            } else {
+                Event::Disagrees { vault }
+            }));
         }
     }
 
@@ -478,7 +516,7 @@ impl VaultLink {
         refusal: Refusal,
         feeds: &mut Feeds,
         out: &mut VecDeque<Output>,
-    ) -> Result<(), LinkError> {
+    ) -> Result<(), VaultFault> {
         let wanted = self.wanted.keys().any(|(log, _)| *log == refusal.log);
         if wanted && !self.up.was_sent(refusal.log, refusal.seq) {
             return Ok(()); // a WANT that found no feed; the next feed brings what it asked for
@@ -534,18 +572,9 @@ impl VaultLink {
             _ => false,
         };
         if synced && !self.synced {
+            self.faults = 0;
             out.push_back(Output::Event(Event::Synced { vault: self.id }));
         }
         self.synced = synced;
     }
-}
-
-/// Segments that `theirs` counts beyond `ours`.
-fn missing(theirs: &[ShortHead], ours: &[ShortHead]) -> u64 {
-    let ours: BTreeMap<LogId, u64> =
-        ours.iter().map(|head| (head.log, head.seq.0.saturating_add(1))).collect();
-    theirs.iter().fold(0, |sum: u64, head| {
-        let held = ours.get(&head.log).copied().unwrap_or(0);
-        sum.saturating_add(head.seq.0.saturating_add(1).saturating_sub(held))
-    })
 }

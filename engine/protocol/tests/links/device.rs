@@ -92,7 +92,11 @@ impl Device {
                 self.acked(&entries);
                 Input::AckStored { vault }
             }
-            Output::StoreGrant { .. } | Output::RelayNow { .. } | Output::Send(_) | Output::Event(_) => {
+            Output::StoreGrant { .. }
+            | Output::RelayNow { .. }
+            | Output::Send(_)
+            | Output::StopFeed { .. }
+            | Output::Event(_) => {
                 return None;
             }
         })

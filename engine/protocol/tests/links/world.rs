@@ -251,16 +251,21 @@ impl World {
         let now = self.base + self.now;
         let Node { link: Some(ends), accused, .. } = &mut self.nodes[index] else { return };
         let result = ends.client.handle(now, input);
+        let mut found = None;
         while let Some(output) = ends.client.poll() {
             match output {
                 Output::Send(bytes) => ends.to_relay.push_back(bytes.slice(4..)),
                 Output::Event(Event::Disagrees { .. }) => *accused = true,
-                Output::Event(_) => {}
+                Output::Event(Event::Rests { fault, .. }) => found = Some(fault),
+                Output::Event(_) | Output::StopFeed { .. } => {}
                 output => ends.jobs.push_back(output),
             }
         }
         if let Err(error) = result {
             panic!("{}: device {index} ends its link: {error}", self.report());
+        }
+        if let Some(fault) = found {
+            panic!("{}: device {index} finds fault with an honest relay: {fault}", self.report());
         }
         assert!(!self.nodes[index].accused, "{}: device {index} accuses an honest relay", self.report());
     }

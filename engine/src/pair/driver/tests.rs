@@ -9,9 +9,9 @@ use crate::collection::Record;
 use crate::core::STORE_FILE;
 use crate::entropy::OsEntropy;
 use crate::keys::SoftwareKey;
+use crate::merge::id::RecordId;
 use crate::pair::AbortReason;
 use crate::store::StoreError;
-use crate::merge::id::RecordId;
 use crate::sync::mailbox::{Nothing, Receiver, Sender, mailbox};
 
 const WAIT: Duration = Duration::from_secs(20);

@@ -32,11 +32,11 @@ fn differing_heads_are_compared_and_divergence_rotates_before_sealing() {
     let asked = rig.take();
     assert!(matches!(asked[0], Output::LoadOutbox { .. }));
     assert_eq!(asked[1], Output::Seal { vault: vault(1) });
-    assert_eq!(
-        rig.frame(&RelayFrame::Heads { vault: vault(1), heads }),
-        Err(LinkError::OutOfPlace { frame: "HEADS" }),
-        "nobody asked for a second comparison"
-    );
+    rig.take();
+    rig.frame(&RelayFrame::Heads { vault: vault(1), heads }).unwrap();
+    let fault = VaultFault::OutOfPlace { frame: "HEADS" };
+    let rests = Event::Rests { vault: vault(1), fault, retry: FAULT_WAIT };
+    assert_eq!(rig.events(), [rests], "nobody asked for a second comparison");
 }
 
 #[test]
@@ -77,6 +77,15 @@ fn another_digest_compares_heads_once() {
     rig.give(Input::Delivered { vault: vault(1), received: wrong() });
     assert_eq!(rig.sent(), []);
     assert_eq!(rig.events()[0], Event::Disagrees { vault: vault(1) });
+    rig.caught_up(4, 7);
+    rig.take();
+    rig.give(Input::Delivered { vault: vault(1), received: wrong() });
+    assert_eq!(rig.events(), [], "said once");
+    rig.caught_up(4, 8);
+    rig.take();
+    let received = Received { digest_ok: Some(true), ..Received::default() };
+    rig.give(Input::Delivered { vault: vault(1), received });
+    assert_eq!(rig.events()[0], Event::Agrees { vault: vault(1) });
 }
 
 #[test]

@@ -5,12 +5,13 @@ use proptest::prelude::*;
 use super::*;
 
 type Scene = (&'static str, fn(&mut Rig) -> Result<(), LinkError>, LinkError);
+type VaultScene = (&'static str, fn(&mut Rig) -> Result<(), LinkError>, VaultFault);
 
 const fn out_of_place(frame: &'static str) -> LinkError {
     LinkError::OutOfPlace { frame }
 }
 
-fn control_scenes() -> Vec<Scene> {
+fn link_scenes() -> Vec<Scene> {
     vec![
         ("hello twice", |rig| rig.hello_again(1, RELAY), out_of_place("HELLO")),
         (
@@ -19,50 +20,9 @@ fn control_scenes() -> Vec<Scene> {
             out_of_place("VAULT"),
         ),
         (
-            "vault twice",
-            |rig| rig.frame(&RelayFrame::Vault { vault: vault(1), quota_bytes: 0, used_bytes: 0 }),
-            out_of_place("VAULT"),
-        ),
-        (
-            "grant without create",
-            |rig| {
-                let grant = Grant { vault: vault(1), class: 0, signature: Signature::ZERO };
-                rig.frame(&RelayFrame::Grant { grant: grant.encode() })
-            },
-            out_of_place("GRANT"),
-        ),
-        (
-            "heads while live",
-            |rig| rig.frame(&RelayFrame::Heads { vault: vault(1), heads: Vec::new() }),
-            out_of_place("HEADS"),
-        ),
-        (
-            "acknowledgement of what was never sent",
-            |rig| rig.frame(&RelayFrame::Ack { vault: vault(1), rseq: Rseq(9), entries: vec![head(1, 3)] }),
-            LinkError::NotSent { log: log(1), seq: Seq(3) },
-        ),
-        (
-            "refusal of what was never sent",
-            |rig| {
-                let refusal = Refusal::segment(ErrorCode::QuotaBytes, vault(1), log(1), Seq(3));
-                rig.frame(&RelayFrame::Error(refusal))
-            },
-            out_of_place("ERROR"),
-        ),
-        (
             "refusal of another vault",
             |rig| rig.frame(&error(ErrorCode::QuotaBytes, 8)),
             out_of_place("ERROR"),
-        ),
-    ]
-}
-
-fn feed_scenes() -> Vec<Scene> {
-    vec![
-        (
-            "second feed of a vault",
-            |rig| rig.feed(9, &FeedFrame::Start { vault: vault(1), incarnation: RELAY }),
-            out_of_place("FEED START"),
         ),
         (
             "feed of another vault",
@@ -78,11 +38,6 @@ fn feed_scenes() -> Vec<Scene> {
             "feed without a start",
             |rig| rig.feed(9, &FeedFrame::CaughtUp { rseq: Rseq(1), digest: Digest::ZERO }),
             out_of_place("frame before FEED START"),
-        ),
-        (
-            "feed ends",
-            |rig| rig.try_give(Input::FeedClosed { stream: 1 }),
-            LinkError::FeedEnded { vault: vault(1) },
         ),
         (
             "ready without a rendezvous",
@@ -104,17 +59,190 @@ fn feed_scenes() -> Vec<Scene> {
             |rig| rig.try_give(Input::Frame(Bytes::from_static(&[0x01]))),
             LinkError::Decode(DecodeError::Unknown { what: "relay frame", value: 1 }),
         ),
+        (
+            "unreadable, on a stream of no vault",
+            |rig| rig.try_give(Input::Feed { stream: 9, frame: Bytes::from_static(&[0x01]) }),
+            LinkError::Decode(DecodeError::Unknown { what: "feed frame", value: 1 }),
+        ),
+    ]
+}
+
+fn vault_scenes() -> Vec<VaultScene> {
+    let misplaced = |frame| VaultFault::OutOfPlace { frame };
+    vec![
+        (
+            "vault twice",
+            |rig| rig.frame(&RelayFrame::Vault { vault: vault(1), quota_bytes: 0, used_bytes: 0 }),
+            misplaced("VAULT"),
+        ),
+        (
+            "grant without create",
+            |rig| {
+                let grant = Grant { vault: vault(1), class: 0, signature: Signature::ZERO };
+                rig.frame(&RelayFrame::Grant { grant: grant.encode() })
+            },
+            misplaced("GRANT"),
+        ),
+        (
+            "heads while live",
+            |rig| rig.frame(&RelayFrame::Heads { vault: vault(1), heads: Vec::new() }),
+            misplaced("HEADS"),
+        ),
+        (
+            "acknowledgement of what was never sent",
+            |rig| rig.frame(&RelayFrame::Ack { vault: vault(1), rseq: Rseq(9), entries: vec![head(1, 3)] }),
+            VaultFault::NotSent { log: log(1), seq: Seq(3) },
+        ),
+        (
+            "refusal of what was never sent",
+            |rig| {
+                let refusal = Refusal::segment(ErrorCode::QuotaBytes, vault(1), log(1), Seq(3));
+                rig.frame(&RelayFrame::Error(refusal))
+            },
+            misplaced("ERROR"),
+        ),
+        (
+            "second feed",
+            |rig| rig.feed(9, &FeedFrame::Start { vault: vault(1), incarnation: RELAY }),
+            misplaced("FEED START"),
+        ),
+        (
+            "second start of a feed",
+            |rig| rig.feed(1, &FeedFrame::Start { vault: vault(1), incarnation: RELAY }),
+            misplaced("FEED START"),
+        ),
+        ("feed ends", |rig| rig.try_give(Input::FeedClosed { stream: 1 }), VaultFault::FeedEnded),
+        (
+            "unreadable frame in its feed",
+            |rig| rig.try_give(Input::Feed { stream: 1, frame: Bytes::from_static(&[0x01]) }),
+            VaultFault::Decode(DecodeError::Unknown { what: "feed frame", value: 1 }),
+        ),
+        (
+            "too many logs",
+            |rig| {
+                (0..=limits::LOGS_PER_VAULT_MAX as u32).try_for_each(|n| {
+                    let mut public = [0; 65];
+                    public[..4].copy_from_slice(&n.to_be_bytes());
+                    rig.feed(1, &FeedFrame::Log { public: PublicKeyBytes::from_bytes(public) })
+                })
+            },
+            VaultFault::TooManyLogs,
+        ),
+        ("the store's refusal", |rig| rig.try_give(Input::Faulty { vault: vault(1) }), VaultFault::Store),
     ]
 }
 
 #[test]
 fn frames_out_of_place_end_the_link() {
     let id = RendezvousId::from_bytes([4; 16]);
-    for (name, scene, expected) in control_scenes().into_iter().chain(feed_scenes()) {
+    for (name, scene, expected) in link_scenes() {
         let mut rig = live_rig();
         assert_eq!(scene(&mut rig), Err(expected), "{name}");
         assert_eq!(rig.try_give(Input::Join { id }), Err(expected), "{name}: it stays over");
     }
+}
+
+#[test]
+fn a_fault_of_one_vault_rests_that_vault_and_the_others_go_on() {
+    for (name, scene, fault) in vault_scenes() {
+        let mut rig = live_rig();
+        rig.live(2);
+        let prepared_again = Output::Prepare { vault: vault(1) };
+        assert_eq!(scene(&mut rig), Ok(()), "{name}");
+        assert_eq!(rig.events(), [Event::Rests { vault: vault(1), fault, retry: FAULT_WAIT }], "{name}");
+        assert!(!rig.link.is_synced() && rig.link.is_settled(), "{name}");
+        // What still comes of it says nothing.
+        rig.take();
+        rig.known(1);
+        if fault != VaultFault::FeedEnded {
+            rig.feed(1, &FeedFrame::Segment { rseq: Rseq(6), segment: segment(9, 0, 99) }).unwrap();
+        }
+        rig.frame(&error(ErrorCode::QuotaBytes, 1)).unwrap();
+        rig.delivered(1);
+        assert!(rig.take().is_empty(), "{name}");
+        rig.push(2, vec![segment(2, 0, 300)]);
+        assert!(rig.sent().iter().any(|frame| matches!(frame, ClientFrame::Push { .. })), "{name}");
+        rig.advance(FAULT_WAIT);
+        assert!(rig.take().contains(&prepared_again), "{name}");
+        rig.give(Input::Prepared { vault: vault(1), prepared: prepared(Role::Writer) });
+        rig.known(1);
+        rig.start(1, 20);
+        rig.caught_up(20, 5);
+        rig.delivered(1);
+        assert!(rig.events().contains(&Event::CaughtUp { vault: vault(1) }), "{name}");
+    }
+}
+
+#[test]
+fn a_vault_that_is_faulty_again_and_again_rests_longer_and_longer() {
+    let mut rig = live_rig();
+    let mut waits = Vec::new();
+    for _ in 0..12 {
+        rig.give(Input::Faulty { vault: vault(1) });
+        let [Event::Rests { retry, .. }] = rig.events()[..] else { panic!("it rests") };
+        waits.push(retry.as_secs());
+        rig.advance(retry);
+        assert!(rig.take().contains(&Output::Prepare { vault: vault(1) }));
+        rig.give(Input::Prepared { vault: vault(1), prepared: prepared(Role::Writer) });
+    }
+    assert_eq!(waits, [10, 20, 40, 80, 160, 320, 640, 1280, 2560, 3600, 3600, 3600]);
+}
+
+#[test]
+fn a_feed_of_a_vault_that_rests_is_read_no_more() {
+    let mut rig = live_rig();
+    rig.give(Input::Faulty { vault: vault(1) });
+    assert!(rig.take().contains(&Output::StopFeed { stream: 1 }));
+    rig.start(1, 7);
+    assert_eq!(rig.take(), [Output::StopFeed { stream: 7 }], "of a SUBSCRIBE that it did not see the end of");
+    rig.feed(7, &FeedFrame::Log { public: key(9) }).unwrap();
+    rig.give(Input::FeedClosed { stream: 7 });
+    assert!(rig.take().is_empty());
+}
+
+#[test]
+fn what_was_in_flight_is_sent_again_after_a_rest_with_its_log() {
+    let mut rig = live_rig();
+    let segments = vec![segment(1, 0, 300), segment(1, 1, 300)];
+    rig.push(1, segments.clone());
+    rig.take();
+    rig.give(Input::Faulty { vault: vault(1) });
+    rig.advance(FAULT_WAIT);
+    rig.give(Input::Prepared { vault: vault(1), prepared: prepared(Role::Writer) });
+    rig.known(1);
+    rig.start(1, 20);
+    rig.caught_up(20, 5);
+    rig.take();
+    rig.delivered(1);
+    let load = rig.take().into_iter().find_map(|output| match output {
+        Output::LoadOutbox { sent, .. } => Some(sent),
+        _ => None,
+    });
+    assert_eq!(load, Some(BTreeMap::new()), "nothing counts as sent");
+    let batch = OutboxBatch { logs: vec![key(1)], segments: segments.clone(), more: false };
+    rig.give(Input::Outbox { vault: vault(1), batch });
+    assert_eq!(
+        rig.sent(),
+        [
+            ClientFrame::Log { vault: vault(1), public: key(1) },
+            ClientFrame::Push { vault: vault(1), segments }
+        ]
+    );
+    // Late word of the attempt that is over is not news, and no fault.
+    rig.frame(&RelayFrame::Ack { vault: vault(1), rseq: Rseq(7), entries: vec![head(1, 1)] }).unwrap();
+    assert!(!rig.events().iter().any(|event| matches!(event, Event::Rests { .. })));
+}
+
+#[test]
+fn silence_about_one_vault_rests_it() {
+    let mut rig = live_rig();
+    rig.add(2);
+    rig.now += ANSWER_WAIT;
+    rig.caught_up(1, 5);
+    rig.take();
+    rig.give(Input::Timeout);
+    let fault = VaultFault::Silent;
+    assert_eq!(rig.events(), [Event::Rests { vault: vault(2), fault, retry: FAULT_WAIT }]);
 }
 
 impl Rig {
@@ -138,20 +266,6 @@ fn greetings_that_do_not_fit() {
         Err(LinkError::OutOfPlace { frame: "ERROR" }),
         "no vault was named yet"
     );
-}
-
-#[test]
-fn more_logs_than_a_vault_may_have_end_the_link() {
-    let mut rig = live_rig();
-    let mut result = Ok(());
-    let mut logs = 0;
-    while result.is_ok() {
-        let mut public = [0; 65];
-        public[..4].copy_from_slice(&u32::to_be_bytes(logs));
-        result = rig.feed(1, &FeedFrame::Log { public: PublicKeyBytes::from_bytes(public) });
-        logs += 1;
-    }
-    assert_eq!((result, logs as usize), (Err(LinkError::TooManyLogs), limits::LOGS_PER_VAULT_MAX + 1));
 }
 
 fn any_id() -> impl Strategy<Value = VaultId> + Clone {
@@ -245,6 +359,7 @@ fn any_input() -> impl Strategy<Value = Input> {
         ),
         1 => any_id().prop_map(|vault| Input::Rotated { vault }),
         1 => any_id().prop_map(|vault| Input::Unable { vault }),
+        1 => any_id().prop_map(|vault| Input::Faulty { vault }),
         3 => (any_id(), any::<bool>())
             .prop_map(|(vault, more)| Input::Sealed { vault, more }),
         4 => (any_id(), any_segments(), any::<bool>()).prop_map(|(vault, segments, more)| Input::Outbox {

@@ -1,0 +1,215 @@
+use subrosa_protocol::error::ErrorCode;
+
+use super::super::events::EVENTS_MAX;
+use super::*;
+
+const SHORT: Duration = Duration::from_millis(20);
+
+fn wait(board: &Arc<Board>) -> Result<bool, SyncError> {
+    board.wait_caught_up(WaitLimits::of_idle(SHORT), &Cancel::new(), || false)
+}
+
+fn standing(segments_done: u64, synced: Option<u64>) -> Standing {
+    let progress = Progress { segments_done, segments_known: 9, ..Progress::default() };
+    Standing { greeted: true, synced, settled: synced, progress }
+}
+
+#[test]
+fn caught_up_counts_only_what_was_written_before() {
+    let board = Arc::new(Board::default());
+    board.written();
+    board.standing(0, standing(1, Some(0)));
+    assert!(matches!(wait(&board), Err(SyncError::NoProgress(_))), "a write is not noted yet");
+    board.standing(0, standing(1, Some(1)));
+    assert!(wait(&board).is_ok());
+    assert_eq!(board.status().reason(), "live");
+}
+
+#[test]
+fn a_refusal_is_kept_until_the_vault_is_synced() {
+    let board = Arc::new(Board::default());
+    let vault = VaultId::ZERO;
+    let refusal = Refusal::vault(ErrorCode::QuotaBytes, vault);
+    board.news(0, &News::Event(Event::Refused { refusal, retry: SHORT }));
+    board.standing(0, Standing { settled: Some(0), ..standing(1, None) });
+    assert_eq!(board.status().state, SyncState::Refused);
+    board.written();
+    assert!(matches!(wait(&board), Err(SyncError::NoProgress(_))), "a write is not noted yet");
+    board.standing(0, Standing { settled: Some(1), ..standing(1, None) });
+    assert!(matches!(wait(&board), Err(SyncError::Refused(ErrorCode::QuotaBytes))));
+    board.offline(0, SyncFailure::Lost);
+    assert_eq!(board.status().reason(), "refused: quota", "it outlives the link");
+    board.news(0, &News::Event(Event::Synced { vault }));
+    board.connecting(0);
+    assert_eq!(board.status().reason(), "connecting");
+}
+
+#[test]
+fn progress_adds_up_over_links() {
+    let board = Arc::new(Board::default());
+    board.standing(0, standing(3, None));
+    board.offline(0, SyncFailure::Lost);
+    board.standing(0, standing(2, None));
+    let progress = board.status().progress;
+    assert_eq!((progress.segments_done, progress.segments_known), (5, 12));
+}
+
+#[test]
+fn events_nobody_takes_are_dropped_and_said_so() {
+    let board = Arc::new(Board::default());
+    let events = board.subscribe(&Process::plain());
+    for n in 0..EVENTS_MAX + 9 {
+        let vault = VaultId::from_bytes([u8::try_from(n % 256).unwrap(); 32]);
+        board.news(0, &News::Event(Event::CaughtUp { vault }));
+    }
+    board.stopped();
+    let mut seen = Vec::new();
+    while let Some(event) = events.next(Duration::ZERO) {
+        seen.push(event);
+    }
+    assert!(seen.len() <= EVENTS_MAX);
+    assert!(seen.iter().any(|event| matches!(event, SyncEvent::Lagged)));
+    assert!(matches!(wait(&board), Err(SyncError::Stopped)));
+}
+
+#[test]
+fn what_is_pushed_is_waited_for_where_that_helps() {
+    let board = Arc::new(Board::default());
+    board.written();
+    board.standing(0, standing(1, Some(0)));
+    assert!(!board.wait_pushed(SHORT), "not in time");
+    let waits = board.clone();
+    let waiting = std::thread::spawn(move || waits.wait_pushed(Duration::from_secs(60)));
+    board.standing(0, standing(1, Some(1)));
+    assert!(waiting.join().unwrap());
+    board.suspended();
+    assert!(!board.wait_pushed(Duration::from_secs(60)), "in vain");
+    board.stopped();
+    assert!(board.is_over() && !board.wait_pushed(Duration::from_secs(60)), "in vain");
+}
+
+#[test]
+fn a_cancelled_wait_wakes() {
+    let board = Arc::new(Board::default());
+    let cancel = Cancel::new();
+    let (waits, waited) = (board.clone(), cancel.clone());
+    let waiting = std::thread::spawn(move || {
+        waits.wait_caught_up(WaitLimits::of_idle(Duration::from_secs(60)), &waited, || false)
+    });
+    cancel.cancel();
+    assert!(matches!(waiting.join().unwrap(), Ok(false)));
+    board.standing(0, standing(1, Some(0)));
+    assert!(
+        matches!(board.wait_caught_up(WaitLimits::of_idle(SHORT), &cancel, || false), Ok(false)),
+        "cancelled before it began"
+    );
+    assert!(matches!(wait(&board), Ok(true)), "others do not notice");
+}
+
+#[test]
+fn arrivals_are_told_without_a_lock_held() {
+    let board = Arc::new(Board::default());
+    let events = Arc::new(board.subscribe(&Process::plain()));
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    board.connecting(0);
+    board.news(0, &News::Event(Event::CaughtUp { vault: VaultId::ZERO }));
+    let (takes, sees, asks) = (Arc::downgrade(&events), seen.clone(), board.clone());
+    events.on_arrival(Arc::new(move || {
+        let Some(events) = takes.upgrade() else { return };
+        while let Some(event) = events.try_next() {
+            sees.lock().unwrap().push(format!("{event:?} {}", asks.status().reason()));
+        }
+        if events.is_over() {
+            sees.lock().unwrap().push("over".to_owned());
+        }
+    }));
+    assert_eq!(seen.lock().unwrap().len(), 1, "at once, for what is there");
+    board.standing(0, standing(1, Some(0)));
+    assert!(!events.is_over());
+    board.stopped();
+    let mut seen = seen.lock().unwrap();
+    seen.dedup();
+    let ends: Vec<_> = seen.iter().map(|event| event.rsplit(' ').next().unwrap()).collect();
+    assert_eq!(ends, ["connecting", "live", "offline", "over"], "{seen:?}");
+    assert!(events.is_over() && events.try_next().is_none());
+    assert!(board.subscribe(&Process::plain()).is_over(), "too late");
+}
+
+#[test]
+fn nothing_is_caught_up_while_a_link_that_it_takes_is_missing_or_down() {
+    let board = Arc::new(Board::default());
+    board.want_links(3);
+    board.standing(0, standing(1, Some(0)));
+    board.standing(1, standing(1, Some(0)));
+    assert_eq!(board.status().state, SyncState::Syncing);
+    assert!(matches!(wait(&board), Err(SyncError::NoProgress(_))), "the third link is not there");
+    board.standing(2, standing(1, Some(0)));
+    assert!(wait(&board).is_ok());
+    assert_eq!((board.status().state, board.status().progress.segments_done), (SyncState::Live, 3));
+    board.offline(1, SyncFailure::Lost);
+    assert_eq!(board.status().state, SyncState::Syncing, "others are up");
+    assert!(matches!(board.status().failure, Some(SyncFailure::Lost)));
+    assert!(matches!(wait(&board), Err(SyncError::NoProgress(_))));
+    board.connecting(1);
+    board.news(1, &News::Event(Event::Greeted));
+    board.written();
+    board.standing(1, standing(1, Some(1)));
+    assert_eq!(board.status().state, SyncState::Live);
+    assert!(matches!(wait(&board), Err(SyncError::NoProgress(_))), "two links do not know of the write");
+    board.standing(0, standing(1, Some(1)));
+    board.standing(2, standing(1, Some(1)));
+    assert!(wait(&board).is_ok());
+}
+
+#[test]
+fn what_rests_and_why_is_shown_until_it_is_synced() {
+    let board = Arc::new(Board::default());
+    let events = board.subscribe(&Process::plain());
+    let (vault, fault) = (VaultId::ZERO, SyncFault::Peer(crate::error::PeerFault::BadSignature));
+    board.news(0, &News::Rests { vault, fault, retry: SHORT });
+    board.standing(0, Standing { settled: Some(0), ..standing(1, None) });
+    assert_eq!(board.status().state, SyncState::Refused);
+    assert_eq!(board.status().reason(), "resting: the relay sent a segment whose signature does not hold");
+    assert_eq!(board.status().resting.get(&vault), Some(&fault));
+    let event = events.try_next();
+    assert!(matches!(event, Some(SyncEvent::Rests { fault: of, .. }) if of == fault), "{event:?}");
+    board.offline(0, SyncFailure::Lost);
+    assert_eq!(board.status().resting.len(), 1, "it outlives the link");
+    board.news(0, &News::Event(Event::Synced { vault }));
+    assert!(board.status().resting.is_empty());
+}
+
+#[test]
+fn a_relay_that_disagrees_is_shown_until_it_agrees() {
+    let board = Arc::new(Board::default());
+    let vault = VaultId::ZERO;
+    board.news(0, &News::Event(Event::Disagrees { vault }));
+    board.news(0, &News::Event(Event::Synced { vault }));
+    board.offline(0, SyncFailure::Lost);
+    assert!(board.status().disagrees.contains(&vault), "being caught up does not settle it");
+    board.news(0, &News::Event(Event::Agrees { vault }));
+    assert!(board.status().disagrees.is_empty());
+}
+
+#[test]
+#[expect(clippy::disallowed_methods, reason = "a base for times that the test then moves itself")]
+fn a_wait_ends_whatever_a_relay_feeds() {
+    let begun = Instant::now();
+    let idle = Duration::from_secs(30);
+    let mut patience = Patience::new(begun, WaitLimits::of_idle(idle), 0);
+    assert_eq!(patience.left(begun, 0), Ok(idle));
+    let mut now = begun;
+    let mut moved = 0;
+    let over = loop {
+        now += idle / 3;
+        moved += 1;
+        if let Err(over) = patience.left(now, moved) {
+            break over;
+        }
+    };
+    assert_eq!((over, now - begun), (Over::Unfinished, idle * 60));
+    let mut patience = Patience::new(begun, WaitLimits::of_idle(idle), 0);
+    assert_eq!(patience.left(begun + idle / 2, 1), Ok(idle));
+    assert_eq!(patience.left(begun + idle, 1), Ok(idle / 2));
+    assert_eq!(patience.left(begun + idle / 2 + idle, 1), Err(Over::NoProgress));
+}

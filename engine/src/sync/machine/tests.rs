@@ -1,0 +1,279 @@
+//! The machine of a link, driven by hand: no runtime, no socket, no clock.
+
+use subrosa_protocol::client_link::{Prepared, Received};
+use subrosa_protocol::error::{ErrorCode, Refusal};
+use subrosa_protocol::frame::{FeedFrame, RelayFrame, RelayLimits, Role};
+use subrosa_protocol::ids::{Digest, Incarnation, PublicKeyBytes, Rseq, Signature};
+
+use super::*;
+
+const RELAY: Incarnation = Incarnation::from_bytes([7; 16]);
+
+#[expect(clippy::disallowed_methods, reason = "a base for times that the test then moves itself")]
+fn base() -> Instant {
+    Instant::now()
+}
+
+fn vault(n: usize) -> VaultId {
+    let mut bytes = [0; 32];
+    bytes[..8].copy_from_slice(&(n as u64).to_be_bytes());
+    VaultId::from_bytes(bytes)
+}
+
+/// A machine, a clock, and what it asked for.
+struct Rig {
+    machine: Machine,
+    now: Instant,
+    out: Vec<Output>,
+}
+
+impl Rig {
+    fn new(errand: Errand) -> Self {
+        let now = base();
+        let mut rig = Self { machine: Machine::new(now, None, &errand).unwrap(), now, out: Vec::new() };
+        rig.drain();
+        rig
+    }
+
+    fn sync(share: usize) -> Self {
+        Self::new(Errand::Sync { share, writes: 0 })
+    }
+
+    fn drain(&mut self) {
+        while let Some(output) = self.machine.poll() {
+            self.out.push(output);
+        }
+    }
+
+    fn try_give(&mut self, input: Input) -> Result<(), SyncFailure> {
+        let result = self.machine.handle(self.now, input);
+        self.drain();
+        result
+    }
+
+    fn give(&mut self, input: Input) {
+        self.try_give(input).unwrap();
+    }
+
+    fn answer(&mut self, input: client_link::Input) {
+        self.give(Input::Answer(Answer::Input(input)));
+    }
+
+    fn frame(&mut self, frame: &RelayFrame) {
+        self.give(Input::Frame(frame.encode().slice(4..)));
+    }
+
+    fn feed(&mut self, stream: u64, frame: &FeedFrame) {
+        self.give(Input::Feed { stream, event: FeedEvent::Frame(frame.encode().slice(4..)) });
+    }
+
+    fn hello(&mut self) {
+        let limits = RelayLimits { segment_bytes_max: 2 << 20, vaults_max: 64 };
+        self.frame(&RelayFrame::Hello { version: 1, incarnation: RELAY, limits, now_ms: 9 });
+    }
+
+    fn prepared(&mut self, vault: VaultId) {
+        let prepared = Prepared {
+            role: Role::Reader,
+            public: PublicKeyBytes::from_bytes([2; 65]),
+            signature: Signature::ZERO,
+            incarnation: RELAY,
+            cursor: Rseq(5),
+            digest: Digest::from_bytes([5; 32]),
+        };
+        self.answer(client_link::Input::Prepared { vault, prepared });
+    }
+
+    /// Brings a vault that was prepared to where everything is caught up.
+    fn catch_up(&mut self, vault: VaultId, stream: u64) {
+        self.frame(&RelayFrame::Vault { vault, quota_bytes: 100, used_bytes: 10 });
+        self.feed(stream, &FeedFrame::Start { vault, incarnation: RELAY });
+        self.feed(stream, &FeedFrame::CaughtUp { rseq: Rseq(5), digest: Digest::from_bytes([8; 32]) });
+        let work = self.work();
+        assert!(
+            matches!(&work[..], [Work::Link(client_link::Output::Deliver { vault: of, .. })] if *of == vault),
+            "{work:?}"
+        );
+        self.answer(client_link::Input::Delivered { vault, received: Received::default() });
+    }
+
+    fn work(&mut self) -> Vec<Work> {
+        std::iter::from_fn(|| self.machine.next_work()).collect()
+    }
+
+    fn news(&mut self) -> Vec<News> {
+        let news = |output| if let Output::News(news) = output { Some(news) } else { None };
+        self.out.drain(..).filter_map(news).collect()
+    }
+}
+
+/// The vaults that are to be prepared.
+fn prepares(work: &[Work]) -> Vec<VaultId> {
+    let vault = |work: &Work| match work {
+        Work::Link(client_link::Output::Prepare { vault }) => Some(*vault),
+        _ => None,
+    };
+    work.iter().filter_map(vault).collect()
+}
+
+#[test]
+fn a_faulty_vault_rests_while_the_other_one_goes_on() {
+    let mut rig = Rig::sync(0);
+    assert!(matches!(rig.work()[..], [Work::List]));
+    rig.give(Input::Answer(Answer::Vaults(vec![vault(1), vault(2)])));
+    rig.hello();
+    assert_eq!(prepares(&rig.work()), [vault(1), vault(2)]);
+    rig.prepared(vault(1));
+    rig.prepared(vault(2));
+    rig.feed(3, &FeedFrame::Start { vault: vault(1), incarnation: RELAY });
+    rig.feed(3, &FeedFrame::Log { public: PublicKeyBytes::from_bytes([4; 65]) });
+    let work = rig.work();
+    assert!(matches!(work[..], [Work::Link(client_link::Output::Deliver { .. })]), "{work:?}");
+    rig.news();
+    // The store finds a signature that does not hold.
+    let fault = PeerFault::BadSignature;
+    let answered = Some(client_link::Input::Delivered { vault: vault(1), received: Received::default() });
+    rig.give(Input::Answer(Answer::Faulty { vault: vault(1), fault, answered }));
+    assert!(rig.out.iter().any(|output| matches!(output, Output::StopFeed { stream: 3 })));
+    let retry = client_link::FAULT_WAIT;
+    assert_eq!(rig.news(), [News::Rests { vault: vault(1), fault: fault.into(), retry }]);
+    rig.catch_up(vault(2), 4);
+    let event = |event| News::Event(event);
+    let vault_2 = vault(2);
+    assert_eq!(
+        rig.news(),
+        [
+            event(Event::Known { vault: vault_2 }),
+            event(Event::CaughtUp { vault: vault_2 }),
+            event(Event::Synced { vault: vault_2 })
+        ]
+    );
+    let standing = rig.machine.standing();
+    assert_eq!((standing.synced, standing.settled), (None, Some(0)), "nothing else is left to do");
+    // It is tried again.
+    rig.now += retry;
+    rig.give(Input::Timeout { datagrams: 1 });
+    assert_eq!(prepares(&rig.work()), [vault(1)]);
+    rig.prepared(vault(1));
+    rig.catch_up(vault(1), 5);
+    assert_eq!(rig.machine.standing().synced, Some(0));
+}
+
+#[test]
+fn five_hundred_vaults_are_carried_by_eight_links_each_by_one() {
+    let all: Vec<_> = (0..500).map(vault).collect();
+    let mut carried = Vec::new();
+    for share in 0..8 {
+        let mut rig = Rig::sync(share);
+        rig.work();
+        rig.give(Input::Answer(Answer::Vaults(all.clone())));
+        assert!(rig.out.iter().any(|output| matches!(output, Output::Links(8))), "{:?}", rig.out);
+        let mine = prepares(&rig.work());
+        assert!(mine.len() <= VAULTS_PER_LINK_MAX);
+        carried.extend(mine);
+        // A new one is for the last link, and moves none of the others.
+        rig.give(Input::Written { writes: 1 });
+        rig.work();
+        rig.give(Input::Answer(Answer::Vaults((0..501).map(vault).collect())));
+        let more = prepares(&rig.work());
+        assert_eq!(more, if share == 7 { vec![vault(500)] } else { Vec::new() }, "{share}");
+    }
+    assert_eq!(carried, all);
+}
+
+#[test]
+fn held_groups_are_merged_once_when_their_time_has_come() {
+    let mut rig = Rig::sync(0);
+    rig.work();
+    rig.give(Input::Held { wait: Some(Duration::from_secs(3)) });
+    assert_eq!(rig.machine.deadline(), rig.now + Duration::from_secs(3));
+    rig.give(Input::Held { wait: Some(Duration::ZERO) });
+    assert!(matches!(rig.work()[..], [Work::MergeHeld]));
+    rig.give(Input::Held { wait: Some(Duration::ZERO) });
+    assert!(rig.work().is_empty(), "it is under way");
+    rig.give(Input::Answer(Answer::Merged));
+    rig.give(Input::Held { wait: Some(Duration::ZERO) });
+    assert!(matches!(rig.work()[..], [Work::MergeHeld]), "more has come meanwhile");
+    let mut other = Rig::sync(1);
+    other.work();
+    other.give(Input::Held { wait: Some(Duration::ZERO) });
+    assert!(other.work().is_empty(), "the first link does it");
+}
+
+#[test]
+fn a_path_that_owes_an_answer_and_stays_silent_is_given_up() {
+    let mut rig = Rig::sync(0);
+    let mut probes = 0;
+    loop {
+        rig.now = rig.machine.deadline();
+        let result = rig.try_give(Input::Timeout { datagrams: 7 });
+        probes += rig.out.drain(..).filter(|output| matches!(output, Output::Probe)).count();
+        if let Err(failure) = result {
+            assert!(matches!(failure, SyncFailure::Lost), "{failure}");
+            break;
+        }
+    }
+    assert_eq!(probes, 1);
+}
+
+#[test]
+fn work_is_handed_over_in_order_and_what_has_not_begun_is_done_once() {
+    let mut rig = Rig::sync(0);
+    rig.hello();
+    for writes in 1..4 {
+        rig.give(Input::Written { writes });
+    }
+    let work = rig.work();
+    let relay_now = |work: &Work| matches!(work, Work::Link(client_link::Output::RelayNow { now_ms: 9 }));
+    assert!(matches!(work[0], Work::List) && relay_now(&work[1]) && work.len() == 2, "{work:?}");
+    assert_eq!(rig.machine.standing().synced, None, "the list is not here yet");
+    rig.give(Input::Answer(Answer::Vaults(Vec::new())));
+    assert_eq!(rig.machine.standing().synced, Some(3));
+    rig.give(Input::Written { writes: 4 });
+    assert!(matches!(rig.work()[..], [Work::List]), "the one before has begun");
+}
+
+#[test]
+fn the_store_of_the_device_ends_the_link() {
+    let mut rig = Rig::sync(0);
+    let failed = Answer::Failed(crate::error::Error::NoVault);
+    assert!(matches!(rig.try_give(Input::Answer(failed)), Err(SyncFailure::Store(_))));
+}
+
+#[test]
+fn a_meeting_that_is_refused_is_over_and_one_that_is_met_takes_messages() {
+    let id = RendezvousId::from_bytes([4; 16]);
+    let mut rig = Rig::new(Errand::Meet { id, member: Some(vault(1)) });
+    rig.hello();
+    rig.prepared(vault(1));
+    let refusal = Refusal::vault(ErrorCode::AuthFailed, vault(1));
+    let refused = rig.try_give(Input::Frame(RelayFrame::Error(refusal).encode().slice(4..)));
+    assert!(
+        matches!(refused, Err(SyncFailure::Link(LinkError::Refused(of))) if of == refusal),
+        "{refused:?}"
+    );
+
+    let mut rig = Rig::new(Errand::Meet { id, member: None });
+    rig.hello();
+    assert!(!rig.machine.is_met());
+    rig.frame(&RelayFrame::RendezvousReady { id });
+    assert!(rig.machine.is_met());
+    rig.out.clear();
+    rig.give(Input::Say(vec![1]));
+    assert!(matches!(rig.out[..], [Output::Send(_)]));
+    rig.out.clear();
+    rig.frame(&RelayFrame::RendezvousData { id, message: vec![2] });
+    assert!(matches!(&rig.out[..], [Output::Heard(Heard::Message(said))] if said == &[2]));
+}
+
+#[test]
+fn a_vault_that_a_meeting_needs_and_that_is_faulty_ends_the_meeting() {
+    let id = RendezvousId::from_bytes([4; 16]);
+    let mut rig = Rig::new(Errand::Meet { id, member: Some(vault(1)) });
+    rig.hello();
+    rig.prepared(vault(1));
+    let fault = PeerFault::BadGrant;
+    let answer = Answer::Faulty { vault: vault(1), fault, answered: None };
+    let ended = rig.try_give(Input::Answer(answer));
+    assert!(matches!(ended, Err(SyncFailure::Peer(SyncFault::Peer(PeerFault::BadGrant)))), "{ended:?}");
+}

@@ -1,0 +1,179 @@
+//! Relays with the right key that do not behave, and are not ours: scripted, over a real connection.
+
+use std::collections::BTreeMap;
+use std::net::UdpSocket;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use quinn::crypto::rustls::QuicServerConfig;
+use quinn::{
+    Connection, Endpoint, EndpointConfig, RecvStream, SendStream, ServerConfig, TokioRuntime, TransportConfig,
+};
+use rcgen::PublicKeyData as _;
+use ring::digest::{SHA256, digest};
+use rustls::pki_types::PrivatePkcs8KeyDer;
+use subrosa::{RelayAddr, VaultId};
+use subrosa_protocol::frame::{ALPN, ClientFrame, FeedFrame, RelayFrame, RelayLimits};
+use subrosa_protocol::ids::{
+    Chain, Digest, Epoch, Head, Incarnation, LogId, Pin, PublicKeyBytes, Rseq, Seq, Signature,
+};
+use subrosa_protocol::segment::{Header, Kind, SealedSegment, TAG_LEN};
+use tokio::runtime::Runtime;
+
+/// What is wrong with the relay.
+#[derive(Clone, Copy)]
+pub(crate) enum Manner {
+    /// It lets nobody say a word.
+    Mute,
+    /// It feeds what it was given over and over, and acknowledges nothing.
+    FeedsForEver,
+    /// It says that it holds something else than it shows, whatever is compared.
+    Hides,
+    /// It feeds one vault a segment whose signature does not hold, and serves all others.
+    Forges(VaultId),
+}
+
+/// Runs until it is dropped.
+pub(crate) struct Fake {
+    pub(crate) addr: RelayAddr,
+    pub(crate) connected: std::sync::mpsc::Receiver<()>,
+    /// Segments fed.
+    pub(crate) fed: Arc<AtomicU64>,
+    _runtime: Runtime,
+}
+
+impl Fake {
+    pub(crate) fn start(manner: Manner) -> Self {
+        let made = rcgen::generate_simple_self_signed(["subrosa".to_owned()]).unwrap();
+        let spki = digest(&SHA256, &made.signing_key.subject_public_key_info());
+        let pin = Pin::from_bytes(spki.as_ref().try_into().unwrap());
+        let key = PrivatePkcs8KeyDer::from(made.signing_key.serialize_der());
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let mut tls = rustls::ServerConfig::builder_with_provider(provider)
+            .with_protocol_versions(&[&rustls::version::TLS13])
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![made.cert.der().clone()], key.into())
+            .unwrap();
+        tls.alpn_protocols = vec![ALPN.to_vec()];
+        let mut transport = TransportConfig::default();
+        let streams = if let Manner::Mute = manner { 0_u32 } else { 1 };
+        transport.max_concurrent_bidi_streams(streams.into());
+        transport.keep_alive_interval(Some(Duration::from_millis(500)));
+        let mut config = ServerConfig::with_crypto(Arc::new(QuicServerConfig::try_from(tls).unwrap()));
+        config.transport_config(Arc::new(transport));
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let addr = RelayAddr::new(vec![socket.local_addr().unwrap().to_string()], pin, None).unwrap();
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let (tell, connected) = std::sync::mpsc::channel();
+        let fed = Arc::new(AtomicU64::new(0));
+        let count = fed.clone();
+        runtime.spawn(async move {
+            let runtime = Arc::new(TokioRuntime);
+            let endpoint = Endpoint::new(EndpointConfig::default(), Some(config), socket, runtime).unwrap();
+            let mut held = Vec::new();
+            while let Some(incoming) = endpoint.accept().await {
+                if let Ok(connection) = incoming.await {
+                    held.push(connection.clone());
+                    let _ = tell.send(());
+                    tokio::spawn(serve(connection, manner, count.clone()));
+                }
+            }
+        });
+        Self { addr, connected, fed, _runtime: runtime }
+    }
+}
+
+/// Speaks as much of the protocol as a device asks for; ends with the connection.
+async fn serve(connection: Connection, manner: Manner, fed: Arc<AtomicU64>) -> Option<()> {
+    if let Manner::Mute = manner {
+        return None;
+    }
+    let (mut send, mut receive) = connection.accept_bi().await.ok()?;
+    let mut feeds: BTreeMap<VaultId, SendStream> = BTreeMap::new();
+    loop {
+        let answer = match next_frame(&mut receive).await? {
+            ClientFrame::Hello { .. } => {
+                let limits = RelayLimits { segment_bytes_max: 2 << 20, vaults_max: 64 };
+                RelayFrame::Hello { version: 1, incarnation: INCARNATION, limits, now_ms: 0 }
+            }
+            ClientFrame::Auth { vault, .. } => {
+                RelayFrame::Vault { vault, quota_bytes: 1 << 30, used_bytes: 0 }
+            }
+            ClientFrame::Subscribe { vault, .. } => {
+                let mut feed = connection.open_uni().await.ok()?;
+                for frame in first_of_feed(vault, manner) {
+                    feed.write_all(&frame.encode()).await.ok()?;
+                }
+                feeds.insert(vault, feed);
+                continue;
+            }
+            ClientFrame::Push { vault, segments } => match manner {
+                Manner::FeedsForEver => {
+                    let feed = feeds.remove(&vault)?;
+                    tokio::spawn(feed_for_ever(feed, segments, fed.clone()));
+                    continue;
+                }
+                // A chain that the device does not know is no matter to it.
+                _ => RelayFrame::Ack {
+                    vault,
+                    rseq: Rseq(1),
+                    entries: segments.iter().map(acknowledged).collect(),
+                },
+            },
+            _ => continue,
+        };
+        send.write_all(&answer.encode()).await.ok()?;
+    }
+}
+
+fn first_of_feed(vault: VaultId, manner: Manner) -> Vec<FeedFrame> {
+    let start = FeedFrame::Start { vault, incarnation: INCARNATION };
+    let caught_up = FeedFrame::CaughtUp { rseq: Rseq(0), digest: Digest::ZERO };
+    match manner {
+        Manner::Forges(forged) if forged == vault => {
+            let public = PublicKeyBytes::from_bytes([4; 65]);
+            let segment =
+                SealedSegment::assemble(header(LogId::of(&public)), &[0; TAG_LEN], &Signature::ZERO);
+            vec![start, FeedFrame::Log { public }, FeedFrame::Segment { rseq: Rseq(1), segment }]
+        }
+        Manner::Hides => {
+            vec![start, FeedFrame::CaughtUp { rseq: Rseq(0), digest: Digest::from_bytes([8; 32]) }]
+        }
+        _ => vec![start, caught_up],
+    }
+}
+
+const INCARNATION: Incarnation = Incarnation::from_bytes([7; 16]);
+
+fn header(log: LogId) -> Header {
+    let body_len = u32::try_from(TAG_LEN).unwrap();
+    Header { kind: Kind::Data, log, seq: Seq(0), epoch: Epoch(0), salt: [0; 16], commit: [0; 32], body_len }
+}
+
+fn acknowledged(segment: &SealedSegment) -> Head {
+    Head { log: segment.header().log, seq: segment.header().seq, chain: Chain::ZERO }
+}
+
+async fn feed_for_ever(
+    mut feed: SendStream,
+    segments: Vec<SealedSegment>,
+    fed: Arc<AtomicU64>,
+) -> Option<()> {
+    for rseq in 1.. {
+        let segment = segments.first()?.clone();
+        feed.write_all(&FeedFrame::Segment { rseq: Rseq(rseq), segment }.encode()).await.ok()?;
+        fed.store(rseq, Ordering::SeqCst);
+    }
+    None
+}
+
+async fn next_frame(receive: &mut RecvStream) -> Option<ClientFrame> {
+    let mut len = [0; 4];
+    receive.read_exact(&mut len).await.ok()?;
+    let mut frame = vec![0; usize::try_from(u32::from_be_bytes(len)).ok()?];
+    receive.read_exact(&mut frame).await.ok()?;
+    ClientFrame::decode(&frame.into()).ok()
+}
