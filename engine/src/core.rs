@@ -4,16 +4,21 @@
 //! for nobody. The handles that an application holds ([`crate::Device`] and its kin) and the sync driver are thin
 //! layers above this module. It must never wait for the network, and never send a segment that is not in the table.
 
+mod checked;
 mod commit;
 mod control;
 mod gate;
 mod held;
 mod life;
+mod link_keys;
+mod notes;
 mod outbox;
+mod quarantine;
 mod read;
 mod receive;
 mod rotate;
 mod sealing;
+mod shown;
 mod snapshot;
 mod state;
 #[cfg(test)]
@@ -21,7 +26,9 @@ mod tests;
 mod token;
 mod transaction;
 mod verify;
+mod waiting;
 mod watch;
+mod work;
 mod write;
 
 use std::path::{Path, PathBuf};
@@ -41,6 +48,7 @@ use crate::{Error, Options};
 pub(crate) use control::NewVault;
 pub(crate) use gate::end_waits_when;
 pub(crate) use life::MadeFor;
+pub(crate) use link_keys::LinkKeys;
 pub(crate) use read::{Page, View, VisibleRecord, VisibleRow};
 pub(crate) use receive::{FeedBatch, FeedItem};
 pub use snapshot::InProgress;
@@ -54,8 +62,8 @@ pub(crate) use write::WriteSet;
 /// Name of the sealed file in a store directory.
 pub(crate) const STORE_FILE: &str = "store.subrosa";
 
-/// Format of the tables; a store of a newer one is refused.
-pub(crate) const TABLES_FORMAT: u32 = 1;
+/// Format of the tables; a store of any other is refused.
+pub(crate) const TABLES_FORMAT: u32 = 2;
 
 /// Called after a write that leaves something to seal; must not block. Each sync has one.
 pub(crate) type PendingHook = Arc<dyn Fn() + Send + Sync>;

@@ -169,6 +169,9 @@ impl Core {
         };
         if let Some(found) = found {
             let found = found.try_into().map(u32::from_be_bytes).map_err(|_| StoreError::Inconsistent)?;
+            if found < TABLES_FORMAT {
+                return Err(Error::Store(StoreError::OlderFormat { found, supported: TABLES_FORMAT }));
+            }
             if found > TABLES_FORMAT {
                 return Err(Error::Store(StoreError::NewerFormat { found, supported: TABLES_FORMAT }));
             }

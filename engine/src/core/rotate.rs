@@ -8,12 +8,12 @@ use std::sync::atomic::Ordering;
 
 use redb::ReadableTable as _;
 use subrosa_protocol::ids::Seq;
-use subrosa_protocol::segment::Kind;
+use subrosa_protocol::segment::{Class, Kind};
 
 use super::Core;
 use super::commit::Tx;
-use super::receive::decode_relay_head;
 use super::sealing::seen_name;
+use super::shown::decode_relay_head;
 use super::state::{LogHead, OwnLogNos};
 use super::write::{decode_pending, decode_state};
 use crate::control::{OwnLogs, certificate};
@@ -205,13 +205,12 @@ impl Tx<'_> {
             (logs.control.public().into(), logs.data.public().into())
         };
         let own = OwnLogNos {
-            control: self.register_log(vault, &control)?,
-            data: self.register_log(vault, &data_log)?,
+            control: self.register_log(vault, &control, Class::Control)?,
+            data: self.register_log(vault, &data_log, Class::Data)?,
         };
         let state = self.vault_mut(vault)?;
         state.own = own;
         state.renew_signer();
-        self.fix_class(vault, own.data, subrosa_protocol::segment::Class::Data)?;
         self.append_control(vault, data)?;
         Ok(own)
     }
@@ -223,8 +222,9 @@ impl Tx<'_> {
         let head = self.head(log)?.ok_or(StoreError::Inconsistent)?;
         let state = self.vault_mut(vault)?;
         let id = state.logs.get(&log).ok_or(Error::NoVault)?.id;
-        state.members.apply(id, head.seq, data)?;
-        Ok(())
+        let changes = state.members.apply(id, head.seq, data)?;
+        state.member_changes += 1;
+        self.admit_and_merge(vault, changes.logs_certified)
     }
 
     /// Rewrites the state of moved records and puts their ops back as pending.
@@ -251,7 +251,7 @@ impl Tx<'_> {
             let held = self.tables.records.get(&key.0)?.map(|row| row.value().to_vec());
             if let Some(state_row) = held {
                 let mut state = decode_state(Some(&state_row))?;
-                state.reassign_log(&moving, &mut self.state.logs, stamped);
+                state.reassign_log(&moving, &self.state.logs.of(vault), stamped);
                 let mut encoded = Vec::new();
                 state.encode(&mut encoded);
                 self.tables.records.insert(&key.0, &encoded[..])?;
@@ -299,20 +299,18 @@ impl Tx<'_> {
     /// Takes in once more what stays in the old log of moved records: cells that a moved op had replaced.
     fn merge_again(&mut self, vault: VaultNo, old: LogNo, moved: &Moved) -> Result<(), Error> {
         let mut rows: BTreeMap<RecordKey, Vec<u8>> = BTreeMap::new();
-        let mut logs = self.state.logs.clone();
         self.for_each_op_of(vault, old, moved, |key, op| {
             let row = match rows.remove(&key) {
                 Some(row) => Some(row),
                 None => self.tables.records.get(&key.0)?.map(|row| row.value().to_vec()),
             };
             let mut state = decode_state(row.as_deref())?;
-            state.apply(old, op, &mut logs);
+            state.apply(old, op, &self.state.logs.of(vault));
             let mut encoded = Vec::new();
             state.encode(&mut encoded);
             rows.insert(key, encoded);
             Ok(())
         })?;
-        self.state.logs = logs;
         for (key, row) in rows {
             self.tables.records.insert(&key.0, &row[..])?;
         }

@@ -9,6 +9,7 @@ use subrosa_protocol::limits;
 use subrosa_protocol::segment::Kind;
 
 use super::Core;
+use super::checked::CheckedSegment;
 use super::commit::Tx;
 use super::state::LogHead;
 use super::write::{by_time, decode_pending};
@@ -198,7 +199,7 @@ impl Tx<'_> {
         let live = state.keyring.live_epoch();
         let info = state.logs.get(&log).ok_or(Error::NoVault)?;
         let place = Place { vault: state.id, prev, kind, log: info.id, seq, epoch: live.epoch };
-        let (segment, chain) = match kind {
+        let sealed = match kind {
             Kind::Control => {
                 let signer = &state.keyring.logs.control;
                 seal(&place, group, data, &live.control, &*entropy, |label, payload| {
@@ -213,8 +214,7 @@ impl Tx<'_> {
                 })
             }
         };
-        self.fix_class(vault, log, kind.class())?;
-        self.store_segment(log, &segment, chain, seq.next())
+        self.store_segment(log, &CheckedSegment::sealed_here(sealed), seq.next())
     }
 
     /// Heads of other logs that changed since we last said so, and notes that we now say so.

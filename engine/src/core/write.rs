@@ -382,12 +382,12 @@ impl WriteSet {
         make: impl FnOnce(&RecordState<'_>, &LogTable) -> Result<OpKind<'c>, Error>,
     ) -> Result<(), Error> {
         let (id, written) = (change.key.record(), &mut change.written);
-        let mut logs = &self.view.shared.logs;
+        let logs = &self.view.shared.logs;
         let mut state = decode_state(written.row.as_deref())?;
         let kind = make(&state, logs)?;
         let stamp = self.clock.tick(self.now_ms);
         let op = Op { record: id, collection: &written.collection, stamp, kind };
-        let applied = state.apply(self.log, &op, &mut logs);
+        let applied = state.apply(self.log, &op, &logs.of(self.vault));
         self.scratch.clear();
         state.encode(&mut self.scratch);
         let row = self.scratch.to_vec();

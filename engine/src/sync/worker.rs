@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 
 use super::thread::{EngineThread, Panicked};
 use crate::Error;
-use crate::core::{Core, FeedBatch, FeedItem, end_waits_when};
+use crate::core::{Core, FeedBatch, FeedItem, LinkKeys, end_waits_when};
 
 /// Jobs handed over and not begun. A full channel keeps the next ones with the link, whose machine has at most a
 /// few under way for each vault.
@@ -74,12 +74,18 @@ impl Worker {
         let (stop, of) = (stopping.clone(), core.clone());
         let thread = EngineThread::spawn("subrosa-store", move || {
             end_waits_when(stop.clone());
+            let mut keys = LinkKeys::default();
             while let Some(job) = waiting.blocking_recv() {
                 match job {
                     Job::Work { .. } if stop.load(Ordering::SeqCst) => {}
                     // A link that is over takes no answers; its work is done all the same.
-                    Job::Work { work, answers } => drop(answers.blocking_send(perform(&core, &relay, work))),
-                    Job::LinkOver => core.stop_sealing(),
+                    Job::Work { work, answers } => {
+                        drop(answers.blocking_send(perform(&core, &relay, &mut keys, work)));
+                    }
+                    Job::LinkOver => {
+                        keys.clear();
+                        core.stop_sealing();
+                    }
                     // Nobody may be there any more to hear it.
                     Job::Settle(done) => drop(done.try_send(())),
                 }
@@ -128,16 +134,22 @@ impl Worker {
     }
 }
 
-fn perform(core: &Core, relay: &Pin, work: Work) -> Answer {
+fn perform(core: &Core, relay: &Pin, keys: &mut LinkKeys, work: Work) -> Answer {
     let done = match work {
         Work::List => core.sync_vaults().map(Answer::Vaults),
         Work::MergeHeld => core.merge_held().map(|()| Answer::Merged),
-        Work::Link { output, exporter } => perform_output(core, relay, &exporter, output),
+        Work::Link { output, exporter } => perform_output(core, relay, keys, &exporter, output),
     };
     done.unwrap_or_else(Answer::Failed)
 }
 
-fn perform_output(core: &Core, relay: &Pin, exporter: &[u8; 32], output: Output) -> Result<Answer, Error> {
+fn perform_output(
+    core: &Core,
+    relay: &Pin,
+    keys: &mut LinkKeys,
+    exporter: &[u8; 32],
+    output: Output,
+) -> Result<Answer, Error> {
     let input = match output {
         Output::Prepare { vault } => match prepare(core, relay, &vault, exporter) {
             Ok(prepared) => Input::Prepared { vault, prepared },
@@ -156,7 +168,7 @@ fn perform_output(core: &Core, relay: &Pin, exporter: &[u8; 32], output: Output)
             Input::HeadsStored { vault, diverged, heads: core.local_heads(&vault)? }
         }
         Output::Deliver { vault, batch } => {
-            let received = core.receive(&vault, relay, feed_batch(batch))?;
+            let received = core.receive(&vault, relay, keys, feed_batch(batch))?;
             let received = client_link::Received {
                 wants: received.wants,
                 own_log_foreign: received.own_log_foreign,

@@ -3,7 +3,7 @@
 use redb::{Key, ReadableDatabase as _, TableDefinition, TableHandle as _, Value};
 
 use super::TestDevice;
-use crate::core::receive::Reason;
+use crate::core::quarantine::Reason;
 use crate::core::sealing::BODY_FILL_BYTES;
 use crate::core::token::{META_INODE, META_TOKEN, META_TOKEN_BEFORE};
 use crate::spec::{FORMAT, section, table};
@@ -31,6 +31,9 @@ fn the_tables_are_the_specified_ones() {
         described(CURSORS),
         described(RELAY_HEADS),
         described(QUARANTINE),
+        described(WAITING),
+        described(SHOWN),
+        described(NOTES),
     ];
     let rows = table(section(FORMAT, "Tables"), "| table | key |");
     let rows: Vec<_> = rows.iter().map(|row| [row[0].clone(), row[2].clone(), row[4].clone()]).collect();
@@ -78,12 +81,11 @@ fn the_names_in_meta_are_the_specified_ones() {
 
 #[test]
 fn the_reasons_of_quarantine_are_the_specified_ones() {
-    use Reason::{Equivocation, NoCertificate, StaysShut, Undecodable, UnknownKind};
+    use Reason::{Equivocation, StaysShut, Undecodable, UnknownKind};
     let rows = table(section(FORMAT, "Quarantine"), "| reason | name |");
     let rows: Vec<_> = rows.iter().map(|row| (row[0].clone(), row[1].clone(), row[2] == "here")).collect();
-    let code = [NoCertificate, StaysShut, Undecodable, Equivocation, UnknownKind].map(|reason| {
+    let code = [StaysShut, Undecodable, Equivocation, UnknownKind].map(|reason| {
         let name = match reason {
-            NoCertificate => "no certificate",
             StaysShut => "stays shut",
             Undecodable => "undecodable",
             Equivocation => "equivocation",
