@@ -15,7 +15,7 @@ use super::gate::Turn;
 use super::quarantine::Reason;
 use super::state::{LogHead, split_segment_key};
 use super::watch::RawChange;
-use super::work::look_at_log;
+use super::work::{look_at_log, look_at_row};
 use super::write::{decode_state, kind_of_change};
 use super::{Core, VaultState};
 use crate::Error;
@@ -178,6 +178,7 @@ impl Tx<'_> {
     ) -> Result<usize, Error> {
         let (mut bodies, mut whole, mut tried) = (Vec::new(), false, 0);
         while !whole && tried < shut.len() && (tried == 0 || shut[tried] == shut[tried - 1].next()) {
+            look_at_row();
             tried += 1;
             let Ok(body) = self.open_stored(vault, log, shut[tried - 1])? else { break };
             whole = body.group == Group::Ends;

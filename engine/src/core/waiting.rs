@@ -17,6 +17,7 @@ use subrosa_protocol::segment::{Class, SealedSegment};
 
 use super::checked::CheckedSegment;
 use super::commit::Tx;
+use super::work::look_at_row;
 use crate::Error;
 use crate::merge::VaultNo;
 use crate::store::StoreError;
@@ -125,9 +126,9 @@ impl Waiting {
             return Ok(None);
         }
         let rank = held.map_or(rank, |held| held.rank);
-        let ours = (rank, Reverse(held.map_or(0, |held| held.bytes) + bytes), *log);
+        let ours = (rank, Reverse(held.map_or(0, |held| held.bytes) + bytes));
         match self.turns.first() {
-            Some(first) if first.2 != *log && *first < ours => Ok(Some(first.2)),
+            Some((rank, bytes, first)) if first != log && (*rank, *bytes) < ours => Ok(Some(*first)),
             _ => Err(()),
         }
     }
@@ -198,6 +199,7 @@ impl Tx<'_> {
         let (first, last) = (waiting_key(vault, log, from), waiting_key(vault, log, Seq(u64::MAX)));
         let mut keys = Vec::new();
         for row in self.tables.waiting.range::<&[u8; 28]>(&first..=&last)? {
+            look_at_row();
             keys.push(*row?.0.value());
         }
         for key in keys {
@@ -221,6 +223,7 @@ impl Tx<'_> {
         let mut rows = Vec::new();
         let (first, last) = (waiting_key(vault, log, Seq(0)), waiting_key(vault, log, Seq(u64::MAX)));
         for row in self.tables.waiting.range::<&[u8; 28]>(&first..=&last)? {
+            look_at_row();
             rows.push(split_waiting_row(row?.1.value())?.1);
         }
         self.forget_waiting(vault, log, Seq(0))?;
@@ -234,6 +237,7 @@ impl Tx<'_> {
         log: &LogId,
         seq: Seq,
     ) -> Result<Option<Chain>, Error> {
+        look_at_row();
         let row = self.tables.waiting.get(&waiting_key(vault, log, seq))?;
         Ok(row.map(|row| split_waiting_row(row.value())).transpose()?.map(|(_, checked)| *checked.chain()))
     }

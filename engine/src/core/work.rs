@@ -3,6 +3,7 @@
 #[cfg(test)]
 thread_local! {
     static LOGS: std::cell::Cell<u64> = const { std::cell::Cell::new(0) };
+    static ROWS: std::cell::Cell<u64> = const { std::cell::Cell::new(0) };
 }
 
 /// Notes that a log was looked at.
@@ -12,8 +13,21 @@ pub(super) fn look_at_log() {
     LOGS.set(LOGS.get() + 1);
 }
 
+/// Notes that a segment, or the row of one, was looked at that is not new.
+#[inline]
+pub(super) fn look_at_row() {
+    #[cfg(test)]
+    ROWS.set(ROWS.get() + 1);
+}
+
 /// How many logs this thread has looked at.
 #[cfg(test)]
 pub(super) fn logs_looked_at() -> u64 {
     LOGS.get()
+}
+
+/// How many segments and rows this thread has looked at.
+#[cfg(test)]
+pub(super) fn rows_looked_at() -> u64 {
+    ROWS.get()
 }
