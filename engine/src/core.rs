@@ -13,6 +13,7 @@ mod life;
 mod link_keys;
 mod notes;
 mod outbox;
+mod pass;
 mod quarantine;
 mod read;
 mod receive;

@@ -6,12 +6,12 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use redb::{ReadableTable as _, ReadableTableMetadata as _};
-use subrosa_protocol::ids::{Chain, Head, LogId, Seq};
-use subrosa_protocol::limits;
+use subrosa_protocol::ids::{Chain, LogId, Seq};
 use subrosa_protocol::segment::Kind;
 
 use super::commit::Tx;
 use super::gate::Turn;
+use super::pass::{Origin, Pass};
 use super::quarantine::Reason;
 use super::state::{LogHead, split_segment_key};
 use super::watch::RawChange;
@@ -19,13 +19,10 @@ use super::work::{look_at_log, look_at_row};
 use super::write::{decode_state, kind_of_change};
 use super::{Core, VaultState};
 use crate::Error;
-use crate::merge::{Body, LogNo, Observed, Op, Stamp};
+use crate::merge::{LogNo, Op};
 use crate::seal::{Group, OpenError, OpenedBody};
 use crate::store::StoreError;
-use crate::store::tables::{RecordKey, VaultNo, segment_key};
-
-/// Opened bodies that are merged in one sorted pass; beyond that, several passes in the same transaction.
-const PASS_BYTES: usize = 32 << 20;
+use crate::store::tables::{RecordKey, VaultNo};
 
 /// How far a log's next group goes.
 enum NextGroup {
@@ -33,25 +30,6 @@ enum NextGroup {
     Ends(Seq),
     /// Its end has not arrived.
     Incomplete,
-}
-
-/// Bodies on their way into the records.
-#[derive(Default)]
-pub(super) struct Pass {
-    bodies: Vec<(LogNo, Seq, OpenedBody)>,
-    bytes: usize,
-}
-
-impl Pass {
-    pub(super) fn add(&mut self, log: LogNo, seq: Seq, body: OpenedBody) {
-        self.bytes += body.data.len();
-        self.bodies.push((log, seq, body));
-    }
-
-    /// Whether what is there should be merged before more is opened.
-    pub(super) const fn is_full(&self) -> bool {
-        self.bytes > PASS_BYTES
-    }
 }
 
 impl Core {
@@ -112,18 +90,16 @@ impl Tx<'_> {
         let mut pass = Pass::default();
         for log in logs {
             look_at_log();
-            let until = self.merge_log(vault, log, &mut pass)?;
             let state = self.vault_mut(vault)?;
             state.unmerged.remove(&log);
-            match until {
-                Some(ms) => drop(state.held.insert(log, ms)),
-                None => drop(state.held.remove(&log)),
-            }
+            state.held.remove(&log);
+            self.collect_groups(vault, log, &mut pass)?;
         }
+        self.run_pass(vault, &mut pass)?;
         let first = self.state.vaults.values().map(VaultState::held_until_ms).min().unwrap_or(u64::MAX);
         // Should this transaction fail, the time is looked at once in vain, or is found again with the next segment.
         self.core.held_until_ms.store(first, Ordering::Relaxed);
-        self.run_pass(vault, &mut pass)
+        Ok(())
     }
 
     /// Takes in what members say of logs that wait: more of them may count than when they arrived.
@@ -184,71 +160,54 @@ impl Tx<'_> {
             whole = body.group == Group::Ends;
             bodies.push(body);
         }
-        let stamps: Result<Vec<_>, _> =
-            bodies.iter().map(|body| Body::decode(&body.data).map(|body| body.stamp_max())).collect();
-        // One from the future stays where it is, and is tried again at the next open.
-        let good = whole
-            && stamps.is_ok_and(|stamps| {
-                let latest = stamps.into_iter().max().unwrap_or_default();
-                self.state.clock.observe(latest, self.now_ms) == Observed::Merge
-            });
-        if good {
-            for (seq, body) in shut.iter().zip(bodies) {
-                self.tables.quarantine.remove(&segment_key(log, *seq))?;
-                pass.add(log, *seq, body);
-            }
+        if whole {
+            pass.add(log, shut[0]..=shut[tried - 1], bodies, Origin::Quarantine);
         }
         Ok(tried)
     }
 
-    /// Merges the complete groups of a log. When the next one is held for the clock: until when.
-    fn merge_log(&mut self, vault: VaultNo, log: LogNo, pass: &mut Pass) -> Result<Option<u64>, Error> {
-        loop {
-            let Some(head) = self.head(log)? else { return Ok(None) };
-            if head.merged > head.seq {
-                return Ok(None);
-            }
+    /// Opens the complete groups of a log that are not merged, up to the first that is held for the clock.
+    fn collect_groups(&mut self, vault: VaultNo, log: LogNo, pass: &mut Pass) -> Result<(), Error> {
+        let Some(LogHead { seq: last, merged: mut from, .. }) = self.head(log)? else { return Ok(()) };
+        while from <= last {
             let mut opened = Vec::new();
-            let end = match self.next_group(vault, log, &head, &mut opened)? {
+            let end = match self.next_group(vault, log, from..=last, &mut opened)? {
                 NextGroup::Ends(end) => end,
-                NextGroup::Incomplete => return Ok(None),
+                NextGroup::Incomplete => return Ok(()),
             };
-            match self.check_group(vault, log, head.merged..=end, &mut opened)? {
-                Err(reason) => self.skip_group(log, head.merged..=end, reason)?,
-                Ok(stamp) => {
-                    if let Observed::HeldUntil { ms } = self.state.clock.observe(stamp, self.now_ms) {
-                        return Ok(Some(ms));
-                    }
-                    for (seq, body) in (head.merged.0..).zip(opened) {
-                        pass.add(log, Seq(seq), body);
-                    }
-                }
+            match self.open_group(vault, log, from..=end, opened)? {
+                Ok(opened) => pass.add(log, from..=end, opened, Origin::Next),
+                Err(reason) => pass.add_shut(log, from..=end, reason),
             }
-            self.put_head(log, &LogHead { merged: end.next(), ..head })?;
-            self.vault_mut(vault)?.probed.remove(&log);
+            from = end.next();
             if pass.is_full() {
                 self.run_pass(vault, pass)?;
+                if self.vault(vault)?.held.contains_key(&log) {
+                    return Ok(());
+                }
             }
         }
+        Ok(())
     }
 
-    /// Finds the end of the group that starts at `head.merged`. Bodies opened on the way are kept in `opened` when
-    /// the search began at the group's start.
+    /// Finds the end of the group that `segments`, which go to the end of the log, begin with. Bodies opened on the way
+    /// are kept in `opened` when the search began at the group's start.
     fn next_group(
         &mut self,
         vault: VaultNo,
         log: LogNo,
-        head: &LogHead,
+        segments: RangeInclusive<Seq>,
         opened: &mut Vec<OpenedBody>,
     ) -> Result<NextGroup, Error> {
+        let (first, last) = segments.into_inner();
         let probed = self.vault(vault)?.probed.get(&log).copied();
-        let start = probed.map_or(head.merged, |probed| probed.next().max(head.merged));
+        let start = probed.map_or(first, |probed| probed.next().max(first));
         let mut seq = start;
-        while seq <= head.seq {
+        while seq <= last {
             match self.open_stored(vault, log, seq)? {
                 Ok(body) => {
                     let group = body.group;
-                    if start == head.merged {
+                    if start == first {
                         opened.push(body);
                     }
                     if group == Group::Ends {
@@ -263,18 +222,18 @@ impl Tx<'_> {
             }
             seq = seq.next();
         }
-        self.vault_mut(vault)?.probed.insert(log, head.seq);
+        self.vault_mut(vault)?.probed.insert(log, last);
         Ok(NextGroup::Incomplete)
     }
 
-    /// Opens what of the group is not open yet. Its latest stamp, or what is wrong with it.
-    fn check_group(
+    /// Opens what of the group is not open yet; or says why one of it stays shut.
+    fn open_group(
         &self,
         vault: VaultNo,
         log: LogNo,
         group: RangeInclusive<Seq>,
-        opened: &mut Vec<OpenedBody>,
-    ) -> Result<Result<Stamp, Reason>, Error> {
+        mut opened: Vec<OpenedBody>,
+    ) -> Result<Result<Vec<OpenedBody>, Reason>, Error> {
         let (first, last) = (group.start().0, group.end().0);
         if opened.len() as u64 != last - first + 1 {
             opened.clear();
@@ -285,14 +244,7 @@ impl Tx<'_> {
                 }
             }
         }
-        let mut latest = Stamp::default();
-        for body in opened {
-            match Body::decode(&body.data) {
-                Ok(body) => latest = latest.max(body.stamp_max()),
-                Err(_) => return Ok(Err(Reason::Undecodable)),
-            }
-        }
-        Ok(Ok(latest))
+        Ok(Ok(opened))
     }
 
     /// Opens one stored data segment.
@@ -316,64 +268,6 @@ impl Tx<'_> {
             OpenError::OtherKey => Reason::StaysShut,
             _ => Reason::Undecodable,
         }))
-    }
-
-    fn skip_group(&mut self, log: LogNo, group: RangeInclusive<Seq>, reason: Reason) -> Result<(), Error> {
-        let (first, last) = (group.start().0, group.end().0);
-        tracing::warn!(log = log.0, first, last, ?reason, "a group went to quarantine");
-        for seq in first..=last {
-            if let Some(chain) = self.chain_before(log, Seq(seq).next())? {
-                self.set_aside(log, Seq(seq), &chain, reason)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Merges the collected bodies into the records, in key order.
-    pub(super) fn run_pass(&mut self, vault: VaultNo, pass: &mut Pass) -> Result<(), Error> {
-        let Pass { bodies, .. } = std::mem::take(pass);
-        if bodies.is_empty() {
-            return Ok(());
-        }
-        let inconsistent = || Error::Store(crate::store::StoreError::Inconsistent);
-        let mut decoded = Vec::with_capacity(bodies.len());
-        for (log, seq, body) in &bodies {
-            let body = Body::decode(&body.data).map_err(|_| inconsistent())?;
-            for named in &body.named {
-                if self.state.logs.number(vault, named).is_none() {
-                    self.note_name(vault, named, *log, *seq)?;
-                }
-            }
-            for head in &body.seen {
-                self.name_head(vault, head)?;
-            }
-            decoded.push((*log, body));
-        }
-        let mut ops: Vec<(RecordKey, LogNo, &Op<'_>)> = Vec::new();
-        let mut last: Option<(&str, crate::store::tables::CollectionNo)> = None;
-        for (log, body) in &decoded {
-            for op in &body.ops {
-                let collection = match last {
-                    Some((name, number)) if name == op.collection => number,
-                    _ => self.intern_collection(vault, op.collection)?,
-                };
-                last = Some((op.collection, collection));
-                ops.push((RecordKey::new(vault, collection, &op.record), *log, op));
-            }
-        }
-        // Stable: ops of one record and log stay in their order.
-        ops.sort_by_key(|(key, ..)| *key);
-        self.merge_sorted(vault, &ops)
-    }
-
-    /// Notes a head that another author has seen.
-    fn name_head(&mut self, vault: VaultNo, head: &Head) -> Result<(), Error> {
-        let named = &mut self.vault_mut(vault)?.named;
-        if named.len() < limits::LOGS_PER_VAULT_MAX || named.contains_key(&head.log) {
-            let seq = named.entry(head.log).or_insert(head.seq);
-            *seq = head.seq.max(*seq);
-        }
-        Ok(())
     }
 
     /// Merges ops that are sorted by key.

@@ -12,7 +12,7 @@ use subrosa_protocol::ids::{LogId, Seq};
 use subrosa_protocol::limits::NOTES_PER_LOG_MAX;
 
 use super::commit::Tx;
-use super::held::Pass;
+use super::pass::{Origin, Pass};
 use crate::Error;
 use crate::merge::{LogNo, VaultNo};
 use crate::store::StoreError;
@@ -125,7 +125,7 @@ impl Tx<'_> {
         if !self.is_set_aside(by, seq)?
             && let Ok(body) = self.open_stored(vault, by, seq)?
         {
-            pass.add(by, seq, body);
+            pass.add(by, seq..=seq, vec![body], Origin::Again);
         }
         if pass.is_full() { self.run_pass(vault, pass) } else { Ok(()) }
     }
