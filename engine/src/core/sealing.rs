@@ -238,10 +238,19 @@ impl Tx<'_> {
             if log == own.data || merged <= seq {
                 continue;
             }
-            now.extend_from_slice(&log.0.to_be_bytes());
-            now.extend_from_slice(&seq.0.to_be_bytes());
-            if said.get(&log) != Some(&seq) {
+            let before = said.get(&log).copied();
+            // A body names no more than that; the others are named next time.
+            let says = if before == Some(seq) || seen.len() < limits::LOGS_PER_VAULT_MAX {
+                Some(seq)
+            } else {
+                before
+            };
+            if says != before {
                 seen.push(Head { log: id, seq, chain });
+            }
+            if let Some(seq) = says {
+                now.extend_from_slice(&log.0.to_be_bytes());
+                now.extend_from_slice(&seq.0.to_be_bytes());
             }
         }
         if !seen.is_empty() {

@@ -7,14 +7,16 @@ use subrosa_protocol::limits::{
     LINK_KEYS_MAX, LOGS_PER_VAULT_MAX, QUARANTINE_LOG_BYTES_MAX, QUARANTINE_LOG_SEGMENTS_MAX,
     QUARANTINE_VAULT_BYTES_MAX,
 };
-use subrosa_protocol::segment::{Kind, SealedSegment};
+use subrosa_protocol::segment::{Class, Kind, SealedSegment};
 
 use super::{ListRelay, TestDevice, everything, id, is_store, join, record};
 use crate::core::receive::Received;
+use crate::core::state::LogHead;
 use crate::core::waiting::Rank;
 use crate::core::work::{logs_looked_at, rows_looked_at};
 use crate::core::{FeedBatch, FeedItem, TABLES_FORMAT};
 use crate::keys::KeyPair;
+use crate::merge::{Body, BodyWriter, Cell, FieldCell, Op, OpKind, Put, Stamp, Tombstone};
 use crate::seal::{Group, Place};
 use crate::{Entropy, Error, OsEntropy, PeerFault, StoreError};
 
@@ -519,4 +521,69 @@ fn a_fed_segment_at_an_honest_place_moves_the_cursor_whether_it_is_kept_or_not()
     let given = FeedBatch { items: items.collect(), ..batch(&relay, vec![stranger.public()], vec![]) };
     assert_eq!(relay.give(a.core(), &vault, given).unwrap().segments, 1);
     assert_eq!(a.core().sync_plan(&vault, &relay.pin).unwrap().cursor, Rseq(before.0 + 3));
+}
+
+#[test]
+fn what_a_device_says_it_has_seen_is_read_by_the_others_however_many_logs_there_are() {
+    let a = super::device_with_vault();
+    let vault = a.vault().id();
+    let chain = Chain::from_bytes([1; 32]);
+    let head = LogHead { seq: Seq(0), chain, merged: Seq(1) };
+    a.core()
+        .write(|tx| {
+            let number = tx.state.vault_no(&vault)?;
+            for n in 0..LOGS_PER_VAULT_MAX as u32 + 10 {
+                let log = tx.register_log(number, &made_up(n), Class::Data)?;
+                tx.put_head(log, &head)?;
+            }
+            Ok(())
+        })
+        .unwrap();
+    let mut seen = Vec::new();
+    for n in 0..3 {
+        a.vault().records("tasks").put(id(n), &record(&[("done", 1)])).unwrap();
+        a.core().seal(&vault).unwrap();
+    }
+    a.core()
+        .write(|tx| {
+            let number = tx.state.vault_no(&vault)?;
+            let log = tx.vault(number)?.own.data;
+            for seq in 0..=tx.head(log)?.unwrap().seq.0 {
+                let body = tx.open_stored(number, log, Seq(seq))?.unwrap();
+                seen.push(Body::decode(&body.data).expect("others read it").seen.len());
+            }
+            Ok(())
+        })
+        .unwrap();
+    // Its own control log is one more.
+    assert_eq!(seen.iter().sum::<usize>(), LOGS_PER_VAULT_MAX + 11, "{seen:?}");
+    assert_eq!(seen.iter().max(), Some(&LOGS_PER_VAULT_MAX));
+}
+
+#[test]
+fn a_group_that_does_not_decode_in_part_is_not_merged_in_part() {
+    let (a, mut b, relay, vault) = pair();
+    let value = crate::merge::ValueBuf::encode(&crate::Value::from(1)).unwrap();
+    let cells = vec![FieldCell { name: "done", cell: Cell::Register(value.borrow()) }];
+    let kind = OpKind::Put(Put::new(Tombstone::default(), cells).unwrap());
+    let stamp = Stamp::from_ms(1_000_000);
+    let op = Op { record: id(1), collection: "tasks", stamp, kind };
+    let mut writer = BodyWriter::new(stamp, Vec::new());
+    writer.push(&op, 1 << 16).unwrap();
+    let body = writer.finish();
+    a.core()
+        .write(|tx| {
+            let number = tx.state.vault_no(&vault)?;
+            let log = tx.vault(number)?.own.data;
+            tx.seal_next(number, log, Kind::Data, Group::Continues, b"of a newer version")?;
+            tx.seal_next(number, log, Kind::Data, Group::Ends, &body)
+        })
+        .unwrap();
+    relay.take(a.core(), &vault).unwrap();
+    relay.feed(b.core(), &vault);
+    for _ in 0..2 {
+        assert_eq!(everything(&b.vault()), []);
+        assert_eq!(b.device.as_ref().unwrap().verify().unwrap().quarantined, 2);
+        b.reopen();
+    }
 }
