@@ -190,6 +190,7 @@ fn store_remedy(error: &StoreError) -> &'static str {
         StoreError::NotAStore => "name the folder of a store with --store",
         StoreError::WrongKey => "put the key file of this store back",
         StoreError::NewerFormat { .. } => "update subrosa",
+        StoreError::OlderFormat { .. } => "pair anew in another folder from a device that is up to date",
         StoreError::Damaged { .. }
         | StoreError::Hole { .. }
         | StoreError::Truncated

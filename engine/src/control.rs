@@ -30,7 +30,7 @@ pub(crate) use keyring::{
 };
 #[cfg(test)]
 pub(crate) use members::DeviceInfo;
-pub(crate) use members::Members;
+pub(crate) use members::{CertifiedLog, Changes, Members};
 
 #[cfg(test)]
 mod vectors;

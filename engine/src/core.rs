@@ -4,21 +4,29 @@
 //! for nobody. The handles that an application holds ([`crate::Device`] and its kin) and the sync driver are thin
 //! layers above this module. It must never wait for the network, and never send a segment that is not in the table.
 
+mod checked;
 mod commit;
 mod control;
 mod gate;
 mod held;
 mod life;
+mod link_keys;
+mod notes;
 mod outbox;
+mod pass;
+mod quarantine;
 mod receive;
 mod rotate;
 mod sealing;
+mod shown;
 mod state;
 #[cfg(test)]
 mod tests;
 mod token;
 mod transaction;
 mod verify;
+mod waiting;
+mod work;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, AtomicU64};
@@ -41,6 +49,7 @@ pub(crate) use commit::Tx;
 pub(crate) use control::NewVault;
 pub(crate) use gate::{Turn, end_waits_when};
 pub(crate) use life::MadeFor;
+pub(crate) use link_keys::LinkKeys;
 pub(crate) use receive::{FeedBatch, FeedItem};
 pub(crate) use sealing::fill::Filler;
 pub(crate) use state::{Shared, State, VaultState};
@@ -50,7 +59,7 @@ pub use verify::VerifyReport;
 /// Name of the sealed file in a store directory.
 pub(crate) const STORE_FILE: &str = "store.subrosa";
 
-/// Format of the tables; a store of another one is refused.
+/// Format of the tables; a store of any other is refused.
 pub(crate) const TABLES_FORMAT: u32 = 2;
 
 /// Called after a write that leaves something to seal; must not block. Each sync has one.

@@ -21,7 +21,7 @@ mod testing;
 pub(crate) use body::{Body, BodyWriter};
 pub(crate) use hlc::{Clock, Observed, Stamp};
 pub(crate) use id::{NewIds, RecordId};
-pub(crate) use logs::{LogNo, LogTable};
+pub(crate) use logs::{LogNo, LogTable, VaultNo};
 pub(crate) use op::{Cell, CollectionName, FieldCell, LogMove, Op, OpKind, Put, Tombstone};
 pub(crate) use pending::PendingOps;
 pub(crate) use state::{RecordState, Row, RowBuf};

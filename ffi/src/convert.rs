@@ -52,6 +52,8 @@ impl From<StoreError> for Failure {
             StoreError::NotAStore => failure(SUBROSA_NOT_A_STORE),
             StoreError::WrongKey => failure(SUBROSA_WRONG_KEY),
             StoreError::NewerFormat { found, .. } => failure(SUBROSA_NEWER_FORMAT).number((*found).into()),
+            // There is no status for it: no released version wrote such a store.
+            StoreError::OlderFormat { found, .. } => failure(SUBROSA_NOT_A_STORE).number((*found).into()),
             StoreError::Damaged { .. }
             | StoreError::Hole { .. }
             | StoreError::Truncated

@@ -158,10 +158,22 @@ pub const RENDEZVOUS_MESSAGES_MAX: usize = 8;
 pub const RENDEZVOUS_MESSAGE_BYTES_MAX: usize = 4096;
 /// Life of a rendezvous.
 pub const RENDEZVOUS_SECONDS: u64 = 300;
+/// Keys that FEED LOG has introduced on one link and no segment has shown to be of use yet.
+pub const LINK_KEYS_MAX: usize = 16_384;
 /// Quarantined bytes of one log without a certificate.
 pub const QUARANTINE_LOG_BYTES_MAX: usize = 1 << 20;
-/// Quarantined bytes of one vault.
+/// Quarantined segments of one log without a certificate.
+pub const QUARANTINE_LOG_SEGMENTS_MAX: usize = 4096;
+/// Quarantined bytes of all logs without a certificate of one vault.
 pub const QUARANTINE_VAULT_BYTES_MAX: usize = 16 << 20;
+/// Bytes of second futures of one vault's logs that are kept as evidence; apart from what waits for a certificate, so
+/// that neither keeps out the other.
+pub const EVIDENCE_VAULT_BYTES_MAX: usize = 4 << 20;
+/// Logs without a certificate of which a relay is asked for the beginning once more, at an open or a change of members.
+pub const STRANGERS_ASKED_MAX: usize = 32;
+/// Notes of segments of one log that name logs without a certificate; beyond that the log is merged once more from
+/// there.
+pub const NOTES_PER_LOG_MAX: usize = 1024;
 /// How far a stamp may be ahead of our clock before its group is held.
 pub const CLOCK_AHEAD_MAX_MS: u64 = 5 * 60 * 1000;
 /// Longest wait between a write and its sealing while online.
@@ -255,8 +267,13 @@ pub const TABLE: &[(&str, u64)] = &[
     ("RENDEZVOUS_MESSAGES_MAX", RENDEZVOUS_MESSAGES_MAX as u64),
     ("RENDEZVOUS_MESSAGE_BYTES_MAX", RENDEZVOUS_MESSAGE_BYTES_MAX as u64),
     ("RENDEZVOUS_SECONDS", RENDEZVOUS_SECONDS),
+    ("LINK_KEYS_MAX", LINK_KEYS_MAX as u64),
     ("QUARANTINE_LOG_BYTES_MAX", QUARANTINE_LOG_BYTES_MAX as u64),
+    ("QUARANTINE_LOG_SEGMENTS_MAX", QUARANTINE_LOG_SEGMENTS_MAX as u64),
     ("QUARANTINE_VAULT_BYTES_MAX", QUARANTINE_VAULT_BYTES_MAX as u64),
+    ("EVIDENCE_VAULT_BYTES_MAX", EVIDENCE_VAULT_BYTES_MAX as u64),
+    ("STRANGERS_ASKED_MAX", STRANGERS_ASKED_MAX as u64),
+    ("NOTES_PER_LOG_MAX", NOTES_PER_LOG_MAX as u64),
     ("CLOCK_AHEAD_MAX_MS", CLOCK_AHEAD_MAX_MS),
     ("SEAL_DELAY_MS", SEAL_DELAY_MS),
     ("INCOMING_MAX", INCOMING_MAX as u64),

@@ -2,6 +2,8 @@
 //!
 //! Received bytes are hashed as received and never re-encoded. Nothing here can decrypt a body.
 
+mod verified;
+
 use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
 
@@ -11,8 +13,6 @@ use crate::ids::{Chain, Epoch, LogId, PublicKeyBytes, Seq, Signature, VaultId};
 use crate::labels;
 use crate::limits::SEGMENT_BYTES_MAX;
 use crate::verify::{BadSignature, verify};
-
-mod verified;
 
 /// The one suite of this version: AES-256-GCM, HKDF-SHA256, ECDSA P-256.
 pub const SUITE: u8 = 1;

@@ -25,6 +25,21 @@ pub(crate) struct Members {
     vault: VaultId,
     logs: BTreeMap<LogId, ControlLog>,
     roster: Roster,
+    /// Weight of the segments of logs that are not certified.
+    waiting: usize,
+    /// How often everything was folded anew.
+    #[cfg(test)]
+    folds: usize,
+}
+
+/// What follows from one more segment.
+enum Effect {
+    /// Nothing, as things are.
+    None,
+    /// Its log and one other are certified, and that is all.
+    Certifies,
+    /// Only folding everything tells.
+    Unclear,
 }
 
 /// What one segment changed.
@@ -100,7 +115,14 @@ struct Roster {
 impl Members {
     /// Knows the vault's id and nothing else.
     pub(crate) fn new(vault: VaultId) -> Self {
-        Self { vault, logs: BTreeMap::new(), roster: Roster::default() }
+        Self {
+            vault,
+            logs: BTreeMap::new(),
+            roster: Roster::default(),
+            waiting: 0,
+            #[cfg(test)]
+            folds: 0,
+        }
     }
 
     /// Takes in again what [`Self::apply`] has taken in before, and the sealed store has kept since: entries are not
@@ -118,7 +140,8 @@ impl Members {
     }
 
     /// Takes in the data of one control segment, whose log signature holds. Segments may come in any order, and
-    /// any number of times. Two to four signature checks an entry, about 50 microseconds each.
+    /// any number of times. Two to four signature checks an entry, about 50 microseconds each; all segments are looked
+    /// at again only when an admin adds a device, or what waited for one counts now.
     ///
     /// # Errors
     /// [`ControlError`]; then nothing of the segment counts.
@@ -148,17 +171,92 @@ impl Members {
         }
         let place = (control_log, seq);
         let segment = Segment::check(&self.vault, place, hash, data, signatures)?;
-        // Only entries of later kinds: nothing follows from them.
-        let matters = segment.author.is_some();
+        let effect = self.effect(control_log, seq, &segment);
+        let weight = segment.weight();
         self.logs.entry(control_log).or_default().segments.insert(seq, segment);
-        let roster = if matters { Roster::fold(&self.logs) } else { self.roster.clone() };
-        if !roster.logs.contains_key(&control_log) && self.waiting(&roster) > CONTROL_WAITING_MAX {
-            self.forget(control_log, seq);
-            return Err(ControlError::TooManyWaiting { log: control_log });
-        }
-        let changes = self.roster.changes_to(&roster);
-        self.roster = roster;
+        let changes = match effect {
+            Effect::None if self.roster.logs.contains_key(&control_log) => Changes::default(),
+            Effect::None if self.waiting + weight > CONTROL_WAITING_MAX => {
+                self.forget(control_log, seq);
+                return Err(ControlError::TooManyWaiting { log: control_log });
+            }
+            Effect::None => {
+                self.waiting += weight;
+                Changes::default()
+            }
+            Effect::Certifies => self.certify_one(control_log),
+            Effect::Unclear => self.fold(),
+        };
         Ok(changes)
+    }
+
+    /// What follows from a segment that is not taken in yet.
+    fn effect(&self, control_log: LogId, seq: Seq, segment: &Segment) -> Effect {
+        // Only entries of later kinds: nothing follows from them.
+        let Some(author) = segment.author else { return Effect::None };
+        if segment.genesis.is_some() {
+            return Effect::Unclear;
+        }
+        let held = self.logs.get(&control_log);
+        let Some(certificate) = segment.certificate.as_ref().or_else(|| certificate(held?)) else {
+            return Effect::None;
+        };
+        let Some(owner) = self.device(&certificate.device) else { return Effect::None };
+        if seq > Seq(0) {
+            let counts = author == owner.public && owner.role == DeviceRole::Admin;
+            return if counts && !segment.added.is_empty() { Effect::Unclear } else { Effect::None };
+        }
+        let data_log = LogId::of(&certificate.data_log);
+        let is_new = held.is_none() && ![control_log, data_log].iter().any(|log| self.is_certified(log));
+        if is_new && segment.added.is_empty() { Effect::Certifies } else { Effect::Unclear }
+    }
+
+    fn is_certified(&self, log: &LogId) -> bool {
+        self.roster.logs.contains_key(log)
+    }
+
+    /// Certifies the logs of a listed device's certificate that claims what nobody has claimed.
+    fn certify_one(&mut self, control_log: LogId) -> Changes {
+        let Some(certificate) = self.logs.get(&control_log).and_then(certificate) else {
+            return Changes::default();
+        };
+        let logs = certified_by(certificate);
+        let logs_certified = logs.iter().map(|(log, _)| *log).collect();
+        self.roster.logs.extend(logs);
+        Changes { devices_added: Vec::new(), logs_certified }
+    }
+
+    /// Looks at all segments anew.
+    fn fold(&mut self) -> Changes {
+        #[cfg(test)]
+        {
+            self.folds += 1;
+        }
+        let roster = Roster::fold(&self.logs);
+        let changes = self.roster.changes_to(&roster);
+        let waits = self.logs.iter().filter(|(log, _)| !roster.logs.contains_key(log));
+        self.waiting = waits.map(|(_, log)| log.weight()).sum();
+        self.roster = roster;
+        changes
+    }
+
+    /// Forgets what waits of a log from a segment on: it may come again.
+    pub(crate) fn forget_from(&mut self, control_log: &LogId, from: Seq) {
+        if self.is_certified(control_log) {
+            return;
+        }
+        let Some(log) = self.logs.get_mut(control_log) else { return };
+        let weight = log.weight();
+        log.segments.retain(|seq, _| *seq < from);
+        self.waiting -= weight - log.weight();
+        if log.segments.is_empty() {
+            self.logs.remove(control_log);
+        }
+    }
+
+    /// Whether a log begins with a certificate that holds, of a device that may not be listed.
+    pub(crate) fn has_certificate(&self, control_log: &LogId) -> bool {
+        self.logs.get(control_log).and_then(certificate).is_some()
     }
 
     /// The certificate of a log, control or data.
@@ -183,12 +281,6 @@ impl Members {
         control.map(|log| log.public).collect()
     }
 
-    /// Segments of logs that are not certified.
-    fn waiting(&self, roster: &Roster) -> usize {
-        let waits = self.logs.iter().filter(|(log, _)| !roster.logs.contains_key(log));
-        waits.map(|(_, log)| log.segments.values().map(Segment::weight).sum::<usize>()).sum()
-    }
-
     fn forget(&mut self, control_log: LogId, seq: Seq) {
         if let Some(log) = self.logs.get_mut(&control_log) {
             log.segments.remove(&seq);
@@ -196,6 +288,12 @@ impl Members {
                 self.logs.remove(&control_log);
             }
         }
+    }
+}
+
+impl ControlLog {
+    fn weight(&self) -> usize {
+        self.segments.values().map(Segment::weight).sum()
     }
 }
 
@@ -302,14 +400,8 @@ impl Roster {
         for device in &self.devices {
             for log in owned.get(&device.public).into_iter().flatten() {
                 let Some(certificate) = certificate(log) else { continue };
-                let both = [(Class::Control, certificate.control_log), (Class::Data, certificate.data_log)];
-                for (class, public) in both {
-                    self.logs.entry(LogId::of(&public)).or_insert(CertifiedLog {
-                        device: device.public,
-                        class,
-                        incarnation: certificate.incarnation,
-                        public,
-                    });
+                for (log, info) in certified_by(certificate) {
+                    self.logs.entry(log).or_insert(info);
                 }
             }
         }
@@ -323,6 +415,13 @@ impl Roster {
             logs_certified: next.logs.keys().filter(|log| !self.logs.contains_key(log)).copied().collect(),
         }
     }
+}
+
+/// Both logs of a certificate.
+fn certified_by(certificate: &LogCertificate) -> [(LogId, CertifiedLog); 2] {
+    let (device, incarnation) = (certificate.device, certificate.incarnation);
+    [(Class::Control, certificate.control_log), (Class::Data, certificate.data_log)]
+        .map(|(class, public)| (LogId::of(&public), CertifiedLog { device, class, incarnation, public }))
 }
 
 type OwnedLogs<'a> = BTreeMap<PublicKey, Vec<&'a ControlLog>>;

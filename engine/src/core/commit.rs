@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use redb::{Durability, ReadableTable as _};
 use subrosa_protocol::ids::{Chain, LogId, PublicKeyBytes, Seq};
-use subrosa_protocol::limits;
 use subrosa_protocol::segment::{Class, SealedSegment};
 
+use super::checked::CheckedSegment;
 use super::gate::{Turn, Wait, Writer};
 use super::state::{LogHead, LogInfo, LogRow, split_segment_row};
 use super::{Core, OpenStore, State, VaultState};
@@ -41,7 +41,6 @@ pub(crate) struct Tx<'t> {
     /// Wall time of this transaction.
     pub(crate) now_ms: u64,
     clock_before: Stamp,
-    logs_before: usize,
     /// Vaults whose memory must be read again should this not commit.
     touched: BTreeSet<VaultNo>,
 }
@@ -136,7 +135,6 @@ impl Core {
                 core: self,
                 now_ms,
                 clock_before: before.clock,
-                logs_before: before.logs,
                 touched: BTreeSet::new(),
                 state: &mut *state,
                 tables: Tables::open(&txn)?,
@@ -212,16 +210,11 @@ impl Core {
 }
 
 impl Tx<'_> {
-    /// Persists what this transaction added to clock and names.
+    /// Persists how far this transaction moved the clock.
     fn finish(&mut self) -> Result<(), Error> {
         let clock = self.state.clock.max();
         if clock != self.clock_before {
             self.put_meta("clock", &clock.0.to_be_bytes())?;
-        }
-        for (number, id) in self.state.logs.since(self.logs_before) {
-            if self.tables.logs.get(number.0)?.is_none() {
-                self.tables.logs.insert(number.0, &LogRow { id, known: None }.encode()[..])?;
-            }
         }
         Ok(())
     }
@@ -260,35 +253,22 @@ impl Tx<'_> {
         Ok(number)
     }
 
-    /// Makes a log's key known.
-    pub(crate) fn register_log(&mut self, vault: VaultNo, public: &PublicKeyBytes) -> Result<LogNo, Error> {
+    /// Gives a log its number: one of ours, or one with a certificate. Nothing else may have one.
+    pub(crate) fn register_log(
+        &mut self,
+        vault: VaultNo,
+        public: &PublicKeyBytes,
+        class: Class,
+    ) -> Result<LogNo, Error> {
         let id = LogId::of(public);
-        if let Some(number) = self.state.logs.number(&id)
-            && self.vault(vault)?.logs.contains_key(&number)
-        {
+        if let Some(number) = self.state.logs.number(vault, &id) {
             return Ok(number);
         }
-        if self.vault(vault)?.logs.len() >= limits::LOGS_PER_VAULT_MAX {
-            return Err(Error::Peer(crate::PeerFault::TooManyLogs));
-        }
-        let number = self.state.logs.intern(id);
-        let row = LogRow { id, known: Some((vault, *public, None)) };
-        self.tables.logs.insert(number.0, &row.encode()[..])?;
-        self.vault_mut(vault)?.logs.insert(number, LogInfo { id, public: *public, class: None });
+        let number = self.state.logs.intern(vault, id, class);
+        let row = LogRow { vault, public: *public, class };
+        self.tables.logs.insert(number.0, &row.encode())?;
+        self.vault_mut(vault)?.logs.insert(number, LogInfo { id, public: *public, class });
         Ok(number)
-    }
-
-    /// Fixes the class of a log by its first segment.
-    pub(crate) fn fix_class(&mut self, vault: VaultNo, log: LogNo, class: Class) -> Result<(), Error> {
-        let info = self.vault_mut(vault)?.logs.get_mut(&log).ok_or(Error::NoVault)?;
-        match info.class {
-            Some(fixed) if fixed == class => return Ok(()),
-            Some(_) => return Err(Error::Peer(crate::PeerFault::WrongKind)),
-            None => info.class = Some(class),
-        }
-        let row = LogRow { id: info.id, known: Some((vault, info.public, Some(class))) };
-        self.tables.logs.insert(log.0, &row.encode()[..])?;
-        Ok(())
     }
 
     pub(crate) fn head(&self, log: LogNo) -> Result<Option<LogHead>, Error> {
@@ -300,14 +280,14 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Stores a verified segment as its log's new head; `merged` says from where on it is not merged.
+    /// Stores a segment as its log's new head; `merged` says from where on it is not merged.
     pub(crate) fn store_segment(
         &mut self,
         log: LogNo,
-        segment: &SealedSegment,
-        chain: Chain,
+        segment: &CheckedSegment,
         merged: Seq,
     ) -> Result<(), Error> {
+        let (chain, segment) = (*segment.chain(), segment.segment());
         let seq = segment.header().seq;
         let bytes = segment.bytes();
         {

@@ -1,6 +1,6 @@
 //! Vaults of this store: founding, joining, their control entries and keyrings.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 use subrosa_protocol::ids::{Head, VaultId};
 use subrosa_protocol::limits;
@@ -9,9 +9,9 @@ use subrosa_protocol::segment::Class;
 use super::Core;
 use super::commit::Tx;
 use super::life::META_NAME;
-use super::state::{LogInfo, OwnLogNos, VaultState, encode_vault_row, signer_of};
+use super::state::{LogInfo, OwnLogNos, VaultState, encode_vault_row};
 use crate::Error;
-use crate::control::{Founding, Keyring, Members, certificate, found_vault};
+use crate::control::{Founding, Keyring, certificate, found_vault};
 use crate::keys::PublicKey;
 use crate::merge::LogNo;
 use crate::store::tables::VaultNo;
@@ -88,7 +88,7 @@ impl Core {
     pub(crate) fn control_heads(&self, vault: &VaultId) -> Result<Vec<Head>, Error> {
         let mut heads = self.heads(vault)?;
         self.with_vault(vault, |state| {
-            let is_control = |info: &&LogInfo| info.class == Some(Class::Control);
+            let is_control = |info: &&LogInfo| info.class == Class::Control;
             let control: HashSet<_> = state.logs.values().filter(is_control).map(|info| info.id).collect();
             heads.retain(|head| control.contains(&head.log));
             Ok(heads)
@@ -116,22 +116,7 @@ impl Tx<'_> {
         let number = VaultNo(self.state.vaults.keys().next_back().map_or(0, |last| last.0 + 1));
         self.tables.vaults.insert(number.0, &encode_vault_row(&new.id, &new.name)[..])?;
         let none_yet = OwnLogNos { control: LogNo(u32::MAX), data: LogNo(u32::MAX) };
-        let vault = VaultState {
-            id: new.id,
-            name: new.name,
-            members: Members::new(new.id),
-            logs: std::collections::BTreeMap::new(),
-            own: none_yet,
-            signer: signer_of(&new.keyring),
-            keyring: new.keyring,
-            next_batch: 0,
-            quarantine_bytes: 0,
-            probed: HashMap::new(),
-            noted: HashMap::new(),
-            named: HashMap::new(),
-            held_until_ms: u64::MAX,
-            may_seal: false,
-        };
+        let vault = VaultState::new(new.id, new.name, new.keyring, none_yet);
         self.touch(number);
         self.state.vaults.insert(number, vault);
         self.put_keyring(number)?;

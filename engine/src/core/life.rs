@@ -258,11 +258,11 @@ impl Core {
         };
         if let Some(found) = found {
             let found = found.try_into().map(u32::from_be_bytes).map_err(|_| StoreError::Inconsistent)?;
+            if found < TABLES_FORMAT {
+                return Err(Error::Store(StoreError::OlderFormat { found, supported: TABLES_FORMAT }));
+            }
             if found > TABLES_FORMAT {
                 return Err(Error::Store(StoreError::NewerFormat { found, supported: TABLES_FORMAT }));
-            }
-            if found < TABLES_FORMAT {
-                return Err(Error::Store(StoreError::Refused { reason: "tables of an older format" }));
             }
             return Ok(());
         }

@@ -15,13 +15,13 @@ use subrosa_protocol::token::Grant;
 
 use super::Core;
 use super::commit::{Durable, Tx};
-use super::receive::{decode_relay_head, encode_relay_head};
+use super::shown::{decode_relay_head, encode_relay_head};
 use super::state::{LogHead, split_segment_row};
 use crate::error::{Error, PeerFault};
 use crate::keys::PublicKey;
 use crate::merge::LogNo;
 use crate::store::StoreError;
-use crate::store::tables::{HEADS, RELAY_HEADS, SEGMENTS, VaultNo, relay_key, segment_key};
+use crate::store::tables::{HEADS, RELAY_HEADS, SEGMENTS, VaultNo, relay_key, segment_key, shown_key};
 
 /// How to subscribe to a vault at a relay.
 #[derive(Clone, Copy, Debug)]
@@ -104,6 +104,26 @@ impl Tx<'_> {
         row.map_or(Ok(Cursor::default()), |row| {
             Cursor::decode(row.value()).ok_or(Error::Store(StoreError::Inconsistent))
         })
+    }
+
+    /// Of what the relay says that it holds, takes in what waits here for a certificate.
+    fn take_shown(
+        &mut self,
+        relay: &Pin,
+        vault: VaultNo,
+        said: &BTreeMap<LogId, &ShortHead>,
+    ) -> Result<(), Error> {
+        let waiting: Vec<_> = self.vault(vault)?.waiting.iter().map(|(log, held)| (*log, held.seq)).collect();
+        for (log, seq) in waiting {
+            let Some(said) = said.get(&log) else { continue };
+            let common = said.seq.min(seq);
+            let Some(chain) = self.waiting_chain(vault, &log, common)? else { continue };
+            if said.seq > seq || chain.as_bytes()[..8] == said.chain {
+                let row = encode_relay_head(common, &chain);
+                self.tables.shown.insert(&shown_key(vault, &log, relay), &row)?;
+            }
+        }
+        Ok(())
     }
 
     pub(crate) fn put_cursor(&mut self, relay: &Pin, vault: VaultNo, cursor: &Cursor) -> Result<(), Error> {
@@ -194,12 +214,19 @@ impl Core {
         })
     }
 
-    /// Heads of everything that is held of a vault, merged or not, as HEADS sends them.
+    /// Heads of everything that is held of a vault, merged or not, as HEADS sends them; with what waits for a
+    /// certificate, which need not be fed again.
     pub(crate) fn local_heads(&self, vault: &VaultId) -> Result<Vec<ShortHead>, Error> {
-        Ok(self.heads(vault)?.into_iter().map(ShortHead::from).collect())
+        let mut heads = self.heads(vault)?;
+        self.with_vault(vault, |state| {
+            let waiting = state.waiting.iter();
+            heads.extend(waiting.map(|(log, held)| Head { log: *log, seq: held.seq, chain: held.chain }));
+            Ok(())
+        })?;
+        Ok(heads.into_iter().map(ShortHead::from).collect())
     }
 
-    /// Heads of everything that is held of a vault, merged or not.
+    /// Heads of the logs of a vault that have a certificate, merged or not.
     pub(crate) fn heads(&self, vault: &VaultId) -> Result<Vec<Head>, Error> {
         let logs = self.log_numbers(vault)?;
         self.read(|txn| {
@@ -228,6 +255,8 @@ impl Core {
         self.write(|tx| {
             let number = tx.state.vault_no(vault)?;
             tx.put_cursor(relay, number, &Cursor { incarnation, ..Cursor::default() })?;
+            tx.forget_shown(relay, number)?;
+            tx.take_shown(relay, number, &said)?;
             let own = tx.vault(number)?.own;
             let logs: Vec<_> = tx.vault(number)?.logs.iter().map(|(log, info)| (*log, info.id)).collect();
             let mut diverged = false;
@@ -316,16 +345,10 @@ impl Core {
         self.write_with(Durable::Later, |tx| {
             let number = tx.state.vault_no(vault)?;
             for entry in entries {
-                let log = tx.state.logs.number(&entry.log).ok_or(PeerFault::BadAck)?;
-                if !tx.vault(number)?.logs.contains_key(&log) {
-                    return Err(Error::Peer(PeerFault::BadAck));
-                }
-                match tx.segment(log, entry.seq)? {
-                    Some((chain, _)) if chain == entry.chain => {
-                        tx.raise_relay_head(relay, log, entry.seq, chain)?;
-                    }
-                    // Rotated away while it was on its way.
-                    _ => {}
+                let log = tx.state.logs.number(number, &entry.log).ok_or(PeerFault::BadAck)?;
+                // If not, it was rotated away while it was on its way.
+                if tx.chain_before(log, entry.seq.next())? == Some(entry.chain) {
+                    tx.raise_relay_head(relay, number, *entry)?;
                 }
             }
             Ok(())
@@ -364,7 +387,7 @@ impl Core {
         let number = state.vault_no(vault)?;
         let vault = state.vaults.get(&number).ok_or(Error::NoVault)?;
         let mut logs: Vec<_> = vault.logs.iter().collect();
-        logs.sort_by_key(|(log, info)| (info.class != Some(Class::Control), **log));
+        logs.sort_by_key(|(log, info)| (info.class != Class::Control, **log));
         Ok(logs.into_iter().map(|(log, info)| (*log, info.id, info.public)).collect())
     }
 }

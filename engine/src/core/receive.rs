@@ -2,23 +2,27 @@
 //!
 //! The order is fixed: shape (done by the frame decoder), then signature and chain, then storage, then decryption,
 //! then merging. Nothing is dropped silently: what cannot be merged yet stays in its log or in quarantine with a
-//! reason; what does not fit its log is asked for again.
+//! reason; what does not fit its log is asked for again. Nothing that a relay says of a log is kept before a signature
+//! holds, and only a log with a certificate gets a number.
 
-use redb::ReadableTable as _;
-use subrosa_protocol::digest::digest;
 use subrosa_protocol::ids::{
     Chain, Digest, Head, Incarnation, LogId, Pin, PublicKeyBytes, Rseq, Seq, VaultId,
 };
-use subrosa_protocol::limits;
-use subrosa_protocol::segment::{Class, SealedSegment};
+use subrosa_protocol::limits::LOGS_PER_VAULT_MAX;
+use subrosa_protocol::segment::{Class, SealedSegment, VerifiedSegment};
 
 use super::Core;
+use super::checked::CheckedSegment;
 use super::commit::{Durable, Tx};
+use super::link_keys::LinkKeys;
 use super::outbox::Cursor;
-use super::state::{LogHead, LogInfo, split_segment_row};
-use crate::merge::LogNo;
+use super::quarantine::Reason;
+use super::state::{Folded, LogInfo};
+use super::waiting::Rank;
+use super::work::look_at_log;
+use crate::control::CertifiedLog;
+use crate::merge::{LogNo, VaultNo};
 use crate::store::StoreError;
-use crate::store::tables::{VaultNo, relay_key, segment_key};
 use crate::{Error, PeerFault};
 
 /// Part of a feed, in its order.
@@ -57,87 +61,98 @@ pub(crate) struct Received {
     pub(crate) digest_ok: Option<bool>,
 }
 
-/// Why a segment is in quarantine. The numbers are stored.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub(crate) enum Reason {
-    /// Its log has no certificate yet. The segment is held in the entry.
-    NoCertificate = 1,
-    /// It does not open with the keys that are here.
-    StaysShut = 2,
-    /// It opens but does not decode; perhaps a newer version reads it.
-    Undecodable = 3,
-    /// Another segment of the same log and seq is held too; this is the second. The segment is held in the entry.
-    Equivocation = 4,
-    /// A kind of a newer version.
-    UnknownKind = 5,
-}
-
-impl Reason {
-    /// Reasons that may pass: what is in quarantine for them is tried again.
-    pub(crate) const RETRIED: &[u8] =
-        &[Self::StaysShut as u8, Self::Undecodable as u8, Self::UnknownKind as u8];
-
-    /// Whether the segment lies in the entry, because its log does not hold it.
-    pub(crate) const fn holds_segment(self) -> bool {
-        matches!(self, Self::NoCertificate | Self::Equivocation)
+impl Received {
+    /// Counts a segment that is kept.
+    fn count(&mut self, segment: &SealedSegment) {
+        self.segments += 1;
+        self.bytes += segment.bytes().len() as u64;
     }
 }
 
+/// One batch on its way in.
+struct Taking<'b> {
+    vault: VaultNo,
+    id: VaultId,
+    relay: &'b Pin,
+    keys: &'b LinkKeys,
+    received: Received,
+    /// Data logs that were certified on the way.
+    certified: Vec<LogId>,
+}
+
 impl Core {
-    /// Takes in part of a feed in one durable transaction.
+    /// Takes in part of a feed in one durable transaction. Keys of logs that it introduces go to `keys`, and nowhere
+    /// else.
     ///
     /// # Errors
     /// [`Error::Peer`] when an honest relay does not send that; nothing of the batch was taken in.
-    pub(crate) fn receive(&self, vault: &VaultId, relay: &Pin, batch: FeedBatch) -> Result<Received, Error> {
+    pub(crate) fn receive(
+        &self,
+        vault: &VaultId,
+        relay: &Pin,
+        keys: &mut LinkKeys,
+        batch: FeedBatch,
+    ) -> Result<Received, Error> {
+        {
+            let state = self.lock_state()?;
+            let number = state.vault_no(vault)?;
+            let unknown = |public: &&PublicKeyBytes| state.logs.number(number, &LogId::of(public)).is_none();
+            batch.logs.iter().filter(unknown).for_each(|public| keys.introduce(vault, public));
+        }
         // A mere "caught up" costs a comparison to lose.
-        let empty = batch.items.is_empty() && batch.logs.is_empty();
-        self.write_with(if empty { Durable::Later } else { Durable::Now }, |tx| {
+        let durable = if batch.items.is_empty() { Durable::Later } else { Durable::Now };
+        self.write_with(durable, |tx| {
             let number = tx.state.vault_no(vault)?;
-            let mut received = Received::default();
-            for public in &batch.logs {
-                tx.register_log(number, public)?;
-            }
-            let mut cursor = tx.cursor(relay, number)?;
-            if cursor.incarnation != batch.incarnation {
-                cursor = Cursor { incarnation: batch.incarnation, ..Cursor::default() };
-            }
-            let (control, other): (Vec<_>, Vec<_>) =
-                batch.items.iter().partition(|item| item.segment.header().kind.class() == Class::Control);
-            for item in control {
-                tx.take_in(number, relay, item, &mut received)?;
-            }
-            tx.release_certified(number, &mut received)?;
-            for item in other {
-                tx.take_in(number, relay, item, &mut received)?;
-            }
-            tx.merge_ready(number)?;
-            for item in &batch.items {
-                cursor.scanned = cursor.scanned.max(item.rseq.unwrap_or_default());
-            }
-            if let Some((rseq, said)) = batch.caught_up {
-                tx.want_what_is_named(number, &mut received)?;
-                let holds = digest(tx.relay_heads_of(relay, number)?) == said;
-                received.digest_ok = Some(holds);
-                cursor.scanned = cursor.scanned.max(rseq);
-                if holds {
-                    (cursor.verified, cursor.digest) = (rseq, said);
-                }
-            }
-            tx.put_cursor(relay, number, &cursor)?;
-            Ok(received)
+            let taking = Taking {
+                vault: number,
+                id: *vault,
+                relay,
+                keys,
+                received: Received::default(),
+                certified: Vec::new(),
+            };
+            tx.take_in_batch(taking, &batch)
         })
     }
 }
 
 impl Tx<'_> {
+    fn take_in_batch(&mut self, mut taking: Taking<'_>, batch: &FeedBatch) -> Result<Received, Error> {
+        let (vault, relay) = (taking.vault, taking.relay);
+        let mut cursor = self.cursor(relay, vault)?;
+        if cursor.incarnation != batch.incarnation {
+            cursor = Cursor { incarnation: batch.incarnation, ..Cursor::default() };
+        }
+        let is_control = |item: &&FeedItem| item.segment.header().kind.class() == Class::Control;
+        let (control, other): (Vec<_>, Vec<_>) = batch.items.iter().partition(is_control);
+        for item in control.into_iter().chain(other) {
+            self.take_in(&mut taking, &item.segment)?;
+            cursor.scanned = cursor.scanned.max(item.rseq.unwrap_or_default());
+        }
+        self.merge_named(vault, &taking.certified)?;
+        self.merge_ready(vault)?;
+        let mut received = taking.received;
+        if let Some((rseq, said)) = batch.caught_up {
+            self.want_what_is_named(vault, &mut received)?;
+            received.wants.extend(self.take_asks(relay, vault)?);
+            let holds = self.relay_digest(relay, vault)? == said;
+            received.digest_ok = Some(holds);
+            cursor.scanned = cursor.scanned.max(rseq);
+            if holds {
+                (cursor.verified, cursor.digest) = (rseq, said);
+            }
+        }
+        self.put_cursor(relay, vault, &cursor)?;
+        Ok(received)
+    }
+
     /// Asks for what other members have seen and the relay, which says that it has shown everything, has not shown:
     /// once for each open, for it may be that nobody has it any more.
     fn want_what_is_named(&mut self, vault: VaultNo, received: &mut Received) -> Result<(), Error> {
         for (log, seq) in std::mem::take(&mut self.vault_mut(vault)?.named) {
-            let held = match self.state.logs.number(&log) {
-                Some(number) => self.last_held(number)?.map(|(seq, _)| seq),
-                None => None,
+            let held = match self.state.logs.number(vault, &log) {
+                Some(number) => self.head(number)?.map(|head| head.seq),
+                None => self.vault(vault)?.waiting.get(&log).map(|held| held.seq),
             };
             if held < Some(seq) {
                 tracing::warn!(%log, seq = seq.0, "a segment that others have seen is missing");
@@ -147,111 +162,90 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Verifies and stores one segment.
-    fn take_in(
-        &mut self,
-        vault: VaultNo,
-        relay: &Pin,
-        item: &FeedItem,
-        received: &mut Received,
-    ) -> Result<(), Error> {
-        let segment = &item.segment;
+    /// Verifies one segment, and stores it in its log or lets it wait.
+    fn take_in(&mut self, taking: &mut Taking<'_>, segment: &SealedSegment) -> Result<(), Error> {
         let header = segment.header();
-        let log = self.state.logs.number(&header.log).ok_or(PeerFault::UnknownLog)?;
-        let info = *self.vault(vault)?.logs.get(&log).ok_or(PeerFault::UnknownLog)?;
-        // Only checked here: nothing that a relay says is kept before the log's signature has been verified.
-        if info.class.is_some_and(|fixed| fixed != header.kind.class()) {
-            return Err(Error::Peer(PeerFault::WrongKind));
+        if self.state.logs.number(taking.vault, &header.log).is_none()
+            && self.vault(taking.vault)?.members.certified(&header.log).is_some()
+        {
+            self.admit_for(taking, vec![header.log])?;
         }
-        let head = self.last_held(log)?;
-        let expected = head.map_or(Seq(0), |(seq, _)| seq.next());
-        let own = self.vault(vault)?.own;
-        let is_own = log == own.data || log == own.control;
-        if header.seq > expected {
-            if self.is_noted(vault, log, header.seq)? {
-                return Ok(()); // asked for once the log is certified
-            }
-            received.own_log_foreign |= is_own;
-            received.wants.push((header.log, expected, header.seq));
-            return Ok(());
-        }
-        if header.seq < expected {
-            return self.take_in_again(vault, relay, log, &info, segment, is_own, received);
-        }
-        let prev = head.map_or(Chain::ZERO, |(_, chain)| chain);
-        let vault_id = self.vault(vault)?.id;
-        let Ok(chain) = segment.verify(&vault_id, &prev, &info.public) else {
-            return self.does_not_follow(log, &info, segment, is_own, received);
+        let Some(log) = self.state.logs.number(taking.vault, &header.log) else {
+            return self.take_in_stranger(taking, segment);
         };
-        self.fix_class(vault, log, header.kind.class())?;
-        received.own_log_foreign |= is_own;
-        received.segments += 1;
-        received.bytes += segment.bytes().len() as u64;
-        if header.kind.class() == Class::Data && self.vault(vault)?.members.certified(&info.id).is_none() {
-            if !self.quarantine(vault, log, Reason::NoCertificate, chain, segment)? {
-                self.vault_mut(vault)?.noted.insert(log, header.seq);
-                return Ok(());
-            }
+        let info = *self.vault(taking.vault)?.logs.get(&log).ok_or(StoreError::Inconsistent)?;
+        if info.class == header.kind.class() {
+            self.take_in_known(taking, log, &info, segment)
         } else {
-            let merged = self.head(log)?.map_or(Seq(0), |head| head.merged);
-            self.store_segment(log, segment, chain, merged)?;
-            if header.kind.class() == Class::Control {
-                self.fold_control(vault, log, &prev, segment, chain)?;
-            }
+            // Its author certified one thing and wrote another; the relay, which knows no certificate, could not tell.
+            self.pass_by(taking, info.public, segment)
         }
-        self.raise_relay_head(relay, log, header.seq, chain)
     }
 
-    /// Whether a log has no room left in quarantine; notes that it goes on up to `seq`.
-    fn is_noted(&mut self, vault: VaultNo, log: LogNo, seq: Seq) -> Result<bool, Error> {
-        if !self.vault(vault)?.noted.contains_key(&log) {
-            return Ok(false);
-        }
-        self.vault_mut(vault)?.noted.entry(log).and_modify(|noted| *noted = seq.max(*noted));
-        Ok(true)
-    }
-
-    /// The last segment of a log that is held, merged or in quarantine.
-    fn last_held(&self, log: LogNo) -> Result<Option<(Seq, Chain)>, Error> {
-        if let Some(head) = self.head(log)? {
-            return Ok(Some((head.seq, head.chain)));
-        }
-        let (first, last) = (segment_key(log, Seq(0)), segment_key(log, Seq(u64::MAX)));
-        let row = self.tables.quarantine.range::<&[u8; 12]>(&first..=&last)?.next_back().transpose()?;
-        let Some((key, row)) = row else { return Ok(None) };
-        let (_, chain, segment) = split_quarantine_row(row.value())?;
-        debug_assert_eq!(key.value(), &segment_key(log, segment.header().seq));
-        Ok(Some((segment.header().seq, chain)))
-    }
-
-    /// A segment whose place is taken: the same one again, or evidence of a second future.
-    #[expect(clippy::too_many_arguments, reason = "one step of taking a segment in, split off for length")]
-    fn take_in_again(
+    /// Takes in a segment of a log that has a certificate.
+    fn take_in_known(
         &mut self,
-        vault: VaultNo,
-        relay: &Pin,
+        taking: &mut Taking<'_>,
         log: LogNo,
         info: &LogInfo,
         segment: &SealedSegment,
-        is_own: bool,
-        received: &mut Received,
     ) -> Result<(), Error> {
-        let seq = segment.header().seq;
-        let (vault_id, held) = (self.vault(vault)?.id, self.segment(log, seq)?);
-        let (Some((held_chain, _)), Some(prev)) = (held, self.chain_before(log, seq)?) else {
-            return Ok(()); // in quarantine, where one copy is enough
-        };
-        let preimage = segment.preimage(&vault_id, &prev);
-        if preimage.chain() == held_chain {
-            return self.raise_relay_head(relay, log, seq, held_chain);
-        }
-        if is_own {
-            received.own_log_foreign = true;
-            received.wants.push((info.id, seq, seq));
+        look_at_log();
+        let (vault, header) = (taking.vault, segment.header());
+        let head = self.head(log)?;
+        let expected = head.map_or(Seq(0), |head| head.seq.next());
+        let own = self.vault(vault)?.own;
+        let is_own = log == own.data || log == own.control;
+        if header.seq > expected {
+            taking.received.own_log_foreign |= is_own;
+            taking.received.wants.push((header.log, expected, header.seq));
             return Ok(());
         }
-        if let Ok(chain) = segment.verify(&vault_id, &prev, &info.public)
-            && self.quarantine(vault, log, Reason::Equivocation, chain, segment)?
+        if header.seq < expected {
+            return self.take_in_again(taking, log, info, segment);
+        }
+        let prev = head.map_or(Chain::ZERO, |head| head.chain);
+        let Ok(verified) = VerifiedSegment::check(&taking.id, prev, info.public, segment.clone()) else {
+            return self.does_not_follow(taking, log, info, segment);
+        };
+        let checked = CheckedSegment::from(verified);
+        taking.received.own_log_foreign |= is_own;
+        taking.received.count(segment);
+        match info.class {
+            Class::Data => {
+                self.store_segment(log, &checked, head.map_or(Seq(0), |head| head.merged))?;
+                self.vault_mut(vault)?.unmerged.insert(log);
+            }
+            Class::Control => {
+                let certified = self.store_control(vault, log, &prev, &checked)?;
+                self.admit_for(taking, certified)?;
+            }
+        }
+        self.raise_relay_head(taking.relay, vault, head_of(&checked))
+    }
+
+    /// A segment whose place is taken: the same one again, or evidence of a second future.
+    fn take_in_again(
+        &mut self,
+        taking: &mut Taking<'_>,
+        log: LogNo,
+        info: &LogInfo,
+        segment: &SealedSegment,
+    ) -> Result<(), Error> {
+        let (vault, seq) = (taking.vault, segment.header().seq);
+        let held = self.chain_before(log, seq.next())?.ok_or(StoreError::Inconsistent)?;
+        let prev = self.chain_before(log, seq)?.ok_or(StoreError::Inconsistent)?;
+        if segment.preimage(&taking.id, &prev).chain() == held {
+            return self.raise_relay_head(taking.relay, vault, Head { log: info.id, seq, chain: held });
+        }
+        let own = self.vault(vault)?.own;
+        if log == own.data || log == own.control {
+            taking.received.own_log_foreign = true;
+            taking.received.wants.push((info.id, seq, seq));
+            return Ok(());
+        }
+        if let Ok(verified) = VerifiedSegment::check(&taking.id, prev, info.public, segment.clone())
+            && self.keep_evidence(vault, log, &verified.into())?
         {
             tracing::warn!(log = %info.id, seq = seq.0, "a log has two futures");
         }
@@ -261,164 +255,190 @@ impl Tx<'_> {
     /// A segment at the right place that does not verify there: of another future, or forged.
     fn does_not_follow(
         &self,
+        taking: &mut Taking<'_>,
         log: LogNo,
         info: &LogInfo,
         segment: &SealedSegment,
-        is_own: bool,
-        received: &mut Received,
     ) -> Result<(), Error> {
         let seq = segment.header().seq;
-        if is_own {
+        let own = self.vault(taking.vault)?.own;
+        if log == own.data || log == own.control {
             // Our own head may be the one that nobody else has: ask for what stands before.
-            received.own_log_foreign = true;
-            received.wants.push((info.id, Seq(seq.0.saturating_sub(1)), seq));
+            taking.received.own_log_foreign = true;
+            taking.received.wants.push((info.id, Seq(seq.0.saturating_sub(1)), seq));
             return Ok(());
         }
-        if let Some(before) = seq.0.checked_sub(1) {
-            let row = self.tables.quarantine.get(&segment_key(log, Seq(before)))?;
-            if row.is_some_and(|row| row.value().first() == Some(&(Reason::Equivocation as u8))) {
-                return Ok(()); // it builds on the branch that is already kept as evidence
-            }
+        match seq.0.checked_sub(1) {
+            // It builds on the branch that is already kept as evidence.
+            Some(before) if self.is_evidence(log, Seq(before))? => Ok(()),
+            _ => Err(Error::Peer(PeerFault::BadSignature)),
         }
-        Err(Error::Peer(PeerFault::BadSignature))
     }
 
-    /// Puts a segment aside with a reason; says whether there was room for it.
-    pub(crate) fn quarantine(
+    /// Takes in a segment of a log without a certificate: it waits, if there is room, and counts as what the relay holds.
+    fn take_in_stranger(&mut self, taking: &mut Taking<'_>, segment: &SealedSegment) -> Result<(), Error> {
+        let (vault, header) = (taking.vault, segment.header());
+        let public = taking.keys.of(&taking.id, &header.log).ok_or(PeerFault::UnknownLog)?;
+        let held = self.vault(vault)?.waiting.get(&header.log);
+        let next = held.map_or(Seq(0), |held| held.seq.next());
+        if header.seq < next {
+            let before = header.seq.0.checked_sub(1).map(Seq);
+            let prev = before.map(|before| self.waiting_chain(vault, &header.log, before)).transpose()?;
+            let prev = prev.map_or(Some(Chain::ZERO), |chain| chain).ok_or(StoreError::Inconsistent)?;
+            let chain = segment.preimage(&taking.id, &prev).chain();
+            if self.waiting_chain(vault, &header.log, header.seq)? == Some(chain) {
+                let head = Head { log: header.log, seq: header.seq, chain };
+                return self.raise_relay_head(taking.relay, vault, head);
+            }
+        }
+        let fits = header.seq == next && held.is_none_or(|held| held.class == header.kind.class());
+        let prev = held.map_or(Chain::ZERO, |held| held.chain);
+        if fits && let Ok(verified) = VerifiedSegment::check(&taking.id, prev, public, segment.clone()) {
+            return self.let_wait(taking, &prev, &verified.into());
+        }
+        self.pass_by(taking, public, segment)
+    }
+
+    /// Lets a segment wait, unless it is what certifies its log.
+    fn let_wait(
+        &mut self,
+        taking: &mut Taking<'_>,
+        prev: &Chain,
+        checked: &CheckedSegment,
+    ) -> Result<(), Error> {
+        let (vault, segment) = (taking.vault, checked.segment());
+        let (log, seq) = (segment.header().log, segment.header().seq);
+        let (rank, certified) = match segment.header().kind.class() {
+            Class::Control => match self.vault_mut(vault)?.fold_control_segment(&log, prev, segment) {
+                Folded::Shut => (Rank::Shut, Vec::new()),
+                Folded::Refused => (Rank::Opens, Vec::new()),
+                Folded::Taken(changes) => {
+                    let begins = self.vault(vault)?.members.has_certificate(&log);
+                    (if begins { Rank::Certificate } else { Rank::Opens }, changes.logs_certified)
+                }
+            },
+            Class::Data if seq == Seq(0) && self.vault(vault)?.opens(prev, segment) => {
+                (Rank::Opens, Vec::new())
+            }
+            Class::Data => (Rank::Shut, Vec::new()),
+        };
+        if certified.contains(&log) {
+            self.admit_for(taking, certified)?;
+            if self.state.logs.number(vault, &log).is_some() {
+                return self.take_in(taking, segment);
+            }
+            return self.raise_relay_head(taking.relay, vault, head_of(checked));
+        }
+        if self.keep_waiting(vault, checked, rank)? {
+            taking.received.count(segment);
+        } else {
+            self.vault_mut(vault)?.members.forget_from(&log, seq);
+        }
+        self.raise_relay_head(taking.relay, vault, head_of(checked))?;
+        self.admit_for(taking, certified)
+    }
+
+    /// Looks at a segment that is not kept: once its signature holds, its log is known to reach that far at the relay.
+    fn pass_by(
+        &mut self,
+        taking: &mut Taking<'_>,
+        public: PublicKeyBytes,
+        segment: &SealedSegment,
+    ) -> Result<(), Error> {
+        let header = segment.header();
+        let shown = self.shown(taking.relay, taking.vault, &header.log)?;
+        let next = shown.map_or(Seq(0), |(seq, _)| seq.next());
+        if header.seq < next {
+            return Ok(());
+        }
+        if header.seq > next {
+            taking.received.wants.push((header.log, next, header.seq));
+            return Ok(());
+        }
+        let prev = shown.map_or(Chain::ZERO, |(_, chain)| chain);
+        let checked = VerifiedSegment::check(&taking.id, prev, public, segment.clone());
+        let checked = CheckedSegment::from(checked.map_err(|_| PeerFault::BadSignature)?);
+        self.raise_relay_head(taking.relay, taking.vault, head_of(&checked))
+    }
+
+    fn admit_for(&mut self, taking: &mut Taking<'_>, certified: Vec<LogId>) -> Result<(), Error> {
+        let data = self.admit(taking.vault, certified)?;
+        taking.certified.extend(data);
+        Ok(())
+    }
+
+    /// Gives logs that are certified now their numbers, and moves what waited of them to them. The data logs among
+    /// them: what names them is to be merged once more.
+    pub(crate) fn admit(&mut self, vault: VaultNo, certified: Vec<LogId>) -> Result<Vec<LogId>, Error> {
+        let (mut queue, mut data) = (certified, Vec::new());
+        while let Some(id) = queue.pop() {
+            let Some(certificate) = self.vault(vault)?.members.certified(&id) else { continue };
+            if self.state.logs.number(vault, &id).is_none() {
+                if self.vault(vault)?.logs.len() >= LOGS_PER_VAULT_MAX {
+                    tracing::warn!(log = %id, "a certified log waits: the vault has as many as it may have");
+                    continue;
+                }
+                let log = self.register_log(vault, &certificate.public, certificate.class)?;
+                self.move_shown(vault, &id, log)?;
+                queue.extend(self.release(vault, log, &certificate)?);
+            }
+            if certificate.class == Class::Data {
+                data.push(id);
+            }
+        }
+        Ok(data)
+    }
+
+    /// Moves what waited of a log to it; the logs that are certified by that.
+    fn release(
         &mut self,
         vault: VaultNo,
         log: LogNo,
-        reason: Reason,
-        chain: Chain,
-        segment: &SealedSegment,
-    ) -> Result<bool, Error> {
-        let key = segment_key(log, segment.header().seq);
-        let mut row = vec![reason as u8];
-        row.extend_from_slice(chain.as_bytes());
-        if reason.holds_segment() {
-            if self.tables.quarantine.get(&key)?.is_some() {
-                return Ok(true);
+        certificate: &CertifiedLog,
+    ) -> Result<Vec<LogId>, Error> {
+        let (mut prev, mut certified) = (Chain::ZERO, Vec::new());
+        for checked in self.take_waiting(vault, &LogId::of(&certificate.public))? {
+            if checked.segment().header().kind.class() != certificate.class {
+                continue; // its author certified one thing and wrote another
             }
-            let (first, last) = (segment_key(log, Seq(0)), segment_key(log, Seq(u64::MAX)));
-            let mut log_bytes = 0;
-            for row in self.tables.quarantine.range::<&[u8; 12]>(&first..=&last)? {
-                log_bytes += row?.1.value().len();
+            match certificate.class {
+                Class::Data => {
+                    self.store_segment(log, &checked, Seq(0))?;
+                    self.vault_mut(vault)?.unmerged.insert(log);
+                }
+                Class::Control => certified.extend(self.store_control(vault, log, &prev, &checked)?),
             }
-            let bytes = segment.bytes().len();
-            let vault_bytes = self.vault(vault)?.quarantine_bytes;
-            if log_bytes + bytes > limits::QUARANTINE_LOG_BYTES_MAX
-                || vault_bytes + bytes as u64 > limits::QUARANTINE_VAULT_BYTES_MAX as u64
-            {
-                return Ok(false);
-            }
-            row.extend_from_slice(segment.bytes());
+            prev = *checked.chain();
         }
-        self.vault_mut(vault)?.quarantine_bytes += row.len() as u64;
-        self.tables.quarantine.insert(&key, &row[..])?;
-        Ok(true)
+        Ok(certified)
     }
 
-    /// Opens a control segment and takes in its entries.
-    fn fold_control(
+    /// Stores a control segment and takes in its entries; the logs that they certify.
+    fn store_control(
         &mut self,
         vault: VaultNo,
         log: LogNo,
         prev: &Chain,
-        segment: &SealedSegment,
-        chain: Chain,
-    ) -> Result<(), Error> {
-        let id = segment.header().log;
-        let seq = segment.header().seq;
-        let taken = self.vault_mut(vault)?.fold_control_segment(&id, prev, segment);
-        if !taken {
-            self.quarantine(vault, log, Reason::StaysShut, chain, segment)?;
-        }
+        checked: &CheckedSegment,
+    ) -> Result<Vec<LogId>, Error> {
+        let segment = checked.segment();
+        let (id, seq) = (segment.header().log, segment.header().seq);
+        let folded = self.vault_mut(vault)?.fold_control_segment(&id, prev, segment);
         // Up to here the signatures of all entries hold: opening need not check them again.
         let merged = self.head(log)?.map_or(Seq(0), |head| head.merged);
-        let merged = if taken && merged == seq { seq.next() } else { merged };
-        self.put_head(log, &LogHead { seq, chain, merged })
-    }
-
-    /// Moves segments whose logs have a certificate now from quarantine to their logs.
-    pub(crate) fn release_certified(&mut self, vault: VaultNo, received: &mut Received) -> Result<(), Error> {
-        let state = self.vault(vault)?;
-        let certified: Vec<_> = state
-            .logs
-            .iter()
-            .filter(|(_, info)| {
-                info.class == Some(Class::Data) && state.members.certified(&info.id).is_some()
-            })
-            .map(|(log, info)| (*log, info.id))
-            .collect();
-        for (log, id) in certified {
-            if self.head(log)?.is_some() {
-                continue;
-            }
-            let (first, last) = (segment_key(log, Seq(0)), segment_key(log, Seq(u64::MAX)));
-            let mut rows = Vec::new();
-            for row in self.tables.quarantine.range::<&[u8; 12]>(&first..=&last)? {
-                let (key, row) = row?;
-                rows.push((*key.value(), row.value().len(), split_quarantine_row(row.value())?));
-            }
-            for (key, len, (_, chain, segment)) in rows {
-                self.store_segment(log, &segment, chain, Seq(0))?;
-                self.tables.quarantine.remove(&key)?;
-                let state = self.vault_mut(vault)?;
-                state.quarantine_bytes = state.quarantine_bytes.saturating_sub(len as u64);
-            }
-            if let Some(noted) = self.vault_mut(vault)?.noted.remove(&log) {
-                let next = self.head(log)?.map_or(Seq(0), |head| head.seq.next());
-                received.wants.push((id, next, noted));
+        let taken = merged == seq && matches!(folded, Folded::Taken(_));
+        self.store_segment(log, checked, if taken { seq.next() } else { merged })?;
+        match folded {
+            Folded::Taken(changes) => Ok(changes.logs_certified),
+            Folded::Shut | Folded::Refused => {
+                self.set_aside(log, seq, checked.chain(), Reason::StaysShut)?;
+                Ok(Vec::new())
             }
         }
-        Ok(())
-    }
-
-    /// Notes that the relay holds a log up to here.
-    pub(crate) fn raise_relay_head(
-        &mut self,
-        relay: &Pin,
-        log: LogNo,
-        seq: Seq,
-        chain: Chain,
-    ) -> Result<(), Error> {
-        let key = relay_key(relay, log.0);
-        let known = self.tables.relay_heads.get(&key)?.map(|row| decode_relay_head(row.value()).0);
-        if known.is_none_or(|known| known < seq) {
-            self.tables.relay_heads.insert(&key, &encode_relay_head(seq, &chain))?;
-        }
-        Ok(())
-    }
-
-    /// All heads of a vault that the relay is known to hold.
-    pub(crate) fn relay_heads_of(&self, relay: &Pin, vault: VaultNo) -> Result<Vec<Head>, Error> {
-        let mut heads = Vec::new();
-        for (log, info) in &self.vault(vault)?.logs {
-            if let Some(row) = self.tables.relay_heads.get(&relay_key(relay, log.0))? {
-                let (seq, chain) = decode_relay_head(row.value());
-                heads.push(Head { log: info.id, seq, chain });
-            }
-        }
-        Ok(heads)
     }
 }
 
-pub(crate) fn encode_relay_head(seq: Seq, chain: &Chain) -> [u8; 40] {
-    let mut row = [0; 40];
-    row[..8].copy_from_slice(&seq.0.to_be_bytes());
-    row[8..].copy_from_slice(chain.as_bytes());
-    row
-}
-
-pub(crate) fn decode_relay_head(row: &[u8; 40]) -> (Seq, Chain) {
-    let (seq, chain) = row.split_first_chunk::<8>().expect("40 bytes hold a seq");
-    let mut bytes = [0; 32];
-    bytes.copy_from_slice(chain);
-    (Seq(u64::from_be_bytes(*seq)), Chain::from_bytes(bytes))
-}
-
-fn split_quarantine_row(row: &[u8]) -> Result<(u8, Chain, SealedSegment), StoreError> {
-    let (reason, rest) = row.split_first().ok_or(StoreError::Inconsistent)?;
-    let (chain, segment) = split_segment_row(rest)?;
-    Ok((*reason, chain, segment))
+fn head_of(checked: &CheckedSegment) -> Head {
+    let header = checked.segment().header();
+    Head { log: header.log, seq: header.seq, chain: *checked.chain() }
 }

@@ -8,12 +8,12 @@ use std::sync::atomic::Ordering;
 
 use redb::ReadableTable as _;
 use subrosa_protocol::ids::Seq;
-use subrosa_protocol::segment::Kind;
+use subrosa_protocol::segment::{Class, Kind};
 
 use super::Core;
 use super::commit::Tx;
-use super::receive::decode_relay_head;
 use super::sealing::seen_name;
+use super::shown::decode_relay_head;
 use super::state::{LogHead, OwnLogNos};
 use crate::control::{OwnLogs, certificate};
 use crate::merge::{Body, LogMove, LogNo, PendingOps, RowBuf, Stamp};
@@ -195,13 +195,12 @@ impl Tx<'_> {
             (logs.control.public().into(), logs.data.public().into())
         };
         let own = OwnLogNos {
-            control: self.register_log(vault, &control)?,
-            data: self.register_log(vault, &data_log)?,
+            control: self.register_log(vault, &control, Class::Control)?,
+            data: self.register_log(vault, &data_log, Class::Data)?,
         };
         let state = self.vault_mut(vault)?;
         state.own = own;
         state.renew_signer();
-        self.fix_class(vault, own.data, subrosa_protocol::segment::Class::Data)?;
         self.append_control(vault, data)?;
         Ok(own)
     }
@@ -213,8 +212,9 @@ impl Tx<'_> {
         let head = self.head(log)?.ok_or(StoreError::Inconsistent)?;
         let state = self.vault_mut(vault)?;
         let id = state.logs.get(&log).ok_or(Error::NoVault)?.id;
-        state.members.apply(id, head.seq, data)?;
-        Ok(())
+        let changes = state.members.apply(id, head.seq, data)?;
+        state.member_changes += 1;
+        self.admit_and_merge(vault, changes.logs_certified)
     }
 
     /// Rewrites the state of moved records and puts their ops back as pending.
@@ -242,7 +242,7 @@ impl Tx<'_> {
             let held = self.records.get(key)?.map(|stored| stored.row().to_buf());
             if let Some(held) = held {
                 let mut state = decode_state(Some(held.borrow()))?;
-                state.reassign_log(&moving, &mut self.state.logs, stamped);
+                state.reassign_log(&moving, &self.state.logs.of(vault), stamped);
                 let row = RowBuf::of(&state, &mut scratch);
                 self.records.replace(key, Before::Row(held.borrow()), row.borrow())?;
             }
@@ -289,7 +289,6 @@ impl Tx<'_> {
     /// Takes in once more what stays in the old log of moved records: cells that a moved op had replaced.
     fn merge_again(&mut self, vault: VaultNo, old: LogNo, moved: &Moved) -> Result<(), Error> {
         let mut rows: BTreeMap<RecordKey, RowBuf> = BTreeMap::new();
-        let mut logs = self.state.logs.clone();
         let mut scratch = Vec::new();
         self.for_each_op_of(vault, old, moved, |key, op| {
             let row = match rows.remove(&key) {
@@ -297,11 +296,10 @@ impl Tx<'_> {
                 None => self.records.get(&key)?.map(|stored| stored.row().to_buf()),
             };
             let mut state = decode_state(row.as_ref().map(RowBuf::borrow))?;
-            state.apply(old, op, &mut logs);
+            state.apply(old, op, &self.state.logs.of(vault));
             rows.insert(key, RowBuf::of(&state, &mut scratch));
             Ok(())
         })?;
-        self.state.logs = logs;
         for (key, row) in rows {
             self.records.replace(&key, Before::Stored, row.borrow())?;
         }

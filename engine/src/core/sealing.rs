@@ -4,9 +4,11 @@
 //! writes a second future of its logs. Only what stands in the segment table is ever sent.
 
 use subrosa_protocol::ids::{Chain, Head, Seq, Signature, VaultId};
+use subrosa_protocol::limits::LOGS_PER_VAULT_MAX;
 use subrosa_protocol::segment::Kind;
 
 use super::Core;
+use super::checked::CheckedSegment;
 use super::commit::Tx;
 use super::state::LogHead;
 use crate::error::Error;
@@ -146,7 +148,7 @@ impl Tx<'_> {
         let live = state.keyring.live_epoch();
         let info = state.logs.get(&log).ok_or(Error::NoVault)?;
         let place = Place { vault: state.id, prev, kind, log: info.id, seq, epoch: live.epoch };
-        let (segment, chain) = match kind {
+        let sealed = match kind {
             Kind::Control => {
                 let signer = &state.keyring.logs.control;
                 seal(&place, group, data, (&live.control).into(), &*entropy, |label, payload| {
@@ -161,11 +163,10 @@ impl Tx<'_> {
                 })
             }
         };
-        self.fix_class(vault, log, kind.class())?;
         // What is ours is merged; in a control log, unless something before it was not taken in.
         let behind = head.filter(|head| kind == Kind::Control && head.merged <= head.seq);
         let merged = behind.map_or(seq.next(), |head| head.merged);
-        self.store_segment(log, &segment, chain, merged)
+        self.store_segment(log, &CheckedSegment::sealed_here(sealed), merged)
     }
 
     /// Heads of other logs that changed since we last said so, and notes that we now say so.
@@ -189,10 +190,16 @@ impl Tx<'_> {
             if log == own.data || merged <= seq {
                 continue;
             }
-            now.extend_from_slice(&log.0.to_be_bytes());
-            now.extend_from_slice(&seq.0.to_be_bytes());
-            if said.get(&log) != Some(&seq) {
+            let before = said.get(&log).copied();
+            // A body names no more than that; the others are named next time.
+            let says =
+                if before == Some(seq) || seen.len() < LOGS_PER_VAULT_MAX { Some(seq) } else { before };
+            if says != before {
                 seen.push(Head { log: id, seq, chain });
+            }
+            if let Some(seq) = says {
+                now.extend_from_slice(&log.0.to_be_bytes());
+                now.extend_from_slice(&seq.0.to_be_bytes());
             }
         }
         if !seen.is_empty() {

@@ -1,14 +1,18 @@
 //! What the core keeps in memory of its store: interned names, vaults, keyrings, members, the clock.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use redb::{ReadableDatabase as _, ReadableTable as _};
-use subrosa_protocol::ids::{Chain, LogId, PublicKeyBytes, Seq, VaultId};
+use subrosa_protocol::ids::{Chain, LogId, Pin, PublicKeyBytes, Seq, VaultId};
 use subrosa_protocol::segment::{Class, SealedSegment};
 
 use super::OpenStore;
-use crate::control::{Keyring, Members};
+use super::notes::Notes;
+use super::quarantine::Reason;
+use super::shown::RelayView;
+use super::waiting::Waiting;
+use crate::control::{Changes, Keyring, Members};
 use crate::keys::{KeyPair, SigningKey};
 use crate::merge::{Clock, LogNo, LogTable, Stamp};
 use crate::store::StoreError;
@@ -95,16 +99,24 @@ pub(crate) struct VaultState {
     pub(crate) signer: SigningKey,
     /// Number of the next bulk write.
     pub(crate) next_batch: u64,
-    /// Bytes in quarantine.
-    pub(crate) quarantine_bytes: u64,
     /// Per log, the last segment looked at for the end of a group that is not complete yet.
     pub(crate) probed: HashMap<LogNo, Seq>,
-    /// Per log without a certificate, the last segment that was offered and not kept.
-    pub(crate) noted: HashMap<LogNo, Seq>,
+    /// Data logs to look at for groups that can be merged.
+    pub(crate) unmerged: BTreeSet<LogNo>,
+    /// Logs whose next group is held for the clock, and until when.
+    pub(crate) held: BTreeMap<LogNo, u64>,
+    /// Per log, the bytes of second futures kept as evidence.
+    pub(crate) evidence: HashMap<LogNo, usize>,
+    /// Logs without a certificate.
+    pub(crate) waiting: Waiting,
+    /// Names of logs without a certificate.
+    pub(crate) notes: Notes,
+    /// What relays are known to hold.
+    pub(crate) relays: HashMap<Pin, RelayView>,
+    /// How often members or their logs have changed in this open.
+    pub(crate) member_changes: u64,
     /// Heads that merged segments say their authors have seen, until they are here or were asked for.
     pub(crate) named: HashMap<LogId, Seq>,
-    /// Wall time at which the first of its groups held for the clock may be merged; `u64::MAX` if none is.
-    pub(crate) held_until_ms: u64,
     /// Set once this open has compared our own head with the relay; then bulk writes are sealed as they commit.
     pub(crate) may_seal: bool,
 }
@@ -116,13 +128,23 @@ pub(crate) struct OwnLogNos {
     pub(crate) data: LogNo,
 }
 
-/// A log whose key is known.
+/// A log with a certificate, or one of ours.
 #[derive(Clone, Copy)]
 pub(crate) struct LogInfo {
     pub(crate) id: LogId,
     pub(crate) public: PublicKeyBytes,
-    /// Fixed by its first segment.
-    pub(crate) class: Option<Class>,
+    /// As the certificate says.
+    pub(crate) class: Class,
+}
+
+/// What became of a control segment.
+pub(crate) enum Folded {
+    /// No key that is held here opens it.
+    Shut,
+    /// It opens, and its entries do not hold, or not yet: it counts for nothing.
+    Refused,
+    /// Its entries are taken in.
+    Taken(Changes),
 }
 
 /// Last segment of a log, and how far it is merged.
@@ -157,45 +179,43 @@ impl LogHead {
     }
 }
 
-/// Row of a log: its id, and once the key is known `vault | public | class`.
+/// Row of a log: `vault | public | class`.
 pub(crate) struct LogRow {
-    pub(crate) id: LogId,
-    pub(crate) known: Option<(VaultNo, PublicKeyBytes, Option<Class>)>,
+    pub(crate) vault: VaultNo,
+    pub(crate) public: PublicKeyBytes,
+    pub(crate) class: Class,
 }
 
 impl LogRow {
-    pub(crate) fn encode(&self) -> Vec<u8> {
-        let mut row = self.id.as_bytes().to_vec();
-        if let Some((vault, public, class)) = &self.known {
-            row.extend_from_slice(&vault.0.to_be_bytes());
-            row.extend_from_slice(public.as_bytes());
-            row.push(match class {
-                None => 0,
-                Some(Class::Data) => 1,
-                Some(Class::Control) => 2,
-            });
-        }
+    /// Bytes of a row.
+    pub(crate) const LEN: usize = 4 + 65 + 1;
+
+    pub(crate) fn encode(&self) -> [u8; Self::LEN] {
+        let mut row = [0; Self::LEN];
+        row[..4].copy_from_slice(&self.vault.0.to_be_bytes());
+        row[4..69].copy_from_slice(self.public.as_bytes());
+        row[69] = match self.class {
+            Class::Data => 1,
+            Class::Control => 2,
+        };
         row
     }
 
-    pub(crate) fn decode(row: &[u8]) -> Option<Self> {
-        let (id, rest) = row.split_first_chunk::<16>()?;
-        let id = LogId::from_bytes(*id);
-        if rest.is_empty() {
-            return Some(Self { id, known: None });
-        }
-        let (vault, rest) = rest.split_first_chunk::<4>()?;
+    pub(crate) fn decode(row: &[u8; Self::LEN]) -> Option<Self> {
+        let (vault, rest) = row.split_first_chunk::<4>()?;
         let (public, rest) = rest.split_first_chunk::<65>()?;
         let class = match rest {
-            [0] => None,
-            [1] => Some(Class::Data),
-            [2] => Some(Class::Control),
+            [1] => Class::Data,
+            [2] => Class::Control,
             _ => return None,
         };
         let vault = VaultNo(u32::from_be_bytes(*vault));
-        Some(Self { id, known: Some((vault, PublicKeyBytes::from_bytes(*public), class)) })
+        Some(Self { vault, public: PublicKeyBytes::from_bytes(*public), class })
     }
 }
+
+/// The logs of each vault.
+type LogsOfVaults = BTreeMap<VaultNo, BTreeMap<LogNo, LogInfo>>;
 
 /// Splits a row of the segment table into chain and segment.
 pub(crate) fn split_segment_row(row: &[u8]) -> Result<(Chain, SealedSegment), StoreError> {
@@ -209,26 +229,29 @@ impl State {
     /// Reads everything that the core keeps in memory. Control logs are folded anew: they are short.
     pub(crate) fn load(open: &OpenStore, _options: &Options) -> Result<Self, Error> {
         let txn = open.db.begin_read().map_err(|error| open.explain(error))?;
-        let mut state = Self::load_names(&txn).map_err(|error| open.explain(error))?;
-        state.load_vaults(&txn).map_err(|error| match error {
+        let (mut state, logs) = Self::load_names(&txn).map_err(|error| open.explain(error))?;
+        state.load_vaults(&txn, logs).map_err(|error| match error {
             Error::Store(error) => open.explain(error),
             other => other,
         })?;
         Ok(state)
     }
 
-    fn load_names(txn: &redb::ReadTransaction) -> Result<Self, StoreError> {
-        let mut state = Self::default();
+    fn load_names(txn: &redb::ReadTransaction) -> Result<(Self, LogsOfVaults), StoreError> {
+        let (mut state, mut logs) = (Self::default(), LogsOfVaults::new());
         if let Some(row) = txn.open_table(META)?.get("clock")? {
             let bytes = row.value().try_into().map_err(|_| StoreError::Inconsistent)?;
             state.clock = Clock::new(Stamp(u64::from_be_bytes(bytes)));
         }
         for row in txn.open_table(LOGS)?.iter()? {
             let (number, row) = row?;
-            let log = LogRow::decode(row.value()).ok_or(StoreError::Inconsistent)?;
-            if state.logs.intern(log.id) != LogNo(number.value()) {
+            let LogRow { vault, public, class } =
+                LogRow::decode(row.value()).ok_or(StoreError::Inconsistent)?;
+            let (number, id) = (LogNo(number.value()), LogId::of(&public));
+            if state.logs.intern(vault, id, class) != number {
                 return Err(StoreError::Inconsistent);
             }
+            logs.entry(vault).or_default().insert(number, LogInfo { id, public, class });
         }
         let mut collections = Vec::new();
         for row in txn.open_table(COLLECTIONS)?.iter()? {
@@ -243,12 +266,11 @@ impl State {
                 return Err(StoreError::Inconsistent);
             }
         }
-        Ok(state)
+        Ok((state, logs))
     }
 
-    fn load_vaults(&mut self, txn: &redb::ReadTransaction) -> Result<(), Error> {
+    fn load_vaults(&mut self, txn: &redb::ReadTransaction, mut logs: LogsOfVaults) -> Result<(), Error> {
         let keyrings = txn.open_table(KEYRINGS).map_err(StoreError::from)?;
-        let mut logs = load_logs(txn)?;
         for row in txn.open_table(VAULTS).map_err(StoreError::from)?.iter().map_err(StoreError::from)? {
             let (number, row) = row.map_err(StoreError::from)?;
             let number = VaultNo(number.value());
@@ -256,48 +278,61 @@ impl State {
             let keyring =
                 keyrings.get(number.0).map_err(StoreError::from)?.ok_or(StoreError::Inconsistent)?;
             let keyring = Keyring::decode(keyring.value()).map_err(|_| StoreError::Inconsistent)?;
-            let named = (id, name, logs.remove(&number).unwrap_or_default());
-            let vault = self.load_vault(txn, number, named, keyring)?;
+            let mut vault = self.new_vault(number, id, name, keyring)?;
+            vault.logs = logs.remove(&number).unwrap_or_default();
+            vault.load(txn, number)?;
             self.vaults.insert(number, vault);
+        }
+        self.load_unmerged(txn)?;
+        Ok(self.load_evidence(txn)?)
+    }
+
+    fn new_vault(
+        &self,
+        number: VaultNo,
+        id: VaultId,
+        name: String,
+        keyring: Keyring,
+    ) -> Result<VaultState, Error> {
+        let own_no = |public: &PublicKeyBytes| {
+            self.logs.number(number, &LogId::of(public)).ok_or(StoreError::Inconsistent)
+        };
+        let logs = &keyring.logs;
+        let own = OwnLogNos {
+            control: own_no(&logs.control.public().into())?,
+            data: own_no(&logs.data.public().into())?,
+        };
+        Ok(VaultState::new(id, name, keyring, own))
+    }
+
+    /// Finds the data logs that have segments which are not merged.
+    fn load_unmerged(&mut self, txn: &redb::ReadTransaction) -> Result<(), StoreError> {
+        for row in txn.open_table(HEADS)?.iter()? {
+            let (log, row) = row?;
+            let (log, head) = (LogNo(log.value()), LogHead::decode(row.value()));
+            let vault = self.logs.vault(log).ok_or(StoreError::Inconsistent)?;
+            if head.merged <= head.seq
+                && let Some(vault) = self.vaults.get_mut(&vault)
+                && vault.logs.get(&log).is_some_and(|info| info.class == Class::Data)
+            {
+                vault.unmerged.insert(log);
+            }
         }
         Ok(())
     }
 
-    fn load_vault(
-        &self,
-        txn: &redb::ReadTransaction,
-        number: VaultNo,
-        (id, name, logs): (VaultId, String, BTreeMap<LogNo, LogInfo>),
-        keyring: Keyring,
-    ) -> Result<VaultState, Error> {
-        let own_no =
-            |public: &PublicKeyBytes| self.logs.number(&LogId::of(public)).ok_or(StoreError::Inconsistent);
-        let logs_keys = &keyring.logs;
-        let own = OwnLogNos {
-            control: own_no(&logs_keys.control.public().into())?,
-            data: own_no(&logs_keys.data.public().into())?,
-        };
-        let signer = signer_of(&keyring);
-        let mut vault = VaultState {
-            id,
-            name,
-            keyring,
-            members: Members::new(id),
-            logs,
-            own,
-            signer,
-            next_batch: 0,
-            quarantine_bytes: 0,
-            probed: HashMap::new(),
-            noted: HashMap::new(),
-            named: HashMap::new(),
-            held_until_ms: u64::MAX,
-            may_seal: false,
-        };
-        vault.fold_control(txn)?;
-        vault.next_batch = WaitingView::open(txn)?.next_batch(number)?;
-        vault.quarantine_bytes = quarantine_bytes(txn, &vault)?;
-        Ok(vault)
+    fn load_evidence(&mut self, txn: &redb::ReadTransaction) -> Result<(), StoreError> {
+        for row in txn.open_table(QUARANTINE)?.iter()? {
+            let (key, row) = row?;
+            if row.value().first() != Some(&(Reason::Equivocation as u8)) {
+                continue;
+            }
+            let (log, _) = split_segment_key(key.value());
+            let vault = self.logs.vault(log).and_then(|vault| self.vaults.get_mut(&vault));
+            let vault = vault.ok_or(StoreError::Inconsistent)?;
+            *vault.evidence.entry(log).or_default() += row.value().len();
+        }
+        Ok(())
     }
 
     /// A copy of the names for readers.
@@ -318,6 +353,45 @@ pub(crate) fn signer_of(keyring: &Keyring) -> SigningKey {
 }
 
 impl VaultState {
+    /// A vault of which nothing is known yet but its keyring.
+    pub(crate) fn new(id: VaultId, name: String, keyring: Keyring, own: OwnLogNos) -> Self {
+        Self {
+            id,
+            name,
+            members: Members::new(id),
+            logs: BTreeMap::new(),
+            own,
+            signer: signer_of(&keyring),
+            keyring,
+            next_batch: 0,
+            probed: HashMap::new(),
+            unmerged: BTreeSet::new(),
+            held: BTreeMap::new(),
+            evidence: HashMap::new(),
+            waiting: Waiting::default(),
+            notes: Notes::default(),
+            relays: HashMap::new(),
+            member_changes: 0,
+            named: HashMap::new(),
+            may_seal: false,
+        }
+    }
+
+    fn load(&mut self, txn: &redb::ReadTransaction, number: VaultNo) -> Result<(), Error> {
+        self.fold_control(txn)?;
+        self.waiting = Waiting::load(txn, number, |log, prev, segment| {
+            self.fold_control_segment(log, prev, segment);
+        })?;
+        self.notes = Notes::load(txn, number)?;
+        self.next_batch = WaitingView::open(txn)?.next_batch(number)?;
+        Ok(())
+    }
+
+    /// Wall time at which the first of its groups held for the clock may be merged; `u64::MAX` if none is.
+    pub(crate) fn held_until_ms(&self) -> u64 {
+        self.held.values().min().copied().unwrap_or(u64::MAX)
+    }
+
     /// Prepares the key of the current data log for signing.
     pub(crate) fn renew_signer(&mut self) {
         self.signer = signer_of(&self.keyring);
@@ -327,7 +401,7 @@ impl VaultState {
     fn fold_control(&mut self, txn: &redb::ReadTransaction) -> Result<(), Error> {
         let heads = txn.open_table(HEADS).map_err(StoreError::from)?;
         let segments = txn.open_table(SEGMENTS).map_err(StoreError::from)?;
-        let control = self.logs.iter().filter(|(_, log)| log.class == Some(Class::Control));
+        let control = self.logs.iter().filter(|(_, log)| log.class == Class::Control);
         for (number, log) in control.map(|(number, log)| (*number, *log)).collect::<Vec<_>>() {
             let Some(head) = heads.get(number.0).map_err(StoreError::from)? else { continue };
             let head = LogHead::decode(head.value());
@@ -350,15 +424,27 @@ impl VaultState {
         Ok(())
     }
 
-    /// Applies one control segment; one that does not open counts for nothing, and stays for later.
+    /// Whether a data segment was sealed under a key of this vault that is held here.
+    pub(crate) fn opens(&self, prev: &Chain, segment: &SealedSegment) -> bool {
+        let key = self.keyring.data_key(segment.header().epoch);
+        key.is_some_and(|key| crate::seal::open(&self.id, prev, segment, key).is_ok())
+    }
+
+    /// Applies one control segment. One that is not taken in counts for nothing, and stays for later.
     pub(crate) fn fold_control_segment(
         &mut self,
         log: &LogId,
         prev: &Chain,
         segment: &SealedSegment,
-    ) -> bool {
-        let Some(data) = self.open_control(prev, segment) else { return false };
-        self.members.apply(*log, segment.header().seq, &data).is_ok()
+    ) -> Folded {
+        let Some(data) = self.open_control(prev, segment) else { return Folded::Shut };
+        match self.members.apply(*log, segment.header().seq, &data) {
+            Ok(changes) => {
+                self.member_changes += u64::from(changes != Changes::default());
+                Folded::Taken(changes)
+            }
+            Err(_) => Folded::Refused,
+        }
     }
 
     /// As [`Self::fold_control_segment`], of one that was taken in before this open.
@@ -375,20 +461,6 @@ impl VaultState {
     }
 }
 
-/// The logs of each vault whose keys are known, read in one go.
-fn load_logs(txn: &redb::ReadTransaction) -> Result<BTreeMap<VaultNo, BTreeMap<LogNo, LogInfo>>, StoreError> {
-    let mut logs: BTreeMap<VaultNo, BTreeMap<LogNo, LogInfo>> = BTreeMap::new();
-    for row in txn.open_table(LOGS)?.iter()? {
-        let (log, row) = row?;
-        let row = LogRow::decode(row.value()).ok_or(StoreError::Inconsistent)?;
-        if let Some((vault, public, class)) = row.known {
-            let info = LogInfo { id: row.id, public, class };
-            logs.entry(vault).or_default().insert(LogNo(log.value()), info);
-        }
-    }
-    Ok(logs)
-}
-
 pub(crate) fn encode_vault_row(id: &VaultId, name: &str) -> Vec<u8> {
     let mut row = id.as_bytes().to_vec();
     row.extend_from_slice(name.as_bytes());
@@ -401,14 +473,10 @@ fn decode_vault_row(row: &[u8]) -> Result<(VaultId, String), StoreError> {
     Ok((VaultId::from_bytes(*id), name))
 }
 
-fn quarantine_bytes(txn: &redb::ReadTransaction, vault: &VaultState) -> Result<u64, StoreError> {
-    let table = txn.open_table(QUARANTINE)?;
-    let mut bytes = 0;
-    for log in vault.logs.keys() {
-        let (first, last) = (segment_key(*log, Seq(0)), segment_key(*log, Seq(u64::MAX)));
-        for row in table.range::<&[u8; 12]>(&first..=&last)? {
-            bytes += row?.1.value().len() as u64;
-        }
-    }
-    Ok(bytes)
+/// Log and seq of the key of a segment, and of its quarantine entry.
+pub(crate) fn split_segment_key(key: &[u8; 12]) -> (LogNo, Seq) {
+    let (mut log, mut seq) = ([0; 4], [0; 8]);
+    log.copy_from_slice(&key[..4]);
+    seq.copy_from_slice(&key[4..]);
+    (LogNo(u32::from_be_bytes(log)), Seq(u64::from_be_bytes(seq)))
 }

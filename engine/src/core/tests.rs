@@ -6,12 +6,14 @@ mod forked;
 mod grants;
 mod killed;
 mod making;
+mod names;
 mod opening;
 mod panics;
 mod reading;
 mod restored;
 mod sealing;
 mod specification;
+mod strangers;
 mod thread_ends;
 mod transactions;
 mod vectors;
@@ -27,7 +29,7 @@ use subrosa_protocol::ids::{Head, Incarnation, LogId, Pin, PublicKeyBytes, Rseq,
 use subrosa_protocol::segment::SealedSegment;
 
 use super::receive::Received;
-use super::{Core, FeedBatch, FeedItem, NewVault};
+use super::{Core, FeedBatch, FeedItem, LinkKeys, NewVault};
 use crate::control::{
     DeviceAdded, DeviceName, DeviceRole, EpochSecrets, Keyring, OwnLogs, RecoverySeed, SignedPrekey,
 };
@@ -175,6 +177,8 @@ pub(super) struct ListRelay {
     pub(super) pin: Pin,
     pub(super) incarnation: Incarnation,
     state: Mutex<Listed>,
+    /// What it has introduced on its link.
+    keys: Mutex<LinkKeys>,
 }
 
 #[derive(Default)]
@@ -194,6 +198,7 @@ impl ListRelay {
             pin: Pin::from_bytes([7; 32]),
             incarnation: Incarnation::from_bytes([9; 16]),
             state: Mutex::default(),
+            keys: Mutex::default(),
         }
     }
 
@@ -216,7 +221,17 @@ impl ListRelay {
             )),
         };
         drop(state);
-        core.receive(vault, &self.pin, batch).unwrap()
+        self.give(core, vault, batch).unwrap()
+    }
+
+    /// Gives a device a batch.
+    pub(super) fn give(
+        &self,
+        core: &Core,
+        vault: &VaultId,
+        batch: FeedBatch,
+    ) -> Result<Received, crate::Error> {
+        core.receive(vault, &self.pin, &mut self.keys.lock().unwrap(), batch)
     }
 
     /// Takes what the device has for it, and acknowledges it.

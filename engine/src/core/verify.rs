@@ -1,6 +1,6 @@
 //! Checking a whole store: every page that the trees reach, every chain, every signature, every certificate.
 
-use redb::{ReadableDatabase as _, ReadableTable as _};
+use redb::{ReadableDatabase as _, ReadableTableMetadata as _};
 use subrosa_protocol::ids::{Chain, Seq};
 use subrosa_protocol::segment::Class;
 
@@ -11,7 +11,7 @@ use crate::control::Members;
 use crate::merge::LogNo;
 use crate::store::StoreError;
 use crate::store::sealed::Verified;
-use crate::store::tables::{HEADS, QUARANTINE, SEGMENTS, segment_key};
+use crate::store::tables::{HEADS, QUARANTINE, SEGMENTS, WAITING, segment_key};
 
 /// What [`crate::Device::verify`] checked and found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -27,7 +27,7 @@ pub struct VerifyReport {
     pub segments: u64,
     /// Segments that do not: damaged beneath the seal, which needs a bug or a stolen device key.
     pub bad_segments: u64,
-    /// Logs of devices that no control entry lists here so far, as of a device that joined and has not synced since
+    /// Logs that no control entry certifies here so far, as of a device that joined and has not synced since
     /// the device that let it in has. Not a fault.
     pub uncertified_logs: u64,
     /// Segments in quarantine, whole or named.
@@ -54,7 +54,7 @@ impl Core {
                 report.vaults += 1;
                 verify_vault(&txn, vault, &mut report)?;
             }
-            report.quarantined = txn.open_table(QUARANTINE)?.iter()?.count() as u64;
+            report.quarantined = txn.open_table(QUARANTINE)?.len()? + txn.open_table(WAITING)?.len()?;
             Ok(())
         })?;
         Ok(report)
@@ -74,6 +74,7 @@ fn verify_vault(
             used.push(log.id);
         }
     }
+    report.uncertified_logs += vault.waiting.len() as u64;
     report.uncertified_logs += used.iter().filter(|log| members.certified(log).is_none()).count() as u64;
     Ok(())
 }
@@ -103,7 +104,7 @@ fn walk_log(
         } else {
             report.bad_segments += 1;
         }
-        if log.class == Some(Class::Control)
+        if log.class == Class::Control
             && let Some(key) = vault.keyring.control_key(segment.header().epoch)
             && let Ok(opened) = crate::seal::open(&vault.id, &prev, &segment, key)
         {

@@ -41,6 +41,8 @@ pub(crate) struct Body<'a> {
     pub(crate) base: Stamp,
     /// Heads of other logs that changed since this log's last segment, sorted by log.
     pub(crate) seen: Vec<Head>,
+    /// Logs that tombstones of its ops name, in the order of their first use.
+    pub(crate) named: Vec<LogId>,
     /// The ops in their order.
     pub(crate) ops: Vec<Op<'a>>,
 }
@@ -63,7 +65,7 @@ impl<'a> Body<'a> {
             ops.push(op);
         }
         tables.finish()?;
-        Ok(Self { base, seen, ops })
+        Ok(Self { base, seen, named: tables.logs, ops })
     }
 
     /// The largest stamp of its ops, which decides whether the group is held; the default stamp if there is none.

@@ -6,15 +6,16 @@ use std::collections::{BTreeMap, HashMap};
 
 use proptest::collection::vec;
 use proptest::prelude::*;
+use subrosa_protocol::ids::LogId;
 
 use super::body::{Body, BodyWriter};
 use super::hlc::{Clock, Observed, Stamp};
 use super::id::RecordId;
-use super::logs::{LogNo, LogTable};
+use super::logs::{LogNo, LogTable, NumberLogs as _};
 use super::op::{Cell, FieldCell, Op, OpKind, Put, Tombstone};
 use super::pending::PendingOps;
 use super::state::RecordState;
-use super::testing::{buf, log};
+use super::testing::{buf, intern, log};
 use super::value::ValueBuf;
 
 const DEVICES: usize = 3;
@@ -27,6 +28,7 @@ enum Step {
     Delete { device: usize, record: u8 },
     Seal { device: usize, bytes_max: usize },
     Deliver { from: usize, to: usize },
+    Certify { log: usize, to: usize },
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -38,6 +40,7 @@ fn step() -> impl Strategy<Value = Step> {
         2 => target().prop_map(|(device, record)| Step::Delete { device, record }),
         3 => (0..DEVICES, 0usize..200).prop_map(|(device, bytes_max)| Step::Seal { device, bytes_max }),
         6 => (0..DEVICES, 0..DEVICES).prop_map(|(from, to)| Step::Deliver { from, to }),
+        1 => (0..DEVICES, 0..DEVICES).prop_map(|(log, to)| Step::Certify { log, to }),
     ]
 }
 
@@ -52,6 +55,8 @@ struct Device {
     pending: BTreeMap<RecordId, Vec<u8>>,
     segments: Vec<Vec<u8>>,
     received: [usize; DEVICES],
+    /// Which segments, by device and place, name a log that is not certified here.
+    notes: BTreeMap<LogId, Vec<(usize, usize)>>,
 }
 
 /// A write as the test saw it being made: in which log, of which field, and what.
@@ -73,9 +78,8 @@ struct World {
 
 impl Device {
     fn new(index: usize) -> Self {
-        // Every device numbers the logs in the order in which it hears of them.
         let mut logs = LogTable::default();
-        let own = logs.intern(log(index as u8));
+        let own = intern(&mut logs, index as u8);
         Self {
             clock: Clock::new(Stamp::default()),
             skew_ms: [0, 3, 1_000][index],
@@ -85,6 +89,7 @@ impl Device {
             pending: BTreeMap::new(),
             segments: Vec::new(),
             received: [0; DEVICES],
+            notes: BTreeMap::new(),
         }
     }
 
@@ -105,7 +110,7 @@ impl Device {
         let row = self.rows.remove(&op.record).unwrap_or_default();
         let mut state =
             if row.is_empty() { RecordState::default() } else { RecordState::decode(&row).unwrap() };
-        state.apply(log, op, &mut self.logs);
+        state.apply(log, op, &self.logs);
         let mut out = Vec::new();
         state.encode(&mut out);
         self.rows.insert(op.record, out);
@@ -140,9 +145,18 @@ impl Device {
     fn receive(&mut self, from: usize, segment: &[u8], now_ms: u64) {
         let body = Body::decode(segment).unwrap();
         assert_eq!(self.clock.observe(body.stamp_max(), now_ms + self.skew_ms), Observed::Merge);
-        let number = self.logs.intern(log(from as u8));
-        body.ops.iter().for_each(|op| self.merge(number, op));
+        for named in body.named {
+            if self.logs.number_of(&named).is_none() {
+                self.notes.entry(named).or_default().push((from, self.received[from]));
+            }
+        }
+        self.merge_all(from, segment);
         self.received[from] += 1;
+    }
+
+    fn merge_all(&mut self, from: usize, segment: &[u8]) {
+        let number = self.logs.number_of(&log(from as u8)).expect("only certified logs are merged");
+        Body::decode(segment).unwrap().ops.iter().for_each(|op| self.merge(number, op));
     }
 }
 
@@ -164,6 +178,7 @@ impl World {
             Step::Delete { device, record } => self.delete(*device, *record),
             Step::Seal { device, bytes_max } => self.devices[*device].seal(*bytes_max),
             Step::Deliver { from, to } if from != to => self.deliver(*from, *to),
+            Step::Certify { log, to } => self.certify(*log, *to),
             Step::Deliver { .. } => {}
         }
     }
@@ -207,17 +222,34 @@ impl World {
         self.deletes.push((record, tombstone));
     }
 
+    /// The certificate of a device's log arrives: what named the log before is taken in once more.
+    fn certify(&mut self, from: usize, to: usize) {
+        intern(&mut self.devices[to].logs, from as u8);
+        let noted = self.devices[to].notes.remove(&log(from as u8)).unwrap_or_default();
+        for (by, at) in noted {
+            let segment = self.devices[by].segments[at].clone();
+            self.devices[to].merge_all(by, &segment);
+        }
+    }
+
     fn deliver(&mut self, from: usize, to: usize) {
+        if self.devices[to].logs.number_of(&log(from as u8)).is_none() {
+            return; // in quarantine
+        }
         let next = self.devices[to].received[from];
         let Some(segment) = self.devices[from].segments.get(next).cloned() else { return };
         self.devices[to].receive(from, &segment, self.now_ms);
+    }
+
+    fn certify_everything(&mut self) {
+        (0..DEVICES * DEVICES).for_each(|both| self.certify(both / DEVICES, both % DEVICES));
     }
 
     fn exchange_everything(&mut self) {
         for from in 0..DEVICES {
             self.devices[from].seal(64);
             for to in (0..DEVICES).filter(|to| *to != from) {
-                while self.devices[to].received[from] < self.devices[from].segments.len() {
+                for _ in self.devices[to].received[from]..self.devices[from].segments.len() {
                     self.deliver(from, to);
                 }
             }
@@ -269,9 +301,20 @@ proptest! {
     #[test]
     fn devices_converge_and_no_edit_is_lost(steps in vec(step(), 0..60)) {
         let mut world = World::new();
+        world.certify_everything();
         steps.iter().for_each(|step| world.run(step));
         world.exchange_everything();
         world.assert_agreement();
         world.assert_edits_survive();
+    }
+
+    #[test]
+    fn devices_converge_however_late_certificates_arrive(steps in vec(step(), 0..60)) {
+        let mut world = World::new();
+        steps.iter().for_each(|step| world.run(step));
+        world.exchange_everything();
+        world.certify_everything();
+        world.exchange_everything();
+        world.assert_agreement();
     }
 }

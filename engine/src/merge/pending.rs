@@ -147,7 +147,7 @@ mod tests {
     use crate::merge::logs::LogTable;
     use crate::merge::op::Tombstone;
     use crate::merge::state::RecordState;
-    use crate::merge::testing::{OwnedCell, OwnedKind, OwnedOp, buf, damage, log, op};
+    use crate::merge::testing::{OwnedCell, OwnedKind, OwnedOp, buf, damage, intern, log, op};
 
     const RECORD: RecordId = RecordId::from_bytes([0; 16]);
 
@@ -246,10 +246,10 @@ mod tests {
             let coalesced = pending(&mine);
             let state = |mine: &[Op<'_>]| {
                 let (mut logs, mut state) = (LogTable::default(), RecordState::default());
-                let numbers = [0, 1, 2, 3].map(|n| logs.intern(log(n)));
+                let numbers = [0, 1, 2, 3].map(|n| intern(&mut logs, n));
                 let theirs: Vec<_> = theirs.iter().map(|op| op.op()).collect();
                 for (number, op) in mine.iter().map(|op| (1, op)).chain(theirs.iter().map(|op| (2, op))) {
-                    state.apply(numbers[number], op, &mut logs);
+                    state.apply(numbers[number], op, &logs);
                 }
                 let mut row = Vec::new();
                 state.encode(&mut row);

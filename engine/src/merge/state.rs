@@ -66,13 +66,13 @@ struct UnknownOp<'a> {
 }
 
 impl<'a> RecordState<'a> {
-    /// Takes in one op of `log`. Logs that its tombstone names are interned, where `logs` may grow. Says whether the state
-    /// is another one now, and its row must be written.
-    pub(crate) fn apply(&mut self, log: LogNo, op: &Op<'a>, logs: &mut impl NumberLogs) -> bool {
+    /// Takes in one op of `log`. What its tombstone says of a log that `logs` does not know has no effect: the op is
+    /// taken in once more when that log is known. Says whether the state is another one now, and its row must be written.
+    pub(crate) fn apply(&mut self, log: LogNo, op: &Op<'a>, logs: &impl NumberLogs) -> bool {
         match &op.kind {
             OpKind::Put(put) => self.put(log, op.stamp, put, logs),
             OpKind::Delete(tombstone) => {
-                let names = tombstone.iter().filter_map(|(log, stamp)| Some((logs.number_of(log)?, stamp)));
+                let names = tombstone.iter().filter_map(|(log, stamp)| Some((logs.number_of(&log)?, stamp)));
                 names.fold(false, |changed, (log, stamp)| self.tomb.raise(log, stamp) | changed)
             }
             OpKind::Unknown { tag, bytes } => {
@@ -82,11 +82,11 @@ impl<'a> RecordState<'a> {
         }
     }
 
-    fn put(&mut self, log: LogNo, stamp: Stamp, put: &Put<'a>, logs: &mut impl NumberLogs) -> bool {
+    fn put(&mut self, log: LogNo, stamp: Stamp, put: &Put<'a>, logs: &impl NumberLogs) -> bool {
         let mut changed = self.last.raise(log, stamp);
         let mut clears = false;
         for (log, stamp) in put.names().iter() {
-            let Some(log) = logs.number_of(log) else { continue };
+            let Some(log) = logs.number_of(&log) else { continue };
             changed |= self.tomb.raise(log, stamp);
             clears |= self.cleared.raise(log, stamp);
         }
@@ -176,10 +176,11 @@ impl<'a> RecordState<'a> {
     pub(crate) fn reassign_log(
         &mut self,
         moved: &LogMove,
-        logs: &mut LogTable,
+        logs: &impl NumberLogs,
         restamp: impl Fn(Stamp) -> Stamp,
     ) {
-        let (old, new) = (logs.intern(moved.old), logs.intern(moved.new));
+        let numbers = (logs.number_of(&moved.old), logs.number_of(&moved.new));
+        let (Some(old), Some(new)) = numbers else { return };
         for stamps in [&mut self.last, &mut self.tomb, &mut self.cleared] {
             if let Some(stamp) = stamps.get(old).filter(|stamp| moved.moves(*stamp)) {
                 stamps.set(old, moved.after);

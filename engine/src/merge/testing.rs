@@ -5,15 +5,31 @@ use std::collections::BTreeMap;
 use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
 use subrosa_protocol::ids::LogId;
+use subrosa_protocol::segment::Class;
 
 use super::hlc::Stamp;
 use super::id::RecordId;
+use super::logs::{LogNo, LogTable, NumberLogs, VaultNo};
 use super::op::{Cell, FieldCell, Op, OpKind, Put, Tombstone};
 use super::value::{Finite, Value, ValueBuf};
 
 /// A log of the tests.
 pub(crate) const fn log(n: u8) -> LogId {
     LogId::from_bytes([n; 16])
+}
+
+/// The vault of the tests.
+const VAULT: VaultNo = VaultNo(0);
+
+/// Gives a log of the tests a number.
+pub(crate) fn intern(logs: &mut LogTable, n: u8) -> LogNo {
+    logs.intern(VAULT, log(n), Class::Data)
+}
+
+impl NumberLogs for LogTable {
+    fn number_of(&self, id: &LogId) -> Option<LogNo> {
+        self.of(VAULT).number_of(id)
+    }
 }
 
 /// The encoding of a value.

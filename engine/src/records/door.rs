@@ -98,7 +98,7 @@ impl<'t> Records<'t> {
     /// Merges ops that are sorted by key, those of one record and log in their order.
     pub(crate) fn merge_sorted(
         &mut self,
-        logs: &mut impl NumberLogs,
+        logs: &impl NumberLogs,
         ops: &[(RecordKey, LogNo, &Op<'_>)],
     ) -> Result<(), Error> {
         let (Some((first, ..)), Some((last, ..))) = (ops.first(), ops.last()) else { return Ok(()) };
@@ -152,6 +152,7 @@ pub(crate) fn is_visible(row: Row<'_>) -> Result<bool, StoreError> {
 mod tests {
     use redb::ReadableDatabase as _;
     use subrosa_protocol::ids::LogId;
+    use subrosa_protocol::segment::Class;
 
     use super::*;
     use crate::merge::{LogTable, OpKind, Put, RecordId, Stamp, Tombstone};
@@ -162,13 +163,13 @@ mod tests {
     fn row(seen: bool) -> RowBuf {
         let (mut logs, mut state) = (LogTable::default(), RecordState::default());
         let log = LogId::from_bytes([1; 16]);
-        let number = logs.intern(log);
+        let number = logs.intern(VaultNo(1), log, Class::Data);
         let names = Tombstone::from_iter([(log, Stamp(1))]);
         let put = OpKind::Put(Put::new(Tombstone::default(), Vec::new()).unwrap());
         let kinds = [Some(put), (!seen).then_some(OpKind::Delete(names))];
         for (stamp, kind) in kinds.into_iter().flatten().enumerate() {
             let (record, stamp) = (RecordId::from_bytes([1; 16]), Stamp(1 + stamp as u64));
-            state.apply(number, &Op { record, collection: "c", stamp, kind }, &mut logs);
+            state.apply(number, &Op { record, collection: "c", stamp, kind }, &logs.of(VaultNo(1)));
         }
         RowBuf::of(&state, &mut Vec::new())
     }

@@ -298,12 +298,12 @@ impl WriteSet {
         make: impl FnOnce(&RecordState<'_>, &LogTable) -> Result<OpKind<'c>, Error>,
     ) -> Result<(), Error> {
         let (id, written) = (change.key.record(), &mut change.written);
-        let mut logs = self.names.logs();
+        let logs = self.names.logs();
         let mut state = decode_state(written.row())?;
         let kind = make(&state, logs)?;
         let stamp = self.clock.tick(self.now_ms);
         let op = Op { record: id, collection: &written.collection, stamp, kind };
-        let changed = state.apply(self.log, &op, &mut logs);
+        let changed = state.apply(self.log, &op, &logs.of(self.names.vault()));
         let row = RowBuf::of(&state, &mut self.scratch);
         let mut pending = decode_pending(id, &written.collection, &written.ops)?;
         pending.push(op);

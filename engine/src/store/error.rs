@@ -43,6 +43,17 @@ pub enum StoreError {
         /// The newest format that this version reads.
         supported: u32,
     },
+    /// A version of this library that was never released wrote the store. Nothing was changed; export with that version
+    /// what is not on another device, or pair anew in another folder.
+    #[error(
+        "the store has format {found}, which is older than the format {supported} that this version reads"
+    )]
+    OlderFormat {
+        /// The format of the file.
+        found: u32,
+        /// The format that this version reads.
+        supported: u32,
+    },
     /// A part of the file is not what was written there: altered, moved, or from another file. The rest still
     /// opens; restore the store from another device or a copy.
     #[error("{part} of the store is damaged")]

@@ -4,8 +4,9 @@
 //! `memcmp`. Vaults, collections and logs are interned: their numbers are of this store and never leave it.
 
 use redb::{Table, TableDefinition, WriteTransaction};
-use subrosa_protocol::ids::{Pin, Seq};
+use subrosa_protocol::ids::{LogId, Pin, Seq};
 
+pub(crate) use crate::merge::VaultNo;
 use crate::merge::{LogNo, RecordId};
 use crate::store::StoreError;
 
@@ -17,8 +18,8 @@ pub(crate) const VAULTS: TableDefinition<u32, &[u8]> = TableDefinition::new("vau
 pub(crate) const KEYRINGS: TableDefinition<u32, &[u8]> = TableDefinition::new("keyrings");
 /// Vault number and name to collection number.
 pub(crate) const COLLECTIONS: TableDefinition<&[u8], u32> = TableDefinition::new("collections");
-/// Log number to id and, once known, vault and public key.
-pub(crate) const LOGS: TableDefinition<u32, &[u8]> = TableDefinition::new("logs");
+/// Log number to vault, public key and class. Only logs with a certificate have one, and this device's own.
+pub(crate) const LOGS: TableDefinition<u32, &[u8; 70]> = TableDefinition::new("logs");
 /// Log and seq to chain and sealed segment.
 pub(crate) const SEGMENTS: TableDefinition<&[u8; 12], &[u8]> = TableDefinition::new("segments");
 /// Log to head and to what of it is merged.
@@ -29,6 +30,12 @@ pub(crate) const CURSORS: TableDefinition<&[u8; 36], &[u8]> = TableDefinition::n
 pub(crate) const RELAY_HEADS: TableDefinition<&[u8; 36], &[u8; 40]> = TableDefinition::new("relay heads");
 /// Log and seq to why a segment is not merged, and the segment where it is held only here.
 pub(crate) const QUARANTINE: TableDefinition<&[u8; 12], &[u8]> = TableDefinition::new("quarantine");
+/// Vault, log and seq to chain and segment, of logs without a certificate.
+pub(crate) const WAITING: TableDefinition<&[u8; 28], &[u8]> = TableDefinition::new("waiting");
+/// Vault, log and relay to the head that the relay has shown, of logs without a certificate.
+pub(crate) const SHOWN: TableDefinition<&[u8; 52], &[u8; 40]> = TableDefinition::new("shown");
+/// Vault, log that has no certificate, log and seq of a segment whose tombstones name it.
+pub(crate) const NOTES: TableDefinition<&[u8; 32], ()> = TableDefinition::new("notes");
 
 /// The tables that have no door of their own yet, open for writing. What is merged and what waits for sealing have one:
 /// [`super::records`] and [`super::waiting`].
@@ -37,12 +44,15 @@ pub(crate) struct Tables<'t> {
     pub(crate) vaults: Table<'t, u32, &'static [u8]>,
     pub(crate) keyrings: Table<'t, u32, &'static [u8]>,
     pub(crate) collections: Table<'t, &'static [u8], u32>,
-    pub(crate) logs: Table<'t, u32, &'static [u8]>,
+    pub(crate) logs: Table<'t, u32, &'static [u8; 70]>,
     pub(crate) segments: Table<'t, &'static [u8; 12], &'static [u8]>,
     pub(crate) heads: Table<'t, u32, &'static [u8; 48]>,
     pub(crate) cursors: Table<'t, &'static [u8; 36], &'static [u8]>,
     pub(crate) relay_heads: Table<'t, &'static [u8; 36], &'static [u8; 40]>,
     pub(crate) quarantine: Table<'t, &'static [u8; 12], &'static [u8]>,
+    pub(crate) waiting: Table<'t, &'static [u8; 28], &'static [u8]>,
+    pub(crate) shown: Table<'t, &'static [u8; 52], &'static [u8; 40]>,
+    pub(crate) notes: Table<'t, &'static [u8; 32], ()>,
 }
 
 impl<'t> Tables<'t> {
@@ -58,13 +68,12 @@ impl<'t> Tables<'t> {
             cursors: txn.open_table(CURSORS)?,
             relay_heads: txn.open_table(RELAY_HEADS)?,
             quarantine: txn.open_table(QUARANTINE)?,
+            waiting: txn.open_table(WAITING)?,
+            shown: txn.open_table(SHOWN)?,
+            notes: txn.open_table(NOTES)?,
         })
     }
 }
-
-/// Number of a vault in this store.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct VaultNo(pub(crate) u32);
 
 /// Number of a collection in this store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -110,6 +119,33 @@ pub(crate) fn segment_key(log: LogNo, seq: Seq) -> [u8; 12] {
     let mut key = [0; 12];
     key[..4].copy_from_slice(&log.0.to_be_bytes());
     key[4..].copy_from_slice(&seq.0.to_be_bytes());
+    key
+}
+
+/// Key of a segment of a log without a certificate.
+pub(crate) fn waiting_key(vault: VaultNo, log: &LogId, seq: Seq) -> [u8; 28] {
+    let mut key = [0; 28];
+    key[..4].copy_from_slice(&vault.0.to_be_bytes());
+    key[4..20].copy_from_slice(log.as_bytes());
+    key[20..].copy_from_slice(&seq.0.to_be_bytes());
+    key
+}
+
+/// Key of the head of a log without a certificate at a relay.
+pub(crate) fn shown_key(vault: VaultNo, log: &LogId, relay: &Pin) -> [u8; 52] {
+    let mut key = [0; 52];
+    key[..4].copy_from_slice(&vault.0.to_be_bytes());
+    key[4..20].copy_from_slice(log.as_bytes());
+    key[20..].copy_from_slice(relay.as_bytes());
+    key
+}
+
+/// Key of a note: segment `seq` of log `by` names `named`.
+pub(crate) fn note_key(vault: VaultNo, named: &LogId, by: LogNo, seq: Seq) -> [u8; 32] {
+    let mut key = [0; 32];
+    key[..4].copy_from_slice(&vault.0.to_be_bytes());
+    key[4..20].copy_from_slice(named.as_bytes());
+    key[20..].copy_from_slice(&segment_key(by, seq));
     key
 }
 

@@ -105,7 +105,11 @@ impl<'a> Link<'a> {
         connection
             .export_keying_material(&mut exporter, labels::EXPORTER, b"")
             .map_err(|_| SyncFailure::Lost)?;
-        let peer = Peer { exporter, key: relay_key(&connection) };
+        let share = match &owner {
+            Owner::Device { share, .. } => *share,
+            Owner::Meeting(_) => 0,
+        };
+        let peer = Peer { share, exporter, key: relay_key(&connection) };
         // A relay may grant no stream and keep the connection alive all the same.
         let opened = tokio::time::timeout(CONNECT_WAIT, connection.open_bi()).await;
         let (send, receive) = opened.ok().and_then(Result::ok).ok_or(SyncFailure::Lost)?;

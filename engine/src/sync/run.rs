@@ -190,7 +190,7 @@ async fn keep_up(context: Arc<Context>, jobs: mpsc::Sender<Job>, share: usize) -
                 let end = carry(&context, &jobs, share, (connection, &dialer), &mut wish).await;
                 // Writes stay pending from here on, until the next link. The store's thread is gone only when it
                 // panicked, which the link has reported.
-                drop(jobs.send(Job::LinkOver).await);
+                drop(jobs.send(Job::LinkOver { share }).await);
                 if up_since.elapsed() >= GOOD_LINK {
                     backoff.reset();
                 }

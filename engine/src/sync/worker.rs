@@ -3,6 +3,7 @@
 //! Every job is a blocking call into the core, most of them a durable transaction. When sync stops, a job under way is
 //! finished, unless it waits for its turn; those that wait for the thread are not begun.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -12,7 +13,7 @@ use tokio::sync::mpsc;
 
 use super::thread::{EngineThread, Panicked};
 use super::work::{Answer, Work};
-use crate::core::{Core, FeedBatch, FeedItem, end_waits_when};
+use crate::core::{Core, FeedBatch, FeedItem, LinkKeys, end_waits_when};
 use crate::error::Error;
 
 /// Jobs handed over and not begun. A full channel keeps the next ones with the link, whose machine has at most a
@@ -24,6 +25,8 @@ pub(super) const ANSWERS_MAX: usize = 16;
 /// The relay at the other end of a link, as its store work needs it.
 #[derive(Clone, Copy)]
 pub(super) struct Peer {
+    /// Which of the links to it.
+    pub(super) share: usize,
     /// Goes into proofs.
     pub(super) exporter: [u8; 32],
     /// The key whose pin is the relay's; `None` when the connection does not say.
@@ -37,8 +40,11 @@ pub(super) enum Job {
         peer: Peer,
         answers: mpsc::Sender<Answer>,
     },
-    /// The relay is not at hand any more.
-    LinkOver,
+    /// A link is over, and the relay perhaps not at hand any more.
+    LinkOver {
+        /// Which one.
+        share: usize,
+    },
     /// Say so when everything before it is done.
     Settle(std::sync::mpsc::SyncSender<()>),
 }
@@ -64,14 +70,19 @@ impl Worker {
         let (stop, of) = (stopping.clone(), core.clone());
         let thread = EngineThread::spawn(of.process(), "subrosa-store", move || {
             end_waits_when(stop.clone());
+            let mut keys: HashMap<usize, LinkKeys> = HashMap::new();
             while let Some(job) = waiting.blocking_recv() {
                 match job {
                     Job::Work { .. } if stop.load(Ordering::SeqCst) => {}
                     // A link that is over takes no answers; its work is done all the same.
                     Job::Work { work, peer, answers } => {
-                        drop(answers.blocking_send(perform(&core, &relay, &peer, work)));
+                        let keys = keys.entry(peer.share).or_default();
+                        drop(answers.blocking_send(perform(&core, (&relay, &peer), keys, work)));
                     }
-                    Job::LinkOver => core.stop_sealing(),
+                    Job::LinkOver { share } => {
+                        keys.remove(&share);
+                        core.stop_sealing();
+                    }
                     // Nobody may be there any more to hear it.
                     Job::Settle(done) => drop(done.try_send(())),
                 }
@@ -111,13 +122,13 @@ impl Worker {
     }
 }
 
-fn perform(core: &Core, relay: &Pin, peer: &Peer, work: Work) -> Answer {
+fn perform(core: &Core, relay: (&Pin, &Peer), keys: &mut LinkKeys, work: Work) -> Answer {
     let done = match work {
         Work::List => core.sync_vaults().map(Answer::Vaults),
         Work::MergeHeld => core.merge_held().map(|()| Answer::Merged),
         Work::Link(output) => {
             let (vault, answered) = (vault_of(&output), answered(&output));
-            match (perform_output(core, relay, peer, output), vault) {
+            match (perform_output(core, relay, keys, output), vault) {
                 // One vault's matter: the others go on.
                 (Err(Error::Peer(fault)), Some(vault)) => Ok(Answer::Faulty { vault, fault, answered }),
                 (done, _) => done,
@@ -154,7 +165,12 @@ fn answered(output: &Output) -> Option<Input> {
     }
 }
 
-fn perform_output(core: &Core, relay: &Pin, peer: &Peer, output: Output) -> Result<Answer, Error> {
+fn perform_output(
+    core: &Core,
+    (relay, peer): (&Pin, &Peer),
+    keys: &mut LinkKeys,
+    output: Output,
+) -> Result<Answer, Error> {
     let input = match output {
         Output::Prepare { vault } => match prepare(core, relay, &vault, &peer.exporter) {
             Ok(prepared) => Input::Prepared { vault, prepared },
@@ -176,7 +192,7 @@ fn perform_output(core: &Core, relay: &Pin, peer: &Peer, output: Output) -> Resu
             Input::HeadsStored { vault, diverged, heads: core.local_heads(&vault)? }
         }
         Output::Deliver { vault, batch } => {
-            let received = core.receive(&vault, relay, feed_batch(batch))?;
+            let received = core.receive(&vault, relay, keys, feed_batch(batch))?;
             let received = client_link::Received {
                 wants: received.wants,
                 own_log_foreign: received.own_log_foreign,

@@ -151,6 +151,8 @@ proptest! {
             }
         }
         prop_assert_eq!(outcome(&members), outcome(&told(*vault, story)));
+        let folded = Roster::fold(&members.logs);
+        prop_assert_eq!((&folded.devices, &folded.logs), (&members.roster.devices, &members.roster.logs));
         prop_assert_eq!(devices.len(), members.devices().len());
         prop_assert_eq!(logs.len(), members.roster.logs.len());
     }
@@ -279,4 +281,62 @@ fn what_waits_is_bounded_and_may_come_again() {
     let listed = a.adds(&vault, 1, &b, "b", DeviceRole::Admin);
     assert_eq!(apply(&mut members, &listed).unwrap().devices_added, [b.public()]);
     assert_eq!(members.apply(log, seq, &data).unwrap().logs_certified.len(), 2, "certified logs do not wait");
+}
+
+#[test]
+fn certificates_are_taken_in_without_looking_at_all_others_again() {
+    let (vault, a, first) = founded();
+    let mut members = told(vault, &[first]);
+    let before = members.folds;
+    let entropy = SeededEntropy::dangerous_from_seed(7);
+    let mut segments = Vec::new();
+    for incarnation in 1..=40 {
+        let logs = OwnLogs::generate(incarnation, &entropy);
+        segments.push((id_of(&logs.control), Seq(0), certificate(&a.key, &vault, &logs, vec![]).unwrap()));
+    }
+    for segment in &segments {
+        let changes = apply(&mut members, segment).unwrap();
+        assert_eq!((changes.devices_added.len(), changes.logs_certified.len()), (0, 2));
+    }
+    // Nor do those of a device that is not listed cost more, one by one or when it is.
+    let stranger = Actor::new(2);
+    for incarnation in 1..=40 {
+        let logs = OwnLogs::generate(incarnation, &entropy);
+        let waits =
+            (id_of(&logs.control), Seq(0), certificate(&stranger.key, &vault, &logs, vec![]).unwrap());
+        assert_eq!(apply(&mut members, &waits), Ok(Changes::default()));
+        segments.push(waits);
+    }
+    assert_eq!(members.folds, before);
+    let listed = a.adds(&vault, 1, &stranger, "b", DeviceRole::Writer);
+    assert_eq!(apply(&mut members, &listed).unwrap().logs_certified.len(), 80);
+    assert_eq!(members.folds, before + 1);
+    segments.push(listed);
+    let (_, _, genesis) = founded();
+    assert_eq!(outcome(&members), outcome(&told(vault, &[vec![genesis], segments].concat())));
+}
+
+#[test]
+fn what_is_forgotten_of_a_log_that_waits_may_come_again() {
+    let (vault, a, first) = founded();
+    let [b, c] = [2, 3].map(Actor::new);
+    let mut members = told(vault, &[first]);
+    let segments = [b.certificate(&vault), b.adds(&vault, 1, &c, "c", DeviceRole::Writer)];
+    for segment in &segments {
+        apply(&mut members, segment).unwrap();
+    }
+    assert_eq!(members.waiting, 3);
+    members.forget_from(&b.control(), Seq(1));
+    assert_eq!((members.waiting, members.has_certificate(&b.control())), (1, true));
+    members.forget_from(&b.control(), Seq(0));
+    assert_eq!((members.waiting, members.has_certificate(&b.control())), (0, false));
+    apply(&mut members, &a.adds(&vault, 1, &b, "b", DeviceRole::Admin)).unwrap();
+    assert!(members.device(&c.public()).is_none());
+    for segment in &segments {
+        apply(&mut members, segment).unwrap();
+    }
+    assert!(members.device(&c.public()).is_some());
+    // What counts is not forgotten.
+    members.forget_from(&b.control(), Seq(0));
+    assert!(members.certified(&b.control()).is_some() && members.has_certificate(&b.control()));
 }

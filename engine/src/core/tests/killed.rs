@@ -108,9 +108,11 @@ fn acknowledge(device: &Device, segment: &SealedSegment, pin: &subrosa_protocol:
     device
         .core
         .write(|tx| {
-            let log = tx.state.logs.number(&segment.header().log).expect("it was sent");
-            let (chain, _) = tx.segment(log, segment.header().seq)?.expect("it was sent from the table");
-            tx.raise_relay_head(pin, log, segment.header().seq, chain)
+            let (id, seq) = (segment.header().log, segment.header().seq);
+            let vault = *tx.state.vaults.keys().next().expect("it has a vault");
+            let log = tx.state.logs.number(vault, &id).expect("it was sent");
+            let (chain, _) = tx.segment(log, seq)?.expect("it was sent from the table");
+            tx.raise_relay_head(pin, vault, subrosa_protocol::ids::Head { log: id, seq, chain })
         })
         .unwrap();
 }

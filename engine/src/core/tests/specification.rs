@@ -3,7 +3,7 @@
 use redb::{Key, ReadableDatabase as _, TableDefinition, TableHandle as _, Value};
 
 use super::TestDevice;
-use crate::core::receive::Reason;
+use crate::core::quarantine::Reason;
 use crate::core::sealing::fill::{BODY_FILL_BYTES, BODY_PLAIN_MAX};
 use crate::core::token::{META_INODE, META_TOKEN, META_TOKEN_BEFORE};
 use crate::device::{Device, Options};
@@ -36,6 +36,9 @@ fn the_tables_are_the_specified_ones() {
         described(CURSORS),
         described(RELAY_HEADS),
         described(QUARANTINE),
+        described(WAITING),
+        described(SHOWN),
+        described(NOTES),
     ];
     let rows = table(section(FORMAT, "Tables"), "| table | key |");
     let rows: Vec<_> = rows.iter().map(|row| [row[0].clone(), row[2].clone(), row[4].clone()]).collect();
@@ -83,12 +86,11 @@ fn the_names_in_meta_are_the_specified_ones() {
 
 #[test]
 fn the_reasons_of_quarantine_are_the_specified_ones() {
-    use Reason::{Equivocation, NoCertificate, StaysShut, Undecodable, UnknownKind};
+    use Reason::{Equivocation, StaysShut, Undecodable, UnknownKind};
     let rows = table(section(FORMAT, "Quarantine"), "| reason | name |");
     let rows: Vec<_> = rows.iter().map(|row| (row[0].clone(), row[1].clone(), row[2] == "here")).collect();
-    let code = [NoCertificate, StaysShut, Undecodable, Equivocation, UnknownKind].map(|reason| {
+    let code = [StaysShut, Undecodable, Equivocation, UnknownKind].map(|reason| {
         let name = match reason {
-            NoCertificate => "no certificate",
             StaysShut => "stays shut",
             Undecodable => "undecodable",
             Equivocation => "equivocation",
@@ -145,7 +147,7 @@ fn a_store_whose_tables_have_another_format_is_refused_by_name() {
     use crate::core::TABLES_FORMAT;
     let text = format!("u32 = {TABLES_FORMAT}, the format of the tables");
     assert!(section(FORMAT, "Tables").contains(&text), "{text}");
-    let older = StoreError::Refused { reason: "tables of an older format" };
+    let older = StoreError::OlderFormat { found: TABLES_FORMAT - 1, supported: TABLES_FORMAT };
     let newer = StoreError::NewerFormat { found: TABLES_FORMAT + 1, supported: TABLES_FORMAT };
     for (found, refused) in [(TABLES_FORMAT - 1, older), (TABLES_FORMAT + 1, newer)] {
         let mut device = TestDevice::new();

@@ -26,13 +26,31 @@ fn put<'a>(stamp: u64, collection: &'a str, cells: Vec<FieldCell<'a>>) -> Op<'a>
     Op { record: RecordId::from_bytes([9; 16]), collection, stamp: Stamp(stamp), kind }
 }
 
+/// The logs that tombstones of ops name, each once.
+fn named(ops: &[Op<'_>]) -> Vec<LogId> {
+    let mut named = Vec::new();
+    for op in ops {
+        let names = match &op.kind {
+            OpKind::Put(put) => put.names(),
+            OpKind::Delete(names) => names,
+            OpKind::Unknown { .. } => continue,
+        };
+        for (log, _) in names.iter() {
+            if !named.contains(&log) {
+                named.push(log);
+            }
+        }
+    }
+    named
+}
+
 #[test]
 fn bytes_are_fixed() {
     let value = buf("v");
     let cells = vec![FieldCell { name: "f", cell: Cell::Register(value.borrow()) }];
     let delete = OpKind::Delete(Tombstone::from_iter([(log(1), Stamp(256))]));
     let ops = vec![put(257, "c", cells), Op { kind: delete, ..put(258, "c", Vec::new()) }];
-    let body = Body { base: Stamp(256), seen: vec![head(2, 300)], ops };
+    let body = Body { base: Stamp(256), seen: vec![head(2, 300)], named: vec![log(1)], ops };
     let expected = [
         &[0, 0, 0, 0, 0, 0, 1, 0][..], // base
         &[1],
@@ -165,7 +183,8 @@ proptest! {
         ops in vec(op(), 0..12),
     ) {
         let seen = seen.into_iter().map(|(n, seq)| head(n, seq)).collect();
-        let body = Body { base: Stamp(base), seen, ops: ops.iter().map(|op| op.op()).collect() };
+        let ops: Vec<_> = ops.iter().map(|op| op.op()).collect();
+        let body = Body { base: Stamp(base), seen, named: named(&ops), ops };
         let bytes = encode(&body);
         prop_assert_eq!(Body::decode(&bytes), Ok(body));
     }
@@ -175,8 +194,9 @@ proptest! {
         ops in vec(op(), 0..6),
         damages in vec(damage(), 1..3),
     ) {
-        let ops = ops.iter().map(|op| op.op()).collect();
-        let mut bytes = encode(&Body { base: Stamp(5), seen: vec![head(1, 2), head(3, 4)], ops });
+        let ops: Vec<_> = ops.iter().map(|op| op.op()).collect();
+        let named = named(&ops);
+        let mut bytes = encode(&Body { base: Stamp(5), seen: vec![head(1, 2), head(3, 4)], named, ops });
         damages.iter().for_each(|damage| damage.apply(&mut bytes));
         if let Ok(body) = Body::decode(&bytes) {
             prop_assert_eq!(encode(&body), bytes);

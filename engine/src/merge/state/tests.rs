@@ -6,19 +6,19 @@ use subrosa_protocol::codec::DecodeError;
 
 use super::*;
 use crate::merge::id::RecordId;
-use crate::merge::testing::{OwnedCell, OwnedKind, OwnedOp, buf, damage, log, op};
+use crate::merge::testing::{OwnedCell, OwnedKind, OwnedOp, buf, damage, intern, log, op};
 
 /// Logs whose numbers run against the order of their ids.
 fn logs() -> LogTable {
     let mut logs = LogTable::default();
     for n in (0..4).rev() {
-        logs.intern(log(n));
+        intern(&mut logs, n);
     }
     logs
 }
 
 fn no(n: u8) -> LogNo {
-    logs().number(&log(n)).unwrap()
+    logs().number_of(&log(n)).unwrap()
 }
 
 fn record_op(stamp: u64, kind: OwnedKind) -> OwnedOp {
@@ -48,9 +48,9 @@ fn delete(stamp: u64, seen: Tombstone) -> OwnedOp {
 }
 
 fn state(ops: &[(u8, OwnedOp)]) -> RecordState<'_> {
-    let (mut logs, mut state) = (logs(), RecordState::default());
+    let (logs, mut state) = (logs(), RecordState::default());
     for (n, op) in ops {
-        state.apply(no(*n), &op.op(), &mut logs);
+        state.apply(no(*n), &op.op(), &logs);
     }
     state
 }
@@ -162,11 +162,11 @@ fn what_newer_versions_wrote_is_kept_and_counts_as_an_edit() {
 
 #[test]
 fn taking_an_op_in_again_changes_nothing() {
-    let mut logs = logs();
+    let logs = logs();
     let (first, second) = (set(5, [("a", 1)]), delete(6, names([(1, 5)])));
     let mut state = RecordState::default();
     let applied = [&first, &second, &first, &second]
-        .map(|op| (state.apply(no(1), &op.op(), &mut logs), state.is_visible()));
+        .map(|op| (state.apply(no(1), &op.op(), &logs), state.is_visible()));
     assert_eq!(applied, [(true, true), (true, false), (false, false), (false, false)]);
 }
 
@@ -180,7 +180,7 @@ fn moved_ops_belong_to_the_new_log() {
     ];
     let mut moved_state = state(&ops);
     let moved = LogMove { old: log(1), new: log(3), after: Some(Stamp(4)) };
-    moved_state.reassign_log(&moved, &mut logs(), |stamp| stamp);
+    moved_state.reassign_log(&moved, &logs(), |stamp| stamp);
     let expected = [
         (1, ops[0].1.clone()),
         (3, ops[1].1.clone()),
@@ -341,10 +341,10 @@ proptest! {
 
     #[test]
     fn changed_says_whether_the_row_changes(ops in history()) {
-        let (mut logs, mut state) = (logs(), RecordState::default());
+        let (logs, mut state) = (logs(), RecordState::default());
         let mut before = row(&state);
         for (n, op) in &ops {
-            let changed = state.apply(no(*n), &op.op(), &mut logs);
+            let changed = state.apply(no(*n), &op.op(), &logs);
             let after = row(&state);
             prop_assert_eq!(changed, after != before);
             before = after;
@@ -386,12 +386,12 @@ proptest! {
             (if *n == 1 && moved.moves(op.stamp) { 3 } else { *n }, op)
         };
         let rewritten: Vec<_> = ops.iter().map(rewrite).collect();
-        let mut logs = logs();
+        let logs = logs();
         let mut got = state(&ops);
-        got.reassign_log(&moved, &mut logs, |stamp| stamp);
+        got.reassign_log(&moved, &logs, |stamp| stamp);
         // The old log's remaining ops once more, as the caller does.
         for (n, op) in rewritten.iter().filter(|(n, _)| *n == 1) {
-            got.apply(no(*n), &op.op(), &mut logs);
+            got.apply(no(*n), &op.op(), &logs);
         }
         let expected = state(&rewritten);
         prop_assert_eq!(got.entries, expected.entries);
