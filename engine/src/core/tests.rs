@@ -1,6 +1,7 @@
 //! Tests of the core: two stores and a relay made of a list.
 
 mod closing;
+mod cost;
 mod exchange;
 mod forked;
 mod grants;
