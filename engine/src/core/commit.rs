@@ -18,7 +18,7 @@ use crate::records::Records;
 use crate::records::watch::{self, VaultChange};
 use crate::store::StoreError;
 use crate::store::tables::{CollectionNo, Tables, VaultNo, collection_key, segment_key};
-use crate::store::waiting::Waiting;
+use crate::store::unsealed::Unsealed;
 
 /// How a commit reaches the disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,7 +37,7 @@ pub(crate) struct Tx<'t> {
     /// Merged rows, behind their door.
     pub(crate) records: Records<'t>,
     /// What waits for sealing, behind its door.
-    pub(crate) waiting: Waiting<'t>,
+    pub(crate) unsealed: Unsealed<'t>,
     /// Wall time of this transaction.
     pub(crate) now_ms: u64,
     clock_before: Stamp,
@@ -139,7 +139,7 @@ impl Core {
                 state: &mut *state,
                 tables: Tables::open(&txn)?,
                 records: Records::open(&txn, self.watchers.row_changes())?,
-                waiting: Waiting::open(&txn)?,
+                unsealed: Unsealed::open(&txn)?,
             };
             let work = || f(&mut tx).and_then(|result| tx.finish().map(|()| result));
             let done = catch_unwind(AssertUnwindSafe(work));

@@ -24,7 +24,7 @@ use crate::records::{Records, RowChanges};
 use crate::store::StoreError;
 use crate::store::sealed::{FileDisk, Kek, Missing, OpenOptions, Walk, open_database};
 use crate::store::tables::{META, Tables};
-use crate::store::waiting::Waiting;
+use crate::store::unsealed::Unsealed;
 use crate::{Error, Options};
 
 /// Where a store keeps its device's name. Written last: a store without it was never finished, and nobody was told of it.
@@ -272,7 +272,7 @@ impl Core {
             tables.meta.insert("format", &TABLES_FORMAT.to_be_bytes()[..])?;
             // Those behind doors too: a reader expects every table of a store that has a format.
             Records::open(&txn, RowChanges::Unheard(Vec::new()))?;
-            Waiting::open(&txn)?;
+            Unsealed::open(&txn)?;
         }
         txn.commit().map_err(|error| open.explain(error))
     }

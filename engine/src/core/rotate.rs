@@ -118,7 +118,7 @@ impl Tx<'_> {
                 }
             }
         }
-        let (batches, _) = self.waiting.take_bulk(vault, usize::MAX)?;
+        let (batches, _) = self.unsealed.take_bulk(vault, usize::MAX)?;
         for row in batches.into_iter().flatten() {
             let body = Packed::from_row(&row).ok_or(StoreError::Inconsistent)?;
             bodies.push(body.unpack().map_err(|_| StoreError::Inconsistent)?);
@@ -143,7 +143,7 @@ impl Tx<'_> {
     }
 
     fn take_pending(&mut self, vault: VaultNo, moved: &mut Moved) -> Result<(), Error> {
-        let rows = self.waiting.take_ops(vault)?;
+        let rows = self.unsealed.take_ops(vault)?;
         let collections = self.state.collections.clone();
         for (key, row) in rows {
             let collection = collections.name(key.collection()).ok_or(StoreError::Inconsistent)?;
@@ -250,7 +250,7 @@ impl Tx<'_> {
             pending.reassign_log(&moving, stamped);
             let mut encoded = Vec::new();
             pending.encode(&mut encoded);
-            self.waiting.put_ops(key, &encoded)?;
+            self.unsealed.put_ops(key, &encoded)?;
         }
         self.merge_again(vault, old, &moved)
     }

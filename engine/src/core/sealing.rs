@@ -17,7 +17,7 @@ use crate::records::{by_time, decode_pending};
 use crate::seal::{Group, Packed, Place, seal};
 use crate::store::StoreError;
 use crate::store::tables::VaultNo;
-use crate::store::waiting::WaitingView;
+use crate::store::unsealed::UnsealedView;
 
 pub(crate) mod fill;
 
@@ -40,7 +40,7 @@ impl Core {
     /// Seals pending ops of a vault: bulk writes in their order, each a group; then everything else, one group.
     pub(crate) fn seal(&self, vault: &VaultId) -> Result<Sealed, Error> {
         let number = self.lock_state()?.vault_no(vault)?;
-        if !self.read(|txn| WaitingView::open(txn)?.any(number))? {
+        if !self.read(|txn| UnsealedView::open(txn)?.any(number))? {
             self.lock_state()?.vaults.get_mut(&number).ok_or(Error::NoVault)?.may_seal = true;
             return Ok(Sealed::default());
         }
@@ -68,7 +68,7 @@ impl Core {
     /// Number of records with pending ops, and of bulk bodies.
     pub(crate) fn pending(&self, vault: &VaultId) -> Result<u64, Error> {
         let number = self.lock_state()?.vault_no(vault)?;
-        self.read(|txn| WaitingView::open(txn)?.count(number))
+        self.read(|txn| UnsealedView::open(txn)?.count(number))
     }
 }
 
@@ -80,7 +80,7 @@ impl Tx<'_> {
 
     /// Seals whole bulk writes; says whether some are left.
     fn seal_bulk(&mut self, vault: VaultNo) -> Result<bool, Error> {
-        let (batches, more) = self.waiting.take_bulk(vault, BULK_BYTES_MAX)?;
+        let (batches, more) = self.unsealed.take_bulk(vault, BULK_BYTES_MAX)?;
         for rows in batches {
             let bodies: Option<Vec<_>> = rows.iter().map(|row| Packed::from_row(row)).collect();
             self.seal_bodies(vault, bodies.ok_or(StoreError::Inconsistent)?.iter())?;
@@ -104,7 +104,7 @@ impl Tx<'_> {
 
     /// Seals everything in the pending table as one group, in the order of time.
     fn seal_pending(&mut self, vault: VaultNo) -> Result<(), Error> {
-        let rows = self.waiting.take_ops(vault)?;
+        let rows = self.unsealed.take_ops(vault)?;
         if rows.is_empty() {
             return Ok(());
         }

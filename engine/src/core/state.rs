@@ -20,7 +20,7 @@ use crate::store::tables::{
     COLLECTIONS, CollectionNo, HEADS, KEYRINGS, LOGS, META, QUARANTINE, SEGMENTS, VAULTS, VaultNo,
     segment_key,
 };
-use crate::store::waiting::WaitingView;
+use crate::store::unsealed::UnsealedView;
 use crate::wiped::Wiped;
 use crate::{Error, Options};
 
@@ -383,7 +383,7 @@ impl VaultState {
             self.fold_control_segment(log, prev, segment);
         })?;
         self.notes = Notes::load(txn, number)?;
-        self.next_batch = WaitingView::open(txn)?.next_batch(number)?;
+        self.next_batch = UnsealedView::open(txn)?.next_batch(number)?;
         Ok(())
     }
 

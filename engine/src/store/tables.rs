@@ -38,7 +38,7 @@ pub(crate) const SHOWN: TableDefinition<&[u8; 52], &[u8; 40]> = TableDefinition:
 pub(crate) const NOTES: TableDefinition<&[u8; 32], ()> = TableDefinition::new("notes");
 
 /// The tables that have no door of their own yet, open for writing. What is merged and what waits for sealing have one:
-/// [`super::records`] and [`super::waiting`].
+/// [`super::records`] and [`super::unsealed`].
 pub(crate) struct Tables<'t> {
     pub(crate) meta: Table<'t, &'static str, &'static [u8]>,
     pub(crate) vaults: Table<'t, u32, &'static [u8]>,

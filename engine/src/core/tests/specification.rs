@@ -12,7 +12,7 @@ use crate::keys::SoftwareKey;
 use crate::spec::{FORMAT, section, table};
 use crate::store::StoreError;
 use crate::store::tables::*;
-use crate::store::{records, waiting};
+use crate::store::{records, unsealed};
 
 /// Name and widths of key and value.
 fn described<K: Key + 'static, V: Value + 'static>(table: TableDefinition<'_, K, V>) -> [String; 3] {
@@ -29,8 +29,8 @@ fn the_tables_are_the_specified_ones() {
         described(COLLECTIONS),
         described(LOGS),
         described(records::TABLE),
-        described(waiting::PENDING_TABLE),
-        described(waiting::BULK_TABLE),
+        described(unsealed::PENDING_TABLE),
+        described(unsealed::BULK_TABLE),
         described(SEGMENTS),
         described(HEADS),
         described(CURSORS),

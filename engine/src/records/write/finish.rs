@@ -72,11 +72,11 @@ impl Finished {
         if self.ops < BULK_OPS_MIN {
             return Ok(false);
         }
-        if !tx.waiting.has_any_ops(self.vault)? {
+        if !tx.unsealed.has_any_ops(self.vault)? {
             return Ok(true);
         }
         for key in self.records.keys() {
-            if tx.waiting.has_ops(key)? {
+            if tx.unsealed.has_ops(key)? {
                 return Ok(false);
             }
         }
@@ -85,8 +85,8 @@ impl Finished {
 
     fn put_pending(&self, tx: &mut Tx<'_>) -> Result<(), Error> {
         for (key, written) in &self.records {
-            let Some(earlier) = tx.waiting.ops(key)? else {
-                tx.waiting.put_ops(key, &written.ops)?;
+            let Some(earlier) = tx.unsealed.ops(key)? else {
+                tx.unsealed.put_ops(key, &written.ops)?;
                 continue;
             };
             let mut pending = decode_pending(key.record(), &written.collection, &earlier)?;
@@ -95,7 +95,7 @@ impl Finished {
             }
             let mut row = Vec::new();
             pending.encode(&mut row);
-            tx.waiting.put_ops(key, &row)?;
+            tx.unsealed.put_ops(key, &row)?;
         }
         Ok(())
     }
@@ -112,10 +112,10 @@ impl Finished {
             }
         }
         let bodies = filler.finish();
-        if seal_now && !tx.waiting.has_bulk(self.vault)? {
+        if seal_now && !tx.unsealed.has_bulk(self.vault)? {
             return tx.seal_bodies(self.vault, bodies.iter());
         }
         let rows: Vec<_> = bodies.iter().map(Packed::to_row).collect();
-        Ok(tx.waiting.put_bulk(self.vault, batch, &rows)?)
+        Ok(tx.unsealed.put_bulk(self.vault, batch, &rows)?)
     }
 }

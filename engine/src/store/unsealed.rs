@@ -28,12 +28,12 @@ pub(crate) const BULK_TABLE: TableDefinition<&[u8; 16], &[u8]> = BULK;
 pub(crate) type Bodies = Vec<Wiped>;
 
 /// What waits, open for writing.
-pub(crate) struct Waiting<'t> {
+pub(crate) struct Unsealed<'t> {
     pending: Table<'t, &'static [u8; 24], &'static [u8]>,
     bulk: Table<'t, &'static [u8; 16], &'static [u8]>,
 }
 
-impl<'t> Waiting<'t> {
+impl<'t> Unsealed<'t> {
     pub(crate) fn open(txn: &'t WriteTransaction) -> Result<Self, StoreError> {
         Ok(Self { pending: txn.open_table(PENDING)?, bulk: txn.open_table(BULK)? })
     }
@@ -128,12 +128,12 @@ impl<'t> Waiting<'t> {
 }
 
 /// What waits, as of one moment.
-pub(crate) struct WaitingView {
+pub(crate) struct UnsealedView {
     pending: ReadOnlyTable<&'static [u8; 24], &'static [u8]>,
     bulk: ReadOnlyTable<&'static [u8; 16], &'static [u8]>,
 }
 
-impl WaitingView {
+impl UnsealedView {
     pub(crate) fn open(txn: &ReadTransaction) -> Result<Self, StoreError> {
         Ok(Self { pending: txn.open_table(PENDING)?, bulk: txn.open_table(BULK)? })
     }
