@@ -4,9 +4,9 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::process::Process;
-use crate::store::sealed::{FileDisk, Kek, Missing, OpenOptions, Walk, open_database};
 use crate::{OsEntropy, StoreError};
+use subrosa_store::process::Process;
+use subrosa_store::sealed::{FileDisk, Kek, Missing, OpenOptions, Walk, open_database};
 
 /// A bare redb database in a sealed file at `path`, which is created if it is not there, under a key that everybody
 /// knows.

@@ -11,12 +11,12 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
-use crate::merge::{RecordId, Value};
 use crate::reading::{Pages, Reading, Source, reading_verbs};
 use crate::records::watch::Changes;
 use crate::records::{RecordRef, WriteSet};
 use crate::transaction::Transaction;
 use crate::vault::{Vault, WriteTx};
+use subrosa_model::merge::{RecordId, Value};
 
 pub use many::RecordChange;
 

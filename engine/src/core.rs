@@ -35,15 +35,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use redb::{Database, ReadTransaction, ReadableDatabase as _};
 use subrosa_protocol::ids::VaultId;
 
-use crate::keys::{KeyProvider, PublicKey};
-use crate::merge::NewIds;
-use crate::process::Process;
 use crate::records::snapshot::Registry;
 use crate::records::watch::Watchers;
-use crate::store::StoreError;
-use crate::store::sealed::SealedHandle;
 use crate::sync::control::Links;
 use crate::{Error, Options};
+use subrosa_model::keys::{KeyProvider, PublicKey};
+use subrosa_model::merge::NewIds;
+use subrosa_store::error::StoreError;
+use subrosa_store::process::Process;
+use subrosa_store::sealed::SealedHandle;
 
 pub(crate) use commit::Tx;
 pub(crate) use control::NewVault;

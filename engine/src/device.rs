@@ -12,12 +12,12 @@ use crate::Error;
 use crate::StoreError;
 use crate::clock::{Clock, SystemClock};
 use crate::core::{Core, MadeFor, VerifyReport};
-use crate::entropy::{Entropy, OsEntropy};
-use crate::keys::{KeyProvider, PublicKey};
-use crate::process::{ForkSign, ProcessNumber};
 use crate::records::snapshot::InProgress;
 use crate::sync::Sync;
 use crate::vault::Vault;
+use subrosa_model::entropy::{Entropy, OsEntropy};
+use subrosa_model::keys::{KeyProvider, PublicKey};
+use subrosa_store::process::{ForkSign, ProcessNumber};
 
 /// How a device is opened. [`Options::default`] suits an application; what is to be otherwise is said one by one:
 ///

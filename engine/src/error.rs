@@ -2,10 +2,10 @@
 
 use subrosa_protocol::limits;
 
-use crate::control::ControlError;
-use crate::keys::KeyError;
-use crate::store::StoreError;
 use crate::{BirthError, OpError, ValueError};
+use subrosa_model::control::ControlError;
+use subrosa_model::keys::KeyError;
+use subrosa_store::error::StoreError;
 
 /// Why a call failed. Nothing of a failed call has happened.
 #[derive(Debug, thiserror::Error)]

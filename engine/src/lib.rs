@@ -29,57 +29,57 @@ pub mod bench_support;
 mod cancel;
 mod clock;
 mod collection;
-mod control;
 mod core;
 mod device;
-mod entropy;
 mod error;
-mod keys;
-mod merge;
 mod pair;
-mod process;
 mod reading;
 mod records;
-mod scratch;
-mod seal;
 mod snapshot;
 #[cfg(test)]
 mod spec;
-mod store;
 mod sync;
 mod transaction;
 mod vault;
-mod wiped;
 
 pub use cancel::{Cancel, CancelCall, CancelHook};
 pub use clock::{Clock, SystemClock};
 pub use collection::{Collection, Record, RecordChange, Scan, TxCollection};
-pub use control::{BirthError, ControlError, DeviceRole, KeyringError};
 pub use core::VerifyReport;
 pub use device::{Device, Options, SpaceReport, VaultInfo};
-pub use entropy::{Entropy, OsEntropy, SeededEntropy};
 pub use error::{Error, PeerFault};
-pub use keys::{
-    Aad, AadRule, BadSignature, Info, KeyError, KeyPair, KeyProvider, Profile, PublicKey, Session,
-    SessionError, SharedSecret, SigningKey, SoftwareKey, ValueFormat, sign_with,
-};
-pub use merge::hlc::Stamp;
-pub use merge::id::{RecordId, RecordIdParseError};
-pub use merge::op::{CollectionName, OpError};
-pub use merge::value::{Finite, JsonProblem, TypeProblem, VALUE_DEPTH_MAX, Value, ValueError};
-pub use pair::{
-    AbortReason, Confirmation, PairCode, PairError, PairJoin, PairLink, PairLinkError, PairOffer, PairRequest,
-};
-pub use process::{ForkSign, ProcessNumber};
+pub use pair::{Confirmation, PairJoin, PairOffer, PairRequest};
 pub use reading::Reading;
 pub use records::RecordRef;
 pub use records::snapshot::InProgress;
 pub use records::watch::{Change, ChangeKind, Changes};
 pub use snapshot::{Snapshot, SnapshotCollection};
-pub use store::{StoreError, StorePart};
+#[doc(inline)]
+pub use subrosa_model::control::{BirthError, ControlError, DeviceRole, KeyringError};
+#[doc(inline)]
+pub use subrosa_model::entropy::{Entropy, OsEntropy, SeededEntropy};
+#[doc(inline)]
+pub use subrosa_model::keys::{
+    Aad, AadRule, BadSignature, Info, KeyError, KeyPair, KeyProvider, Profile, PublicKey, Session,
+    SessionError, SharedSecret, SigningKey, SoftwareKey, ValueFormat, sign_with,
+};
+#[doc(inline)]
+pub use subrosa_model::merge::hlc::Stamp;
+#[doc(inline)]
+pub use subrosa_model::merge::id::{RecordId, RecordIdParseError};
+#[doc(inline)]
+pub use subrosa_model::merge::op::{CollectionName, OpError};
+#[doc(inline)]
+pub use subrosa_model::merge::value::{Finite, JsonProblem, TypeProblem, VALUE_DEPTH_MAX, Value, ValueError};
+#[doc(inline)]
+pub use subrosa_model::pair::{AbortReason, PairCode, PairError, PairLink, PairLinkError};
 pub use subrosa_protocol::addr::{AddrError, RelayAddr};
 pub use subrosa_protocol::error::{ErrorCode, Refusal};
 pub use subrosa_protocol::ids::VaultId;
+#[doc(inline)]
+pub use subrosa_store::error::{StoreError, StorePart};
+#[doc(inline)]
+pub use subrosa_store::process::{ForkSign, ProcessNumber};
 pub use sync::{
     LinkError, Progress, RendezvousError, Sync, SyncError, SyncEvent, SyncEvents, SyncFailure, SyncFault,
     SyncState, SyncStatus, VaultFault,

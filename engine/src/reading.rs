@@ -7,11 +7,11 @@ use std::ops::ControlFlow;
 use serde::de::DeserializeOwned;
 
 use crate::error::Error;
-use crate::merge::RecordId;
 use crate::records::{Reader, RecordRef, VisibleRecord, WriteSet};
 use crate::snapshot::Snapshot;
 use crate::transaction::Transaction;
 use crate::vault::Vault;
+use subrosa_model::merge::RecordId;
 
 /// Records read from the store at once by a scan.
 const SCAN_PAGE: usize = 256;

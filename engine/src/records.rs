@@ -41,6 +41,6 @@ mod tests {
         let mut found = Vec::new();
         naming(concat!("Records", "Table"), &sources, &mut found);
         found.sort();
-        assert_eq!(found, ["src/records/door.rs", "src/store/records.rs"]);
+        assert_eq!(found, ["src/records/door.rs"]);
     }
 }

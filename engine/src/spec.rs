@@ -2,8 +2,6 @@
 
 /// Formats on disk.
 pub(crate) const FORMAT: &str = include_str!("../../docs/FORMAT.md");
-/// The protocol, pairing included.
-pub(crate) const PROTOCOL: &str = include_str!("../../docs/PROTOCOL.md");
 
 /// The section whose heading ends in `title`, up to the next heading of its level.
 pub(crate) fn section<'a>(document: &'a str, title: &str) -> &'a str {

@@ -40,7 +40,7 @@ use self::worker::Worker;
 use crate::cancel::Cancel;
 use crate::core::{Core, PendingHook};
 use crate::error::{Error, PeerFault};
-use crate::store::StoreError;
+use subrosa_store::error::StoreError;
 
 pub use self::events::SyncEvents;
 pub use self::rendezvous::RendezvousError;

@@ -9,8 +9,8 @@ use crate::collection::{Collection, TxCollection};
 use crate::core::{Core, HostSlot};
 use crate::error::Error;
 use crate::records::WriteSet;
-use crate::store::StoreError;
 use crate::vault::Vault;
+use subrosa_store::error::StoreError;
 
 /// A write transaction in the caller's hands, from [`Vault::begin`]: what happens in it happens at once, here and on
 /// every other device, when it is committed, or not at all. Dropping it is aborting it.

@@ -9,15 +9,15 @@ use subrosa_protocol::addr::RelayAddr;
 use subrosa_protocol::ids::VaultId;
 
 use crate::collection::{Collection, Record};
-use crate::control::DeviceRole;
 use crate::core::Core;
 use crate::error::Error;
-use crate::keys::PublicKey;
 use crate::records::WriteSet;
 use crate::records::watch::Changes;
 use crate::snapshot::Snapshot;
-use crate::store::tables::VaultNo;
 use crate::transaction::Transaction;
+use subrosa_model::control::DeviceRole;
+use subrosa_model::keys::PublicKey;
+use subrosa_store::tables::VaultNo;
 
 /// A vault of an open device. A cheap handle.
 #[derive(Clone)]

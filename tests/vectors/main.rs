@@ -1,7 +1,7 @@
 //! Frozen vectors: bytes that other programs wrote, and that must never change unnoticed.
 //!
 //! One module per source. HKDF-SHA256 and AES-GCM of Wycheproof run beside the code that wraps them
-//! (`engine/src/keys/kdf.rs`, `engine/src/keys/cipher.rs`), for those primitives are not public.
+//! (`engine/model/src/keys/kdf.rs`, `engine/model/src/keys/cipher.rs`), for those primitives are not public.
 
 mod interop;
 mod wycheproof;

@@ -2,7 +2,7 @@
 
 use super::{Record, TxCollection};
 use crate::error::Error;
-use crate::merge::{RecordId, Value};
+use subrosa_model::merge::{RecordId, Value};
 
 /// One change of one record, for [`TxCollection::change_many`].
 #[derive(Clone, Debug)]

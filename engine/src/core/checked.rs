@@ -4,7 +4,7 @@ use subrosa_protocol::ids::Chain;
 use subrosa_protocol::segment::{SealedSegment, VerifiedSegment};
 
 use super::state::split_segment_row;
-use crate::store::StoreError;
+use subrosa_store::error::StoreError;
 
 /// A segment and its chain, of which it is known that the log's key signed it there.
 #[derive(Clone, Debug)]

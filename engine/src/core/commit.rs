@@ -13,12 +13,12 @@ use super::gate::{Turn, Wait, Writer};
 use super::state::{LogHead, LogInfo, LogRow, split_segment_row};
 use super::{Core, OpenStore, State, VaultState};
 use crate::Error;
-use crate::merge::{LogNo, Stamp};
 use crate::records::Records;
 use crate::records::watch::{self, VaultChange};
-use crate::store::StoreError;
-use crate::store::tables::{CollectionNo, Tables, VaultNo, collection_key, segment_key};
-use crate::store::unsealed::Unsealed;
+use subrosa_model::merge::{LogNo, Stamp};
+use subrosa_store::error::StoreError;
+use subrosa_store::tables::{CollectionNo, Tables, VaultNo, collection_key, segment_key};
+use subrosa_store::unsealed::Unsealed;
 
 /// How a commit reaches the disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -11,10 +11,10 @@ use super::commit::Tx;
 use super::life::META_NAME;
 use super::state::{LogInfo, OwnLogNos, VaultState, encode_vault_row};
 use crate::Error;
-use crate::control::{Founding, Keyring, certificate, found_vault};
-use crate::keys::PublicKey;
-use crate::merge::LogNo;
-use crate::store::tables::VaultNo;
+use subrosa_model::control::{Founding, Keyring, certificate, found_vault};
+use subrosa_model::keys::PublicKey;
+use subrosa_model::merge::LogNo;
+use subrosa_store::tables::VaultNo;
 
 /// A vault about to be put into the store.
 pub(crate) struct NewVault {

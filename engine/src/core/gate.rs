@@ -11,7 +11,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use super::transaction::HostSlot;
-use crate::store::StoreError;
+use subrosa_store::error::StoreError;
 
 /// Who wants to write.
 pub(crate) enum Writer {

@@ -17,10 +17,10 @@ use super::state::{LogHead, split_segment_key};
 use super::work::{look_at_log, look_at_row};
 use super::{Core, VaultState};
 use crate::Error;
-use crate::merge::LogNo;
-use crate::seal::{Group, OpenError, OpenedBody};
-use crate::store::StoreError;
-use crate::store::tables::VaultNo;
+use subrosa_model::merge::LogNo;
+use subrosa_model::seal::{Group, OpenError, OpenedBody};
+use subrosa_store::error::StoreError;
+use subrosa_store::tables::VaultNo;
 
 /// How far a log's next group goes.
 enum NextGroup {
@@ -70,7 +70,7 @@ impl Core {
 
     /// Whether segments of certified logs are in quarantine.
     fn anything_in_quarantine(&self) -> Result<bool, Error> {
-        self.read(|txn| Ok(!txn.open_table(crate::store::tables::QUARANTINE)?.is_empty()?))
+        self.read(|txn| Ok(!txn.open_table(subrosa_store::tables::QUARANTINE)?.is_empty()?))
     }
 }
 
@@ -252,7 +252,7 @@ impl Tx<'_> {
         log: LogNo,
         seq: Seq,
     ) -> Result<Result<OpenedBody, Reason>, Error> {
-        let missing = || Error::Store(crate::store::StoreError::Inconsistent);
+        let missing = || Error::Store(subrosa_store::error::StoreError::Inconsistent);
         let (_, segment) = self.segment(log, seq)?.ok_or_else(missing)?;
         let prev: Chain = self.chain_before(log, seq)?.ok_or_else(missing)?;
         if segment.header().kind != Kind::Data {
@@ -262,7 +262,7 @@ impl Tx<'_> {
         let Some(key) = state.keyring.data_key(segment.header().epoch) else {
             return Ok(Err(Reason::StaysShut));
         };
-        Ok(crate::seal::open(&state.id, &prev, &segment, key).map_err(|error| match error {
+        Ok(subrosa_model::seal::open(&state.id, &prev, &segment, key).map_err(|error| match error {
             OpenError::OtherKey => Reason::StaysShut,
             _ => Reason::Undecodable,
         }))

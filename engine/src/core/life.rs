@@ -15,17 +15,17 @@ use zeroize::Zeroizing;
 
 use super::gate::{Gate, Turn, Wait, Writer};
 use super::{Core, OpenStore, STORE_FILE, Slot, State, TABLES_FORMAT, token};
-use crate::control::DeviceName;
-use crate::keys::{KeyProvider, check_agreement};
-use crate::process::Process;
 use crate::records::snapshot::Registry;
 use crate::records::watch::Watchers;
 use crate::records::{Records, RowChanges};
-use crate::store::StoreError;
-use crate::store::sealed::{FileDisk, Kek, Missing, OpenOptions, Walk, open_database};
-use crate::store::tables::{META, Tables};
-use crate::store::unsealed::Unsealed;
 use crate::{Error, Options};
+use subrosa_model::control::DeviceName;
+use subrosa_model::keys::{KeyProvider, check_agreement};
+use subrosa_store::error::StoreError;
+use subrosa_store::process::Process;
+use subrosa_store::sealed::{FileDisk, Kek, Missing, OpenOptions, Walk, open_database};
+use subrosa_store::tables::{META, Tables};
+use subrosa_store::unsealed::Unsealed;
 
 /// Where a store keeps its device's name. Written last: a store without it was never finished, and nobody was told of it.
 pub(super) const META_NAME: &str = "name";
@@ -86,7 +86,7 @@ fn kek(key: &dyn KeyProvider) -> Result<Kek, Error> {
     let salt = labels::hash(labels::STORE_KEK, &[]);
     let public = public.as_bytes();
     let key: Zeroizing<[u8; 32]> =
-        crate::keys::kdf::derive(shared.dangerous_bytes(), &salt, &[labels::SESSION, public, public]);
+        subrosa_model::keys::kdf::derive(shared.dangerous_bytes(), &salt, &[labels::SESSION, public, public]);
     Ok(Kek::new(&key))
 }
 

@@ -14,9 +14,9 @@ use subrosa_protocol::limits::NOTES_PER_LOG_MAX;
 use super::commit::Tx;
 use super::pass::{Origin, Pass};
 use crate::Error;
-use crate::merge::{LogNo, VaultNo};
-use crate::store::StoreError;
-use crate::store::tables::{NOTES, note_key};
+use subrosa_model::merge::{LogNo, VaultNo};
+use subrosa_store::error::StoreError;
+use subrosa_store::tables::{NOTES, note_key};
 
 /// The log id of the note that stands for all names from a segment on. No log has it.
 const EVERY_NAME: LogId = LogId::from_bytes([0; 16]);

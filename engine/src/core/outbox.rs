@@ -18,10 +18,10 @@ use super::commit::{Durable, Tx};
 use super::shown::{decode_relay_head, encode_relay_head};
 use super::state::{LogHead, split_segment_row};
 use crate::error::{Error, PeerFault};
-use crate::keys::PublicKey;
-use crate::merge::LogNo;
-use crate::store::StoreError;
-use crate::store::tables::{HEADS, RELAY_HEADS, SEGMENTS, VaultNo, relay_key, segment_key, shown_key};
+use subrosa_model::keys::PublicKey;
+use subrosa_model::merge::LogNo;
+use subrosa_store::error::StoreError;
+use subrosa_store::tables::{HEADS, RELAY_HEADS, SEGMENTS, VaultNo, relay_key, segment_key, shown_key};
 
 /// How to subscribe to a vault at a relay.
 #[derive(Clone, Copy, Debug)]
@@ -143,7 +143,7 @@ impl Core {
     pub(crate) fn sync_plan(&self, vault: &VaultId, relay: &Pin) -> Result<SyncPlan, Error> {
         let number = self.lock_state()?.vault_no(vault)?;
         let row = self.read(|txn| {
-            let row = txn.open_table(crate::store::tables::CURSORS)?.get(&relay_key(relay, number.0))?;
+            let row = txn.open_table(subrosa_store::tables::CURSORS)?.get(&relay_key(relay, number.0))?;
             row.map_or(Ok(Cursor::default()), |row| {
                 Cursor::decode(row.value()).ok_or(StoreError::Inconsistent)
             })
@@ -370,7 +370,7 @@ impl Core {
                 return Err(StoreError::Busy.into());
             }
             let now = tx.now_ms;
-            tx.state.clock = crate::merge::Clock::new(crate::merge::Stamp::from_ms(now));
+            tx.state.clock = subrosa_model::merge::Clock::new(subrosa_model::merge::Stamp::from_ms(now));
             new.into_iter().try_for_each(|(vault, new)| tx.rotate_logs(vault, Some(now), new))
         })
     }

@@ -10,10 +10,10 @@ use super::commit::Tx;
 use super::quarantine::Reason;
 use super::state::LogHead;
 use crate::Error;
-use crate::merge::{Body, LogNo, Observed, Op, VaultNo};
-use crate::seal::OpenedBody;
-use crate::store::StoreError;
-use crate::store::tables::{CollectionNo, RecordKey, segment_key};
+use subrosa_model::merge::{Body, LogNo, Observed, Op, VaultNo};
+use subrosa_model::seal::OpenedBody;
+use subrosa_store::error::StoreError;
+use subrosa_store::tables::{CollectionNo, RecordKey, segment_key};
 
 /// Opened bodies that are merged in one sorted pass; beyond that, several passes in the same transaction.
 const PASS_BYTES: usize = 32 << 20;

@@ -7,8 +7,8 @@ use subrosa_protocol::limits::{EVIDENCE_VAULT_BYTES_MAX, QUARANTINE_LOG_BYTES_MA
 use super::checked::CheckedSegment;
 use super::commit::Tx;
 use crate::Error;
-use crate::merge::{LogNo, VaultNo};
-use crate::store::tables::segment_key;
+use subrosa_model::merge::{LogNo, VaultNo};
+use subrosa_store::tables::segment_key;
 
 /// Why a segment is in quarantine. The numbers are stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -20,10 +20,10 @@ use super::quarantine::Reason;
 use super::state::{Folded, LogInfo};
 use super::waiting::Rank;
 use super::work::look_at_log;
-use crate::control::CertifiedLog;
-use crate::merge::{LogNo, VaultNo};
-use crate::store::StoreError;
 use crate::{Error, PeerFault};
+use subrosa_model::control::CertifiedLog;
+use subrosa_model::merge::{LogNo, VaultNo};
+use subrosa_store::error::StoreError;
 
 /// Part of a feed, in its order.
 #[derive(Debug)]

@@ -15,14 +15,14 @@ use super::commit::Tx;
 use super::sealing::seen_name;
 use super::shown::decode_relay_head;
 use super::state::{LogHead, OwnLogNos};
-use crate::control::{OwnLogs, certificate};
-use crate::merge::{Body, LogMove, LogNo, PendingOps, RowBuf, Stamp};
 use crate::records::{Before, decode_pending, decode_state};
-use crate::seal::{Group, Packed};
-use crate::store::StoreError;
-use crate::store::tables::{RecordKey, VaultNo, segment_key};
-use crate::wiped::Wiped;
 use crate::{Error, PeerFault};
+use subrosa_model::control::{OwnLogs, certificate};
+use subrosa_model::merge::{Body, LogMove, LogNo, PendingOps, RowBuf, Stamp};
+use subrosa_model::seal::{Group, Packed};
+use subrosa_model::wiped::Wiped;
+use subrosa_store::error::StoreError;
+use subrosa_store::tables::{RecordKey, VaultNo, segment_key};
 
 /// How often a relay can make us open new logs before the store is opened again: it could lie about what it holds,
 /// and a vault has room for a limited number of logs.
@@ -312,7 +312,7 @@ impl Tx<'_> {
         vault: VaultNo,
         log: LogNo,
         moved: &Moved,
-        mut visit: impl FnMut(RecordKey, &crate::merge::Op<'_>) -> Result<(), Error>,
+        mut visit: impl FnMut(RecordKey, &subrosa_model::merge::Op<'_>) -> Result<(), Error>,
     ) -> Result<(), Error> {
         let Some(head) = self.head(log)? else { return Ok(()) };
         if moved.is_empty() {

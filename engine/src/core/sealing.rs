@@ -12,12 +12,12 @@ use super::checked::CheckedSegment;
 use super::commit::Tx;
 use super::state::LogHead;
 use crate::error::Error;
-use crate::merge::LogNo;
 use crate::records::{by_time, decode_pending};
-use crate::seal::{Group, Packed, Place, seal};
-use crate::store::StoreError;
-use crate::store::tables::VaultNo;
-use crate::store::unsealed::UnsealedView;
+use subrosa_model::merge::LogNo;
+use subrosa_model::seal::{Group, Packed, Place, seal};
+use subrosa_store::error::StoreError;
+use subrosa_store::tables::VaultNo;
+use subrosa_store::unsealed::UnsealedView;
 
 pub(crate) mod fill;
 

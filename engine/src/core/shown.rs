@@ -12,9 +12,9 @@ use subrosa_protocol::limits::{LOGS_PER_VAULT_MAX, STRANGERS_ASKED_MAX};
 
 use super::commit::Tx;
 use super::work::look_at_log;
-use crate::merge::{LogNo, VaultNo};
-use crate::store::tables::{relay_key, shown_key};
 use crate::{Error, PeerFault};
+use subrosa_model::merge::{LogNo, VaultNo};
+use subrosa_store::tables::{relay_key, shown_key};
 
 /// What one relay is known to hold of one vault; read once in an open, then kept up.
 #[derive(Debug, Default)]

@@ -12,17 +12,17 @@ use super::notes::Notes;
 use super::quarantine::Reason;
 use super::shown::RelayView;
 use super::waiting::Waiting;
-use crate::control::{Changes, Keyring, Members};
-use crate::keys::{KeyPair, SigningKey};
-use crate::merge::{Clock, LogNo, LogTable, Stamp};
-use crate::store::StoreError;
-use crate::store::tables::{
+use crate::{Error, Options};
+use subrosa_model::control::{Changes, Keyring, Members};
+use subrosa_model::keys::{KeyPair, SigningKey};
+use subrosa_model::merge::{Clock, LogNo, LogTable, Stamp};
+use subrosa_model::wiped::Wiped;
+use subrosa_store::error::StoreError;
+use subrosa_store::tables::{
     COLLECTIONS, CollectionNo, HEADS, KEYRINGS, LOGS, META, QUARANTINE, SEGMENTS, VAULTS, VaultNo,
     segment_key,
 };
-use crate::store::unsealed::UnsealedView;
-use crate::wiped::Wiped;
-use crate::{Error, Options};
+use subrosa_store::unsealed::UnsealedView;
 
 /// Interned names, as readers need them; replaced after each commit that adds one.
 #[derive(Clone, Default)]
@@ -427,7 +427,7 @@ impl VaultState {
     /// Whether a data segment was sealed under a key of this vault that is held here.
     pub(crate) fn opens(&self, prev: &Chain, segment: &SealedSegment) -> bool {
         let key = self.keyring.data_key(segment.header().epoch);
-        key.is_some_and(|key| crate::seal::open(&self.id, prev, segment, key).is_ok())
+        key.is_some_and(|key| subrosa_model::seal::open(&self.id, prev, segment, key).is_ok())
     }
 
     /// Applies one control segment. One that is not taken in counts for nothing, and stays for later.
@@ -457,7 +457,7 @@ impl VaultState {
 
     fn open_control(&self, prev: &Chain, segment: &SealedSegment) -> Option<Wiped> {
         let key = self.keyring.control_key(segment.header().epoch)?;
-        Some(crate::seal::open(&self.id, prev, segment, key).ok()?.data)
+        Some(subrosa_model::seal::open(&self.id, prev, segment, key).ok()?.data)
     }
 }
 

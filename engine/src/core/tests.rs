@@ -31,14 +31,14 @@ use subrosa_protocol::segment::SealedSegment;
 
 use super::receive::Received;
 use super::{Core, FeedBatch, FeedItem, LinkKeys, NewVault};
-use crate::control::{
+use crate::{Clock, Device, Options, OsEntropy, Record, Vault};
+use subrosa_model::control::{
     DeviceAdded, DeviceName, DeviceRole, EpochSecrets, Keyring, OwnLogs, RecoverySeed, SignedPrekey,
 };
-use crate::keys::secret::EpochKey;
-use crate::keys::{KeyPair, SoftwareKey};
-use crate::merge::{RecordId, Value};
-use crate::process::ForkSign;
-use crate::{Clock, Device, Options, OsEntropy, Record, Vault};
+use subrosa_model::keys::secret::EpochKey;
+use subrosa_model::keys::{KeyPair, SoftwareKey};
+use subrosa_model::merge::{RecordId, Value};
+use subrosa_store::process::ForkSign;
 
 thread_local! {
     /// Makes a thread take itself for a forked child, which has its parent's process number.
@@ -135,7 +135,7 @@ pub(super) fn join(old: &TestDevice, new: &TestDevice) -> VaultId {
                 name: DeviceName::new("second").unwrap(),
                 role: DeviceRole::Admin,
             };
-            Ok(crate::control::device_added(old.core().key(), &vault, cited, added)?)
+            Ok(subrosa_model::control::device_added(old.core().key(), &vault, cited, added)?)
         })
         .unwrap();
     let keyring = old

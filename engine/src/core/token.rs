@@ -16,9 +16,9 @@ use data_encoding::HEXLOWER;
 use super::gate::Turn;
 use super::{Core, STORE_FILE};
 use crate::Error;
-use crate::store::StoreError;
-use crate::store::sealed::open_above_standard;
-use crate::store::tables::META;
+use subrosa_store::error::StoreError;
+use subrosa_store::sealed::open_above_standard;
+use subrosa_store::tables::META;
 
 /// Name of the token file in a store directory.
 const TOKEN_FILE: &str = "token";

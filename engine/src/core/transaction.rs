@@ -8,8 +8,8 @@ use super::commit::Durable;
 use super::gate::{Turn, Wait, Writer};
 use crate::Error;
 use crate::records::WriteSet;
-use crate::store::StoreError;
-use crate::store::tables::VaultNo;
+use subrosa_store::error::StoreError;
+use subrosa_store::tables::VaultNo;
 
 /// Where a host's transaction sits.
 pub(crate) struct HostSlot {

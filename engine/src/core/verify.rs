@@ -7,11 +7,11 @@ use subrosa_protocol::segment::Class;
 use super::Core;
 use super::state::{LogHead, LogInfo, VaultState, split_segment_row};
 use crate::Error;
-use crate::control::Members;
-use crate::merge::LogNo;
-use crate::store::StoreError;
-use crate::store::sealed::Verified;
-use crate::store::tables::{HEADS, QUARANTINE, SEGMENTS, WAITING, segment_key};
+use subrosa_model::control::Members;
+use subrosa_model::merge::LogNo;
+use subrosa_store::error::StoreError;
+use subrosa_store::sealed::Verified;
+use subrosa_store::tables::{HEADS, QUARANTINE, SEGMENTS, WAITING, segment_key};
 
 /// What [`crate::Device::verify`] checked and found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -106,7 +106,7 @@ fn walk_log(
         }
         if log.class == Class::Control
             && let Some(key) = vault.keyring.control_key(segment.header().epoch)
-            && let Ok(opened) = crate::seal::open(&vault.id, &prev, &segment, key)
+            && let Ok(opened) = subrosa_model::seal::open(&vault.id, &prev, &segment, key)
         {
             // A refused entry counts for nothing; what it would have certified shows as uncertified.
             let _ = members.apply(log.id, segment.header().seq, &opened.data);

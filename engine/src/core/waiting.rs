@@ -19,9 +19,9 @@ use super::checked::CheckedSegment;
 use super::commit::Tx;
 use super::work::look_at_row;
 use crate::Error;
-use crate::merge::VaultNo;
-use crate::store::StoreError;
-use crate::store::tables::{WAITING, waiting_key};
+use subrosa_model::merge::VaultNo;
+use subrosa_store::error::StoreError;
+use subrosa_store::tables::{WAITING, waiting_key};
 
 /// How much speaks for a log, by its first segment. The numbers are stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

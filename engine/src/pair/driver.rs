@@ -11,20 +11,20 @@ use subrosa_protocol::ids::{Head, VaultId};
 use subrosa_protocol::limits::PAIR_VAULTS_MAX;
 use subrosa_protocol::segment::Class;
 
-use super::{
-    Bundle, BundleParts, JoinInput, JoinMachine, JoinOutput, Joined, Joining, OfferInput, OfferMachine,
-    OfferOutput, Offering, PairCode, PairError, PairLink,
-};
 use crate::cancel::Cancel;
-use crate::control::{DeviceAdded, DeviceRole, device_added};
 use crate::core::{Core, MadeFor, NewVault};
 use crate::device::{Device, Options};
 use crate::error::Error;
-use crate::keys::KeyProvider;
-use crate::process::Process;
 use crate::sync::push::Push;
 use crate::sync::rendezvous::{Rendezvous, RendezvousError};
 use crate::vault::DeviceInfo;
+use subrosa_model::control::{DeviceAdded, DeviceRole, device_added};
+use subrosa_model::keys::KeyProvider;
+use subrosa_model::pair::{
+    Bundle, BundleParts, JoinInput, JoinMachine, JoinOutput, Joined, Joining, OfferInput, OfferMachine,
+    OfferOutput, Offering, PairCode, PairError, PairLink,
+};
+use subrosa_store::process::Process;
 
 /// Somewhere to meet: messages each way, in order.
 pub(super) trait Meeting: Send {

@@ -5,11 +5,11 @@ use std::ops::Bound;
 use redb::WriteTransaction;
 
 use crate::error::Error;
-use crate::merge::logs::NumberLogs;
-use crate::merge::{LogNo, Op, RecordState, Row, RowBuf};
-use crate::store::StoreError;
-use crate::store::records::{KeyRange, RecordsTable, StoredRow};
-use crate::store::tables::{RecordKey, VaultNo};
+use subrosa_model::merge::logs::NumberLogs;
+use subrosa_model::merge::{LogNo, Op, RecordState, Row, RowBuf};
+use subrosa_store::error::StoreError;
+use subrosa_store::records::{KeyRange, RecordsTable, StoredRow};
+use subrosa_store::tables::{RecordKey, VaultNo};
 
 /// The merged rows in a write transaction. Its table is private: there is no other way to write a row.
 pub(crate) struct Records<'t> {
@@ -155,9 +155,9 @@ mod tests {
     use subrosa_protocol::segment::Class;
 
     use super::*;
-    use crate::merge::{LogTable, OpKind, Put, RecordId, Stamp, Tombstone};
-    use crate::store::records::RecordsView;
-    use crate::store::tables::CollectionNo;
+    use subrosa_model::merge::{LogTable, OpKind, Put, RecordId, Stamp, Tombstone};
+    use subrosa_store::records::RecordsView;
+    use subrosa_store::tables::CollectionNo;
 
     /// The row of a record that a reader sees, or of one that was deleted.
     fn row(seen: bool) -> RowBuf {

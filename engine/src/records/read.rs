@@ -15,9 +15,9 @@ use serde::de::DeserializeOwned;
 use super::{decode_state, is_visible};
 use crate::core::{Core, OpenStore, Shared};
 use crate::error::Error;
-use crate::merge::{FieldsDeserializer, LogTable, RecordId, Row, RowBuf};
-use crate::store::records::{KeyRange, RecordsView, StoredRow, StoredRows};
-use crate::store::tables::{CollectionNo, RecordKey, VaultNo};
+use subrosa_model::merge::{FieldsDeserializer, LogTable, RecordId, Row, RowBuf};
+use subrosa_store::records::{KeyRange, RecordsView, StoredRow, StoredRows};
+use subrosa_store::tables::{CollectionNo, RecordKey, VaultNo};
 
 /// The rows of one vault at one moment.
 pub(crate) trait Rows {

@@ -7,8 +7,8 @@ use std::time::Duration;
 use super::read::{VaultView, View};
 use crate::core::Core;
 use crate::error::Error;
-use crate::store::StoreError;
-use crate::store::tables::VaultNo;
+use subrosa_store::error::StoreError;
+use subrosa_store::tables::VaultNo;
 
 /// Where a host's snapshot sits.
 pub(crate) struct SnapshotSlot {

@@ -9,8 +9,8 @@ use subrosa_protocol::ids::VaultId;
 
 use super::{RowChange, RowChanges};
 use crate::core::State;
-use crate::merge::RecordId;
-use crate::process::Process;
+use subrosa_model::merge::RecordId;
+use subrosa_store::process::Process;
 
 /// Changes kept for one slow watcher; beyond that it is told to look again.
 const QUEUE_MAX: usize = 65_536;

@@ -17,17 +17,17 @@ use subrosa_protocol::limits;
 use super::decode_state;
 use super::read::{HeldRow, Names, Reader, RowIter, Rows};
 use crate::core::{Core, Turn};
-use crate::entropy::Entropy;
 use crate::error::Error;
-use crate::merge::{
+use ids::IdPool;
+use subrosa_model::entropy::Entropy;
+use subrosa_model::merge::{
     Cell, Clock, CollectionName, FieldCell, LogNo, LogTable, Op, OpKind, PendingOps, Put, RecordId,
     RecordState, Row, RowBuf, Stamp, Tombstone, Value, ValueBuf,
 };
-use crate::store::StoreError;
-use crate::store::records::{KeyRange, RecordsView};
-use crate::store::tables::{CollectionNo, RecordKey, VaultNo};
-use crate::wiped::Wiped;
-use ids::IdPool;
+use subrosa_model::wiped::Wiped;
+use subrosa_store::error::StoreError;
+use subrosa_store::records::{KeyRange, RecordsView};
+use subrosa_store::tables::{CollectionNo, RecordKey, VaultNo};
 
 /// From this many ops on, a write is bulk: its ops are not coalesced with others, and it is a group of its own.
 pub(crate) const BULK_OPS_MIN: usize = 256;

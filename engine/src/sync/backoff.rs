@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::entropy::Entropy;
+use subrosa_model::entropy::Entropy;
 
 /// First wait.
 const FIRST: Duration = Duration::from_millis(100);
@@ -32,7 +32,7 @@ impl Backoff {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::entropy::SeededEntropy;
+    use subrosa_model::entropy::SeededEntropy;
 
     #[test]
     fn waits_double_within_their_bounds_and_jitter() {

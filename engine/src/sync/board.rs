@@ -13,7 +13,7 @@ use super::events::{ArrivalCall, Queue, SyncEvents};
 use super::machine::News;
 use super::{SyncError, SyncEvent, SyncFailure, SyncFault, SyncState, SyncStatus};
 use crate::cancel::Cancel;
-use crate::process::Process;
+use subrosa_store::process::Process;
 
 /// Longest wait in all, in times of the wait without progress: half an hour where half a minute was asked for.
 const WAIT_IDLES_MAX: u32 = 60;

@@ -25,7 +25,7 @@ use subtle::ConstantTimeEq as _;
 
 use super::SyncFailure;
 use crate::clock::{Clock as _, SystemClock};
-use crate::keys::PublicKey;
+use subrosa_model::keys::PublicKey;
 
 /// Tries one address for so long, and the first stream.
 pub(super) const CONNECT_WAIT: Duration = Duration::from_secs(5);

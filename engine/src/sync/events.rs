@@ -5,7 +5,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::SyncEvent;
-use crate::process::Process;
+use subrosa_store::process::Process;
 
 /// Events kept for a receiver that does not take them.
 pub(super) const EVENTS_MAX: usize = 256;

@@ -21,7 +21,7 @@ use super::thread::{EngineThread, Panicked};
 use super::worker::Worker;
 use crate::cancel::Cancel;
 use crate::core::Core;
-use crate::process::Process;
+use subrosa_store::process::Process;
 
 /// Why a meeting came to nothing. Start over with a new link.
 #[derive(Clone, Debug, thiserror::Error)]

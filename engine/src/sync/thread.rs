@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::thread::JoinHandle;
 
-use crate::process::Process;
+use subrosa_store::process::Process;
 
 thread_local! {
     static OF_THE_ENGINE: Cell<bool> = const { Cell::new(false) };

@@ -6,9 +6,9 @@
 
 use subrosa_protocol::ids::{Chain, Head};
 
-use crate::merge::{Body, BodyWriter, Op};
-use crate::seal::{Packed, data_within};
-use crate::wiped::Wiped;
+use subrosa_model::merge::{Body, BodyWriter, Op};
+use subrosa_model::seal::{Packed, data_within};
+use subrosa_model::wiped::Wiped;
 
 /// What stands beside a segment in a page of the store that holds its row alone: the chain in the row; header, key and
 /// the end of the value in the page.

@@ -7,7 +7,7 @@ use subrosa_protocol::segment::{Header, Kind, SealedSegment};
 use super::{ListRelay, TestDevice, everything, id, join, record};
 use crate::Entropy;
 use crate::core::{FeedBatch, FeedItem};
-use crate::merge::Stamp;
+use subrosa_model::merge::Stamp;
 
 fn pair() -> (TestDevice, TestDevice, ListRelay, subrosa_protocol::ids::VaultId) {
     let (a, b) = (TestDevice::new(), TestDevice::new());
@@ -187,7 +187,7 @@ fn a_relay_cannot_make_a_device_open_logs_without_end() {
 #[test]
 fn what_comes_out_of_quarantine_obeys_the_clock() {
     let (a, mut b, relay, vault) = pair();
-    let swap_key = |b: &TestDevice, key: Option<crate::keys::secret::EpochKey>| {
+    let swap_key = |b: &TestDevice, key: Option<subrosa_model::keys::secret::EpochKey>| {
         b.core()
             .write(|tx| {
                 let number = tx.state.vault_no(&vault)?;

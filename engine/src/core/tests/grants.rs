@@ -6,9 +6,9 @@ use subrosa_protocol::labels;
 use subrosa_protocol::token::Grant;
 
 use super::device_with_vault;
-use crate::entropy::OsEntropy;
 use crate::error::{Error, PeerFault};
-use crate::keys::KeyPair;
+use subrosa_model::entropy::OsEntropy;
+use subrosa_model::keys::KeyPair;
 
 fn pin_of(key: &KeyPair) -> Pin {
     Pin::from_bytes(Sha256::digest(key.public().to_spki_der()).into())

@@ -11,8 +11,8 @@ use std::sync::Arc;
 use subrosa_protocol::segment::SealedSegment;
 
 use super::{ListRelay, TestClock, TestDevice, everything, id, join, options, record};
-use crate::keys::SoftwareKey;
 use crate::{Device, OsEntropy};
+use subrosa_model::keys::SoftwareKey;
 
 const DIR: &str = "SUBROSA_TEST_KILL_DIR";
 const STEP: &str = "SUBROSA_TEST_KILL_STEP";

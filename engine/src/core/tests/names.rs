@@ -9,10 +9,10 @@ use subrosa_protocol::segment::SealedSegment;
 use super::strangers::pair;
 use super::{ListRelay, TestDevice, everything, id, join, record};
 use crate::core::{FeedBatch, FeedItem};
-use crate::merge::{BodyWriter, Op, OpKind, RecordId, Stamp, Tombstone};
-use crate::seal::{Group, Packed};
-use crate::store::records::RecordsView;
+use subrosa_model::merge::{BodyWriter, Op, OpKind, RecordId, Stamp, Tombstone};
+use subrosa_model::seal::{Group, Packed};
 use subrosa_protocol::segment::Kind;
+use subrosa_store::records::RecordsView;
 
 /// A log of which there is no certificate anywhere.
 fn made_up(n: u32) -> LogId {

@@ -3,10 +3,10 @@
 use subrosa_protocol::segment::Kind;
 
 use super::{ListRelay, TestDevice, id, join, record};
-use crate::control::{DeviceAdded, DeviceName, DeviceRole, SignedPrekey, device_added};
-use crate::entropy::OsEntropy;
-use crate::keys::{KeyPair, cost};
-use crate::seal::Group;
+use subrosa_model::control::{DeviceAdded, DeviceName, DeviceRole, SignedPrekey, device_added};
+use subrosa_model::entropy::OsEntropy;
+use subrosa_model::keys::{KeyPair, cost};
+use subrosa_model::seal::Group;
 
 /// Multiplications of points that the next opening does.
 fn multiplied_by_opening(device: &mut TestDevice) -> u64 {
@@ -55,7 +55,7 @@ fn an_entry_that_was_forged_is_not_taken_for_checked_at_the_next_opening() {
         let append = |tx: &mut crate::core::commit::Tx<'_>| {
             let number = tx.state.vault_no(&vault)?;
             let log = tx.vault(number)?.own.control;
-            tx.seal_next(number, log, Kind::Control, Group::Ends, &crate::seal::Packed::of(data))
+            tx.seal_next(number, log, Kind::Control, Group::Ends, &subrosa_model::seal::Packed::of(data))
         };
         a.core().write(append).unwrap();
     };

@@ -8,11 +8,11 @@ use serde::{Deserialize, Serialize};
 use super::{device_with_vault, id, record};
 use crate::collection::Record;
 use crate::error::Error;
-use crate::merge::{RecordId, RecordState, RowBuf, Value};
 use crate::reading::Reading;
 use crate::records::watch::{Change, ChangeKind};
 use crate::records::{Before, RecordRef};
-use crate::store::tables::RecordKey;
+use subrosa_model::merge::{RecordId, RecordState, RowBuf, Value};
+use subrosa_store::tables::RecordKey;
 
 /// A type that a record with other fields does not have.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]

@@ -1,9 +1,9 @@
 use super::{ListRelay, Record, TestDevice, everything, id, record};
-use crate::merge::{Body, Value};
-use crate::store::tables::SEGMENTS;
 use redb::ReadableTable as _;
 use redb::ReadableTableMetadata as _;
+use subrosa_model::merge::{Body, Value};
 use subrosa_protocol::ids::Seq;
+use subrosa_store::tables::SEGMENTS;
 
 #[test]
 fn offline_edits_of_one_field_are_one_op_in_one_segment() {

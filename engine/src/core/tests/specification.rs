@@ -8,11 +8,11 @@ use crate::core::sealing::fill::{BODY_FILL_BYTES, BODY_PLAIN_MAX};
 use crate::core::token::{META_INODE, META_TOKEN, META_TOKEN_BEFORE};
 use crate::device::{Device, Options};
 use crate::error::Error;
-use crate::keys::SoftwareKey;
 use crate::spec::{FORMAT, section, table};
-use crate::store::StoreError;
-use crate::store::tables::*;
-use crate::store::{records, unsealed};
+use subrosa_model::keys::SoftwareKey;
+use subrosa_store::error::StoreError;
+use subrosa_store::tables::*;
+use subrosa_store::{records, unsealed};
 
 /// Name and widths of key and value.
 fn described<K: Key + 'static, V: Value + 'static>(table: TableDefinition<'_, K, V>) -> [String; 3] {
@@ -103,7 +103,7 @@ fn the_reasons_of_quarantine_are_the_specified_ones() {
 
 #[test]
 fn a_full_body_fills_a_page_of_the_database_and_no_more() {
-    let place = crate::seal::Place {
+    let place = subrosa_model::seal::Place {
         vault: subrosa_protocol::ids::VaultId::ZERO,
         prev: subrosa_protocol::ids::Chain::ZERO,
         kind: subrosa_protocol::segment::Kind::Data,
@@ -113,13 +113,13 @@ fn a_full_body_fills_a_page_of_the_database_and_no_more() {
     };
     let mut noise = vec![0; BODY_FILL_BYTES];
     crate::Entropy::fill(&crate::OsEntropy, &mut noise);
-    let key = crate::keys::secret::EpochKey::generate(&crate::OsEntropy);
+    let key = subrosa_model::keys::secret::EpochKey::generate(&crate::OsEntropy);
     let row = |data: &[u8]| {
         let sign = |_: &[u8], _: &[u8]| subrosa_protocol::ids::Signature::ZERO;
-        let data = crate::seal::Packed::of(data);
-        let sealed = crate::seal::seal(
+        let data = subrosa_model::seal::Packed::of(data);
+        let sealed = subrosa_model::seal::seal(
             &place,
-            crate::seal::Group::Ends,
+            subrosa_model::seal::Group::Ends,
             &data,
             (&key).into(),
             &crate::OsEntropy,

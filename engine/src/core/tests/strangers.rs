@@ -14,11 +14,11 @@ use crate::core::receive::Received;
 use crate::core::state::LogHead;
 use crate::core::waiting::Rank;
 use crate::core::{FeedBatch, FeedItem, TABLES_FORMAT};
-use crate::keys::KeyPair;
-use crate::keys::secret::{ControlKey, EpochKey, SegmentKey};
-use crate::merge::{Body, BodyWriter, Cell, FieldCell, Op, OpKind, Put, Stamp, Tombstone};
-use crate::seal::{Group, Packed, Place};
 use crate::{Entropy, Error, OsEntropy, PeerFault, StoreError};
+use subrosa_model::keys::KeyPair;
+use subrosa_model::keys::secret::{ControlKey, EpochKey, SegmentKey};
+use subrosa_model::merge::{Body, BodyWriter, Cell, FieldCell, Op, OpKind, Put, Stamp, Tombstone};
+use subrosa_model::seal::{Group, Packed, Place};
 use subrosa_protocol::codec::Reader;
 
 pub(super) fn pair() -> (TestDevice, TestDevice, ListRelay, VaultId) {
@@ -69,7 +69,7 @@ impl Stranger {
         };
         let data = Packed::of(data);
         let (segment, chain) =
-            crate::seal::seal(&place, Group::Ends, &data, key, &OsEntropy, |label, payload| {
+            subrosa_model::seal::seal(&place, Group::Ends, &data, key, &OsEntropy, |label, payload| {
                 Signature::from_bytes(self.pair.sign(label, payload))
             });
         self.head = Some((seq, chain));
@@ -101,7 +101,7 @@ pub(super) fn give(
 fn rows(device: &TestDevice) -> Vec<u64> {
     use redb::ReadableTableMetadata as _;
 
-    use crate::store::tables::{LOGS, NOTES, QUARANTINE, RELAY_HEADS, SEGMENTS, SHOWN, WAITING};
+    use subrosa_store::tables::{LOGS, NOTES, QUARANTINE, RELAY_HEADS, SEGMENTS, SHOWN, WAITING};
     device
         .core()
         .read(|txn| {
@@ -456,7 +456,7 @@ fn a_store_of_an_older_format_is_refused_by_name() {
     let mut a = super::device_with_vault();
     a.core().write(|tx| tx.put_meta("format", &1u32.to_be_bytes())).unwrap();
     a.device = None;
-    let key = crate::keys::SoftwareKey::from_pkcs8_der(&a.key_der).unwrap();
+    let key = subrosa_model::keys::SoftwareKey::from_pkcs8_der(&a.key_der).unwrap();
     let opened = crate::Device::open(a.path(), std::sync::Arc::new(key), super::options(&a.clock));
     is_store(opened.map(drop), &StoreError::OlderFormat { found: 1, supported: TABLES_FORMAT });
 }
@@ -517,7 +517,7 @@ fn what_a_device_says_it_has_seen_is_read_by_the_others_however_many_logs_there_
 #[test]
 fn a_group_that_does_not_decode_in_part_is_not_merged_in_part() {
     let (a, mut b, relay, vault) = pair();
-    let value = crate::merge::ValueBuf::encode(&crate::Value::from(1)).unwrap();
+    let value = subrosa_model::merge::ValueBuf::encode(&crate::Value::from(1)).unwrap();
     let cells = vec![FieldCell { name: "done", cell: Cell::Register(value.borrow()) }];
     let kind = OpKind::Put(Put::new(Tombstone::default(), cells).unwrap());
     let stamp = Stamp::from_ms(1_000_000);

@@ -8,7 +8,7 @@ use super::{TestDevice, device_with_vault, everything, id, record};
 use crate::collection::Record;
 use crate::device::Device;
 use crate::error::Error;
-use crate::merge::value::Value;
+use subrosa_model::merge::value::Value;
 
 thread_local! {
     static AT_END: RefCell<Option<AtEnd>> = const { RefCell::new(None) };

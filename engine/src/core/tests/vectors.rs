@@ -18,16 +18,16 @@ use subrosa_protocol::segment::{Kind, SealedSegment};
 use subrosa_protocol::statement::{Signer, Statement};
 
 use self::describe::{control_content, data_content, hex, unhex};
-use crate::control::{
+use crate::{Entropy, KeyPair, KeyProvider, SeededEntropy, SoftwareKey};
+use subrosa_model::control::{
     ControlEntry, DeviceAdded, DeviceName, DeviceRole, Founded, Founding, Members, OwnLogs, SignedPrekey,
     certificate, decode_entries, device_added, found_vault,
 };
-use crate::keys::secret::SegmentKey;
-use crate::merge::{
+use subrosa_model::keys::secret::SegmentKey;
+use subrosa_model::merge::{
     Body, BodyWriter, Cell, FieldCell, Op, OpKind, Put, RecordId, Stamp, Tombstone, Value as Field, ValueBuf,
 };
-use crate::seal::{Group, OpenError, Packed, Place, seal};
-use crate::{Entropy, KeyPair, KeyProvider, SeededEntropy, SoftwareKey};
+use subrosa_model::seal::{Group, OpenError, Packed, Place, seal};
 
 /// 2025-01-01 00:00:00 UTC.
 const START_MS: u64 = 1_735_689_600_000;
@@ -154,9 +154,9 @@ fn describe(world: &World, name: &str, public: &PublicKeyBytes, prev: &Chain, by
     Hkdf::<Sha256>::from_prk(world.key_bytes(header.kind)).unwrap().expand(&info, &mut okm).unwrap();
     let mut plaintext = segment.body().to_vec();
     let body_key = <[u8; 32]>::try_from(&okm[..32]).unwrap();
-    crate::seal::aes256gcm_open(&body_key, &[0; 12], &hdr, &mut plaintext).unwrap();
+    subrosa_model::seal::aes256gcm_open(&body_key, &[0; 12], &hdr, &mut plaintext).unwrap();
     let chain = segment.verify(&world.vault(), prev, public).unwrap();
-    let opened = crate::seal::open(&world.vault(), prev, &segment, key).unwrap();
+    let opened = subrosa_model::seal::open(&world.vault(), prev, &segment, key).unwrap();
     let content = match header.kind {
         Kind::Control => control_content(&opened.data),
         _ => data_content(&opened.data),
@@ -385,7 +385,7 @@ fn made() -> Value {
             "digest": hex(digest(heads.to_vec()).as_bytes()),
             "of_nothing": hex(digest(Vec::new()).as_bytes()),
         },
-        "padded": lengths.map(|len| [len, crate::seal::padded_len(len)]),
+        "padded": lengths.map(|len| [len, subrosa_model::seal::padded_len(len)]),
         "segments": segments,
         "must_fail": bad::segments(&world),
     })
@@ -403,7 +403,7 @@ fn step_that_fails(
         return Some("signature");
     }
     let header = segment.header();
-    match crate::seal::open(&world.vault(), prev, &segment, world.key(header.kind)) {
+    match subrosa_model::seal::open(&world.vault(), prev, &segment, world.key(header.kind)) {
         Err(OpenError::OtherKey) => Some("commitment"),
         Err(OpenError::NotAuthentic) => Some("tag"),
         Err(OpenError::Malformed) => Some("plaintext"),

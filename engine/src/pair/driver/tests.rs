@@ -7,12 +7,12 @@ use subrosa_protocol::ids::Pin;
 use super::*;
 use crate::collection::Record;
 use crate::core::STORE_FILE;
-use crate::entropy::OsEntropy;
-use crate::keys::SoftwareKey;
-use crate::merge::id::RecordId;
-use crate::pair::AbortReason;
-use crate::store::StoreError;
 use crate::sync::mailbox::{Nothing, Receiver, Sender, mailbox};
+use subrosa_model::entropy::OsEntropy;
+use subrosa_model::keys::SoftwareKey;
+use subrosa_model::merge::id::RecordId;
+use subrosa_model::pair::AbortReason;
+use subrosa_store::error::StoreError;
 
 const WAIT: Duration = Duration::from_secs(20);
 

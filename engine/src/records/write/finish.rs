@@ -9,11 +9,11 @@ use std::sync::Arc;
 use super::{BULK_OPS_MIN, WriteSet, Written, decode_pending};
 use crate::Error;
 use crate::core::{Filler, Tx};
-use crate::merge::Clock;
 use crate::records::Before;
-use crate::seal::Packed;
-use crate::store::StoreError;
-use crate::store::tables::{RecordKey, VaultNo};
+use subrosa_model::merge::Clock;
+use subrosa_model::seal::Packed;
+use subrosa_store::error::StoreError;
+use subrosa_store::tables::{RecordKey, VaultNo};
 
 impl WriteSet {
     /// Whether nothing was written.

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::Entropy;
-use crate::merge::{NewIds, RecordId};
+use subrosa_model::merge::{NewIds, RecordId};
 
 /// Gives a write the ids of its new records. Randomness is drawn ahead: asking the operating system for each costs
 /// more than encoding a record.

@@ -4,8 +4,8 @@ use subrosa_protocol::ids::{LogId, Seq};
 use subrosa_protocol::segment::{HEADER_LEN, SIGNATURE_LEN, TAG_LEN};
 
 use super::*;
-use crate::merge::{Cell, FieldCell, OpKind, Put, RecordId, Stamp, Tombstone, Value, ValueBuf};
-use crate::seal::padded_len;
+use subrosa_model::merge::{Cell, FieldCell, OpKind, Put, RecordId, Stamp, Tombstone, Value, ValueBuf};
+use subrosa_model::seal::padded_len;
 
 /// Repeatable noise (xorshift).
 struct Noise(u64);

@@ -11,7 +11,7 @@ use subrosa_protocol::segment::{ChainPreimage, Header, Kind, SealedSegment, TAG_
 use super::describe::hex;
 use super::{World, public_of, put};
 use crate::KeyPair;
-use crate::merge::{Body, Tombstone};
+use subrosa_model::merge::{Body, Tombstone};
 
 /// Order of P-256.
 const ORDER: [u8; 32] = [
@@ -55,7 +55,7 @@ impl<'w> Author<'w> {
         Hkdf::<Sha256>::from_prk(&self.key).unwrap().expand(&info, &mut okm).unwrap();
         header.commit.copy_from_slice(&okm[32..]);
         let mut body = plaintext.to_vec();
-        crate::seal::aes256gcm_seal(&okm[..32].try_into().unwrap(), &[0; 12], &hdr, &mut body);
+        subrosa_model::seal::aes256gcm_seal(&okm[..32].try_into().unwrap(), &[0; 12], &hdr, &mut body);
         self.sign(header, &body)
     }
 
@@ -75,7 +75,7 @@ fn plaintext(flags: u8, data: &[u8]) -> Vec<u8> {
     let mut plaintext = vec![flags];
     plaintext.extend_from_slice(&u32::try_from(data.len()).unwrap().to_be_bytes());
     plaintext.extend_from_slice(data);
-    plaintext.resize(crate::seal::padded_len(plaintext.len()), 0);
+    plaintext.resize(subrosa_model::seal::padded_len(plaintext.len()), 0);
     plaintext
 }
 
@@ -222,7 +222,8 @@ fn forged_entry(world: &World) -> Value {
     let author = Author { world, pair, kind: Kind::Control, vault: world.vault(), key };
     let other = VaultId::from_bytes([7; 32]);
     let data =
-        crate::control::certificate(&author.world.phone, &other, &world.phone_logs, Vec::new()).unwrap();
+        subrosa_model::control::certificate(&author.world.phone, &other, &world.phone_logs, Vec::new())
+            .unwrap();
     case(
         "certificate for another vault",
         "entries",

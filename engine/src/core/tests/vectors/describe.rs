@@ -4,8 +4,8 @@ use data_encoding::HEXLOWER;
 use serde_json::{Value, json};
 use subrosa_protocol::ids::Head;
 
-use crate::control::{ControlEntry, Entry, decode_entries};
-use crate::merge::{Body, Cell, FieldCell, Op, OpKind, Tombstone};
+use subrosa_model::control::{ControlEntry, Entry, decode_entries};
+use subrosa_model::merge::{Body, Cell, FieldCell, Op, OpKind, Tombstone};
 
 pub(super) fn hex(bytes: impl AsRef<[u8]>) -> String {
     HEXLOWER.encode(bytes.as_ref())

@@ -1,0 +1,34 @@
+//! Who belongs to a vault: control entries, their fold, and the secrets that a member keeps.
+//!
+//! Control logs carry signed entries ([`entry`]); [`Members`] folds those of all logs, in whatever order they
+//! arrive, into the list of devices and of the logs they own; a [`Keyring`] is what one device keeps secret
+//! about one vault; [`birth`] makes the first entries of a vault and of a device's logs.
+//!
+//! Everything here is pure: bytes in, facts out. Nothing here may list a device or a log because a relay, a
+//! clock or the order of arrival says so: only signatures of listed devices do. Specified in `docs/FORMAT.md`,
+//! "Control entries" and "Keyring".
+
+mod birth;
+mod entry;
+mod error;
+mod keyring;
+mod members;
+
+pub use birth::Founded;
+pub use birth::{Founding, certificate, device_added, found_vault};
+pub use entry::DeviceRole;
+pub use entry::{
+    ControlEntry, DeviceAdded, DeviceName, Entry, Genesis, HEAD_LEN, LogCertificate, SignedEntry,
+    SignedPrekey, decode_entries, encode_entries, read_public,
+};
+pub use error::{BirthError, ControlError};
+pub use keyring::KeyringError;
+pub use keyring::{
+    EPOCHS_MAX, EpochSecrets, GRANTS_MAX, Keyring, OwnLogs, PAIR_LEN, PrekeySecret, RecoverySeed, read_list,
+    read_option, read_pair, read_secret, write_option,
+};
+pub use members::DeviceInfo;
+pub use members::{CertifiedLog, Changes, Members};
+
+#[cfg(test)]
+mod vectors;

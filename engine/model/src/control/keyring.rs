@@ -1,0 +1,378 @@
+//! The secrets that one device keeps about one vault, and their bytes in the store (`docs/FORMAT.md`, "Keyring").
+
+use subrosa_protocol::codec::{DecodeError, Reader, Writer};
+use subrosa_protocol::ids::{Epoch, Pin};
+use subrosa_protocol::limits::{STATEMENT_BYTES_MAX, STATEMENTS_MAX, TOKEN_BYTES_MAX};
+use subrosa_protocol::statement::{Statement, recovery_commitment};
+use zeroize::Zeroizing;
+
+use crate::control::entry::read_public;
+use crate::entropy::Entropy;
+use crate::keys::secret::{ControlKey, EpochKey, RecoveryEntropy};
+use crate::keys::{KeyPair, PublicKey};
+
+/// Everything secret that one device keeps about one vault, and the statements that go with it.
+///
+/// Wiped on drop; `Debug` prints counts only. [`Self::encode`] is its form in the sealed store, and its only way
+/// out of memory.
+pub struct Keyring {
+    /// Shared by the user's devices; in the home vault only. Pre-shared key of wraps between own devices.
+    pub user_secret: Option<Zeroizing<[u8; 32]>>,
+    /// What the vault's recovery commitment commits to.
+    pub recovery: RecoverySeed,
+    /// One for each epoch whose control key is known, by rising epoch; never empty. The last one is live.
+    pub epochs: Vec<EpochSecrets>,
+    /// The logs that this device writes now.
+    pub logs: OwnLogs,
+    /// Keys of control logs that this device has given up. While the last statement lists one of them, and not
+    /// the new log, it signs statements, and nothing else.
+    pub old_control_logs: Vec<KeyPair>,
+    /// This device's prekeys, newest last.
+    pub prekeys: Vec<PrekeySecret>,
+    /// The statement chain from generation 0, each encoded; never empty.
+    pub statements: Vec<Vec<u8>>,
+    /// What relays granted this vault, by the pin of the relay; each pin once.
+    pub grants: Vec<(Pin, Vec<u8>)>,
+}
+
+/// The recovery key, as far as a device knows it.
+pub struct RecoverySeed {
+    /// The recovery public key.
+    pub public: PublicKey,
+    /// Makes the commitments of two vaults differ.
+    pub nonce: [u8; 16],
+    /// What the recovery key derives from; in the home vault, and only until the user has confirmed the words.
+    pub entropy: Option<RecoveryEntropy>,
+}
+
+/// The keys of one epoch.
+pub struct EpochSecrets {
+    /// Its number.
+    pub epoch: Epoch,
+    /// Seals data. `None` once it is shredded, or when it has never been here.
+    pub key: Option<EpochKey>,
+    /// Seals control segments; outlives the epoch key.
+    pub control: ControlKey,
+    /// Proves a writer; `None` for readers and for epochs that are over.
+    pub write: Option<KeyPair>,
+}
+
+/// The keys of a device's two logs.
+pub struct OwnLogs {
+    /// Which pair of logs of this device they are.
+    pub incarnation: u32,
+    /// Signs control segments, and statements while its device is an admin.
+    pub control: KeyPair,
+    /// Signs data segments.
+    pub data: KeyPair,
+}
+
+/// The secret half of a prekey.
+pub struct PrekeySecret {
+    /// Its number.
+    pub number: u32,
+    /// The pair.
+    pub pair: KeyPair,
+}
+
+/// A keyring that does not decode. The store hands out only what was written, so it is of a newer version, or a bug.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("keyring does not parse: {0}")]
+pub struct KeyringError(#[from] DecodeError);
+
+impl EpochSecrets {
+    /// A new epoch with random keys.
+    pub fn generate(epoch: Epoch, entropy: &dyn Entropy) -> Self {
+        Self::live(epoch, EpochKey::generate(entropy), Some(KeyPair::generate(entropy)))
+    }
+
+    /// An epoch whose key is here.
+    pub fn live(epoch: Epoch, key: EpochKey, write: Option<KeyPair>) -> Self {
+        let control = key.control();
+        Self { epoch, key: Some(key), control, write }
+    }
+
+    /// Proves a reader; computed at each call, about 100 microseconds. `None` without the epoch key.
+    pub fn read_key(&self) -> Option<KeyPair> {
+        self.key.as_ref().map(EpochKey::read_key)
+    }
+}
+
+impl OwnLogs {
+    /// Two new logs.
+    pub fn generate(incarnation: u32, entropy: &dyn Entropy) -> Self {
+        Self { incarnation, control: KeyPair::generate(entropy), data: KeyPair::generate(entropy) }
+    }
+}
+
+impl RecoverySeed {
+    /// A new recovery key.
+    pub fn generate(entropy: &dyn Entropy) -> Self {
+        let seed = RecoveryEntropy::generate(entropy);
+        let public = seed.key().public();
+        Self { public, nonce: entropy.array(), entropy: Some(seed) }
+    }
+
+    /// Whether the entropy, if it is here, gives the public key.
+    pub fn entropy_fits(&self) -> bool {
+        let derived = self.entropy.as_ref().map(|seed| seed.key().public());
+        derived.is_none_or(|public| public == self.public)
+    }
+
+    /// What statements and the genesis carry.
+    pub fn commitment(&self) -> [u8; 32] {
+        recovery_commitment(&self.public.into(), &self.nonce)
+    }
+}
+
+impl Keyring {
+    /// The live epoch.
+    pub fn live_epoch(&self) -> &EpochSecrets {
+        self.epochs.last().expect("a keyring has at least one epoch")
+    }
+
+    /// The keys of one epoch.
+    pub fn epoch(&self, epoch: Epoch) -> Option<&EpochSecrets> {
+        let at = self.epochs.binary_search_by_key(&epoch, |secrets| secrets.epoch).ok()?;
+        self.epochs.get(at)
+    }
+
+    /// The key under which data of an epoch is sealed.
+    pub fn data_key(&self, epoch: Epoch) -> Option<&EpochKey> {
+        self.epoch(epoch)?.key.as_ref()
+    }
+
+    /// The key under which control segments of an epoch are sealed.
+    pub fn control_key(&self, epoch: Epoch) -> Option<&ControlKey> {
+        self.epoch(epoch).map(|secrets| &secrets.control)
+    }
+
+    /// The grant of one relay.
+    pub fn grant(&self, relay: &Pin) -> Option<&[u8]> {
+        self.grants.iter().find(|(pin, _)| pin == relay).map(|(_, grant)| grant.as_slice())
+    }
+
+    /// Keeps a relay's grant in place of the one before; `false` when it is known, or is no grant by its size.
+    pub fn keep_grant(&mut self, relay: Pin, grant: &[u8]) -> bool {
+        if grant.len() > TOKEN_BYTES_MAX || self.grant(&relay) == Some(grant) {
+            return false;
+        }
+        self.grants.retain(|(pin, _)| *pin != relay);
+        if self.grants.len() == GRANTS_MAX {
+            self.grants.remove(0);
+        }
+        self.grants.push((relay, grant.to_vec()));
+        true
+    }
+
+    /// Two logs to follow the present ones.
+    pub fn next_logs(&self, entropy: &dyn Entropy) -> OwnLogs {
+        OwnLogs::generate(self.logs.incarnation.saturating_add(1), entropy)
+    }
+
+    /// Starts new logs and keeps the old control log's key for statements.
+    pub fn rotate_logs(&mut self, next: OwnLogs) {
+        let old = std::mem::replace(&mut self.logs, next);
+        if self.old_control_logs.len() == OLD_LOGS_MAX {
+            self.old_control_logs.remove(self.first_dispensable());
+        }
+        self.old_control_logs.push(old.control);
+    }
+
+    /// The oldest control log key that the last statement does not list; the oldest if it lists them all.
+    fn first_dispensable(&self) -> usize {
+        let last = self.statements.last().and_then(|bytes| Statement::decode(bytes).ok());
+        let admins = last.map(|statement| statement.admins).unwrap_or_default();
+        let listed = |pair: &KeyPair| admins.contains(&pair.public().into());
+        self.old_control_logs.iter().position(|pair| !listed(pair)).unwrap_or(0)
+    }
+
+    /// The form in the store.
+    pub fn encode(&self) -> Zeroizing<Vec<u8>> {
+        // Sized beforehand: a buffer that grows leaves secrets behind where it was.
+        let capacity = self.encoded_len();
+        let mut w = Writer::with_capacity(capacity);
+        w.u8(VERSION);
+        write_option(&mut w, self.user_secret.as_deref().map(|secret| &secret[..]));
+        w.bytes(self.recovery.public.as_bytes()).bytes(&self.recovery.nonce);
+        write_option(&mut w, self.recovery.entropy.as_ref().map(|secret| &secret.dangerous_bytes()[..]));
+        w.count(self.epochs.len());
+        for secrets in &self.epochs {
+            w.u32(secrets.epoch.0);
+            write_option(&mut w, secrets.key.as_ref().map(|key| &key.dangerous_bytes()[..]));
+            w.bytes(secrets.control.dangerous_bytes());
+            write_option(
+                &mut w,
+                secrets.write.as_ref().map(KeyPair::to_pkcs8_der).as_deref().map(|der| &der[..]),
+            );
+        }
+        w.u32(self.logs.incarnation);
+        w.bytes(&self.logs.control.to_pkcs8_der()).bytes(&self.logs.data.to_pkcs8_der());
+        w.count(self.old_control_logs.len());
+        for pair in &self.old_control_logs {
+            w.bytes(&pair.to_pkcs8_der());
+        }
+        w.count(self.prekeys.len());
+        for prekey in &self.prekeys {
+            w.u32(prekey.number).bytes(&prekey.pair.to_pkcs8_der());
+        }
+        w.count(self.statements.len());
+        for statement in &self.statements {
+            w.prefixed(statement);
+        }
+        w.count(self.grants.len());
+        for (pin, grant) in &self.grants {
+            w.bytes(pin.as_bytes()).prefixed(grant);
+        }
+        let bytes = Zeroizing::new(w.finish());
+        debug_assert_eq!(bytes.len(), capacity);
+        bytes
+    }
+
+    fn encoded_len(&self) -> usize {
+        let option = |held: bool, len: usize| 1 + if held { len } else { 0 };
+        let epochs: usize = self
+            .epochs
+            .iter()
+            .map(|secrets| {
+                4 + option(secrets.key.is_some(), 32) + 32 + option(secrets.write.is_some(), PAIR_LEN)
+            })
+            .sum();
+        let statements: usize = self.statements.iter().map(|statement| 4 + statement.len()).sum();
+        let grants: usize = self.grants.iter().map(|(_, grant)| Pin::LEN + 4 + grant.len()).sum();
+        1 + option(self.user_secret.is_some(), 32)
+            + (65 + 16 + option(self.recovery.entropy.is_some(), 32))
+            + (2 + epochs)
+            + (4 + 2 * PAIR_LEN)
+            + (2 + self.old_control_logs.len() * PAIR_LEN)
+            + (2 + self.prekeys.len() * (4 + PAIR_LEN))
+            + (2 + statements)
+            + (2 + grants)
+    }
+
+    /// Reads the form in the store, which has authenticated it: public keys are taken as they stand there.
+    ///
+    /// # Errors
+    /// [`KeyringError`].
+    pub fn decode(bytes: &[u8]) -> Result<Self, KeyringError> {
+        let mut r = Reader::new(bytes);
+        match r.u8()? {
+            VERSION => {}
+            other => {
+                return Err(DecodeError::Unknown { what: "keyring version", value: u64::from(other) }.into());
+            }
+        }
+        let user_secret = read_option(&mut r, read_secret)?;
+        let recovery = RecoverySeed {
+            public: read_public(&mut r)?,
+            nonce: r.array()?,
+            entropy: read_option(&mut r, RecoveryEntropy::read)?,
+        };
+        let epochs = read_list(&mut r, "epochs", EPOCHS_MAX, 4 + 1 + 32 + 1, read_epoch)?;
+        if epochs.is_empty() || !epochs.is_sorted_by(|a, b| a.epoch < b.epoch) {
+            return Err(DecodeError::NotCanonical { what: "epochs" }.into());
+        }
+        let logs = OwnLogs {
+            incarnation: r.u32()?,
+            control: read_stored_pair(&mut r)?,
+            data: read_stored_pair(&mut r)?,
+        };
+        let old_control_logs = read_list(&mut r, "old logs", OLD_LOGS_MAX, PAIR_LEN, read_stored_pair)?;
+        let prekeys = read_list(&mut r, "prekeys", PREKEYS_MAX, 4 + PAIR_LEN, |r| {
+            Ok(PrekeySecret { number: r.u32()?, pair: read_stored_pair(r)? })
+        })?;
+        let statements = read_list(&mut r, "statements", STATEMENTS_MAX, 4, |r| {
+            r.prefixed("statement", STATEMENT_BYTES_MAX).map(<[u8]>::to_vec)
+        })?;
+        let grants = read_list(&mut r, "grants", GRANTS_MAX, Pin::LEN + 4, |r| {
+            Ok((Pin::from_bytes(r.array()?), r.prefixed("grant", TOKEN_BYTES_MAX)?.to_vec()))
+        })?;
+        r.finish()?;
+        if statements.is_empty() {
+            return Err(DecodeError::Invalid { what: "statements" }.into());
+        }
+        Ok(Self { user_secret, recovery, epochs, logs, old_control_logs, prekeys, statements, grants })
+    }
+}
+
+impl std::fmt::Debug for Keyring {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Keyring")
+            .field("epochs", &self.epochs.len())
+            .field("incarnation", &self.logs.incarnation)
+            .field("statements", &self.statements.len())
+            .field("grants", &self.grants.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Appends `0`, or `1 | value`.
+pub fn write_option(w: &mut Writer, value: Option<&[u8]>) {
+    match value {
+        Some(value) => w.u8(1).bytes(value),
+        None => w.u8(0),
+    };
+}
+
+/// Reads what [`write_option`] wrote.
+pub fn read_option<T>(
+    r: &mut Reader<'_>,
+    read: impl FnOnce(&mut Reader<'_>) -> Result<T, DecodeError>,
+) -> Result<Option<T>, DecodeError> {
+    match r.u8()? {
+        0 => Ok(None),
+        1 => read(r).map(Some),
+        other => Err(DecodeError::Unknown { what: "presence", value: u64::from(other) }),
+    }
+}
+
+/// Reads 32 secret bytes into a buffer that wipes itself.
+pub fn read_secret(r: &mut Reader<'_>) -> Result<Zeroizing<[u8; 32]>, DecodeError> {
+    let mut secret = Zeroizing::new([0; 32]);
+    secret.copy_from_slice(r.bytes(32)?);
+    Ok(secret)
+}
+
+/// Reads a key pair in the 138-byte form, which is the only one written.
+pub fn read_pair(r: &mut Reader<'_>) -> Result<KeyPair, DecodeError> {
+    KeyPair::from_pkcs8_der(r.bytes(PAIR_LEN)?).map_err(|_| DecodeError::Invalid { what: "key pair" })
+}
+
+/// As [`read_pair`], of what the store has authenticated: nothing is multiplied.
+fn read_stored_pair(r: &mut Reader<'_>) -> Result<KeyPair, DecodeError> {
+    KeyPair::from_stored(r.bytes(PAIR_LEN)?).map_err(|_| DecodeError::Invalid { what: "key pair" })
+}
+
+fn read_epoch(r: &mut Reader<'_>) -> Result<EpochSecrets, DecodeError> {
+    let epoch = Epoch(r.u32()?);
+    let key = read_option(r, EpochKey::read)?;
+    let control = ControlKey::read(r)?;
+    Ok(EpochSecrets { epoch, key, control, write: read_option(r, read_stored_pair)? })
+}
+
+/// Reads `count u16 | items`, the count checked against `limit` and against the bytes left.
+pub fn read_list<T>(
+    r: &mut Reader<'_>,
+    what: &'static str,
+    limit: usize,
+    each: usize,
+    mut read: impl FnMut(&mut Reader<'_>) -> Result<T, DecodeError>,
+) -> Result<Vec<T>, DecodeError> {
+    let count = r.count(what, limit, each)?;
+    (0..count).map(|_| read(r)).collect()
+}
+
+const VERSION: u8 = 1;
+/// Bytes of a key pair: PKCS#8 with the public key inside.
+pub const PAIR_LEN: usize = 138;
+/// Epochs of one vault: a rotation a week for 150 years.
+pub const EPOCHS_MAX: usize = 8192;
+/// Control logs given up; each costs a restored copy or a bad clock.
+const OLD_LOGS_MAX: usize = 256;
+/// Prekeys held at a time; one is replaced each week and lives a month or so.
+const PREKEYS_MAX: usize = 256;
+/// Relays of one vault.
+pub const GRANTS_MAX: usize = 64;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,28 @@
+//! The merge core: what records are made of, how they travel, and how they converge.
+//!
+//! Pure functions over bytes and values: no file, no network, no clock, no randomness; time is an argument.
+//! Merging is commutative, associative and idempotent, so the order in which segments arrive never shows.
+//! The exact bytes are specified in `docs/FORMAT.md` section 5.
+
+pub mod body;
+pub mod hlc;
+pub mod id;
+pub mod logs;
+pub mod op;
+pub mod pending;
+pub mod state;
+pub mod value;
+pub mod varint;
+
+#[cfg(test)]
+mod convergence_tests;
+#[cfg(test)]
+mod testing;
+pub use body::{Body, BodyWriter};
+pub use hlc::{Clock, Observed, Stamp};
+pub use id::{NewIds, RecordId};
+pub use logs::{LogNo, LogTable, VaultNo};
+pub use op::{Cell, CollectionName, FieldCell, LogMove, Op, OpKind, Put, Tombstone};
+pub use pending::PendingOps;
+pub use state::{RecordState, Row, RowBuf};
+pub use value::{FieldsDeserializer, Value, ValueBuf};

@@ -1,0 +1,219 @@
+//! What the old device hands to the new one: the home vault's secrets, as far as a new device needs them.
+//!
+//! Never a log key and never a prekey secret: each device has its own.
+
+use subrosa_protocol::addr::RelayAddr;
+use subrosa_protocol::codec::{DecodeError, Reader, Writer};
+use subrosa_protocol::ids::{Chain, Epoch, Head, LogId, Pin, Seq, VaultId};
+use subrosa_protocol::limits::{
+    LOGS_PER_VAULT_MAX, STATEMENT_BYTES_MAX, STATEMENTS_MAX, TOKEN_BYTES_MAX, VAULT_NAME_BYTES_MAX,
+};
+use subrosa_protocol::statement::{Statement, check_chain};
+use zeroize::Zeroizing;
+
+use super::PairError;
+use super::message::SEALED_BYTES_MAX;
+use crate::control::{
+    EPOCHS_MAX, EpochSecrets, GRANTS_MAX, HEAD_LEN, Keyring, OwnLogs, PAIR_LEN, PrekeySecret, RecoverySeed,
+    read_list, read_option, read_pair, read_public, read_secret, write_option,
+};
+use crate::keys::KeyPair;
+use crate::keys::secret::{ControlKey, EpochKey, RecoveryEntropy};
+use crate::seal::HPKE_OVERHEAD_BYTES;
+
+/// Where the parts of a bundle come from.
+pub struct BundleParts<'a> {
+    /// The home vault.
+    pub vault: VaultId,
+    /// Its name.
+    pub name: &'a str,
+    /// Its secrets.
+    pub keyring: &'a Keyring,
+    /// The relay that it lives on; an invite is left out.
+    pub relay: &'a RelayAddr,
+    /// Its heads, most important first: what does not fit is left out, from the end. The new device then knows less
+    /// of what the relay must show it, and nothing wrong.
+    pub frontier: &'a [Head],
+}
+
+/// An encoded bundle that fits into a pairing. Wiped on drop.
+pub struct Bundle(Zeroizing<Vec<u8>>);
+
+/// A bundle that was opened, and whose parts fit together.
+pub(super) struct OpenedBundle {
+    pub(super) vault: VaultId,
+    pub(super) name: String,
+    pub(super) relay: RelayAddr,
+    pub(super) frontier: Vec<Head>,
+    user_secret: Zeroizing<[u8; 32]>,
+    recovery: RecoverySeed,
+    epochs: Vec<EpochSecrets>,
+    statements: Vec<Vec<u8>>,
+    grants: Vec<(Pin, Vec<u8>)>,
+}
+
+impl Bundle {
+    /// Puts a bundle together.
+    ///
+    /// # Errors
+    /// [`PairError::BundleTooLarge`]; [`PairError::BadBundle`] when the keyring is not a home vault's, or lacks the
+    /// live epoch's key.
+    pub fn new(parts: &BundleParts<'_>) -> Result<Self, PairError> {
+        let keyring = parts.keyring;
+        let live = keyring.live_epoch();
+        let key = live.key.as_ref().ok_or(PairError::BadBundle)?;
+        let user_secret = keyring.user_secret.as_ref().ok_or(PairError::BadBundle)?;
+        // Sized beforehand: a buffer that grows leaves secrets behind where it was.
+        let mut w = Writer::with_capacity(SEALED_BYTES_MAX.max(fixed_len(parts)));
+        w.u8(VERSION).bytes(parts.vault.as_bytes()).prefixed(parts.name.as_bytes()).bytes(&**user_secret);
+        w.bytes(keyring.recovery.public.as_bytes()).bytes(&keyring.recovery.nonce);
+        write_option(&mut w, keyring.recovery.entropy.as_ref().map(|entropy| &entropy.dangerous_bytes()[..]));
+        w.u32(live.epoch.0).bytes(key.dangerous_bytes());
+        write_option(&mut w, live.write.as_ref().map(KeyPair::to_pkcs8_der).as_deref().map(|der| &der[..]));
+        let older = &keyring.epochs[..keyring.epochs.len() - 1];
+        w.count(older.len());
+        for secrets in older {
+            w.u32(secrets.epoch.0).bytes(secrets.control.dangerous_bytes());
+        }
+        w.count(keyring.statements.len());
+        for statement in &keyring.statements {
+            w.prefixed(statement);
+        }
+        w.prefixed(parts.relay.without_invite().to_string().as_bytes());
+        w.count(keyring.grants.len());
+        for (pin, grant) in &keyring.grants {
+            w.bytes(pin.as_bytes()).prefixed(grant);
+        }
+        let mut bytes = Zeroizing::new(w.finish());
+        let Some(room) = PLAIN_BYTES_MAX.checked_sub(bytes.len() + 2) else {
+            return Err(PairError::BundleTooLarge { bytes: bytes.len() + 2, limit: PLAIN_BYTES_MAX });
+        };
+        bytes.extend_from_slice(&frontier(parts.frontier, room / HEAD_LEN));
+        Ok(Self(bytes))
+    }
+
+    /// What is sealed.
+    pub(super) fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+/// `count u16 | heads`, sorted by log, each log once, at most `room` of them.
+fn frontier(heads: &[Head], room: usize) -> Vec<u8> {
+    let mut heads = heads[..heads.len().min(room)].to_vec();
+    heads.sort_unstable_by_key(|head| head.log);
+    heads.dedup_by_key(|head| head.log);
+    let mut w = Writer::with_capacity(2 + heads.len() * HEAD_LEN);
+    w.count(heads.len());
+    for head in heads {
+        w.bytes(head.log.as_bytes()).u64(head.seq.0).bytes(head.chain.as_bytes());
+    }
+    w.finish()
+}
+
+/// An upper bound of all but the frontier.
+fn fixed_len(parts: &BundleParts<'_>) -> usize {
+    let keyring = parts.keyring;
+    let statements: usize = keyring.statements.iter().map(|statement| 4 + statement.len()).sum();
+    let grants: usize = keyring.grants.iter().map(|(_, grant)| Pin::LEN + 4 + grant.len()).sum();
+    1024 + parts.name.len() + PAIR_LEN + keyring.epochs.len() * 36 + statements + grants + RELAY_BYTES_MAX
+}
+
+impl OpenedBundle {
+    /// Reads a bundle and checks that its parts fit together.
+    ///
+    /// # Errors
+    /// [`PairError::Message`], [`PairError::BadBundle`].
+    pub(super) fn read(bytes: &[u8]) -> Result<Self, PairError> {
+        let bundle = Self::decode(bytes)?;
+        bundle.check().ok_or(PairError::BadBundle)?;
+        Ok(bundle)
+    }
+
+    fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        let mut r = Reader::new(bytes);
+        match r.u8()? {
+            VERSION => {}
+            other => return Err(DecodeError::Unknown { what: "bundle version", value: u64::from(other) }),
+        }
+        let vault = VaultId::from_bytes(r.array()?);
+        let name = text(r.prefixed("vault name", VAULT_NAME_BYTES_MAX)?)?.to_owned();
+        let user_secret = read_secret(&mut r)?;
+        let recovery = RecoverySeed {
+            public: read_public(&mut r)?,
+            nonce: r.array()?,
+            entropy: read_option(&mut r, RecoveryEntropy::read)?,
+        };
+        let live_epoch = Epoch(r.u32()?);
+        let live = EpochSecrets::live(live_epoch, EpochKey::read(&mut r)?, read_option(&mut r, read_pair)?);
+        let mut epochs = read_list(&mut r, "epochs", EPOCHS_MAX, 4 + 32, |r| {
+            Ok(EpochSecrets { epoch: Epoch(r.u32()?), key: None, control: ControlKey::read(r)?, write: None })
+        })?;
+        epochs.push(live);
+        let statements = read_list(&mut r, "statements", STATEMENTS_MAX, 4, |r| {
+            r.prefixed("statement", STATEMENT_BYTES_MAX).map(<[u8]>::to_vec)
+        })?;
+        let relay = RelayAddr::parse(text(r.prefixed("relay", RELAY_BYTES_MAX)?)?)
+            .map_err(|_| DecodeError::Invalid { what: "relay" })?;
+        let grants = read_list(&mut r, "grants", GRANTS_MAX, Pin::LEN + 4, |r| {
+            Ok((Pin::from_bytes(r.array()?), r.prefixed("grant", TOKEN_BYTES_MAX)?.to_vec()))
+        })?;
+        let frontier = read_list(&mut r, "frontier", LOGS_PER_VAULT_MAX, HEAD_LEN, |r| {
+            Ok(Head {
+                log: LogId::from_bytes(r.array()?),
+                seq: Seq(r.u64()?),
+                chain: Chain::from_bytes(r.array()?),
+            })
+        })?;
+        r.finish()?;
+        let sorted = epochs.is_sorted_by(|a, b| a.epoch < b.epoch)
+            && frontier.is_sorted_by(|a, b| a.log < b.log)
+            && relay.invite().is_none();
+        if !sorted {
+            return Err(DecodeError::NotCanonical { what: "bundle" });
+        }
+        Ok(Self { vault, name, relay, frontier, user_secret, recovery, epochs, statements, grants })
+    }
+
+    /// The statements are a chain of this vault, and the keys are those of the last one.
+    fn check(&self) -> Option<()> {
+        let statements: Vec<_> =
+            self.statements.iter().map(|bytes| Statement::decode(bytes)).collect::<Result<_, _>>().ok()?;
+        let last = check_chain(&self.vault, &statements).ok()?;
+        let live = self.epochs.last()?;
+        let write_fits = live.write.as_ref().is_none_or(|pair| last.write == pair.public().into());
+        let fits = live.epoch == last.epoch
+            && last.read == live.read_key()?.public().into()
+            && write_fits
+            && self.recovery.commitment() == last.recovery_commitment
+            && self.recovery.entropy_fits();
+        fits.then_some(())
+    }
+
+    /// The new device's keyring: what it was given, and logs and a prekey of its own.
+    pub(super) fn into_keyring(self, logs: OwnLogs, prekey: PrekeySecret) -> Keyring {
+        Keyring {
+            user_secret: Some(self.user_secret),
+            recovery: self.recovery,
+            epochs: self.epochs,
+            logs,
+            old_control_logs: Vec::new(),
+            prekeys: vec![prekey],
+            statements: self.statements,
+            grants: self.grants,
+        }
+    }
+}
+
+fn text(bytes: &[u8]) -> Result<&str, DecodeError> {
+    std::str::from_utf8(bytes).map_err(|_| DecodeError::Invalid { what: "text" })
+}
+
+const VERSION: u8 = 1;
+/// A relay's address: eight hosts and a pin.
+const RELAY_BYTES_MAX: usize = 2048;
+/// What fits into the pieces, once sealed.
+const PLAIN_BYTES_MAX: usize = SEALED_BYTES_MAX - HPKE_OVERHEAD_BYTES;
+
+#[cfg(test)]
+mod tests;
