@@ -4,7 +4,8 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::{OsEntropy, StoreError};
+use subrosa_model::entropy::OsEntropy;
+use subrosa_store::error::StoreError;
 use subrosa_store::process::Process;
 use subrosa_store::sealed::{FileDisk, Kek, Missing, OpenOptions, Walk, open_database};
 

@@ -7,8 +7,10 @@ use std::marker::PhantomData;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
+pub use many::RecordChange;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use subrosa_model::merge::{RecordId, Value};
 
 use crate::error::Error;
 use crate::reading::{Pages, Reading, Source, reading_verbs};
@@ -16,9 +18,6 @@ use crate::records::watch::Changes;
 use crate::records::{RecordRef, WriteSet};
 use crate::transaction::Transaction;
 use crate::vault::{Vault, WriteTx};
-use subrosa_model::merge::{RecordId, Value};
-
-pub use many::RecordChange;
 
 /// The fields of a record by name: what a collection holds for callers without a type of their own.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -4,20 +4,22 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use subrosa_model::entropy::{Entropy, OsEntropy};
+use subrosa_model::keys::{KeyProvider, PublicKey};
 use subrosa_protocol::addr::RelayAddr;
 use subrosa_protocol::ids::VaultId;
-
-use crate::Error;
 #[cfg(doc)]
-use crate::StoreError;
+use subrosa_store::error::StoreError;
+use subrosa_store::process::{ForkSign, ProcessNumber};
+
 use crate::clock::{Clock, SystemClock};
-use crate::core::{Core, MadeFor, VerifyReport};
+use crate::error::Error;
+use crate::life::Core;
+use crate::life::opening::MadeFor;
+use crate::logs::verify::VerifyReport;
 use crate::records::snapshot::InProgress;
 use crate::sync::Sync;
 use crate::vault::Vault;
-use subrosa_model::entropy::{Entropy, OsEntropy};
-use subrosa_model::keys::{KeyProvider, PublicKey};
-use subrosa_store::process::{ForkSign, ProcessNumber};
 
 /// How a device is opened. [`Options::default`] suits an application; what is to be otherwise is said one by one:
 ///

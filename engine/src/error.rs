@@ -1,11 +1,11 @@
 //! What can go wrong at the public interface.
 
-use subrosa_protocol::limits;
-
-use crate::{BirthError, OpError, ValueError};
-use subrosa_model::control::ControlError;
+use subrosa_model::control::{BirthError, ControlError};
 use subrosa_model::keys::KeyError;
+use subrosa_protocol::limits;
 use subrosa_store::error::StoreError;
+
+use crate::{OpError, ValueError};
 
 /// Why a call failed. Nothing of a failed call has happened.
 #[derive(Debug, thiserror::Error)]
@@ -59,16 +59,16 @@ pub enum Error {
     NotPermitted,
     /// Sync could not be started, or waiting for it came to nothing. No data is lost.
     #[error(transparent)]
-    Sync(#[from] crate::SyncError),
+    Sync(#[from] crate::sync::SyncError),
     /// A pairing ended without a new device.
     #[error(transparent)]
-    Pair(#[from] crate::PairError),
+    Pair(#[from] subrosa_model::pair::PairError),
     /// The text is not a pairing link.
     #[error(transparent)]
-    PairLink(#[from] crate::PairLinkError),
+    PairLink(#[from] subrosa_model::pair::PairLinkError),
     /// Two devices could not meet at the relay.
     #[error(transparent)]
-    Rendezvous(#[from] crate::RendezvousError),
+    Rendezvous(#[from] crate::sync::RendezvousError),
     /// The caller cancelled the call. What it says about what has happened until then holds.
     #[error("cancelled")]
     Cancelled,

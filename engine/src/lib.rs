@@ -29,26 +29,30 @@ pub mod bench_support;
 mod cancel;
 mod clock;
 mod collection;
-mod core;
 mod device;
 mod error;
-mod pair;
+mod life;
+mod logs;
+mod memory;
+mod people;
 mod reading;
 mod records;
 mod snapshot;
 #[cfg(test)]
 mod spec;
 mod sync;
+#[cfg(test)]
+mod tests;
 mod transaction;
 mod vault;
 
 pub use cancel::{Cancel, CancelCall, CancelHook};
 pub use clock::{Clock, SystemClock};
 pub use collection::{Collection, Record, RecordChange, Scan, TxCollection};
-pub use core::VerifyReport;
 pub use device::{Device, Options, SpaceReport, VaultInfo};
 pub use error::{Error, PeerFault};
-pub use pair::{Confirmation, PairJoin, PairOffer, PairRequest};
+pub use logs::verify::VerifyReport;
+pub use people::pairing::{Confirmation, PairJoin, PairOffer, PairRequest};
 pub use reading::Reading;
 pub use records::RecordRef;
 pub use records::snapshot::InProgress;

@@ -5,13 +5,13 @@ use std::marker::PhantomData;
 use std::ops::ControlFlow;
 
 use serde::de::DeserializeOwned;
+use subrosa_model::merge::RecordId;
 
 use crate::error::Error;
 use crate::records::{Reader, RecordRef, VisibleRecord, WriteSet};
 use crate::snapshot::Snapshot;
 use crate::transaction::Transaction;
 use crate::vault::Vault;
-use subrosa_model::merge::RecordId;
 
 /// Records read from the store at once by a scan.
 const SCAN_PAGE: usize = 256;

@@ -1,7 +1,7 @@
 //! Records: the one way to write a row, the one way to read rows, and watching.
 //!
 //! Merged rows have one writer, [`Records::replace`]: local writes, merging and rebuilding go through it, and it is the only
-//! source of the changes that watchers hear of. A transaction ([`crate::core::Tx`]) holds a [`Records`], whose table is
+//! source of the changes that watchers hear of. A transaction ([`crate::life::commit::Tx`]) holds a [`Records`], whose table is
 //! private to the door, so that going past it does not compile. What can be asked of rows is written once, in [`Reader`],
 //! whether they are in a snapshot or in a write in progress. It must never wait for anybody, and compares, decodes and copies
 //! nothing while nobody is interested.

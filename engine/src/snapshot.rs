@@ -6,16 +6,16 @@ use std::sync::Arc;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use subrosa_model::merge::RecordId;
+use subrosa_store::error::StoreError;
 
 use crate::collection::Collection;
-use crate::core::Core;
 use crate::error::Error;
+use crate::life::Core;
 use crate::reading::{Reading, Source, reading_verbs};
 use crate::records::snapshot::SnapshotSlot;
 use crate::records::{RecordRef, VaultView};
 use crate::vault::Vault;
-use subrosa_model::merge::RecordId;
-use subrosa_store::error::StoreError;
 
 /// A vault's records as they were at one moment, from [`Vault::snapshot`]: whatever is written later does not show.
 ///

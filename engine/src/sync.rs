@@ -28,23 +28,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use subrosa_protocol::addr::RelayAddr;
+pub use subrosa_protocol::client_link::{LinkError, Progress, VaultFault};
 use subrosa_protocol::error::ErrorCode;
 use subrosa_protocol::ids::VaultId;
+use subrosa_store::error::StoreError;
 use tokio::sync::watch;
 
 use self::board::{Board, WaitLimits};
 use self::control::Control;
+pub use self::events::SyncEvents;
+pub use self::rendezvous::RendezvousError;
 use self::run::{Context, Ends, runtime, serve};
 use self::thread::{EngineThread, Panicked};
 use self::worker::Worker;
 use crate::cancel::Cancel;
-use crate::core::{Core, PendingHook};
 use crate::error::{Error, PeerFault};
-use subrosa_store::error::StoreError;
-
-pub use self::events::SyncEvents;
-pub use self::rendezvous::RendezvousError;
-pub use subrosa_protocol::client_link::{LinkError, Progress, VaultFault};
+use crate::life::{Core, PendingHook};
 
 /// How long a stop waits for the relay to hear of it, and for a name lookup under way.
 const FAREWELL: Duration = Duration::from_millis(200);

@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use subrosa_store::error::StoreError;
 
 use crate::collection::{Collection, TxCollection};
-use crate::core::{Core, HostSlot};
 use crate::error::Error;
+use crate::life::Core;
+use crate::life::host::HostSlot;
 use crate::records::WriteSet;
 use crate::vault::Vault;
-use subrosa_store::error::StoreError;
 
 /// A write transaction in the caller's hands, from [`Vault::begin`]: what happens in it happens at once, here and on
 /// every other device, when it is committed, or not at all. Dropping it is aborting it.

@@ -5,19 +5,19 @@ use std::time::Duration;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use subrosa_model::control::DeviceRole;
+use subrosa_model::keys::PublicKey;
 use subrosa_protocol::addr::RelayAddr;
 use subrosa_protocol::ids::VaultId;
+use subrosa_store::tables::VaultNo;
 
 use crate::collection::{Collection, Record};
-use crate::core::Core;
 use crate::error::Error;
+use crate::life::Core;
 use crate::records::WriteSet;
 use crate::records::watch::Changes;
 use crate::snapshot::Snapshot;
 use crate::transaction::Transaction;
-use subrosa_model::control::DeviceRole;
-use subrosa_model::keys::PublicKey;
-use subrosa_store::tables::VaultNo;
 
 /// A vault of an open device. A cheap handle.
 #[derive(Clone)]

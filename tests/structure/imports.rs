@@ -4,23 +4,6 @@ use std::path::Path;
 
 use crate::files::{members, shown, sources, text};
 
-/// Where imports through the crate root are still to go: files, and folders with what is in them.
-const STILL_TO_DO: [&str; 13] = [
-    "engine/src/bench_support.rs",
-    "engine/src/cancel.rs",
-    "engine/src/collection.rs",
-    "engine/src/collection",
-    "engine/src/core.rs",
-    "engine/src/core",
-    "engine/src/device.rs",
-    "engine/src/error.rs",
-    "engine/src/snapshot.rs",
-    "engine/src/sync.rs",
-    "engine/src/sync",
-    "engine/src/transaction.rs",
-    "engine/src/vault.rs",
-];
-
 /// The code without its comments, its lines where they were. (A `//` within a text ends the line too; nothing is
 /// imported behind one.)
 fn without_comments(code: &str) -> String {
@@ -88,13 +71,6 @@ fn passed_on(package: &Path) -> Vec<String> {
     .collect()
 }
 
-fn is_still_to_do(path: &Path) -> bool {
-    let shown = shown(path);
-    STILL_TO_DO
-        .iter()
-        .any(|place| shown.strip_prefix(place).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')))
-}
-
 #[test]
 fn nothing_is_imported_through_the_crate_root() {
     let (mut bad, mut read) = (Vec::new(), 0);
@@ -103,7 +79,7 @@ fn nothing_is_imported_through_the_crate_root() {
         for path in sources(&package) {
             read += 1;
             // This file has examples of what it finds.
-            if !is_still_to_do(&path) && !path.ends_with(file!()) {
+            if !path.ends_with(file!()) {
                 let lines = through_the_root(&text(&path).unwrap(), &passed_on);
                 bad.extend(lines.into_iter().map(|line| format!("{}:{line}", shown(&path))));
             }
@@ -111,13 +87,6 @@ fn nothing_is_imported_through_the_crate_root() {
     }
     assert!(read > 200, "the sources are read");
     assert!(bad.is_empty(), "import from the module where it lives:\n{}", bad.join("\n"));
-}
-
-#[test]
-fn what_is_still_to_do_exists() {
-    for place in STILL_TO_DO {
-        assert!(crate::files::root().join(place).exists(), "{place} is gone: take it off the list");
-    }
 }
 
 #[test]

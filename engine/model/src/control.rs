@@ -14,21 +14,17 @@ mod error;
 mod keyring;
 mod members;
 
-pub use birth::Founded;
-pub use birth::{Founding, certificate, device_added, found_vault};
-pub use entry::DeviceRole;
+pub use birth::{Founded, Founding, certificate, device_added, found_vault};
 pub use entry::{
-    ControlEntry, DeviceAdded, DeviceName, Entry, Genesis, HEAD_LEN, LogCertificate, SignedEntry,
+    ControlEntry, DeviceAdded, DeviceName, DeviceRole, Entry, Genesis, HEAD_LEN, LogCertificate, SignedEntry,
     SignedPrekey, decode_entries, encode_entries, read_public,
 };
 pub use error::{BirthError, ControlError};
-pub use keyring::KeyringError;
 pub use keyring::{
-    EPOCHS_MAX, EpochSecrets, GRANTS_MAX, Keyring, OwnLogs, PAIR_LEN, PrekeySecret, RecoverySeed, read_list,
-    read_option, read_pair, read_secret, write_option,
+    EPOCHS_MAX, EpochSecrets, GRANTS_MAX, Keyring, KeyringError, OwnLogs, PAIR_LEN, PrekeySecret,
+    RecoverySeed, read_list, read_option, read_pair, read_secret, write_option,
 };
-pub use members::DeviceInfo;
-pub use members::{CertifiedLog, Changes, Members};
+pub use members::{CertifiedLog, Changes, DeviceInfo, Members};
 
 #[cfg(test)]
 mod vectors;

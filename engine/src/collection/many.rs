@@ -1,8 +1,9 @@
 //! Many records at once, changed all together.
 
+use subrosa_model::merge::{RecordId, Value};
+
 use super::{Record, TxCollection};
 use crate::error::Error;
-use subrosa_model::merge::{RecordId, Value};
 
 /// One change of one record, for [`TxCollection::change_many`].
 #[derive(Clone, Debug)]

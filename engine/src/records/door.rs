@@ -3,13 +3,13 @@
 use std::ops::Bound;
 
 use redb::WriteTransaction;
-
-use crate::error::Error;
 use subrosa_model::merge::logs::NumberLogs;
 use subrosa_model::merge::{LogNo, Op, RecordState, Row, RowBuf};
 use subrosa_store::error::StoreError;
 use subrosa_store::records::{KeyRange, RecordsTable, StoredRow};
 use subrosa_store::tables::{RecordKey, VaultNo};
+
+use crate::error::Error;
 
 /// The merged rows in a write transaction. Its table is private: there is no other way to write a row.
 pub(crate) struct Records<'t> {
@@ -151,13 +151,13 @@ pub(crate) fn is_visible(row: Row<'_>) -> Result<bool, StoreError> {
 #[cfg(test)]
 mod tests {
     use redb::ReadableDatabase as _;
+    use subrosa_model::merge::{LogTable, OpKind, Put, RecordId, Stamp, Tombstone};
     use subrosa_protocol::ids::LogId;
     use subrosa_protocol::segment::Class;
-
-    use super::*;
-    use subrosa_model::merge::{LogTable, OpKind, Put, RecordId, Stamp, Tombstone};
     use subrosa_store::records::RecordsView;
     use subrosa_store::tables::CollectionNo;
+
+    use super::*;
 
     /// The row of a record that a reader sees, or of one that was deleted.
     fn row(seen: bool) -> RowBuf {

@@ -11,13 +11,14 @@ use std::sync::Arc;
 
 use redb::ReadableDatabase as _;
 use serde::de::DeserializeOwned;
-
-use super::{decode_state, is_visible};
-use crate::core::{Core, OpenStore, Shared};
-use crate::error::Error;
 use subrosa_model::merge::{FieldsDeserializer, LogTable, RecordId, Row, RowBuf};
 use subrosa_store::records::{KeyRange, RecordsView, StoredRow, StoredRows};
 use subrosa_store::tables::{CollectionNo, RecordKey, VaultNo};
+
+use super::{decode_state, is_visible};
+use crate::error::Error;
+use crate::life::{Core, OpenStore};
+use crate::memory::state::Shared;
 
 /// The rows of one vault at one moment.
 pub(crate) trait Rows {

@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 use std::time::Duration;
 
-use super::read::{VaultView, View};
-use crate::core::Core;
-use crate::error::Error;
 use subrosa_store::error::StoreError;
 use subrosa_store::tables::VaultNo;
+
+use super::read::{VaultView, View};
+use crate::error::Error;
+use crate::life::Core;
 
 /// Where a host's snapshot sits.
 pub(crate) struct SnapshotSlot {

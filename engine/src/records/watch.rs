@@ -5,12 +5,12 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
+use subrosa_model::merge::RecordId;
 use subrosa_protocol::ids::VaultId;
+use subrosa_store::process::Process;
 
 use super::{RowChange, RowChanges};
-use crate::core::State;
-use subrosa_model::merge::RecordId;
-use subrosa_store::process::Process;
+use crate::memory::state::State;
 
 /// Changes kept for one slow watcher; beyond that it is told to look again.
 const QUEUE_MAX: usize = 65_536;

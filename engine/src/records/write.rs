@@ -12,12 +12,6 @@ use std::ops::{Bound, RangeInclusive};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 
-use subrosa_protocol::limits;
-
-use super::decode_state;
-use super::read::{HeldRow, Names, Reader, RowIter, Rows};
-use crate::core::{Core, Turn};
-use crate::error::Error;
 use ids::IdPool;
 use subrosa_model::entropy::Entropy;
 use subrosa_model::merge::{
@@ -25,9 +19,16 @@ use subrosa_model::merge::{
     RecordState, Row, RowBuf, Stamp, Tombstone, Value, ValueBuf,
 };
 use subrosa_model::wiped::Wiped;
+use subrosa_protocol::limits;
 use subrosa_store::error::StoreError;
 use subrosa_store::records::{KeyRange, RecordsView};
 use subrosa_store::tables::{CollectionNo, RecordKey, VaultNo};
+
+use super::decode_state;
+use super::read::{HeldRow, Names, Reader, RowIter, Rows};
+use crate::error::Error;
+use crate::life::Core;
+use crate::life::gate::Turn;
 
 /// From this many ops on, a write is bulk: its ops are not coalesced with others, and it is a group of its own.
 pub(crate) const BULK_OPS_MIN: usize = 256;

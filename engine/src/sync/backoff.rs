@@ -31,8 +31,9 @@ impl Backoff {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use subrosa_model::entropy::SeededEntropy;
+
+    use super::*;
 
     #[test]
     fn waits_double_within_their_bounds_and_jitter() {

@@ -8,12 +8,12 @@ use std::time::{Duration, Instant};
 use subrosa_protocol::client_link::{Event, Progress};
 use subrosa_protocol::error::Refusal;
 use subrosa_protocol::ids::VaultId;
+use subrosa_store::process::Process;
 
 use super::events::{ArrivalCall, Queue, SyncEvents};
 use super::machine::News;
 use super::{SyncError, SyncEvent, SyncFailure, SyncFault, SyncState, SyncStatus};
 use crate::cancel::Cancel;
-use subrosa_store::process::Process;
 
 /// Longest wait in all, in times of the wait without progress: half an hour where half a minute was asked for.
 const WAIT_IDLES_MAX: u32 = 60;

@@ -17,6 +17,7 @@ use rustls::time_provider::TimeProvider;
 use rustls::{CertificateError, DigitallySignedStruct, SignatureScheme};
 use sha2::{Digest as _, Sha256};
 use socket2::{Domain, Protocol, Socket, Type};
+use subrosa_model::keys::PublicKey;
 use subrosa_protocol::addr::RelayAddr;
 use subrosa_protocol::frame::ALPN;
 use subrosa_protocol::ids::{Pin, PublicKeyBytes};
@@ -25,7 +26,6 @@ use subtle::ConstantTimeEq as _;
 
 use super::SyncFailure;
 use crate::clock::{Clock as _, SystemClock};
-use subrosa_model::keys::PublicKey;
 
 /// Tries one address for so long, and the first stream.
 pub(super) const CONNECT_WAIT: Duration = Duration::from_secs(5);

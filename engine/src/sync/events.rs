@@ -4,8 +4,9 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::SyncEvent;
 use subrosa_store::process::Process;
+
+use super::SyncEvent;
 
 /// Events kept for a receiver that does not take them.
 pub(super) const EVENTS_MAX: usize = 256;

@@ -14,15 +14,14 @@ use subrosa_protocol::token::Invite;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
-use super::SyncFailure;
 use super::control::Wish;
 use super::dial::{CONNECT_WAIT, Dialer, LINK_WINDOW_BYTES, relay_key};
 use super::frames::{FrameError, FrameReader};
 use super::machine::{Errand, FeedEvent, Heard, Input, Machine, Output};
-use super::mailbox;
 use super::run::Context;
 use super::work::Answer;
 use super::worker::{ANSWERS_MAX, Job, Peer};
+use super::{SyncFailure, mailbox};
 
 /// Feed frames read and not taken. A full channel stops the readers, and the transport's windows stop the relay.
 const FEED_FRAMES_MAX: usize = 32;

@@ -7,8 +7,8 @@ use subrosa_protocol::addr::RelayAddr;
 
 use super::Sync;
 use super::board::Board;
-use crate::core::Core;
 use crate::error::Error;
+use crate::life::Core;
 
 /// Pushes while it lives: by the sync that runs already, or else by one of its own.
 pub(crate) struct Push {

@@ -8,6 +8,7 @@ use std::time::Duration;
 use subrosa_protocol::addr::RelayAddr;
 use subrosa_protocol::ids::{RendezvousId, VaultId};
 use subrosa_protocol::limits::{RENDEZVOUS_MESSAGE_BYTES_MAX, RENDEZVOUS_MESSAGES_MAX};
+use subrosa_store::process::Process;
 use tokio::sync::mpsc;
 
 use super::SyncFailure;
@@ -20,8 +21,7 @@ use super::run::{farewell, runtime};
 use super::thread::{EngineThread, Panicked};
 use super::worker::Worker;
 use crate::cancel::Cancel;
-use crate::core::Core;
-use subrosa_store::process::Process;
+use crate::life::Core;
 
 /// Why a meeting came to nothing. Start over with a new link.
 #[derive(Clone, Debug, thiserror::Error)]

@@ -22,7 +22,7 @@ use super::link::{Link, LinkEnd, Owner};
 use super::machine::Errand;
 use super::worker::{Job, Worker};
 use super::{FAREWELL, SyncFailure};
-use crate::core::{Core, PendingHook};
+use crate::life::{Core, PendingHook};
 
 /// A link that lived this long was a good one: the next failure starts with a short wait again.
 const GOOD_LINK: Duration = Duration::from_secs(10);

@@ -13,8 +13,11 @@ use tokio::sync::mpsc;
 
 use super::thread::{EngineThread, Panicked};
 use super::work::{Answer, Work};
-use crate::core::{Core, FeedBatch, FeedItem, LinkKeys, end_waits_when};
 use crate::error::Error;
+use crate::life::Core;
+use crate::life::gate::end_waits_when;
+use crate::logs::link_keys::LinkKeys;
+use crate::logs::receive::{FeedBatch, FeedItem};
 
 /// Jobs handed over and not begun. A full channel keeps the next ones with the link, whose machine has at most a
 /// few under way for each vault.

@@ -9,10 +9,10 @@ use redb::{
     AccessGuard, Range, ReadOnlyTable, ReadTransaction, ReadableTable as _, Table, TableDefinition,
     WriteTransaction,
 };
+use subrosa_model::merge::Row;
 
 use super::error::StoreError;
 use super::tables::RecordKey;
-use subrosa_model::merge::Row;
 
 /// Vault, collection, record id to merged state.
 const RECORDS: TableDefinition<&[u8; 24], &[u8]> = TableDefinition::new("records");

@@ -21,8 +21,6 @@ mod superblock;
 mod tests;
 
 pub use descriptor::open_above_standard;
-pub use disk::Disk;
-pub use disk::FileDisk;
-pub use open::{Compacted, Stop};
-pub use open::{Missing, OpenOptions, SealedHandle, Verified, Walk, open_database};
+pub use disk::{Disk, FileDisk};
+pub use open::{Compacted, Missing, OpenOptions, SealedHandle, Stop, Verified, Walk, open_database};
 pub use superblock::Kek;

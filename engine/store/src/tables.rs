@@ -4,11 +4,11 @@
 //! `memcmp`. Vaults, collections and logs are interned: their numbers are of this store and never leave it.
 
 use redb::{Table, TableDefinition, WriteTransaction};
+pub use subrosa_model::merge::VaultNo;
+use subrosa_model::merge::{LogNo, RecordId};
 use subrosa_protocol::ids::{LogId, Pin, Seq};
 
 use crate::error::StoreError;
-pub use subrosa_model::merge::VaultNo;
-use subrosa_model::merge::{LogNo, RecordId};
 
 /// Facts about the store itself, by name.
 pub const META: TableDefinition<&str, &[u8]> = TableDefinition::new("meta");

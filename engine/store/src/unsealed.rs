@@ -8,10 +8,10 @@ use std::ops::RangeInclusive;
 use redb::{
     Key, Range, ReadOnlyTable, ReadTransaction, ReadableTable as _, Table, TableDefinition, WriteTransaction,
 };
+use subrosa_model::wiped::Wiped;
 
 use super::error::StoreError;
 use super::tables::{RecordKey, VaultNo};
-use subrosa_model::wiped::Wiped;
 
 /// Vault, collection, record id to ops not sealed yet, coalesced.
 const PENDING: TableDefinition<&[u8; 24], &[u8]> = TableDefinition::new("pending");

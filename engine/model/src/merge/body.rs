@@ -12,16 +12,15 @@ mod tests;
 use subrosa_protocol::codec::{DecodeError, Reader};
 use subrosa_protocol::ids::{Chain, Head, LogId, Seq};
 use subrosa_protocol::limits::{COLLECTION_NAME_BYTES_MAX, FIELD_NAME_BYTES_MAX, LOGS_PER_VAULT_MAX};
+pub use write::BodyWriter;
+#[cfg(test)]
+use write::Full;
 
 use super::hlc::Stamp;
 use super::id::RecordId;
 use super::op::Op;
 use super::op::codec::{ReadNames, check_collection, read_content};
 use super::varint;
-
-pub use write::BodyWriter;
-#[cfg(test)]
-use write::Full;
 
 /// Longest name in the table of strings.
 const NAME_BYTES_MAX: usize = if COLLECTION_NAME_BYTES_MAX > FIELD_NAME_BYTES_MAX {

@@ -10,12 +10,11 @@ mod row;
 #[cfg(test)]
 mod tests;
 
+use std::cmp::Ordering;
+
 #[cfg(test)]
 pub use row::shape::TABLE as ROW_SHAPES;
 pub use row::{Row, RowBuf};
-
-use std::cmp::Ordering;
-
 use sha2::{Digest as _, Sha256};
 
 use super::hlc::Stamp;

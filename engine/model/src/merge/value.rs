@@ -8,13 +8,12 @@ pub mod ser;
 #[cfg(test)]
 mod tests;
 
-#[cfg(test)]
-pub use encoded::tag::TABLE as VALUE_TAGS;
-
 use std::collections::BTreeMap;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 
+#[cfg(test)]
+pub use encoded::tag::TABLE as VALUE_TAGS;
 #[allow(unused_imports, reason = "the collections, which land after it, encode")]
 pub use encoded::{ValueBuf, ValueRef};
 pub use fields::FieldsDeserializer;

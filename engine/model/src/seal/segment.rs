@@ -251,10 +251,11 @@ fn zero_nonce() -> Nonce {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::keys::secret::{ControlKey, EpochKey};
     use bytes::Bytes;
     use subrosa_protocol::codec::Reader;
+
+    use super::*;
+    use crate::keys::secret::{ControlKey, EpochKey};
 
     struct Fixed;
     impl Entropy for Fixed {

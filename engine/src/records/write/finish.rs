@@ -6,14 +6,16 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::{BULK_OPS_MIN, WriteSet, Written, decode_pending};
-use crate::Error;
-use crate::core::{Filler, Tx};
-use crate::records::Before;
 use subrosa_model::merge::Clock;
 use subrosa_model::seal::Packed;
 use subrosa_store::error::StoreError;
 use subrosa_store::tables::{RecordKey, VaultNo};
+
+use super::{BULK_OPS_MIN, WriteSet, Written, decode_pending};
+use crate::error::Error;
+use crate::life::commit::Tx;
+use crate::logs::sealing::fill::Filler;
+use crate::records::Before;
 
 impl WriteSet {
     /// Whether nothing was written.

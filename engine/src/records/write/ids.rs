@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::Entropy;
+use subrosa_model::entropy::Entropy;
 use subrosa_model::merge::{NewIds, RecordId};
 
 /// Gives a write the ids of its new records. Randomness is drawn ahead: asking the operating system for each costs

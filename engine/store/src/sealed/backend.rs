@@ -5,6 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use subrosa_model::seal::NotAuthentic;
 use zeroize::Zeroizing;
 
 use super::disk::Disk;
@@ -14,7 +15,6 @@ use super::layout::{BLOCK_BYTES, HEADER_PAGE_BYTES, PAGE_BYTES, block_offset, lo
 use super::pages::{BATCH_PAGES, PageCipher, with_blocks};
 use crate::error::{StoreFault, StorePart};
 use crate::process::Process;
-use subrosa_model::seal::NotAuthentic;
 
 /// An open file. Shared by redb, which owns it as its backend, and by the handle of the store.
 pub(super) struct SealedFile {

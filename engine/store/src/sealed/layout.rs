@@ -1,8 +1,9 @@
 //! Where everything lies in the sealed file. `docs/FORMAT.md` section 1 holds the same numbers as tables, and a
 //! test compares the two.
 
-use crate::error::StoreFault;
 use subrosa_model::seal::{TAG_BYTES, XAES_NONCE_BYTES};
+
+use crate::error::StoreFault;
 
 /// The newest format that this version writes and reads.
 pub(super) const FORMAT: u32 = 1;

@@ -4,6 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use redb::Database;
+use subrosa_model::entropy::Entropy;
 
 use super::backend::{Backend, SealedFile};
 use super::disk::Disk;
@@ -13,7 +14,6 @@ use super::pages::PageCipher;
 use super::superblock::{Found, Kek, State, Superblock};
 use crate::error::{StoreError, StoreFault, StorePart};
 use crate::process::Process;
-use subrosa_model::entropy::Entropy;
 
 /// What to do where there is no store yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -6,11 +6,12 @@
 use std::cell::RefCell;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::layout::{BLOCK_BYTES, FILE_ID_BYTES, PAGE_BYTES, field};
-use super::superblock::{FileId, StoreRoot};
 use subrosa_model::entropy::Entropy;
 use subrosa_model::scratch::with_kept;
 use subrosa_model::seal::{NotAuthentic, TAG_BYTES, XAES_NONCE_BYTES, Xaes256Gcm};
+
+use super::layout::{BLOCK_BYTES, FILE_ID_BYTES, PAGE_BYTES, field};
+use super::superblock::{FileId, StoreRoot};
 
 /// How many pages travel to or from the disk in one call.
 pub(super) const BATCH_PAGES: usize = 64;

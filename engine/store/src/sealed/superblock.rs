@@ -5,6 +5,8 @@
 
 use hkdf::Hkdf;
 use sha2::{Digest, Sha256};
+use subrosa_model::entropy::Entropy;
+use subrosa_model::seal::{TAG_BYTES, XAES_NONCE_BYTES, Xaes256Gcm};
 use zeroize::Zeroizing;
 
 use super::disk::Disk;
@@ -14,8 +16,6 @@ use super::layout::{
     SUPERBLOCK_TAG_AT, field,
 };
 use crate::error::{StoreError, StorePart};
-use subrosa_model::entropy::Entropy;
-use subrosa_model::seal::{TAG_BYTES, XAES_NONCE_BYTES, Xaes256Gcm};
 
 /// The key-encryption key of a store: the self session of its device. Wiped on drop.
 pub struct Kek(Zeroizing<[u8; 32]>);

@@ -1,10 +1,10 @@
+use subrosa_protocol::ids::{LogId, Seq};
 use subrosa_protocol::statement::check_chain;
 
 use super::*;
 use crate::control::{ControlError, Members};
 use crate::entropy::SeededEntropy;
 use crate::keys::{PublicKey, SharedSecret, SoftwareKey};
-use subrosa_protocol::ids::{LogId, Seq};
 
 fn entropy(seed: u64) -> SeededEntropy {
     SeededEntropy::dangerous_from_seed(seed)

@@ -1,5 +1,6 @@
-use proptest::prelude::*;
 use std::sync::LazyLock;
+
+use proptest::prelude::*;
 
 use super::*;
 use crate::control::{

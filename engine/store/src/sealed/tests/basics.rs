@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use redb::{Database, ReadableDatabase, TableDefinition};
+use subrosa_model::entropy::OsEntropy;
 
 use crate::error::StoreError;
 use crate::process::Process;
 use crate::sealed::*;
-use subrosa_model::entropy::OsEntropy;
 
 const TABLE: TableDefinition<u64, &[u8]> = TableDefinition::new("a");
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use sha2::{Digest, Sha256};
+use subrosa_model::entropy::SeededEntropy;
 
 use super::sim::{Dice, SimDisk};
 use super::workload::{Rows, kek, last_transaction, open, open_with, options, read_all, run};
@@ -12,7 +13,6 @@ use crate::sealed::layout::{
     SUPERBLOCK_OFFSETS, SUPERBLOCK_USED_BYTES,
 };
 use crate::sealed::*;
-use subrosa_model::entropy::SeededEntropy;
 
 const SEED: u64 = 0x5eed_0002;
 

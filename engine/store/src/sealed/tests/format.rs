@@ -1,8 +1,9 @@
 //! The tables of `docs/FORMAT.md` section 1 and the constants of the layout say the same.
 
+use subrosa_model::seal::{TAG_BYTES, XAES_NONCE_BYTES};
+
 use crate::sealed::held::HELD_PAGES;
 use crate::sealed::layout::*;
-use subrosa_model::seal::{TAG_BYTES, XAES_NONCE_BYTES};
 
 /// A row: what it is about (the header of the table), name, offset, length.
 type Row = [String; 4];
@@ -139,9 +140,10 @@ fn lengths_convert_both_ways_and_refuse_parts_of_a_page() {
 /// A store written by this format's first version keeps opening: its superblock and one block, frozen.
 #[test]
 fn frozen_bytes_open() {
+    use data_encoding::HEXLOWER;
+
     use super::sim::SimDisk;
     use crate::sealed::superblock::{Kek, Superblock};
-    use data_encoding::HEXLOWER;
 
     let frozen: serde_json::Value =
         serde_json::from_str(include_str!("../../../../../tests/vectors/sealed-file.json")).unwrap();

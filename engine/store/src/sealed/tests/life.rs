@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use redb::{ReadableDatabase, StorageBackend};
+use subrosa_model::entropy::SeededEntropy;
 
 use super::sim::{Dice, Loss, SimDisk, after_power_loss, split_at_last_sync};
 use super::workload::{ROWS, kek, last_transaction, open, open_with, options, read_all, run};
@@ -14,7 +15,6 @@ use crate::sealed::layout::{HEADER_OFFSETS, HEADER_PAGE_BYTES, PAGE_BYTES, SLOT_
 use crate::sealed::pages::PageCipher;
 use crate::sealed::superblock::Superblock;
 use crate::sealed::*;
-use subrosa_model::entropy::SeededEntropy;
 
 const SEED: u64 = 0x5eed_0003;
 

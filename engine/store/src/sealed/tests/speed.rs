@@ -6,12 +6,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use redb::{Database, ReadableDatabase, ReadableTableMetadata, TableDefinition};
+use subrosa_model::entropy::OsEntropy;
 
 use super::sim::Dice;
 use super::workload::kek;
 use crate::process::Process;
 use crate::sealed::*;
-use subrosa_model::entropy::OsEntropy;
 
 const ROWS: TableDefinition<&[u8; 16], &[u8]> = TableDefinition::new("rows");
 const VALUE_BYTES: usize = 256;

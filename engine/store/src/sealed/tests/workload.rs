@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use redb::{Database, Durability, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction};
+use subrosa_model::entropy::SeededEntropy;
 
 use super::sim::{Dice, SimDisk};
 use crate::error::StoreError;
 use crate::process::Process;
 use crate::sealed::*;
-use subrosa_model::entropy::SeededEntropy;
 
 pub(super) const ROWS: TableDefinition<u64, &[u8]> = TableDefinition::new("rows");
 /// The row that says which transaction was the last.

@@ -1,0 +1,249 @@
+//! The engine's core: one open store, its vaults, and every operation on them.
+//!
+//! Everything here is synchronous and blocking. There is one writer at a time; readers work on snapshots and wait
+//! for nobody. The handles that an application holds ([`crate::Device`] and its kin) and the sync driver are thin
+//! layers above this module. It must never wait for the network, and never send a segment that is not in the table.
+
+pub(crate) mod commit;
+pub(crate) mod gate;
+pub(crate) mod host;
+pub(crate) mod opening;
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, AtomicU64};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+
+use redb::{Database, ReadTransaction, ReadableDatabase as _};
+use subrosa_model::keys::{KeyProvider, PublicKey};
+use subrosa_model::merge::NewIds;
+use subrosa_protocol::ids::VaultId;
+use subrosa_store::error::StoreError;
+use subrosa_store::process::Process;
+use subrosa_store::sealed::SealedHandle;
+
+use crate::device::Options;
+use crate::error::Error;
+use crate::memory::state::{Shared, State};
+use crate::records::snapshot::Registry;
+use crate::records::watch::Watchers;
+use crate::sync::control::Links;
+
+/// Name of the sealed file in a store directory.
+pub(crate) const STORE_FILE: &str = "store.subrosa";
+
+/// Format of the tables; a store of any other is refused.
+pub(crate) const TABLES_FORMAT: u32 = 2;
+
+/// Called after a write that leaves something to seal; must not block. Each sync has one.
+pub(crate) type PendingHook = Arc<dyn Fn() + Send + Sync>;
+
+/// One open store.
+pub(crate) struct Core {
+    dir: PathBuf,
+    key: Arc<dyn KeyProvider>,
+    public: PublicKey,
+    pub(crate) options: Options,
+    pub(crate) process: Process,
+    /// Held while the file is opened or closed.
+    life: Mutex<()>,
+    slot: RwLock<Slot>,
+    pub(crate) gate: Arc<gate::Gate>,
+    state: Mutex<State>,
+    shared: RwLock<Arc<Shared>>,
+    pub(crate) snapshots: Registry,
+    pub(crate) watchers: Watchers,
+    hooks: Mutex<Arc<[PendingHook]>>,
+    /// The links of this device.
+    pub(crate) links: Links,
+    /// How often logs were rotated because of what a relay said, in this open.
+    pub(crate) rotations: AtomicU32,
+    /// The ids that new records got.
+    pub(crate) new_ids: Arc<Mutex<NewIds>>,
+    /// Wall time at which the first of the groups held for the clock may be merged; `u64::MAX` if none is.
+    pub(crate) held_until_ms: AtomicU64,
+}
+
+/// Where the database sits.
+enum Slot {
+    Open(Box<OpenStore>),
+    Suspended,
+    /// For good.
+    Closed,
+}
+
+/// The database and the sealed file beneath it.
+pub(crate) struct OpenStore {
+    pub(crate) db: Database,
+    pub(crate) file: SealedHandle,
+}
+
+impl OpenStore {
+    /// The error of a redb call in our terms.
+    pub(crate) fn explain(&self, error: impl Into<StoreError>) -> Error {
+        Error::Store(self.file.explain(error))
+    }
+
+    /// Puts the sealed file's cause into a store error that redb only latched.
+    pub(crate) fn explain_error(&self, error: Error) -> Error {
+        match error {
+            Error::Store(error) => self.explain(error),
+            other => other,
+        }
+    }
+}
+
+impl Core {
+    /// The device's public key.
+    pub(crate) const fn public(&self) -> PublicKey {
+        self.public
+    }
+
+    /// The device's key.
+    pub(crate) fn key(&self) -> &dyn KeyProvider {
+        &*self.key
+    }
+
+    /// The process that opened the store.
+    pub(crate) const fn process(&self) -> &Process {
+        &self.process
+    }
+
+    /// The store directory.
+    pub(crate) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Refuses to work in a forked child, whose writes would fight with its parent's. Asked before any lock is taken.
+    pub(crate) fn check_process(&self) -> Result<(), Error> {
+        if self.process.is_this() { Ok(()) } else { Err(Error::Store(StoreError::Forked)) }
+    }
+
+    /// What the core keeps in memory; there is none of it in a closed device.
+    pub(crate) fn lock_state(&self) -> Result<MutexGuard<'_, State>, Error> {
+        self.check_process()?;
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if state.closed { Err(Error::Store(StoreError::Closed)) } else { Ok(state) }
+    }
+
+    /// What readers need to know of the interned names.
+    pub(crate) fn shared(&self) -> Arc<Shared> {
+        self.shared.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn publish(&self, shared: Arc<Shared>) -> Arc<Shared> {
+        std::mem::replace(&mut *self.shared.write().unwrap_or_else(PoisonError::into_inner), shared)
+    }
+
+    /// Runs `f` on the open store.
+    pub(crate) fn with_open<R>(&self, f: impl FnOnce(&OpenStore) -> Result<R, Error>) -> Result<R, Error> {
+        self.check_process()?;
+        match &*self.slot.read().unwrap_or_else(PoisonError::into_inner) {
+            Slot::Open(open) => f(open),
+            Slot::Suspended => Err(Error::Store(StoreError::Suspended)),
+            Slot::Closed => Err(Error::Store(StoreError::Closed)),
+        }
+    }
+
+    /// Runs `f` on the open store with nobody else in it.
+    ///
+    /// # Errors
+    /// [`StoreError::Busy`] while a transaction of the host is open.
+    pub(crate) fn with_open_alone<R>(
+        &self,
+        f: impl FnOnce(&mut OpenStore) -> Result<R, Error>,
+    ) -> Result<R, Error> {
+        self.check_process()?;
+        let _turn = self.gate.enter(gate::Writer::Call, gate::Wait::ForCalls)?;
+        match &mut *self.slot.write().unwrap_or_else(PoisonError::into_inner) {
+            Slot::Open(open) => f(open),
+            Slot::Suspended => Err(Error::Store(StoreError::Suspended)),
+            Slot::Closed => Err(Error::Store(StoreError::Closed)),
+        }
+    }
+
+    /// The error of something read without the slot, with the cause that the file knows. Call it without a lock.
+    pub(crate) fn explained(&self, error: Error) -> Error {
+        if !matches!(error, Error::Store(_)) || !self.process.is_this() {
+            return error;
+        }
+        match &*self.slot.read().unwrap_or_else(PoisonError::into_inner) {
+            Slot::Open(open) => open.explain_error(error),
+            Slot::Suspended | Slot::Closed => error,
+        }
+    }
+
+    /// Runs `f` on a snapshot.
+    pub(crate) fn read<R>(
+        &self,
+        f: impl FnOnce(&ReadTransaction) -> Result<R, StoreError>,
+    ) -> Result<R, Error> {
+        self.with_open(|open| {
+            let txn = open.db.begin_read().map_err(|error| open.explain(error))?;
+            f(&txn).map_err(|error| open.explain(error))
+        })
+    }
+
+    /// Has `hook` called after writes that leave something to seal.
+    pub(crate) fn on_pending(&self, hook: &PendingHook) {
+        self.change_hooks(|hooks| hooks.push(hook.clone()));
+    }
+
+    /// Takes `hook` back.
+    pub(crate) fn no_more_pending(&self, hook: &PendingHook) {
+        self.change_hooks(|hooks| hooks.retain(|one| !Arc::ptr_eq(one, hook)));
+    }
+
+    fn change_hooks(&self, change: impl FnOnce(&mut Vec<PendingHook>)) {
+        if !self.process.is_this() {
+            return;
+        }
+        let mut held = self.hooks.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut hooks = held.to_vec();
+        change(&mut hooks);
+        *held = hooks.into();
+    }
+
+    pub(crate) fn notify_pending(&self) {
+        if !self.process.is_this() {
+            return;
+        }
+        let hooks = self.hooks.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        hooks.iter().for_each(|hook| hook());
+    }
+
+    /// All locks of it but the watchers', held: what a child may find after a fork.
+    #[cfg(test)]
+    pub(crate) fn all_locks(&self) -> impl Sized + '_ {
+        (
+            self.state.lock().unwrap_or_else(PoisonError::into_inner),
+            self.slot.write().unwrap_or_else(PoisonError::into_inner),
+            self.life.lock().unwrap_or_else(PoisonError::into_inner),
+            self.hooks.lock().unwrap_or_else(PoisonError::into_inner),
+            self.shared.write().unwrap_or_else(PoisonError::into_inner),
+        )
+    }
+
+    /// Has threads that wait for their turn look whether they still should.
+    pub(crate) fn look_again(&self) {
+        self.gate.look_again();
+    }
+
+    pub(crate) fn now_ms(&self) -> u64 {
+        self.options.clock.now_ms()
+    }
+
+    /// Ids and names of the vaults.
+    pub(crate) fn vaults(&self) -> Result<Vec<(VaultId, String)>, Error> {
+        Ok(self.lock_state()?.vaults.values().map(|vault| (vault.id, vault.name.clone())).collect())
+    }
+}
+
+impl Drop for Core {
+    fn drop(&mut self) {
+        // A forked child must not touch the parent's file on its way out: leak the database.
+        if !self.process.is_this() {
+            let slot = self.slot.get_mut().unwrap_or_else(PoisonError::into_inner);
+            std::mem::forget(std::mem::replace(slot, Slot::Closed));
+        }
+    }
+}

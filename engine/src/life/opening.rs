@@ -1,0 +1,368 @@
+//! The life of an open store: made, opened, suspended, resumed, closed.
+//!
+//! Closing and suspending wait for calls under way, which end by themselves, and take transactions and snapshots of
+//! the host away, which may never end. They must never leave a thread waiting for a turn that does not come.
+
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::path::Path;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::Duration;
+
+use redb::ReadableDatabase as _;
+use subrosa_model::control::DeviceName;
+use subrosa_model::keys::{KeyProvider, check_agreement};
+use subrosa_protocol::labels;
+use subrosa_store::error::StoreError;
+use subrosa_store::process::Process;
+use subrosa_store::sealed::{FileDisk, Kek, Missing, OpenOptions, Walk, open_database};
+use subrosa_store::tables::{META, Tables};
+use subrosa_store::unsealed::Unsealed;
+use zeroize::Zeroizing;
+
+use crate::device::Options;
+use crate::error::Error;
+use crate::life::gate::{Gate, Turn, Wait, Writer};
+use crate::life::{Core, OpenStore, STORE_FILE, Slot, TABLES_FORMAT};
+use crate::logs::copies;
+use crate::memory::state::State;
+use crate::records::snapshot::Registry;
+use crate::records::watch::Watchers;
+use crate::records::{Records, RowChanges};
+
+/// Where a store keeps its device's name. Written last: a store without it was never finished, and nobody was told of it.
+pub(crate) const META_NAME: &str = "name";
+
+/// What becomes of a new store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum MadeFor {
+    /// A device that founds vaults: it is finished when it is made.
+    Founding,
+    /// A device that is let into a vault: it is finished with [`Core::join_vault`].
+    Joining,
+}
+
+/// What a file is opened for.
+#[derive(Clone, Copy, Debug)]
+enum Purpose {
+    Open,
+    Make(MadeFor),
+}
+
+impl Purpose {
+    const fn missing(self) -> Missing {
+        match self {
+            Self::Open => Missing::Refuse,
+            Self::Make(_) => Missing::Create,
+        }
+    }
+
+    /// Why the file could not be opened.
+    fn explain(self, error: Error) -> Error {
+        match self {
+            Self::Open => error,
+            Self::Make(_) => as_in_the_way(error),
+        }
+    }
+}
+
+/// Whoever wants to make a store has to know that something is there, not what is wrong with it.
+fn as_in_the_way(error: Error) -> Error {
+    match error {
+        Error::Store(
+            StoreError::NotAStore
+            | StoreError::WrongKey
+            | StoreError::NewerFormat { .. }
+            | StoreError::Damaged { .. }
+            | StoreError::Hole { .. }
+            | StoreError::Truncated
+            | StoreError::Inconsistent,
+        ) => Error::AlreadyExists,
+        other => other,
+    }
+}
+
+/// The key that wraps the store's root: the self session of the device, in the form of `subrosa/1`.
+fn kek(key: &dyn KeyProvider) -> Result<Kek, Error> {
+    let public = key.public();
+    let shared = key.agree(&public)?;
+    let salt = labels::hash(labels::STORE_KEK, &[]);
+    let public = public.as_bytes();
+    let key: Zeroizing<[u8; 32]> =
+        subrosa_model::keys::kdf::derive(shared.dangerous_bytes(), &salt, &[labels::SESSION, public, public]);
+    Ok(Kek::new(&key))
+}
+
+impl Core {
+    /// Creates a store in `dir`, which is made if it is not there, or finishes one whose making was cut short.
+    ///
+    /// What is there is judged when it is open and locked, and never removed: of two calls at once, one makes the store.
+    pub(crate) fn create(
+        dir: &Path,
+        key: Arc<dyn KeyProvider>,
+        options: Options,
+        made_for: MadeFor,
+    ) -> Result<Self, Error> {
+        DeviceName::new(&options.device_name)?;
+        if copies::is_name_taken(dir) {
+            return Err(Error::AlreadyExists);
+        }
+        std::fs::create_dir_all(dir).map_err(StoreError::from)?;
+        check_agreement(&*key, &*options.entropy)?;
+        Self::start(dir, key, options, Purpose::Make(made_for))
+    }
+
+    /// Refuses a folder that has a store. One that was never finished is none.
+    pub(crate) fn check_free(dir: &Path, key: &Arc<dyn KeyProvider>, options: &Options) -> Result<(), Error> {
+        if copies::is_name_taken(dir) {
+            return Err(Error::AlreadyExists);
+        }
+        let process = Process::this(&options.fork_sign);
+        let open = match Self::open_file(dir, &**key, options, (&process, Missing::Refuse)) {
+            Ok(open) => open,
+            Err(Error::Store(StoreError::Missing)) => return Ok(()),
+            Err(error) => return Err(as_in_the_way(error)),
+        };
+        let finished = Self::name_of(&open)?.is_some();
+        open.db.close().map_err(|error| Error::Store(open.file.explain(error)))?;
+        if finished { Err(Error::AlreadyExists) } else { Ok(()) }
+    }
+
+    /// Opens the store in `dir`.
+    pub(crate) fn open(dir: &Path, key: Arc<dyn KeyProvider>, options: Options) -> Result<Self, Error> {
+        Self::start(dir, key, options, Purpose::Open)
+    }
+
+    fn start(
+        dir: &Path,
+        key: Arc<dyn KeyProvider>,
+        options: Options,
+        purpose: Purpose,
+    ) -> Result<Self, Error> {
+        let public = key.public();
+        let process = Process::this(&options.fork_sign);
+        let core = Self {
+            dir: dir.to_owned(),
+            key,
+            public,
+            options,
+            process: process.clone(),
+            life: Mutex::new(()),
+            slot: RwLock::new(Slot::Suspended),
+            gate: Arc::new(Gate::default()),
+            state: Mutex::new(State::default()),
+            shared: RwLock::new(Arc::default()),
+            snapshots: Registry::default(),
+            watchers: Watchers::new(process),
+            hooks: Mutex::new(Arc::default()),
+            links: crate::sync::control::Links::default(),
+            rotations: AtomicU32::new(0),
+            new_ids: Arc::default(),
+            held_until_ms: AtomicU64::new(u64::MAX),
+        };
+        let turn = core.gate.enter(Writer::Call, Wait::ForTurn)?;
+        core.open_slot(purpose, &turn)?;
+        drop(turn);
+        Ok(core)
+    }
+
+    fn open_slot(&self, purpose: Purpose, turn: &Turn) -> Result<(), Error> {
+        let missing = purpose.missing();
+        let open = Self::open_file(&self.dir, self.key(), &self.options, (&self.process, missing));
+        let open = open.map_err(|error| purpose.explain(error))?;
+        // Asked under the lock: whoever has finished a store here has done so before.
+        let finished = Self::name_of(&open)?.is_some();
+        let created = match purpose {
+            Purpose::Open if !finished => return Err(Error::Store(StoreError::Missing)),
+            Purpose::Open => None,
+            Purpose::Make(_) if finished => return Err(Error::AlreadyExists),
+            Purpose::Make(made_for) => Some(made_for),
+        };
+        Self::make_tables(&open)?;
+        let state = State::load(&open, &self.options)?;
+        self.publish(Arc::new(state.shared()));
+        *self.state.lock().unwrap_or_else(PoisonError::into_inner) = state;
+        self.replace_slot(Slot::Open(Box::new(open)));
+        // Neither a failure nor a panic of the host's clock or randomness leaves a store that is half open.
+        let settled = catch_unwind(AssertUnwindSafe(|| self.settle(created, turn)));
+        if !matches!(settled, Ok(Ok(()))) {
+            // What is at hand says more than an error about closing would.
+            let _ = self.empty_slot(Slot::Suspended, &StoreError::Suspended);
+        }
+        settled.unwrap_or_else(|panic| resume_unwind(panic))
+    }
+
+    /// What an open store needs before anybody else writes.
+    fn settle(&self, created: Option<MadeFor>, turn: &Turn) -> Result<(), Error> {
+        self.rotations.store(0, Ordering::Relaxed);
+        self.check_token(created.is_some(), turn)?;
+        self.retry_held(turn)?;
+        if created.is_some() {
+            // Of a making that was cut short.
+            self.write_in_turn(turn, |tx| tx.put_meta("relay", b""))?;
+        }
+        if created == Some(MadeFor::Founding) {
+            let name = self.options.device_name.as_bytes();
+            self.write_in_turn(turn, |tx| tx.put_meta(META_NAME, name))?;
+        }
+        Ok(())
+    }
+
+    /// Opens or creates the file, and the database in it.
+    fn open_file(
+        dir: &Path,
+        key: &dyn KeyProvider,
+        options: &Options,
+        (process, missing): (&Process, Missing),
+    ) -> Result<OpenStore, Error> {
+        let kek = kek(key)?;
+        let disk = FileDisk::open(&dir.join(STORE_FILE), missing)?;
+        let (cache_bytes, process) = (options.cache_bytes, process.clone());
+        let how = OpenOptions { cache_bytes, missing, walk: Walk::Now, process };
+        let (db, file) = open_database(Box::new(disk), &kek, options.entropy.clone(), &how)?;
+        Ok(OpenStore { db, file })
+    }
+
+    /// The device's name, by which a store is known to be finished; one whose making was cut short may have no tables.
+    fn name_of(open: &OpenStore) -> Result<Option<String>, Error> {
+        let txn = open.db.begin_read().map_err(|error| open.explain(error))?;
+        match txn.open_table(META) {
+            Ok(_) => {}
+            Err(redb::TableError::TableDoesNotExist(_)) => return Ok(None),
+            Err(error) => return Err(open.explain(error)),
+        }
+        drop(txn);
+        Self::meta_of(open, META_NAME)
+    }
+
+    /// What the store notes under a name, as text.
+    pub(crate) fn meta(&self, name: &str) -> Result<Option<String>, Error> {
+        self.with_open(|open| Self::meta_of(open, name))
+    }
+
+    fn meta_of(open: &OpenStore, name: &str) -> Result<Option<String>, Error> {
+        let txn = open.db.begin_read().map_err(|error| open.explain(error))?;
+        let meta = txn.open_table(META).map_err(|error| open.explain(error))?;
+        let row = meta.get(name).map_err(|error| open.explain(error))?;
+        let text = row.map(|row| String::from_utf8(row.value().to_vec())).transpose();
+        text.map_err(|_| Error::Store(StoreError::Inconsistent))
+    }
+
+    /// Checks the format of what is stored, and makes tables that are not there: all of them in a new store, and
+    /// after a creation that was cut short.
+    fn make_tables(open: &OpenStore) -> Result<(), Error> {
+        let found = {
+            let txn = open.db.begin_read().map_err(|error| open.explain(error))?;
+            match txn.open_table(META) {
+                Ok(meta) => meta.get("format")?.map(|row| row.value().to_vec()),
+                Err(redb::TableError::TableDoesNotExist(_)) => None,
+                Err(error) => return Err(open.explain(error)),
+            }
+        };
+        if let Some(found) = found {
+            let found = found.try_into().map(u32::from_be_bytes).map_err(|_| StoreError::Inconsistent)?;
+            if found < TABLES_FORMAT {
+                return Err(Error::Store(StoreError::OlderFormat { found, supported: TABLES_FORMAT }));
+            }
+            if found > TABLES_FORMAT {
+                return Err(Error::Store(StoreError::NewerFormat { found, supported: TABLES_FORMAT }));
+            }
+            return Ok(());
+        }
+        let txn = open.db.begin_write().map_err(|error| open.explain(error))?;
+        {
+            let mut tables = Tables::open(&txn).map_err(|error| open.explain(error))?;
+            tables.meta.insert("format", &TABLES_FORMAT.to_be_bytes()[..])?;
+            // Those behind doors too: a reader expects every table of a store that has a format.
+            Records::open(&txn, RowChanges::Unheard(Vec::new()))?;
+            Unsealed::open(&txn)?;
+        }
+        txn.commit().map_err(|error| open.explain(error))
+    }
+
+    /// Closes the file and gives up its lock; calls answer `Suspended` until [`Core::resume`]. A transaction of the
+    /// host has `grace` to end, then it is taken away; so are snapshots, at once when the file is closed.
+    ///
+    /// # Errors
+    /// [`StoreError::BusyHere`] from within a write of this thread, [`StoreError::Closed`]; what closing the file says,
+    /// which is closed all the same.
+    pub(crate) fn suspend(&self, grace: Duration) -> Result<(), Error> {
+        let _life = self.lock_life()?;
+        if self.is_closed() {
+            return Err(Error::Store(StoreError::Closed));
+        }
+        let _turn = self.gate.shut(StoreError::Suspended, grace)?;
+        self.empty_slot(Slot::Suspended, &StoreError::Suspended)
+    }
+
+    /// Takes the file again. Does nothing when it is open. Hooks of changes that it found are late.
+    pub(crate) fn resume(&self) -> Result<(), Error> {
+        let _life = self.lock_life()?;
+        match &*self.slot.read().unwrap_or_else(PoisonError::into_inner) {
+            Slot::Open(_) => return Ok(()),
+            Slot::Closed => return Err(Error::Store(StoreError::Closed)),
+            Slot::Suspended => {}
+        }
+        let turn = self.gate.shut(StoreError::Suspended, Duration::ZERO)?;
+        self.open_slot(Purpose::Open, &turn)?;
+        self.gate.open();
+        Ok(())
+    }
+
+    /// Closes the file for good, for all handles. Does nothing when it is closed.
+    ///
+    /// # Errors
+    /// As [`Core::suspend`].
+    pub(crate) fn close(&self) -> Result<(), Error> {
+        let life = self.lock_life()?;
+        if self.is_closed() {
+            return Ok(());
+        }
+        let turn = self.gate.shut(StoreError::Closed, Duration::ZERO)?;
+        let closed = self.empty_slot(Slot::Closed, &StoreError::Closed);
+        // With it go the keyrings.
+        let state = State { closed: true, ..State::default() };
+        *self.state.lock().unwrap_or_else(PoisonError::into_inner) = state;
+        drop(turn);
+        drop(life);
+        self.watchers.close().call_hooks();
+        closed
+    }
+
+    fn is_closed(&self) -> bool {
+        matches!(*self.slot.read().unwrap_or_else(PoisonError::into_inner), Slot::Closed)
+    }
+
+    /// The right to open and close. Not for a call from within a write of the same thread, which would wait for
+    /// itself.
+    fn lock_life(&self) -> Result<MutexGuard<'_, ()>, Error> {
+        self.check_not_writing()?;
+        Ok(self.life.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Refuses a call from within a write of this thread, and one in a forked child.
+    ///
+    /// # Errors
+    /// [`StoreError::BusyHere`], [`StoreError::Forked`].
+    pub(crate) fn check_not_writing(&self) -> Result<(), Error> {
+        self.check_process()?;
+        Ok(self.gate.refuse_own_call()?)
+    }
+
+    fn replace_slot(&self, slot: Slot) -> Slot {
+        std::mem::replace(&mut *self.slot.write().unwrap_or_else(PoisonError::into_inner), slot)
+    }
+
+    /// Waits for reads under way, takes snapshots away, and closes the file.
+    fn empty_slot(&self, slot: Slot, reason: &StoreError) -> Result<(), Error> {
+        let slot = self.replace_slot(slot);
+        self.snapshots.take_all(reason);
+        match slot {
+            Slot::Open(open) => {
+                let OpenStore { db, file } = *open;
+                db.close().map_err(|error| Error::Store(file.explain(error)))
+            }
+            Slot::Suspended | Slot::Closed => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,399 @@
+//! What the sync driver asks of the core besides receiving: plans, proofs, what to send, what was acknowledged.
+
+use std::collections::BTreeMap;
+
+use redb::ReadableTable as _;
+use sha2::{Digest as _, Sha256};
+use subrosa_model::keys::PublicKey;
+use subrosa_model::merge::LogNo;
+use subrosa_protocol::frame::{Role, ShortHead};
+use subrosa_protocol::ids::{
+    Digest, Head, Incarnation, LogId, Pin, PublicKeyBytes, Rseq, Seq, Signature, VaultId,
+};
+use subrosa_protocol::labels;
+use subrosa_protocol::limits::CLOCK_AHEAD_MAX_MS;
+use subrosa_protocol::segment::{Class, SealedSegment};
+use subrosa_protocol::token::Grant;
+use subrosa_store::error::StoreError;
+use subrosa_store::tables::{HEADS, RELAY_HEADS, SEGMENTS, VaultNo, relay_key, segment_key, shown_key};
+
+use crate::error::{Error, PeerFault};
+use crate::life::Core;
+use crate::life::commit::{Durable, Tx};
+use crate::logs::shown::{decode_relay_head, encode_relay_head};
+use crate::memory::state::{LogHead, split_segment_row};
+
+/// How to subscribe to a vault at a relay.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SyncPlan {
+    pub(crate) incarnation: Incarnation,
+    pub(crate) cursor: Rseq,
+    pub(crate) digest: Digest,
+}
+
+/// What CREATE needs.
+#[derive(Clone, Debug)]
+pub(crate) struct Birth {
+    /// The statement chain, encoded.
+    pub(crate) statements: Vec<Vec<u8>>,
+    /// This relay's grant, if it gave one.
+    pub(crate) grant: Option<Vec<u8>>,
+}
+
+/// Part of what a relay lacks.
+#[derive(Debug, Default)]
+pub(crate) struct OutboxBatch {
+    /// Keys of the logs in it.
+    pub(crate) logs: Vec<PublicKeyBytes>,
+    pub(crate) segments: Vec<SealedSegment>,
+    /// Whether the relay lacks more than that.
+    pub(crate) more: bool,
+}
+
+/// Where a vault's feed at one relay stands.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Cursor {
+    pub(crate) incarnation: Incarnation,
+    /// Last rseq taken in.
+    pub(crate) scanned: Rseq,
+    /// Last rseq at which our heads were the relay's.
+    pub(crate) verified: Rseq,
+    /// The digest there.
+    pub(crate) digest: Digest,
+}
+
+impl Default for Cursor {
+    fn default() -> Self {
+        Self {
+            incarnation: Incarnation::ZERO,
+            scanned: Rseq(0),
+            verified: Rseq(0),
+            digest: subrosa_protocol::digest::digest(Vec::new()),
+        }
+    }
+}
+
+impl Cursor {
+    const LEN: usize = 16 + 8 + 8 + 32;
+
+    fn encode(&self) -> [u8; Self::LEN] {
+        let mut row = [0; Self::LEN];
+        row[..16].copy_from_slice(self.incarnation.as_bytes());
+        row[16..24].copy_from_slice(&self.scanned.0.to_be_bytes());
+        row[24..32].copy_from_slice(&self.verified.0.to_be_bytes());
+        row[32..].copy_from_slice(self.digest.as_bytes());
+        row
+    }
+
+    fn decode(row: &[u8]) -> Option<Self> {
+        let mut r = subrosa_protocol::codec::Reader::new(row);
+        let cursor = Self {
+            incarnation: Incarnation::from_bytes(r.array().ok()?),
+            scanned: Rseq(r.u64().ok()?),
+            verified: Rseq(r.u64().ok()?),
+            digest: Digest::from_bytes(r.array().ok()?),
+        };
+        r.finish().ok()?;
+        Some(cursor)
+    }
+}
+
+impl Tx<'_> {
+    pub(crate) fn cursor(&self, relay: &Pin, vault: VaultNo) -> Result<Cursor, Error> {
+        let row = self.tables.cursors.get(&relay_key(relay, vault.0))?;
+        row.map_or(Ok(Cursor::default()), |row| {
+            Cursor::decode(row.value()).ok_or(Error::Store(StoreError::Inconsistent))
+        })
+    }
+
+    /// Of what the relay says that it holds, takes in what waits here for a certificate.
+    fn take_shown(
+        &mut self,
+        relay: &Pin,
+        vault: VaultNo,
+        said: &BTreeMap<LogId, &ShortHead>,
+    ) -> Result<(), Error> {
+        let waiting: Vec<_> = self.vault(vault)?.waiting.iter().map(|(log, held)| (*log, held.seq)).collect();
+        for (log, seq) in waiting {
+            let Some(said) = said.get(&log) else { continue };
+            let common = said.seq.min(seq);
+            let Some(chain) = self.waiting_chain(vault, &log, common)? else { continue };
+            if said.seq > seq || chain.as_bytes()[..8] == said.chain {
+                let row = encode_relay_head(common, &chain);
+                self.tables.shown.insert(&shown_key(vault, &log, relay), &row)?;
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn put_cursor(&mut self, relay: &Pin, vault: VaultNo, cursor: &Cursor) -> Result<(), Error> {
+        self.tables.cursors.insert(&relay_key(relay, vault.0), &cursor.encode()[..])?;
+        Ok(())
+    }
+}
+
+impl Core {
+    /// Ids of the vaults to sync, in the order in which they came here: the list only grows at its end.
+    pub(crate) fn sync_vaults(&self) -> Result<Vec<VaultId>, Error> {
+        Ok(self.vaults()?.into_iter().map(|(id, _)| id).collect())
+    }
+
+    /// Where to go on with a vault at a relay. A cursor at which our heads were not compared is not offered with a
+    /// digest: the relay then answers with its heads, and feeds what is missing.
+    pub(crate) fn sync_plan(&self, vault: &VaultId, relay: &Pin) -> Result<SyncPlan, Error> {
+        let number = self.lock_state()?.vault_no(vault)?;
+        let row = self.read(|txn| {
+            let row = txn.open_table(subrosa_store::tables::CURSORS)?.get(&relay_key(relay, number.0))?;
+            row.map_or(Ok(Cursor::default()), |row| {
+                Cursor::decode(row.value()).ok_or(StoreError::Inconsistent)
+            })
+        })?;
+        let digest = if row.scanned == row.verified { row.digest } else { Digest::ZERO };
+        Ok(SyncPlan { incarnation: row.incarnation, cursor: row.scanned, digest })
+    }
+
+    /// Proves membership to a relay: role, key and signature over `exporter | vault | role`.
+    pub(crate) fn sign_auth(
+        &self,
+        vault: &VaultId,
+        exporter: &[u8; 32],
+    ) -> Result<(Role, PublicKeyBytes, Signature), Error> {
+        let state = self.lock_state()?;
+        let number = state.vault_no(vault)?;
+        let keyring = &state.vaults.get(&number).ok_or(Error::NoVault)?.keyring;
+        let live = keyring.live_epoch();
+        let read_key;
+        let (role, pair) = match &live.write {
+            Some(write) => (Role::Writer, write),
+            None => {
+                read_key = live.read_key().ok_or(Error::NotPermitted)?;
+                (Role::Reader, &read_key)
+            }
+        };
+        let mut payload = [0; 65];
+        payload[..32].copy_from_slice(exporter);
+        payload[32..64].copy_from_slice(vault.as_bytes());
+        payload[64] = role as u8;
+        let signature = Signature::from_bytes(pair.sign(labels::AUTH, &payload));
+        Ok((role, pair.public().into(), signature))
+    }
+
+    /// What CREATE needs for a vault.
+    pub(crate) fn birth(&self, vault: &VaultId, relay: &Pin) -> Result<Birth, Error> {
+        let state = self.lock_state()?;
+        let number = state.vault_no(vault)?;
+        let keyring = &state.vaults.get(&number).ok_or(Error::NoVault)?.keyring;
+        Ok(Birth { statements: keyring.statements.clone(), grant: keyring.grant(relay).map(<[u8]>::to_vec) })
+    }
+
+    /// Keeps a relay's grant for a vault, in place of the one before. `key` is the key that the relay proved on the link.
+    ///
+    /// # Errors
+    /// [`PeerFault::BadGrant`] unless the relay, whose pin is that of `key`, signed it for this vault; then the one before
+    /// stays.
+    pub(crate) fn store_grant(
+        &self,
+        relay: &Pin,
+        key: Option<&PublicKeyBytes>,
+        vault: &VaultId,
+        grant: &[u8],
+    ) -> Result<(), Error> {
+        let bad = |_| Error::Peer(PeerFault::BadGrant);
+        let key = key.filter(|key| is_pinned(relay, key)).ok_or(PeerFault::BadGrant)?;
+        let parsed = Grant::decode(grant).map_err(|_| PeerFault::BadGrant)?;
+        parsed.verify(key).map_err(|_| PeerFault::BadGrant)?;
+        if parsed.vault != *vault {
+            return Err(PeerFault::BadGrant.into());
+        }
+        let number = self.lock_state()?.vault_no(vault).map_err(bad)?;
+        self.write(|tx| {
+            if tx.vault_mut(number)?.keyring.keep_grant(*relay, grant) {
+                tx.put_keyring(number)?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Heads of everything that is held of a vault, merged or not, as HEADS sends them; with what waits for a
+    /// certificate, which need not be fed again.
+    pub(crate) fn local_heads(&self, vault: &VaultId) -> Result<Vec<ShortHead>, Error> {
+        let mut heads = self.heads(vault)?;
+        self.with_vault(vault, |state| {
+            let waiting = state.waiting.iter();
+            heads.extend(waiting.map(|(log, held)| Head { log: *log, seq: held.seq, chain: held.chain }));
+            Ok(())
+        })?;
+        Ok(heads.into_iter().map(ShortHead::from).collect())
+    }
+
+    /// Heads of the logs of a vault that have a certificate, merged or not.
+    pub(crate) fn heads(&self, vault: &VaultId) -> Result<Vec<Head>, Error> {
+        let logs = self.log_numbers(vault)?;
+        self.read(|txn| {
+            let heads = txn.open_table(HEADS)?;
+            let mut found = Vec::new();
+            for (log, id) in &logs {
+                if let Some(row) = heads.get(log.0)? {
+                    let LogHead { seq, chain, .. } = LogHead::decode(row.value());
+                    found.push(Head { log: *id, seq, chain });
+                }
+            }
+            Ok(found)
+        })
+    }
+
+    /// Takes in all heads of the relay and forgets what we believed before. Says whether a log of ours has another
+    /// future there: then logs must be rotated before anything is sealed.
+    pub(crate) fn relay_heads(
+        &self,
+        vault: &VaultId,
+        relay: &Pin,
+        incarnation: Incarnation,
+        heads: &[ShortHead],
+    ) -> Result<bool, Error> {
+        let said: BTreeMap<LogId, &ShortHead> = heads.iter().map(|head| (head.log, head)).collect();
+        self.write(|tx| {
+            let number = tx.state.vault_no(vault)?;
+            tx.put_cursor(relay, number, &Cursor { incarnation, ..Cursor::default() })?;
+            tx.forget_shown(relay, number)?;
+            tx.take_shown(relay, number, &said)?;
+            let own = tx.vault(number)?.own;
+            let logs: Vec<_> = tx.vault(number)?.logs.iter().map(|(log, info)| (*log, info.id)).collect();
+            let mut diverged = false;
+            for (log, id) in logs {
+                let key = relay_key(relay, log.0);
+                let before = tx.tables.relay_heads.remove(&key)?.map(|row| *row.value());
+                let (Some(said), Some(head)) = (said.get(&id), tx.head(log)?) else { continue };
+                let common = said.seq.min(head.seq);
+                let is_own = log == own.data || log == own.control;
+                if is_own && said.seq > head.seq {
+                    // Where the relay's log and ours part is unknown, but not before what it acknowledged.
+                    diverged = true;
+                    if let Some(before) = before {
+                        tx.tables.relay_heads.insert(&key, &before)?;
+                    }
+                    continue;
+                }
+                let Some((chain, _)) = tx.segment(log, common)? else { continue };
+                if said.seq <= head.seq && chain.as_bytes()[..8] != said.chain {
+                    diverged |= is_own;
+                    continue;
+                }
+                tx.tables.relay_heads.insert(&key, &encode_relay_head(common, &chain))?;
+            }
+            Ok(diverged)
+        })
+    }
+
+    /// Segments that the relay lacks, control logs first, each log in order, beyond what `sent` says this link has
+    /// sent; about `bytes_max` bytes, at least one segment if there is one.
+    pub(crate) fn outbox(
+        &self,
+        vault: &VaultId,
+        relay: &Pin,
+        sent: &BTreeMap<LogId, Seq>,
+        bytes_max: usize,
+    ) -> Result<OutboxBatch, Error> {
+        let logs = self.logs_to_send(vault)?;
+        self.read(|txn| {
+            let (heads, known) = (txn.open_table(HEADS)?, txn.open_table(RELAY_HEADS)?);
+            let segments = txn.open_table(SEGMENTS)?;
+            let mut batch = OutboxBatch::default();
+            let mut bytes = 0;
+            for (log, id, public) in &logs {
+                let Some(head) = heads.get(log.0)?.map(|row| LogHead::decode(row.value())) else { continue };
+                let held = known.get(&relay_key(relay, log.0))?.map(|row| decode_relay_head(row.value()).0);
+                let next = held.max(sent.get(id).copied()).map_or(Seq(0), Seq::next);
+                if next > head.seq {
+                    continue;
+                }
+                let (first, last) = (segment_key(*log, next), segment_key(*log, head.seq));
+                batch.logs.push(*public);
+                for row in segments.range::<&[u8; 12]>(&first..=&last)? {
+                    let (_, segment) = split_segment_row(row?.1.value())?;
+                    if bytes > 0 && bytes + segment.bytes().len() > bytes_max {
+                        batch.more = true;
+                        return Ok(batch);
+                    }
+                    bytes += segment.bytes().len();
+                    batch.segments.push(segment);
+                }
+            }
+            Ok(batch)
+        })
+    }
+
+    /// How many segments are held here, and how many of them the relay is known to hold durably.
+    pub(crate) fn held_and_acknowledged(&self, vault: &VaultId, relay: &Pin) -> Result<(u64, u64), Error> {
+        let logs = self.logs_to_send(vault)?;
+        self.read(|txn| {
+            let (heads, known) = (txn.open_table(HEADS)?, txn.open_table(RELAY_HEADS)?);
+            let (mut held, mut acknowledged) = (0, 0);
+            for (log, ..) in &logs {
+                let Some(head) = heads.get(log.0)?.map(|row| LogHead::decode(row.value())) else { continue };
+                let relay = known.get(&relay_key(relay, log.0))?.map(|row| decode_relay_head(row.value()).0);
+                held += head.seq.0 + 1;
+                acknowledged += relay.map_or(0, |relay| relay.min(head.seq).0 + 1);
+            }
+            Ok((held, acknowledged))
+        })
+    }
+
+    /// Notes what the relay holds durably. Losing that note costs a segment sent twice, so it waits for the next
+    /// durable commit.
+    pub(crate) fn acked(&self, vault: &VaultId, relay: &Pin, entries: &[Head]) -> Result<(), Error> {
+        self.write_with(Durable::Later, |tx| {
+            let number = tx.state.vault_no(vault)?;
+            for entry in entries {
+                let log = tx.state.logs.number(number, &entry.log).ok_or(PeerFault::BadAck)?;
+                // If not, it was rotated away while it was on its way.
+                if tx.chain_before(log, entry.seq.next())? == Some(entry.chain) {
+                    tx.raise_relay_head(relay, number, *entry)?;
+                }
+            }
+            Ok(())
+        })
+    }
+
+    /// Compares clocks with a relay about to be served (docs/ARCHITECTURE.md, "Clock"): if our own maximum is more
+    /// than five minutes ahead of the wall *and* of the relay, ops that are not sealed are stamped anew in new logs.
+    pub(crate) fn relay_now(&self, relay_now_ms: u64) -> Result<(), Error> {
+        let far = self.lock_state()?.clock.max().ms();
+        let ahead = |now: u64| far > now.saturating_add(CLOCK_AHEAD_MAX_MS);
+        if !ahead(self.now_ms()) || !ahead(relay_now_ms) {
+            return Ok(());
+        }
+        let new = self.new_logs_of_all()?;
+        self.write(|tx| {
+            if tx.state.vaults.len() != new.len() {
+                // A vault has come meanwhile; the next link is told the time again.
+                return Err(StoreError::Busy.into());
+            }
+            let now = tx.now_ms;
+            tx.state.clock = subrosa_model::merge::Clock::new(subrosa_model::merge::Stamp::from_ms(now));
+            new.into_iter().try_for_each(|(vault, new)| tx.rotate_logs(vault, Some(now), new))
+        })
+    }
+
+    fn log_numbers(&self, vault: &VaultId) -> Result<Vec<(LogNo, LogId)>, Error> {
+        let state = self.lock_state()?;
+        let number = state.vault_no(vault)?;
+        let vault = state.vaults.get(&number).ok_or(Error::NoVault)?;
+        Ok(vault.logs.iter().map(|(log, info)| (*log, info.id)).collect())
+    }
+
+    fn logs_to_send(&self, vault: &VaultId) -> Result<Vec<(LogNo, LogId, PublicKeyBytes)>, Error> {
+        let state = self.lock_state()?;
+        let number = state.vault_no(vault)?;
+        let vault = state.vaults.get(&number).ok_or(Error::NoVault)?;
+        let mut logs: Vec<_> = vault.logs.iter().collect();
+        logs.sort_by_key(|(log, info)| (info.class != Class::Control, **log));
+        Ok(logs.into_iter().map(|(log, info)| (*log, info.id, info.public)).collect())
+    }
+}
+
+/// Whether a key is the one that a relay's address pins.
+fn is_pinned(relay: &Pin, key: &PublicKeyBytes) -> bool {
+    let Ok(key) = PublicKey::from_sec1(key.as_bytes()) else { return false };
+    Sha256::digest(key.to_spki_der()).as_slice() == relay.as_bytes()
+}

@@ -1,0 +1,444 @@
+//! Taking in what a relay feeds: verified, stored, merged, all in one durable transaction.
+//!
+//! The order is fixed: shape (done by the frame decoder), then signature and chain, then storage, then decryption,
+//! then merging. Nothing is dropped silently: what cannot be merged yet stays in its log or in quarantine with a
+//! reason; what does not fit its log is asked for again. Nothing that a relay says of a log is kept before a signature
+//! holds, and only a log with a certificate gets a number.
+
+use subrosa_model::control::CertifiedLog;
+use subrosa_model::merge::{LogNo, VaultNo};
+use subrosa_protocol::ids::{
+    Chain, Digest, Head, Incarnation, LogId, Pin, PublicKeyBytes, Rseq, Seq, VaultId,
+};
+use subrosa_protocol::limits::LOGS_PER_VAULT_MAX;
+use subrosa_protocol::segment::{Class, SealedSegment, VerifiedSegment};
+use subrosa_store::error::StoreError;
+
+use crate::error::{Error, PeerFault};
+use crate::life::Core;
+use crate::life::commit::{Durable, Tx};
+use crate::logs::checked::CheckedSegment;
+use crate::logs::link_keys::LinkKeys;
+use crate::logs::outbox::Cursor;
+use crate::logs::quarantine::Reason;
+use crate::logs::waiting::Rank;
+use crate::memory::state::{Folded, LogInfo};
+use crate::memory::work::look_at_log;
+
+/// Part of a feed, in its order.
+#[derive(Debug)]
+pub(crate) struct FeedBatch {
+    /// The relay's incarnation that the feed belongs to.
+    pub(crate) incarnation: Incarnation,
+    /// Logs introduced in it.
+    pub(crate) logs: Vec<PublicKeyBytes>,
+    /// Segments.
+    pub(crate) items: Vec<FeedItem>,
+    /// The CAUGHT_UP that ended it, if one did.
+    pub(crate) caught_up: Option<(Rseq, Digest)>,
+}
+
+/// One segment of a feed.
+#[derive(Debug)]
+pub(crate) struct FeedItem {
+    /// Its place in the scan; `None` for segments out of turn.
+    pub(crate) rseq: Option<Rseq>,
+    pub(crate) segment: SealedSegment,
+}
+
+/// What taking in a batch did.
+#[derive(Debug, Default)]
+pub(crate) struct Received {
+    /// New segments stored.
+    pub(crate) segments: u64,
+    /// Their bytes.
+    pub(crate) bytes: u64,
+    /// Segments to ask for: they are missing, and others build on them.
+    pub(crate) wants: Vec<(LogId, Seq, Seq)>,
+    /// A log of ours has a future that we did not write: rotate before sealing, then send the wants.
+    pub(crate) own_log_foreign: bool,
+    /// At CAUGHT_UP: whether the relay holds what it says, as far as we were shown.
+    pub(crate) digest_ok: Option<bool>,
+}
+
+impl Received {
+    /// Counts a segment that is kept.
+    fn count(&mut self, segment: &SealedSegment) {
+        self.segments += 1;
+        self.bytes += segment.bytes().len() as u64;
+    }
+}
+
+/// One batch on its way in.
+struct Taking<'b> {
+    vault: VaultNo,
+    id: VaultId,
+    relay: &'b Pin,
+    keys: &'b LinkKeys,
+    received: Received,
+    /// Data logs that were certified on the way.
+    certified: Vec<LogId>,
+}
+
+impl Core {
+    /// Takes in part of a feed in one durable transaction. Keys of logs that it introduces go to `keys`, and nowhere
+    /// else.
+    ///
+    /// # Errors
+    /// [`Error::Peer`] when an honest relay does not send that; nothing of the batch was taken in.
+    pub(crate) fn receive(
+        &self,
+        vault: &VaultId,
+        relay: &Pin,
+        keys: &mut LinkKeys,
+        batch: FeedBatch,
+    ) -> Result<Received, Error> {
+        {
+            let state = self.lock_state()?;
+            let number = state.vault_no(vault)?;
+            let unknown = |public: &&PublicKeyBytes| state.logs.number(number, &LogId::of(public)).is_none();
+            batch.logs.iter().filter(unknown).for_each(|public| keys.introduce(vault, public));
+        }
+        // A mere "caught up" costs a comparison to lose.
+        let durable = if batch.items.is_empty() { Durable::Later } else { Durable::Now };
+        self.write_with(durable, |tx| {
+            let number = tx.state.vault_no(vault)?;
+            let taking = Taking {
+                vault: number,
+                id: *vault,
+                relay,
+                keys,
+                received: Received::default(),
+                certified: Vec::new(),
+            };
+            tx.take_in_batch(taking, &batch)
+        })
+    }
+}
+
+impl Tx<'_> {
+    fn take_in_batch(&mut self, mut taking: Taking<'_>, batch: &FeedBatch) -> Result<Received, Error> {
+        let (vault, relay) = (taking.vault, taking.relay);
+        let mut cursor = self.cursor(relay, vault)?;
+        if cursor.incarnation != batch.incarnation {
+            cursor = Cursor { incarnation: batch.incarnation, ..Cursor::default() };
+        }
+        let is_control = |item: &&FeedItem| item.segment.header().kind.class() == Class::Control;
+        let (control, other): (Vec<_>, Vec<_>) = batch.items.iter().partition(is_control);
+        for item in control.into_iter().chain(other) {
+            self.take_in(&mut taking, &item.segment)?;
+            cursor.scanned = cursor.scanned.max(item.rseq.unwrap_or_default());
+        }
+        self.merge_named(vault, &taking.certified)?;
+        self.merge_ready(vault)?;
+        let mut received = taking.received;
+        if let Some((rseq, said)) = batch.caught_up {
+            self.want_what_is_named(vault, &mut received)?;
+            received.wants.extend(self.take_asks(relay, vault)?);
+            let holds = self.relay_digest(relay, vault)? == said;
+            received.digest_ok = Some(holds);
+            cursor.scanned = cursor.scanned.max(rseq);
+            if holds {
+                (cursor.verified, cursor.digest) = (rseq, said);
+            }
+        }
+        self.put_cursor(relay, vault, &cursor)?;
+        Ok(received)
+    }
+
+    /// Asks for what other members have seen and the relay, which says that it has shown everything, has not shown:
+    /// once for each open, for it may be that nobody has it any more.
+    fn want_what_is_named(&mut self, vault: VaultNo, received: &mut Received) -> Result<(), Error> {
+        for (log, seq) in std::mem::take(&mut self.vault_mut(vault)?.named) {
+            let held = match self.state.logs.number(vault, &log) {
+                Some(number) => self.head(number)?.map(|head| head.seq),
+                None => self.vault(vault)?.waiting.get(&log).map(|held| held.seq),
+            };
+            if held < Some(seq) {
+                tracing::warn!(%log, seq = seq.0, "a segment that others have seen is missing");
+                received.wants.push((log, held.map_or(Seq(0), Seq::next), seq));
+            }
+        }
+        Ok(())
+    }
+
+    /// Verifies one segment, and stores it in its log or lets it wait.
+    fn take_in(&mut self, taking: &mut Taking<'_>, segment: &SealedSegment) -> Result<(), Error> {
+        let header = segment.header();
+        if self.state.logs.number(taking.vault, &header.log).is_none()
+            && self.vault(taking.vault)?.members.certified(&header.log).is_some()
+        {
+            self.admit_for(taking, vec![header.log])?;
+        }
+        let Some(log) = self.state.logs.number(taking.vault, &header.log) else {
+            return self.take_in_stranger(taking, segment);
+        };
+        let info = *self.vault(taking.vault)?.logs.get(&log).ok_or(StoreError::Inconsistent)?;
+        if info.class == header.kind.class() {
+            self.take_in_known(taking, log, &info, segment)
+        } else {
+            // Its author certified one thing and wrote another; the relay, which knows no certificate, could not tell.
+            self.pass_by(taking, info.public, segment)
+        }
+    }
+
+    /// Takes in a segment of a log that has a certificate.
+    fn take_in_known(
+        &mut self,
+        taking: &mut Taking<'_>,
+        log: LogNo,
+        info: &LogInfo,
+        segment: &SealedSegment,
+    ) -> Result<(), Error> {
+        look_at_log();
+        let (vault, header) = (taking.vault, segment.header());
+        let head = self.head(log)?;
+        let expected = head.map_or(Seq(0), |head| head.seq.next());
+        let own = self.vault(vault)?.own;
+        let is_own = log == own.data || log == own.control;
+        if header.seq > expected {
+            taking.received.own_log_foreign |= is_own;
+            taking.received.wants.push((header.log, expected, header.seq));
+            return Ok(());
+        }
+        if header.seq < expected {
+            return self.take_in_again(taking, log, info, segment);
+        }
+        let prev = head.map_or(Chain::ZERO, |head| head.chain);
+        let Ok(verified) = VerifiedSegment::check(&taking.id, prev, info.public, segment.clone()) else {
+            return self.does_not_follow(taking, log, info, segment);
+        };
+        let checked = CheckedSegment::from(verified);
+        taking.received.own_log_foreign |= is_own;
+        taking.received.count(segment);
+        match info.class {
+            Class::Data => {
+                self.store_segment(log, &checked, head.map_or(Seq(0), |head| head.merged))?;
+                self.vault_mut(vault)?.unmerged.insert(log);
+            }
+            Class::Control => {
+                let certified = self.store_control(vault, log, &prev, &checked)?;
+                self.admit_for(taking, certified)?;
+            }
+        }
+        self.raise_relay_head(taking.relay, vault, head_of(&checked))
+    }
+
+    /// A segment whose place is taken: the same one again, or evidence of a second future.
+    fn take_in_again(
+        &mut self,
+        taking: &mut Taking<'_>,
+        log: LogNo,
+        info: &LogInfo,
+        segment: &SealedSegment,
+    ) -> Result<(), Error> {
+        let (vault, seq) = (taking.vault, segment.header().seq);
+        let held = self.chain_before(log, seq.next())?.ok_or(StoreError::Inconsistent)?;
+        let prev = self.chain_before(log, seq)?.ok_or(StoreError::Inconsistent)?;
+        if segment.preimage(&taking.id, &prev).chain() == held {
+            return self.raise_relay_head(taking.relay, vault, Head { log: info.id, seq, chain: held });
+        }
+        let own = self.vault(vault)?.own;
+        if log == own.data || log == own.control {
+            taking.received.own_log_foreign = true;
+            taking.received.wants.push((info.id, seq, seq));
+            return Ok(());
+        }
+        if let Ok(verified) = VerifiedSegment::check(&taking.id, prev, info.public, segment.clone())
+            && self.keep_evidence(vault, log, &verified.into())?
+        {
+            tracing::warn!(log = %info.id, seq = seq.0, "a log has two futures");
+        }
+        Ok(())
+    }
+
+    /// A segment at the right place that does not verify there: of another future, or forged.
+    fn does_not_follow(
+        &self,
+        taking: &mut Taking<'_>,
+        log: LogNo,
+        info: &LogInfo,
+        segment: &SealedSegment,
+    ) -> Result<(), Error> {
+        let seq = segment.header().seq;
+        let own = self.vault(taking.vault)?.own;
+        if log == own.data || log == own.control {
+            // Our own head may be the one that nobody else has: ask for what stands before.
+            taking.received.own_log_foreign = true;
+            taking.received.wants.push((info.id, Seq(seq.0.saturating_sub(1)), seq));
+            return Ok(());
+        }
+        match seq.0.checked_sub(1) {
+            // It builds on the branch that is already kept as evidence.
+            Some(before) if self.is_evidence(log, Seq(before))? => Ok(()),
+            _ => Err(Error::Peer(PeerFault::BadSignature)),
+        }
+    }
+
+    /// Takes in a segment of a log without a certificate: it waits, if there is room, and counts as what the relay holds.
+    fn take_in_stranger(&mut self, taking: &mut Taking<'_>, segment: &SealedSegment) -> Result<(), Error> {
+        let (vault, header) = (taking.vault, segment.header());
+        let public = taking.keys.of(&taking.id, &header.log).ok_or(PeerFault::UnknownLog)?;
+        let held = self.vault(vault)?.waiting.get(&header.log);
+        let next = held.map_or(Seq(0), |held| held.seq.next());
+        if header.seq < next {
+            let before = header.seq.0.checked_sub(1).map(Seq);
+            let prev = before.map(|before| self.waiting_chain(vault, &header.log, before)).transpose()?;
+            let prev = prev.map_or(Some(Chain::ZERO), |chain| chain).ok_or(StoreError::Inconsistent)?;
+            let chain = segment.preimage(&taking.id, &prev).chain();
+            if self.waiting_chain(vault, &header.log, header.seq)? == Some(chain) {
+                let head = Head { log: header.log, seq: header.seq, chain };
+                return self.raise_relay_head(taking.relay, vault, head);
+            }
+        }
+        let fits = header.seq == next && held.is_none_or(|held| held.class == header.kind.class());
+        let prev = held.map_or(Chain::ZERO, |held| held.chain);
+        if fits && let Ok(verified) = VerifiedSegment::check(&taking.id, prev, public, segment.clone()) {
+            return self.let_wait(taking, &prev, &verified.into());
+        }
+        self.pass_by(taking, public, segment)
+    }
+
+    /// Lets a segment wait, unless it is what certifies its log.
+    fn let_wait(
+        &mut self,
+        taking: &mut Taking<'_>,
+        prev: &Chain,
+        checked: &CheckedSegment,
+    ) -> Result<(), Error> {
+        let (vault, segment) = (taking.vault, checked.segment());
+        let (log, seq) = (segment.header().log, segment.header().seq);
+        let (rank, certified) = match segment.header().kind.class() {
+            Class::Control => match self.vault_mut(vault)?.fold_control_segment(&log, prev, segment) {
+                Folded::Shut => (Rank::Shut, Vec::new()),
+                Folded::Refused => (Rank::Opens, Vec::new()),
+                Folded::Taken(changes) => {
+                    let begins = self.vault(vault)?.members.has_certificate(&log);
+                    (if begins { Rank::Certificate } else { Rank::Opens }, changes.logs_certified)
+                }
+            },
+            Class::Data if seq == Seq(0) && self.vault(vault)?.opens(prev, segment) => {
+                (Rank::Opens, Vec::new())
+            }
+            Class::Data => (Rank::Shut, Vec::new()),
+        };
+        if certified.contains(&log) {
+            self.admit_for(taking, certified)?;
+            if self.state.logs.number(vault, &log).is_some() {
+                return self.take_in(taking, segment);
+            }
+            return self.raise_relay_head(taking.relay, vault, head_of(checked));
+        }
+        if self.keep_waiting(vault, checked, rank)? {
+            taking.received.count(segment);
+        } else {
+            self.vault_mut(vault)?.members.forget_from(&log, seq);
+        }
+        self.raise_relay_head(taking.relay, vault, head_of(checked))?;
+        self.admit_for(taking, certified)
+    }
+
+    /// Looks at a segment that is not kept: once its signature holds, its log is known to reach that far at the relay.
+    fn pass_by(
+        &mut self,
+        taking: &mut Taking<'_>,
+        public: PublicKeyBytes,
+        segment: &SealedSegment,
+    ) -> Result<(), Error> {
+        let header = segment.header();
+        let shown = self.shown(taking.relay, taking.vault, &header.log)?;
+        let next = shown.map_or(Seq(0), |(seq, _)| seq.next());
+        if header.seq < next {
+            return Ok(());
+        }
+        if header.seq > next {
+            taking.received.wants.push((header.log, next, header.seq));
+            return Ok(());
+        }
+        let prev = shown.map_or(Chain::ZERO, |(_, chain)| chain);
+        let checked = VerifiedSegment::check(&taking.id, prev, public, segment.clone());
+        let checked = CheckedSegment::from(checked.map_err(|_| PeerFault::BadSignature)?);
+        self.raise_relay_head(taking.relay, taking.vault, head_of(&checked))
+    }
+
+    fn admit_for(&mut self, taking: &mut Taking<'_>, certified: Vec<LogId>) -> Result<(), Error> {
+        let data = self.admit(taking.vault, certified)?;
+        taking.certified.extend(data);
+        Ok(())
+    }
+
+    /// Gives logs that are certified now their numbers, and moves what waited of them to them. The data logs among
+    /// them: what names them is to be merged once more.
+    pub(crate) fn admit(&mut self, vault: VaultNo, certified: Vec<LogId>) -> Result<Vec<LogId>, Error> {
+        let (mut queue, mut data) = (certified, Vec::new());
+        while let Some(id) = queue.pop() {
+            let Some(certificate) = self.vault(vault)?.members.certified(&id) else { continue };
+            if self.state.logs.number(vault, &id).is_none() {
+                if self.vault(vault)?.logs.len() >= LOGS_PER_VAULT_MAX {
+                    tracing::warn!(log = %id, "a certified log waits: the vault has as many as it may have");
+                    continue;
+                }
+                let log = self.register_log(vault, &certificate.public, certificate.class)?;
+                self.move_shown(vault, &id, log)?;
+                queue.extend(self.release(vault, log, &certificate)?);
+            }
+            if certificate.class == Class::Data {
+                data.push(id);
+            }
+        }
+        Ok(data)
+    }
+
+    /// Moves what waited of a log to it; the logs that are certified by that.
+    fn release(
+        &mut self,
+        vault: VaultNo,
+        log: LogNo,
+        certificate: &CertifiedLog,
+    ) -> Result<Vec<LogId>, Error> {
+        let (mut prev, mut certified) = (Chain::ZERO, Vec::new());
+        for checked in self.take_waiting(vault, &LogId::of(&certificate.public))? {
+            if checked.segment().header().kind.class() != certificate.class {
+                continue; // its author certified one thing and wrote another
+            }
+            match certificate.class {
+                Class::Data => {
+                    self.store_segment(log, &checked, Seq(0))?;
+                    self.vault_mut(vault)?.unmerged.insert(log);
+                }
+                Class::Control => certified.extend(self.store_control(vault, log, &prev, &checked)?),
+            }
+            prev = *checked.chain();
+        }
+        Ok(certified)
+    }
+
+    /// Stores a control segment and takes in its entries; the logs that they certify.
+    fn store_control(
+        &mut self,
+        vault: VaultNo,
+        log: LogNo,
+        prev: &Chain,
+        checked: &CheckedSegment,
+    ) -> Result<Vec<LogId>, Error> {
+        let segment = checked.segment();
+        let (id, seq) = (segment.header().log, segment.header().seq);
+        let folded = self.vault_mut(vault)?.fold_control_segment(&id, prev, segment);
+        // Up to here the signatures of all entries hold: opening need not check them again.
+        let merged = self.head(log)?.map_or(Seq(0), |head| head.merged);
+        let taken = merged == seq && matches!(folded, Folded::Taken(_));
+        self.store_segment(log, checked, if taken { seq.next() } else { merged })?;
+        match folded {
+            Folded::Taken(changes) => Ok(changes.logs_certified),
+            Folded::Shut | Folded::Refused => {
+                self.set_aside(log, seq, checked.chain(), Reason::StaysShut)?;
+                Ok(Vec::new())
+            }
+        }
+    }
+}
+
+fn head_of(checked: &CheckedSegment) -> Head {
+    let header = checked.segment().header();
+    Head { log: header.log, seq: header.seq, chain: *checked.chain() }
+}

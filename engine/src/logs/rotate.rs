@@ -1,0 +1,334 @@
+//! New logs for this device: after its store was restored from a copy, or when its clock was far ahead.
+//!
+//! What of the old data log nobody else is known to hold is issued again under the new log, with its original times;
+//! the rest of the old log is foreign data from here on, and another copy of this store may go on writing it.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
+
+use redb::ReadableTable as _;
+use subrosa_model::control::{OwnLogs, certificate};
+use subrosa_model::merge::{Body, LogMove, LogNo, PendingOps, RowBuf, Stamp};
+use subrosa_model::seal::{Group, Packed};
+use subrosa_model::wiped::Wiped;
+use subrosa_protocol::ids::Seq;
+use subrosa_protocol::segment::{Class, Kind};
+use subrosa_store::error::StoreError;
+use subrosa_store::tables::{RecordKey, VaultNo, segment_key};
+
+use crate::error::{Error, PeerFault};
+use crate::life::Core;
+use crate::life::commit::Tx;
+use crate::logs::sealing::seen_name;
+use crate::logs::shown::decode_relay_head;
+use crate::memory::state::{LogHead, OwnLogNos};
+use crate::records::{Before, decode_pending, decode_state};
+
+/// How often a relay can make us open new logs before the store is opened again: it could lie about what it holds,
+/// and a vault has room for a limited number of logs.
+const ROTATIONS_PER_OPEN_MAX: u32 = 16;
+
+/// Logs to open, ready but for being stored.
+pub(crate) struct NewLogs {
+    logs: OwnLogs,
+    /// Data of segment 0 of the control log.
+    certificate: Vec<u8>,
+}
+
+/// Ops to issue again, encoded as pending rows, by record.
+type Moved = BTreeMap<RecordKey, Wiped>;
+
+impl Core {
+    /// Makes the keys of new logs for a vault, and has the device key sign for them. Before the turn: that key may have
+    /// to ask a user, and nobody shall wait for that.
+    pub(crate) fn new_logs(&self, number: VaultNo) -> Result<NewLogs, Error> {
+        let (id, logs) = {
+            let state = self.lock_state()?;
+            let vault = state.vaults.get(&number).ok_or(Error::NoVault)?;
+            (vault.id, vault.keyring.next_logs(&*self.options.entropy))
+        };
+        let certificate = certificate(self.key(), &id, &logs, self.control_heads(&id)?)?;
+        Ok(NewLogs { logs, certificate })
+    }
+
+    /// New logs for every vault.
+    pub(crate) fn new_logs_of_all(&self) -> Result<Vec<(VaultNo, NewLogs)>, Error> {
+        let vaults: Vec<_> = self.lock_state()?.vaults.keys().copied().collect();
+        vaults.into_iter().map(|vault| Ok((vault, self.new_logs(vault)?))).collect()
+    }
+
+    /// Opens new logs for a vault, because the relay holds another future of the old ones.
+    ///
+    /// # Errors
+    /// [`PeerFault::DisputedLogs`] when that has happened too often in this open; those of [`Tx::rotate_logs`].
+    pub(crate) fn rotate_logs(&self, vault: &subrosa_protocol::ids::VaultId) -> Result<(), Error> {
+        if self.rotations.fetch_add(1, Ordering::Relaxed) >= ROTATIONS_PER_OPEN_MAX {
+            return Err(Error::Peer(PeerFault::DisputedLogs));
+        }
+        let number = self.lock_state()?.vault_no(vault)?;
+        let new = self.new_logs(number)?;
+        self.write(|tx| tx.rotate_logs(number, None, new))
+    }
+}
+
+impl Tx<'_> {
+    /// Opens new logs. With `restamp`, ops that are issued again get new times from that wall time on.
+    ///
+    /// # Errors
+    /// [`StoreError::Busy`] when `new` do not follow the present logs: another link has opened new ones meanwhile.
+    pub(crate) fn rotate_logs(
+        &mut self,
+        vault: VaultNo,
+        restamp: Option<u64>,
+        new: NewLogs,
+    ) -> Result<(), Error> {
+        let state = self.vault(vault)?;
+        if state.keyring.logs.incarnation.saturating_add(1) != new.logs.incarnation {
+            return Err(StoreError::Busy.into());
+        }
+        let old = state.own;
+        let accepted = self.accepted(old.data)?;
+        let moved = self.take_moved(vault, old.data, accepted)?;
+        self.forget_after(old.data, accepted)?;
+        let new = self.begin_logs(vault, new)?;
+        self.reassign(vault, old.data, new.data, moved, restamp)?;
+        tracing::info!(vault = %self.vault(vault)?.id, "new logs opened");
+        Ok(())
+    }
+
+    /// The last segment of an own log that some relay is known to hold.
+    fn accepted(&self, log: LogNo) -> Result<Option<Seq>, Error> {
+        let mut accepted = None;
+        for row in self.tables.relay_heads.iter()? {
+            let (key, row) = row?;
+            if key.value()[32..] == log.0.to_be_bytes() {
+                accepted = accepted.max(Some(decode_relay_head(row.value()).0));
+            }
+        }
+        Ok(accepted)
+    }
+
+    /// Collects the ops to issue again, oldest first: sealed but not accepted, then bulk, then pending.
+    fn take_moved(&mut self, vault: VaultNo, log: LogNo, accepted: Option<Seq>) -> Result<Moved, Error> {
+        let mut bodies: Vec<Wiped> = Vec::new();
+        if let Some(head) = self.head(log)? {
+            for seq in accepted.map_or(0, |seq| seq.0 + 1)..=head.seq.0 {
+                if let Ok(body) = self.open_stored(vault, log, Seq(seq))? {
+                    bodies.push(body.data);
+                }
+            }
+        }
+        let (batches, _) = self.unsealed.take_bulk(vault, usize::MAX)?;
+        for row in batches.into_iter().flatten() {
+            let body = Packed::from_row(&row).ok_or(StoreError::Inconsistent)?;
+            bodies.push(body.unpack().map_err(|_| StoreError::Inconsistent)?);
+        }
+        let mut moved = Moved::new();
+        for body in &bodies {
+            let body = Body::decode(body).map_err(|_| StoreError::Inconsistent)?;
+            for op in body.ops {
+                let collection = self.intern_collection(vault, op.collection)?;
+                let key = RecordKey::new(vault, collection, &op.record);
+                let row = moved.entry(key).or_default();
+                let earlier = std::mem::take(row);
+                let mut pending = decode_pending(op.record, op.collection, &earlier)?;
+                pending.push(op);
+                let mut encoded = Vec::new();
+                pending.encode(&mut encoded);
+                *row = Wiped::new(encoded);
+            }
+        }
+        self.take_pending(vault, &mut moved)?;
+        Ok(moved)
+    }
+
+    fn take_pending(&mut self, vault: VaultNo, moved: &mut Moved) -> Result<(), Error> {
+        let rows = self.unsealed.take_ops(vault)?;
+        let collections = self.state.collections.clone();
+        for (key, row) in rows {
+            let collection = collections.name(key.collection()).ok_or(StoreError::Inconsistent)?;
+            let earlier = moved.remove(&key).unwrap_or_default();
+            let mut pending = decode_pending(key.record(), collection, &earlier)?;
+            for op in decode_pending(key.record(), collection, &row)?.into_ops() {
+                pending.push(op);
+            }
+            let mut encoded = Vec::new();
+            pending.encode(&mut encoded);
+            moved.insert(key, Wiped::new(encoded));
+        }
+        Ok(())
+    }
+
+    /// Takes segments after `accepted` out of an old log: its future is what the others hold.
+    fn forget_after(&mut self, log: LogNo, accepted: Option<Seq>) -> Result<(), Error> {
+        let Some(head) = self.head(log)? else { return Ok(()) };
+        for seq in accepted.map_or(0, |seq| seq.0 + 1)..=head.seq.0 {
+            self.tables.segments.remove(&segment_key(log, Seq(seq)))?;
+        }
+        match accepted {
+            Some(seq) if seq < head.seq => {
+                let (chain, _) = self.segment(log, seq)?.ok_or(StoreError::Inconsistent)?;
+                let merged = head.merged.min(seq.next());
+                self.put_head(log, &LogHead { seq, chain, merged })?;
+            }
+            Some(_) => {}
+            None => {
+                self.tables.heads.remove(log.0)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes new log keys, and seals their certificate as segment 0 of the new control log.
+    fn begin_logs(&mut self, vault: VaultNo, new: NewLogs) -> Result<OwnLogNos, Error> {
+        self.vault_mut(vault)?.keyring.rotate_logs(new.logs);
+        // The new data log has not named anything as seen.
+        self.tables.meta.remove(&*seen_name(vault))?;
+        self.put_keyring(vault)?;
+        self.install_logs(vault, &new.certificate)
+    }
+
+    /// Registers the keyring's logs as ours and seals segment 0 of the control log.
+    pub(crate) fn install_logs(&mut self, vault: VaultNo, data: &[u8]) -> Result<OwnLogNos, Error> {
+        let (control, data_log) = {
+            let logs = &self.vault(vault)?.keyring.logs;
+            (logs.control.public().into(), logs.data.public().into())
+        };
+        let own = OwnLogNos {
+            control: self.register_log(vault, &control, Class::Control)?,
+            data: self.register_log(vault, &data_log, Class::Data)?,
+        };
+        let state = self.vault_mut(vault)?;
+        state.own = own;
+        state.renew_signer();
+        self.append_control(vault, data)?;
+        Ok(own)
+    }
+
+    /// Seals control entries as the next segment of our control log and takes them in.
+    pub(crate) fn append_control(&mut self, vault: VaultNo, data: &[u8]) -> Result<(), Error> {
+        let log = self.vault(vault)?.own.control;
+        self.seal_next(vault, log, Kind::Control, Group::Ends, &Packed::of(data))?;
+        let head = self.head(log)?.ok_or(StoreError::Inconsistent)?;
+        let state = self.vault_mut(vault)?;
+        let id = state.logs.get(&log).ok_or(Error::NoVault)?.id;
+        let changes = state.members.apply(id, head.seq, data)?;
+        state.member_changes += 1;
+        self.admit_and_merge(vault, changes.logs_certified)
+    }
+
+    /// Rewrites the state of moved records and puts their ops back as pending.
+    fn reassign(
+        &mut self,
+        vault: VaultNo,
+        old: LogNo,
+        new: LogNo,
+        moved: Moved,
+        restamp: Option<u64>,
+    ) -> Result<(), Error> {
+        let (old_id, new_id) = {
+            let logs = &self.vault(vault)?.logs;
+            let id = |log| logs.get(&log).map(|info| info.id).ok_or(Error::NoVault);
+            (id(old)?, id(new)?)
+        };
+        let stamps = self.new_stamps(&moved, restamp)?;
+        let stamped = |stamp: Stamp| stamps.get(&stamp).copied().unwrap_or(stamp);
+        let staying = self.staying(vault, old, &moved)?;
+        let collections = self.state.collections.clone();
+        let mut scratch = Vec::new();
+        for (key, row) in &moved {
+            let collection = collections.name(key.collection()).ok_or(StoreError::Inconsistent)?;
+            let moving = LogMove { old: old_id, new: new_id, after: staying.get(key).copied() };
+            let held = self.records.get(key)?.map(|stored| stored.row().to_buf());
+            if let Some(held) = held {
+                let mut state = decode_state(Some(held.borrow()))?;
+                state.reassign_log(&moving, &self.state.logs.of(vault), stamped);
+                let row = RowBuf::of(&state, &mut scratch);
+                self.records.replace(key, Before::Row(held.borrow()), row.borrow())?;
+            }
+            let mut pending: PendingOps<'_> = decode_pending(key.record(), collection, row)?;
+            pending.reassign_log(&moving, stamped);
+            let mut encoded = Vec::new();
+            pending.encode(&mut encoded);
+            self.unsealed.put_ops(key, &encoded)?;
+        }
+        self.merge_again(vault, old, &moved)
+    }
+
+    /// New times for moved ops, in their old order; empty when times are kept.
+    fn new_stamps(&mut self, moved: &Moved, restamp: Option<u64>) -> Result<BTreeMap<Stamp, Stamp>, Error> {
+        let Some(now_ms) = restamp else { return Ok(BTreeMap::new()) };
+        let mut stamps = BTreeMap::new();
+        for (key, row) in moved {
+            for op in decode_pending(key.record(), "-", row)?.ops() {
+                stamps.insert(op.stamp, op.stamp);
+            }
+        }
+        for stamp in stamps.values_mut() {
+            *stamp = self.state.clock.tick(now_ms);
+        }
+        Ok(stamps)
+    }
+
+    /// Of each moved record, the stamp of its last op that stays in the old log.
+    fn staying(
+        &self,
+        vault: VaultNo,
+        old: LogNo,
+        moved: &Moved,
+    ) -> Result<BTreeMap<RecordKey, Stamp>, Error> {
+        let mut staying = BTreeMap::new();
+        self.for_each_op_of(vault, old, moved, |key, op| {
+            let last = staying.entry(key).or_insert(op.stamp);
+            *last = op.stamp.max(*last);
+            Ok(())
+        })?;
+        Ok(staying)
+    }
+
+    /// Takes in once more what stays in the old log of moved records: cells that a moved op had replaced.
+    fn merge_again(&mut self, vault: VaultNo, old: LogNo, moved: &Moved) -> Result<(), Error> {
+        let mut rows: BTreeMap<RecordKey, RowBuf> = BTreeMap::new();
+        let mut scratch = Vec::new();
+        self.for_each_op_of(vault, old, moved, |key, op| {
+            let row = match rows.remove(&key) {
+                Some(row) => Some(row),
+                None => self.records.get(&key)?.map(|stored| stored.row().to_buf()),
+            };
+            let mut state = decode_state(row.as_ref().map(RowBuf::borrow))?;
+            state.apply(old, op, &self.state.logs.of(vault));
+            rows.insert(key, RowBuf::of(&state, &mut scratch));
+            Ok(())
+        })?;
+        for (key, row) in rows {
+            self.records.replace(&key, Before::Stored, row.borrow())?;
+        }
+        Ok(())
+    }
+
+    /// Visits the ops on moved records in what is stored of a log.
+    fn for_each_op_of(
+        &self,
+        vault: VaultNo,
+        log: LogNo,
+        moved: &Moved,
+        mut visit: impl FnMut(RecordKey, &subrosa_model::merge::Op<'_>) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let Some(head) = self.head(log)? else { return Ok(()) };
+        if moved.is_empty() {
+            return Ok(());
+        }
+        for seq in 0..=head.seq.0 {
+            let Ok(body) = self.open_stored(vault, log, Seq(seq))? else { continue };
+            let Ok(body) = Body::decode(&body.data) else { continue };
+            for op in &body.ops {
+                let Some(collection) = self.state.collections.number(vault, op.collection) else { continue };
+                let key = RecordKey::new(vault, collection, &op.record);
+                if moved.contains_key(&key) {
+                    visit(key, op)?;
+                }
+            }
+        }
+        Ok(())
+    }
+}

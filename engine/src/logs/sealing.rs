@@ -1,0 +1,215 @@
+//! Sealing: pending ops become segments, in one durable transaction (`docs/FORMAT.md`, "Sealing").
+//!
+//! It runs only when this open has compared its own heads with the relay's: a restored copy must find out before it
+//! writes a second future of its logs. Only what stands in the segment table is ever sent.
+
+use subrosa_model::merge::LogNo;
+use subrosa_model::seal::{Group, Packed, Place, seal};
+use subrosa_protocol::ids::{Chain, Head, Seq, Signature, VaultId};
+use subrosa_protocol::limits::LOGS_PER_VAULT_MAX;
+use subrosa_protocol::segment::Kind;
+use subrosa_store::error::StoreError;
+use subrosa_store::tables::VaultNo;
+use subrosa_store::unsealed::UnsealedView;
+
+use crate::error::Error;
+use crate::life::Core;
+use crate::life::commit::Tx;
+use crate::logs::checked::CheckedSegment;
+use crate::memory::state::LogHead;
+use crate::records::{by_time, decode_pending};
+
+pub(crate) mod fill;
+
+use fill::Filler;
+
+/// Bytes of bulk bodies sealed in one transaction, but for whole groups: what is read and written for them fits into the
+/// write buffer of the default cache, so that no page travels to the disk and back before the commit.
+const BULK_BYTES_MAX: usize = 4 << 20;
+
+/// What sealing did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Sealed {
+    /// Segments made.
+    pub(crate) segments: u64,
+    /// Whether ops are left for another call.
+    pub(crate) more: bool,
+}
+
+impl Core {
+    /// Seals pending ops of a vault: bulk writes in their order, each a group; then everything else, one group.
+    pub(crate) fn seal(&self, vault: &VaultId) -> Result<Sealed, Error> {
+        let number = self.lock_state()?.vault_no(vault)?;
+        if !self.read(|txn| UnsealedView::open(txn)?.any(number))? {
+            self.lock_state()?.vaults.get_mut(&number).ok_or(Error::NoVault)?.may_seal = true;
+            return Ok(Sealed::default());
+        }
+        self.write(|tx| {
+            tx.vault_mut(number)?.may_seal = true;
+            let before = tx.own_next(number)?;
+            let more = tx.seal_bulk(number)?;
+            if !more {
+                tx.seal_pending(number)?;
+            }
+            let segments = tx.own_next(number)?.0 - before.0;
+            Ok(Sealed { segments, more })
+        })
+    }
+
+    /// Says that the relay is not at hand any more: writes stay pending, and are coalesced.
+    pub(crate) fn stop_sealing(&self) {
+        // A device that is closed seals nothing.
+        let Ok(mut state) = self.lock_state() else { return };
+        for vault in state.vaults.values_mut() {
+            vault.may_seal = false;
+        }
+    }
+
+    /// Number of records with pending ops, and of bulk bodies.
+    pub(crate) fn pending(&self, vault: &VaultId) -> Result<u64, Error> {
+        let number = self.lock_state()?.vault_no(vault)?;
+        self.read(|txn| UnsealedView::open(txn)?.count(number))
+    }
+}
+
+impl Tx<'_> {
+    fn own_next(&self, vault: VaultNo) -> Result<Seq, Error> {
+        let log = self.vault(vault)?.own.data;
+        Ok(self.head(log)?.map_or(Seq(0), |head| head.seq.next()))
+    }
+
+    /// Seals whole bulk writes; says whether some are left.
+    fn seal_bulk(&mut self, vault: VaultNo) -> Result<bool, Error> {
+        let (batches, more) = self.unsealed.take_bulk(vault, BULK_BYTES_MAX)?;
+        for rows in batches {
+            let bodies: Option<Vec<_>> = rows.iter().map(|row| Packed::from_row(row)).collect();
+            self.seal_bodies(vault, bodies.ok_or(StoreError::Inconsistent)?.iter())?;
+        }
+        Ok(more)
+    }
+
+    /// Seals bodies as one group.
+    pub(crate) fn seal_bodies<'b>(
+        &mut self,
+        vault: VaultNo,
+        bodies: impl ExactSizeIterator<Item = &'b Packed>,
+    ) -> Result<(), Error> {
+        let last = bodies.len().saturating_sub(1);
+        for (index, body) in bodies.enumerate() {
+            let group = if index == last { Group::Ends } else { Group::Continues };
+            self.seal_data(vault, group, body)?;
+        }
+        Ok(())
+    }
+
+    /// Seals everything in the pending table as one group, in the order of time.
+    fn seal_pending(&mut self, vault: VaultNo) -> Result<(), Error> {
+        let rows = self.unsealed.take_ops(vault)?;
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let seen = self.take_seen(vault)?;
+        let collections = self.state.collections.clone();
+        let mut ops = Vec::with_capacity(rows.len());
+        for (key, row) in &rows {
+            let collection = collections.name(key.collection()).ok_or(StoreError::Inconsistent)?;
+            ops.extend(decode_pending(key.record(), collection, row)?.into_ops());
+        }
+        ops.sort_by(by_time);
+        let mut filler = Filler::new(seen);
+        for op in &ops {
+            filler.push(op);
+            for body in filler.take_full() {
+                self.seal_data(vault, Group::Continues, &body)?;
+            }
+        }
+        self.seal_bodies(vault, filler.finish().iter())
+    }
+
+    /// Seals one body as the next segment of our data log.
+    fn seal_data(&mut self, vault: VaultNo, group: Group, data: &Packed) -> Result<(), Error> {
+        let log = self.vault(vault)?.own.data;
+        self.seal_next(vault, log, Kind::Data, group, data)
+    }
+
+    /// Seals one segment of a log of ours and stores it.
+    pub(crate) fn seal_next(
+        &mut self,
+        vault: VaultNo,
+        log: LogNo,
+        kind: Kind,
+        group: Group,
+        data: &Packed,
+    ) -> Result<(), Error> {
+        let head = self.head(log)?;
+        let (seq, prev) = head.map_or((Seq(0), Chain::ZERO), |head| (head.seq.next(), head.chain));
+        let entropy = self.core.options.entropy.clone();
+        let state = self.vault(vault)?;
+        let live = state.keyring.live_epoch();
+        let info = state.logs.get(&log).ok_or(Error::NoVault)?;
+        let place = Place { vault: state.id, prev, kind, log: info.id, seq, epoch: live.epoch };
+        let sealed = match kind {
+            Kind::Control => {
+                let signer = &state.keyring.logs.control;
+                seal(&place, group, data, (&live.control).into(), &*entropy, |label, payload| {
+                    Signature::from_bytes(signer.sign(label, payload))
+                })
+            }
+            Kind::Data | Kind::Checkpoint | Kind::Blob => {
+                let key = live.key.as_ref().ok_or(Error::NotPermitted)?;
+                let signer = &state.signer;
+                seal(&place, group, data, key.into(), &*entropy, |label, payload| {
+                    Signature::from_bytes(signer.sign(label, payload))
+                })
+            }
+        };
+        // What is ours is merged; in a control log, unless something before it was not taken in.
+        let behind = head.filter(|head| kind == Kind::Control && head.merged <= head.seq);
+        let merged = behind.map_or(seq.next(), |head| head.merged);
+        self.store_segment(log, &CheckedSegment::sealed_here(sealed), merged)
+    }
+
+    /// Heads of other logs that changed since we last said so, and notes that we now say so.
+    fn take_seen(&mut self, vault: VaultNo) -> Result<Vec<Head>, Error> {
+        let name = seen_name(vault);
+        let said = self.meta(&name)?.unwrap_or_default();
+        let said: std::collections::BTreeMap<LogNo, Seq> = said
+            .chunks_exact(12)
+            .map(|entry| {
+                let (log, seq) = (entry.first_chunk::<4>(), entry.last_chunk::<8>());
+                let log = log.map_or(0, |bytes| u32::from_be_bytes(*bytes));
+                (LogNo(log), Seq(seq.map_or(0, |bytes| u64::from_be_bytes(*bytes))))
+            })
+            .collect();
+        let (mut seen, mut now) = (Vec::new(), Vec::new());
+        let state = self.vault(vault)?;
+        let others: Vec<_> = state.logs.iter().map(|(log, info)| (*log, info.id)).collect();
+        let own = state.own;
+        for (log, id) in others {
+            let Some(LogHead { seq, chain, merged }) = self.head(log)? else { continue };
+            if log == own.data || merged <= seq {
+                continue;
+            }
+            let before = said.get(&log).copied();
+            // A body names no more than that; the others are named next time.
+            let says =
+                if before == Some(seq) || seen.len() < LOGS_PER_VAULT_MAX { Some(seq) } else { before };
+            if says != before {
+                seen.push(Head { log: id, seq, chain });
+            }
+            if let Some(seq) = says {
+                now.extend_from_slice(&log.0.to_be_bytes());
+                now.extend_from_slice(&seq.0.to_be_bytes());
+            }
+        }
+        if !seen.is_empty() {
+            self.put_meta(&name, &now)?;
+        }
+        Ok(seen)
+    }
+}
+
+/// Name in the meta table of what the vault's data log has named as seen.
+pub(crate) fn seen_name(vault: VaultNo) -> String {
+    format!("seen {}", vault.0)
+}

@@ -1,0 +1,154 @@
+//! Filling bodies by the length that they are sealed with (`docs/adr/0006-segment-rows.md`).
+//!
+//! How long a body is once compressed is known only by compressing it. So a body is filled to where the one before it
+//! suggests, packed, and measured: it goes on when it is too thin for its page, and is cut again when it is too long.
+//! As bodies of one log are alike, most are packed once.
+
+use subrosa_model::merge::{Body, BodyWriter, Op};
+use subrosa_model::seal::{Packed, data_within};
+use subrosa_model::wiped::Wiped;
+use subrosa_protocol::ids::{Chain, Head};
+
+/// What stands beside a segment in a page of the store that holds its row alone: the chain in the row; header, key and
+/// the end of the value in the page.
+const ROW_AROUND: usize = Chain::LEN + 4 + 12 + 4;
+
+/// The most data, as it is sealed, whose row fits a page of the store.
+const fn fit(page: usize) -> usize {
+    data_within(page - ROW_AROUND)
+}
+
+/// What bodies are filled to, by the pages that their rows then fill. The smaller ones are for data of which not even
+/// [`BODY_PLAIN_MAX`] fills the first.
+const FITS: [usize; 4] = [fit(64 << 10), fit(32 << 10), fit(16 << 10), fit(8 << 10)];
+
+/// Data that does not compress is filled up to this many bytes: with flags and length 62 KiB, which padding leaves as
+/// they are.
+pub(crate) const BODY_FILL_BYTES: usize = FITS[0];
+
+/// No more plaintext than this goes into a body of several ops, however well it compresses: what its readers hold to
+/// merge it, four times a full body that does not compress.
+pub(crate) const BODY_PLAIN_MAX: usize = 256 << 10;
+
+/// A body of at least so many hundredths of the room is full; to fill it better would cost another packing.
+const FULL_PERCENT: usize = 87;
+
+/// What is aimed at, so that the next body, a little less compressible, still fits.
+const AIM_PERCENT: usize = 95;
+
+/// How far the body at hand is filled.
+#[derive(Clone, Copy, Debug)]
+struct Goal {
+    /// Room for its data as it is sealed.
+    packed: usize,
+    /// Plaintext that should come to that.
+    plain: usize,
+}
+
+impl Goal {
+    /// For data of which nothing is known.
+    const FIRST: Self = Self { packed: BODY_FILL_BYTES, plain: BODY_FILL_BYTES };
+
+    /// For data of which `plain` bytes were packed into `packed`.
+    fn after(plain: usize, packed: usize) -> Self {
+        let goal = |room: usize| {
+            // Where a usize has 32 bits, the product of two lengths does not fit.
+            let plain = (room * AIM_PERCENT / 100) as u64 * plain as u64 / packed.max(1) as u64;
+            let plain = usize::try_from(plain).unwrap_or(usize::MAX);
+            // What has no more bytes than there is room needs no packing to fit.
+            Self { packed: room, plain: plain.max(room) }
+        };
+        let first = FITS.into_iter().map(goal).find(|goal| goal.plain <= BODY_PLAIN_MAX);
+        let [.., least] = FITS;
+        first.unwrap_or(Self { packed: least, plain: BODY_PLAIN_MAX })
+    }
+}
+
+/// Packs ops, in their order, into bodies.
+pub(crate) struct Filler {
+    writer: Option<BodyWriter>,
+    /// For the first body.
+    seen: Vec<Head>,
+    goal: Goal,
+    full: Vec<Packed>,
+}
+
+impl Filler {
+    /// `seen` goes into the first body.
+    pub(crate) const fn new(seen: Vec<Head>) -> Self {
+        Self { writer: None, seen, goal: Goal::FIRST, full: Vec::new() }
+    }
+
+    /// Adds an op.
+    pub(crate) fn push(&mut self, op: &Op<'_>) {
+        loop {
+            let seen = &mut self.seen;
+            let writer = self.writer.get_or_insert_with(|| BodyWriter::new(op.stamp, std::mem::take(seen)));
+            if writer.push(op, self.goal.plain).is_ok() {
+                return;
+            }
+            self.measure();
+        }
+    }
+
+    /// The bodies that are full by now.
+    pub(crate) fn take_full(&mut self) -> Vec<Packed> {
+        std::mem::take(&mut self.full)
+    }
+
+    /// The bodies that are left, the last one as full as it is.
+    pub(crate) fn finish(mut self) -> Vec<Packed> {
+        while let Some(writer) = &self.writer {
+            let (plain, packed) = (writer.len(), Packed::new(Wiped::new(writer.encode())));
+            if writer.ops() > 1 && packed.len() > BODY_FILL_BYTES {
+                self.cut(Goal::after(plain, packed.len()));
+            } else {
+                self.full.push(packed);
+                self.writer = None;
+            }
+        }
+        self.full
+    }
+
+    /// The body at hand has come to its goal: it is full, or it is cut again, or its goal is raised.
+    fn measure(&mut self) {
+        let Some(writer) = &self.writer else { return };
+        let (plain, packed) = (writer.len(), Packed::new(Wiped::new(writer.encode())));
+        let next = Goal::after(plain, packed.len());
+        if writer.ops() > 1 && packed.len() > next.packed {
+            return self.cut(next);
+        }
+        let thin = packed.len() * 100 < next.packed * FULL_PERCENT;
+        // Raised at most to the cap, and never twice for the same bytes.
+        if !(thin && next.plain > self.goal.plain) {
+            self.full.push(packed);
+            self.writer = None;
+        }
+        self.goal = next;
+    }
+
+    /// Makes a body of the first ops of the one at hand, which is too long, and packs the others anew.
+    fn cut(&mut self, mut goal: Goal) {
+        let Some(writer) = self.writer.take() else { return };
+        let bytes = Wiped::new(writer.encode());
+        let body = Body::decode(&bytes).expect("a body that was packed a moment ago decodes");
+        let taken = loop {
+            let mut writer = BodyWriter::new(body.base, body.seen.clone());
+            let taken = body.ops.iter().take_while(|op| writer.push(op, goal.plain).is_ok()).count();
+            let (plain, packed) = (writer.len(), Packed::new(Wiped::new(writer.encode())));
+            if packed.len() <= goal.packed || taken <= 1 {
+                self.goal = Goal::after(plain, packed.len());
+                self.full.push(packed);
+                break taken;
+            }
+            // Its front is less compressible than the whole. That much fits, whatever it is.
+            goal.plain = goal.packed;
+        };
+        for op in &body.ops[taken..] {
+            self.push(op);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

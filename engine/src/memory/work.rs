@@ -1,0 +1,33 @@
+//! How much work was done, for tests of what it must not grow with.
+
+#[cfg(test)]
+thread_local! {
+    static LOGS: std::cell::Cell<u64> = const { std::cell::Cell::new(0) };
+    static ROWS: std::cell::Cell<u64> = const { std::cell::Cell::new(0) };
+}
+
+/// Notes that a log was looked at.
+#[inline]
+pub(crate) fn look_at_log() {
+    #[cfg(test)]
+    LOGS.set(LOGS.get() + 1);
+}
+
+/// Notes that a segment, or the row of one, was looked at that is not new.
+#[inline]
+pub(crate) fn look_at_row() {
+    #[cfg(test)]
+    ROWS.set(ROWS.get() + 1);
+}
+
+/// How many logs this thread has looked at.
+#[cfg(test)]
+pub(crate) fn logs_looked_at() -> u64 {
+    LOGS.get()
+}
+
+/// How many segments and rows this thread has looked at.
+#[cfg(test)]
+pub(crate) fn rows_looked_at() -> u64 {
+    ROWS.get()
+}

@@ -1,0 +1,141 @@
+//! Vaults of this store: founding, joining, their control entries and keyrings.
+
+use std::collections::HashSet;
+
+use subrosa_model::control::{Founding, Keyring, certificate, found_vault};
+use subrosa_model::keys::PublicKey;
+use subrosa_model::merge::LogNo;
+use subrosa_protocol::ids::{Head, VaultId};
+use subrosa_protocol::limits;
+use subrosa_protocol::segment::Class;
+use subrosa_store::tables::VaultNo;
+
+use crate::error::Error;
+use crate::life::Core;
+use crate::life::commit::Tx;
+use crate::life::opening::META_NAME;
+use crate::memory::state::{LogInfo, OwnLogNos, VaultState, encode_vault_row};
+
+/// A vault about to be put into the store.
+pub(crate) struct NewVault {
+    pub(crate) id: VaultId,
+    pub(crate) name: String,
+    /// With log keys of this device's own.
+    pub(crate) keyring: Keyring,
+}
+
+impl Core {
+    /// Founds a vault; the first one is the home vault.
+    pub(crate) fn create_vault(&self, name: &str) -> Result<VaultId, Error> {
+        check_vault_name(name)?;
+        let device_name = self.meta(META_NAME)?.unwrap_or_default();
+        loop {
+            let home = self.recovery_of_home(name)?;
+            let founding = home.map_or(Founding::Home, Founding::Beside);
+            // Signed before the turn: the device key may have to ask a user, and nobody shall wait for that.
+            let founded = found_vault(self.key(), &device_name, &founding, &*self.options.entropy)?;
+            let id = founded.vault;
+            let new = NewVault { id, name: name.to_owned(), keyring: founded.keyring };
+            let added = self.write(|tx| {
+                // Another thread has founded the home vault meanwhile: this one is to stand beside it.
+                if tx.state.vaults.is_empty() != home.is_none() {
+                    return Ok(false);
+                }
+                tx.add_vault(new, &founded.genesis_entries).map(|()| true)
+            })?;
+            if added {
+                return Ok(id);
+            }
+        }
+    }
+
+    /// The recovery key of the home vault, if there is one; refuses a name that is taken.
+    fn recovery_of_home(&self, new_name: &str) -> Result<Option<PublicKey>, Error> {
+        let state = self.lock_state()?;
+        if state.vaults.values().any(|vault| vault.name == new_name) {
+            return Err(Error::VaultExists);
+        }
+        Ok(state.vaults.values().next().map(|home| home.keyring.recovery.public))
+    }
+
+    /// Puts the vault that this device was let into into a store made for it, which is finished with that.
+    pub(crate) fn join_vault(&self, new: NewVault) -> Result<(), Error> {
+        check_vault_name(&new.name)?;
+        let data = certificate(self.key(), &new.id, &new.keyring.logs, Vec::new())?;
+        self.write(|tx| {
+            tx.put_meta(META_NAME, tx.core.options.device_name.as_bytes())?;
+            tx.add_vault(new, &data)
+        })
+    }
+
+    /// Appends control entries, made and signed by `make` from the control heads that they cite, and waits until they
+    /// are durable here. `make` runs before the turn; an entry that arrives after it is not cited.
+    pub(crate) fn append_control(
+        &self,
+        vault: &VaultId,
+        make: impl FnOnce(Vec<Head>) -> Result<Vec<u8>, Error>,
+    ) -> Result<(), Error> {
+        let data = make(self.control_heads(vault)?)?;
+        self.write(|tx| {
+            let number = tx.state.vault_no(vault)?;
+            tx.append_control(number, &data)
+        })?;
+        self.notify_pending();
+        Ok(())
+    }
+
+    /// Heads of a vault's control logs.
+    pub(crate) fn control_heads(&self, vault: &VaultId) -> Result<Vec<Head>, Error> {
+        let mut heads = self.heads(vault)?;
+        self.with_vault(vault, |state| {
+            let is_control = |info: &&LogInfo| info.class == Class::Control;
+            let control: HashSet<_> = state.logs.values().filter(is_control).map(|info| info.id).collect();
+            heads.retain(|head| control.contains(&head.log));
+            Ok(heads)
+        })
+    }
+
+    /// Runs `f` on a vault's members and keyring.
+    pub(crate) fn with_vault<R>(
+        &self,
+        vault: &VaultId,
+        f: impl FnOnce(&VaultState) -> Result<R, Error>,
+    ) -> Result<R, Error> {
+        let state = self.lock_state()?;
+        let number = state.vault_no(vault)?;
+        f(state.vaults.get(&number).ok_or(Error::NoVault)?)
+    }
+}
+
+impl Tx<'_> {
+    fn add_vault(&mut self, new: NewVault, control: &[u8]) -> Result<(), Error> {
+        let taken = |vault: &VaultState| vault.name == new.name || vault.id == new.id;
+        if self.state.vaults.values().any(taken) {
+            return Err(Error::VaultExists);
+        }
+        let number = VaultNo(self.state.vaults.keys().next_back().map_or(0, |last| last.0 + 1));
+        self.tables.vaults.insert(number.0, &encode_vault_row(&new.id, &new.name)[..])?;
+        let none_yet = OwnLogNos { control: LogNo(u32::MAX), data: LogNo(u32::MAX) };
+        let vault = VaultState::new(new.id, new.name, new.keyring, none_yet);
+        self.touch(number);
+        self.state.vaults.insert(number, vault);
+        self.put_keyring(number)?;
+        self.install_logs(number, control)?;
+        Ok(())
+    }
+
+    /// Writes a vault's keyring to its row.
+    pub(crate) fn put_keyring(&mut self, vault: VaultNo) -> Result<(), Error> {
+        let row = self.vault(vault)?.keyring.encode();
+        self.tables.keyrings.insert(vault.0, &row[..])?;
+        Ok(())
+    }
+}
+
+fn check_vault_name(name: &str) -> Result<(), Error> {
+    if name.is_empty() || name.len() > limits::COLLECTION_NAME_BYTES_MAX || name.chars().any(char::is_control)
+    {
+        return Err(Error::VaultName);
+    }
+    Ok(())
+}

@@ -1,0 +1,69 @@
+//! What work must not grow with, counted.
+
+use subrosa_protocol::segment::Kind;
+
+use super::strangers::{Stranger, give, pair};
+use super::{id, record};
+use crate::memory::work::{logs_looked_at, rows_looked_at};
+
+#[test]
+fn what_waits_costs_the_same_for_each_segment() {
+    let (a, _b, relay, vault) = pair();
+    let mut stranger = Stranger::new(&vault);
+    let work: Vec<_> = (0..4)
+        .map(|_| {
+            let segments = (0..400).map(|_| stranger.next(Kind::Data, b"")).collect();
+            let before = (rows_looked_at(), logs_looked_at());
+            assert_eq!(give(&relay, &a, &stranger, segments).segments, 400);
+            (rows_looked_at() - before.0, logs_looked_at() - before.1)
+        })
+        .collect();
+    assert!(work[1..].iter().all(|each| *each == work[1]), "{work:?}");
+    assert!(work[3].0 <= 400, "{work:?}");
+}
+
+#[test]
+fn taking_in_one_edit_looks_at_the_logs_that_it_touches() {
+    let (mut a, b, relay, vault) = pair();
+    for n in 0..60 {
+        if n % 15 == 14 {
+            a.reopen();
+        }
+        a.core().rotate_logs(&vault).unwrap();
+    }
+    for device in [&a, &b, &a] {
+        relay.sync(device.core(), &vault);
+    }
+    b.vault().records("tasks").put(id(1), &record(&[("done", 1)])).unwrap();
+    relay.sync(b.core(), &vault);
+    let before = logs_looked_at();
+    let received = relay.feed(a.core(), &vault);
+    assert_eq!((received.segments, received.digest_ok), (1, Some(true)));
+    assert!(
+        logs_looked_at() - before <= 2,
+        "of {}",
+        a.core().with_vault(&vault, |state| Ok(state.logs.len())).unwrap()
+    );
+}
+
+#[test]
+fn trying_quarantine_again_looks_at_each_segment_once() {
+    let (a, mut b, relay, vault) = pair();
+    b.core()
+        .write(|tx| {
+            let number = tx.state.vault_no(&vault)?;
+            tx.vault_mut(number)?.keyring.epochs[0].key = None;
+            tx.put_keyring(number)
+        })
+        .unwrap();
+    for n in 0..100 {
+        a.vault().records("tasks").put(id(n), &record(&[("done", 1)])).unwrap();
+        a.core().seal(&vault).unwrap();
+    }
+    relay.take(a.core(), &vault).unwrap();
+    relay.feed(b.core(), &vault);
+    assert_eq!(b.device.as_ref().unwrap().verify().unwrap().quarantined, 100);
+    let before = rows_looked_at();
+    b.reopen();
+    assert_eq!(rows_looked_at() - before, 100);
+}

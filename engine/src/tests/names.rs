@@ -1,0 +1,196 @@
+//! Names of logs in tombstones of which no certificate is here: made up, or early.
+
+use std::ops::Bound;
+
+use subrosa_model::merge::{BodyWriter, Op, OpKind, RecordId, Stamp, Tombstone};
+use subrosa_model::seal::{Group, Packed};
+use subrosa_protocol::ids::{LogId, Seq, VaultId};
+use subrosa_protocol::limits::NOTES_PER_LOG_MAX;
+use subrosa_protocol::segment::{Kind, SealedSegment};
+use subrosa_store::records::RecordsView;
+
+use super::strangers::pair;
+use super::{ListRelay, TestDevice, everything, id, join, record};
+use crate::logs::receive::{FeedBatch, FeedItem};
+
+/// A log of which there is no certificate anywhere.
+fn made_up(n: u32) -> LogId {
+    let mut bytes = [7; 16];
+    bytes[..4].copy_from_slice(&n.to_be_bytes());
+    LogId::from_bytes(bytes)
+}
+
+/// Seals a delete that names these logs, as somebody may who writes his own client.
+fn delete_naming(device: &TestDevice, vault: &VaultId, record: u8, ms: u64, names: Tombstone) {
+    let stamp = Stamp::from_ms(ms);
+    let record = RecordId::from_bytes([record; 16]);
+    let op = Op { record, collection: "tasks", stamp, kind: OpKind::Delete(names) };
+    let mut writer = BodyWriter::new(stamp, Vec::new());
+    writer.push(&op, 2 << 20).unwrap();
+    let body = Packed::of(&writer.encode());
+    device
+        .core()
+        .write(|tx| {
+            let number = tx.state.vault_no(vault)?;
+            let log = tx.vault(number)?.own.data;
+            tx.seal_next(number, log, Kind::Data, Group::Ends, &body)
+        })
+        .unwrap();
+}
+
+fn row_of(device: &TestDevice, record: u8) -> usize {
+    let found = device.core().read(|txn| {
+        let records = RecordsView::open(txn)?;
+        let mut found = 0;
+        for row in records.range(&(Bound::Unbounded, Bound::Unbounded))? {
+            let (key, row) = row?;
+            if key.record() == RecordId::from_bytes([record; 16]) {
+                found = row.row().as_bytes().len();
+            }
+        }
+        Ok(found)
+    });
+    found.unwrap()
+}
+
+/// How many notes there are of the data log of `by`, at `at`, and from where on everything is noted.
+fn notes(at: &TestDevice, vault: &VaultId, by: &TestDevice) -> (usize, Option<Seq>) {
+    let log = by.core().with_vault(vault, |state| Ok(state.logs[&state.own.data].id)).unwrap();
+    let state = at.core().lock_state().unwrap();
+    let number = state.vault_no(vault).unwrap();
+    state.vaults[&number].notes.of(state.logs.number(number, &log).unwrap())
+}
+
+#[test]
+fn names_that_a_member_makes_up_are_not_kept_and_not_repeated() {
+    let (a, mut b, relay, vault) = pair();
+    b.vault().records("tasks").put(id(4), &record(&[("done", 0)])).unwrap();
+    for device in [&b, &a, &b] {
+        relay.sync(device.core(), &vault);
+    }
+    let (logs, row) = (b.core().lock_state().unwrap().logs.len(), row_of(&b, 4));
+    for round in 0..12 {
+        let names = (0..3000).map(|n| (made_up(round * 3000 + n), Stamp::from_ms(1))).collect();
+        delete_naming(&a, &vault, 4, 1_000_100 + u64::from(round), names);
+    }
+    relay.take(a.core(), &vault).unwrap();
+    relay.feed(b.core(), &vault);
+    b.reopen();
+    assert_eq!((b.core().lock_state().unwrap().logs.len(), row_of(&b, 4)), (logs, row));
+    assert_eq!(notes(&b, &vault, &a), (NOTES_PER_LOG_MAX, Some(Seq(0))));
+    // What B does with the record is read by the others.
+    b.clock.set(1_000_200);
+    assert!(b.vault().records("tasks").delete(id(4)).unwrap());
+    relay.sync(b.core(), &vault);
+    b.vault().records("tasks").put(id(4), &record(&[("done", 1)])).unwrap();
+    relay.sync(b.core(), &vault);
+    relay.feed(a.core(), &vault);
+    assert_eq!(a.device.as_ref().unwrap().verify().unwrap().quarantined, 0);
+    assert_eq!(a.vault().records("tasks").get(id(4)).unwrap(), Some(record(&[("done", 1)])));
+}
+
+/// A third device, whose record the first one has seen and deleted before the second one heard of it.
+struct Late {
+    a: TestDevice,
+    b: TestDevice,
+    c: TestDevice,
+    relay: ListRelay,
+    vault: VaultId,
+}
+
+impl Late {
+    fn new(made_up_before: u32) -> Self {
+        let (a, b, relay, vault) = pair();
+        let c = TestDevice::new();
+        join(&a, &c);
+        relay.sync(a.core(), &vault);
+        c.vault().records("tasks").put(id(5), &record(&[("done", 0), ("of c", 1)])).unwrap();
+        relay.sync(c.core(), &vault);
+        relay.sync(a.core(), &vault);
+        if made_up_before > 0 {
+            let names = (0..made_up_before).map(|n| (made_up(n), Stamp::from_ms(1))).collect();
+            delete_naming(&a, &vault, 9, 1_000_001, names);
+        }
+        a.clock.set(1_000_500);
+        assert!(a.vault().records("tasks").delete(id(5)).unwrap());
+        relay.sync(a.core(), &vault);
+        let late = Self { a, b, c, relay, vault };
+        late.show(|late, segment| segment.header().kind == Kind::Data && late.is_of(&late.a, segment));
+        late
+    }
+
+    fn is_of(&self, device: &TestDevice, segment: &SealedSegment) -> bool {
+        let own = |state: &crate::memory::state::VaultState| {
+            Ok([state.own.data, state.own.control].map(|log| state.logs[&log].id))
+        };
+        device.core().with_vault(&self.vault, own).unwrap().contains(&segment.header().log)
+    }
+
+    /// Shows B some of what the relay holds.
+    fn show(&self, which: impl Fn(&Self, &SealedSegment) -> bool) {
+        let (logs, held) = {
+            let state = self.relay.state.lock().unwrap();
+            (state.logs.clone(), state.segments.clone())
+        };
+        let shown = held.into_iter().filter(|segment| which(self, segment));
+        let items = shown.map(|segment| FeedItem { rseq: None, segment }).collect();
+        let batch = FeedBatch { incarnation: self.relay.incarnation, logs, items, caught_up: None };
+        self.relay.give(self.b.core(), &self.vault, batch).unwrap();
+    }
+
+    fn assert_agreement(&self) {
+        assert_eq!(self.b.vault().records("tasks").get(id(5)).unwrap(), None, "it was deleted");
+        for device in [&self.b, &self.a, &self.c, &self.b] {
+            self.relay.sync(device.core(), &self.vault);
+        }
+        assert_eq!(everything(&self.a.vault()), everything(&self.b.vault()));
+        assert_eq!(everything(&self.a.vault()), everything(&self.c.vault()));
+        let rows = [&self.a, &self.b, &self.c].map(|device| row_of(device, 5));
+        assert_eq!(rows, [rows[0]; 3]);
+    }
+}
+
+#[test]
+fn a_name_counts_as_soon_as_its_log_is_certified() {
+    let late = Late::new(0);
+    assert_eq!(notes(&late.b, &late.vault, &late.a), (1, None));
+    // First the record and then the certificate, of a device of which B has not heard.
+    late.show(|late, segment| late.is_of(&late.c, segment));
+    assert_eq!(everything(&late.b.vault()), []);
+    late.show(|_, _| true);
+    assert_eq!(notes(&late.b, &late.vault, &late.a), (0, None));
+    late.assert_agreement();
+}
+
+#[test]
+fn a_name_that_waits_outlives_a_restart() {
+    let mut late = Late::new(0);
+    late.b.reopen();
+    assert_eq!(notes(&late.b, &late.vault, &late.a), (1, None));
+    late.show(|_, _| true);
+    late.assert_agreement();
+}
+
+#[test]
+fn a_log_that_names_too_many_is_merged_once_more_from_there() {
+    let mut late = Late::new(NOTES_PER_LOG_MAX as u32);
+    assert_eq!(notes(&late.b, &late.vault, &late.a), (NOTES_PER_LOG_MAX, Some(Seq(1))));
+    late.b.reopen();
+    late.show(|_, _| true);
+    late.assert_agreement();
+}
+
+#[test]
+fn what_is_written_before_a_name_counts_is_kept() {
+    let late = Late::new(0);
+    late.b.clock.set(1_000_600);
+    late.b.vault().records("tasks").put(id(5), &record(&[("of b", 1)])).unwrap();
+    late.show(|_, _| true);
+    let shown = late.b.vault().records("tasks").get(id(5)).unwrap().expect("B's edit knew of no delete");
+    for device in [&late.b, &late.a, &late.c, &late.b] {
+        late.relay.sync(device.core(), &late.vault);
+    }
+    for device in [&late.a, &late.b, &late.c] {
+        assert_eq!(device.vault().records("tasks").get(id(5)).unwrap().as_ref(), Some(&shown));
+    }
+}

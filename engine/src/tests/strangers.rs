@@ -1,0 +1,569 @@
+//! What a relay, or a member, makes up: logs that nobody certified, names of logs, segments of strangers.
+
+use subrosa_model::entropy::{Entropy, OsEntropy};
+use subrosa_model::keys::KeyPair;
+use subrosa_model::keys::secret::{ControlKey, EpochKey, SegmentKey};
+use subrosa_model::merge::{Body, BodyWriter, Cell, FieldCell, Op, OpKind, Put, Stamp, Tombstone};
+use subrosa_model::seal::{Group, Packed, Place};
+use subrosa_protocol::codec::Reader;
+use subrosa_protocol::ids::{
+    Chain, Epoch, Head, Incarnation, LogId, Pin, PublicKeyBytes, Rseq, Seq, Signature, VaultId,
+};
+use subrosa_protocol::limits::{
+    LINK_KEYS_MAX, LOGS_PER_VAULT_MAX, QUARANTINE_LOG_BYTES_MAX, QUARANTINE_LOG_SEGMENTS_MAX,
+    QUARANTINE_VAULT_BYTES_MAX,
+};
+use subrosa_protocol::segment::{Class, Kind, SealedSegment};
+use subrosa_store::error::StoreError;
+
+use super::{ListRelay, TestDevice, everything, id, is_store, join, record};
+use crate::error::{Error, PeerFault};
+use crate::life::TABLES_FORMAT;
+use crate::logs::receive::{FeedBatch, FeedItem, Received};
+use crate::logs::waiting::Rank;
+use crate::memory::state::LogHead;
+
+pub(super) fn pair() -> (TestDevice, TestDevice, ListRelay, VaultId) {
+    let (a, b) = (TestDevice::new(), TestDevice::new());
+    a.device.as_ref().unwrap().create_vault("personal").unwrap();
+    let relay = ListRelay::new();
+    let vault = join(&a, &b);
+    for device in [&a, &b, &a] {
+        relay.sync(device.core(), &vault);
+    }
+    (a, b, relay, vault)
+}
+
+fn another_relay(n: u8) -> ListRelay {
+    ListRelay { pin: Pin::from_bytes([n; 32]), ..ListRelay::new() }
+}
+
+/// A log that nobody certified.
+pub(super) struct Stranger {
+    pair: KeyPair,
+    vault: VaultId,
+    head: Option<(Seq, Chain)>,
+    /// What it seals under.
+    key: [u8; 32],
+}
+
+impl Stranger {
+    pub(super) fn new(vault: &VaultId) -> Self {
+        Self { pair: KeyPair::generate(&OsEntropy), vault: *vault, head: None, key: [3; 32] }
+    }
+
+    fn public(&self) -> PublicKeyBytes {
+        self.pair.public().into()
+    }
+
+    fn log(&self) -> LogId {
+        LogId::of(&self.public())
+    }
+
+    pub(super) fn next(&mut self, kind: Kind, data: &[u8]) -> SealedSegment {
+        let (seq, prev) = self.head.map_or((Seq(0), Chain::ZERO), |(seq, chain)| (seq.next(), chain));
+        let place = Place { vault: self.vault, prev, kind, log: self.log(), seq, epoch: Epoch(0) };
+        let epoch = EpochKey::read(&mut Reader::new(&self.key)).unwrap();
+        let control = ControlKey::read(&mut Reader::new(&self.key)).unwrap();
+        let key = match kind.class() {
+            Class::Data => SegmentKey::Data(&epoch),
+            Class::Control => SegmentKey::Control(&control),
+        };
+        let data = Packed::of(data);
+        let (segment, chain) =
+            subrosa_model::seal::seal(&place, Group::Ends, &data, key, &OsEntropy, |label, payload| {
+                Signature::from_bytes(self.pair.sign(label, payload))
+            });
+        self.head = Some((seq, chain));
+        segment
+    }
+}
+
+fn noise(bytes: usize) -> Vec<u8> {
+    let mut noise = vec![0; bytes];
+    OsEntropy.fill(&mut noise);
+    noise
+}
+
+fn batch(relay: &ListRelay, logs: Vec<PublicKeyBytes>, segments: Vec<SealedSegment>) -> FeedBatch {
+    let items = segments.into_iter().map(|segment| FeedItem { rseq: None, segment }).collect();
+    FeedBatch { incarnation: relay.incarnation, logs, items, caught_up: None }
+}
+
+pub(super) fn give(
+    relay: &ListRelay,
+    to: &TestDevice,
+    stranger: &Stranger,
+    segments: Vec<SealedSegment>,
+) -> Received {
+    relay.give(to.core(), &stranger.vault, batch(relay, vec![stranger.public()], segments)).unwrap()
+}
+
+/// Rows in all tables that somebody else could fill.
+fn rows(device: &TestDevice) -> Vec<u64> {
+    use redb::ReadableTableMetadata as _;
+    use subrosa_store::tables::{LOGS, NOTES, QUARANTINE, RELAY_HEADS, SEGMENTS, SHOWN, WAITING};
+    device
+        .core()
+        .read(|txn| {
+            Ok(vec![
+                txn.open_table(LOGS)?.len()?,
+                txn.open_table(SEGMENTS)?.len()?,
+                txn.open_table(RELAY_HEADS)?.len()?,
+                txn.open_table(QUARANTINE)?.len()?,
+                txn.open_table(WAITING)?.len()?,
+                txn.open_table(SHOWN)?.len()?,
+                txn.open_table(NOTES)?.len()?,
+            ])
+        })
+        .unwrap()
+}
+
+fn made_up(n: u32) -> PublicKeyBytes {
+    let mut bytes = [4; 65];
+    bytes[1..5].copy_from_slice(&n.to_be_bytes());
+    PublicKeyBytes::from_bytes(bytes)
+}
+
+/// Bytes, logs and the rank of one log, of what waits.
+fn waiting(device: &TestDevice, vault: &VaultId, log: &LogId) -> (usize, usize, Option<Rank>) {
+    let found = device.core().with_vault(vault, |state| {
+        Ok((state.waiting.bytes(), state.waiting.len(), state.waiting.get(log).map(|held| held.rank)))
+    });
+    found.unwrap()
+}
+
+#[test]
+fn logs_of_one_vault_named_in_the_feed_of_another_change_nothing_in_either() {
+    let mut a = TestDevice::new();
+    let first = a.device.as_ref().unwrap().create_vault("personal").unwrap().id();
+    let second = a.device.as_ref().unwrap().create_vault("other").unwrap().id();
+    let relay = ListRelay::new();
+    a.vault().records("tasks").put(id(7), &record(&[("done", 0)])).unwrap();
+    relay.sync(a.core(), &first);
+    let publics: Vec<_> = relay.state.lock().unwrap().logs.clone();
+    let segments: Vec<_> = relay.state.lock().unwrap().segments.clone();
+    let (before, heads) = (rows(&a), a.core().heads(&second).unwrap());
+    relay.give(a.core(), &second, batch(&relay, publics.clone(), vec![])).unwrap();
+    assert_eq!((rows(&a), a.core().heads(&second).unwrap()), (before, heads.clone()));
+    // Their segments are of the first vault: signed for it alone.
+    let refused = relay.give(a.core(), &second, batch(&relay, publics, segments[..1].to_vec()));
+    assert!(matches!(refused, Err(Error::Peer(PeerFault::BadSignature))), "{refused:?}");
+    a.reopen();
+    assert_eq!(a.core().heads(&second).unwrap(), heads);
+    assert_eq!(a.vault().devices().unwrap().len(), 1);
+    a.vault().records("tasks").put(id(8), &record(&[("done", 1)])).unwrap();
+    assert_eq!(a.core().seal(&first).unwrap().segments, 1);
+    relay.sync(a.core(), &first);
+    assert!(a.device.as_ref().unwrap().verify().unwrap().is_good());
+}
+
+#[test]
+fn made_up_logs_leave_nothing_behind_and_shut_no_vault() {
+    let (mut a, b, relay, vault) = pair();
+    let (before, evil) = (rows(&a), another_relay(66));
+    for part in 0..25 {
+        let logs = (part * 4000..(part + 1) * 4000).map(made_up).collect();
+        evil.give(a.core(), &vault, batch(&evil, logs, vec![])).unwrap();
+    }
+    assert_eq!(evil.keys.lock().unwrap().len(), LINK_KEYS_MAX, "of 100,000");
+    assert_eq!(rows(&a), before);
+    let last = made_up(99_999);
+    assert!(
+        a.core().with_vault(&vault, |state| Ok(state.logs.values().all(|log| log.public != last))).unwrap()
+    );
+    // An honest relay hears of none of them, and brings a third device.
+    let other = another_relay(5);
+    other.take(a.core(), &vault).unwrap();
+    assert_eq!(other.state.lock().unwrap().logs.len(), 2, "the control logs of both");
+    let c = TestDevice::new();
+    join(&b, &c);
+    relay.sync(b.core(), &vault);
+    c.vault().records("tasks").put(id(3), &record(&[("done", 3)])).unwrap();
+    relay.sync(c.core(), &vault);
+    relay.sync(b.core(), &vault);
+    relay.sync(a.core(), &vault);
+    assert_eq!(everything(&a.vault()), everything(&c.vault()));
+    // Nor do they stand in the way of new logs, as after a restore.
+    a.core().rotate_logs(&vault).unwrap();
+    a.reopen();
+    a.core().rotate_logs(&vault).unwrap();
+    relay.sync(a.core(), &vault);
+}
+
+#[test]
+fn a_segment_of_a_log_that_was_not_introduced_on_the_link_is_refused() {
+    let (a, _b, relay, vault) = pair();
+    let mut stranger = Stranger::new(&vault);
+    let segment = stranger.next(Kind::Data, b"");
+    let refused = relay.give(a.core(), &vault, batch(&relay, vec![], vec![segment]));
+    assert!(matches!(refused, Err(Error::Peer(PeerFault::UnknownLog))), "{refused:?}");
+}
+
+#[test]
+fn control_segments_of_a_stranger_are_bounded_and_never_passed_on() {
+    let (mut a, _b, relay, vault) = pair();
+    let mut stored = 0;
+    let mut strangers: Vec<_> = (0..20).map(|_| Stranger::new(&vault)).collect();
+    for stranger in &mut strangers {
+        for _ in 0..3 {
+            let segment = stranger.next(Kind::Control, &noise(450 << 10));
+            stored += give(&relay, &a, stranger, vec![segment]).segments;
+        }
+    }
+    let (bytes, logs, rank) = waiting(&a, &vault, &strangers[19].log());
+    assert!(bytes <= QUARANTINE_VAULT_BYTES_MAX, "{bytes}");
+    assert!(stored >= 34 && logs <= 18, "{stored} segments of {logs} logs");
+    assert_eq!(rank, Some(Rank::Shut), "the last one found room, and the largest one made it");
+    let other = another_relay(8);
+    let strange = |log: &LogId| strangers.iter().any(|stranger| stranger.log() == *log);
+    let sent = a.core().outbox(&vault, &other.pin, &Default::default(), usize::MAX).unwrap();
+    assert!(!sent.segments.iter().any(|segment| strange(&segment.header().log)));
+    assert!(!sent.logs.iter().any(|public| strange(&LogId::of(public))));
+    a.reopen();
+    assert_eq!(waiting(&a, &vault, &strangers[19].log()), (bytes, logs, Some(Rank::Shut)));
+    assert_eq!(a.device.as_ref().unwrap().verify().unwrap().uncertified_logs, logs as u64);
+}
+
+#[test]
+fn a_log_has_no_more_segments_in_quarantine_than_its_limit() {
+    let (a, _b, relay, vault) = pair();
+    let mut stranger = Stranger::new(&vault);
+    let segments: Vec<_> =
+        (0..QUARANTINE_LOG_SEGMENTS_MAX + 3).map(|_| stranger.next(Kind::Data, b"")).collect();
+    let received = give(&relay, &a, &stranger, segments);
+    let (bytes, ..) = waiting(&a, &vault, &stranger.log());
+    assert!(bytes <= QUARANTINE_LOG_BYTES_MAX);
+    assert!(
+        received.segments <= QUARANTINE_LOG_SEGMENTS_MAX as u64 && received.segments > 2000,
+        "{received:?}"
+    );
+}
+
+/// What the relay holds of logs of a device, of one class.
+fn segments_of(relay: &ListRelay, device: &TestDevice, vault: &VaultId, kind: Kind) -> Vec<SealedSegment> {
+    let own = device
+        .core()
+        .with_vault(vault, |state| Ok([state.own.data, state.own.control].map(|log| state.logs[&log].id)));
+    let own = own.unwrap();
+    let state = relay.state.lock().unwrap();
+    let is_own =
+        |segment: &&SealedSegment| own.contains(&segment.header().log) && segment.header().kind == kind;
+    state.segments.iter().filter(is_own).cloned().collect()
+}
+
+#[test]
+fn made_up_logs_never_keep_out_a_new_device_whatever_arrives_first() {
+    for order in [
+        [0, 1, 2, 3],
+        [0, 2, 1, 3],
+        [1, 2, 0, 3],
+        [2, 1, 0, 3],
+        [2, 0, 1, 3],
+        [1, 0, 2, 3],
+        [2, 1, 3, 0],
+        [3, 1, 2, 0],
+    ] {
+        let (a, b, relay, vault) = pair();
+        let c = TestDevice::new();
+        join(&b, &c);
+        relay.sync(b.core(), &vault);
+        c.vault().records("tasks").put(id(3), &record(&[("done", 3)])).unwrap();
+        relay.sync(c.core(), &vault);
+        let logs = relay.state.lock().unwrap().logs.clone();
+        // Who was let in, the new device's certificate, its data; and logs that fill all that there is.
+        let mut parts = vec![
+            segments_of(&relay, &b, &vault, Kind::Control),
+            segments_of(&relay, &c, &vault, Kind::Control),
+            segments_of(&relay, &c, &vault, Kind::Data),
+        ];
+        let mut strangers: Vec<_> = (0..9).map(|_| Stranger::new(&vault)).collect();
+        let mut junk = |stranger: &mut Stranger| {
+            (0..2).map(|_| stranger.next(Kind::Control, &noise(480 << 10))).collect::<Vec<_>>()
+        };
+        parts.push(strangers.iter_mut().flat_map(&mut junk).collect());
+        let more: Vec<_> = {
+            let mut more: Vec<_> = (0..9).map(|_| Stranger::new(&vault)).collect();
+            let segments: Vec<_> = more.iter_mut().flat_map(&mut junk).collect();
+            let publics: Vec<_> = more.iter().map(Stranger::public).collect();
+            relay.give(a.core(), &vault, batch(&relay, publics, segments)).unwrap();
+            more
+        };
+        let publics: Vec<_> = logs.into_iter().chain(strangers.iter().map(Stranger::public)).collect();
+        let mut wants = Vec::new();
+        for part in order {
+            let given = batch(&relay, publics.clone(), parts[part].clone());
+            wants.extend(relay.give(a.core(), &vault, given).unwrap().wants);
+        }
+        // What made room, data perhaps, is asked for now that it is certified.
+        let asked = relay.feed(a.core(), &vault).wants;
+        let held = relay.state.lock().unwrap().segments.clone();
+        let wanted = held.into_iter().filter(|segment| {
+            let header = segment.header();
+            asked.iter().any(|(log, from, to)| header.log == *log && (*from..=*to).contains(&header.seq))
+        });
+        let given = batch(&relay, publics, wanted.collect());
+        relay.give(a.core(), &vault, given).unwrap();
+        assert_eq!(everything(&a.vault()), everything(&c.vault()), "{order:?}");
+        assert_eq!(a.vault().devices().unwrap().len(), 3, "{order:?}");
+        assert!(waiting(&a, &vault, &more[0].log()).0 <= QUARANTINE_VAULT_BYTES_MAX);
+    }
+}
+
+#[test]
+fn a_certificate_stays_longer_than_anything_that_is_made_up() {
+    let (mut a, b, relay, vault) = pair();
+    let c = TestDevice::new();
+    join(&b, &c);
+    c.core().seal(&vault).unwrap();
+    relay.take(c.core(), &vault).unwrap();
+    relay.feed(a.core(), &vault);
+    let log = c.core().with_vault(&vault, |state| Ok(state.logs[&state.own.control].id)).unwrap();
+    assert_eq!(waiting(&a, &vault, &log).2, Some(Rank::Certificate));
+    let key = a
+        .core()
+        .with_vault(&vault, |state| Ok(*state.keyring.live_epoch().key.as_ref().unwrap().dangerous_bytes()))
+        .unwrap();
+    // By a relay, and by somebody who has the vault's key.
+    for key in [[3; 32], key] {
+        for _ in 0..18 {
+            let mut stranger = Stranger { key, ..Stranger::new(&vault) };
+            let segments = (0..2).map(|_| stranger.next(Kind::Data, &noise(480 << 10))).collect();
+            give(&another_relay(66), &a, &stranger, segments);
+        }
+    }
+    assert_eq!(waiting(&a, &vault, &log).2, Some(Rank::Certificate));
+    a.reopen();
+    relay.sync(b.core(), &vault);
+    relay.sync(a.core(), &vault);
+    assert_eq!(a.vault().devices().unwrap().len(), 3);
+}
+
+#[test]
+fn a_control_log_that_waits_counts_when_we_let_its_device_in_ourselves() {
+    let (a, _b, relay, vault) = pair();
+    let c = TestDevice::new();
+    // C's log is at the relay, and here, before A says that C belongs to the vault.
+    let told = join(&a, &c);
+    assert_eq!(told, vault);
+    let control =
+        |device: &TestDevice| device.core().with_vault(&vault, |state| Ok(state.logs.len())).unwrap();
+    let before = control(&a);
+    c.vault().records("tasks").put(id(3), &record(&[("done", 3)])).unwrap();
+    c.core().seal(&vault).unwrap();
+    relay.take(c.core(), &vault).unwrap();
+    relay.feed(a.core(), &vault);
+    assert_eq!(control(&a), before + 2);
+    assert_eq!(everything(&a.vault()).len(), 1);
+}
+
+#[test]
+fn a_log_that_nobody_certified_at_an_honest_relay_is_no_disagreement() {
+    let (mut a, _b, relay, vault) = pair();
+    let mut stranger = Stranger::new(&vault);
+    relay.state.lock().unwrap().logs.push(stranger.public());
+    for _ in 0..5 {
+        let segment = stranger.next(Kind::Data, &noise(600 << 10));
+        super::append(&mut relay.state.lock().unwrap(), &vault, segment).unwrap();
+    }
+    let plan = |a: &TestDevice| a.core().sync_plan(&vault, &relay.pin).unwrap();
+    assert_eq!(
+        relay.feed(a.core(), &vault).digest_ok,
+        Some(true),
+        "what is not kept counts as what the relay holds"
+    );
+    assert!(waiting(&a, &vault, &stranger.log()).0 <= QUARANTINE_LOG_BYTES_MAX);
+    a.reopen();
+    assert_ne!(plan(&a).digest, subrosa_protocol::ids::Digest::ZERO, "the feed goes on where it was");
+    assert_eq!(relay.feed(a.core(), &vault).digest_ok, Some(true));
+    // All heads are compared, and what HEADS does not name is fed anew.
+    for _ in 0..2 {
+        let heads: Vec<_> = relay.state.lock().unwrap().heads.values().copied().map(Into::into).collect();
+        a.core().relay_heads(&vault, &relay.pin, relay.incarnation, &heads).unwrap();
+        assert_eq!(relay.feed(a.core(), &vault).digest_ok, Some(true));
+        a.core().relay_heads(&vault, &relay.pin, Incarnation::ZERO, &[]).unwrap();
+        assert_eq!(relay.feed(a.core(), &vault).digest_ok, Some(true));
+    }
+    let named = a.core().local_heads(&vault).unwrap();
+    assert!(named.iter().any(|head| head.log == stranger.log()), "what waits need not be fed again");
+    // One more segment is not a new beginning.
+    let segment = stranger.next(Kind::Data, b"");
+    super::append(&mut relay.state.lock().unwrap(), &vault, segment).unwrap();
+    let received = relay.feed(a.core(), &vault);
+    assert_eq!((received.digest_ok, received.segments), (Some(true), 0));
+}
+
+#[test]
+fn a_relay_that_shows_more_logs_than_a_vault_has_room_for_is_not_believed() {
+    let (a, _b, relay, vault) = pair();
+    let head = |n: u32| Head { log: LogId::of(&made_up(n)), seq: Seq(0), chain: Chain::from_bytes([1; 32]) };
+    let shown = a.core().write(|tx| {
+        let number = tx.state.vault_no(&vault)?;
+        (0..LOGS_PER_VAULT_MAX as u32).try_for_each(|n| tx.raise_relay_head(&relay.pin, number, head(n)))
+    });
+    assert!(matches!(shown, Err(Error::Peer(PeerFault::TooManyLogs))), "{shown:?}");
+}
+
+#[test]
+fn what_is_not_kept_is_asked_for_at_the_next_open_and_after_a_change_of_members() {
+    let (mut a, b, relay, vault) = pair();
+    for _ in 0..17 {
+        let mut stranger = Stranger::new(&vault);
+        let segments = (0..2).map(|_| stranger.next(Kind::Data, &noise(480 << 10))).collect();
+        give(&another_relay(66), &a, &stranger, segments);
+    }
+    let mut stranger = Stranger::new(&vault);
+    relay.state.lock().unwrap().logs.push(stranger.public());
+    let segment = stranger.next(Kind::Data, &noise(1000 << 10));
+    super::append(&mut relay.state.lock().unwrap(), &vault, segment).unwrap();
+    assert!(relay.feed(a.core(), &vault).wants.is_empty());
+    let wanted = [(stranger.log(), Seq(0), Seq(0))];
+    a.reopen();
+    assert_eq!(relay.feed(a.core(), &vault).wants, wanted);
+    assert!(relay.feed(a.core(), &vault).wants.is_empty(), "once");
+    join(&b, &TestDevice::new());
+    relay.sync(b.core(), &vault);
+    assert_eq!(relay.feed(a.core(), &vault).wants, wanted);
+}
+
+#[test]
+fn the_file_stops_growing_under_an_endless_feed_of_made_up_logs() {
+    let (mut a, _b, relay, vault) = pair();
+    let file = a.path().join("store.subrosa");
+    let mut lengths = Vec::new();
+    let mut counts = Vec::new();
+    for round in 0..6 {
+        for n in 0..20 {
+            let logs = (0..500).map(|m| made_up(round * 10_000 + n * 500 + m)).collect();
+            relay.give(a.core(), &vault, batch(&relay, logs, vec![])).unwrap();
+            let mut stranger = Stranger::new(&vault);
+            let kind = if n % 2 == 0 { Kind::Control } else { Kind::Data };
+            let segments = (0..2).map(|_| stranger.next(kind, &noise(480 << 10))).collect();
+            give(&relay, &a, &stranger, segments);
+        }
+        // The relay's heads are taken in anew, as after a digest that differs.
+        a.core().relay_heads(&vault, &relay.pin, relay.incarnation, &[]).unwrap();
+        a.reopen();
+        lengths.push(std::fs::metadata(&file).unwrap().len());
+        counts.push(rows(&a));
+    }
+    assert!(lengths[5] <= lengths[2], "{lengths:?}");
+    assert_eq!(counts[5][..4], counts[0][..4]);
+    assert!(counts[5][4] <= 34 && counts[5][5..] == [0, 0], "{counts:?}");
+}
+
+#[test]
+fn a_store_of_an_older_format_is_refused_by_name() {
+    let mut a = super::device_with_vault();
+    a.core().write(|tx| tx.put_meta("format", &1u32.to_be_bytes())).unwrap();
+    a.device = None;
+    let key = subrosa_model::keys::SoftwareKey::from_pkcs8_der(&a.key_der).unwrap();
+    let opened = crate::device::Device::open(a.path(), std::sync::Arc::new(key), super::options(&a.clock));
+    is_store(opened.map(drop), &StoreError::OlderFormat { found: 1, supported: TABLES_FORMAT });
+}
+
+#[test]
+fn a_fed_segment_at_an_honest_place_moves_the_cursor_whether_it_is_kept_or_not() {
+    let (a, _b, relay, vault) = pair();
+    let mut stranger = Stranger::new(&vault);
+    let before = a.core().sync_plan(&vault, &relay.pin).unwrap().cursor;
+    let segments: Vec<_> = (0..3).map(|_| stranger.next(Kind::Data, &noise(600 << 10))).collect();
+    let items = segments
+        .into_iter()
+        .zip(1..)
+        .map(|(segment, n)| FeedItem { rseq: Some(Rseq(before.0 + n)), segment });
+    let given = FeedBatch { items: items.collect(), ..batch(&relay, vec![stranger.public()], vec![]) };
+    assert_eq!(relay.give(a.core(), &vault, given).unwrap().segments, 1);
+    assert_eq!(a.core().sync_plan(&vault, &relay.pin).unwrap().cursor, Rseq(before.0 + 3));
+}
+
+#[test]
+fn what_a_device_says_it_has_seen_is_read_by_the_others_however_many_logs_there_are() {
+    let a = super::device_with_vault();
+    let vault = a.vault().id();
+    let chain = Chain::from_bytes([1; 32]);
+    let head = LogHead { seq: Seq(0), chain, merged: Seq(1) };
+    a.core()
+        .write(|tx| {
+            let number = tx.state.vault_no(&vault)?;
+            for n in 0..LOGS_PER_VAULT_MAX as u32 + 10 {
+                let log = tx.register_log(number, &made_up(n), Class::Data)?;
+                tx.put_head(log, &head)?;
+            }
+            Ok(())
+        })
+        .unwrap();
+    let mut seen = Vec::new();
+    for n in 0..3 {
+        a.vault().records("tasks").put(id(n), &record(&[("done", 1)])).unwrap();
+        a.core().seal(&vault).unwrap();
+    }
+    a.core()
+        .write(|tx| {
+            let number = tx.state.vault_no(&vault)?;
+            let log = tx.vault(number)?.own.data;
+            for seq in 0..=tx.head(log)?.unwrap().seq.0 {
+                let body = tx.open_stored(number, log, Seq(seq))?.unwrap();
+                seen.push(Body::decode(&body.data).expect("others read it").seen.len());
+            }
+            Ok(())
+        })
+        .unwrap();
+    // Its own control log is one more.
+    assert_eq!(seen.iter().sum::<usize>(), LOGS_PER_VAULT_MAX + 11, "{seen:?}");
+    assert_eq!(seen.iter().max(), Some(&LOGS_PER_VAULT_MAX));
+    a.core().rotate_logs(&vault).expect("our own logs find room, however many there are");
+}
+
+#[test]
+fn a_group_that_does_not_decode_in_part_is_not_merged_in_part() {
+    let (a, mut b, relay, vault) = pair();
+    let value = subrosa_model::merge::ValueBuf::encode(&subrosa_model::merge::Value::from(1)).unwrap();
+    let cells = vec![FieldCell { name: "done", cell: Cell::Register(value.borrow()) }];
+    let kind = OpKind::Put(Put::new(Tombstone::default(), cells).unwrap());
+    let stamp = Stamp::from_ms(1_000_000);
+    let op = Op { record: id(1), collection: "tasks", stamp, kind };
+    let mut writer = BodyWriter::new(stamp, Vec::new());
+    writer.push(&op, 1 << 16).unwrap();
+    let body = Packed::of(&writer.encode());
+    a.core()
+        .write(|tx| {
+            let number = tx.state.vault_no(&vault)?;
+            let log = tx.vault(number)?.own.data;
+            tx.seal_next(number, log, Kind::Data, Group::Continues, &Packed::of(b"of a newer version"))?;
+            tx.seal_next(number, log, Kind::Data, Group::Ends, &body)
+        })
+        .unwrap();
+    relay.take(a.core(), &vault).unwrap();
+    relay.feed(b.core(), &vault);
+    for _ in 0..2 {
+        assert_eq!(everything(&b.vault()), []);
+        assert_eq!(b.device.as_ref().unwrap().verify().unwrap().quarantined, 2);
+        b.reopen();
+    }
+}
+
+#[test]
+fn a_log_that_holds_another_class_than_was_certified_is_passed_over() {
+    let (a, b, relay, vault) = pair();
+    let pair = a.core().with_vault(&vault, |state| Ok(super::copy_pair(&state.keyring.logs.data))).unwrap();
+    // A's data log, of which nothing is at the relay yet, begins with a control segment there.
+    let mut log = Stranger { pair, ..Stranger::new(&vault) };
+    relay.state.lock().unwrap().logs.push(log.public());
+    for _ in 0..2 {
+        let segment = log.next(Kind::Control, b"");
+        super::append(&mut relay.state.lock().unwrap(), &vault, segment).unwrap();
+    }
+    let before = rows(&b);
+    let received = relay.feed(b.core(), &vault);
+    assert_eq!((received.segments, received.digest_ok), (0, Some(true)), "the relay cannot tell");
+    assert_eq!(rows(&b)[..2], before[..2]);
+    b.vault().records("tasks").put(id(1), &record(&[("done", 1)])).unwrap();
+    relay.sync(b.core(), &vault);
+    // Altered, it is the relay that lies.
+    let mut bytes = log.next(Kind::Control, b"").bytes().to_vec();
+    *bytes.last_mut().unwrap() ^= 1;
+    let altered = SealedSegment::parse(bytes.into()).unwrap();
+    let refused = relay.give(b.core(), &vault, batch(&relay, vec![], vec![altered]));
+    assert!(matches!(refused, Err(Error::Peer(PeerFault::BadSignature))), "{refused:?}");
+}

@@ -1,0 +1,85 @@
+//! The content of a segment as JSON.
+
+use data_encoding::HEXLOWER;
+use serde_json::{Value, json};
+use subrosa_model::control::{ControlEntry, Entry, decode_entries};
+use subrosa_model::merge::{Body, Cell, FieldCell, Op, OpKind, Tombstone};
+use subrosa_protocol::ids::Head;
+
+pub(super) fn hex(bytes: impl AsRef<[u8]>) -> String {
+    HEXLOWER.encode(bytes.as_ref())
+}
+
+pub(super) fn unhex(text: &Value) -> Vec<u8> {
+    HEXLOWER.decode(text.as_str().unwrap().as_bytes()).unwrap()
+}
+
+fn heads(heads: &[Head]) -> Vec<Value> {
+    let one = |head: &Head| {
+        json!({
+            "log": hex(head.log.as_bytes()), "seq": head.seq.0, "chain": hex(head.chain.as_bytes()),
+        })
+    };
+    heads.iter().map(one).collect()
+}
+
+/// The entries of a control segment.
+pub(super) fn control_content(data: &[u8]) -> Value {
+    let entry = |entry: &ControlEntry| {
+        let ControlEntry::Known(signed) = entry else { panic!("only known kinds are made") };
+        let (kind, name) = match &signed.entry {
+            Entry::Genesis(genesis) => ("genesis", Some(genesis.name.as_str())),
+            Entry::DeviceAdded(added) => ("device added", Some(added.name.as_str())),
+            Entry::LogCertificate(_) => ("log certificate", None),
+        };
+        json!({
+            "entry": kind, "author": hex(signed.author.as_bytes()), "cited": heads(&signed.cited), "name": name,
+        })
+    };
+    decode_entries(data).unwrap().iter().map(entry).collect()
+}
+
+/// The body of a data segment.
+pub(super) fn data_content(data: &[u8]) -> Value {
+    let body = Body::decode(data).unwrap();
+    json!({
+        "base": body.base.0, "seen": heads(&body.seen), "ops": body.ops.iter().map(op).collect::<Vec<_>>(),
+    })
+}
+
+fn op(op: &Op<'_>) -> Value {
+    let mut said = json!({
+        "record": op.record.to_string(), "collection": op.collection, "stamp": op.stamp.0,
+    });
+    match &op.kind {
+        OpKind::Put(put) => {
+            said["op"] = if put.names().is_empty() { "put" } else { "put naming" }.into();
+            said["tombstone"] = tombstone(put.names());
+            said["cells"] = put.cells().iter().map(cell).collect();
+        }
+        OpKind::Delete(names) => {
+            said["op"] = "delete".into();
+            said["tombstone"] = tombstone(names);
+        }
+        OpKind::Unknown { tag, bytes } => {
+            said["op"] = (*tag).into();
+            said["bytes"] = hex(bytes).into();
+        }
+    }
+    said
+}
+
+fn tombstone(names: &Tombstone) -> Value {
+    names.iter().map(|(log, stamp)| json!([hex(log.as_bytes()), stamp.0])).collect()
+}
+
+fn cell(cell: &FieldCell<'_>) -> Value {
+    match cell.cell {
+        Cell::Register(value) => json!({
+            "field": cell.name, "cell": "register",
+            "json": value.decode().unwrap().to_json_string(), "hash": hex(value.value_hash()),
+        }),
+        Cell::Unset => json!({ "field": cell.name, "cell": "unset" }),
+        Cell::Unknown { tag, bytes } => json!({ "field": cell.name, "cell": tag, "bytes": hex(bytes) }),
+    }
+}
