@@ -8,6 +8,8 @@ pub(crate) mod commit;
 pub(crate) mod gate;
 pub(crate) mod host;
 pub(crate) mod opening;
+pub(crate) mod snapshots;
+pub(crate) mod token;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, AtomicU64};
@@ -21,12 +23,11 @@ use subrosa_store::error::StoreError;
 use subrosa_store::process::Process;
 use subrosa_store::sealed::SealedHandle;
 
-use crate::device::Options;
 use crate::error::Error;
+use crate::life::snapshots::Registry;
 use crate::memory::state::{Shared, State};
-use crate::records::snapshot::Registry;
+use crate::options::Options;
 use crate::records::watch::Watchers;
-use crate::sync::control::Links;
 
 /// Name of the sealed file in a store directory.
 pub(crate) const STORE_FILE: &str = "store.subrosa";
@@ -53,8 +54,8 @@ pub(crate) struct Core {
     pub(crate) snapshots: Registry,
     pub(crate) watchers: Watchers,
     hooks: Mutex<Arc<[PendingHook]>>,
-    /// The links of this device.
-    pub(crate) links: Links,
+    /// What is done at each opening.
+    settle: opening::Settle,
     /// How often logs were rotated because of what a relay said, in this open.
     pub(crate) rotations: AtomicU32,
     /// The ids that new records got.

@@ -13,16 +13,16 @@ use subrosa_store::tables::VaultNo;
 
 use crate::collection::{Collection, Record};
 use crate::error::Error;
-use crate::life::Core;
 use crate::records::WriteSet;
 use crate::records::watch::Changes;
 use crate::snapshot::Snapshot;
+use crate::sync::engine::Engine;
 use crate::transaction::Transaction;
 
 /// A vault of an open device. A cheap handle.
 #[derive(Clone)]
 pub struct Vault {
-    pub(crate) core: Arc<Core>,
+    pub(crate) core: Arc<Engine>,
     pub(crate) number: VaultNo,
     id: VaultId,
     name: String,
@@ -62,7 +62,7 @@ pub struct Delivery {
 
 /// A write transaction: what happens in it happens at once, here and on every other device, or not at all.
 pub struct WriteTx {
-    pub(crate) core: Arc<Core>,
+    pub(crate) core: Arc<Engine>,
     pub(crate) vault: VaultNo,
     pub(crate) set: WriteSet,
 }
@@ -74,7 +74,7 @@ impl std::fmt::Debug for WriteTx {
 }
 
 impl Vault {
-    pub(crate) const fn new(core: Arc<Core>, number: VaultNo, id: VaultId, name: String) -> Self {
+    pub(crate) const fn new(core: Arc<Engine>, number: VaultNo, id: VaultId, name: String) -> Self {
         Self { core, number, id, name }
     }
 

@@ -17,13 +17,13 @@ use subrosa_store::tables::{
 };
 use subrosa_store::unsealed::UnsealedView;
 
-use crate::device::Options;
 use crate::error::Error;
 use crate::life::OpenStore;
 use crate::logs::notes::Notes;
 use crate::logs::quarantine::Reason;
 use crate::logs::shown::RelayView;
 use crate::logs::waiting::Waiting;
+use crate::options::Options;
 
 /// Interned names, as readers need them; replaced after each commit that adds one.
 #[derive(Clone, Default)]

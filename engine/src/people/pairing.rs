@@ -19,11 +19,14 @@ use subrosa_protocol::segment::Class;
 use subrosa_store::process::Process;
 
 use crate::cancel::Cancel;
-use crate::device::{Device, Options};
+use crate::device::Device;
 use crate::error::Error;
 use crate::life::Core;
 use crate::life::opening::MadeFor;
+use crate::logs::copies;
+use crate::options::Options;
 use crate::people::vaults::NewVault;
+use crate::sync::engine::Engine;
 use crate::sync::push::Push;
 use crate::sync::rendezvous::{Rendezvous, RendezvousError};
 use crate::vault::DeviceInfo;
@@ -69,7 +72,7 @@ pub enum Confirmation<'a> {
 
 /// The old device's side of a pairing, made by [`Device::pair_offer`]. Dropping it withdraws the link.
 pub struct PairOffer {
-    core: Arc<Core>,
+    core: Arc<Engine>,
     vault: VaultId,
     machine: OfferMachine,
     meeting: Box<dyn Meeting>,
@@ -157,9 +160,9 @@ impl Device {
 
 impl PairOffer {
     fn start(
-        core: Arc<Core>,
+        core: Arc<Engine>,
         relay: &RelayAddr,
-        meet: impl FnOnce(&Arc<Core>, &PairLink, VaultId) -> Result<Box<dyn Meeting>, Error>,
+        meet: impl FnOnce(&Arc<Engine>, &PairLink, VaultId) -> Result<Box<dyn Meeting>, Error>,
     ) -> Result<Self, Error> {
         let mut vaults: Vec<_> = core.vaults()?.into_iter().map(|(id, _)| id).collect();
         vaults.truncate(PAIR_VAULTS_MAX);
@@ -393,7 +396,13 @@ impl PairJoin {
 
     /// Makes the store.
     fn settle(&self, joined: Joined) -> Result<Device, Error> {
-        let core = Core::create(&self.dir, self.key.clone(), self.options.clone(), MadeFor::Joining)?;
+        let core = Core::create(
+            &self.dir,
+            self.key.clone(),
+            self.options.clone(),
+            MadeFor::Joining,
+            copies::settle,
+        )?;
         let device = Device::of(core);
         let new = NewVault { id: joined.vault, name: joined.name, keyring: joined.keyring };
         let settled = device.set_relay(Some(&joined.relay)).and_then(|()| device.core.join_vault(new));

@@ -9,7 +9,6 @@ use std::iter::Peekable;
 use std::ops::{Bound, ControlFlow};
 use std::sync::Arc;
 
-use redb::ReadableDatabase as _;
 use serde::de::DeserializeOwned;
 use subrosa_model::merge::{FieldsDeserializer, LogTable, RecordId, Row, RowBuf};
 use subrosa_store::records::{KeyRange, RecordsView, StoredRow, StoredRows};
@@ -17,7 +16,6 @@ use subrosa_store::tables::{CollectionNo, RecordKey, VaultNo};
 
 use super::{decode_state, is_visible};
 use crate::error::Error;
-use crate::life::{Core, OpenStore};
 use crate::memory::state::Shared;
 
 /// The rows of one vault at one moment.
@@ -318,17 +316,12 @@ pub(crate) struct View {
     shared: Arc<Shared>,
 }
 
-impl OpenStore {
-    /// The records as of now.
-    pub(crate) fn view(&self, core: &Core) -> Result<View, Error> {
-        let txn = self.db.begin_read().map_err(|error| self.explain(error))?;
-        let records = RecordsView::open(&txn).map_err(|error| self.explain(error))?;
-        // In this order: names are published before the commit that brings them.
-        Ok(View { records, shared: core.shared() })
-    }
-}
-
 impl View {
+    /// `shared` holds the names of all rows in `records`.
+    pub(crate) const fn new(records: RecordsView, shared: Arc<Shared>) -> Self {
+        Self { records, shared }
+    }
+
     /// Those of one vault.
     pub(crate) fn of(&self, vault: VaultNo) -> VaultView<'_> {
         VaultView { records: &self.records, names: Names::new(self.shared.clone(), vault) }
@@ -375,16 +368,5 @@ impl Rows for VaultView<'_> {
 
     fn rows(&self, range: KeyRange) -> Result<RowIter<'_>, Error> {
         Ok(RowIter::new(self.records.range(&range)?, None))
-    }
-}
-
-impl Core {
-    /// Runs `f` on the records of a vault as of now.
-    pub(crate) fn with_view<R>(
-        &self,
-        vault: VaultNo,
-        f: impl FnOnce(&VaultView<'_>) -> Result<R, Error>,
-    ) -> Result<R, Error> {
-        self.with_open(|open| f(&open.view(self)?.of(vault)).map_err(|error| open.explain_error(error)))
     }
 }

@@ -7,11 +7,12 @@ use subrosa_store::tables::*;
 use subrosa_store::{records, unsealed};
 
 use super::TestDevice;
-use crate::device::{Device, Options};
+use crate::device::Device;
 use crate::error::Error;
-use crate::logs::copies::{META_INODE, META_TOKEN, META_TOKEN_BEFORE};
+use crate::life::token::{META_INODE, META_TOKEN, META_TOKEN_BEFORE};
 use crate::logs::quarantine::Reason;
 use crate::logs::sealing::fill::{BODY_FILL_BYTES, BODY_PLAIN_MAX};
+use crate::options::Options;
 use crate::spec::{FORMAT, section, table};
 
 /// Name and widths of key and value.
