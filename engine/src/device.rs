@@ -141,8 +141,7 @@ impl Device {
     /// # Errors
     /// [`Error::Store`].
     pub fn set_relay(&self, relay: Option<&RelayAddr>) -> Result<(), Error> {
-        let text = relay.map(RelayAddr::to_string).unwrap_or_default();
-        self.core.write(|tx| tx.put_meta("relay", text.as_bytes()))
+        self.core.set_relay(relay)
     }
 
     /// The relay's address, if one is kept.

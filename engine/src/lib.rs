@@ -35,6 +35,7 @@ mod life;
 mod logs;
 mod memory;
 mod options;
+mod pairing;
 mod people;
 mod reading;
 mod records;
@@ -56,6 +57,7 @@ pub use life::snapshots::InProgress;
 pub use logs::verify::VerifyReport;
 pub use options::Options;
 pub use people::pairing::{Confirmation, PairJoin, PairOffer, PairRequest};
+pub use people::vaults::DeviceInfo;
 pub use reading::Reading;
 pub use records::RecordRef;
 pub use records::watch::{Change, ChangeKind, Changes};
@@ -91,4 +93,4 @@ pub use sync::{
     SyncState, SyncStatus, VaultFault,
 };
 pub use transaction::Transaction;
-pub use vault::{Delivery, DeviceInfo, Vault, WriteTx};
+pub use vault::{Delivery, Vault, WriteTx};

@@ -25,7 +25,7 @@ use subrosa_store::sealed::SealedHandle;
 
 use crate::error::Error;
 use crate::life::snapshots::Registry;
-use crate::memory::state::{Shared, State};
+use crate::memory::state::{Shared, State, VaultState};
 use crate::options::Options;
 use crate::records::watch::Watchers;
 
@@ -124,6 +124,17 @@ impl Core {
         self.check_process()?;
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if state.closed { Err(Error::Store(StoreError::Closed)) } else { Ok(state) }
+    }
+
+    /// Runs `f` on a vault's members and keyring.
+    pub(crate) fn with_vault<R>(
+        &self,
+        vault: &VaultId,
+        f: impl FnOnce(&VaultState) -> Result<R, Error>,
+    ) -> Result<R, Error> {
+        let state = self.lock_state()?;
+        let number = state.vault_no(vault)?;
+        f(state.vaults.get(&number).ok_or(Error::NoVault)?)
     }
 
     /// What readers need to know of the interned names.

@@ -5,14 +5,13 @@ use std::time::Duration;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use subrosa_model::control::DeviceRole;
-use subrosa_model::keys::PublicKey;
 use subrosa_protocol::addr::RelayAddr;
 use subrosa_protocol::ids::VaultId;
 use subrosa_store::tables::VaultNo;
 
 use crate::collection::{Collection, Record};
 use crate::error::Error;
+use crate::people::vaults::DeviceInfo;
 use crate::records::WriteSet;
 use crate::records::watch::Changes;
 use crate::snapshot::Snapshot;
@@ -32,22 +31,6 @@ impl std::fmt::Debug for Vault {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Vault").field("id", &self.id).finish_non_exhaustive()
     }
-}
-
-/// A device that belongs to a vault.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct DeviceInfo {
-    /// Its public key, which names it.
-    pub public: PublicKey,
-    /// What its user called it.
-    pub name: String,
-    /// What it may do.
-    pub role: DeviceRole,
-    /// Who let it in; `None` for the founder.
-    pub added_by: Option<PublicKey>,
-    /// Whether it is this one.
-    pub is_this: bool,
 }
 
 /// How far a vault's segments have come.

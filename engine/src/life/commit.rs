@@ -243,6 +243,13 @@ impl Tx<'_> {
         self.touched.insert(number);
     }
 
+    /// Writes a vault's keyring to its row.
+    pub(crate) fn put_keyring(&mut self, vault: VaultNo) -> Result<(), Error> {
+        let row = self.vault(vault)?.keyring.encode();
+        self.tables.keyrings.insert(vault.0, &row[..])?;
+        Ok(())
+    }
+
     /// The number of a collection, a new one if it has none.
     pub(crate) fn intern_collection(&mut self, vault: VaultNo, name: &str) -> Result<CollectionNo, Error> {
         if let Some(number) = self.state.collections.number(vault, name) {

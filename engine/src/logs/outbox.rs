@@ -1,6 +1,6 @@
 //! What the sync driver asks of the core besides receiving: plans, proofs, what to send, what was acknowledged.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use redb::ReadableTable as _;
 use sha2::{Digest as _, Sha256};
@@ -21,7 +21,7 @@ use crate::error::{Error, PeerFault};
 use crate::life::Core;
 use crate::life::commit::{Durable, Tx};
 use crate::logs::shown::{decode_relay_head, encode_relay_head};
-use crate::memory::state::{LogHead, split_segment_row};
+use crate::memory::state::{LogHead, LogInfo, split_segment_row};
 
 /// How to subscribe to a vault at a relay.
 #[derive(Clone, Copy, Debug)]
@@ -133,6 +133,17 @@ impl Tx<'_> {
 }
 
 impl Core {
+    /// Heads of a vault's control logs.
+    pub(crate) fn control_heads(&self, vault: &VaultId) -> Result<Vec<Head>, Error> {
+        let mut heads = self.heads(vault)?;
+        self.with_vault(vault, |state| {
+            let is_control = |info: &&LogInfo| info.class == Class::Control;
+            let control: HashSet<_> = state.logs.values().filter(is_control).map(|info| info.id).collect();
+            heads.retain(|head| control.contains(&head.log));
+            Ok(heads)
+        })
+    }
+
     /// Ids of the vaults to sync, in the order in which they came here: the list only grows at its end.
     pub(crate) fn sync_vaults(&self) -> Result<Vec<VaultId>, Error> {
         Ok(self.vaults()?.into_iter().map(|(id, _)| id).collect())

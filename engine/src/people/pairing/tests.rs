@@ -11,6 +11,7 @@ use subrosa_store::error::StoreError;
 
 use super::*;
 use crate::collection::Record;
+use crate::device::Device;
 use crate::life::STORE_FILE;
 use crate::sync::mailbox::{Nothing, Receiver, Sender, mailbox};
 
