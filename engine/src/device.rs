@@ -64,7 +64,7 @@ impl Device {
     /// was cut short. Only `key` opens it again. Of several such calls at once, in threads or processes, one succeeds.
     ///
     /// # Errors
-    /// [`Error::AlreadyExists`]; [`StoreError::Locked`] while somebody has it open or makes it; what the disk or the key
+    /// [`Error::AlreadyExists`], also while somebody has it open or makes it; what the disk or the key
     /// refuse. Nothing that was there is changed or removed.
     pub fn create(dir: impl AsRef<Path>, key: Arc<dyn KeyProvider>, options: Options) -> Result<Self, Error> {
         Ok(Self::of(Core::create(dir.as_ref(), key, options, MadeFor::Founding, copies::settle)?))

@@ -72,7 +72,8 @@ impl Purpose {
 fn as_in_the_way(error: Error) -> Error {
     match error {
         Error::Store(
-            StoreError::NotAStore
+            StoreError::Locked { .. }
+            | StoreError::NotAStore
             | StoreError::WrongKey
             | StoreError::NewerFormat { .. }
             | StoreError::Damaged { .. }
