@@ -31,6 +31,7 @@ mod key;
 mod link;
 mod lobby;
 mod places;
+mod sending;
 mod server;
 pub mod store;
 mod strangers;

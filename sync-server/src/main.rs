@@ -236,10 +236,10 @@ fn print_status(status: &Status) -> anyhow::Result<()> {
     let (links, members, feeds) = (status.links, status.members, status.feeds);
     print_line(&format!("links        {links} ({members} members, {feeds} feeds)"))?;
     let away = status.turned_away;
-    let (strangers, rendezvous, slow) = (away.strangers, away.rendezvous, away.frames);
+    let (strangers, rendezvous) = (away.strangers, away.rendezvous);
     print_line(&format!(
-        "turned away  {} connections, {strangers} strangers, {rendezvous} rendezvous, {slow} slow frames",
-        away.connections
+        "turned away  {} connections, {strangers} strangers, {rendezvous} rendezvous, {} slow frames, {} slow feeds",
+        away.connections, away.frames, away.feeds
     ))?;
     let stored = status.stored;
     let (vaults, logs, segments, bytes) = (stored.vaults, stored.logs, stored.segments, stored.bytes);

@@ -54,7 +54,7 @@ pub struct Relay;
 pub struct Hooks {
     /// Shown every frame that a client sends.
     pub tap: Option<Tap>,
-    /// Called at moments of the appender's threads; may panic.
+    /// Called at moments of threads that work on the store; may panic.
     pub trap: Option<Arc<dyn Fn(crate::appender::Moment) + Send + Sync>>,
 }
 
@@ -110,7 +110,7 @@ impl Relay {
         let hub = Arc::new(Hub::new(clock.now()));
         let healer = Arc::new(Healer::new(Arc::clone(&data), Arc::clone(&hub)));
         let alarm = Alarm::new();
-        let (appender, appender_threads) = Appender::start(Arc::clone(&healer), clock, &alarm, trap)?;
+        let (appender, appender_threads) = Appender::start(Arc::clone(&healer), clock, &alarm, trap.clone())?;
         let shared = Arc::new(Shared {
             data: Arc::clone(&data),
             hub,
@@ -121,9 +121,18 @@ impl Relay {
             lobby: Arc::new(Lobby::new(clock, data.config.connections_max)),
             pending_frames: Arc::new(Places::new(clock, limits::PENDING_BYTES_MAX)),
             frames: Arc::new(Places::new(clock, limits::FRAMES_BYTES_MAX)),
-            windows: Arc::new(Windows::new()),
+            windows: Arc::new(Windows::new(
+                limits::WINDOWS_BYTES_MAX,
+                limits::MEMBER_WINDOW_BYTES - limits::WINDOW_BYTES_MIN,
+            )),
+            chunks: Arc::new(Places::new(clock, limits::FEEDS_BYTES_MAX)),
+            send_windows: Arc::new(Windows::new(
+                limits::SEND_WINDOWS_BYTES_MAX,
+                limits::MEMBER_SEND_BYTES - limits::SEND_BYTES_MIN,
+            )),
             alarm: alarm.clone(),
             tap,
+            trap,
         });
         let (stop, stopped) = oneshot::channel();
         #[cfg(test)]
