@@ -89,6 +89,7 @@ pub enum Answer {
 
 /// One line of `invite list`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct InviteInfo {
     /// What `invite revoke` takes.
     pub id: String,
@@ -106,6 +107,7 @@ pub struct InviteInfo {
 
 /// What `status` shows.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Status {
     /// Version of the relay.
     pub version: String,
@@ -131,6 +133,8 @@ pub struct Status {
     pub rendezvous: usize,
     /// Bytes of large frames that are being taken in.
     pub frame_bytes: usize,
+    /// Room taken by chunks of feeds that are read and not handed to the transport.
+    pub feed_bytes: usize,
     /// What was refused since it started serving, to keep room for others.
     pub turned_away: TurnedAway,
     /// Vaults, logs, segments and their bytes.
@@ -139,6 +143,7 @@ pub struct Status {
 
 /// What a relay refused to keep room for others.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct TurnedAway {
     /// Connections that were not let in.
     pub connections: u64,
@@ -148,6 +153,8 @@ pub struct TurnedAway {
     pub rendezvous: u64,
     /// Frames that came too slowly while others waited.
     pub frames: u64,
+    /// Feeds whose peer took them so slowly that their room went to another.
+    pub feeds: u64,
 }
 
 /// What only a serving relay knows.
@@ -256,11 +263,13 @@ fn status(dir: &DataDir, clock: Clock, live: Option<&Live<'_>>) -> Result<Status
         feeds: census.feeds,
         rendezvous: census.rendezvous,
         frame_bytes: frames.iter().map(|places| places.taken()).sum(),
+        feed_bytes: live.map_or(0, |live| live.shared.chunks.taken()),
         turned_away: TurnedAway {
             connections: tried.refused,
             strangers: tried.evicted,
             rendezvous: census.rendezvous_limited,
             frames: frames.iter().map(|places| places.lost()).sum(),
+            feeds: live.map_or(0, |live| live.shared.chunks.lost()),
         },
         stored: dir.store.usage()?,
     })

@@ -41,9 +41,10 @@ const COMMIT_JOBS_MAX: usize = 1024;
 /// Where an append's answer goes: a place in the link's inbox that is already reserved.
 pub(crate) type Reply = mpsc::OwnedPermit<Box<Input>>;
 
-/// A moment in the appender's threads at which a test may make them panic.
+/// A moment in a thread that works on the store, at which a test may make it panic.
 #[doc(hidden)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Moment {
     /// The verifier has taken an append.
     Verify,
@@ -51,6 +52,10 @@ pub enum Moment {
     Commit,
     /// The group is durable, and nobody was told.
     Committed,
+    /// A link asks the store.
+    LookUp,
+    /// A feed reads the store.
+    Feed,
 }
 
 /// Called at each [`Moment`].

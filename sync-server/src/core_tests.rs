@@ -491,3 +491,31 @@ fn damage_that_a_push_meets_refuses_its_vault_until_it_is_taken_back() {
     }
     assert_eq!(rig.store.tip(&hurt.id, &hurt.data.id).unwrap().unwrap().chain, hurt.data.chain);
 }
+
+#[test]
+fn a_commit_that_one_vault_makes_panic_goes_in_for_the_others() {
+    let (store, _) = on_a_disk(Quotas::default());
+    let mut rig = Rig::on(store, Quotas::default());
+    let (mut hurt, mut well) = (Vault::new(), Vault::new());
+    let a = rig.link();
+    rig.join(a, &hurt);
+    let b = rig.link();
+    rig.join(b, &well);
+    rig.store.curse(Some(hurt.id));
+    let segments: Vec<SealedSegment> = (0..3).map(|_| hurt.data.segment(&hurt.id, 100)).collect();
+    rig.push(a, &hurt.id, segments[..1].to_vec());
+    rig.verify();
+    rig.push(b, &well.id, vec![well.data.segment(&well.id, 100)]);
+    rig.verify();
+    rig.push(a, &hurt.id, segments[1..].to_vec());
+    rig.verify();
+    rig.commit();
+    assert_eq!(rig.refused(b), []);
+    let refused = [(ErrorCode::Internal, Seq(0)), (ErrorCode::Internal, Seq(1))];
+    assert_eq!(rig.refused(a), refused);
+    assert_eq!(rig.store.usage().unwrap().segments, 1);
+    rig.store.curse(None);
+    for segment in segments {
+        assert_eq!(rig.pushed(a, &hurt.id, segment), None, "pushed again");
+    }
+}

@@ -29,6 +29,7 @@ pub struct DataDir {
 
 /// What `init` made.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Initialized {
     /// The first invite.
     pub invite: Invite,

@@ -1,17 +1,23 @@
 //! Runs one [`Feed`] on one unidirectional stream. What it reads next, and what others leave for it, is in [`steps`],
 //! which needs no runtime.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 
-use quinn::{Connection, SendStream};
-use subrosa_protocol::relay_link::{Feed, FeedStep, Want};
-use tokio::sync::{Notify, Semaphore};
+use quinn::Connection;
+use subrosa_protocol::limits;
+use subrosa_protocol::relay_link::{Feed, FeedStep, Input, Want};
+use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio::task::JoinHandle;
 
 use self::steps::{Mail, read};
+use crate::appender::{Moment, Trap};
 use crate::heal::Healer;
+use crate::intake::Owner;
+use crate::places::Places;
+use crate::sending::{Sender, Sending, Untaken};
 use crate::store::StoreError;
-use crate::transport::{self, Stalled};
+use crate::transport;
 
 pub(crate) mod steps;
 
@@ -48,10 +54,26 @@ impl Drop for FeedTask {
     }
 }
 
+/// What a feed needs of its link and of its relay.
+pub(crate) struct Means {
+    pub(crate) healer: Arc<Healer>,
+    /// Feeds that read at a time.
+    pub(crate) reads: Arc<Semaphore>,
+    /// Chunks that are read and not handed to the transport.
+    pub(crate) chunks: Arc<Places>,
+    pub(crate) owner: Owner,
+    pub(crate) sending: Arc<Sending>,
+    pub(crate) trap: Option<Trap>,
+    /// Where the link hears why its feed ended.
+    pub(crate) inbox: mpsc::WeakSender<Box<Input>>,
+}
+
 /// Why a feed ended.
 enum End {
     /// The peer stopped its stream or went away.
     Peer,
+    /// The peer takes too little for too long.
+    TooSlow,
     /// The store failed.
     Store,
 }
@@ -62,50 +84,65 @@ impl From<quinn::ConnectionError> for End {
     }
 }
 
-impl From<Stalled> for End {
-    fn from(_: Stalled) -> Self {
-        Self::Peer
+impl From<Untaken> for End {
+    fn from(untaken: Untaken) -> Self {
+        match untaken {
+            Untaken::Peer => Self::Peer,
+            Untaken::TooSlow => Self::TooSlow,
+        }
     }
 }
 
 impl FeedTask {
     /// Starts a feed.
-    pub(crate) fn spawn(
-        feed: Box<Feed>,
-        connection: Connection,
-        healer: Arc<Healer>,
-        reads: Arc<Semaphore>,
-    ) -> Self {
+    pub(crate) fn spawn(feed: Box<Feed>, connection: Connection, means: Means) -> Self {
         let handle = Arc::new(FeedHandle::default());
         let shared = Arc::clone(&handle);
         let task = tokio::spawn(async move {
             let vault = *feed.vault();
-            if let Err(End::Store) = run(feed, &shared, &connection, healer, reads).await {
-                tracing::error!(%vault, "a feed could not read the database");
-                connection.close(transport::CLOSE_INTERNAL, b"internal");
+            let input = match run(feed, &shared, &connection, &means).await {
+                Ok(never) => match never {},
+                Err(End::Peer) => return,
+                Err(End::TooSlow) => Input::TooSlow,
+                Err(End::Store) => Input::FeedFailed(vault),
+            };
+            let told = means.inbox.upgrade().is_some_and(|inbox| inbox.try_send(Box::new(input)).is_ok());
+            if !told {
+                connection.close(transport::CLOSE_INTERNAL, b"overrun");
             }
         });
         Self { handle, task }
     }
 }
 
-/// Reads a chunk, sends it, and so on; the transport's flow control is what slows it down.
+/// Reads a chunk, sends it, and so on; the transport's flow control is what slows it down. A chunk takes its room before
+/// it is read and until the transport has it.
 async fn run(
     mut feed: Box<Feed>,
     handle: &FeedHandle,
     connection: &Connection,
-    healer: Arc<Healer>,
-    reads: Arc<Semaphore>,
-) -> Result<(), End> {
-    let mut stream: SendStream = connection.open_uni().await?;
+    means: &Means,
+) -> Result<Infallible, End> {
+    let mut sender = Sender::new(Arc::clone(&means.sending), connection.open_uni().await?);
     loop {
         handle.mail.collect(&mut feed);
+        let mut place = None;
         match feed.step() {
-            FeedStep::Wait => handle.wake.notified().await,
+            FeedStep::Wait => tokio::select! {
+                () = handle.wake.notified() => {}
+                () = sender.rest() => {}
+            },
             step => {
-                let permit = reads.acquire().await.map_err(|_| End::Store)?;
-                let healer = Arc::clone(&healer);
+                let room = feed.needed().max(limits::FEED_ROOM_BYTES);
+                let asked = place.insert(means.chunks.ask(means.owner, room));
+                asked.granted().await;
+                feed.set_room(room);
+                let permit = means.reads.acquire().await.map_err(|_| End::Store)?;
+                let (healer, trap) = (Arc::clone(&means.healer), means.trap.clone());
                 let read = tokio::task::spawn_blocking(move || {
+                    if let Some(trap) = trap {
+                        trap(Moment::Feed);
+                    }
                     let result = match read(&*healer.data.store, &mut feed, step) {
                         // What was read before it is offered; the next step goes on behind that.
                         Err(StoreError::Vault(damage)) => healer.take_back(&damage),
@@ -117,14 +154,14 @@ async fn run(
                 drop(permit);
                 feed = back;
                 result.map_err(|error| {
-                    tracing::error!(%error, "feed");
+                    tracing::error!(vault = %feed.vault(), %error, "feed");
                     End::Store
                 })?;
             }
         }
         let bytes = feed.take();
         if !bytes.is_empty() {
-            transport::write(&mut stream, bytes).await?;
+            sender.send(&bytes, place.as_mut()).await?;
         }
     }
 }

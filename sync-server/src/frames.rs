@@ -16,7 +16,7 @@ use subrosa_protocol::frame::FrameLimit;
 use subrosa_protocol::limits;
 
 use crate::intake::Owner;
-use crate::places::{LEASE_BYTES, Lease, Place, Places, Windows};
+use crate::places::{Lease, Place, Places, Windows};
 
 /// Bytes taken from the transport at a time.
 const READ_BYTES: usize = 64 << 10;
@@ -162,7 +162,7 @@ impl Window {
     fn after_frame(&mut self, whole: usize) {
         if whole <= limits::WINDOW_BYTES_MIN as usize && self.lease.is_some() && self.owed.is_none() {
             self.connection.set_receive_window(limits::WINDOW_BYTES_MIN.into());
-            self.owed = Some(LEASE_BYTES);
+            self.owed = Some((limits::MEMBER_WINDOW_BYTES - limits::WINDOW_BYTES_MIN) as usize);
         }
     }
 

@@ -80,6 +80,11 @@ impl Hub {
         self.deliver(deliveries);
     }
 
+    /// Ends a link without a word to it.
+    pub(crate) fn cut(&self, link: LinkNo) {
+        self.registry().links.remove(&link);
+    }
+
     /// The link is a member; with a feed once it has one.
     pub(crate) fn join(&self, vault: VaultId, link: LinkNo, feed: Option<Arc<FeedHandle>>) {
         self.registry().members.join(vault, link, feed);

@@ -31,6 +31,7 @@ mod key;
 mod link;
 mod lobby;
 mod places;
+mod sending;
 mod server;
 pub mod store;
 mod strangers;
@@ -49,4 +50,4 @@ pub use self::key::RelayKey;
 pub use self::link::Tap;
 #[doc(hidden)]
 pub use self::server::Hooks;
-pub use self::server::{Relay, RunningRelay};
+pub use self::server::{Relay, RunningRelay, Signals};

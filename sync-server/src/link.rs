@@ -13,16 +13,17 @@ use subrosa_protocol::{labels, limits};
 use tokio::sync::{Semaphore, mpsc};
 
 use crate::alarm::Alarm;
-use crate::appender::{Appender, Reply};
+use crate::appender::{Appender, Moment, Reply, Trap};
 use crate::clock::Clock;
 use crate::data::DataDir;
-use crate::feed::FeedTask;
+use crate::feed::{FeedTask, Means};
 use crate::frames::{FrameEnd, FrameReader, Terms};
 use crate::heal::Healer;
 use crate::hub::Hub;
 use crate::intake::Owner;
 use crate::lobby::{Guest, Lobby};
 use crate::places::{Places, Windows};
+use crate::sending::Sending;
 use crate::store::StoreError;
 use crate::transport::{self, Stalled};
 
@@ -49,10 +50,24 @@ pub(crate) struct Shared {
     pub(crate) frames: Arc<Places>,
     /// Larger windows of members.
     pub(crate) windows: Arc<Windows>,
+    /// Chunks of feeds.
+    pub(crate) chunks: Arc<Places>,
+    /// Larger windows of what is sent.
+    pub(crate) send_windows: Arc<Windows>,
     /// Stops the relay when a part that it cannot do without is gone.
     pub(crate) alarm: Alarm,
     /// Sees every frame that a client sends, after decryption.
     pub(crate) tap: Option<Tap>,
+    /// Called at moments at which a test may make a thread panic.
+    pub(crate) trap: Option<Trap>,
+}
+
+impl Shared {
+    fn trap(&self, moment: Moment) {
+        if let Some(trap) = &self.trap {
+            trap(moment);
+        }
+    }
 }
 
 /// Shown every frame that a client sends, without its length prefix.
@@ -110,6 +125,7 @@ pub(crate) async fn serve(connection: Connection, shared: Arc<Shared>, guest: Gu
         send,
         connection,
         feeds: Vec::new(),
+        sending: None,
         guest,
         vault: None,
         shared,
@@ -126,6 +142,8 @@ struct Driver {
     send: SendStream,
     connection: Connection,
     feeds: Vec<(VaultId, FeedTask)>,
+    /// The send window that the feeds share.
+    sending: Option<Arc<Sending>>,
     guest: Guest,
     /// The first vault of which the peer proved a key: its large frames are of that vault's share.
     vault: Option<VaultId>,
@@ -185,7 +203,7 @@ impl Driver {
         let member = self.link.is_member();
         let terms = Terms {
             limit: self.link.frame_limit(),
-            owner: Owner { origin: self.guest.origin(), vault: self.vault },
+            owner: self.owner(),
             places: if member { &self.shared.frames } else { &self.shared.pending_frames },
             windows: member.then_some(&self.shared.windows),
         };
@@ -234,7 +252,6 @@ impl Driver {
                     if self.vault.is_none() {
                         self.vault = Some(vault);
                         self.guest.proved();
-                        self.connection.set_send_window(transport::MEMBER_SEND_BYTES);
                     }
                     self.shared.hub.join(vault, self.no, None);
                     self.look_again(vault)?;
@@ -242,8 +259,7 @@ impl Driver {
                 Output::Left(vault) => self.shared.hub.leave(&vault, self.no),
                 Output::OpenFeed(feed) => {
                     let vault = *feed.vault();
-                    let (healer, reads) = (Arc::clone(&self.shared.healer), Arc::clone(&self.shared.reads));
-                    let task = FeedTask::spawn(feed, self.connection.clone(), healer, reads);
+                    let task = FeedTask::spawn(feed, self.connection.clone(), self.means());
                     self.shared.hub.join(vault, self.no, Some(Arc::clone(&task.handle)));
                     self.feeds.push((vault, task));
                 }
@@ -269,30 +285,33 @@ impl Driver {
 
     /// Answers a lookup on a blocking thread.
     fn look_up(&self, lookup: Output) -> Result<(), End> {
-        let reply = self.reply()?;
+        let owed = Owed(Some(self.reply()?));
         let shared = Arc::clone(&self.shared);
         let no = self.no;
         tokio::task::spawn_blocking(move || {
-            let input = answer(&shared, no, lookup).unwrap_or_else(|error| {
-                tracing::error!(%error, "lookup");
-                Input::Failed
-            });
-            reply.send(Box::new(input));
+            shared.trap(Moment::LookUp);
+            match answer(&shared, no, lookup) {
+                Ok(input) => owed.pay(input),
+                Err(error) => tracing::error!(%error, "lookup"),
+            }
         });
         Ok(())
     }
 
     /// A statement may have come between the lookup that let the peer in and its place in the hub: without
-    /// this, a key superseded in that moment would keep its link.
+    /// this, a key superseded in that moment would keep its link. A link that cannot be looked at ends.
     fn look_again(&self, vault: VaultId) -> Result<(), End> {
         let reply = self.reply()?;
-        let data = Arc::clone(&self.shared.data);
-        tokio::task::spawn_blocking(move || match data.store.vault(&vault) {
+        let (shared, no) = (Arc::clone(&self.shared), self.no);
+        tokio::task::spawn_blocking(move || match shared.data.store.vault(&vault) {
             Ok(Some(row)) => {
-                reply.send(Box::new(Input::StatementsChanged(vault, data.state(row))));
+                reply.send(Box::new(Input::StatementsChanged(vault, shared.data.state(row))));
             }
             Ok(None) => {}
-            Err(error) => tracing::error!(%error, "lookup"),
+            Err(error) => {
+                tracing::error!(%error, "lookup");
+                shared.hub.cut(no);
+            }
         });
         Ok(())
     }
@@ -302,12 +321,51 @@ impl Driver {
         inbox.try_reserve_owned().map_err(|_| End::Overrun)
     }
 
+    fn owner(&self) -> Owner {
+        Owner { origin: self.guest.origin(), vault: self.vault }
+    }
+
+    /// What a feed of this link needs.
+    fn means(&mut self) -> Means {
+        let (owner, shared) = (self.owner(), &self.shared);
+        let windows = &shared.send_windows;
+        let new = || Sending::new(self.connection.clone(), Arc::clone(windows), owner);
+        Means {
+            healer: Arc::clone(&shared.healer),
+            reads: Arc::clone(&shared.reads),
+            chunks: Arc::clone(&shared.chunks),
+            owner,
+            sending: Arc::clone(self.sending.get_or_insert_with(new)),
+            trap: shared.trap.clone(),
+            inbox: self.inbox.clone(),
+        }
+    }
+
     fn feed(&self, vault: &VaultId) -> Option<&FeedTask> {
         self.feeds.iter().find(|(fed, _)| fed == vault).map(|(_, task)| task)
     }
 
     async fn write(&mut self, frame: &RelayFrame) -> Result<(), End> {
         Ok(transport::write(&mut self.send, frame.encode()).await?)
+    }
+}
+
+/// The answer to a lookup, which the link waits for: without another one, if the thread panics too, it is that it failed.
+struct Owed(Option<Reply>);
+
+impl Owed {
+    fn pay(mut self, input: Input) {
+        if let Some(reply) = self.0.take() {
+            reply.send(Box::new(input));
+        }
+    }
+}
+
+impl Drop for Owed {
+    fn drop(&mut self) {
+        if let Some(reply) = self.0.take() {
+            reply.send(Box::new(Input::Failed));
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
 use clap::{Args, Parser, Subcommand};
-use subrosa_relay::{Answer, Config, Question, Relay, Status, ask, init};
+use subrosa_relay::{Answer, Config, Question, Relay, Signals, Status, ask, init};
 
 mod log;
 
@@ -172,9 +172,10 @@ fn serve(data: &Path, open: bool) -> anyhow::Result<()> {
     }
     let mut config = Config::load(data)?;
     config.open |= open;
+    let signals = Signals::catch()?; // before anybody is told where it listens
     let relay = Relay::start(config, data)?;
     print_line(&format!("listening on {}", relay.addr()))?;
-    relay.wait_for_signal()?;
+    relay.wait_for(signals)?;
     tracing::info!("draining");
     relay.stop().map_or(Ok(()), |error| Err(error.into()))
 }
@@ -236,10 +237,10 @@ fn print_status(status: &Status) -> anyhow::Result<()> {
     let (links, members, feeds) = (status.links, status.members, status.feeds);
     print_line(&format!("links        {links} ({members} members, {feeds} feeds)"))?;
     let away = status.turned_away;
-    let (strangers, rendezvous, slow) = (away.strangers, away.rendezvous, away.frames);
+    let (strangers, rendezvous) = (away.strangers, away.rendezvous);
     print_line(&format!(
-        "turned away  {} connections, {strangers} strangers, {rendezvous} rendezvous, {slow} slow frames",
-        away.connections
+        "turned away  {} connections, {strangers} strangers, {rendezvous} rendezvous, {} slow frames, {} slow feeds",
+        away.connections, away.frames, away.feeds
     ))?;
     let stored = status.stored;
     let (vaults, logs, segments, bytes) = (stored.vaults, stored.logs, stored.segments, stored.bytes);

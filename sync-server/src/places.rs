@@ -1,5 +1,5 @@
 //! Carries out what [`Intake`] decides: a [`Place`] for each large frame under way, and a [`Lease`] of a larger
-//! window for each link that sends such frames.
+//! window for each link that sends such frames. Chunks of feeds, which the relay sends, take places of the same kind.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -26,11 +26,24 @@ struct Inside {
     signals: HashMap<FrameNo, Arc<Signal>>,
 }
 
+/// What a place is told, which may be waited for beside its use.
 #[derive(Default)]
-struct Signal {
+pub(crate) struct Signal {
     granted: AtomicBool,
     lost: AtomicBool,
     changed: Notify,
+}
+
+impl Signal {
+    /// Waits until the place is lost.
+    ///
+    /// # Cancel safety
+    /// Safe: a place that is lost stays so.
+    pub(crate) async fn lost(&self) {
+        while !self.lost.load(Ordering::Acquire) {
+            self.changed.notified().await;
+        }
+    }
 }
 
 impl Inside {
@@ -109,9 +122,11 @@ impl Place {
     /// # Cancel safety
     /// Safe: a place that is lost stays so.
     pub(crate) async fn lost(&self) {
-        while !self.signal.lost.load(Ordering::Acquire) {
-            self.signal.changed.notified().await;
-        }
+        self.signal.lost().await;
+    }
+
+    pub(crate) fn signal(&self) -> Arc<Signal> {
+        Arc::clone(&self.signal)
     }
 
     /// So much of the frame has arrived; `whole` if that is all.
@@ -133,23 +148,24 @@ impl Drop for Place {
 }
 
 /// Larger windows, of all links together.
-pub(crate) struct Windows(Mutex<Shares>);
-
-/// What one link's window is larger than the least.
-pub(crate) const LEASE_BYTES: usize = (limits::MEMBER_WINDOW_BYTES - limits::WINDOW_BYTES_MIN) as usize;
+pub(crate) struct Windows {
+    shares: Mutex<Shares>,
+    /// What one link's window is larger than the least.
+    pub(crate) lease_bytes: usize,
+}
 
 impl Windows {
-    pub(crate) fn new() -> Self {
-        Self(Mutex::new(Shares::new(limits::WINDOWS_BYTES_MAX)))
+    pub(crate) fn new(bytes_max: usize, lease_bytes: u32) -> Self {
+        Self { shares: Mutex::new(Shares::new(bytes_max)), lease_bytes: lease_bytes as usize }
     }
 
     fn shares(&self) -> MutexGuard<'_, Shares> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.shares.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A larger window for a link, if there is room.
     pub(crate) fn lease(self: &Arc<Self>, owner: Owner) -> Option<Lease> {
-        let taken = self.shares().take(&owner, LEASE_BYTES);
+        let taken = self.shares().take(&owner, self.lease_bytes);
         taken.then(|| Lease { windows: Arc::clone(self), owner })
     }
 }
@@ -162,6 +178,6 @@ pub(crate) struct Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        self.windows.shares().give_back(&self.owner, LEASE_BYTES);
+        self.windows.shares().give_back(&self.owner, self.windows.lease_bytes);
     }
 }

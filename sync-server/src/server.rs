@@ -11,6 +11,7 @@ use subrosa_protocol::addr::RelayAddr;
 use subrosa_protocol::limits;
 use subrosa_protocol::token::Invite;
 use tokio::runtime::Runtime;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Semaphore, oneshot};
 use tokio::task::JoinSet;
 
@@ -54,7 +55,7 @@ pub struct Relay;
 pub struct Hooks {
     /// Shown every frame that a client sends.
     pub tap: Option<Tap>,
-    /// Called at moments of the appender's threads; may panic.
+    /// Called at moments of threads that work on the store; may panic.
     pub trap: Option<Arc<dyn Fn(crate::appender::Moment) + Send + Sync>>,
 }
 
@@ -67,6 +68,28 @@ pub struct RunningRelay {
     endpoint: Endpoint,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
+}
+
+/// SIGTERM and SIGINT, which end the process no more from when they are caught.
+pub struct Signals {
+    runtime: Runtime,
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    /// Catches them.
+    ///
+    /// # Errors
+    /// [`Error::System`] when signals cannot be had.
+    pub fn catch() -> Result<Self, Error> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
+        let (terminate, interrupt) = {
+            let _guard = runtime.enter();
+            (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?)
+        };
+        Ok(Self { runtime, terminate, interrupt })
+    }
 }
 
 impl Relay {
@@ -110,7 +133,7 @@ impl Relay {
         let hub = Arc::new(Hub::new(clock.now()));
         let healer = Arc::new(Healer::new(Arc::clone(&data), Arc::clone(&hub)));
         let alarm = Alarm::new();
-        let (appender, appender_threads) = Appender::start(Arc::clone(&healer), clock, &alarm, trap)?;
+        let (appender, appender_threads) = Appender::start(Arc::clone(&healer), clock, &alarm, trap.clone())?;
         let shared = Arc::new(Shared {
             data: Arc::clone(&data),
             hub,
@@ -121,9 +144,18 @@ impl Relay {
             lobby: Arc::new(Lobby::new(clock, data.config.connections_max)),
             pending_frames: Arc::new(Places::new(clock, limits::PENDING_BYTES_MAX)),
             frames: Arc::new(Places::new(clock, limits::FRAMES_BYTES_MAX)),
-            windows: Arc::new(Windows::new()),
+            windows: Arc::new(Windows::new(
+                limits::WINDOWS_BYTES_MAX,
+                limits::MEMBER_WINDOW_BYTES - limits::WINDOW_BYTES_MIN,
+            )),
+            chunks: Arc::new(Places::new(clock, limits::FEEDS_BYTES_MAX)),
+            send_windows: Arc::new(Windows::new(
+                limits::SEND_WINDOWS_BYTES_MAX,
+                limits::MEMBER_SEND_BYTES - limits::SEND_BYTES_MIN,
+            )),
             alarm: alarm.clone(),
             tap,
+            trap,
         });
         let (stop, stopped) = oneshot::channel();
         #[cfg(test)]
@@ -172,16 +204,21 @@ impl RunningRelay {
         self.alarm.what().map(|what| Error::Stopped { what })
     }
 
-    /// Blocks until SIGTERM or SIGINT.
+    /// Blocks until SIGTERM or SIGINT, from this call on.
     ///
     /// # Errors
     /// [`Error::Stopped`] when the relay had to stop by itself; [`Error::System`] when signals cannot be had.
     pub fn wait_for_signal(&self) -> Result<(), Error> {
-        use tokio::signal::unix::{SignalKind, signal};
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
+        self.wait_for(Signals::catch()?)
+    }
+
+    /// Blocks until a signal that `signals` caught, which may have come before.
+    ///
+    /// # Errors
+    /// [`Error::Stopped`] when the relay had to stop by itself.
+    pub fn wait_for(&self, signals: Signals) -> Result<(), Error> {
+        let Signals { runtime, mut terminate, mut interrupt } = signals;
         runtime.block_on(async {
-            let mut terminate = signal(SignalKind::terminate())?;
-            let mut interrupt = signal(SignalKind::interrupt())?;
             tokio::select! {
                 _ = terminate.recv() => {}
                 _ = interrupt.recv() => {}

@@ -148,6 +148,7 @@ pub struct Outcome {
 
 /// Sums over all vaults.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[non_exhaustive]
 pub struct Usage {
     /// Vaults.
     pub vaults: u64,
@@ -161,6 +162,7 @@ pub struct Usage {
 
 /// An invite that this database remembers, and how many vaults it has created.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct InviteRow {
     /// As issued.
     pub invite: Invite,
@@ -170,6 +172,7 @@ pub struct InviteRow {
 
 /// What [`LogStore::verify`] found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct VerifyReport {
     /// What was checked.
     pub checked: Usage,

@@ -1,6 +1,6 @@
 //! The QUIC endpoint and its limits: what a peer may hold before and after it proved membership.
 //!
-//! A connection holds at most [`limits::WINDOW_BYTES_MIN`] in the transport and one frame of
+//! A connection holds at most [`limits::WINDOW_BYTES_MIN`] and [`limits::SEND_BYTES_MIN`] in the transport and one frame of
 //! [`limits::FRAME_BYTES_MAX_UNAUTHENTICATED`] here; what a member's holds beyond that is taken from what all
 //! have together ([`crate::places`]). A stranger has [`limits::AUTH_DEADLINE`], and at most
 //! [`limits::UNAUTHENTICATED_LINKS_MAX`] of them are let in at a time ([`crate::strangers`]).
@@ -21,11 +21,7 @@ use crate::key::RelayKey;
 /// A connection without a sign of life ends after this; clients send one every 50 s at least.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(90);
 /// A peer that takes nothing for this long has stalled.
-const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
-/// Unsent and unacknowledged bytes of a stranger's connection.
-const UNAUTHENTICATED_SEND_BYTES: u64 = 64 << 10;
-/// The same of a member's.
-pub(crate) const MEMBER_SEND_BYTES: u64 = 2 << 20;
+pub(crate) const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
 /// Kernel buffer of the socket, each way.
 const SOCKET_BYTES: usize = 4 << 20;
 
@@ -60,7 +56,7 @@ fn transport_config() -> TransportConfig {
         .max_idle_timeout(Some(idle))
         .stream_receive_window(limits::MEMBER_WINDOW_BYTES.into())
         .receive_window(limits::WINDOW_BYTES_MIN.into())
-        .send_window(UNAUTHENTICATED_SEND_BYTES)
+        .send_window(limits::SEND_BYTES_MIN.into())
         .datagram_receive_buffer_size(None)
         .datagram_send_buffer_size(0)
         .keep_alive_interval(None);

@@ -46,6 +46,13 @@ pub const WINDOW_BYTES_MIN: u32 = 32 << 10;
 pub const MEMBER_WINDOW_BYTES: u32 = 512 << 10;
 /// Such windows together. Who finds no room stays with the small one, which is slower and loses nothing.
 pub const WINDOWS_BYTES_MAX: usize = 16 << 20;
+/// What a relay has sent to a link that is not acknowledged yet: without more, a line of 50 ms takes 640 KiB a second.
+pub const SEND_BYTES_MIN: u32 = 32 << 10;
+/// The same while a member's link takes a feed, while [`SEND_WINDOWS_BYTES_MAX`] has room: 40 MiB a second over a line of
+/// 50 ms.
+pub const MEMBER_SEND_BYTES: u32 = 2 << 20;
+/// Such windows together. Who finds no room stays with the small one, which is slower and loses nothing.
+pub const SEND_WINDOWS_BYTES_MAX: usize = 64 << 20;
 /// Links of peers that have proved nothing; a relay refuses more.
 pub const UNAUTHENTICATED_LINKS_MAX: usize = 1024;
 /// Those of one host: an eighth, so that it takes many hosts to make others wait.
@@ -90,6 +97,10 @@ pub const WANTS_MAX: usize = 64;
 pub const OWN_RANGES_MAX: usize = 1024;
 /// What a feed gathers before it sends.
 pub const FEED_CHUNK_BYTES: usize = 256 << 10;
+/// Room for a chunk: with a last segment that a device filled as it does. One with a larger segment asks for more.
+pub const FEED_ROOM_BYTES: usize = FEED_CHUNK_BYTES + (64 << 10);
+/// Rooms for chunks that are read and not handed to the transport yet, over all feeds. Others wait before they read.
+pub const FEEDS_BYTES_MAX: usize = 32 << 20;
 /// Rendezvous of one relay at a time.
 pub const RENDEZVOUS_MAX: usize = 1024;
 /// Rendezvous that links of one host have open.
@@ -211,6 +222,9 @@ pub const TABLE: &[(&str, u64)] = &[
     ("WINDOW_BYTES_MIN", WINDOW_BYTES_MIN as u64),
     ("MEMBER_WINDOW_BYTES", MEMBER_WINDOW_BYTES as u64),
     ("WINDOWS_BYTES_MAX", WINDOWS_BYTES_MAX as u64),
+    ("SEND_BYTES_MIN", SEND_BYTES_MIN as u64),
+    ("MEMBER_SEND_BYTES", MEMBER_SEND_BYTES as u64),
+    ("SEND_WINDOWS_BYTES_MAX", SEND_WINDOWS_BYTES_MAX as u64),
     ("UNAUTHENTICATED_LINKS_MAX", UNAUTHENTICATED_LINKS_MAX as u64),
     ("UNAUTHENTICATED_PER_HOST_MAX", UNAUTHENTICATED_PER_HOST_MAX as u64),
     ("UNAUTHENTICATED_PER_NETWORK_MAX", UNAUTHENTICATED_PER_NETWORK_MAX as u64),
@@ -233,6 +247,8 @@ pub const TABLE: &[(&str, u64)] = &[
     ("WANTS_MAX", WANTS_MAX as u64),
     ("OWN_RANGES_MAX", OWN_RANGES_MAX as u64),
     ("FEED_CHUNK_BYTES", FEED_CHUNK_BYTES as u64),
+    ("FEED_ROOM_BYTES", FEED_ROOM_BYTES as u64),
+    ("FEEDS_BYTES_MAX", FEEDS_BYTES_MAX as u64),
     ("RENDEZVOUS_MAX", RENDEZVOUS_MAX as u64),
     ("RENDEZVOUS_PER_HOST_MAX", RENDEZVOUS_PER_HOST_MAX as u64),
     ("RENDEZVOUS_PER_NETWORK_MAX", RENDEZVOUS_PER_NETWORK_MAX as u64),

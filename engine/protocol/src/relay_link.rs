@@ -215,6 +215,10 @@ impl RelayLink {
                 self.close(ErrorCode::RateLimited);
                 Ok(())
             }
+            Input::FeedFailed(vault) => {
+                self.on_feed_failed(vault);
+                Ok(())
+            }
             answer => self.on_answer(now, answer),
         };
         if let Err(error) = &result {

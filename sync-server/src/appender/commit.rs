@@ -10,7 +10,7 @@ use subrosa_protocol::relay_link::{Appended, Refused};
 use super::news::Untrue;
 use super::verify::Verified;
 use super::{fault, retry_secs};
-use crate::store::{Batch, Damage, LogStore, Offered, Outcome};
+use crate::store::{Batch, Damage, LogStore, Offered, Outcome, StoreError};
 
 /// See the module's documentation.
 #[derive(Default)]
@@ -73,15 +73,7 @@ impl Committer {
         let outcomes = if batches.iter().all(|batch| batch.offered.is_empty()) {
             batches.iter().map(|_| Outcome::default()).collect()
         } else {
-            match store.append(&batches) {
-                Ok(outcomes) => outcomes,
-                Err(error) => {
-                    tracing::error!(%error, "commit");
-                    let code = fault(&error);
-                    self.failed = Some((tell(Untrue::All), code));
-                    batches.iter().map(|batch| refuse_all(batch, code)).collect()
-                }
-            }
+            self.append(store, &batches, tell)
         };
         for ((mut outcome, batch), rest) in outcomes.into_iter().zip(&batches).zip(rests) {
             self.unlearn(batch, rest.heard, &mut outcome, tell);
@@ -92,6 +84,33 @@ impl Committer {
             committed.answers.push(rest.answer(outcome));
         }
         committed
+    }
+
+    /// Appends all batches in one commit. When that fails for want of space all are refused; when it fails otherwise,
+    /// each is tried in a commit of its own, so that a page that cannot be read is the fault of its own vault alone.
+    fn append(
+        &mut self,
+        store: &dyn LogStore,
+        batches: &[Batch],
+        tell: &mut dyn FnMut(Untrue) -> u64,
+    ) -> Vec<Outcome> {
+        match store.append(batches) {
+            Ok(outcomes) => outcomes,
+            Err(StoreError::Full) => {
+                tracing::error!(error = %StoreError::Full, "commit");
+                let code = fault(&StoreError::Full);
+                self.failed = Some((tell(Untrue::All), code));
+                batches.iter().map(|batch| refuse_all(batch, code)).collect()
+            }
+            Err(error) => {
+                tracing::error!(%error, batches = batches.len(), "commit");
+                if let [batch] = batches {
+                    return vec![refuse_all(batch, fault(&error))];
+                }
+                let alone = |batch| self.append(store, std::slice::from_ref(batch), tell);
+                batches.iter().flat_map(alone).collect()
+            }
+        }
     }
 
     /// Parts what may go to the store from what was verified behind something that was refused since.

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::path::Path;
-use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use redb::{Database, ReadableTable, ReadableTableMetadata, WriteTransaction};
 use subrosa_protocol::digest::digest;
@@ -17,7 +17,10 @@ use subrosa_protocol::token::Invite;
 use self::append::Appending;
 use self::check::{Checked, HeadCheck};
 use self::digests::Digests;
-use self::open::{begin_durable, make, number, prepare};
+use self::open::{make, number};
+pub(crate) use self::opened::Opener;
+pub(in crate::store) use self::opened::contained;
+use self::opened::{Changed, Opened};
 pub(in crate::store) use self::snapshot::{Snapshot, load_statements};
 use self::take_back::Survey;
 use super::rows::{
@@ -33,6 +36,7 @@ mod append;
 mod check;
 mod digests;
 mod open;
+mod opened;
 mod snapshot;
 mod take_back;
 #[cfg(test)]
@@ -40,13 +44,9 @@ pub(crate) mod test_disk;
 #[cfg(test)]
 mod tests;
 
-/// Opens the database; called again after a failed write, because redb refuses all work after one.
-pub(crate) type Opener = Box<dyn Fn() -> Result<Database, redb::DatabaseError> + Send + Sync>;
-
 /// A [`LogStore`] in one file.
 pub struct RedbStore {
-    open: Opener,
-    database: RwLock<Option<Database>>,
+    opened: Opened,
     incarnation: Incarnation,
     quotas: Quotas,
     /// Bytes of segments that all vaults hold. Who changes it holds it from before the transaction to after.
@@ -55,6 +55,9 @@ pub struct RedbStore {
     /// The rseq at which each damaged vault was last taken back. Whoever takes back holds it: several feeds find the
     /// same damage at once, and one survey is enough.
     taken_back: Mutex<HashMap<VaultId, Rseq>>,
+    /// A vault whose appends panic.
+    #[cfg(test)]
+    cursed: Mutex<Option<VaultId>>,
 }
 
 impl<E: Into<redb::Error>> From<E> for StoreError {
@@ -94,12 +97,19 @@ impl RedbStore {
     }
 
     pub(crate) fn with_opener(open: Opener, quotas: Quotas, fresh: Incarnation) -> Result<Self, StoreError> {
-        let database = open()?;
-        let incarnation = prepare(&database, fresh)?;
-        let database = RwLock::new(Some(database));
+        let opened = Opened::new(open)?;
+        let incarnation = opened.prepare(fresh)?;
         let (digests, taken_back) = (Digests::default(), Mutex::default());
-        let store =
-            Self { open, database, incarnation, quotas, total_bytes: Mutex::new(0), digests, taken_back };
+        let store = Self {
+            opened,
+            incarnation,
+            quotas,
+            total_bytes: Mutex::new(0),
+            digests,
+            taken_back,
+            #[cfg(test)]
+            cursed: Mutex::default(),
+        };
         *lock(&store.total_bytes) = store.usage()?.bytes;
         Ok(store)
     }
@@ -128,10 +138,16 @@ impl RedbStore {
         })
     }
 
+    /// Makes each commit with an append to this vault panic.
+    #[cfg(test)]
+    pub(crate) fn curse(&self, vault: Option<VaultId>) {
+        *lock(&self.cursed) = vault;
+    }
+
     /// Removes the index row of a segment, as a disk might.
     #[cfg(test)]
     pub(crate) fn forget_place(&self, vault: &VaultId, rseq: Rseq) {
-        let meta = self.read().and_then(|snapshot| snapshot.meta(vault)).unwrap().unwrap();
+        let meta = self.read(|snapshot| snapshot.meta(vault)).unwrap().unwrap();
         let forgotten = self.write(|txn| {
             let mut index = txn.open_table(INDEX)?;
             index.retain_in((meta.no, 0, 0)..=(meta.no, u32::MAX, u64::MAX), |_, place| {
@@ -142,8 +158,15 @@ impl RedbStore {
         forgotten.unwrap();
     }
 
-    fn read(&self) -> Result<Snapshot, StoreError> {
-        Snapshot::of(self.database()?.as_ref().ok_or(StoreError::Closed)?)
+    fn read<R>(&self, work: impl FnOnce(&Snapshot) -> Result<R, StoreError>) -> Result<R, StoreError> {
+        self.opened.read(work)
+    }
+
+    fn write<R>(
+        &self,
+        work: impl FnOnce(&WriteTransaction) -> Result<(R, Changed), StoreError>,
+    ) -> Result<R, StoreError> {
+        self.opened.write(work)
     }
 
     /// Reads one vault; damage names it. `none` is the answer when the vault is not there.
@@ -153,9 +176,10 @@ impl RedbStore {
         none: impl FnOnce() -> R,
         read: impl FnOnce(&Snapshot, &VaultMeta) -> Result<R, StoreError>,
     ) -> Result<R, StoreError> {
-        let snapshot = self.read()?;
-        let Some(meta) = snapshot.meta(vault)? else { return Ok(none()) };
-        Snapshot::blame(vault, &meta, read(&snapshot, &meta))
+        self.read(|snapshot| {
+            let Some(meta) = snapshot.meta(vault)? else { return Ok(none()) };
+            Snapshot::blame(vault, &meta, contained(|| read(snapshot, &meta)))
+        })
     }
 
     /// The digest of all heads in this snapshot.
@@ -167,61 +191,6 @@ impl RedbStore {
     ) -> Result<Digest, StoreError> {
         self.digests.of(vault, meta.last, || Ok(digest(snapshot.heads_at(meta, meta.last)?)))
     }
-
-    /// The database; opened again first if that failed the last time, because the disk was full or somebody was
-    /// still reading.
-    fn database(&self) -> Result<RwLockReadGuard<'_, Option<Database>>, StoreError> {
-        let look = || self.database.read().unwrap_or_else(PoisonError::into_inner);
-        let guard = look();
-        if guard.is_some() {
-            return Ok(guard);
-        }
-        drop(guard);
-        let mut slot = self.database.write().unwrap_or_else(PoisonError::into_inner);
-        if slot.is_none() {
-            *slot = Some((self.open)()?);
-        }
-        drop(slot);
-        Ok(look())
-    }
-
-    /// Runs `work` in one durable transaction, committed if `work` says that something changed. After a failed
-    /// write the database is opened again, so that reads go on and a later write may succeed.
-    fn write<R>(
-        &self,
-        work: impl FnOnce(&WriteTransaction) -> Result<(R, Changed), StoreError>,
-    ) -> Result<R, StoreError> {
-        let guard = self.database()?;
-        let database = guard.as_ref().ok_or(StoreError::Closed)?;
-        let result = begin_durable(database).and_then(|txn| {
-            let (value, changed) = work(&txn)?;
-            match changed {
-                Changed::Yes => txn.commit()?,
-                Changed::No => txn.abort()?,
-            }
-            Ok(value)
-        });
-        drop(guard);
-        if let Err(StoreError::Full | StoreError::Database(_)) = &result {
-            self.reopen();
-        }
-        result
-    }
-
-    fn reopen(&self) {
-        let mut slot = self.database.write().unwrap_or_else(PoisonError::into_inner);
-        drop(slot.take());
-        match (self.open)() {
-            Ok(database) => *slot = Some(database),
-            Err(error) => tracing::error!(%error, "the database could not be opened again yet"),
-        }
-    }
-}
-
-/// Whether a write transaction has anything to commit.
-enum Changed {
-    Yes,
-    No,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -238,10 +207,11 @@ impl LogStore for RedbStore {
     }
 
     fn vault(&self, vault: &VaultId) -> Result<Option<VaultRow>, StoreError> {
-        let snapshot = self.read()?;
-        let Some(meta) = snapshot.meta(vault)? else { return Ok(None) };
-        let statements = load_statements(&snapshot.0.open_table(STATEMENTS)?, meta.no)?;
-        Ok(Some(VaultRow { statements, class: meta.class, used_bytes: meta.used_bytes }))
+        self.read(|snapshot| {
+            let Some(meta) = snapshot.meta(vault)? else { return Ok(None) };
+            let statements = load_statements(&snapshot.0.open_table(STATEMENTS)?, meta.no)?;
+            Ok(Some(VaultRow { statements, class: meta.class, used_bytes: meta.used_bytes }))
+        })
     }
 
     fn create(&self, creation: &CheckedCreation) -> Result<Result<VaultRow, ErrorCode>, StoreError> {
@@ -366,6 +336,8 @@ impl LogStore for RedbStore {
             let mut appending = Appending::new(txn, &self.quotas, *total_bytes)?;
             let mut outcomes = Vec::with_capacity(batches.len());
             for batch in batches {
+                #[cfg(test)]
+                assert_ne!(*lock(&self.cursed), Some(batch.vault), "cursed");
                 outcomes.push(appending.append(batch)?);
             }
             let changed = outcomes.iter().any(|outcome| outcome.appended.is_some());
@@ -382,11 +354,12 @@ impl LogStore for RedbStore {
         if taken_back.get(vault).is_some_and(|at| *at > damage.seen) {
             return Ok(Vec::new()); // since that was seen
         }
-        let snapshot = self.read()?;
         let gone = StoreError::Damaged { what: damage.what };
-        let Some(meta) = snapshot.meta(vault)? else { return Err(gone) };
-        let survey = Survey::of(&snapshot, vault, &meta)?;
-        drop(snapshot);
+        let survey = self.read(|snapshot| {
+            let meta = snapshot.meta(vault)?;
+            meta.map(|meta| Survey::of(snapshot, &meta)).transpose()
+        })?;
+        let Some(survey) = survey else { return Err(gone) };
         if survey.is_clean() {
             return Err(gone);
         }
@@ -408,7 +381,7 @@ impl LogStore for RedbStore {
     ) -> Result<Option<(Rseq, Digest)>, StoreError> {
         let nothing = || Some((Rseq(0), digest(Vec::new())));
         self.read_vault(vault, nothing, |snapshot, meta| {
-            let mut checked = Checked::new(snapshot, vault, meta.no, HeadCheck::Compare)?;
+            let mut checked = Checked::new(snapshot, meta.no, HeadCheck::Compare)?;
             let segments = snapshot.0.open_table(SEGMENTS)?;
             let mut offer = |rseq: Rseq, bytes: &[u8]| -> Result<bool, StoreError> {
                 let found = checked.segment(rseq, bytes)?;
@@ -444,7 +417,7 @@ impl LogStore for RedbStore {
             || true,
             |snapshot, meta| {
                 let Some(row) = snapshot.log(meta.no, &want.log)? else { return Ok(true) };
-                let mut checked = Checked::new(snapshot, vault, meta.no, HeadCheck::Compare)?;
+                let mut checked = Checked::new(snapshot, meta.no, HeadCheck::Compare)?;
                 let segments = snapshot.0.open_table(SEGMENTS)?;
                 let index = snapshot.0.open_table(INDEX)?;
                 for entry in index.range((meta.no, row.no, want.from.0)..=(meta.no, row.no, want.to.0))? {
@@ -475,36 +448,35 @@ impl LogStore for RedbStore {
     }
 
     fn invites(&self) -> Result<Vec<InviteRow>, StoreError> {
-        let snapshot = self.read()?;
-        let uses = snapshot.0.open_table(USES)?;
-        snapshot
-            .0
-            .open_table(INVITES)?
-            .iter()?
-            .map(|entry| {
+        self.read(|snapshot| {
+            let uses = snapshot.0.open_table(USES)?;
+            let invites = snapshot.0.open_table(INVITES)?;
+            let rows = invites.iter()?.map(|entry| {
                 let invite = Invite::decode(entry?.1.value())
                     .map_err(|_| StoreError::Damaged { what: "an invite's row" })?;
                 Ok(InviteRow { invite, uses: uses_of(&uses, &invite.id)? })
-            })
-            .collect()
+            });
+            rows.collect()
+        })
     }
 
     fn usage(&self) -> Result<Usage, StoreError> {
-        let snapshot = self.read()?;
-        let mut usage = Usage {
-            logs: snapshot.0.open_table(LOGS)?.len()?,
-            segments: snapshot.0.open_table(SEGMENTS)?.len()?,
-            ..Usage::default()
-        };
-        for entry in snapshot.0.open_table(VAULTS)?.iter()? {
-            usage.vaults += 1;
-            usage.bytes += VaultMeta::decode(entry?.1.value())?.used_bytes;
-        }
-        Ok(usage)
+        self.read(|snapshot| {
+            let mut usage = Usage {
+                logs: snapshot.0.open_table(LOGS)?.len()?,
+                segments: snapshot.0.open_table(SEGMENTS)?.len()?,
+                ..Usage::default()
+            };
+            for entry in snapshot.0.open_table(VAULTS)?.iter()? {
+                usage.vaults += 1;
+                usage.bytes += VaultMeta::decode(entry?.1.value())?.used_bytes;
+            }
+            Ok(usage)
+        })
     }
 
     fn verify(&self) -> Result<VerifyReport, StoreError> {
-        verify_all::verify(&self.read()?)
+        self.read(verify_all::verify)
     }
 }
 

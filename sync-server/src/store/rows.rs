@@ -1,15 +1,15 @@
 //! Tables and row layouts of the redb store (`docs/RELAY.md`, "What is in the database").
 
 use redb::TableDefinition;
-use sha2::{Digest as _, Sha256};
 use subrosa_protocol::codec::{DecodeError, Reader, Writer};
 use subrosa_protocol::ids::{Chain, PublicKeyBytes, Rseq, Seq};
-use subrosa_protocol::segment::{Class, SIGNATURE_LEN};
+use subrosa_protocol::segment::Class;
+use twox_hash::XxHash3_64;
 
 use super::StoreError;
 
 /// Format of the database.
-pub(super) const FORMAT: u64 = 2;
+pub(super) const FORMAT: u64 = 3;
 
 /// Name -> bytes: `format`, `incarnation`, `next_vault`.
 pub(super) const META: TableDefinition<'static, &str, &[u8]> = TableDefinition::new("meta");
@@ -98,13 +98,13 @@ impl LogRow {
     }
 }
 
-/// Where a segment is, and what its bytes have to be: the chain covers all of them but the signature, which the mark
-/// covers. So a row that is read is checked without its author's key.
+/// Where a segment is, and a mark by which both rows are known to be what was written. So a row that is read is checked
+/// without its author's key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Place {
     pub(super) rseq: Rseq,
     pub(super) chain: Chain,
-    /// First bytes of the signature's SHA-256.
+    /// XXH3 over the segment's bytes, seeded with that over rseq and chain.
     pub(super) mark: [u8; 8],
 }
 
@@ -112,7 +112,12 @@ impl Place {
     pub(super) const LEN: usize = 48;
 
     pub(super) fn of(rseq: Rseq, chain: Chain, segment: &[u8]) -> Self {
-        Self { rseq, chain, mark: mark(segment) }
+        Self { rseq, chain, mark: mark(rseq, &chain, segment) }
+    }
+
+    /// Whether it was made for these bytes.
+    pub(super) fn is_of(&self, segment: &[u8]) -> bool {
+        self.mark == mark(self.rseq, &self.chain, segment)
     }
 
     /// `rseq | chain | mark`.
@@ -133,11 +138,10 @@ impl Place {
     }
 }
 
-/// What [`Place::mark`] is for these bytes of a segment.
-pub(super) fn mark(segment: &[u8]) -> [u8; 8] {
-    let signature = &segment[segment.len().saturating_sub(SIGNATURE_LEN)..];
-    let hash = Sha256::digest(signature);
-    let mut mark = [0; 8];
-    mark.copy_from_slice(&hash[..8]);
-    mark
+fn mark(rseq: Rseq, chain: &Chain, segment: &[u8]) -> [u8; 8] {
+    let mut place = [0; 40];
+    place[..8].copy_from_slice(&rseq.0.to_be_bytes());
+    place[8..].copy_from_slice(chain.as_bytes());
+    let seed = XxHash3_64::oneshot(&place);
+    XxHash3_64::oneshot_with_seed(seed, segment).to_be_bytes()
 }

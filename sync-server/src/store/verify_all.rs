@@ -8,7 +8,7 @@ use subrosa_protocol::ids::{Chain, LogId, Rseq, Seq, VaultId};
 use subrosa_protocol::segment::{Class, SealedSegment};
 use subrosa_protocol::statement::check_chain;
 
-use super::redb_store::{Snapshot, load_statements};
+use super::redb_store::{Snapshot, contained, load_statements};
 use super::rows::{CONTROL, INDEX, LogRow, Place, SEGMENTS, STATEMENTS, VAULTS, VaultMeta};
 use super::{StoreError, Usage, VerifyReport};
 
@@ -24,7 +24,7 @@ pub(super) fn verify(snapshot: &Snapshot) -> Result<VerifyReport, StoreError> {
     for entry in snapshot.0.open_table(VAULTS)?.iter()? {
         let (key, row) = entry?;
         let vault = VaultId::from_bytes(*key.value());
-        match VaultMeta::decode(row.value()).and_then(|meta| check.vault(&vault, &meta)) {
+        match VaultMeta::decode(row.value()).and_then(|meta| contained(|| check.vault(&vault, &meta))) {
             Err(StoreError::Damaged { what }) => check.problem(format!("vault {vault}: {what}")),
             checked => checked?,
         }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::{Buf as _, Bytes, BytesMut};
 use quinn::crypto::rustls::QuicClientConfig;
-use quinn::{ClientConfig, Connection, ConnectionError, Endpoint, RecvStream, SendStream};
+use quinn::{ClientConfig, Connection, ConnectionError, Endpoint, RecvStream, SendStream, TransportConfig};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{DigitallySignedStruct, SignatureScheme};
@@ -109,6 +109,22 @@ impl Client {
 
     /// Connects from one of this machine's addresses, without a word.
     pub(crate) async fn try_connect_from(from: IpAddr, addr: SocketAddr) -> Result<Self, ConnectionError> {
+        Self::try_connect_with(from, addr, TransportConfig::default()).await
+    }
+
+    /// The same, with a transport that takes so little of each stream unless it is read.
+    pub(crate) async fn hello_taking_little(from: IpAddr, addr: SocketAddr) -> Self {
+        let mut transport = TransportConfig::default();
+        transport.stream_receive_window(1024_u32.into());
+        let client = Self::try_connect_with(from, addr, transport).await.unwrap();
+        client.said_hello().await
+    }
+
+    async fn try_connect_with(
+        from: IpAddr,
+        addr: SocketAddr,
+        transport: TransportConfig,
+    ) -> Result<Self, ConnectionError> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let mut tls = rustls::ClientConfig::builder_with_provider(provider)
             .with_protocol_versions(&[&rustls::version::TLS13])
@@ -119,7 +135,9 @@ impl Client {
         tls.alpn_protocols = vec![ALPN.to_vec()];
         let mut endpoint = Endpoint::client(SocketAddr::new(from, 0)).unwrap();
         let crypto = QuicClientConfig::try_from(tls).unwrap();
-        endpoint.set_default_client_config(ClientConfig::new(Arc::new(crypto)));
+        let mut config = ClientConfig::new(Arc::new(crypto));
+        config.transport_config(Arc::new(transport));
+        endpoint.set_default_client_config(config);
         let connection = endpoint.connect(addr, "subrosa").unwrap().await?;
         let (send, recv) = connection.open_bi().await?;
         let mut exporter = [0; 32];
@@ -135,7 +153,11 @@ impl Client {
 
     /// Connects from one of this machine's addresses, and says HELLO.
     pub(crate) async fn hello_from(from: IpAddr, addr: SocketAddr) -> Self {
-        let mut client = Self::try_connect_from(from, addr).await.unwrap();
+        Self::try_connect_from(from, addr).await.unwrap().said_hello().await
+    }
+
+    async fn said_hello(self) -> Self {
+        let mut client = self;
         client.send(&ClientFrame::Hello { versions: vec![VERSION], caps: 0 }).await;
         match client.recv().await {
             RelayFrame::Hello { version: VERSION, incarnation, .. } => client.incarnation = incarnation,
@@ -230,10 +252,21 @@ impl Client {
         self.send(&ClientFrame::Subscribe { vault, incarnation, cursor, digest }).await;
     }
 
+    /// Asks for all there is.
+    pub(crate) async fn send_subscribe_from_start(&mut self, vault: VaultId) {
+        self.send_subscribe(vault, Rseq(0), digest_of_nothing()).await;
+    }
+
     /// Subscribes from the start.
     pub(crate) async fn subscribe(&mut self, vault: VaultId) -> Feed {
-        self.send_subscribe(vault, Rseq(0), digest_of_nothing()).await;
+        self.send_subscribe_from_start(vault).await;
         self.feed(vault).await
+    }
+
+    /// A feed that the relay opened and ended before it said anything.
+    pub(crate) async fn ended_feed(&mut self) {
+        let mut recv = tokio::time::timeout(PATIENCE, self.connection.accept_uni()).await.unwrap().unwrap();
+        assert!(matches!(recv.read_chunk(1, true).await, Err(quinn::ReadError::Reset(_))));
     }
 
     /// The feed that the relay opens.

@@ -123,3 +123,42 @@ async fn a_frame_of_the_greatest_length_goes_through_behind_others_that_stall() 
     acked(&honest.recv().await);
     assert_eq!(status(&home).await.turned_away.frames, 1);
 }
+
+#[tokio::test]
+async fn feeds_that_nobody_takes_hold_a_bounded_memory_and_lose_it_to_those_that_wait() {
+    let home = Home::open();
+    let (mut vault, mut writer) = home.vault().await;
+    let bytes = limits::SEGMENT_BYTES_MAX - 1024;
+    for _ in 0..3 {
+        let segments = vec![vault.data.segment(&vault.id, bytes)];
+        acked(&push(&mut writer, &vault, segments).await);
+    }
+    let share = limits::FEEDS_BYTES_MAX / limits::FRAMES_SHARE_HOST;
+    let most = share / bytes;
+    // Each takes what its transport takes, and no more; those beyond the share wait with nothing in memory.
+    let mut stalled = Vec::new();
+    for _ in 0..most + 5 {
+        let mut link = Client::hello_taking_little(LOUD, home.relay.addr()).await;
+        link.auth(&vault, Role::Reader).await;
+        link.send_subscribe_from_start(vault.id).await;
+        stalled.push(link);
+    }
+    while status(&home).await.feed_bytes < most * bytes {}
+    assert!(status(&home).await.feed_bytes <= share);
+    let mut quiet = Client::hello_from(QUIET, home.relay.addr()).await;
+    quiet.auth(&vault, Role::Reader).await;
+    let frames = quiet.subscribe(vault.id).await.until_caught_up().await;
+    assert_eq!(frames.len(), 5, "the log's key, three segments, and the end");
+    // Who waits on the same host has a turn as well: whoever took nothing for long is told to come back later.
+    while status(&home).await.turned_away.feeds == 0 {}
+    let mut told = 0;
+    for link in &mut stalled[..most] {
+        if let Ok(frame) = tokio::time::timeout(limits::FRAME_PATIENCE, link.try_recv()).await {
+            let Some(RelayFrame::Error(refusal)) = frame else { panic!("{frame:?}") };
+            assert_eq!(refusal.code, ErrorCode::RateLimited);
+            told += 1;
+            break;
+        }
+    }
+    assert_eq!(told, 1);
+}

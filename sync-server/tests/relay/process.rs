@@ -219,3 +219,16 @@ fn a_half_line_in_the_file_of_revocations_does_not_stop_the_relay() {
     let text = std::fs::read_to_string(data.join("relay.revoked")).unwrap();
     assert_eq!(text, format!("{}\n{id}\n", &id[..9]), "made again, on a line of its own");
 }
+
+#[test]
+fn a_signal_that_comes_as_soon_as_the_relay_listens_drains_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("relay");
+    stdout(&relay(&["init", "--listen", "127.0.0.1:0", "--open"], &data));
+    for round in 0..10 {
+        let mut serving = serve(&data);
+        let pid = rustix::process::Pid::from_child(&serving.child);
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+        assert_eq!(serving.child.wait().unwrap().code(), Some(0), "{round}");
+    }
+}

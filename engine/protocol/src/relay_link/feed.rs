@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::ControlFlow;
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{BufMut as _, Bytes};
 
 use crate::frame::{F_AHEAD, F_SEGMENT, FeedFrame};
 use crate::ids::{Digest, Epoch, Incarnation, LogId, PublicKeyBytes, Rseq, Seq, VaultId};
@@ -90,15 +90,18 @@ pub struct Feed {
     introduced: BTreeSet<LogId>,
     /// Rseq ranges that were pushed on this link, ascending and apart.
     own: VecDeque<(Rseq, Rseq)>,
-    out: BytesMut,
+    out: Vec<u8>,
+    /// What `out` may grow to.
+    room: usize,
+    /// The frames that found no room, in bytes.
+    needed: usize,
 }
 
 impl Feed {
     /// A feed that goes on after `cursor`.
     #[must_use]
     pub fn new(vault: VaultId, incarnation: Incarnation, cursor: Rseq, view: View) -> Self {
-        let mut out = BytesMut::new();
-        out.extend_from_slice(&FeedFrame::Start { vault, incarnation }.encode());
+        let out = FeedFrame::Start { vault, incarnation }.encode().to_vec();
         Self {
             vault,
             view,
@@ -111,6 +114,8 @@ impl Feed {
             introduced: BTreeSet::new(),
             own: VecDeque::new(),
             out,
+            room: usize::MAX,
+            needed: 0,
         }
     }
 
@@ -157,6 +162,18 @@ impl Feed {
         }
     }
 
+    /// What the next chunk has to hold at least: 0 until a segment was offered that was too large for the room.
+    #[must_use]
+    pub const fn needed(&self) -> usize {
+        self.needed
+    }
+
+    /// The next chunk may have so many bytes: a segment that does not fit is not taken, and offered again in the next
+    /// step. Without this there is no bound but that of a segment.
+    pub const fn set_room(&mut self, bytes: usize) {
+        self.room = bytes;
+    }
+
     /// What to read next.
     #[must_use]
     pub fn step(&self) -> FeedStep {
@@ -178,24 +195,24 @@ impl Feed {
             View::All => true,
             View::ControlUpTo(max) => control && epoch <= max,
         };
+        let held = self.skip.get(&log).is_some_and(|last| seq <= *last) || self.is_own(stored.rseq);
+        let (tag, shown) = match (self.wants.is_empty(), self.pass) {
+            (false, _) => (F_AHEAD, visible),
+            (true, Pass::Control) => (F_AHEAD, visible && !held),
+            (true, _) => (F_SEGMENT, visible && !held && !(control && stored.rseq <= self.ahead)),
+        };
+        if shown && !self.fits(tag, &stored) {
+            return ControlFlow::Break(());
+        }
         if let Some(want) = self.wants.front_mut() {
             want.from = seq.next();
-            if visible {
-                self.write(F_AHEAD, stored);
-            }
-            return self.enough();
-        }
-        let held = self.skip.get(&log).is_some_and(|last| seq <= *last) || self.is_own(stored.rseq);
-        if self.pass == Pass::Control {
+        } else if self.pass == Pass::Control {
             self.ahead = stored.rseq;
-            if visible && !held {
-                self.write(F_AHEAD, stored);
-            }
         } else {
             self.cursor = stored.rseq;
-            if visible && !held && !(control && stored.rseq <= self.ahead) {
-                self.write(F_SEGMENT, stored);
-            }
+        }
+        if shown {
+            self.write(tag, stored);
         }
         self.enough()
     }
@@ -238,7 +255,7 @@ impl Feed {
     /// Frames to send, whole ones, and none when there are none. The feed keeps no buffer.
     #[must_use]
     pub fn take(&mut self) -> Bytes {
-        std::mem::take(&mut self.out).freeze()
+        std::mem::take(&mut self.out).into()
     }
 
     fn enough(&self) -> ControlFlow<()> {
@@ -254,14 +271,23 @@ impl Feed {
         after > 0 && self.own[after - 1].1 >= rseq
     }
 
+    /// Whether the segment fits behind what is gathered; if not, says what it needs.
+    fn fits(&mut self, tag: u8, stored: &Stored<'_>) -> bool {
+        let key = if self.introduced.contains(&stored.header.log) { 0 } else { LOG_FRAME_BYTES };
+        let needed = key + 4 + fields(tag) + stored.bytes.len();
+        let fits = self.out.len() + needed <= self.room;
+        self.needed = if fits { 0 } else { needed };
+        fits
+    }
+
     fn write(&mut self, tag: u8, stored: Stored<'_>) {
         if self.introduced.insert(stored.header.log) {
             self.out.extend_from_slice(&FeedFrame::Log { public: *stored.public }.encode());
         }
-        let fields = if tag == F_SEGMENT { 9 } else { 1 };
-        let len = fields + stored.bytes.len();
+        let len = fields(tag) + stored.bytes.len();
         if self.out.capacity() - self.out.len() < len + 4 {
-            self.out.reserve((len + 4).max(self.out.len().min(limits::FEED_CHUNK_BYTES)));
+            let more = self.out.len().min(limits::FEED_CHUNK_BYTES).min(self.room - self.out.len());
+            self.out.reserve_exact((len + 4).max(more));
         }
         self.out.put_u32(u32::try_from(len).expect("segments are at most 2 MiB"));
         self.out.put_u8(tag);
@@ -271,3 +297,11 @@ impl Feed {
         self.out.put_slice(stored.bytes);
     }
 }
+
+/// Bytes of a frame's tag and of what stands before the segment.
+const fn fields(tag: u8) -> usize {
+    if tag == F_SEGMENT { 9 } else { 1 }
+}
+
+/// A LOG frame: length, tag and key.
+const LOG_FRAME_BYTES: usize = 4 + 1 + 65;

@@ -144,8 +144,10 @@ pub enum Input {
     Deliver(RelayFrame),
     /// The relay shuts down.
     Drain,
-    /// A frame of the peer came so slowly that its place in memory went to another link.
+    /// A frame of the peer came, or the peer took a feed, so slowly that its place in memory goes to another link.
     TooSlow,
+    /// The relay's own fault ended the vault's feed.
+    FeedFailed(VaultId),
     /// [`super::RelayLink::deadline`] has passed.
     Timeout,
 }

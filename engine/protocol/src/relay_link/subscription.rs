@@ -3,8 +3,10 @@
 use super::{
     Access, Feed, HeadMatch, LinkError, LogHead, Output, RelayLink, Subscription, Vault, View, Waiting,
 };
+use crate::error::{ErrorCode, Refusal};
 use crate::frame::{RelayFrame, ShortHead};
 use crate::ids::{Digest, Incarnation, Rseq, VaultId};
+use crate::limits;
 use crate::segment::Class;
 
 impl RelayLink {
@@ -82,6 +84,15 @@ impl RelayLink {
     fn open_feed(&mut self, vault: VaultId, cursor: Rseq) {
         if let Some(feed) = self.feed(vault, cursor) {
             self.start_feed(vault, feed);
+        }
+    }
+
+    /// The client may subscribe again; its other vaults go on.
+    pub(super) fn on_feed_failed(&mut self, vault: VaultId) {
+        let Some(Vault::Member(member)) = self.vaults.get_mut(&vault) else { return };
+        if std::mem::replace(&mut member.subscription, Subscription::None) == Subscription::Live {
+            self.outputs.push_back(Output::CloseFeed(vault));
+            self.refuse(Refusal::vault(ErrorCode::Internal, vault).retry_after(limits::RETRY_SECS));
         }
     }
 

@@ -39,10 +39,10 @@ struct Cut {
 
 impl Survey {
     /// Reads and checks all of the vault.
-    pub(super) fn of(snapshot: &Snapshot, vault: &VaultId, meta: &VaultMeta) -> Result<Self, StoreError> {
+    pub(super) fn of(snapshot: &Snapshot, meta: &VaultMeta) -> Result<Self, StoreError> {
         let mut survey = Self { last: meta.last, ..Self::default() };
         let mut seen: HashMap<LogId, (Seq, Chain)> = HashMap::new();
-        let mut checked = Checked::new(snapshot, vault, meta.no, HeadCheck::Leave)?;
+        let mut checked = Checked::new(snapshot, meta.no, HeadCheck::Leave)?;
         let control = snapshot.0.open_table(CONTROL)?;
         for entry in snapshot.0.open_table(SEGMENTS)?.range((meta.no, 0)..=(meta.no, u64::MAX))? {
             let (key, value) = entry?;

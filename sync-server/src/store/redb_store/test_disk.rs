@@ -1,4 +1,4 @@
-//! A disk in memory that can be full.
+//! A disk in memory that can be full, and fail to read.
 
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,7 +16,11 @@ struct Disk {
     bytes: Arc<Mutex<Vec<u8>>>,
     /// Writes beyond this offset find no space.
     capacity: Arc<AtomicU64>,
+    bad: Bad,
 }
+
+/// Bytes whose next reading fails, wherever they stand.
+pub(crate) type Bad = Arc<Mutex<Option<Vec<u8>>>>;
 
 impl StorageBackend for Disk {
     fn len(&self) -> io::Result<u64> {
@@ -27,6 +31,9 @@ impl StorageBackend for Disk {
         let bytes = self.bytes.lock().unwrap();
         let start = offset as usize;
         out.copy_from_slice(&bytes[start..start + out.len()]);
+        if self.bad.lock().unwrap().take_if(|bad| out.windows(bad.len()).any(|part| part == bad)).is_some() {
+            return Err(io::Error::other("a bad sector"));
+        }
         Ok(())
     }
 
@@ -52,9 +59,15 @@ impl StorageBackend for Disk {
 
 /// A new store, and the offset beyond which its disk takes nothing: at first there is none.
 pub(crate) fn on_a_disk(quotas: Quotas) -> (RedbStore, Arc<AtomicU64>) {
-    let capacity = Arc::new(AtomicU64::new(u64::MAX));
-    let disk = Disk { bytes: Arc::default(), capacity: Arc::clone(&capacity) };
-    let open = move || Database::builder().set_cache_size(1 << 20).create_with_backend(disk.clone());
+    let (store, capacity, _) = on_a_bad_disk(quotas, 1 << 20);
+    (store, capacity)
+}
+
+/// The same with so much memory for pages, and what cannot be read on it: at first there is nothing.
+pub(crate) fn on_a_bad_disk(quotas: Quotas, cache_bytes: usize) -> (RedbStore, Arc<AtomicU64>, Bad) {
+    let (capacity, bad) = (Arc::new(AtomicU64::new(u64::MAX)), Bad::default());
+    let disk = Disk { bytes: Arc::default(), capacity: Arc::clone(&capacity), bad: Arc::clone(&bad) };
+    let open = move || Database::builder().set_cache_size(cache_bytes).create_with_backend(disk.clone());
     let life = Incarnation::from_bytes([1; 16]);
-    (RedbStore::with_opener(Box::new(open), quotas, life).unwrap(), capacity)
+    (RedbStore::with_opener(Box::new(open), quotas, life).unwrap(), capacity, bad)
 }

@@ -1,5 +1,6 @@
 //! What a full disk does, and one that forgets.
 
+use std::collections::HashSet;
 use std::ops::ControlFlow;
 use std::sync::atomic::Ordering;
 
@@ -12,7 +13,7 @@ use subrosa_protocol::segment::{Kind, SealedSegment, VerifiedSegment};
 
 use super::super::Offered;
 use super::super::rows::LogRow;
-use super::test_disk::on_a_disk;
+use super::test_disk::{on_a_bad_disk, on_a_disk};
 use super::*;
 
 fn key() -> EcdsaKeyPair {
@@ -242,7 +243,7 @@ fn damage_beside_the_segments_is_found_and_taken_back_too() {
         let one = log(&vault, 3);
         let id = one[0].segment().header().log;
         store.append(&[batch(vault, &one)]).unwrap();
-        let row = store.read().unwrap().log(0, &id).unwrap().unwrap();
+        let row = store.read(|snapshot| snapshot.log(0, &id)).unwrap().unwrap();
         assert!(store.write(|txn| Ok((harm(txn, &row, id)?, Changed::Yes))).unwrap(), "{name}");
         let want = Want { log: id, from: Seq(0), to: Seq(9) };
         let ranged = store.range(&vault, want, &mut |_| ControlFlow::Continue(()));
@@ -267,7 +268,8 @@ fn damage_in_one_vault_fails_its_own_share_of_a_commit_only() {
     for (vault, log) in vaults.iter().zip(&logs) {
         store.append(&[batch(*vault, &log[..2])]).unwrap();
     }
-    let row = store.read().unwrap().log(1, &logs[1][0].segment().header().log).unwrap().unwrap();
+    let hurt = logs[1][0].segment().header().log;
+    let row = store.read(|snapshot| snapshot.log(1, &hurt)).unwrap().unwrap();
     store.write(|txn| Ok((txn.open_table(INDEX)?.remove((1, row.no, 0))?.is_some(), Changed::Yes))).unwrap();
 
     let fresh = log(&vaults[1], 1);
@@ -327,4 +329,120 @@ fn a_database_is_whole_or_not_there() {
     let store = RedbStore::open(&path, Quotas::default(), 1 << 20, later).unwrap();
     assert_eq!(store.incarnation(), life);
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 2, "the database, and what the cut left");
+}
+
+#[test]
+fn a_page_that_cannot_be_read_fails_its_own_request_and_the_store_goes_on() {
+    let (store, _, bad) = on_a_bad_disk(Quotas::default(), 0);
+    let vaults = [[1; 32], [2; 32]].map(VaultId::from_bytes);
+    let logs = vaults.map(|vault| log(&vault, 3));
+    for (no, (vault, log)) in vaults.iter().zip(&logs).enumerate() {
+        plant(&store, vault, no as u64);
+        assert_eq!(store.append(&[batch(*vault, &log[..2])]).unwrap()[0].refused, []);
+    }
+    let bytes = logs[0][1].segment().bytes();
+    for round in 0..3 {
+        *bad.lock().unwrap() = Some(bytes[bytes.len() - 64..].to_vec());
+        let (segments, error) = shown(&store, &vaults[0]);
+        assert_eq!(segments.len(), 1, "{round}: what is before it");
+        assert!(matches!(error, Some(StoreError::Database(_))), "{round}: {error:?}");
+        let (segments, error) = shown(&store, &vaults[1]);
+        assert!(error.is_none(), "{round}: {error:?}");
+        assert_eq!(segments.len(), 2 + usize::from(round > 0), "{round}");
+        let again = store.append(&[batch(vaults[1], &logs[1])]).unwrap();
+        assert_eq!(again[0].refused, [], "{round}");
+        assert_eq!(shown(&store, &vaults[0]).0.len(), 2, "{round}: nothing was taken back for that");
+    }
+}
+
+#[test]
+fn a_panic_on_a_page_is_damage_and_the_store_goes_on() {
+    let vault = VaultId::from_bytes([7; 32]);
+    let (store, _) = on_a_disk(Quotas::default());
+    plant(&store, &vault, 0);
+    let segments = log(&vault, 2);
+    store.append(&[batch(vault, &segments[..1])]).unwrap();
+    let read = store.read_vault(&vault, || (), |_, _| panic!("a page that is none"));
+    assert_eq!(damage(read.err()).vault, vault);
+    assert!(matches!(store.read::<()>(|_| panic!("elsewhere")), Err(StoreError::Damaged { .. })));
+    let written = store.write::<()>(|txn| {
+        txn.open_table(SEGMENTS)?.insert((0, 9), &[1][..])?;
+        panic!("in the middle of a commit")
+    });
+    assert!(matches!(written, Err(StoreError::Damaged { .. })));
+    let (shown, error) = shown(&store, &vault);
+    assert_eq!((shown.len(), error.is_none()), (1, true), "nothing of it is there");
+    assert_eq!(store.append(&[batch(vault, &segments[1..])]).unwrap()[0].refused, []);
+}
+
+/// Does all that links may ask for; returns the segments that were shown.
+fn ask_for_everything(store: &RedbStore, vaults: &[VaultId], logs: &[Vec<VerifiedSegment>]) -> Vec<Vec<u8>> {
+    let mut seen = Vec::new();
+    for (vault, log) in vaults.iter().zip(logs) {
+        let id = log[0].segment().header().log;
+        let _ =
+            (store.vault(vault), store.heads(vault), store.digest_at(vault, Rseq(2)), store.tip(vault, &id));
+        for class in [None, Some(Class::Control)] {
+            let scan = Scan { after: Rseq(0), class };
+            let mut visit = |stored: Stored<'_>| {
+                seen.push(stored.bytes.to_vec());
+                ControlFlow::Continue(())
+            };
+            if let Err(StoreError::Vault(damage)) = store.scan(vault, scan, &mut visit) {
+                let _ = store.take_back(&damage);
+            }
+        }
+        let want = Want { log: id, from: Seq(0), to: Seq(9) };
+        let _ = store.range(vault, want, &mut |stored| {
+            seen.push(stored.bytes.to_vec());
+            ControlFlow::Continue(())
+        });
+        let _ = store.append(&[batch(*vault, log)]);
+    }
+    let _ = (store.verify(), store.usage(), store.invites());
+    seen
+}
+
+#[test]
+fn bytes_that_flip_in_the_file_end_no_thread_and_show_nothing_that_was_not_appended() {
+    let dir = tempfile::tempdir().unwrap();
+    let (whole, hurt) = (dir.path().join("whole"), dir.path().join("hurt"));
+    let life = Incarnation::from_bytes([1; 16]);
+    let vaults = [[1; 32], [2; 32]].map(VaultId::from_bytes);
+    let logs = vaults.map(|vault| log(&vault, 4));
+    let store = RedbStore::open(&whole, Quotas::default(), 1 << 20, life).unwrap();
+    for (no, (vault, log)) in vaults.iter().zip(&logs).enumerate() {
+        plant(&store, vault, no as u64);
+        store.append(&[batch(*vault, &log[..3])]).unwrap();
+    }
+    drop(store);
+    let good = std::fs::read(&whole).unwrap();
+    let appended: HashSet<&[u8]> =
+        logs.iter().flatten().map(|segment| &segment.segment().bytes()[..]).collect();
+    // A byte of each kind of page: segments fill most of the file, what holds them together little.
+    let small: Vec<usize> = (0..good.len()).filter(|at| good[*at] != 0 && !is_body(&good, *at)).collect();
+    let mut random = 88_172_645_463_325_252_u64;
+    let mut opened = 0;
+    for round in 0..150 {
+        let mut bad = good.clone();
+        for _ in 0..1 + round % 4 {
+            random ^= random << 13;
+            random ^= random >> 7;
+            random ^= random << 17;
+            bad[small[(random >> 8) as usize % small.len()]] ^= (random as u8) | 1;
+        }
+        std::fs::write(&hurt, &bad).unwrap();
+        let Ok(store) = RedbStore::open(&hurt, Quotas::default(), 1 << 20, life) else { continue };
+        opened += 1;
+        for bytes in ask_for_everything(&store, &vaults, &logs) {
+            assert!(appended.contains(&bytes[..]), "round {round}");
+        }
+    }
+    assert!(opened > 20, "{opened}");
+}
+
+/// Whether the byte is deep inside a segment's body, which repeats one byte.
+fn is_body(file: &[u8], at: usize) -> bool {
+    let around = &file[at.saturating_sub(8)..file.len().min(at + 9)];
+    around.iter().all(|byte| *byte == file[at])
 }

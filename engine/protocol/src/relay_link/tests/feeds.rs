@@ -165,3 +165,54 @@ fn chunks_are_bounded_and_own_ranges_too() {
     assert!(!feed.take().is_empty());
     assert!(feed.take().is_empty());
 }
+
+#[test]
+fn a_segment_that_finds_no_room_says_what_it_needs_and_is_offered_again() {
+    let mut feed = feed(0, View::All);
+    let public = Key::new(1).public();
+    let (header, _) = stored(1);
+    let header = Header { body_len: 300_000, ..header };
+    let segment = SealedSegment::assemble(header, &vec![0; 300_000], &Signature::ZERO);
+    let at = |rseq: u64| Stored { rseq: Rseq(rseq), header, bytes: segment.bytes(), public: &public };
+    feed.scanned(Rseq(0), Digest::ZERO);
+    feed.set_room(400_000);
+    assert!(feed.offer(at(1)).is_break(), "a chunk is full");
+    assert!(feed.offer(at(2)).is_break());
+    assert_eq!(feed.step(), FeedStep::Scan { after: Rseq(1), class: None }, "the second found no room");
+    assert_eq!(feed.needed(), 4 + 9 + segment.bytes().len());
+    let first = feed.take();
+    assert!(first.len() <= 400_000);
+    feed.set_room(100_000);
+    assert!(feed.offer(at(2)).is_break());
+    assert!(feed.take().is_empty(), "nor in a room that is too small");
+    feed.set_room(feed.needed());
+    assert!(feed.offer(at(2)).is_break());
+    assert_eq!((feed.step(), feed.needed()), (FeedStep::Scan { after: Rseq(2), class: None }, 0));
+    let second = feed.take();
+    assert_eq!(second.len(), 4 + 9 + segment.bytes().len());
+
+    assert!(feed.want(Want { log: header.log, from: Seq(0), to: Seq(0) }));
+    feed.set_room(100_000);
+    assert!(feed.offer(at(1)).is_break());
+    let want = Want { log: header.log, from: Seq(0), to: Seq(0) };
+    assert_eq!(feed.step(), FeedStep::Range(want), "a want is not over before it found room");
+}
+
+#[test]
+fn a_feed_that_failed_is_the_fault_of_its_vault_alone() {
+    let mut link = member(Role::Writer);
+    assert!(link.handle(at(1), Input::FeedFailed(vault())).is_ok());
+    assert!(drain(&mut link).is_empty(), "there is none");
+    let open = |link: &mut RelayLink| {
+        feed_in(link, &subscribe(0, LIFE)).unwrap();
+        link.handle(at(1), Input::Digest(Digest::ZERO)).unwrap();
+        assert!(drain(link).iter().any(|output| matches!(output, Output::OpenFeed(_))));
+    };
+    open(&mut link);
+    link.handle(at(2), Input::FeedFailed(vault())).unwrap();
+    let outputs = drain(&mut link);
+    assert!(matches!(outputs[0], Output::CloseFeed(of) if of == vault()));
+    let RelayFrame::Error(refusal) = &sent(outputs)[0] else { panic!() };
+    assert_eq!(*refusal, Refusal::vault(ErrorCode::Internal, vault()).retry_after(limits::RETRY_SECS));
+    open(&mut link);
+}
