@@ -178,7 +178,7 @@ impl Device {
     /// # Errors
     /// [`Error::Store`].
     pub fn name(&self) -> Result<String, Error> {
-        Ok(self.core.meta("name")?.unwrap_or_default())
+        Ok(self.core.device_name()?.unwrap_or_default())
     }
 
     /// The vaults, the home vault first.
@@ -226,7 +226,7 @@ impl Device {
     /// [`Error::Store`].
     pub fn set_relay(&self, relay: Option<&RelayAddr>) -> Result<(), Error> {
         let text = relay.map(RelayAddr::to_string).unwrap_or_default();
-        self.core.write(|tx| tx.put_meta("relay", text.as_bytes()))
+        self.core.write(|tx| Ok(tx.vaults.put_relay(&text)?))
     }
 
     /// The relay's address, if one is kept.
@@ -234,7 +234,7 @@ impl Device {
     /// # Errors
     /// [`Error::Store`], [`Error::RelayAddr`].
     pub fn relay(&self) -> Result<Option<RelayAddr>, Error> {
-        let text = self.core.meta("relay")?.filter(|text| !text.is_empty());
+        let text = self.core.relay_address()?.filter(|text| !text.is_empty());
         Ok(text.map(|text| RelayAddr::parse(&text)).transpose()?)
     }
 
@@ -344,7 +344,7 @@ impl Device {
     /// [`Error::Store`]; [`StoreError::Busy`] while a [`Transaction`](crate::Transaction) or a
     /// [`Snapshot`](crate::Snapshot) is open.
     pub fn compact(&self) -> Result<(), Error> {
-        self.core.with_open_alone(|open| Ok(open.file.compact(&mut open.db).map(drop)?))
+        self.core.with_open_alone(|open| Ok(open.compact()?))
     }
 
     /// How the file is used. Reads every page that the trees reach.
@@ -353,7 +353,7 @@ impl Device {
     /// [`Error::Store`].
     pub fn space(&self) -> Result<SpaceReport, Error> {
         self.core.with_open(|open| {
-            let space = open.file.space(&open.db)?;
+            let space = open.space()?;
             Ok(SpaceReport {
                 file_bytes: space.file_bytes,
                 live_bytes: space.live_bytes,

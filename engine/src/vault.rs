@@ -9,7 +9,7 @@ use subrosa_model::control::DeviceRole;
 use subrosa_model::keys::PublicKey;
 use subrosa_protocol::addr::RelayAddr;
 use subrosa_protocol::ids::VaultId;
-use subrosa_store::tables::VaultNo;
+use subrosa_store::keys::VaultNo;
 
 use crate::collection::{Collection, Record};
 use crate::error::Error;

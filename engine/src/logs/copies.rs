@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use data_encoding::HEXLOWER;
 use subrosa_store::error::StoreError;
 use subrosa_store::sealed::open_above_standard;
-use subrosa_store::tables::META;
+use subrosa_store::vaults::TokenNotes;
 
 use crate::error::Error;
 use crate::life::gate::Turn;
@@ -24,9 +24,6 @@ use crate::life::{Core, STORE_FILE};
 const TOKEN_FILE: &str = "token";
 /// The digits of a token.
 const TOKEN_BYTES: u64 = 64;
-pub(crate) const META_TOKEN: &str = "token";
-pub(crate) const META_TOKEN_BEFORE: &str = "token before";
-pub(crate) const META_INODE: &str = "inode";
 
 /// Whether something else has the name of a file that a store has beside it.
 pub(crate) fn is_name_taken(dir: &Path) -> bool {
@@ -74,25 +71,13 @@ impl Core {
         let inode = self.inode()?;
         let found = Found::at(&self.token_path()).token();
         let fresh = HEXLOWER.encode(&self.options.entropy.array::<32>());
-        let notes = [META_TOKEN, META_TOKEN_BEFORE, META_INODE];
-        let [current, before, noted_inode] = self.read(|txn| {
-            let meta = txn.open_table(META)?;
-            let mut held = [None, None, None];
-            for (held, name) in held.iter_mut().zip(notes) {
-                *held = meta.get(name)?.map(|row| row.value().to_vec());
-            }
-            Ok(held)
-        })?;
-        let same = found.is_some() && (found == current || found == before);
-        let same = same && noted_inode.as_deref() == Some(&inode.to_be_bytes()[..]);
+        let noted: TokenNotes = self.read(|doors| doors.vaults()?.token())?;
+        let same = found.is_some() && (found == noted.current || found == noted.before);
+        let same = same && noted.inode == Some(inode);
         let moved = !created && !same;
         let new = if moved { self.new_logs_of_all()? } else { Vec::new() };
         self.write_in_turn(turn, |tx| {
-            if let Some(current) = current {
-                tx.put_meta(META_TOKEN_BEFORE, &current)?;
-            }
-            tx.put_meta(META_TOKEN, fresh.as_bytes())?;
-            tx.put_meta(META_INODE, &inode.to_be_bytes())?;
+            tx.vaults.put_token(fresh.as_bytes(), inode)?;
             new.into_iter().try_for_each(|(vault, new)| tx.rotate_logs(vault, None, new))
         })?;
         if moved {

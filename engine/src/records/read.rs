@@ -9,11 +9,10 @@ use std::iter::Peekable;
 use std::ops::{Bound, ControlFlow};
 use std::sync::Arc;
 
-use redb::ReadableDatabase as _;
 use serde::de::DeserializeOwned;
 use subrosa_model::merge::{FieldsDeserializer, LogTable, RecordId, Row, RowBuf};
+use subrosa_store::keys::{CollectionNo, RecordKey, VaultNo};
 use subrosa_store::records::{KeyRange, RecordsView, StoredRow, StoredRows};
-use subrosa_store::tables::{CollectionNo, RecordKey, VaultNo};
 
 use super::{decode_state, is_visible};
 use crate::error::Error;
@@ -321,8 +320,7 @@ pub(crate) struct View {
 impl OpenStore {
     /// The records as of now.
     pub(crate) fn view(&self, core: &Core) -> Result<View, Error> {
-        let txn = self.db.begin_read().map_err(|error| self.explain(error))?;
-        let records = RecordsView::open(&txn).map_err(|error| self.explain(error))?;
+        let records = self.doors()?.records().map_err(|error| self.explain(error))?;
         // In this order: names are published before the commit that brings them.
         Ok(View { records, shared: core.shared() })
     }

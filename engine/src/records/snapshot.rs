@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 use std::time::Duration;
 
 use subrosa_store::error::StoreError;
-use subrosa_store::tables::VaultNo;
+use subrosa_store::keys::VaultNo;
 
 use super::read::{VaultView, View};
 use crate::error::Error;

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use subrosa_model::merge::Clock;
 use subrosa_model::seal::Packed;
 use subrosa_store::error::StoreError;
-use subrosa_store::tables::{RecordKey, VaultNo};
+use subrosa_store::keys::{RecordKey, VaultNo};
 
 use super::{BULK_OPS_MIN, WriteSet, Written, decode_pending};
 use crate::error::Error;
