@@ -29,7 +29,7 @@ fn the_ops_of_one_vault_are_taken_in_the_order_of_their_records_and_others_stay(
             unsealed.put_ops(&key(vault, n), b"before").unwrap();
             unsealed.put_ops(&key(vault, n), &[n]).unwrap();
         }
-        assert_eq!(unsealed.ops(&key(VAULT, 3)).unwrap().as_deref(), Some(&[3][..]));
+        assert_eq!(unsealed.ops(&key(VAULT, 3)).unwrap().unwrap()[..], [3]);
         assert!(unsealed.has_ops(&key(VAULT, 1)).unwrap() && !unsealed.has_ops(&key(VAULT, 2)).unwrap());
         let taken = unsealed.take_ops(VAULT).unwrap();
         let taken: Vec<_> = taken.iter().map(|(key, ops)| (*key, ops.to_vec())).collect();
