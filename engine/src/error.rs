@@ -2,10 +2,10 @@
 
 use subrosa_model::control::{BirthError, ControlError};
 use subrosa_model::keys::KeyError;
+use subrosa_model::merge::op::OpError;
+use subrosa_model::merge::value::ValueError;
 use subrosa_protocol::limits;
 use subrosa_store::error::StoreError;
-
-use crate::{OpError, ValueError};
 
 /// Why a call failed. Nothing of a failed call has happened.
 #[derive(Debug, thiserror::Error)]

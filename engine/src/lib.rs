@@ -34,6 +34,8 @@ mod error;
 mod life;
 mod logs;
 mod memory;
+mod options;
+mod pairing;
 mod people;
 mod reading;
 mod records;
@@ -49,13 +51,15 @@ mod vault;
 pub use cancel::{Cancel, CancelCall, CancelHook};
 pub use clock::{Clock, SystemClock};
 pub use collection::{Collection, Record, RecordChange, Scan, TxCollection};
-pub use device::{Device, Options, SpaceReport, VaultInfo};
+pub use device::{Device, SpaceReport, VaultInfo};
 pub use error::{Error, PeerFault};
+pub use life::snapshots::InProgress;
 pub use logs::verify::VerifyReport;
+pub use options::Options;
 pub use people::pairing::{Confirmation, PairJoin, PairOffer, PairRequest};
+pub use people::vaults::DeviceInfo;
 pub use reading::Reading;
 pub use records::RecordRef;
-pub use records::snapshot::InProgress;
 pub use records::watch::{Change, ChangeKind, Changes};
 pub use snapshot::{Snapshot, SnapshotCollection};
 #[doc(inline)]
@@ -89,4 +93,4 @@ pub use sync::{
     SyncState, SyncStatus, VaultFault,
 };
 pub use transaction::Transaction;
-pub use vault::{Delivery, DeviceInfo, Vault, WriteTx};
+pub use vault::{Delivery, Vault, WriteTx};

@@ -8,6 +8,8 @@ pub(crate) mod commit;
 pub(crate) mod gate;
 pub(crate) mod host;
 pub(crate) mod opening;
+pub(crate) mod snapshots;
+pub(crate) mod token;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, AtomicU64};
@@ -22,12 +24,11 @@ use subrosa_store::error::StoreError;
 use subrosa_store::process::Process;
 use subrosa_store::sealed::{SealedHandle, Space, Verified};
 
-use crate::device::Options;
 use crate::error::Error;
-use crate::memory::state::{Shared, State};
-use crate::records::snapshot::Registry;
+use crate::life::snapshots::Registry;
+use crate::memory::state::{Shared, State, VaultState};
+use crate::options::Options;
 use crate::records::watch::Watchers;
-use crate::sync::control::Links;
 
 /// Name of the sealed file in a store directory.
 pub(crate) const STORE_FILE: &str = "store.subrosa";
@@ -54,8 +55,8 @@ pub(crate) struct Core {
     pub(crate) snapshots: Registry,
     pub(crate) watchers: Watchers,
     hooks: Mutex<Arc<[PendingHook]>>,
-    /// The links of this device.
-    pub(crate) links: Links,
+    /// What is done at each opening.
+    settle: opening::Settle,
     /// How often logs were rotated because of what a relay said, in this open.
     pub(crate) rotations: AtomicU32,
     /// The ids that new records got.
@@ -83,6 +84,11 @@ impl OpenStore {
     /// The doors to what the store holds now.
     pub(crate) fn doors(&self) -> Result<DoorsView, Error> {
         DoorsView::begin(&self.db).map_err(|error| self.explain(error))
+    }
+
+    /// What is kept in memory of the store, as it is now.
+    pub(crate) fn load_state(&self) -> Result<State, Error> {
+        State::load(&self.doors()?).map_err(|error| self.explain_error(error))
     }
 
     /// Reads and checks every page that the trees reach.
@@ -145,6 +151,17 @@ impl Core {
         self.check_process()?;
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if state.closed { Err(Error::Store(StoreError::Closed)) } else { Ok(state) }
+    }
+
+    /// Runs `f` on a vault's members and keyring.
+    pub(crate) fn with_vault<R>(
+        &self,
+        vault: &VaultId,
+        f: impl FnOnce(&VaultState) -> Result<R, Error>,
+    ) -> Result<R, Error> {
+        let state = self.lock_state()?;
+        let number = state.vault_no(vault)?;
+        f(state.vaults.get(&number).ok_or(Error::NoVault)?)
     }
 
     /// What readers need to know of the interned names.

@@ -2,6 +2,7 @@
 
 pub(crate) mod copies;
 pub(crate) mod link_keys;
+pub(crate) mod local;
 pub(crate) mod merging;
 pub(crate) mod notes;
 pub(crate) mod outbox;

@@ -7,10 +7,9 @@
 //! nothing while nobody is interested.
 
 mod door;
-mod read;
-pub(crate) mod snapshot;
+pub(crate) mod read;
 pub(crate) mod watch;
-mod write;
+pub(crate) mod write;
 
 pub(crate) use door::{Before, Records, RowChange, RowChanges, decode_state, is_visible};
 pub use read::RecordRef;

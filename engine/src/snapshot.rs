@@ -11,10 +11,10 @@ use subrosa_store::error::StoreError;
 
 use crate::collection::Collection;
 use crate::error::Error;
-use crate::life::Core;
+use crate::life::snapshots::SnapshotSlot;
 use crate::reading::{Reading, Source, reading_verbs};
-use crate::records::snapshot::SnapshotSlot;
 use crate::records::{RecordRef, VaultView};
+use crate::sync::engine::Engine;
 use crate::vault::Vault;
 
 /// A vault's records as they were at one moment, from [`Vault::snapshot`]: whatever is written later does not show.
@@ -25,7 +25,7 @@ use crate::vault::Vault;
 /// answers [`StoreError::Closed`] or
 /// [`StoreError::Suspended`]. It may be shared between threads.
 pub struct Snapshot {
-    core: Arc<Core>,
+    core: Arc<Engine>,
     vault: Vault,
     /// `None` only while it is dropped.
     slot: Option<Arc<SnapshotSlot>>,

@@ -10,6 +10,7 @@ mod backoff;
 mod board;
 pub(crate) mod control;
 mod dial;
+pub(crate) mod engine;
 mod events;
 mod frames;
 mod link;
@@ -43,7 +44,8 @@ use self::thread::{EngineThread, Panicked};
 use self::worker::Worker;
 use crate::cancel::Cancel;
 use crate::error::{Error, PeerFault};
-use crate::life::{Core, PendingHook};
+use crate::life::PendingHook;
+use crate::sync::engine::Engine;
 
 /// How long a stop waits for the relay to hear of it, and for a name lookup under way.
 const FAREWELL: Duration = Duration::from_millis(200);
@@ -241,7 +243,7 @@ pub struct Sync {
 
 impl Sync {
     /// Starts to sync all vaults of `core` with the relay at `relay`.
-    pub(crate) fn start(core: Arc<Core>, relay: &RelayAddr) -> Result<Self, Error> {
+    pub(crate) fn start(core: Arc<Engine>, relay: &RelayAddr) -> Result<Self, Error> {
         let start = |error: std::io::Error| SyncError::Start(error.kind());
         let control = core.links.register().map_err(|_| StoreError::Suspended)?;
         let runtime = runtime().map_err(start)?;

@@ -39,10 +39,11 @@ use subrosa_store::process::ForkSign;
 
 use crate::clock::Clock;
 use crate::collection::Record;
-use crate::device::{Device, Options};
+use crate::device::Device;
 use crate::life::Core;
 use crate::logs::link_keys::LinkKeys;
 use crate::logs::receive::{FeedBatch, FeedItem, Received};
+use crate::options::Options;
 use crate::people::vaults::NewVault;
 use crate::vault::Vault;
 

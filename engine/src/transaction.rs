@@ -8,9 +8,9 @@ use subrosa_store::error::StoreError;
 
 use crate::collection::{Collection, TxCollection};
 use crate::error::Error;
-use crate::life::Core;
 use crate::life::host::HostSlot;
 use crate::records::WriteSet;
+use crate::sync::engine::Engine;
 use crate::vault::Vault;
 
 /// A write transaction in the caller's hands, from [`Vault::begin`]: what happens in it happens at once, here and on
@@ -21,7 +21,7 @@ use crate::vault::Vault;
 /// [`StoreError::Suspended`], committing too, and nothing of it has happened. It may be
 /// handed to another thread. A call that fails has no effect and leaves the transaction usable.
 pub struct Transaction {
-    core: Arc<Core>,
+    core: Arc<Engine>,
     vault: Vault,
     /// `None` once it has ended.
     slot: Option<Arc<HostSlot>>,

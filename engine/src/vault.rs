@@ -5,24 +5,23 @@ use std::time::Duration;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use subrosa_model::control::DeviceRole;
-use subrosa_model::keys::PublicKey;
 use subrosa_protocol::addr::RelayAddr;
 use subrosa_protocol::ids::VaultId;
 use subrosa_store::keys::VaultNo;
 
 use crate::collection::{Collection, Record};
 use crate::error::Error;
-use crate::life::Core;
+use crate::people::vaults::DeviceInfo;
 use crate::records::WriteSet;
 use crate::records::watch::Changes;
 use crate::snapshot::Snapshot;
+use crate::sync::engine::Engine;
 use crate::transaction::Transaction;
 
 /// A vault of an open device. A cheap handle.
 #[derive(Clone)]
 pub struct Vault {
-    pub(crate) core: Arc<Core>,
+    pub(crate) core: Arc<Engine>,
     pub(crate) number: VaultNo,
     id: VaultId,
     name: String,
@@ -32,22 +31,6 @@ impl std::fmt::Debug for Vault {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Vault").field("id", &self.id).finish_non_exhaustive()
     }
-}
-
-/// A device that belongs to a vault.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct DeviceInfo {
-    /// Its public key, which names it.
-    pub public: PublicKey,
-    /// What its user called it.
-    pub name: String,
-    /// What it may do.
-    pub role: DeviceRole,
-    /// Who let it in; `None` for the founder.
-    pub added_by: Option<PublicKey>,
-    /// Whether it is this one.
-    pub is_this: bool,
 }
 
 /// How far a vault's segments have come.
@@ -62,7 +45,7 @@ pub struct Delivery {
 
 /// A write transaction: what happens in it happens at once, here and on every other device, or not at all.
 pub struct WriteTx {
-    pub(crate) core: Arc<Core>,
+    pub(crate) core: Arc<Engine>,
     pub(crate) vault: VaultNo,
     pub(crate) set: WriteSet,
 }
@@ -74,7 +57,7 @@ impl std::fmt::Debug for WriteTx {
 }
 
 impl Vault {
-    pub(crate) const fn new(core: Arc<Core>, number: VaultNo, id: VaultId, name: String) -> Self {
+    pub(crate) const fn new(core: Arc<Engine>, number: VaultNo, id: VaultId, name: String) -> Self {
         Self { core, number, id, name }
     }
 

@@ -19,3 +19,33 @@ fn nothing_cites_a_design_page_that_is_not_here() {
     }
     assert!(citing.is_empty(), "cite docs/ instead:\n{}", citing.join("\n"));
 }
+
+/// Paths of files of this repository in a text.
+fn cited_files(text: &str) -> Vec<&str> {
+    let folders = ["engine/", "sync-server/", "ffi/", "cli/", "examples/", "tests/", "docs/"];
+    let is_part = |c: char| c.is_alphanumeric() || "_-./".contains(c);
+    text.split(|c| !is_part(c))
+        .map(|word| word.trim_end_matches('.'))
+        .filter(|word| folders.iter().any(|folder| word.starts_with(folder)))
+        .filter(|word| [".rs", ".md", ".py", ".json", ".c"].iter().any(|end| word.ends_with(end)))
+        .collect()
+}
+
+#[test]
+fn files_that_documents_cite_are_there() {
+    let documents = below(&root(), &|path| path.extension().is_some_and(|end| end == "md"));
+    let (mut cited, mut missing) = (0, Vec::new());
+    for document in documents {
+        let Some(text) = text(&document) else { continue };
+        for file in cited_files(&text) {
+            cited += 1;
+            // In a document of a part, paths may begin there.
+            let near = document.parent().expect("a file lies in a folder").join(file);
+            if !root().join(file).exists() && !near.exists() {
+                missing.push(format!("{}: {file}", shown(&document)));
+            }
+        }
+    }
+    assert!(cited > 100, "only {cited} files are cited");
+    assert!(missing.is_empty(), "cited, and not there:\n{}", missing.join("\n"));
+}

@@ -116,7 +116,7 @@ impl Core {
         let mut state = self.lock_state()?;
         self.with_open(|open| {
             if state.stale {
-                *state = State::load(open, &self.options)?;
+                *state = open.load_state()?;
             }
             let done = self.attempt(open, &mut state, durable, now_ms, f);
             done.map_err(|error| open.explain_error(error))
@@ -213,7 +213,7 @@ impl Core {
         state.logs.truncate(before.logs);
         state.collections.truncate(before.collections);
         if touched {
-            match State::load(open, &self.options) {
+            match open.load_state() {
                 Ok(reloaded) => *state = reloaded,
                 Err(_) => state.stale = true,
             }
@@ -244,6 +244,12 @@ impl Tx<'_> {
     /// Says that the memory of a new vault must go should the transaction fail.
     pub(crate) fn touch(&mut self, number: VaultNo) {
         self.touched.insert(number);
+    }
+
+    /// Writes a vault's keyring to its row.
+    pub(crate) fn put_keyring(&mut self, vault: VaultNo) -> Result<(), Error> {
+        let row = self.vault(vault)?.keyring.encode();
+        Ok(self.vaults.put_keyring(vault, &row)?)
     }
 
     /// The number of a collection, a new one if it has none.

@@ -8,9 +8,9 @@ use subrosa_store::keys::VaultNo;
 
 use crate::error::Error;
 use crate::life::Core;
-use crate::life::commit::Durable;
 use crate::life::gate::{Turn, Wait, Writer};
 use crate::records::WriteSet;
+use crate::records::write::Beginning;
 
 /// Where a host's transaction sits.
 pub(crate) struct HostSlot {
@@ -43,6 +43,21 @@ impl HostSlot {
         drop(taken);
     }
 
+    /// Takes the transaction out, to commit it: what wants to take it away from now on waits for the turn instead.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub(crate) fn take(&self) -> Result<(WriteSet, Turn), StoreError> {
+        match std::mem::replace(&mut *self.lock(), Work::Over(StoreError::Closed)) {
+            Work::Open(work) => {
+                let OpenWork { set, turn } = *work;
+                Ok((set, turn))
+            }
+            Work::Beginning => Err(StoreError::Busy),
+            Work::Over(reason) => Err(reason),
+        }
+    }
+
     /// Runs `f` on the open transaction.
     ///
     /// # Errors
@@ -57,18 +72,20 @@ impl HostSlot {
 }
 
 impl Core {
-    /// Runs `f` as one local write.
-    pub(crate) fn write_set<R>(
-        &self,
-        vault: VaultNo,
-        f: impl FnOnce(WriteSet) -> Result<(R, WriteSet), Error>,
-    ) -> Result<R, Error> {
-        self.check_process()?;
-        let wait = self.options.write_wait.map_or(Wait::ForTurn, Wait::ForHost);
-        let turn = self.gate.enter(Writer::Call, wait)?;
-        let (result, set) = f(self.begin_set(&turn, vault)?).map_err(|error| self.explained(error))?;
-        self.commit_set(turn, set)?;
-        Ok(result)
+    /// Begins a local write, for who has the turn.
+    pub(crate) fn begin_set(&self, _turn: &Turn, vault: VaultNo) -> Result<WriteSet, Error> {
+        let now_ms = self.now_ms();
+        let (log, clock) = {
+            let state = self.lock_state()?;
+            let vault = state.vaults.get(&vault).ok_or(Error::NoVault)?;
+            if vault.keyring.live_epoch().write.is_none() {
+                return Err(Error::NotPermitted);
+            }
+            (vault.own.data, state.clock)
+        };
+        let view = self.with_open(|open| open.view(self))?;
+        let (entropy, ids) = (self.options.entropy.clone(), self.new_ids.clone());
+        Ok(WriteSet::begin(Beginning { log, view, vault, clock, now_ms, entropy, ids }))
     }
 
     /// Begins a transaction for the host once its turn comes, which it waits for at most `wait`.
@@ -84,31 +101,6 @@ impl Core {
         *work = Work::Open(Box::new(OpenWork { set, turn }));
         drop(work);
         Ok(slot)
-    }
-
-    /// Commits a host's transaction.
-    pub(crate) fn commit_host(&self, slot: &HostSlot) -> Result<(), Error> {
-        self.check_process()?;
-        // Before it is committed it is out of reach: what wants to take it away waits for the turn instead.
-        let work = std::mem::replace(&mut *slot.lock(), Work::Over(StoreError::Closed));
-        match work {
-            Work::Open(work) => {
-                let OpenWork { set, turn } = *work;
-                self.commit_set(turn, set)
-            }
-            Work::Beginning => Err(Error::Store(StoreError::Busy)),
-            Work::Over(reason) => Err(Error::Store(reason)),
-        }
-    }
-
-    fn commit_set(&self, turn: Turn, set: WriteSet) -> Result<(), Error> {
-        if set.is_empty() {
-            return Ok(());
-        }
-        let finished = set.into_finished();
-        self.write_and_leave(turn, Durable::Now, |tx| finished.put(tx))?;
-        self.notify_pending();
-        Ok(())
     }
 
     /// Drops a host's transaction; in a forked child it is left where it is.

@@ -18,14 +18,16 @@ use subrosa_store::process::Process;
 use subrosa_store::sealed::{FileDisk, Kek, Missing, OpenOptions, Walk, open_database};
 use zeroize::Zeroizing;
 
-use crate::device::Options;
 use crate::error::Error;
 use crate::life::gate::{Gate, Turn, Wait, Writer};
-use crate::life::{Core, OpenStore, STORE_FILE, Slot, TABLES_FORMAT};
-use crate::logs::copies;
+use crate::life::snapshots::Registry;
+use crate::life::{Core, OpenStore, STORE_FILE, Slot, TABLES_FORMAT, token};
 use crate::memory::state::State;
-use crate::records::snapshot::Registry;
+use crate::options::Options;
 use crate::records::watch::Watchers;
+
+/// What the rooms above have to do with a store that was just opened, or made, before anybody else writes.
+pub(crate) type Settle = fn(&Core, created: bool, &Turn) -> Result<(), Error>;
 
 /// What becomes of a new store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,19 +98,20 @@ impl Core {
         key: Arc<dyn KeyProvider>,
         options: Options,
         made_for: MadeFor,
+        settle: Settle,
     ) -> Result<Self, Error> {
         DeviceName::new(&options.device_name)?;
-        if copies::is_name_taken(dir) {
+        if token::is_name_taken(dir) {
             return Err(Error::AlreadyExists);
         }
         std::fs::create_dir_all(dir).map_err(StoreError::from)?;
         check_agreement(&*key, &*options.entropy)?;
-        Self::start(dir, key, options, Purpose::Make(made_for))
+        Self::start(dir, key, options, Purpose::Make(made_for), settle)
     }
 
     /// Refuses a folder that has a store. One that was never finished is none.
     pub(crate) fn check_free(dir: &Path, key: &Arc<dyn KeyProvider>, options: &Options) -> Result<(), Error> {
-        if copies::is_name_taken(dir) {
+        if token::is_name_taken(dir) {
             return Err(Error::AlreadyExists);
         }
         let process = Process::this(&options.fork_sign);
@@ -123,8 +126,13 @@ impl Core {
     }
 
     /// Opens the store in `dir`.
-    pub(crate) fn open(dir: &Path, key: Arc<dyn KeyProvider>, options: Options) -> Result<Self, Error> {
-        Self::start(dir, key, options, Purpose::Open)
+    pub(crate) fn open(
+        dir: &Path,
+        key: Arc<dyn KeyProvider>,
+        options: Options,
+        settle: Settle,
+    ) -> Result<Self, Error> {
+        Self::start(dir, key, options, Purpose::Open, settle)
     }
 
     fn start(
@@ -132,6 +140,7 @@ impl Core {
         key: Arc<dyn KeyProvider>,
         options: Options,
         purpose: Purpose,
+        settle: Settle,
     ) -> Result<Self, Error> {
         let public = key.public();
         let process = Process::this(&options.fork_sign);
@@ -149,7 +158,7 @@ impl Core {
             snapshots: Registry::default(),
             watchers: Watchers::new(process),
             hooks: Mutex::new(Arc::default()),
-            links: crate::sync::control::Links::default(),
+            settle,
             rotations: AtomicU32::new(0),
             new_ids: Arc::default(),
             held_until_ms: AtomicU64::new(u64::MAX),
@@ -173,7 +182,7 @@ impl Core {
             Purpose::Make(made_for) => Some(made_for),
         };
         Self::make_tables(&open)?;
-        let state = State::load(&open, &self.options)?;
+        let state = open.load_state()?;
         self.publish(Arc::new(state.shared()));
         *self.state.lock().unwrap_or_else(PoisonError::into_inner) = state;
         self.replace_slot(Slot::Open(Box::new(open)));
@@ -189,8 +198,7 @@ impl Core {
     /// What an open store needs before anybody else writes.
     fn settle(&self, created: Option<MadeFor>, turn: &Turn) -> Result<(), Error> {
         self.rotations.store(0, Ordering::Relaxed);
-        self.check_token(created.is_some(), turn)?;
-        self.retry_held(turn)?;
+        (self.settle)(self, created.is_some(), turn)?;
         if created.is_some() {
             // Of a making that was cut short.
             self.write_in_turn(turn, |tx| Ok(tx.vaults.put_relay("")?))?;

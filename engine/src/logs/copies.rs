@@ -1,132 +1,29 @@
-//! The token beside the store, by which a restored copy gives itself away (`docs/FORMAT.md`, "Token").
-//!
-//! It is replaced at every open, together with a note of the store file's inode. A token or an inode that differs
-//! means that the directory was copied: this device then writes new logs, because another copy may be writing the
-//! old ones. Equality proves nothing; the comparison of heads with the relay is the other half.
-//!
-//! A file that has its name and not its form is somebody else's: it is never written over, and no store is made beside
-//! it.
-
-use std::fs::{File, OpenOptions};
-use std::io::{self, Read as _, Write as _};
-use std::path::{Path, PathBuf};
-
-use data_encoding::HEXLOWER;
-use subrosa_store::error::StoreError;
-use subrosa_store::sealed::open_above_standard;
-use subrosa_store::vaults::TokenNotes;
+//! Whether a store that is opened is a copy, which must write new logs: another copy may be writing the old ones.
 
 use crate::error::Error;
+use crate::life::Core;
 use crate::life::gate::Turn;
-use crate::life::{Core, STORE_FILE};
 
-/// Name of the token file in a store directory.
-const TOKEN_FILE: &str = "token";
-/// The digits of a token.
-const TOKEN_BYTES: u64 = 64;
-
-/// Whether something else has the name of a file that a store has beside it.
-pub(crate) fn is_name_taken(dir: &Path) -> bool {
-    let path = dir.join(TOKEN_FILE);
-    [Found::at(&fresh_path(&path)), Found::at(&path)].iter().any(|found| matches!(found, Found::Foreign))
-}
-
-/// The next token, before it takes the place of the one before.
-fn fresh_path(path: &Path) -> PathBuf {
-    path.with_extension("new")
-}
-
-/// What has the name of a token.
-enum Found {
-    Nothing,
-    /// It has the form of one, perhaps of one that was cut short, by a kill or by zeros where the power failed.
-    Token(Vec<u8>),
-    Foreign,
-}
-
-impl Found {
-    fn at(path: &Path) -> Self {
-        match std::fs::symlink_metadata(path) {
-            Err(_) => Self::Nothing,
-            Ok(metadata) if metadata.is_file() && metadata.len() <= TOKEN_BYTES => Self::read(path),
-            Ok(_) => Self::Foreign,
-        }
-    }
-
-    fn read(path: &Path) -> Self {
-        let mut token = Vec::new();
-        let read = File::open(path).and_then(|file| file.take(TOKEN_BYTES + 1).read_to_end(&mut token));
-        let digits = token.iter().all(|byte| matches!(byte, 0 | b'0'..=b'9' | b'a'..=b'f'));
-        if read.is_ok() && digits { Self::Token(token) } else { Self::Foreign }
-    }
-
-    fn token(self) -> Option<Vec<u8>> {
-        if let Self::Token(token) = self { Some(token) } else { None }
-    }
+/// What a store needs that was just opened or made, before anybody else writes: new logs if it is a copy, and what could
+/// not be merged before.
+pub(crate) fn settle(core: &Core, created: bool, turn: &Turn) -> Result<(), Error> {
+    core.check_token(created, turn)?;
+    core.retry_held(turn)
 }
 
 impl Core {
-    /// Compares token and inode with the store's notes, opens new logs when they differ, and replaces the token.
-    pub(crate) fn check_token(&self, created: bool, turn: &Turn) -> Result<(), Error> {
-        let inode = self.inode()?;
-        let found = Found::at(&self.token_path()).token();
-        let fresh = HEXLOWER.encode(&self.options.entropy.array::<32>());
-        let noted: TokenNotes = self.read(|doors| doors.vaults()?.token())?;
-        let same = found.is_some() && (found == noted.current || found == noted.before);
-        let same = same && noted.inode == Some(inode);
-        let moved = !created && !same;
+    /// Opens new logs when token or inode is another than noted (`docs/FORMAT.md`, "Token"), and replaces the token.
+    fn check_token(&self, created: bool, turn: &Turn) -> Result<(), Error> {
+        let noted = self.compare_token()?;
+        let moved = !created && !noted.same;
         let new = if moved { self.new_logs_of_all()? } else { Vec::new() };
         self.write_in_turn(turn, |tx| {
-            tx.vaults.put_token(fresh.as_bytes(), inode)?;
+            tx.note_token(&noted)?;
             new.into_iter().try_for_each(|(vault, new)| tx.rotate_logs(vault, None, new))
         })?;
         if moved {
             tracing::info!("the store was copied or moved: new logs opened");
         }
-        self.write_token(&fresh)
-    }
-
-    fn token_path(&self) -> PathBuf {
-        self.dir().join(TOKEN_FILE)
-    }
-
-    fn write_token(&self, token: &str) -> Result<(), Error> {
-        let path = self.token_path();
-        let fresh = fresh_path(&path);
-        let written = match (Found::at(&path), Found::at(&fresh)) {
-            (Found::Foreign, _) => {
-                tracing::warn!(
-                    "a file stands where the store's token should: it stays, and new logs open each time"
-                );
-                return Ok(());
-            }
-            (Found::Token(_), Found::Nothing | Found::Token(_)) => {
-                // Left by a process that was killed.
-                self.write_file(&fresh, OpenOptions::new().create(true).truncate(true), token)
-                    .and_then(|()| std::fs::rename(&fresh, &path))
-            }
-            (Found::Token(_), Found::Foreign) => {
-                self.write_file(&path, OpenOptions::new().truncate(true), token)
-            }
-            (Found::Nothing, _) => self.write_file(&path, OpenOptions::new().create_new(true), token),
-        };
-        Ok(written.map_err(StoreError::from)?)
-    }
-
-    fn write_file(&self, path: &Path, how: &mut OpenOptions, token: &str) -> io::Result<()> {
-        let mut file = open_above_standard(self.dir(), || how.write(true).open(path))?;
-        file.write_all(token.as_bytes())
-    }
-
-    #[cfg(unix)]
-    fn inode(&self) -> Result<u64, Error> {
-        use std::os::unix::fs::MetadataExt as _;
-        Ok(std::fs::metadata(self.dir().join(STORE_FILE)).map_err(StoreError::from)?.ino())
-    }
-
-    #[cfg(not(unix))]
-    #[expect(clippy::unnecessary_wraps, reason = "the same signature on every platform")]
-    fn inode(&self) -> Result<u64, Error> {
-        Ok(0)
+        self.replace_token(&noted)
     }
 }

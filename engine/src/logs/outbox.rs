@@ -1,6 +1,6 @@
 //! What the sync driver asks of the core besides receiving: plans, proofs, what to send, what was acknowledged.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use sha2::{Digest as _, Sha256};
 use subrosa_model::keys::PublicKey;
@@ -21,6 +21,7 @@ use subrosa_store::relays::{Cursor, RelayHead};
 use crate::error::{Error, PeerFault};
 use crate::life::Core;
 use crate::life::commit::{Durable, Tx};
+use crate::memory::state::LogInfo;
 
 /// How to subscribe to a vault at a relay.
 #[derive(Clone, Copy, Debug)]
@@ -71,6 +72,17 @@ impl Tx<'_> {
 }
 
 impl Core {
+    /// Heads of a vault's control logs.
+    pub(crate) fn control_heads(&self, vault: &VaultId) -> Result<Vec<Head>, Error> {
+        let mut heads = self.heads(vault)?;
+        self.with_vault(vault, |state| {
+            let is_control = |info: &&LogInfo| info.class == Class::Control;
+            let control: HashSet<_> = state.logs.values().filter(is_control).map(|info| info.id).collect();
+            heads.retain(|head| control.contains(&head.log));
+            Ok(heads)
+        })
+    }
+
     /// Ids of the vaults to sync, in the order in which they came here: the list only grows at its end.
     pub(crate) fn sync_vaults(&self) -> Result<Vec<VaultId>, Error> {
         Ok(self.vaults()?.into_iter().map(|(id, _)| id).collect())

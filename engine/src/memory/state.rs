@@ -16,9 +16,7 @@ use subrosa_store::logs::{LogRow, LogsView, Reason};
 use subrosa_store::unsealed::UnsealedView;
 use subrosa_store::vaults::{CollectionRow, VaultRow};
 
-use crate::device::Options;
 use crate::error::Error;
-use crate::life::OpenStore;
 use crate::logs::notes::Notes;
 use crate::logs::shown::RelayView;
 use crate::logs::waiting::Waiting;
@@ -151,10 +149,9 @@ type LogsOfVaults = BTreeMap<VaultNo, BTreeMap<LogNo, LogInfo>>;
 
 impl State {
     /// Reads everything that the core keeps in memory. Control logs are folded anew: they are short.
-    pub(crate) fn load(open: &OpenStore, _options: &Options) -> Result<Self, Error> {
-        let doors = open.doors()?;
-        let (mut state, logs) = Self::load_names(&doors).map_err(|error| open.explain(error))?;
-        state.load_vaults(&doors, logs).map_err(|error| open.explain_error(error))?;
+    pub(crate) fn load(doors: &DoorsView) -> Result<Self, Error> {
+        let (mut state, logs) = Self::load_names(doors)?;
+        state.load_vaults(doors, logs)?;
         Ok(state)
     }
 

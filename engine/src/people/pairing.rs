@@ -19,14 +19,15 @@ use subrosa_protocol::segment::Class;
 use subrosa_store::process::Process;
 
 use crate::cancel::Cancel;
-use crate::device::{Device, Options};
 use crate::error::Error;
 use crate::life::Core;
 use crate::life::opening::MadeFor;
-use crate::people::vaults::NewVault;
+use crate::logs::copies;
+use crate::options::Options;
+use crate::people::vaults::{DeviceInfo, NewVault};
+use crate::sync::engine::Engine;
 use crate::sync::push::Push;
 use crate::sync::rendezvous::{Rendezvous, RendezvousError};
-use crate::vault::DeviceInfo;
 
 /// Somewhere to meet: messages each way, in order.
 pub(crate) trait Meeting: Send {
@@ -67,9 +68,9 @@ pub enum Confirmation<'a> {
     CodesEqual,
 }
 
-/// The old device's side of a pairing, made by [`Device::pair_offer`]. Dropping it withdraws the link.
+/// The old device's side of a pairing, made by [`Device::pair_offer`](crate::Device::pair_offer). Dropping it withdraws the link.
 pub struct PairOffer {
-    core: Arc<Core>,
+    core: Arc<Engine>,
     vault: VaultId,
     machine: OfferMachine,
     meeting: Box<dyn Meeting>,
@@ -111,55 +112,20 @@ struct Retries {
     due: Duration,
 }
 
-impl Device {
-    /// Offers to let one more device of the user into the home vault. Show [`PairOffer::link`], then wait for the
-    /// new device's code. Needs the relay; the vault is created there if need be, and
-    /// pushed before the new device gets its keys. Sync afterwards: the other devices learn of the new one that way.
-    ///
-    /// # Errors
-    /// [`Error::NoVault`] without a home vault; [`Error::NotPermitted`] unless this device is an admin of it;
-    /// [`PairError::BundleTooLarge`]; [`Error::Rendezvous`] when no thread can be started.
-    pub fn pair_offer(&self, relay: &RelayAddr) -> Result<PairOffer, Error> {
-        let mut offer = PairOffer::start(self.core.clone(), relay, |core, link, vault| {
+impl PairOffer {
+    /// Offers over a relay.
+    pub(crate) fn over(core: Arc<Engine>, relay: &RelayAddr) -> Result<Self, Error> {
+        let mut offer = Self::start(core, relay, |core, link, vault| {
             Ok(Box::new(Rendezvous::open(core, relay, vault, *link.rendezvous())?))
         })?;
         offer.push_to = Some(relay.clone());
         Ok(offer)
     }
 
-    /// Answers a pairing link and makes a store in `dir`, which must have none. `on_code` is called once with the
-    /// code to show; then this waits for the user to confirm it on the old device, five minutes at most. To wait with
-    /// interruptions, use [`PairJoin`].
-    ///
-    /// # Errors
-    /// As [`PairJoin::start`] and [`PairJoin::wait`].
-    pub fn pair_join(
-        dir: impl AsRef<Path>,
-        key: Arc<dyn KeyProvider>,
-        options: Options,
-        link: PairLink,
-        on_code: impl FnOnce(PairCode),
-    ) -> Result<Self, Error> {
-        let mut join = PairJoin::start(dir, key, options, link)?;
-        let mut on_code = Some(on_code);
-        loop {
-            if let Some(device) = join.wait(SLICE)? {
-                return Ok(device);
-            }
-            if let Some(code) = join.code()
-                && let Some(on_code) = on_code.take()
-            {
-                on_code(code);
-            }
-        }
-    }
-}
-
-impl PairOffer {
     fn start(
-        core: Arc<Core>,
+        core: Arc<Engine>,
         relay: &RelayAddr,
-        meet: impl FnOnce(&Arc<Core>, &PairLink, VaultId) -> Result<Box<dyn Meeting>, Error>,
+        meet: impl FnOnce(&Arc<Engine>, &PairLink, VaultId) -> Result<Box<dyn Meeting>, Error>,
     ) -> Result<Self, Error> {
         let mut vaults: Vec<_> = core.vaults()?.into_iter().map(|(id, _)| id).collect();
         vaults.truncate(PAIR_VAULTS_MAX);
@@ -358,32 +324,18 @@ impl PairJoin {
         self.code
     }
 
-    /// Goes on for up to `timeout`, or until the code becomes known; the open device once it is there. Call again
-    /// while it returns `None`; not after it has returned a device.
-    ///
-    /// # Errors
-    /// [`Error::Pair`], [`Error::Rendezvous`]: the other side, or the relay, ended it. [`Error::AlreadyExists`] when
-    /// somebody has made a store meanwhile, which stays as it is. What the disk refuses. No store is left behind in the
-    /// directory, at most one that was never finished, which a further try with the same key finishes.
-    pub fn wait(&mut self, timeout: Duration) -> Result<Option<Device>, Error> {
-        self.wait_or(timeout, &Cancel::new())
-    }
-
-    /// Goes on as [`PairJoin::wait`] does, until `cancel` at the latest.
-    ///
-    /// # Errors
-    /// [`Error::Cancelled`]: it may be gone on with. Those of [`PairJoin::wait`].
-    pub fn wait_or(&mut self, timeout: Duration, cancel: &Cancel) -> Result<Option<Device>, Error> {
+    /// Goes on for up to `timeout`, or until the code becomes known; the open store once it is there.
+    pub(crate) fn go_on(&mut self, timeout: Duration, cancel: &Cancel) -> Result<Option<Core>, Error> {
         let until = self.watch.now().saturating_add(timeout);
         let code_before = self.code;
         loop {
             if let Some(joined) = self.joined.take() {
-                let device = self.settle(*joined)?;
+                let core = self.settle(*joined)?;
                 if let Err(error) = self.step(JoinInput::Stored) {
                     // The other side may lack the word of it; the store does not.
                     tracing::debug!(%error, "the old device could not be told that this one is there");
                 }
-                return Ok(Some(device));
+                return Ok(Some(core));
             }
             if self.code != code_before || !self.hear(until, cancel)? {
                 return Ok(None);
@@ -392,14 +344,19 @@ impl PairJoin {
     }
 
     /// Makes the store.
-    fn settle(&self, joined: Joined) -> Result<Device, Error> {
-        let core = Core::create(&self.dir, self.key.clone(), self.options.clone(), MadeFor::Joining)?;
-        let device = Device::of(core);
+    fn settle(&self, joined: Joined) -> Result<Core, Error> {
+        let core = Core::create(
+            &self.dir,
+            self.key.clone(),
+            self.options.clone(),
+            MadeFor::Joining,
+            copies::settle,
+        )?;
         let new = NewVault { id: joined.vault, name: joined.name, keyring: joined.keyring };
-        let settled = device.set_relay(Some(&joined.relay)).and_then(|()| device.core.join_vault(new));
+        let settled = core.set_relay(Some(&joined.relay)).and_then(|()| core.join_vault(new));
         // What was not finished stays, and is nobody's store: the next try with this key finishes it. Removing it could
         // take away what somebody else has made meanwhile.
-        settled.map(|()| device)
+        settled.map(|()| core)
     }
 
     /// Takes in one message, or comes again; `false` when there was nothing to do by `until`.
@@ -544,8 +501,8 @@ const DONE_WAIT: Duration = Duration::from_secs(60);
 /// How often a new device comes again, with pauses that double: six seconds and a bit in all.
 const RETRIES: u32 = 6;
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
-/// How long [`Device::pair_join`] waits at a time.
-const SLICE: Duration = Duration::from_secs(1);
+/// How long [`Device::pair_join`](crate::Device::pair_join) waits at a time.
+pub(crate) const SLICE: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
 mod tests;

@@ -1,20 +1,18 @@
 //! Vaults of this store: founding, joining, their control entries and keyrings.
 
-use std::collections::HashSet;
-
-use subrosa_model::control::{Founding, Keyring, certificate, found_vault};
+use subrosa_model::control::{DeviceRole, Founding, Keyring, certificate, found_vault};
 use subrosa_model::keys::PublicKey;
 use subrosa_model::merge::LogNo;
+use subrosa_protocol::addr::RelayAddr;
 use subrosa_protocol::ids::{Head, VaultId};
 use subrosa_protocol::limits;
-use subrosa_protocol::segment::Class;
 use subrosa_store::keys::VaultNo;
 use subrosa_store::vaults::VaultRow;
 
 use crate::error::Error;
 use crate::life::Core;
 use crate::life::commit::Tx;
-use crate::memory::state::{LogInfo, OwnLogNos, VaultState};
+use crate::memory::state::{OwnLogNos, VaultState};
 
 /// A vault about to be put into the store.
 pub(crate) struct NewVault {
@@ -24,7 +22,29 @@ pub(crate) struct NewVault {
     pub(crate) keyring: Keyring,
 }
 
+/// A device that belongs to a vault.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct DeviceInfo {
+    /// Its public key, which names it.
+    pub public: PublicKey,
+    /// What its user called it.
+    pub name: String,
+    /// What it may do.
+    pub role: DeviceRole,
+    /// Who let it in; `None` for the founder.
+    pub added_by: Option<PublicKey>,
+    /// Whether it is this one.
+    pub is_this: bool,
+}
+
 impl Core {
+    /// Notes where this device syncs; `None` for nowhere.
+    pub(crate) fn set_relay(&self, relay: Option<&RelayAddr>) -> Result<(), Error> {
+        let text = relay.map(RelayAddr::to_string).unwrap_or_default();
+        self.write(|tx| Ok(tx.vaults.put_relay(&text)?))
+    }
+
     /// Founds a vault; the first one is the home vault.
     pub(crate) fn create_vault(&self, name: &str) -> Result<VaultId, Error> {
         check_vault_name(name)?;
@@ -83,28 +103,6 @@ impl Core {
         self.notify_pending();
         Ok(())
     }
-
-    /// Heads of a vault's control logs.
-    pub(crate) fn control_heads(&self, vault: &VaultId) -> Result<Vec<Head>, Error> {
-        let mut heads = self.heads(vault)?;
-        self.with_vault(vault, |state| {
-            let is_control = |info: &&LogInfo| info.class == Class::Control;
-            let control: HashSet<_> = state.logs.values().filter(is_control).map(|info| info.id).collect();
-            heads.retain(|head| control.contains(&head.log));
-            Ok(heads)
-        })
-    }
-
-    /// Runs `f` on a vault's members and keyring.
-    pub(crate) fn with_vault<R>(
-        &self,
-        vault: &VaultId,
-        f: impl FnOnce(&VaultState) -> Result<R, Error>,
-    ) -> Result<R, Error> {
-        let state = self.lock_state()?;
-        let number = state.vault_no(vault)?;
-        f(state.vaults.get(&number).ok_or(Error::NoVault)?)
-    }
 }
 
 impl Tx<'_> {
@@ -122,12 +120,6 @@ impl Tx<'_> {
         self.put_keyring(number)?;
         self.install_logs(number, control)?;
         Ok(())
-    }
-
-    /// Writes a vault's keyring to its row.
-    pub(crate) fn put_keyring(&mut self, vault: VaultNo) -> Result<(), Error> {
-        let row = self.vault(vault)?.keyring.encode();
-        Ok(self.vaults.put_keyring(vault, &row)?)
     }
 }
 

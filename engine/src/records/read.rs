@@ -16,7 +16,6 @@ use subrosa_store::records::{KeyRange, RecordsView, StoredRow, StoredRows};
 
 use super::{decode_state, is_visible};
 use crate::error::Error;
-use crate::life::{Core, OpenStore};
 use crate::memory::state::Shared;
 
 /// The rows of one vault at one moment.
@@ -317,16 +316,12 @@ pub(crate) struct View {
     shared: Arc<Shared>,
 }
 
-impl OpenStore {
-    /// The records as of now.
-    pub(crate) fn view(&self, core: &Core) -> Result<View, Error> {
-        let records = self.doors()?.records().map_err(|error| self.explain(error))?;
-        // In this order: names are published before the commit that brings them.
-        Ok(View { records, shared: core.shared() })
-    }
-}
-
 impl View {
+    /// `shared` holds the names of all rows in `records`.
+    pub(crate) const fn new(records: RecordsView, shared: Arc<Shared>) -> Self {
+        Self { records, shared }
+    }
+
     /// Those of one vault.
     pub(crate) fn of(&self, vault: VaultNo) -> VaultView<'_> {
         VaultView { records: &self.records, names: Names::new(self.shared.clone(), vault) }
@@ -373,16 +368,5 @@ impl Rows for VaultView<'_> {
 
     fn rows(&self, range: KeyRange) -> Result<RowIter<'_>, Error> {
         Ok(RowIter::new(self.records.range(&range)?, None))
-    }
-}
-
-impl Core {
-    /// Runs `f` on the records of a vault as of now.
-    pub(crate) fn with_view<R>(
-        &self,
-        vault: VaultNo,
-        f: impl FnOnce(&VaultView<'_>) -> Result<R, Error>,
-    ) -> Result<R, Error> {
-        self.with_open(|open| f(&open.view(self)?.of(vault)).map_err(|error| open.explain_error(error)))
     }
 }

@@ -4,18 +4,17 @@
 //! end everything goes into the tables at once, in key order, in one transaction of the database. So the set borrows
 //! nothing: a closure may hold it, or a host for as long as it likes, and giving up is forgetting it.
 
-mod finish;
 mod ids;
 
 use std::collections::BTreeMap;
 use std::ops::{Bound, RangeInclusive};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use ids::IdPool;
 use subrosa_model::entropy::Entropy;
 use subrosa_model::merge::{
-    Cell, Clock, CollectionName, FieldCell, LogNo, LogTable, Op, OpKind, PendingOps, Put, RecordId,
+    Cell, Clock, CollectionName, FieldCell, LogNo, LogTable, NewIds, Op, OpKind, PendingOps, Put, RecordId,
     RecordState, Row, RowBuf, Stamp, Tombstone, Value, ValueBuf,
 };
 use subrosa_model::wiped::Wiped;
@@ -25,10 +24,8 @@ use subrosa_store::keys::{CollectionNo, RecordKey, VaultNo};
 use subrosa_store::records::{KeyRange, RecordsView};
 
 use super::decode_state;
-use super::read::{HeldRow, Names, Reader, RowIter, Rows};
+use super::read::{HeldRow, Names, Reader, RowIter, Rows, View};
 use crate::error::Error;
-use crate::life::Core;
-use crate::life::gate::Turn;
 
 /// From this many ops on, a write is bulk: its ops are not coalesced with others, and it is a group of its own.
 pub(crate) const BULK_OPS_MIN: usize = 256;
@@ -60,15 +57,15 @@ pub(crate) struct WriteSet {
 }
 
 /// What a write has done to one record so far.
-struct Written {
-    collection: Arc<str>,
+pub(crate) struct Written {
+    pub(crate) collection: Arc<str>,
     /// Row of the state, `None` if there is none; a record that something was done to has one.
-    row: Option<RowBuf>,
+    pub(crate) row: Option<RowBuf>,
     /// Row of this write's ops.
-    ops: Wiped,
+    pub(crate) ops: Wiped,
     /// Whether the store had no row when this began.
-    is_new: bool,
-    changed: bool,
+    pub(crate) is_new: bool,
+    pub(crate) changed: bool,
 }
 
 impl Written {
@@ -103,38 +100,54 @@ impl Rows for WriteSet {
     }
 }
 
-impl Core {
+/// What a local write begins with.
+pub(crate) struct Beginning {
+    /// The log that its ops go to.
+    pub(crate) log: LogNo,
+    /// The records as of now, and the vault that it writes.
+    pub(crate) view: View,
+    pub(crate) vault: VaultNo,
+    pub(crate) clock: Clock,
+    pub(crate) now_ms: u64,
+    pub(crate) entropy: Arc<dyn Entropy>,
+    /// The ids that new records got.
+    pub(crate) ids: Arc<Mutex<NewIds>>,
+}
+
+impl WriteSet {
     /// Begins a local write, for who has the turn.
-    pub(crate) fn begin_set(&self, _turn: &Turn, vault: VaultNo) -> Result<WriteSet, Error> {
-        let now_ms = self.now_ms();
-        let (log, clock) = {
-            let state = self.lock_state()?;
-            let vault = state.vaults.get(&vault).ok_or(Error::NoVault)?;
-            if vault.keyring.live_epoch().write.is_none() {
-                return Err(Error::NotPermitted);
-            }
-            (vault.own.data, state.clock)
-        };
-        let (held, shared) = self.with_open(|open| open.view(self))?.into_parts();
-        Ok(WriteSet {
+    pub(crate) fn begin(beginning: Beginning) -> Self {
+        let Beginning { log, view, vault, clock, now_ms, entropy, ids } = beginning;
+        let (held, shared) = view.into_parts();
+        Self {
             log,
             held,
             names: Names::new(shared, vault),
             clock,
             now_ms,
-            entropy: self.options.entropy.clone(),
+            entropy,
             new_collections: Vec::new(),
             records: BTreeMap::new(),
             ops: 0,
             undo: None,
-            ids: IdPool::new(self.new_ids.clone()),
+            ids: IdPool::new(ids),
             vacant: None,
             scratch: Wiped::default(),
-        })
+        }
     }
-}
 
-impl WriteSet {
+    /// Whether nothing was written.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.records.is_empty()
+    }
+
+    /// Lets go of the snapshot, so that the commit can use its pages again.
+    pub(crate) fn into_finished(self) -> Finished {
+        let collections_before = self.names.shared().collections.len();
+        let Self { names, clock, new_collections, records, ops, .. } = self;
+        Finished { vault: names.vault(), clock, collections_before, new_collections, records, ops }
+    }
+
     /// A new id, which sorts behind all that this device gave since it was opened.
     pub(crate) fn new_id(&mut self) -> RecordId {
         self.ids.next(self.now_ms, &*self.entropy)
@@ -339,6 +352,17 @@ impl WriteSet {
         }
         Ok(row)
     }
+}
+
+/// A write set that sees nothing any more, on its way into the tables.
+pub(crate) struct Finished {
+    pub(crate) vault: VaultNo,
+    pub(crate) clock: Clock,
+    /// Collections that had a number when it began, and those that get the next ones.
+    pub(crate) collections_before: usize,
+    pub(crate) new_collections: Vec<Arc<str>>,
+    pub(crate) records: BTreeMap<RecordKey, Written>,
+    pub(crate) ops: usize,
 }
 
 /// A change of one record that is not part of the write yet.

@@ -8,7 +8,7 @@ use subrosa_protocol::addr::RelayAddr;
 use super::Sync;
 use super::board::Board;
 use crate::error::Error;
-use crate::life::Core;
+use crate::sync::engine::Engine;
 
 /// Pushes while it lives: by the sync that runs already, or else by one of its own.
 pub(crate) struct Push {
@@ -18,7 +18,7 @@ pub(crate) struct Push {
 
 impl Push {
     /// Takes the sync of `core` with this relay, or starts one.
-    pub(crate) fn start(core: &Arc<Core>, relay: &RelayAddr) -> Result<Self, Error> {
+    pub(crate) fn start(core: &Arc<Engine>, relay: &RelayAddr) -> Result<Self, Error> {
         if let Some(board) = core.links.sync_with(relay.pin()) {
             return Ok(Self { board, _own: None });
         }

@@ -21,7 +21,7 @@ use super::run::{farewell, runtime};
 use super::thread::{EngineThread, Panicked};
 use super::worker::Worker;
 use crate::cancel::Cancel;
-use crate::life::Core;
+use crate::sync::engine::Engine;
 
 /// Why a meeting came to nothing. Start over with a new link.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -58,7 +58,7 @@ impl Rendezvous {
     /// Opens a meeting as a member of `vault`, which is created at the relay if it is not there yet. Returns at
     /// once; the first [`Rendezvous::recv`] says whether it worked.
     pub(crate) fn open(
-        core: &Arc<Core>,
+        core: &Arc<Engine>,
         relay: &RelayAddr,
         vault: VaultId,
         id: RendezvousId,
@@ -77,7 +77,7 @@ impl Rendezvous {
 
     fn start(
         process: &Process,
-        core: Option<Arc<Core>>,
+        core: Option<Arc<Engine>>,
         relay: &RelayAddr,
         errand: Errand,
     ) -> Result<Self, RendezvousError> {

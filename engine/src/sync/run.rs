@@ -22,14 +22,15 @@ use super::link::{Link, LinkEnd, Owner};
 use super::machine::Errand;
 use super::worker::{Job, Worker};
 use super::{FAREWELL, SyncFailure};
-use crate::life::{Core, PendingHook};
+use crate::life::PendingHook;
+use crate::sync::engine::Engine;
 
 /// A link that lived this long was a good one: the next failure starts with a short wait again.
 const GOOD_LINK: Duration = Duration::from_secs(10);
 
 /// What the driver of one device needs.
 pub(crate) struct Context {
-    pub(crate) core: Arc<Core>,
+    pub(crate) core: Arc<Engine>,
     pub(crate) relay: RelayAddr,
     pub(crate) board: Arc<Board>,
     /// Something was written.

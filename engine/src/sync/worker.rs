@@ -18,6 +18,7 @@ use crate::life::Core;
 use crate::life::gate::end_waits_when;
 use crate::logs::link_keys::LinkKeys;
 use crate::logs::receive::{FeedBatch, FeedItem};
+use crate::sync::engine::Engine;
 
 /// Jobs handed over and not begun. A full channel keeps the next ones with the link, whose machine has at most a
 /// few under way for each vault.
@@ -53,7 +54,7 @@ pub(super) enum Job {
 }
 
 pub(super) struct Worker {
-    core: Arc<Core>,
+    core: Arc<Engine>,
     jobs: mpsc::Sender<Job>,
     /// Jobs are dropped, and the one under way waits for no turn of the store any more.
     stopping: Arc<AtomicBool>,
@@ -67,7 +68,7 @@ impl std::fmt::Debug for Job {
 }
 
 impl Worker {
-    pub(super) fn start(core: Arc<Core>, relay: Pin) -> std::io::Result<Self> {
+    pub(super) fn start(core: Arc<Engine>, relay: Pin) -> std::io::Result<Self> {
         let (jobs, mut waiting) = mpsc::channel(JOBS_MAX);
         let stopping = Arc::new(AtomicBool::new(false));
         let (stop, of) = (stopping.clone(), core.clone());

@@ -48,7 +48,7 @@ fn close_ends_everything_for_all_handles_and_gives_the_directory_up() {
     is_store(handle.compact(), closed);
     is_store(handle.suspend(Duration::ZERO), closed);
     is_store(handle.resume(), closed);
-    assert_eq!(handle.in_progress().unwrap(), crate::records::snapshot::InProgress::default());
+    assert_eq!(handle.in_progress().unwrap(), crate::life::snapshots::InProgress::default());
     // Old handles still live, and stay out of the way of the new one.
     device.device = Some(device.open_at(&device.path()));
     let again = device.vault().records("notes");

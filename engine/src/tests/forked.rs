@@ -104,10 +104,11 @@ fn a_forked_child_is_refused_before_it_takes_any_lock() {
     };
     let (done, is_done) = mpsc::channel();
     let core = device.core();
+    let links = &device.device.as_ref().unwrap().core;
     let queue = inherited.changes.queue();
     std::thread::scope(|scope| {
         let _locks = (
-            core.links.turn(),
+            links.links.turn(),
             core.all_locks(),
             core.gate.locked(),
             core.watchers.locked(),

@@ -11,10 +11,12 @@ use subrosa_model::keys::{KeyProvider, SoftwareKey};
 use subrosa_store::error::StoreError;
 
 use super::{TestClock, everything, id, options, record};
-use crate::device::{Device, Options};
+use crate::device::Device;
 use crate::error::Error;
 use crate::life::opening::MadeFor;
 use crate::life::{Core, STORE_FILE};
+use crate::logs::copies;
+use crate::options::Options;
 
 const DIR: &str = "SUBROSA_TEST_MAKING_DIR";
 const CUT: &str = "SUBROSA_TEST_MAKING_CUT";
@@ -149,7 +151,7 @@ fn cut_child() {
     let cut = Arc::new(Cut { left: AtomicU64::new(cut.parse().unwrap()) });
     let options = options(&Arc::new(TestClock::default())).entropy(cut);
     let made_for = if dir.join("joining").exists() { MadeFor::Joining } else { MadeFor::Founding };
-    std::mem::forget(Core::create(&dir.join("s"), key_in(dir), options, made_for).unwrap());
+    std::mem::forget(Core::create(&dir.join("s"), key_in(dir), options, made_for, copies::settle).unwrap());
     std::process::exit(FINISHED);
 }
 
@@ -200,7 +202,7 @@ fn a_store_for_a_device_that_joins_can_be_made_again_wherever_it_was_cut_short()
 fn what_is_made_again_has_no_relay_of_the_first_try() {
     let folder = tempfile::tempdir().unwrap();
     let (dir, key) = (folder.path().join("s"), new_key());
-    let core = Core::create(&dir, key.clone(), Options::default(), MadeFor::Joining).unwrap();
+    let core = Core::create(&dir, key.clone(), Options::default(), MadeFor::Joining, copies::settle).unwrap();
     let relay = "subrosa://127.0.0.1:9/#gmcdq4y6k77guoqh7qcuz6caucmneonnngzc3wsufdmnxjiyu7qq";
     core.write(|tx| Ok(tx.vaults.put_relay(relay)?)).unwrap();
     drop(core);

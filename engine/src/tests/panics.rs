@@ -10,7 +10,8 @@ use subrosa_model::keys::SoftwareKey;
 
 use super::{ListRelay, PANIC_MS, TestDevice, device_with_vault, everything, id, join, record};
 use crate::collection::RecordChange;
-use crate::device::{Device, Options};
+use crate::device::Device;
+use crate::options::Options;
 use crate::vault::Vault;
 
 fn panics<R>(f: impl FnOnce() -> R) {

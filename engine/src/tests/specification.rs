@@ -6,9 +6,10 @@ use subrosa_store::error::StoreError;
 use subrosa_store::logs::Reason;
 
 use super::TestDevice;
-use crate::device::{Device, Options};
+use crate::device::Device;
 use crate::error::Error;
 use crate::logs::sealing::fill::{BODY_FILL_BYTES, BODY_PLAIN_MAX};
+use crate::options::Options;
 use crate::spec::{FORMAT, section, table};
 
 #[test]

@@ -13,9 +13,10 @@ use subrosa_store::error::StoreError;
 
 use super::{ListRelay, TestDevice, device_with_vault, everything, id, is_store, join, record};
 use crate::collection::{Record, RecordChange, TxCollection};
-use crate::device::{Device, Options};
+use crate::device::Device;
 use crate::error::Error;
 use crate::life::gate::{Wait, Writer, end_waits_when};
+use crate::options::Options;
 use crate::snapshot::Snapshot;
 use crate::transaction::Transaction;
 use crate::vault::Vault;
@@ -300,7 +301,7 @@ fn a_snapshot_stays_as_it_was_and_is_accounted_for() {
     is_store(handle.verify(), &StoreError::Busy);
     is_store(handle.compact(), &StoreError::Busy);
     drop(snapshot);
-    assert_eq!(handle.in_progress().unwrap(), crate::records::snapshot::InProgress::default());
+    assert_eq!(handle.in_progress().unwrap(), crate::life::snapshots::InProgress::default());
     assert!(handle.verify().unwrap().is_good());
 }
 

@@ -10,8 +10,9 @@ use subrosa_store::error::StoreError;
 use zeroize::Zeroizing;
 
 use super::{TestDevice, device_with_vault, everything, id, record};
-use crate::device::{Device, Options};
+use crate::device::Device;
 use crate::error::Error;
+use crate::options::Options;
 use crate::records::watch::{Change, ChangeKind, VaultChange};
 
 #[test]

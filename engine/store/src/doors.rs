@@ -171,14 +171,14 @@ mod testing {
 
         /// The room that a table takes; none if there is no such table.
         pub fn space_of(&self, name: &str) -> Result<TableSpace, StoreError> {
-            for table in self.0.list_tables()?.filter(|table| table.name() == name) {
-                let table = self.0.open_untyped_table(table)?;
-                let stats = table.stats()?;
-                let stored = stats.stored_bytes();
-                let given = stored + stats.metadata_bytes() + stats.fragmented_bytes();
-                return Ok(TableSpace { rows: table.len()?, stored, given });
-            }
-            Ok(TableSpace::default())
+            let Some(table) = self.0.list_tables()?.find(|table| table.name() == name) else {
+                return Ok(TableSpace::default());
+            };
+            let table = self.0.open_untyped_table(table)?;
+            let stats = table.stats()?;
+            let stored = stats.stored_bytes();
+            let given = stored + stats.metadata_bytes() + stats.fragmented_bytes();
+            Ok(TableSpace { rows: table.len()?, stored, given })
         }
     }
 }

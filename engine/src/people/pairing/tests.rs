@@ -11,6 +11,7 @@ use subrosa_store::error::StoreError;
 
 use super::*;
 use crate::collection::Record;
+use crate::device::Device;
 use crate::life::STORE_FILE;
 use crate::sync::mailbox::{Nothing, Receiver, Sender, mailbox};
 
@@ -276,7 +277,9 @@ fn a_store_whose_device_was_never_let_in_is_in_nobodys_way() {
     let fixture = Fixture::new();
     let key: Arc<dyn KeyProvider> = Arc::new(SoftwareKey::generate(&OsEntropy));
     // Killed between the making of the store and that of the vault in it.
-    drop(Core::create(&fixture.dir(), key.clone(), named("phone"), MadeFor::Joining).unwrap());
+    drop(
+        Core::create(&fixture.dir(), key.clone(), named("phone"), MadeFor::Joining, copies::settle).unwrap(),
+    );
     let opened = Device::open(fixture.dir(), key.clone(), named("phone"));
     assert!(matches!(opened, Err(Error::Store(StoreError::Missing))), "{opened:?}");
     let (offer, mut join) = {

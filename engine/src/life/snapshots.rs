@@ -7,9 +7,9 @@ use std::time::Duration;
 use subrosa_store::error::StoreError;
 use subrosa_store::keys::VaultNo;
 
-use super::read::{VaultView, View};
 use crate::error::Error;
-use crate::life::Core;
+use crate::life::{Core, OpenStore};
+use crate::records::read::{VaultView, View};
 
 /// Where a host's snapshot sits.
 pub(crate) struct SnapshotSlot {
@@ -69,7 +69,25 @@ impl Registry {
     }
 }
 
+impl OpenStore {
+    /// The records as of now.
+    pub(crate) fn view(&self, core: &Core) -> Result<View, Error> {
+        let records = self.doors()?.records().map_err(|error| self.explain(error))?;
+        // In this order: names are published before the commit that brings them.
+        Ok(View::new(records, core.shared()))
+    }
+}
+
 impl Core {
+    /// Runs `f` on the records of a vault as of now.
+    pub(crate) fn with_view<R>(
+        &self,
+        vault: VaultNo,
+        f: impl FnOnce(&VaultView<'_>) -> Result<R, Error>,
+    ) -> Result<R, Error> {
+        self.with_open(|open| f(&open.view(self)?.of(vault)).map_err(|error| open.explain_error(error)))
+    }
+
     /// Keeps the records as they are now for the host.
     pub(crate) fn open_snapshot(&self) -> Result<Arc<SnapshotSlot>, Error> {
         self.check_process()?;
