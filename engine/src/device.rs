@@ -94,7 +94,7 @@ impl Device {
     /// # Errors
     /// [`Error::Store`].
     pub fn name(&self) -> Result<String, Error> {
-        Ok(self.core.meta("name")?.unwrap_or_default())
+        Ok(self.core.device_name()?.unwrap_or_default())
     }
 
     /// The vaults, the home vault first.
@@ -149,7 +149,7 @@ impl Device {
     /// # Errors
     /// [`Error::Store`], [`Error::RelayAddr`].
     pub fn relay(&self) -> Result<Option<RelayAddr>, Error> {
-        let text = self.core.meta("relay")?.filter(|text| !text.is_empty());
+        let text = self.core.relay_address()?.filter(|text| !text.is_empty());
         Ok(text.map(|text| RelayAddr::parse(&text)).transpose()?)
     }
 
@@ -259,7 +259,7 @@ impl Device {
     /// [`Error::Store`]; [`StoreError::Busy`] while a [`Transaction`](crate::Transaction) or a
     /// [`Snapshot`](crate::Snapshot) is open.
     pub fn compact(&self) -> Result<(), Error> {
-        self.core.with_open_alone(|open| Ok(open.file.compact(&mut open.db).map(drop)?))
+        self.core.with_open_alone(|open| Ok(open.compact()?))
     }
 
     /// How the file is used. Reads every page that the trees reach.
@@ -268,7 +268,7 @@ impl Device {
     /// [`Error::Store`].
     pub fn space(&self) -> Result<SpaceReport, Error> {
         self.core.with_open(|open| {
-            let space = open.file.space(&open.db)?;
+            let space = open.space()?;
             Ok(SpaceReport {
                 file_bytes: space.file_bytes,
                 live_bytes: space.live_bytes,

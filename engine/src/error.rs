@@ -103,15 +103,3 @@ pub enum PeerFault {
     #[error("a grant that is not for this vault")]
     BadGrant,
 }
-
-macro_rules! from_redb {
-    ($($error:ident),*) => {
-        $(impl From<redb::$error> for Error {
-            fn from(error: redb::$error) -> Self {
-                Self::Store(error.into())
-            }
-        })*
-    };
-}
-
-from_redb!(StorageError, TableError, TransactionError, CommitError);

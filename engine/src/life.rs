@@ -15,13 +15,14 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, AtomicU64};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
-use redb::{Database, ReadTransaction, ReadableDatabase as _};
+use redb::Database;
 use subrosa_model::keys::{KeyProvider, PublicKey};
 use subrosa_model::merge::NewIds;
 use subrosa_protocol::ids::VaultId;
+use subrosa_store::doors::DoorsView;
 use subrosa_store::error::StoreError;
 use subrosa_store::process::Process;
-use subrosa_store::sealed::SealedHandle;
+use subrosa_store::sealed::{SealedHandle, Space, Verified};
 
 use crate::error::Error;
 use crate::life::snapshots::Registry;
@@ -72,13 +73,39 @@ enum Slot {
     Closed,
 }
 
-/// The database and the sealed file beneath it.
+/// The database and the sealed file beneath it. Nobody else has the database: what it holds is reached through doors, and
+/// changed in a [`commit::Tx`].
 pub(crate) struct OpenStore {
-    pub(crate) db: Database,
-    pub(crate) file: SealedHandle,
+    db: Database,
+    file: SealedHandle,
 }
 
 impl OpenStore {
+    /// The doors to what the store holds now.
+    pub(crate) fn doors(&self) -> Result<DoorsView, Error> {
+        DoorsView::begin(&self.db).map_err(|error| self.explain(error))
+    }
+
+    /// What is kept in memory of the store, as it is now.
+    pub(crate) fn load_state(&self) -> Result<State, Error> {
+        State::load(&self.doors()?).map_err(|error| self.explain_error(error))
+    }
+
+    /// Reads and checks every page that the trees reach.
+    pub(crate) fn verify_pages(&mut self) -> Result<Verified, StoreError> {
+        self.file.verify(&mut self.db)
+    }
+
+    /// Gives free pages back to the file system.
+    pub(crate) fn compact(&mut self) -> Result<(), StoreError> {
+        self.file.compact(&mut self.db).map(drop)
+    }
+
+    /// How the file is used.
+    pub(crate) fn space(&self) -> Result<Space, StoreError> {
+        self.file.space(&self.db)
+    }
+
     /// The error of a redb call in our terms.
     pub(crate) fn explain(&self, error: impl Into<StoreError>) -> Error {
         Error::Store(self.file.explain(error))
@@ -185,14 +212,8 @@ impl Core {
     }
 
     /// Runs `f` on a snapshot.
-    pub(crate) fn read<R>(
-        &self,
-        f: impl FnOnce(&ReadTransaction) -> Result<R, StoreError>,
-    ) -> Result<R, Error> {
-        self.with_open(|open| {
-            let txn = open.db.begin_read().map_err(|error| open.explain(error))?;
-            f(&txn).map_err(|error| open.explain(error))
-        })
+    pub(crate) fn read<R>(&self, f: impl FnOnce(&DoorsView) -> Result<R, StoreError>) -> Result<R, Error> {
+        self.with_open(|open| f(&open.doors()?).map_err(|error| open.explain(error)))
     }
 
     /// Has `hook` called after writes that leave something to seal.

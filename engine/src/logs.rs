@@ -1,6 +1,5 @@
 //! Logs: receiving, waiting, merging, sealing, sending, new logs for copies, quarantine.
 
-pub(crate) mod checked;
 pub(crate) mod copies;
 pub(crate) mod link_keys;
 pub(crate) mod local;

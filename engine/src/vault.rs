@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use subrosa_protocol::addr::RelayAddr;
 use subrosa_protocol::ids::VaultId;
-use subrosa_store::tables::VaultNo;
+use subrosa_store::keys::VaultNo;
 
 use crate::collection::{Collection, Record};
 use crate::error::Error;

@@ -3,6 +3,7 @@
 #![cfg(test)]
 
 mod dependencies;
+mod doors;
 mod files;
 mod imports;
 mod references;

@@ -22,7 +22,7 @@ pub use self::io::{
 };
 pub use self::origin::{Origin, Prefix, Tally};
 pub use self::rendezvous::{Asker, Delivery, LinkNo, Rendezvous, RendezvousRequest};
-use self::vaults::Vaults;
+use self::vaults::LinkVaults;
 use crate::digest::digest;
 use crate::error::{ErrorCode, Refusal};
 use crate::frame::{ClientFrame, FrameLimit, RelayFrame, Role, VERSION};
@@ -104,7 +104,7 @@ enum Phase {
 pub struct RelayLink {
     config: LinkConfig,
     phase: Phase,
-    vaults: Vaults<Vault>,
+    vaults: LinkVaults<Vault>,
     waiting: Option<Waiting>,
     appends: usize,
     append_bytes: usize,
@@ -121,7 +121,7 @@ impl RelayLink {
         Self {
             config,
             phase: Phase::Fresh,
-            vaults: Vaults::new(),
+            vaults: LinkVaults::new(),
             waiting: None,
             appends: 0,
             append_bytes: 0,

@@ -4,19 +4,22 @@ use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 
-use redb::{Durability, ReadableTable as _};
+use redb::Durability;
 use subrosa_model::merge::{LogNo, Stamp};
-use subrosa_protocol::ids::{Chain, LogId, PublicKeyBytes, Seq};
-use subrosa_protocol::segment::{Class, SealedSegment};
+use subrosa_protocol::ids::{LogId, PublicKeyBytes};
+use subrosa_protocol::segment::Class;
+use subrosa_store::doors::Doors;
 use subrosa_store::error::StoreError;
-use subrosa_store::tables::{CollectionNo, Tables, VaultNo, collection_key, segment_key};
+use subrosa_store::keys::{CollectionNo, VaultNo};
+use subrosa_store::logs::{LogRow, Logs};
+use subrosa_store::relays::Relays;
 use subrosa_store::unsealed::Unsealed;
+use subrosa_store::vaults::Vaults;
 
 use crate::error::Error;
 use crate::life::gate::{Turn, Wait, Writer};
 use crate::life::{Core, OpenStore};
-use crate::logs::checked::CheckedSegment;
-use crate::memory::state::{LogHead, LogInfo, LogRow, State, VaultState, split_segment_row};
+use crate::memory::state::{LogInfo, State, VaultState};
 use crate::records::watch::VaultChange;
 use crate::records::{Records, watch};
 
@@ -29,11 +32,17 @@ pub(crate) enum Durable {
     Later,
 }
 
-/// A write transaction. Dropping it without [`Core::write`] committing it changes nothing.
+/// A write transaction. Dropping it without [`Core::write`] committing it changes nothing. It has the doors to the tables and
+/// not the transaction beneath them: there is no other way to a row.
 pub(crate) struct Tx<'t> {
     pub(crate) core: &'t Core,
     pub(crate) state: &'t mut State,
-    pub(crate) tables: Tables<'t>,
+    /// Segments and their logs, behind their door.
+    pub(crate) logs: Logs<'t>,
+    /// What relays are known to hold, behind its door.
+    pub(crate) relays: Relays<'t>,
+    /// Vaults and facts about the store, behind their door.
+    pub(crate) vaults: Vaults<'t>,
     /// Merged rows, behind their door.
     pub(crate) records: Records<'t>,
     /// What waits for sealing, behind its door.
@@ -107,7 +116,7 @@ impl Core {
         let mut state = self.lock_state()?;
         self.with_open(|open| {
             if state.stale {
-                *state = State::load(open, &self.options)?;
+                *state = open.load_state()?;
             }
             let done = self.attempt(open, &mut state, durable, now_ms, f);
             done.map_err(|error| open.explain_error(error))
@@ -122,7 +131,7 @@ impl Core {
         now_ms: u64,
         f: impl FnOnce(&mut Tx<'_>) -> Result<R, Error>,
     ) -> Result<(R, Vec<VaultChange>), Error> {
-        let mut txn = open.db.begin_write()?;
+        let mut txn = open.db.begin_write().map_err(StoreError::from)?;
         match durable {
             Durable::Now => txn.set_quick_repair(true),
             Durable::Later => txn.set_durability(Durability::None).map_err(StoreError::from)?,
@@ -131,15 +140,18 @@ impl Core {
             Before { logs: state.logs.len(), collections: state.collections.len(), clock: state.clock.max() };
         // Nothing of redb may be dropped by unwinding: it would leave the transaction's pages lost until a repair.
         let (done, changes, touched) = {
+            let doors = Doors::open(&txn)?;
             let mut tx = Tx {
                 core: self,
                 now_ms,
                 clock_before: before.clock,
                 touched: BTreeSet::new(),
                 state: &mut *state,
-                tables: Tables::open(&txn)?,
-                records: Records::open(&txn, self.watchers.row_changes())?,
-                unsealed: Unsealed::open(&txn)?,
+                logs: doors.logs,
+                relays: doors.relays,
+                vaults: doors.vaults,
+                records: Records::new(doors.records, self.watchers.row_changes()),
+                unsealed: doors.unsealed,
             };
             let work = || f(&mut tx).and_then(|result| tx.finish().map(|()| result));
             let done = catch_unwind(AssertUnwindSafe(work));
@@ -187,7 +199,7 @@ impl Core {
         match committed {
             Ok(result) => {
                 self.undo(open, state, before, touched);
-                Ok(result?)
+                Ok(result.map_err(StoreError::from)?)
             }
             Err(panic) => {
                 self.undo(open, state, before, true);
@@ -201,7 +213,7 @@ impl Core {
         state.logs.truncate(before.logs);
         state.collections.truncate(before.collections);
         if touched {
-            match State::load(open, &self.options) {
+            match open.load_state() {
                 Ok(reloaded) => *state = reloaded,
                 Err(_) => state.stale = true,
             }
@@ -214,18 +226,9 @@ impl Tx<'_> {
     fn finish(&mut self) -> Result<(), Error> {
         let clock = self.state.clock.max();
         if clock != self.clock_before {
-            self.put_meta("clock", &clock.0.to_be_bytes())?;
+            self.vaults.put_clock(clock)?;
         }
         Ok(())
-    }
-
-    pub(crate) fn put_meta(&mut self, name: &str, value: &[u8]) -> Result<(), Error> {
-        self.tables.meta.insert(name, value)?;
-        Ok(())
-    }
-
-    pub(crate) fn meta(&self, name: &str) -> Result<Option<Vec<u8>>, Error> {
-        Ok(self.tables.meta.get(name)?.map(|row| row.value().to_vec()))
     }
 
     pub(crate) fn vault(&self, number: VaultNo) -> Result<&VaultState, Error> {
@@ -246,8 +249,7 @@ impl Tx<'_> {
     /// Writes a vault's keyring to its row.
     pub(crate) fn put_keyring(&mut self, vault: VaultNo) -> Result<(), Error> {
         let row = self.vault(vault)?.keyring.encode();
-        self.tables.keyrings.insert(vault.0, &row[..])?;
-        Ok(())
+        Ok(self.vaults.put_keyring(vault, &row)?)
     }
 
     /// The number of a collection, a new one if it has none.
@@ -256,7 +258,7 @@ impl Tx<'_> {
             return Ok(number);
         }
         let number = self.state.collections.add(vault, name);
-        self.tables.collections.insert(&collection_key(vault, name)[..], number.0)?;
+        self.vaults.put_collection(vault, name, number)?;
         Ok(number)
     }
 
@@ -272,56 +274,8 @@ impl Tx<'_> {
             return Ok(number);
         }
         let number = self.state.logs.intern(vault, id, class);
-        let row = LogRow { vault, public: *public, class };
-        self.tables.logs.insert(number.0, &row.encode())?;
+        self.logs.put_log(number, &LogRow { vault, public: *public, class })?;
         self.vault_mut(vault)?.logs.insert(number, LogInfo { id, public: *public, class });
         Ok(number)
-    }
-
-    pub(crate) fn head(&self, log: LogNo) -> Result<Option<LogHead>, Error> {
-        Ok(self.tables.heads.get(log.0)?.map(|row| LogHead::decode(row.value())))
-    }
-
-    pub(crate) fn put_head(&mut self, log: LogNo, head: &LogHead) -> Result<(), Error> {
-        self.tables.heads.insert(log.0, &head.encode())?;
-        Ok(())
-    }
-
-    /// Stores a segment as its log's new head; `merged` says from where on it is not merged.
-    pub(crate) fn store_segment(
-        &mut self,
-        log: LogNo,
-        segment: &CheckedSegment,
-        merged: Seq,
-    ) -> Result<(), Error> {
-        let (chain, segment) = (*segment.chain(), segment.segment());
-        let seq = segment.header().seq;
-        let bytes = segment.bytes();
-        {
-            let mut row = self.tables.segments.insert_reserve(&segment_key(log, seq), 32 + bytes.len())?;
-            let row = row.as_mut();
-            row[..32].copy_from_slice(chain.as_bytes());
-            row[32..].copy_from_slice(bytes);
-        }
-        self.put_head(log, &LogHead { seq, chain, merged })
-    }
-
-    /// A stored segment and its chain.
-    pub(crate) fn segment(&self, log: LogNo, seq: Seq) -> Result<Option<(Chain, SealedSegment)>, Error> {
-        let row = self.tables.segments.get(&segment_key(log, seq))?;
-        Ok(row.map(|row| split_segment_row(row.value())).transpose()?)
-    }
-
-    /// The chain that segment `seq` of a log builds on; `None` if that is not stored.
-    pub(crate) fn chain_before(&self, log: LogNo, seq: Seq) -> Result<Option<Chain>, Error> {
-        let Some(before) = seq.0.checked_sub(1) else { return Ok(Some(Chain::ZERO)) };
-        let row = self.tables.segments.get(&segment_key(log, Seq(before)))?;
-        let chain = row.map(|row| {
-            row.value()
-                .first_chunk::<32>()
-                .map(|chain| Chain::from_bytes(*chain))
-                .ok_or(StoreError::Inconsistent)
-        });
-        Ok(chain.transpose()?)
     }
 }

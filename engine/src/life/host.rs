@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use subrosa_store::error::StoreError;
-use subrosa_store::tables::VaultNo;
+use subrosa_store::keys::VaultNo;
 
 use crate::error::Error;
 use crate::life::Core;

@@ -9,15 +9,13 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
-use redb::ReadableDatabase as _;
 use subrosa_model::control::DeviceName;
 use subrosa_model::keys::{KeyProvider, check_agreement};
 use subrosa_protocol::labels;
+use subrosa_store::doors::Doors;
 use subrosa_store::error::StoreError;
 use subrosa_store::process::Process;
 use subrosa_store::sealed::{FileDisk, Kek, Missing, OpenOptions, Walk, open_database};
-use subrosa_store::tables::{META, Tables};
-use subrosa_store::unsealed::Unsealed;
 use zeroize::Zeroizing;
 
 use crate::error::Error;
@@ -27,10 +25,6 @@ use crate::life::{Core, OpenStore, STORE_FILE, Slot, TABLES_FORMAT, token};
 use crate::memory::state::State;
 use crate::options::Options;
 use crate::records::watch::Watchers;
-use crate::records::{Records, RowChanges};
-
-/// Where a store keeps its device's name. Written last: a store without it was never finished, and nobody was told of it.
-pub(crate) const META_NAME: &str = "name";
 
 /// What the rooms above have to do with a store that was just opened, or made, before anybody else writes.
 pub(crate) type Settle = fn(&Core, created: bool, &Turn) -> Result<(), Error>;
@@ -189,7 +183,7 @@ impl Core {
             Purpose::Make(made_for) => Some(made_for),
         };
         Self::make_tables(&open)?;
-        let state = State::load(&open, &self.options)?;
+        let state = open.load_state()?;
         self.publish(Arc::new(state.shared()));
         *self.state.lock().unwrap_or_else(PoisonError::into_inner) = state;
         self.replace_slot(Slot::Open(Box::new(open)));
@@ -208,11 +202,11 @@ impl Core {
         (self.settle)(self, created.is_some(), turn)?;
         if created.is_some() {
             // Of a making that was cut short.
-            self.write_in_turn(turn, |tx| tx.put_meta("relay", b""))?;
+            self.write_in_turn(turn, |tx| Ok(tx.vaults.put_relay("")?))?;
         }
         if created == Some(MadeFor::Founding) {
-            let name = self.options.device_name.as_bytes();
-            self.write_in_turn(turn, |tx| tx.put_meta(META_NAME, name))?;
+            let name = &self.options.device_name;
+            self.write_in_turn(turn, |tx| Ok(tx.vaults.put_name(name)?))?;
         }
         Ok(())
     }
@@ -234,42 +228,28 @@ impl Core {
 
     /// The device's name, by which a store is known to be finished; one whose making was cut short may have no tables.
     fn name_of(open: &OpenStore) -> Result<Option<String>, Error> {
-        let txn = open.db.begin_read().map_err(|error| open.explain(error))?;
-        match txn.open_table(META) {
-            Ok(_) => {}
-            Err(redb::TableError::TableDoesNotExist(_)) => return Ok(None),
-            Err(error) => return Err(open.explain(error)),
-        }
-        drop(txn);
-        Self::meta_of(open, META_NAME)
+        let vaults = open.doors()?.vaults_if_made().map_err(|error| open.explain(error))?;
+        let name = vaults.map(|vaults| vaults.name()).transpose();
+        Ok(name.map_err(|error| open.explain(error))?.flatten())
     }
 
-    /// What the store notes under a name, as text.
-    pub(crate) fn meta(&self, name: &str) -> Result<Option<String>, Error> {
-        self.with_open(|open| Self::meta_of(open, name))
+    /// The name that the store was made with.
+    pub(crate) fn device_name(&self) -> Result<Option<String>, Error> {
+        self.read(|doors| doors.vaults()?.name())
     }
 
-    fn meta_of(open: &OpenStore, name: &str) -> Result<Option<String>, Error> {
-        let txn = open.db.begin_read().map_err(|error| open.explain(error))?;
-        let meta = txn.open_table(META).map_err(|error| open.explain(error))?;
-        let row = meta.get(name).map_err(|error| open.explain(error))?;
-        let text = row.map(|row| String::from_utf8(row.value().to_vec())).transpose();
-        text.map_err(|_| Error::Store(StoreError::Inconsistent))
+    /// The address of the relay as it is kept; an empty one is none.
+    pub(crate) fn relay_address(&self) -> Result<Option<String>, Error> {
+        self.read(|doors| doors.vaults()?.relay())
     }
 
     /// Checks the format of what is stored, and makes tables that are not there: all of them in a new store, and
     /// after a creation that was cut short.
     fn make_tables(open: &OpenStore) -> Result<(), Error> {
-        let found = {
-            let txn = open.db.begin_read().map_err(|error| open.explain(error))?;
-            match txn.open_table(META) {
-                Ok(meta) => meta.get("format")?.map(|row| row.value().to_vec()),
-                Err(redb::TableError::TableDoesNotExist(_)) => None,
-                Err(error) => return Err(open.explain(error)),
-            }
-        };
+        let vaults = open.doors()?.vaults_if_made().map_err(|error| open.explain(error))?;
+        let found = vaults.map(|vaults| vaults.format()).transpose();
+        let found = found.map_err(|error| open.explain(error))?.flatten();
         if let Some(found) = found {
-            let found = found.try_into().map(u32::from_be_bytes).map_err(|_| StoreError::Inconsistent)?;
             if found < TABLES_FORMAT {
                 return Err(Error::Store(StoreError::OlderFormat { found, supported: TABLES_FORMAT }));
             }
@@ -279,13 +259,9 @@ impl Core {
             return Ok(());
         }
         let txn = open.db.begin_write().map_err(|error| open.explain(error))?;
-        {
-            let mut tables = Tables::open(&txn).map_err(|error| open.explain(error))?;
-            tables.meta.insert("format", &TABLES_FORMAT.to_be_bytes()[..])?;
-            // Those behind doors too: a reader expects every table of a store that has a format.
-            Records::open(&txn, RowChanges::Unheard(Vec::new()))?;
-            Unsealed::open(&txn)?;
-        }
+        // All of them: a reader expects every table of a store that has a format.
+        let made = Doors::open(&txn).and_then(|mut doors| doors.vaults.put_format(TABLES_FORMAT));
+        made.map_err(|error| open.explain(error))?;
         txn.commit().map_err(|error| open.explain(error))
     }
 

@@ -4,10 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 use std::time::Duration;
 
-use redb::ReadableDatabase as _;
 use subrosa_store::error::StoreError;
-use subrosa_store::records::RecordsView;
-use subrosa_store::tables::VaultNo;
+use subrosa_store::keys::VaultNo;
 
 use crate::error::Error;
 use crate::life::{Core, OpenStore};
@@ -74,8 +72,7 @@ impl Registry {
 impl OpenStore {
     /// The records as of now.
     pub(crate) fn view(&self, core: &Core) -> Result<View, Error> {
-        let txn = self.db.begin_read().map_err(|error| self.explain(error))?;
-        let records = RecordsView::open(&txn).map_err(|error| self.explain(error))?;
+        let records = self.doors()?.records().map_err(|error| self.explain(error))?;
         // In this order: names are published before the commit that brings them.
         Ok(View::new(records, core.shared()))
     }

@@ -14,7 +14,6 @@ use std::path::{Path, PathBuf};
 use data_encoding::HEXLOWER;
 use subrosa_store::error::StoreError;
 use subrosa_store::sealed::open_above_standard;
-use subrosa_store::tables::META;
 
 use crate::error::Error;
 use crate::life::commit::Tx;
@@ -24,9 +23,6 @@ use crate::life::{Core, STORE_FILE};
 const TOKEN_FILE: &str = "token";
 /// The digits of a token.
 const TOKEN_BYTES: u64 = 64;
-pub(crate) const META_TOKEN: &str = "token";
-pub(crate) const META_TOKEN_BEFORE: &str = "token before";
-pub(crate) const META_INODE: &str = "inode";
 
 /// Whether something else has the name of a file that a store has beside it.
 pub(crate) fn is_name_taken(dir: &Path) -> bool {
@@ -72,7 +68,6 @@ impl Found {
 pub(crate) struct Noted {
     /// Whether the directory is the one that was here before.
     pub(crate) same: bool,
-    current: Option<Vec<u8>>,
     fresh: String,
     inode: u64,
 }
@@ -83,18 +78,10 @@ impl Core {
         let inode = self.inode()?;
         let found = Found::at(&self.token_path()).token();
         let fresh = HEXLOWER.encode(&self.options.entropy.array::<32>());
-        let notes = [META_TOKEN, META_TOKEN_BEFORE, META_INODE];
-        let [current, before, noted_inode] = self.read(|txn| {
-            let meta = txn.open_table(META)?;
-            let mut held = [None, None, None];
-            for (held, name) in held.iter_mut().zip(notes) {
-                *held = meta.get(name)?.map(|row| row.value().to_vec());
-            }
-            Ok(held)
-        })?;
-        let same = found.is_some() && (found == current || found == before);
-        let same = same && noted_inode.as_deref() == Some(&inode.to_be_bytes()[..]);
-        Ok(Noted { same, current, fresh, inode })
+        let noted = self.read(|doors| doors.vaults()?.token())?;
+        let same = found.is_some() && (found == noted.current || found == noted.before);
+        let same = same && noted.inode == Some(inode);
+        Ok(Noted { same, fresh, inode })
     }
 
     /// Puts the next token in the place of the one that was compared, once the store has noted it.
@@ -150,10 +137,6 @@ impl Core {
 impl Tx<'_> {
     /// Notes the token that will be beside the store from now on.
     pub(crate) fn note_token(&mut self, noted: &Noted) -> Result<(), Error> {
-        if let Some(current) = &noted.current {
-            self.put_meta(META_TOKEN_BEFORE, current)?;
-        }
-        self.put_meta(META_TOKEN, noted.fresh.as_bytes())?;
-        self.put_meta(META_INODE, &noted.inode.to_be_bytes())
+        Ok(self.vaults.put_token(noted.fresh.as_bytes(), noted.inode)?)
     }
 }

@@ -5,7 +5,7 @@
 
 use subrosa_model::seal::Packed;
 use subrosa_store::error::StoreError;
-use subrosa_store::tables::VaultNo;
+use subrosa_store::keys::VaultNo;
 
 use crate::error::Error;
 use crate::life::Core;

@@ -5,21 +5,20 @@ use std::ops::RangeInclusive;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use redb::{ReadableTable as _, ReadableTableMetadata as _};
 use subrosa_model::merge::LogNo;
 use subrosa_model::seal::{Group, OpenError, OpenedBody};
-use subrosa_protocol::ids::{Chain, LogId, Seq};
+use subrosa_protocol::ids::{LogId, Seq};
 use subrosa_protocol::segment::Kind;
 use subrosa_store::error::StoreError;
-use subrosa_store::tables::VaultNo;
+use subrosa_store::keys::VaultNo;
+use subrosa_store::logs::{LogTip, Reason};
 
 use crate::error::Error;
 use crate::life::Core;
 use crate::life::commit::Tx;
 use crate::life::gate::Turn;
 use crate::logs::pass::{Origin, Pass};
-use crate::logs::quarantine::Reason;
-use crate::memory::state::{LogHead, VaultState, split_segment_key};
+use crate::memory::state::VaultState;
 use crate::memory::work::{look_at_log, look_at_row};
 
 /// How far a log's next group goes.
@@ -70,7 +69,7 @@ impl Core {
 
     /// Whether segments of certified logs are in quarantine.
     fn anything_in_quarantine(&self) -> Result<bool, Error> {
-        self.read(|txn| Ok(!txn.open_table(subrosa_store::tables::QUARANTINE)?.is_empty()?))
+        self.read(|doors| doors.logs()?.any_in_quarantine())
     }
 }
 
@@ -119,11 +118,10 @@ impl Tx<'_> {
     /// segment is looked at once.
     fn retry_quarantine(&mut self) -> Result<(), Error> {
         let mut shut: BTreeMap<LogNo, Vec<Seq>> = BTreeMap::new();
-        for row in self.tables.quarantine.iter()? {
-            let (key, row) = row?;
-            if row.value().first().is_some_and(|reason| Reason::RETRIED.contains(reason)) {
-                let (log, seq) = split_segment_key(key.value());
-                shut.entry(log).or_default().push(seq);
+        for row in self.logs.quarantine()? {
+            let row = row?;
+            if row.reason.may_pass() {
+                shut.entry(row.log).or_default().push(row.seq);
             }
         }
         for (log, shut) in shut {
@@ -166,7 +164,7 @@ impl Tx<'_> {
 
     /// Opens the complete groups of a log that are not merged, up to the first that is held for the clock.
     fn collect_groups(&mut self, vault: VaultNo, log: LogNo, pass: &mut Pass) -> Result<(), Error> {
-        let Some(LogHead { seq: last, merged: mut from, .. }) = self.head(log)? else { return Ok(()) };
+        let Some(LogTip { seq: last, merged: mut from, .. }) = self.logs.head(log)? else { return Ok(()) };
         while from <= last {
             let mut opened = Vec::new();
             let end = match self.next_group(vault, log, from..=last, &mut opened)? {
@@ -253,8 +251,8 @@ impl Tx<'_> {
         seq: Seq,
     ) -> Result<Result<OpenedBody, Reason>, Error> {
         let missing = || Error::Store(subrosa_store::error::StoreError::Inconsistent);
-        let (_, segment) = self.segment(log, seq)?.ok_or_else(missing)?;
-        let prev: Chain = self.chain_before(log, seq)?.ok_or_else(missing)?;
+        let (segment, _) = self.logs.segment(log, seq)?.ok_or_else(missing)?.into_parts();
+        let prev = self.logs.chain_before(log, seq)?.ok_or_else(missing)?;
         if segment.header().kind != Kind::Data {
             return Ok(Err(Reason::UnknownKind));
         }

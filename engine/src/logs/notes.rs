@@ -7,12 +7,11 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use redb::ReadableTable as _;
 use subrosa_model::merge::{LogNo, VaultNo};
 use subrosa_protocol::ids::{LogId, Seq};
 use subrosa_protocol::limits::NOTES_PER_LOG_MAX;
 use subrosa_store::error::StoreError;
-use subrosa_store::tables::{NOTES, note_key};
+use subrosa_store::logs::{LogsView, NoteRow};
 
 use crate::error::Error;
 use crate::life::commit::Tx;
@@ -31,12 +30,10 @@ pub(crate) struct Notes {
 }
 
 impl Notes {
-    pub(crate) fn load(txn: &redb::ReadTransaction, vault: VaultNo) -> Result<Self, StoreError> {
+    pub(crate) fn load(logs: &LogsView, vault: VaultNo) -> Result<Self, StoreError> {
         let mut notes = Self::default();
-        let first = note_key(vault, &EVERY_NAME, LogNo(0), Seq(0));
-        let last = note_key(vault, &LogId::from_bytes([0xff; 16]), LogNo(u32::MAX), Seq(u64::MAX));
-        for row in txn.open_table(NOTES)?.range::<&[u8; 32]>(&first..=&last)? {
-            let (named, by, seq) = split_note_key(row?.0.value());
+        for row in logs.notes(vault)? {
+            let NoteRow { named, by, seq } = row?;
             if named == EVERY_NAME {
                 notes.every.insert(by, seq);
             } else {
@@ -67,19 +64,19 @@ impl Tx<'_> {
             return Ok(());
         }
         let full = notes.counts.get(&by).is_some_and(|count| *count >= NOTES_PER_LOG_MAX);
-        let key = note_key(vault, named, by, seq);
-        if self.tables.notes.get(&key)?.is_some() {
+        let note = NoteRow { named: *named, by, seq };
+        if self.logs.has_note(vault, &note)? {
             return Ok(());
         }
         if !full {
-            self.tables.notes.insert(&key, ())?;
+            self.logs.put_note(vault, &note)?;
             *self.vault_mut(vault)?.notes.counts.entry(by).or_default() += 1;
             return Ok(());
         }
         if let Some(later) = every {
-            self.tables.notes.remove(&note_key(vault, &EVERY_NAME, by, later))?;
+            self.logs.remove_note(vault, &NoteRow { named: EVERY_NAME, by, seq: later })?;
         }
-        self.tables.notes.insert(&note_key(vault, &EVERY_NAME, by, seq), ())?;
+        self.logs.put_note(vault, &NoteRow { named: EVERY_NAME, by, seq })?;
         self.vault_mut(vault)?.notes.every.insert(by, seq);
         Ok(())
     }
@@ -88,15 +85,10 @@ impl Tx<'_> {
     pub(crate) fn merge_named(&mut self, vault: VaultNo, certified: &[LogId]) -> Result<(), Error> {
         let mut segments = BTreeSet::new();
         for named in certified {
-            let first = note_key(vault, named, LogNo(0), Seq(0));
-            let last = note_key(vault, named, LogNo(u32::MAX), Seq(u64::MAX));
-            let mut keys = Vec::new();
-            for row in self.tables.notes.range::<&[u8; 32]>(&first..=&last)? {
-                keys.push(*row?.0.value());
-            }
-            for key in keys {
-                self.tables.notes.remove(&key)?;
-                let (_, by, seq) = split_note_key(&key);
+            let notes = self.logs.notes_of(vault, named)?.collect::<Result<Vec<_>, _>>()?;
+            for note in notes {
+                self.logs.remove_note(vault, &note)?;
+                let NoteRow { by, seq, .. } = note;
                 segments.insert((by, seq));
                 if let Some(count) = self.vault_mut(vault)?.notes.counts.get_mut(&by) {
                     *count = count.saturating_sub(1);
@@ -112,7 +104,7 @@ impl Tx<'_> {
             self.merge_once_more(vault, by, seq, &mut pass)?;
         }
         for (by, from) in every {
-            let merged = self.head(by)?.map_or(Seq(0), |head| head.merged);
+            let merged = self.logs.head(by)?.map_or(Seq(0), |head| head.merged);
             for seq in from.0..merged.0 {
                 self.merge_once_more(vault, by, Seq(seq), &mut pass)?;
             }
@@ -129,12 +121,4 @@ impl Tx<'_> {
         }
         if pass.is_full() { self.run_pass(vault, pass) } else { Ok(()) }
     }
-}
-
-fn split_note_key(key: &[u8; 32]) -> (LogId, LogNo, Seq) {
-    let (mut named, mut by, mut seq) = ([0; 16], [0; 4], [0; 8]);
-    named.copy_from_slice(&key[4..20]);
-    by.copy_from_slice(&key[20..24]);
-    seq.copy_from_slice(&key[24..]);
-    (LogId::from_bytes(named), LogNo(u32::from_be_bytes(by)), Seq(u64::from_be_bytes(seq)))
 }

@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use redb::ReadableTable as _;
 use sha2::{Digest as _, Sha256};
 use subrosa_model::keys::PublicKey;
 use subrosa_model::merge::LogNo;
@@ -15,13 +14,14 @@ use subrosa_protocol::limits::CLOCK_AHEAD_MAX_MS;
 use subrosa_protocol::segment::{Class, SealedSegment};
 use subrosa_protocol::token::Grant;
 use subrosa_store::error::StoreError;
-use subrosa_store::tables::{HEADS, RELAY_HEADS, SEGMENTS, VaultNo, relay_key, segment_key, shown_key};
+use subrosa_store::keys::VaultNo;
+use subrosa_store::logs::LogTip;
+use subrosa_store::relays::{Cursor, RelayHead};
 
 use crate::error::{Error, PeerFault};
 use crate::life::Core;
 use crate::life::commit::{Durable, Tx};
-use crate::logs::shown::{decode_relay_head, encode_relay_head};
-use crate::memory::state::{LogHead, LogInfo, split_segment_row};
+use crate::memory::state::LogInfo;
 
 /// How to subscribe to a vault at a relay.
 #[derive(Clone, Copy, Debug)]
@@ -50,62 +50,7 @@ pub(crate) struct OutboxBatch {
     pub(crate) more: bool,
 }
 
-/// Where a vault's feed at one relay stands.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Cursor {
-    pub(crate) incarnation: Incarnation,
-    /// Last rseq taken in.
-    pub(crate) scanned: Rseq,
-    /// Last rseq at which our heads were the relay's.
-    pub(crate) verified: Rseq,
-    /// The digest there.
-    pub(crate) digest: Digest,
-}
-
-impl Default for Cursor {
-    fn default() -> Self {
-        Self {
-            incarnation: Incarnation::ZERO,
-            scanned: Rseq(0),
-            verified: Rseq(0),
-            digest: subrosa_protocol::digest::digest(Vec::new()),
-        }
-    }
-}
-
-impl Cursor {
-    const LEN: usize = 16 + 8 + 8 + 32;
-
-    fn encode(&self) -> [u8; Self::LEN] {
-        let mut row = [0; Self::LEN];
-        row[..16].copy_from_slice(self.incarnation.as_bytes());
-        row[16..24].copy_from_slice(&self.scanned.0.to_be_bytes());
-        row[24..32].copy_from_slice(&self.verified.0.to_be_bytes());
-        row[32..].copy_from_slice(self.digest.as_bytes());
-        row
-    }
-
-    fn decode(row: &[u8]) -> Option<Self> {
-        let mut r = subrosa_protocol::codec::Reader::new(row);
-        let cursor = Self {
-            incarnation: Incarnation::from_bytes(r.array().ok()?),
-            scanned: Rseq(r.u64().ok()?),
-            verified: Rseq(r.u64().ok()?),
-            digest: Digest::from_bytes(r.array().ok()?),
-        };
-        r.finish().ok()?;
-        Some(cursor)
-    }
-}
-
 impl Tx<'_> {
-    pub(crate) fn cursor(&self, relay: &Pin, vault: VaultNo) -> Result<Cursor, Error> {
-        let row = self.tables.cursors.get(&relay_key(relay, vault.0))?;
-        row.map_or(Ok(Cursor::default()), |row| {
-            Cursor::decode(row.value()).ok_or(Error::Store(StoreError::Inconsistent))
-        })
-    }
-
     /// Of what the relay says that it holds, takes in what waits here for a certificate.
     fn take_shown(
         &mut self,
@@ -119,15 +64,9 @@ impl Tx<'_> {
             let common = said.seq.min(seq);
             let Some(chain) = self.waiting_chain(vault, &log, common)? else { continue };
             if said.seq > seq || chain.as_bytes()[..8] == said.chain {
-                let row = encode_relay_head(common, &chain);
-                self.tables.shown.insert(&shown_key(vault, &log, relay), &row)?;
+                self.relays.put_shown(relay, vault, &log, &RelayHead { seq: common, chain })?;
             }
         }
-        Ok(())
-    }
-
-    pub(crate) fn put_cursor(&mut self, relay: &Pin, vault: VaultNo, cursor: &Cursor) -> Result<(), Error> {
-        self.tables.cursors.insert(&relay_key(relay, vault.0), &cursor.encode()[..])?;
         Ok(())
     }
 }
@@ -153,14 +92,9 @@ impl Core {
     /// digest: the relay then answers with its heads, and feeds what is missing.
     pub(crate) fn sync_plan(&self, vault: &VaultId, relay: &Pin) -> Result<SyncPlan, Error> {
         let number = self.lock_state()?.vault_no(vault)?;
-        let row = self.read(|txn| {
-            let row = txn.open_table(subrosa_store::tables::CURSORS)?.get(&relay_key(relay, number.0))?;
-            row.map_or(Ok(Cursor::default()), |row| {
-                Cursor::decode(row.value()).ok_or(StoreError::Inconsistent)
-            })
-        })?;
-        let digest = if row.scanned == row.verified { row.digest } else { Digest::ZERO };
-        Ok(SyncPlan { incarnation: row.incarnation, cursor: row.scanned, digest })
+        let cursor = self.read(|doors| doors.relays()?.cursor(relay, number))?;
+        let digest = if cursor.scanned == cursor.verified { cursor.digest } else { Digest::ZERO };
+        Ok(SyncPlan { incarnation: cursor.incarnation, cursor: cursor.scanned, digest })
     }
 
     /// Proves membership to a relay: role, key and signature over `exporter | vault | role`.
@@ -240,12 +174,10 @@ impl Core {
     /// Heads of the logs of a vault that have a certificate, merged or not.
     pub(crate) fn heads(&self, vault: &VaultId) -> Result<Vec<Head>, Error> {
         let logs = self.log_numbers(vault)?;
-        self.read(|txn| {
-            let heads = txn.open_table(HEADS)?;
-            let mut found = Vec::new();
+        self.read(|doors| {
+            let (held, mut found) = (doors.logs()?, Vec::new());
             for (log, id) in &logs {
-                if let Some(row) = heads.get(log.0)? {
-                    let LogHead { seq, chain, .. } = LogHead::decode(row.value());
+                if let Some(LogTip { seq, chain, .. }) = held.head(*log)? {
                     found.push(Head { log: *id, seq, chain });
                 }
             }
@@ -265,32 +197,31 @@ impl Core {
         let said: BTreeMap<LogId, &ShortHead> = heads.iter().map(|head| (head.log, head)).collect();
         self.write(|tx| {
             let number = tx.state.vault_no(vault)?;
-            tx.put_cursor(relay, number, &Cursor { incarnation, ..Cursor::default() })?;
+            tx.relays.put_cursor(relay, number, &Cursor { incarnation, ..Cursor::default() })?;
             tx.forget_shown(relay, number)?;
             tx.take_shown(relay, number, &said)?;
             let own = tx.vault(number)?.own;
             let logs: Vec<_> = tx.vault(number)?.logs.iter().map(|(log, info)| (*log, info.id)).collect();
             let mut diverged = false;
             for (log, id) in logs {
-                let key = relay_key(relay, log.0);
-                let before = tx.tables.relay_heads.remove(&key)?.map(|row| *row.value());
-                let (Some(said), Some(head)) = (said.get(&id), tx.head(log)?) else { continue };
+                let before = tx.relays.take_head(relay, log)?;
+                let (Some(said), Some(head)) = (said.get(&id), tx.logs.head(log)?) else { continue };
                 let common = said.seq.min(head.seq);
                 let is_own = log == own.data || log == own.control;
                 if is_own && said.seq > head.seq {
                     // Where the relay's log and ours part is unknown, but not before what it acknowledged.
                     diverged = true;
                     if let Some(before) = before {
-                        tx.tables.relay_heads.insert(&key, &before)?;
+                        tx.relays.put_head(relay, log, &before)?;
                     }
                     continue;
                 }
-                let Some((chain, _)) = tx.segment(log, common)? else { continue };
+                let Some(chain) = tx.logs.chain(log, common)? else { continue };
                 if said.seq <= head.seq && chain.as_bytes()[..8] != said.chain {
                     diverged |= is_own;
                     continue;
                 }
-                tx.tables.relay_heads.insert(&key, &encode_relay_head(common, &chain))?;
+                tx.relays.put_head(relay, log, &RelayHead { seq: common, chain })?;
             }
             Ok(diverged)
         })
@@ -306,22 +237,20 @@ impl Core {
         bytes_max: usize,
     ) -> Result<OutboxBatch, Error> {
         let logs = self.logs_to_send(vault)?;
-        self.read(|txn| {
-            let (heads, known) = (txn.open_table(HEADS)?, txn.open_table(RELAY_HEADS)?);
-            let segments = txn.open_table(SEGMENTS)?;
+        self.read(|doors| {
+            let (held_here, known) = (doors.logs()?, doors.relays()?);
             let mut batch = OutboxBatch::default();
             let mut bytes = 0;
             for (log, id, public) in &logs {
-                let Some(head) = heads.get(log.0)?.map(|row| LogHead::decode(row.value())) else { continue };
-                let held = known.get(&relay_key(relay, log.0))?.map(|row| decode_relay_head(row.value()).0);
+                let Some(head) = held_here.head(*log)? else { continue };
+                let held = known.head(relay, *log)?.map(|head| head.seq);
                 let next = held.max(sent.get(id).copied()).map_or(Seq(0), Seq::next);
                 if next > head.seq {
                     continue;
                 }
-                let (first, last) = (segment_key(*log, next), segment_key(*log, head.seq));
                 batch.logs.push(*public);
-                for row in segments.range::<&[u8; 12]>(&first..=&last)? {
-                    let (_, segment) = split_segment_row(row?.1.value())?;
+                for segment in held_here.segments(*log, next..=head.seq)? {
+                    let (segment, _) = segment?.into_parts();
                     if bytes > 0 && bytes + segment.bytes().len() > bytes_max {
                         batch.more = true;
                         return Ok(batch);
@@ -337,12 +266,12 @@ impl Core {
     /// How many segments are held here, and how many of them the relay is known to hold durably.
     pub(crate) fn held_and_acknowledged(&self, vault: &VaultId, relay: &Pin) -> Result<(u64, u64), Error> {
         let logs = self.logs_to_send(vault)?;
-        self.read(|txn| {
-            let (heads, known) = (txn.open_table(HEADS)?, txn.open_table(RELAY_HEADS)?);
+        self.read(|doors| {
+            let (held_here, known) = (doors.logs()?, doors.relays()?);
             let (mut held, mut acknowledged) = (0, 0);
             for (log, ..) in &logs {
-                let Some(head) = heads.get(log.0)?.map(|row| LogHead::decode(row.value())) else { continue };
-                let relay = known.get(&relay_key(relay, log.0))?.map(|row| decode_relay_head(row.value()).0);
+                let Some(head) = held_here.head(*log)? else { continue };
+                let relay = known.head(relay, *log)?.map(|head| head.seq);
                 held += head.seq.0 + 1;
                 acknowledged += relay.map_or(0, |relay| relay.min(head.seq).0 + 1);
             }
@@ -358,7 +287,7 @@ impl Core {
             for entry in entries {
                 let log = tx.state.logs.number(number, &entry.log).ok_or(PeerFault::BadAck)?;
                 // If not, it was rotated away while it was on its way.
-                if tx.chain_before(log, entry.seq.next())? == Some(entry.chain) {
+                if tx.logs.chain(log, entry.seq)? == Some(entry.chain) {
                     tx.raise_relay_head(relay, number, *entry)?;
                 }
             }

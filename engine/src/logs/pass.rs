@@ -8,12 +8,11 @@ use subrosa_model::seal::OpenedBody;
 use subrosa_protocol::ids::{Head, Seq};
 use subrosa_protocol::limits;
 use subrosa_store::error::StoreError;
-use subrosa_store::tables::{CollectionNo, RecordKey, segment_key};
+use subrosa_store::keys::{CollectionNo, RecordKey};
+use subrosa_store::logs::{LogTip, Reason};
 
 use crate::error::Error;
 use crate::life::commit::Tx;
-use crate::logs::quarantine::Reason;
-use crate::memory::state::LogHead;
 
 /// Opened bodies that are merged in one sorted pass; beyond that, several passes in the same transaction.
 const PASS_BYTES: usize = 32 << 20;
@@ -134,7 +133,7 @@ impl Tx<'_> {
             (Ok(Observed::Merge), Origin::Next) => self.advance(vault, log, last)?,
             (Ok(Observed::Merge), Origin::Quarantine) => {
                 for seq in group.segments.start().0..=last.0 {
-                    self.tables.quarantine.remove(&segment_key(log, Seq(seq)))?;
+                    self.logs.take_back(log, Seq(seq))?;
                 }
             }
             (Ok(Observed::Merge), Origin::Again) => {}
@@ -155,8 +154,8 @@ impl Tx<'_> {
 
     /// A log is merged, or set aside, up to here.
     fn advance(&mut self, vault: VaultNo, log: LogNo, last: Seq) -> Result<(), Error> {
-        let head = self.head(log)?.ok_or(StoreError::Inconsistent)?;
-        self.put_head(log, &LogHead { merged: last.next(), ..head })?;
+        let head = self.logs.head(log)?.ok_or(StoreError::Inconsistent)?;
+        self.logs.put_head(log, &LogTip { merged: last.next(), ..head })?;
         self.vault_mut(vault)?.probed.remove(&log);
         Ok(())
     }
@@ -165,8 +164,8 @@ impl Tx<'_> {
         let (first, last) = (group.start().0, group.end().0);
         tracing::warn!(log = log.0, first, last, ?reason, "a group went to quarantine");
         for seq in first..=last {
-            if let Some(chain) = self.chain_before(log, Seq(seq).next())? {
-                self.set_aside(log, Seq(seq), &chain, reason)?;
+            if let Some(chain) = self.logs.chain(log, Seq(seq))? {
+                self.logs.set_aside(log, Seq(seq), &chain, reason)?;
             }
         }
         Ok(())

@@ -13,15 +13,13 @@ use subrosa_protocol::ids::{
 use subrosa_protocol::limits::LOGS_PER_VAULT_MAX;
 use subrosa_protocol::segment::{Class, SealedSegment, VerifiedSegment};
 use subrosa_store::error::StoreError;
+use subrosa_store::logs::{CheckedSegment, Rank, Reason};
+use subrosa_store::relays::Cursor;
 
 use crate::error::{Error, PeerFault};
 use crate::life::Core;
 use crate::life::commit::{Durable, Tx};
-use crate::logs::checked::CheckedSegment;
 use crate::logs::link_keys::LinkKeys;
-use crate::logs::outbox::Cursor;
-use crate::logs::quarantine::Reason;
-use crate::logs::waiting::Rank;
 use crate::memory::state::{Folded, LogInfo};
 use crate::memory::work::look_at_log;
 
@@ -119,7 +117,7 @@ impl Core {
 impl Tx<'_> {
     fn take_in_batch(&mut self, mut taking: Taking<'_>, batch: &FeedBatch) -> Result<Received, Error> {
         let (vault, relay) = (taking.vault, taking.relay);
-        let mut cursor = self.cursor(relay, vault)?;
+        let mut cursor = self.relays.cursor(relay, vault)?;
         if cursor.incarnation != batch.incarnation {
             cursor = Cursor { incarnation: batch.incarnation, ..Cursor::default() };
         }
@@ -142,7 +140,7 @@ impl Tx<'_> {
                 (cursor.verified, cursor.digest) = (rseq, said);
             }
         }
-        self.put_cursor(relay, vault, &cursor)?;
+        self.relays.put_cursor(relay, vault, &cursor)?;
         Ok(received)
     }
 
@@ -151,7 +149,7 @@ impl Tx<'_> {
     fn want_what_is_named(&mut self, vault: VaultNo, received: &mut Received) -> Result<(), Error> {
         for (log, seq) in std::mem::take(&mut self.vault_mut(vault)?.named) {
             let held = match self.state.logs.number(vault, &log) {
-                Some(number) => self.head(number)?.map(|head| head.seq),
+                Some(number) => self.logs.head(number)?.map(|head| head.seq),
                 None => self.vault(vault)?.waiting.get(&log).map(|held| held.seq),
             };
             if held < Some(seq) {
@@ -192,7 +190,7 @@ impl Tx<'_> {
     ) -> Result<(), Error> {
         look_at_log();
         let (vault, header) = (taking.vault, segment.header());
-        let head = self.head(log)?;
+        let head = self.logs.head(log)?;
         let expected = head.map_or(Seq(0), |head| head.seq.next());
         let own = self.vault(vault)?.own;
         let is_own = log == own.data || log == own.control;
@@ -213,7 +211,7 @@ impl Tx<'_> {
         taking.received.count(segment);
         match info.class {
             Class::Data => {
-                self.store_segment(log, &checked, head.map_or(Seq(0), |head| head.merged))?;
+                self.logs.store_segment(log, &checked, head.map_or(Seq(0), |head| head.merged))?;
                 self.vault_mut(vault)?.unmerged.insert(log);
             }
             Class::Control => {
@@ -233,8 +231,8 @@ impl Tx<'_> {
         segment: &SealedSegment,
     ) -> Result<(), Error> {
         let (vault, seq) = (taking.vault, segment.header().seq);
-        let held = self.chain_before(log, seq.next())?.ok_or(StoreError::Inconsistent)?;
-        let prev = self.chain_before(log, seq)?.ok_or(StoreError::Inconsistent)?;
+        let held = self.logs.chain(log, seq)?.ok_or(StoreError::Inconsistent)?;
+        let prev = self.logs.chain_before(log, seq)?.ok_or(StoreError::Inconsistent)?;
         if segment.preimage(&taking.id, &prev).chain() == held {
             return self.raise_relay_head(taking.relay, vault, Head { log: info.id, seq, chain: held });
         }
@@ -347,7 +345,7 @@ impl Tx<'_> {
     ) -> Result<(), Error> {
         let header = segment.header();
         let shown = self.shown(taking.relay, taking.vault, &header.log)?;
-        let next = shown.map_or(Seq(0), |(seq, _)| seq.next());
+        let next = shown.map_or(Seq(0), |shown| shown.seq.next());
         if header.seq < next {
             return Ok(());
         }
@@ -355,7 +353,7 @@ impl Tx<'_> {
             taking.received.wants.push((header.log, next, header.seq));
             return Ok(());
         }
-        let prev = shown.map_or(Chain::ZERO, |(_, chain)| chain);
+        let prev = shown.map_or(Chain::ZERO, |shown| shown.chain);
         let checked = VerifiedSegment::check(&taking.id, prev, public, segment.clone());
         let checked = CheckedSegment::from(checked.map_err(|_| PeerFault::BadSignature)?);
         self.raise_relay_head(taking.relay, taking.vault, head_of(&checked))
@@ -379,7 +377,7 @@ impl Tx<'_> {
                     continue;
                 }
                 let log = self.register_log(vault, &certificate.public, certificate.class)?;
-                self.move_shown(vault, &id, log)?;
+                self.relays.move_shown(vault, &id, log)?;
                 queue.extend(self.release(vault, log, &certificate)?);
             }
             if certificate.class == Class::Data {
@@ -403,7 +401,7 @@ impl Tx<'_> {
             }
             match certificate.class {
                 Class::Data => {
-                    self.store_segment(log, &checked, Seq(0))?;
+                    self.logs.store_segment(log, &checked, Seq(0))?;
                     self.vault_mut(vault)?.unmerged.insert(log);
                 }
                 Class::Control => certified.extend(self.store_control(vault, log, &prev, &checked)?),
@@ -425,13 +423,13 @@ impl Tx<'_> {
         let (id, seq) = (segment.header().log, segment.header().seq);
         let folded = self.vault_mut(vault)?.fold_control_segment(&id, prev, segment);
         // Up to here the signatures of all entries hold: opening need not check them again.
-        let merged = self.head(log)?.map_or(Seq(0), |head| head.merged);
+        let merged = self.logs.head(log)?.map_or(Seq(0), |head| head.merged);
         let taken = merged == seq && matches!(folded, Folded::Taken(_));
-        self.store_segment(log, checked, if taken { seq.next() } else { merged })?;
+        self.logs.store_segment(log, checked, if taken { seq.next() } else { merged })?;
         match folded {
             Folded::Taken(changes) => Ok(changes.logs_certified),
             Folded::Shut | Folded::Refused => {
-                self.set_aside(log, seq, checked.chain(), Reason::StaysShut)?;
+                self.logs.set_aside(log, seq, checked.chain(), Reason::StaysShut)?;
                 Ok(Vec::new())
             }
         }

@@ -6,7 +6,6 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 
-use redb::ReadableTable as _;
 use subrosa_model::control::{OwnLogs, certificate};
 use subrosa_model::merge::{Body, LogMove, LogNo, PendingOps, RowBuf, Stamp};
 use subrosa_model::seal::{Group, Packed};
@@ -14,14 +13,12 @@ use subrosa_model::wiped::Wiped;
 use subrosa_protocol::ids::Seq;
 use subrosa_protocol::segment::{Class, Kind};
 use subrosa_store::error::StoreError;
-use subrosa_store::tables::{RecordKey, VaultNo, segment_key};
+use subrosa_store::keys::{RecordKey, VaultNo};
 
 use crate::error::{Error, PeerFault};
 use crate::life::Core;
 use crate::life::commit::Tx;
-use crate::logs::sealing::seen_name;
-use crate::logs::shown::decode_relay_head;
-use crate::memory::state::{LogHead, OwnLogNos};
+use crate::memory::state::OwnLogNos;
 use crate::records::{Before, decode_pending, decode_state};
 
 /// How often a relay can make us open new logs before the store is opened again: it could lie about what it holds,
@@ -89,7 +86,8 @@ impl Tx<'_> {
         let old = state.own;
         let accepted = self.accepted(old.data)?;
         let moved = self.take_moved(vault, old.data, accepted)?;
-        self.forget_after(old.data, accepted)?;
+        // Its future is what the others hold.
+        self.logs.cut_log(old.data, accepted)?;
         let new = self.begin_logs(vault, new)?;
         self.reassign(vault, old.data, new.data, moved, restamp)?;
         tracing::info!(vault = %self.vault(vault)?.id, "new logs opened");
@@ -99,11 +97,8 @@ impl Tx<'_> {
     /// The last segment of an own log that some relay is known to hold.
     fn accepted(&self, log: LogNo) -> Result<Option<Seq>, Error> {
         let mut accepted = None;
-        for row in self.tables.relay_heads.iter()? {
-            let (key, row) = row?;
-            if key.value()[32..] == log.0.to_be_bytes() {
-                accepted = accepted.max(Some(decode_relay_head(row.value()).0));
-            }
+        for head in self.relays.heads_of(log)? {
+            accepted = accepted.max(Some(head?.seq));
         }
         Ok(accepted)
     }
@@ -111,7 +106,7 @@ impl Tx<'_> {
     /// Collects the ops to issue again, oldest first: sealed but not accepted, then bulk, then pending.
     fn take_moved(&mut self, vault: VaultNo, log: LogNo, accepted: Option<Seq>) -> Result<Moved, Error> {
         let mut bodies: Vec<Wiped> = Vec::new();
-        if let Some(head) = self.head(log)? {
+        if let Some(head) = self.logs.head(log)? {
             for seq in accepted.map_or(0, |seq| seq.0 + 1)..=head.seq.0 {
                 if let Ok(body) = self.open_stored(vault, log, Seq(seq))? {
                     bodies.push(body.data);
@@ -159,31 +154,11 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Takes segments after `accepted` out of an old log: its future is what the others hold.
-    fn forget_after(&mut self, log: LogNo, accepted: Option<Seq>) -> Result<(), Error> {
-        let Some(head) = self.head(log)? else { return Ok(()) };
-        for seq in accepted.map_or(0, |seq| seq.0 + 1)..=head.seq.0 {
-            self.tables.segments.remove(&segment_key(log, Seq(seq)))?;
-        }
-        match accepted {
-            Some(seq) if seq < head.seq => {
-                let (chain, _) = self.segment(log, seq)?.ok_or(StoreError::Inconsistent)?;
-                let merged = head.merged.min(seq.next());
-                self.put_head(log, &LogHead { seq, chain, merged })?;
-            }
-            Some(_) => {}
-            None => {
-                self.tables.heads.remove(log.0)?;
-            }
-        }
-        Ok(())
-    }
-
     /// Takes new log keys, and seals their certificate as segment 0 of the new control log.
     fn begin_logs(&mut self, vault: VaultNo, new: NewLogs) -> Result<OwnLogNos, Error> {
         self.vault_mut(vault)?.keyring.rotate_logs(new.logs);
         // The new data log has not named anything as seen.
-        self.tables.meta.remove(&*seen_name(vault))?;
+        self.vaults.forget_seen(vault)?;
         self.put_keyring(vault)?;
         self.install_logs(vault, &new.certificate)
     }
@@ -209,7 +184,7 @@ impl Tx<'_> {
     pub(crate) fn append_control(&mut self, vault: VaultNo, data: &[u8]) -> Result<(), Error> {
         let log = self.vault(vault)?.own.control;
         self.seal_next(vault, log, Kind::Control, Group::Ends, &Packed::of(data))?;
-        let head = self.head(log)?.ok_or(StoreError::Inconsistent)?;
+        let head = self.logs.head(log)?.ok_or(StoreError::Inconsistent)?;
         let state = self.vault_mut(vault)?;
         let id = state.logs.get(&log).ok_or(Error::NoVault)?.id;
         let changes = state.members.apply(id, head.seq, data)?;
@@ -314,7 +289,7 @@ impl Tx<'_> {
         moved: &Moved,
         mut visit: impl FnMut(RecordKey, &subrosa_model::merge::Op<'_>) -> Result<(), Error>,
     ) -> Result<(), Error> {
-        let Some(head) = self.head(log)? else { return Ok(()) };
+        let Some(head) = self.logs.head(log)? else { return Ok(()) };
         if moved.is_empty() {
             return Ok(());
         }

@@ -3,20 +3,20 @@
 //! It runs only when this open has compared its own heads with the relay's: a restored copy must find out before it
 //! writes a second future of its logs. Only what stands in the segment table is ever sent.
 
+use std::collections::BTreeMap;
+
 use subrosa_model::merge::LogNo;
 use subrosa_model::seal::{Group, Packed, Place, seal};
 use subrosa_protocol::ids::{Chain, Head, Seq, Signature, VaultId};
 use subrosa_protocol::limits::LOGS_PER_VAULT_MAX;
 use subrosa_protocol::segment::Kind;
 use subrosa_store::error::StoreError;
-use subrosa_store::tables::VaultNo;
-use subrosa_store::unsealed::UnsealedView;
+use subrosa_store::keys::VaultNo;
+use subrosa_store::logs::{CheckedSegment, LogTip};
 
 use crate::error::Error;
 use crate::life::Core;
 use crate::life::commit::Tx;
-use crate::logs::checked::CheckedSegment;
-use crate::memory::state::LogHead;
 use crate::records::{by_time, decode_pending};
 
 pub(crate) mod fill;
@@ -40,7 +40,7 @@ impl Core {
     /// Seals pending ops of a vault: bulk writes in their order, each a group; then everything else, one group.
     pub(crate) fn seal(&self, vault: &VaultId) -> Result<Sealed, Error> {
         let number = self.lock_state()?.vault_no(vault)?;
-        if !self.read(|txn| UnsealedView::open(txn)?.any(number))? {
+        if !self.read(|doors| doors.unsealed()?.any(number))? {
             self.lock_state()?.vaults.get_mut(&number).ok_or(Error::NoVault)?.may_seal = true;
             return Ok(Sealed::default());
         }
@@ -68,14 +68,14 @@ impl Core {
     /// Number of records with pending ops, and of bulk bodies.
     pub(crate) fn pending(&self, vault: &VaultId) -> Result<u64, Error> {
         let number = self.lock_state()?.vault_no(vault)?;
-        self.read(|txn| UnsealedView::open(txn)?.count(number))
+        self.read(|doors| doors.unsealed()?.count(number))
     }
 }
 
 impl Tx<'_> {
     fn own_next(&self, vault: VaultNo) -> Result<Seq, Error> {
         let log = self.vault(vault)?.own.data;
-        Ok(self.head(log)?.map_or(Seq(0), |head| head.seq.next()))
+        Ok(self.logs.head(log)?.map_or(Seq(0), |head| head.seq.next()))
     }
 
     /// Seals whole bulk writes; says whether some are left.
@@ -141,7 +141,7 @@ impl Tx<'_> {
         group: Group,
         data: &Packed,
     ) -> Result<(), Error> {
-        let head = self.head(log)?;
+        let head = self.logs.head(log)?;
         let (seq, prev) = head.map_or((Seq(0), Chain::ZERO), |head| (head.seq.next(), head.chain));
         let entropy = self.core.options.entropy.clone();
         let state = self.vault(vault)?;
@@ -166,27 +166,18 @@ impl Tx<'_> {
         // What is ours is merged; in a control log, unless something before it was not taken in.
         let behind = head.filter(|head| kind == Kind::Control && head.merged <= head.seq);
         let merged = behind.map_or(seq.next(), |head| head.merged);
-        self.store_segment(log, &CheckedSegment::sealed_here(sealed), merged)
+        Ok(self.logs.store_segment(log, &CheckedSegment::sealed_here(sealed), merged)?)
     }
 
     /// Heads of other logs that changed since we last said so, and notes that we now say so.
     fn take_seen(&mut self, vault: VaultNo) -> Result<Vec<Head>, Error> {
-        let name = seen_name(vault);
-        let said = self.meta(&name)?.unwrap_or_default();
-        let said: std::collections::BTreeMap<LogNo, Seq> = said
-            .chunks_exact(12)
-            .map(|entry| {
-                let (log, seq) = (entry.first_chunk::<4>(), entry.last_chunk::<8>());
-                let log = log.map_or(0, |bytes| u32::from_be_bytes(*bytes));
-                (LogNo(log), Seq(seq.map_or(0, |bytes| u64::from_be_bytes(*bytes))))
-            })
-            .collect();
+        let said: BTreeMap<LogNo, Seq> = self.vaults.seen(vault)?.into_iter().collect();
         let (mut seen, mut now) = (Vec::new(), Vec::new());
         let state = self.vault(vault)?;
         let others: Vec<_> = state.logs.iter().map(|(log, info)| (*log, info.id)).collect();
         let own = state.own;
         for (log, id) in others {
-            let Some(LogHead { seq, chain, merged }) = self.head(log)? else { continue };
+            let Some(LogTip { seq, chain, merged }) = self.logs.head(log)? else { continue };
             if log == own.data || merged <= seq {
                 continue;
             }
@@ -198,18 +189,12 @@ impl Tx<'_> {
                 seen.push(Head { log: id, seq, chain });
             }
             if let Some(seq) = says {
-                now.extend_from_slice(&log.0.to_be_bytes());
-                now.extend_from_slice(&seq.0.to_be_bytes());
+                now.push((log, seq));
             }
         }
         if !seen.is_empty() {
-            self.put_meta(&name, &now)?;
+            self.vaults.put_seen(vault, &now)?;
         }
         Ok(seen)
     }
-}
-
-/// Name in the meta table of what the vault's data log has named as seen.
-pub(crate) fn seen_name(vault: VaultNo) -> String {
-    format!("seen {}", vault.0)
 }

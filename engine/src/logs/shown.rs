@@ -5,12 +5,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use redb::ReadableTable as _;
-use subrosa_model::merge::{LogNo, VaultNo};
+use subrosa_model::merge::VaultNo;
 use subrosa_protocol::digest::digest;
-use subrosa_protocol::ids::{Chain, Digest, Head, LogId, Pin, Seq};
+use subrosa_protocol::ids::{Digest, Head, LogId, Pin, Seq};
 use subrosa_protocol::limits::{LOGS_PER_VAULT_MAX, STRANGERS_ASKED_MAX};
-use subrosa_store::tables::{relay_key, shown_key};
+use subrosa_store::relays::RelayHead;
 
 use crate::error::{Error, PeerFault};
 use crate::life::commit::Tx;
@@ -19,7 +18,7 @@ use crate::memory::work::look_at_log;
 /// What one relay is known to hold of one vault; read once in an open, then kept up.
 #[derive(Debug, Default)]
 pub(crate) struct RelayView {
-    heads: BTreeMap<LogId, (Seq, Chain)>,
+    heads: BTreeMap<LogId, RelayHead>,
     /// The digest of `heads`, once somebody has asked for it.
     digest: Option<Digest>,
     /// Logs of which the relay has more than is here, to be asked for at the next CAUGHT_UP.
@@ -42,18 +41,13 @@ impl Tx<'_> {
         let mut view = RelayView { asked_at: self.vault(vault)?.member_changes, ..RelayView::default() };
         for (log, info) in &self.vault(vault)?.logs {
             look_at_log();
-            if let Some(row) = self.tables.relay_heads.get(&relay_key(relay, log.0))? {
-                view.heads.insert(info.id, decode_relay_head(row.value()));
+            if let Some(head) = self.relays.head(relay, *log)? {
+                view.heads.insert(info.id, head);
             }
         }
-        let (none, all) = (LogId::from_bytes([0; 16]), LogId::from_bytes([0xff; 16]));
-        let first = shown_key(vault, &none, &Pin::from_bytes([0; 32]));
-        let last = shown_key(vault, &all, &Pin::from_bytes([0xff; 32]));
-        for row in self.tables.shown.range::<&[u8; 52]>(&first..=&last)? {
-            let (key, row) = row?;
-            if key.value()[20..] == *relay.as_bytes() {
-                view.heads.insert(log_of(key.value()), decode_relay_head(row.value()));
-            }
+        for shown in self.relays.shown_by(relay, vault)? {
+            let (log, head) = shown?;
+            view.heads.insert(log, head);
         }
         self.find_asks(vault, &mut view)?;
         self.vault_mut(vault)?.relays.insert(*relay, view);
@@ -65,9 +59,9 @@ impl Tx<'_> {
     fn find_asks(&self, vault: VaultNo, view: &mut RelayView) -> Result<(), Error> {
         let state = self.vault(vault)?;
         let (mut found, mut strangers) = (BTreeSet::new(), Vec::new());
-        for (log, (seq, _)) in &view.heads {
+        for (log, RelayHead { seq, .. }) in &view.heads {
             match self.state.logs.number(vault, log) {
-                Some(number) if self.head(number)?.map(|head| head.seq) < Some(*seq) => {
+                Some(number) if self.logs.head(number)?.map(|head| head.seq) < Some(*seq) => {
                     found.insert(*log);
                 }
                 None if state.waiting.get(log).is_none() => strangers.push(*log),
@@ -95,9 +89,9 @@ impl Tx<'_> {
         }
         let mut wants = Vec::new();
         for log in std::mem::take(&mut view.ask) {
-            let Some((shown, _)) = view.heads.get(&log).copied() else { continue };
+            let Some(shown) = view.heads.get(&log).map(|head| head.seq) else { continue };
             let (held, to) = match self.state.logs.number(vault, &log) {
-                Some(number) => (self.head(number)?.map(|head| head.seq), shown),
+                Some(number) => (self.logs.head(number)?.map(|head| head.seq), shown),
                 None => (self.vault(vault)?.waiting.get(&log).map(|held| held.seq), Seq(0)),
             };
             let from = held.map_or(Seq(0), Seq::next);
@@ -115,7 +109,7 @@ impl Tx<'_> {
         relay: &Pin,
         vault: VaultNo,
         log: &LogId,
-    ) -> Result<Option<(Seq, Chain)>, Error> {
+    ) -> Result<Option<RelayHead>, Error> {
         self.load_view(relay, vault)?;
         Ok(self.vault(vault)?.relays.get(relay).and_then(|view| view.heads.get(log)).copied())
     }
@@ -128,21 +122,20 @@ impl Tx<'_> {
         self.load_view(relay, vault)?;
         let number = self.state.logs.number(vault, &head.log);
         let Some(view) = self.vault_mut(vault)?.relays.get_mut(relay) else { return Ok(()) };
-        let known = view.heads.get(&head.log).map(|known| known.0);
+        let known = view.heads.get(&head.log).map(|known| known.seq);
         if known >= Some(head.seq) {
             return Ok(());
         }
         if number.is_none() && known.is_none() && view.heads.len() >= LOGS_PER_VAULT_MAX {
             return Err(Error::Peer(PeerFault::TooManyLogs));
         }
-        view.heads.insert(head.log, (head.seq, head.chain));
+        let (log, head) = (head.log, RelayHead { seq: head.seq, chain: head.chain });
+        view.heads.insert(log, head);
         view.digest = None;
-        let row = encode_relay_head(head.seq, &head.chain);
-        match number {
-            Some(number) => drop(self.tables.relay_heads.insert(&relay_key(relay, number.0), &row)?),
-            None => drop(self.tables.shown.insert(&shown_key(vault, &head.log, relay), &row)?),
-        }
-        Ok(())
+        Ok(match number {
+            Some(number) => self.relays.put_head(relay, number, &head),
+            None => self.relays.put_shown(relay, vault, &log, &head),
+        }?)
     }
 
     /// The digest over all heads that the relay is known to hold of a vault. Hashing is all that it costs, 56 bytes a log.
@@ -154,7 +147,7 @@ impl Tx<'_> {
             digest(
                 heads
                     .iter()
-                    .map(|(log, (seq, chain))| Head { log: *log, seq: *seq, chain: *chain })
+                    .map(|(log, RelayHead { seq, chain })| Head { log: *log, seq: *seq, chain: *chain })
                     .collect(),
             )
         }))
@@ -166,47 +159,9 @@ impl Tx<'_> {
         let Some(view) = self.vault_mut(vault)?.relays.remove(relay) else { return Ok(()) };
         for log in view.heads.keys() {
             if self.state.logs.number(vault, log).is_none() {
-                self.tables.shown.remove(&shown_key(vault, log, relay))?;
+                self.relays.forget_shown(relay, vault, log)?;
             }
         }
         Ok(())
     }
-
-    /// A log has got a number: what relays hold of it is noted with the others.
-    pub(crate) fn move_shown(&mut self, vault: VaultNo, id: &LogId, number: LogNo) -> Result<(), Error> {
-        let first = shown_key(vault, id, &Pin::from_bytes([0; 32]));
-        let last = shown_key(vault, id, &Pin::from_bytes([0xff; 32]));
-        let mut rows = Vec::new();
-        for row in self.tables.shown.range::<&[u8; 52]>(&first..=&last)? {
-            let (key, row) = row?;
-            rows.push((*key.value(), *row.value()));
-        }
-        for (key, row) in rows {
-            self.tables.shown.remove(&key)?;
-            let mut relay = [0; 32];
-            relay.copy_from_slice(&key[20..]);
-            self.tables.relay_heads.insert(&relay_key(&Pin::from_bytes(relay), number.0), &row)?;
-        }
-        Ok(())
-    }
-}
-
-fn log_of(key: &[u8; 52]) -> LogId {
-    let mut id = [0; 16];
-    id.copy_from_slice(&key[4..20]);
-    LogId::from_bytes(id)
-}
-
-pub(crate) fn encode_relay_head(seq: Seq, chain: &Chain) -> [u8; 40] {
-    let mut row = [0; 40];
-    row[..8].copy_from_slice(&seq.0.to_be_bytes());
-    row[8..].copy_from_slice(chain.as_bytes());
-    row
-}
-
-pub(crate) fn decode_relay_head(row: &[u8; 40]) -> (Seq, Chain) {
-    let (seq, chain) = row.split_first_chunk::<8>().expect("40 bytes hold a seq");
-    let mut bytes = [0; 32];
-    bytes.copy_from_slice(chain);
-    (Seq(u64::from_be_bytes(*seq)), Chain::from_bytes(bytes))
 }

@@ -1,17 +1,16 @@
 //! Checking a whole store: every page that the trees reach, every chain, every signature, every certificate.
 
-use redb::{ReadableDatabase as _, ReadableTableMetadata as _};
 use subrosa_model::control::Members;
 use subrosa_model::merge::LogNo;
 use subrosa_protocol::ids::{Chain, Seq};
 use subrosa_protocol::segment::Class;
 use subrosa_store::error::StoreError;
+use subrosa_store::logs::LogsView;
 use subrosa_store::sealed::Verified;
-use subrosa_store::tables::{HEADS, QUARANTINE, SEGMENTS, WAITING, segment_key};
 
 use crate::error::Error;
 use crate::life::Core;
-use crate::memory::state::{LogHead, LogInfo, VaultState, split_segment_row};
+use crate::memory::state::{LogInfo, VaultState};
 
 /// What [`crate::Device::verify`] checked and found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -45,32 +44,28 @@ impl VerifyReport {
 impl Core {
     /// Reads and checks everything; other calls wait. About 60 microseconds a segment, and the disk's speed.
     pub(crate) fn verify(&self) -> Result<VerifyReport, Error> {
-        let verified = self.with_open_alone(|open| open.file.verify(&mut open.db).map_err(Error::Store))?;
+        let verified = self.with_open_alone(|open| Ok(open.verify_pages()?))?;
         let mut report = VerifyReport { repaired: verified == Verified::Repaired, ..VerifyReport::default() };
         let state = self.lock_state()?;
         self.with_open(|open| {
-            let txn = open.db.begin_read().map_err(|error| open.explain(error))?;
+            let logs = open.doors()?.logs()?;
             for vault in state.vaults.values() {
                 report.vaults += 1;
-                verify_vault(&txn, vault, &mut report)?;
+                verify_vault(&logs, vault, &mut report)?;
             }
-            report.quarantined = txn.open_table(QUARANTINE)?.len()? + txn.open_table(WAITING)?.len()?;
+            report.quarantined = logs.not_merged()?;
             Ok(())
         })?;
         Ok(report)
     }
 }
 
-fn verify_vault(
-    txn: &redb::ReadTransaction,
-    vault: &VaultState,
-    report: &mut VerifyReport,
-) -> Result<(), Error> {
+fn verify_vault(logs: &LogsView, vault: &VaultState, report: &mut VerifyReport) -> Result<(), Error> {
     // Members are folded anew from what is stored, not taken from memory.
     let mut members = Members::new(vault.id);
     let mut used = Vec::new();
     for (number, log) in &vault.logs {
-        if walk_log(txn, vault, *number, log, &mut members, report)? {
+        if walk_log(logs, vault, *number, log, &mut members, report)? {
             used.push(log.id);
         }
     }
@@ -81,22 +76,18 @@ fn verify_vault(
 
 /// Walks one log; says whether it has segments.
 fn walk_log(
-    txn: &redb::ReadTransaction,
+    logs: &LogsView,
     vault: &VaultState,
     number: LogNo,
     log: &LogInfo,
     members: &mut Members,
     report: &mut VerifyReport,
 ) -> Result<bool, Error> {
-    let Some(head) = txn.open_table(HEADS)?.get(number.0)?.map(|row| LogHead::decode(row.value())) else {
-        return Ok(false);
-    };
+    let Some(head) = logs.head(number)? else { return Ok(false) };
     report.logs += 1;
-    let (first, last) = (segment_key(number, Seq(0)), segment_key(number, head.seq));
     let (mut prev, mut next) = (Chain::ZERO, Seq(0));
-    for row in txn.open_table(SEGMENTS)?.range::<&[u8; 12]>(&first..=&last)? {
-        let (_, row) = row?;
-        let (chain, segment) = split_segment_row(row.value())?;
+    for segment in logs.segments(number, Seq(0)..=head.seq)? {
+        let (segment, chain) = segment?.into_parts();
         let holds = segment.header().seq == next
             && segment.verify(&vault.id, &prev, &log.public).is_ok_and(|verified| verified == chain);
         if holds {

@@ -8,7 +8,6 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
-use redb::ReadableTable as _;
 use subrosa_model::merge::VaultNo;
 use subrosa_protocol::ids::{Chain, LogId, Seq};
 use subrosa_protocol::limits::{
@@ -16,35 +15,11 @@ use subrosa_protocol::limits::{
 };
 use subrosa_protocol::segment::{Class, SealedSegment};
 use subrosa_store::error::StoreError;
-use subrosa_store::tables::{WAITING, waiting_key};
+use subrosa_store::logs::{CheckedSegment, LogsView, Rank, WaitingRow};
 
 use crate::error::Error;
 use crate::life::commit::Tx;
-use crate::logs::checked::CheckedSegment;
 use crate::memory::work::look_at_row;
-
-/// How much speaks for a log, by its first segment. The numbers are stored.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-#[repr(u8)]
-pub(crate) enum Rank {
-    /// Nothing: it does not open under a key that is held here.
-    Shut = 0,
-    /// It opens: its author has a key of the vault.
-    Opens = 1,
-    /// It is a valid certificate, of a device that is not listed yet.
-    Certificate = 2,
-}
-
-impl Rank {
-    const fn from_stored(value: u8) -> Option<Self> {
-        match value {
-            0 => Some(Self::Shut),
-            1 => Some(Self::Opens),
-            2 => Some(Self::Certificate),
-            _ => None,
-        }
-    }
-}
 
 /// A log of which segments wait: all from seq 0 to its head.
 #[derive(Clone, Copy, Debug)]
@@ -135,16 +110,13 @@ impl Waiting {
 
     /// Reads what waits in a vault, and shows each control segment to `fold`.
     pub(crate) fn load(
-        txn: &redb::ReadTransaction,
+        logs: &LogsView,
         vault: VaultNo,
         mut fold: impl FnMut(&LogId, &Chain, &SealedSegment),
     ) -> Result<Self, StoreError> {
         let mut waiting = Self::default();
-        let none = LogId::from_bytes([0; 16]);
-        let (first, last) = (waiting_key(vault, &none, Seq(0)), last_of(vault));
-        for row in txn.open_table(WAITING)?.range::<&[u8; 28]>(&first..=&last)? {
-            let (_, row) = row?;
-            let (rank, checked) = split_waiting_row(row.value())?;
+        for row in logs.waiting(vault)? {
+            let WaitingRow { rank, segment: checked } = row?;
             let header = checked.segment().header();
             if header.kind.class() == Class::Control {
                 let prev = waiting.get(&header.log).map_or(Chain::ZERO, |held| held.chain);
@@ -165,7 +137,7 @@ impl Tx<'_> {
         rank: Rank,
     ) -> Result<bool, Error> {
         let segment = checked.segment();
-        let (log, seq, bytes) = (segment.header().log, segment.header().seq, segment.bytes().len());
+        let (log, bytes) = (segment.header().log, segment.bytes().len());
         if !self.vault(vault)?.waiting.has_room_of_its_own(&log, bytes) {
             return Ok(false);
         }
@@ -176,10 +148,7 @@ impl Tx<'_> {
                 Err(()) => return Ok(false),
             }
         }
-        let mut row = vec![rank as u8];
-        row.extend_from_slice(checked.chain().as_bytes());
-        row.extend_from_slice(segment.bytes());
-        self.tables.waiting.insert(&waiting_key(vault, &log, seq), &row[..])?;
+        self.logs.put_waiting(vault, rank, checked)?;
         self.vault_mut(vault)?.waiting.add(checked, rank);
         Ok(true)
     }
@@ -196,21 +165,14 @@ impl Tx<'_> {
 
     /// Takes the segments from `from` on out of the table.
     fn forget_waiting(&mut self, vault: VaultNo, log: &LogId, from: Seq) -> Result<(), Error> {
-        let (first, last) = (waiting_key(vault, log, from), waiting_key(vault, log, Seq(u64::MAX)));
-        let mut keys = Vec::new();
-        for row in self.tables.waiting.range::<&[u8; 28]>(&first..=&last)? {
+        for _ in 0..self.logs.forget_waiting(vault, log, from)? {
             look_at_row();
-            keys.push(*row?.0.value());
         }
-        for key in keys {
-            self.tables.waiting.remove(&key)?;
-        }
-        let left = self.tables.waiting.get(&waiting_key(vault, log, Seq(0)))?;
-        let left = left.map(|row| split_waiting_row(row.value())).transpose()?;
+        let left = self.logs.waiting_of(vault, log)?.next().transpose()?;
         let waiting = &mut self.vault_mut(vault)?.waiting;
         waiting.remove(log);
-        if let Some((rank, first)) = left {
-            waiting.add(&first, rank);
+        if let Some(WaitingRow { rank, segment }) = left {
+            waiting.add(&segment, rank);
         }
         Ok(())
     }
@@ -221,10 +183,9 @@ impl Tx<'_> {
             return Ok(Vec::new());
         }
         let mut rows = Vec::new();
-        let (first, last) = (waiting_key(vault, log, Seq(0)), waiting_key(vault, log, Seq(u64::MAX)));
-        for row in self.tables.waiting.range::<&[u8; 28]>(&first..=&last)? {
+        for row in self.logs.waiting_of(vault, log)? {
             look_at_row();
-            rows.push(split_waiting_row(row?.1.value())?.1);
+            rows.push(row?.segment);
         }
         self.forget_waiting(vault, log, Seq(0))?;
         Ok(rows)
@@ -238,18 +199,6 @@ impl Tx<'_> {
         seq: Seq,
     ) -> Result<Option<Chain>, Error> {
         look_at_row();
-        let row = self.tables.waiting.get(&waiting_key(vault, log, seq))?;
-        Ok(row.map(|row| split_waiting_row(row.value())).transpose()?.map(|(_, checked)| *checked.chain()))
+        Ok(self.logs.waiting_chain(vault, log, seq)?)
     }
-}
-
-fn last_of(vault: VaultNo) -> [u8; 28] {
-    waiting_key(vault, &LogId::from_bytes([0xff; 16]), Seq(u64::MAX))
-}
-
-/// `rank | chain | segment`.
-fn split_waiting_row(row: &[u8]) -> Result<(Rank, CheckedSegment), StoreError> {
-    let (rank, rest) = row.split_first().ok_or(StoreError::Inconsistent)?;
-    let rank = Rank::from_stored(*rank).ok_or(StoreError::Inconsistent)?;
-    Ok((rank, CheckedSegment::stored(rest)?))
 }

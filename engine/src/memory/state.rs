@@ -3,27 +3,23 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use redb::{ReadableDatabase as _, ReadableTable as _};
 use subrosa_model::control::{Changes, Keyring, Members};
 use subrosa_model::keys::{KeyPair, SigningKey};
-use subrosa_model::merge::{Clock, LogNo, LogTable, Stamp};
+use subrosa_model::merge::{Clock, LogNo, LogTable};
 use subrosa_model::wiped::Wiped;
 use subrosa_protocol::ids::{Chain, LogId, Pin, PublicKeyBytes, Seq, VaultId};
 use subrosa_protocol::segment::{Class, SealedSegment};
+use subrosa_store::doors::DoorsView;
 use subrosa_store::error::StoreError;
-use subrosa_store::tables::{
-    COLLECTIONS, CollectionNo, HEADS, KEYRINGS, LOGS, META, QUARANTINE, SEGMENTS, VAULTS, VaultNo,
-    segment_key,
-};
+use subrosa_store::keys::{CollectionNo, VaultNo};
+use subrosa_store::logs::{LogRow, LogsView, Reason};
 use subrosa_store::unsealed::UnsealedView;
+use subrosa_store::vaults::{CollectionRow, VaultRow};
 
 use crate::error::Error;
-use crate::life::OpenStore;
 use crate::logs::notes::Notes;
-use crate::logs::quarantine::Reason;
 use crate::logs::shown::RelayView;
 use crate::logs::waiting::Waiting;
-use crate::options::Options;
 
 /// Interned names, as readers need them; replaced after each commit that adds one.
 #[derive(Clone, Default)]
@@ -148,144 +144,54 @@ pub(crate) enum Folded {
     Taken(Changes),
 }
 
-/// Last segment of a log, and how far it is merged.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct LogHead {
-    pub(crate) seq: Seq,
-    pub(crate) chain: Chain,
-    /// The first segment that is not merged; in a control log, the first one of which not all signatures were found to
-    /// hold.
-    pub(crate) merged: Seq,
-}
-
-impl LogHead {
-    pub(crate) fn encode(&self) -> [u8; 48] {
-        let mut row = [0; 48];
-        row[..8].copy_from_slice(&self.seq.0.to_be_bytes());
-        row[8..40].copy_from_slice(self.chain.as_bytes());
-        row[40..].copy_from_slice(&self.merged.0.to_be_bytes());
-        row
-    }
-
-    pub(crate) fn decode(row: &[u8; 48]) -> Self {
-        let (seq, rest) = row.split_first_chunk::<8>().expect("48 bytes hold a seq");
-        let (chain, merged) = rest.split_first_chunk::<32>().expect("40 bytes hold a chain");
-        let mut merged_bytes = [0; 8];
-        merged_bytes.copy_from_slice(merged);
-        Self {
-            seq: Seq(u64::from_be_bytes(*seq)),
-            chain: Chain::from_bytes(*chain),
-            merged: Seq(u64::from_be_bytes(merged_bytes)),
-        }
-    }
-}
-
-/// Row of a log: `vault | public | class`.
-pub(crate) struct LogRow {
-    pub(crate) vault: VaultNo,
-    pub(crate) public: PublicKeyBytes,
-    pub(crate) class: Class,
-}
-
-impl LogRow {
-    /// Bytes of a row.
-    pub(crate) const LEN: usize = 4 + 65 + 1;
-
-    pub(crate) fn encode(&self) -> [u8; Self::LEN] {
-        let mut row = [0; Self::LEN];
-        row[..4].copy_from_slice(&self.vault.0.to_be_bytes());
-        row[4..69].copy_from_slice(self.public.as_bytes());
-        row[69] = match self.class {
-            Class::Data => 1,
-            Class::Control => 2,
-        };
-        row
-    }
-
-    pub(crate) fn decode(row: &[u8; Self::LEN]) -> Option<Self> {
-        let (vault, rest) = row.split_first_chunk::<4>()?;
-        let (public, rest) = rest.split_first_chunk::<65>()?;
-        let class = match rest {
-            [1] => Class::Data,
-            [2] => Class::Control,
-            _ => return None,
-        };
-        let vault = VaultNo(u32::from_be_bytes(*vault));
-        Some(Self { vault, public: PublicKeyBytes::from_bytes(*public), class })
-    }
-}
-
 /// The logs of each vault.
 type LogsOfVaults = BTreeMap<VaultNo, BTreeMap<LogNo, LogInfo>>;
 
-/// Splits a row of the segment table into chain and segment.
-pub(crate) fn split_segment_row(row: &[u8]) -> Result<(Chain, SealedSegment), StoreError> {
-    let (chain, bytes) = row.split_first_chunk::<32>().ok_or(StoreError::Inconsistent)?;
-    let segment =
-        SealedSegment::parse(bytes::Bytes::copy_from_slice(bytes)).map_err(|_| StoreError::Inconsistent)?;
-    Ok((Chain::from_bytes(*chain), segment))
-}
-
 impl State {
     /// Reads everything that the core keeps in memory. Control logs are folded anew: they are short.
-    pub(crate) fn load(open: &OpenStore, _options: &Options) -> Result<Self, Error> {
-        let txn = open.db.begin_read().map_err(|error| open.explain(error))?;
-        let (mut state, logs) = Self::load_names(&txn).map_err(|error| open.explain(error))?;
-        state.load_vaults(&txn, logs).map_err(|error| match error {
-            Error::Store(error) => open.explain(error),
-            other => other,
-        })?;
+    pub(crate) fn load(doors: &DoorsView) -> Result<Self, Error> {
+        let (mut state, logs) = Self::load_names(doors)?;
+        state.load_vaults(doors, logs)?;
         Ok(state)
     }
 
-    fn load_names(txn: &redb::ReadTransaction) -> Result<(Self, LogsOfVaults), StoreError> {
+    fn load_names(doors: &DoorsView) -> Result<(Self, LogsOfVaults), StoreError> {
         let (mut state, mut logs) = (Self::default(), LogsOfVaults::new());
-        if let Some(row) = txn.open_table(META)?.get("clock")? {
-            let bytes = row.value().try_into().map_err(|_| StoreError::Inconsistent)?;
-            state.clock = Clock::new(Stamp(u64::from_be_bytes(bytes)));
+        let vaults = doors.vaults()?;
+        if let Some(latest) = vaults.clock()? {
+            state.clock = Clock::new(latest);
         }
-        for row in txn.open_table(LOGS)?.iter()? {
-            let (number, row) = row?;
-            let LogRow { vault, public, class } =
-                LogRow::decode(row.value()).ok_or(StoreError::Inconsistent)?;
-            let (number, id) = (LogNo(number.value()), LogId::of(&public));
+        for row in doors.logs()?.logs()? {
+            let (number, LogRow { vault, public, class }) = row?;
+            let id = LogId::of(&public);
             if state.logs.intern(vault, id, class) != number {
                 return Err(StoreError::Inconsistent);
             }
             logs.entry(vault).or_default().insert(number, LogInfo { id, public, class });
         }
-        let mut collections = Vec::new();
-        for row in txn.open_table(COLLECTIONS)?.iter()? {
-            let (key, number) = row?;
-            let (vault, name) = key.value().split_first_chunk::<4>().ok_or(StoreError::Inconsistent)?;
-            let name = std::str::from_utf8(name).map_err(|_| StoreError::Inconsistent)?;
-            collections.push((number.value(), VaultNo(u32::from_be_bytes(*vault)), name.to_owned()));
-        }
-        collections.sort_unstable_by_key(|entry| entry.0);
-        for (number, vault, name) in collections {
-            if state.collections.add(vault, &name) != CollectionNo(number) {
+        let mut collections = vaults.collections()?.collect::<Result<Vec<_>, _>>()?;
+        collections.sort_unstable_by_key(|row| row.number);
+        for CollectionRow { vault, name, number } in collections {
+            if state.collections.add(vault, &name) != number {
                 return Err(StoreError::Inconsistent);
             }
         }
         Ok((state, logs))
     }
 
-    fn load_vaults(&mut self, txn: &redb::ReadTransaction, mut logs: LogsOfVaults) -> Result<(), Error> {
-        let keyrings = txn.open_table(KEYRINGS).map_err(StoreError::from)?;
-        for row in txn.open_table(VAULTS).map_err(StoreError::from)?.iter().map_err(StoreError::from)? {
-            let (number, row) = row.map_err(StoreError::from)?;
-            let number = VaultNo(number.value());
-            let (id, name) = decode_vault_row(row.value())?;
-            let keyring =
-                keyrings.get(number.0).map_err(StoreError::from)?.ok_or(StoreError::Inconsistent)?;
-            let keyring = Keyring::decode(keyring.value()).map_err(|_| StoreError::Inconsistent)?;
+    fn load_vaults(&mut self, doors: &DoorsView, mut logs_of_vaults: LogsOfVaults) -> Result<(), Error> {
+        let (vaults, logs, unsealed) = (doors.vaults()?, doors.logs()?, doors.unsealed()?);
+        for row in vaults.vaults()? {
+            let (number, VaultRow { id, name }) = row?;
+            let keyring = vaults.keyring(number)?.ok_or(StoreError::Inconsistent)?;
+            let keyring = Keyring::decode(keyring.as_bytes()).map_err(|_| StoreError::Inconsistent)?;
             let mut vault = self.new_vault(number, id, name, keyring)?;
-            vault.logs = logs.remove(&number).unwrap_or_default();
-            vault.load(txn, number)?;
+            vault.logs = logs_of_vaults.remove(&number).unwrap_or_default();
+            vault.load(&logs, &unsealed, number)?;
             self.vaults.insert(number, vault);
         }
-        self.load_unmerged(txn)?;
-        Ok(self.load_evidence(txn)?)
+        self.load_unmerged(&logs)?;
+        Ok(self.load_evidence(&logs)?)
     }
 
     fn new_vault(
@@ -307,10 +213,9 @@ impl State {
     }
 
     /// Finds the data logs that have segments which are not merged.
-    fn load_unmerged(&mut self, txn: &redb::ReadTransaction) -> Result<(), StoreError> {
-        for row in txn.open_table(HEADS)?.iter()? {
-            let (log, row) = row?;
-            let (log, head) = (LogNo(log.value()), LogHead::decode(row.value()));
+    fn load_unmerged(&mut self, logs: &LogsView) -> Result<(), StoreError> {
+        for row in logs.heads()? {
+            let (log, head) = row?;
             let vault = self.logs.vault(log).ok_or(StoreError::Inconsistent)?;
             if head.merged <= head.seq
                 && let Some(vault) = self.vaults.get_mut(&vault)
@@ -322,16 +227,15 @@ impl State {
         Ok(())
     }
 
-    fn load_evidence(&mut self, txn: &redb::ReadTransaction) -> Result<(), StoreError> {
-        for row in txn.open_table(QUARANTINE)?.iter()? {
-            let (key, row) = row?;
-            if row.value().first() != Some(&(Reason::Equivocation as u8)) {
+    fn load_evidence(&mut self, logs: &LogsView) -> Result<(), StoreError> {
+        for row in logs.quarantine()? {
+            let row = row?;
+            if row.reason != Reason::Equivocation {
                 continue;
             }
-            let (log, _) = split_segment_key(key.value());
-            let vault = self.logs.vault(log).and_then(|vault| self.vaults.get_mut(&vault));
+            let vault = self.logs.vault(row.log).and_then(|vault| self.vaults.get_mut(&vault));
             let vault = vault.ok_or(StoreError::Inconsistent)?;
-            *vault.evidence.entry(log).or_default() += row.value().len();
+            *vault.evidence.entry(row.log).or_default() += row.bytes;
         }
         Ok(())
     }
@@ -378,13 +282,13 @@ impl VaultState {
         }
     }
 
-    fn load(&mut self, txn: &redb::ReadTransaction, number: VaultNo) -> Result<(), Error> {
-        self.fold_control(txn)?;
-        self.waiting = Waiting::load(txn, number, |log, prev, segment| {
+    fn load(&mut self, logs: &LogsView, unsealed: &UnsealedView, number: VaultNo) -> Result<(), Error> {
+        self.fold_control(logs)?;
+        self.waiting = Waiting::load(logs, number, |log, prev, segment| {
             self.fold_control_segment(log, prev, segment);
         })?;
-        self.notes = Notes::load(txn, number)?;
-        self.next_batch = UnsealedView::open(txn)?.next_batch(number)?;
+        self.notes = Notes::load(logs, number)?;
+        self.next_batch = unsealed.next_batch(number)?;
         Ok(())
     }
 
@@ -399,21 +303,13 @@ impl VaultState {
     }
 
     /// Applies every stored control segment to the members.
-    fn fold_control(&mut self, txn: &redb::ReadTransaction) -> Result<(), Error> {
-        let heads = txn.open_table(HEADS).map_err(StoreError::from)?;
-        let segments = txn.open_table(SEGMENTS).map_err(StoreError::from)?;
+    fn fold_control(&mut self, logs: &LogsView) -> Result<(), Error> {
         let control = self.logs.iter().filter(|(_, log)| log.class == Class::Control);
         for (number, log) in control.map(|(number, log)| (*number, *log)).collect::<Vec<_>>() {
-            let Some(head) = heads.get(number.0).map_err(StoreError::from)? else { continue };
-            let head = LogHead::decode(head.value());
+            let Some(head) = logs.head(number)? else { continue };
             let mut prev = Chain::ZERO;
-            let range = segment_key(number, Seq(0))..=segment_key(number, head.seq);
-            for row in segments
-                .range::<&[u8; 12]>(&range.start().clone()..=&range.end().clone())
-                .map_err(StoreError::from)?
-            {
-                let (_, row) = row.map_err(StoreError::from)?;
-                let (chain, segment) = split_segment_row(row.value())?;
+            for segment in logs.segments(number, Seq(0)..=head.seq)? {
+                let (segment, chain) = segment?.into_parts();
                 if segment.header().seq < head.merged {
                     self.fold_checked_segment(&log.id, &prev, &segment);
                 } else {
@@ -460,24 +356,4 @@ impl VaultState {
         let key = self.keyring.control_key(segment.header().epoch)?;
         Some(subrosa_model::seal::open(&self.id, prev, segment, key).ok()?.data)
     }
-}
-
-pub(crate) fn encode_vault_row(id: &VaultId, name: &str) -> Vec<u8> {
-    let mut row = id.as_bytes().to_vec();
-    row.extend_from_slice(name.as_bytes());
-    row
-}
-
-fn decode_vault_row(row: &[u8]) -> Result<(VaultId, String), StoreError> {
-    let (id, name) = row.split_first_chunk::<32>().ok_or(StoreError::Inconsistent)?;
-    let name = String::from_utf8(name.to_vec()).map_err(|_| StoreError::Inconsistent)?;
-    Ok((VaultId::from_bytes(*id), name))
-}
-
-/// Log and seq of the key of a segment, and of its quarantine entry.
-pub(crate) fn split_segment_key(key: &[u8; 12]) -> (LogNo, Seq) {
-    let (mut log, mut seq) = ([0; 4], [0; 8]);
-    log.copy_from_slice(&key[..4]);
-    seq.copy_from_slice(&key[4..]);
-    (LogNo(u32::from_be_bytes(log)), Seq(u64::from_be_bytes(seq)))
 }

@@ -6,13 +6,13 @@ use subrosa_model::merge::LogNo;
 use subrosa_protocol::addr::RelayAddr;
 use subrosa_protocol::ids::{Head, VaultId};
 use subrosa_protocol::limits;
-use subrosa_store::tables::VaultNo;
+use subrosa_store::keys::VaultNo;
+use subrosa_store::vaults::VaultRow;
 
 use crate::error::Error;
 use crate::life::Core;
 use crate::life::commit::Tx;
-use crate::life::opening::META_NAME;
-use crate::memory::state::{OwnLogNos, VaultState, encode_vault_row};
+use crate::memory::state::{OwnLogNos, VaultState};
 
 /// A vault about to be put into the store.
 pub(crate) struct NewVault {
@@ -42,13 +42,13 @@ impl Core {
     /// Notes where this device syncs; `None` for nowhere.
     pub(crate) fn set_relay(&self, relay: Option<&RelayAddr>) -> Result<(), Error> {
         let text = relay.map(RelayAddr::to_string).unwrap_or_default();
-        self.write(|tx| tx.put_meta("relay", text.as_bytes()))
+        self.write(|tx| Ok(tx.vaults.put_relay(&text)?))
     }
 
     /// Founds a vault; the first one is the home vault.
     pub(crate) fn create_vault(&self, name: &str) -> Result<VaultId, Error> {
         check_vault_name(name)?;
-        let device_name = self.meta(META_NAME)?.unwrap_or_default();
+        let device_name = self.device_name()?.unwrap_or_default();
         loop {
             let home = self.recovery_of_home(name)?;
             let founding = home.map_or(Founding::Home, Founding::Beside);
@@ -83,7 +83,7 @@ impl Core {
         check_vault_name(&new.name)?;
         let data = certificate(self.key(), &new.id, &new.keyring.logs, Vec::new())?;
         self.write(|tx| {
-            tx.put_meta(META_NAME, tx.core.options.device_name.as_bytes())?;
+            tx.vaults.put_name(&tx.core.options.device_name)?;
             tx.add_vault(new, &data)
         })
     }
@@ -112,7 +112,7 @@ impl Tx<'_> {
             return Err(Error::VaultExists);
         }
         let number = VaultNo(self.state.vaults.keys().next_back().map_or(0, |last| last.0 + 1));
-        self.tables.vaults.insert(number.0, &encode_vault_row(&new.id, &new.name)[..])?;
+        self.vaults.put_vault(number, &VaultRow { id: new.id, name: new.name.clone() })?;
         let none_yet = OwnLogNos { control: LogNo(u32::MAX), data: LogNo(u32::MAX) };
         let vault = VaultState::new(new.id, new.name, new.keyring, none_yet);
         self.touch(number);

@@ -2,12 +2,11 @@
 
 use std::ops::Bound;
 
-use redb::WriteTransaction;
 use subrosa_model::merge::logs::NumberLogs;
 use subrosa_model::merge::{LogNo, Op, RecordState, Row, RowBuf};
 use subrosa_store::error::StoreError;
+use subrosa_store::keys::{RecordKey, VaultNo};
 use subrosa_store::records::{KeyRange, RecordsTable, StoredRow};
-use subrosa_store::tables::{RecordKey, VaultNo};
 
 use crate::error::Error;
 
@@ -48,9 +47,9 @@ pub(crate) struct RowChange {
 }
 
 impl<'t> Records<'t> {
-    /// Opens the door of a transaction; `changes` is what is kept of its changes.
-    pub(crate) fn open(txn: &'t WriteTransaction, changes: RowChanges) -> Result<Self, StoreError> {
-        Ok(Self { table: RecordsTable::open(txn)?, changes })
+    /// The door of a transaction; `changes` is what is kept of its changes.
+    pub(crate) const fn new(table: RecordsTable<'t>, changes: RowChanges) -> Self {
+        Self { table, changes }
     }
 
     pub(crate) fn get(&self, key: &RecordKey) -> Result<Option<StoredRow<'_>>, StoreError> {
@@ -150,12 +149,11 @@ pub(crate) fn is_visible(row: Row<'_>) -> Result<bool, StoreError> {
 
 #[cfg(test)]
 mod tests {
-    use redb::ReadableDatabase as _;
     use subrosa_model::merge::{LogTable, OpKind, Put, RecordId, Stamp, Tombstone};
     use subrosa_protocol::ids::LogId;
     use subrosa_protocol::segment::Class;
-    use subrosa_store::records::RecordsView;
-    use subrosa_store::tables::CollectionNo;
+    use subrosa_store::doors::{Doors, DoorsView, in_memory};
+    use subrosa_store::keys::CollectionNo;
 
     use super::*;
 
@@ -174,10 +172,6 @@ mod tests {
         RowBuf::of(&state, &mut Vec::new())
     }
 
-    fn database() -> redb::Database {
-        redb::Builder::new().create_with_backend(redb::backends::InMemoryBackend::new()).unwrap()
-    }
-
     fn key(vault: u32, n: u8) -> RecordKey {
         RecordKey::new(VaultNo(vault), CollectionNo(0), &RecordId::from_bytes([n; 16]))
     }
@@ -190,19 +184,20 @@ mod tests {
 
     #[test]
     fn a_replaced_row_tells_the_same_whether_its_writer_knows_what_was_there_or_not() {
-        let (database, seen, gone) = (database(), row(true), row(false));
+        let (database, seen, gone) = (in_memory(), row(true), row(false));
         let rows = [None, Some(&seen), Some(&gone)];
         for (n, (before, after)) in
             rows.iter().flat_map(|before| [&seen, &gone].map(|after| (*before, after))).enumerate()
         {
             let (known, stored) = (key(1, n as u8), key(2, n as u8));
             let txn = database.begin_write().unwrap();
-            let mut records = Records::open(&txn, RowChanges::Unheard(Vec::new())).unwrap();
+            let mut records =
+                Records::new(Doors::open(&txn).unwrap().records, RowChanges::Unheard(Vec::new()));
             for (key, before) in [known, stored].iter().filter_map(|key| Some((key, before?))) {
                 records.replace(key, Before::Nothing, before.borrow()).unwrap();
             }
             drop(records);
-            let mut records = Records::open(&txn, RowChanges::Heard(Vec::new())).unwrap();
+            let mut records = Records::new(Doors::open(&txn).unwrap().records, RowChanges::Heard(Vec::new()));
             records.replace(&known, before.map(RowBuf::borrow).into(), after.borrow()).unwrap();
             let of_known = told(std::mem::replace(&mut records.changes, RowChanges::Heard(Vec::new())));
             records.replace(&stored, Before::Stored, after.borrow()).unwrap();
@@ -215,7 +210,7 @@ mod tests {
             let same = before.is_some_and(|before| before.borrow() == after.borrow());
             assert_eq!(of_known, if same { Vec::new() } else { expected }, "{n}");
             txn.commit().unwrap();
-            let view = RecordsView::open(&database.begin_read().unwrap()).unwrap();
+            let view = DoorsView::begin(&database).unwrap().records().unwrap();
             for key in [known, stored] {
                 assert_eq!(view.get(&key).unwrap().unwrap().row(), after.borrow(), "{n}");
             }
@@ -224,9 +219,9 @@ mod tests {
 
     #[test]
     fn while_nobody_listens_only_the_vaults_of_changes_are_kept() {
-        let (database, row) = (database(), row(true));
+        let (database, row) = (in_memory(), row(true));
         let txn = database.begin_write().unwrap();
-        let mut records = Records::open(&txn, RowChanges::Unheard(Vec::new())).unwrap();
+        let mut records = Records::new(Doors::open(&txn).unwrap().records, RowChanges::Unheard(Vec::new()));
         for (vault, n) in [(1, 1), (1, 2), (2, 1), (2, 3)] {
             records.replace(&key(vault, n), Before::Nothing, row.borrow()).unwrap();
         }

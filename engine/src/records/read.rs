@@ -11,8 +11,8 @@ use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
 use subrosa_model::merge::{FieldsDeserializer, LogTable, RecordId, Row, RowBuf};
+use subrosa_store::keys::{CollectionNo, RecordKey, VaultNo};
 use subrosa_store::records::{KeyRange, RecordsView, StoredRow, StoredRows};
-use subrosa_store::tables::{CollectionNo, RecordKey, VaultNo};
 
 use super::{decode_state, is_visible};
 use crate::error::Error;

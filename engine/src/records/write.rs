@@ -20,8 +20,8 @@ use subrosa_model::merge::{
 use subrosa_model::wiped::Wiped;
 use subrosa_protocol::limits;
 use subrosa_store::error::StoreError;
+use subrosa_store::keys::{CollectionNo, RecordKey, VaultNo};
 use subrosa_store::records::{KeyRange, RecordsView};
-use subrosa_store::tables::{CollectionNo, RecordKey, VaultNo};
 
 use super::decode_state;
 use super::read::{HeldRow, Names, Reader, RowIter, Rows, View};

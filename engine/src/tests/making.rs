@@ -204,7 +204,7 @@ fn what_is_made_again_has_no_relay_of_the_first_try() {
     let (dir, key) = (folder.path().join("s"), new_key());
     let core = Core::create(&dir, key.clone(), Options::default(), MadeFor::Joining, copies::settle).unwrap();
     let relay = "subrosa://127.0.0.1:9/#gmcdq4y6k77guoqh7qcuz6caucmneonnngzc3wsufdmnxjiyu7qq";
-    core.write(|tx| tx.put_meta("relay", relay.as_bytes())).unwrap();
+    core.write(|tx| Ok(tx.vaults.put_relay(relay)?)).unwrap();
     drop(core);
     let device = Device::create(&dir, key, Options::default()).unwrap();
     assert_eq!(device.relay().unwrap(), None);

@@ -7,7 +7,6 @@ use subrosa_model::seal::{Group, Packed};
 use subrosa_protocol::ids::{LogId, Seq, VaultId};
 use subrosa_protocol::limits::NOTES_PER_LOG_MAX;
 use subrosa_protocol::segment::{Kind, SealedSegment};
-use subrosa_store::records::RecordsView;
 
 use super::strangers::pair;
 use super::{ListRelay, TestDevice, everything, id, join, record};
@@ -39,8 +38,8 @@ fn delete_naming(device: &TestDevice, vault: &VaultId, record: u8, ms: u64, name
 }
 
 fn row_of(device: &TestDevice, record: u8) -> usize {
-    let found = device.core().read(|txn| {
-        let records = RecordsView::open(txn)?;
+    let found = device.core().read(|doors| {
+        let records = doors.records()?;
         let mut found = 0;
         for row in records.range(&(Bound::Unbounded, Bound::Unbounded))? {
             let (key, row) = row?;

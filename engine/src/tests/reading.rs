@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use subrosa_model::merge::{RecordId, RecordState, RowBuf, Value};
-use subrosa_store::tables::RecordKey;
+use subrosa_store::keys::RecordKey;
 
 use super::{device_with_vault, id, record};
 use crate::collection::Record;

@@ -1,7 +1,5 @@
-use redb::{ReadableTable as _, ReadableTableMetadata as _};
 use subrosa_model::merge::{Body, Value};
 use subrosa_protocol::ids::Seq;
-use subrosa_store::tables::SEGMENTS;
 
 use super::{ListRelay, Record, TestDevice, everything, id, record};
 
@@ -82,7 +80,7 @@ fn a_body_names_what_its_log_has_not_named_as_seen() {
             .write(|tx| {
                 let number = tx.state.vault_no(&vault.id())?;
                 let log = tx.vault(number)?.own.data;
-                let last = tx.head(log)?.expect("something was sealed").seq;
+                let last = tx.logs.head(log)?.expect("something was sealed").seq;
                 let body = tx.open_stored(number, log, last)?.expect("our own segment opens");
                 Ok(Body::decode(&body.data).expect("and decodes").seen.len())
             })
@@ -125,18 +123,17 @@ fn a_store_gives_sealed_segments_no_more_pages_than_they_fill() {
     assert!(vault.pending().unwrap() > 3, "a bulk write waits");
     while device.core().seal(&vault.id()).unwrap().more {}
     write(&mut text);
+    let log = device.core().with_vault(&vault.id(), |state| Ok(state.own.data)).unwrap();
     device
         .core()
-        .read(|txn| {
-            let segments = txn.open_table(SEGMENTS)?;
+        .read(|doors| {
             let mut full = 0;
-            for row in segments.iter()? {
-                full += usize::from(row?.1.value().len() > 52 << 10);
+            for segment in doors.logs()?.segments(log, Seq(0)..=Seq(u64::MAX))? {
+                full += usize::from(segment?.segment().bytes().len() > 52 << 10);
             }
             assert!(full > 6, "{full} full segments");
-            let stats = segments.stats()?;
-            let given = stats.stored_bytes() + stats.metadata_bytes() + stats.fragmented_bytes();
-            assert!(stats.stored_bytes() * 100 >= given * 80, "{} of {given} bytes", stats.stored_bytes());
+            let space = doors.space_of("segments")?;
+            assert!(space.stored * 100 >= space.given * 80, "{} of {} bytes", space.stored, space.given);
             Ok(())
         })
         .unwrap();

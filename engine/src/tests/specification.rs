@@ -1,60 +1,25 @@
 //! `docs/FORMAT.md` and the core say the same.
 
-use redb::{Key, ReadableDatabase as _, TableDefinition, TableHandle as _, Value};
 use subrosa_model::keys::SoftwareKey;
+use subrosa_store::doors::shapes;
 use subrosa_store::error::StoreError;
-use subrosa_store::tables::*;
-use subrosa_store::{records, unsealed};
+use subrosa_store::logs::Reason;
 
 use super::TestDevice;
 use crate::device::Device;
 use crate::error::Error;
-use crate::life::token::{META_INODE, META_TOKEN, META_TOKEN_BEFORE};
-use crate::logs::quarantine::Reason;
 use crate::logs::sealing::fill::{BODY_FILL_BYTES, BODY_PLAIN_MAX};
 use crate::options::Options;
 use crate::spec::{FORMAT, section, table};
 
-/// Name and widths of key and value.
-fn described<K: Key + 'static, V: Value + 'static>(table: TableDefinition<'_, K, V>) -> [String; 3] {
-    let width = |width: Option<usize>| width.map_or("any".to_owned(), |width| width.to_string());
-    [table.name().to_owned(), width(K::fixed_width()), width(V::fixed_width())]
-}
-
 #[test]
 fn the_tables_are_the_specified_ones() {
-    let code = [
-        described(META),
-        described(VAULTS),
-        described(KEYRINGS),
-        described(COLLECTIONS),
-        described(LOGS),
-        described(records::TABLE),
-        described(unsealed::PENDING_TABLE),
-        described(unsealed::BULK_TABLE),
-        described(SEGMENTS),
-        described(HEADS),
-        described(CURSORS),
-        described(RELAY_HEADS),
-        described(QUARANTINE),
-        described(WAITING),
-        described(SHOWN),
-        described(NOTES),
-    ];
     let rows = table(section(FORMAT, "Tables"), "| table | key |");
-    let rows: Vec<_> = rows.iter().map(|row| [row[0].clone(), row[2].clone(), row[4].clone()]).collect();
-    assert_eq!(rows, code);
-    let device = TestDevice::new();
-    let mut names: Vec<_> = rows.into_iter().map(|[name, ..]| name).collect();
-    let mut found = device
-        .core()
-        .with_open(|open| {
-            let txn = open.db.begin_read().unwrap();
-            Ok(txn.list_tables()?.map(|table| table.name().to_owned()).collect::<Vec<_>>())
-        })
-        .unwrap();
-    names.sort_unstable();
-    found.sort_unstable();
+    let mut rows: Vec<_> = rows.iter().map(|row| [row[0].clone(), row[2].clone(), row[4].clone()]).collect();
+    rows.sort_unstable();
+    assert_eq!(rows, shapes());
+    let found = TestDevice::new().core().read(|doors| doors.table_names()).unwrap();
+    let names: Vec<_> = rows.into_iter().map(|[name, ..]| name).collect();
     assert_eq!(names, found, "a store has these tables and no others");
 }
 
@@ -67,17 +32,7 @@ fn the_names_in_meta_are_the_specified_ones() {
     device.core().seal(&device.vault().id()).unwrap();
     let mut device = device;
     device.reopen();
-    let mut found = device
-        .core()
-        .read(|txn| {
-            let meta = txn.open_table(META)?;
-            let rows = redb::ReadableTable::iter(&meta)?;
-            Ok(rows.map(|row| row.map(|(name, _)| name.value().to_owned())).collect::<Result<Vec<_>, _>>()?)
-        })
-        .unwrap();
-    assert!(
-        [META_TOKEN, META_TOKEN_BEFORE, META_INODE].iter().all(|name| found.iter().any(|key| key == name))
-    );
+    let mut found = device.core().read(|doors| doors.vaults()?.meta_names()).unwrap();
     let rows = table(section(FORMAT, "Tables"), "| meta | value |");
     let mut names: Vec<_> = rows.iter().map(|row| row[0].replace("*n*", "0")).collect();
     names.sort_unstable();
@@ -152,10 +107,7 @@ fn a_store_whose_tables_have_another_format_is_refused_by_name() {
     let newer = StoreError::NewerFormat { found: TABLES_FORMAT + 1, supported: TABLES_FORMAT };
     for (found, refused) in [(TABLES_FORMAT - 1, older), (TABLES_FORMAT + 1, newer)] {
         let mut device = TestDevice::new();
-        device
-            .core()
-            .write(|tx| Ok(tx.tables.meta.insert("format", &found.to_be_bytes()[..]).map(drop)?))
-            .unwrap();
+        device.core().write(|tx| Ok(tx.vaults.put_format(found)?)).unwrap();
         device.device = None;
         let key = SoftwareKey::from_pkcs8_der(&device.key_der).unwrap();
         let opened = Device::open(device.path(), std::sync::Arc::new(key), Options::default());

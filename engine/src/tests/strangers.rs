@@ -15,13 +15,12 @@ use subrosa_protocol::limits::{
 };
 use subrosa_protocol::segment::{Class, Kind, SealedSegment};
 use subrosa_store::error::StoreError;
+use subrosa_store::logs::{LogTip, Rank};
 
 use super::{ListRelay, TestDevice, everything, id, is_store, join, record};
 use crate::error::{Error, PeerFault};
 use crate::life::TABLES_FORMAT;
 use crate::logs::receive::{FeedBatch, FeedItem, Received};
-use crate::logs::waiting::Rank;
-use crate::memory::state::LogHead;
 
 pub(super) fn pair() -> (TestDevice, TestDevice, ListRelay, VaultId) {
     let (a, b) = (TestDevice::new(), TestDevice::new());
@@ -101,22 +100,10 @@ pub(super) fn give(
 
 /// Rows in all tables that somebody else could fill.
 fn rows(device: &TestDevice) -> Vec<u64> {
-    use redb::ReadableTableMetadata as _;
-    use subrosa_store::tables::{LOGS, NOTES, QUARANTINE, RELAY_HEADS, SEGMENTS, SHOWN, WAITING};
-    device
-        .core()
-        .read(|txn| {
-            Ok(vec![
-                txn.open_table(LOGS)?.len()?,
-                txn.open_table(SEGMENTS)?.len()?,
-                txn.open_table(RELAY_HEADS)?.len()?,
-                txn.open_table(QUARANTINE)?.len()?,
-                txn.open_table(WAITING)?.len()?,
-                txn.open_table(SHOWN)?.len()?,
-                txn.open_table(NOTES)?.len()?,
-            ])
-        })
-        .unwrap()
+    let names = ["logs", "segments", "relay heads", "quarantine", "waiting", "shown", "notes"];
+    let rows =
+        device.core().read(|doors| names.map(|name| Ok(doors.space_of(name)?.rows)).into_iter().collect());
+    rows.unwrap()
 }
 
 fn made_up(n: u32) -> PublicKeyBytes {
@@ -455,7 +442,7 @@ fn the_file_stops_growing_under_an_endless_feed_of_made_up_logs() {
 #[test]
 fn a_store_of_an_older_format_is_refused_by_name() {
     let mut a = super::device_with_vault();
-    a.core().write(|tx| tx.put_meta("format", &1u32.to_be_bytes())).unwrap();
+    a.core().write(|tx| Ok(tx.vaults.put_format(1)?)).unwrap();
     a.device = None;
     let key = subrosa_model::keys::SoftwareKey::from_pkcs8_der(&a.key_der).unwrap();
     let opened = crate::device::Device::open(a.path(), std::sync::Arc::new(key), super::options(&a.clock));
@@ -482,13 +469,13 @@ fn what_a_device_says_it_has_seen_is_read_by_the_others_however_many_logs_there_
     let a = super::device_with_vault();
     let vault = a.vault().id();
     let chain = Chain::from_bytes([1; 32]);
-    let head = LogHead { seq: Seq(0), chain, merged: Seq(1) };
+    let head = LogTip { seq: Seq(0), chain, merged: Seq(1) };
     a.core()
         .write(|tx| {
             let number = tx.state.vault_no(&vault)?;
             for n in 0..LOGS_PER_VAULT_MAX as u32 + 10 {
                 let log = tx.register_log(number, &made_up(n), Class::Data)?;
-                tx.put_head(log, &head)?;
+                tx.logs.put_head(log, &head)?;
             }
             Ok(())
         })
@@ -502,7 +489,7 @@ fn what_a_device_says_it_has_seen_is_read_by_the_others_however_many_logs_there_
         .write(|tx| {
             let number = tx.state.vault_no(&vault)?;
             let log = tx.vault(number)?.own.data;
-            for seq in 0..=tx.head(log)?.unwrap().seq.0 {
+            for seq in 0..=tx.logs.head(log)?.unwrap().seq.0 {
                 let body = tx.open_stored(number, log, Seq(seq))?.unwrap();
                 seen.push(Body::decode(&body.data).expect("others read it").seen.len());
             }

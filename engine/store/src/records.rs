@@ -1,7 +1,7 @@
 //! The door to the table *records*: merged rows by key (`docs/FORMAT.md`, "Tables").
 //!
 //! Nobody else names this table, and rows go in and out as [`Row`]. It knows no rule: what a change is, and who hears of
-//! it, is up to [`crate::records`], which alone holds a [`RecordsTable`].
+//! it, is up to who holds the [`RecordsTable`].
 
 use std::ops::Bound;
 
@@ -11,15 +11,20 @@ use redb::{
 };
 use subrosa_model::merge::Row;
 
-use super::error::StoreError;
-use super::tables::RecordKey;
+use crate::error::StoreError;
+use crate::keys::RecordKey;
+
+#[cfg(test)]
+mod tests;
 
 /// Vault, collection, record id to merged state.
 const RECORDS: TableDefinition<&[u8; 24], &[u8]> = TableDefinition::new("records");
 
-/// The table for the test against the specification, which does not open it.
+/// The shape of the table, for the test against the specification.
 #[cfg(any(test, feature = "testing"))]
-pub const TABLE: TableDefinition<&[u8; 24], &[u8]> = RECORDS;
+pub(crate) fn shapes() -> Vec<crate::doors::Shape> {
+    vec![crate::doors::shape(RECORDS)]
+}
 
 /// A range of keys.
 pub type KeyRange = (Bound<RecordKey>, Bound<RecordKey>);
@@ -37,11 +42,7 @@ pub struct StoredRow<'t>(AccessGuard<'t, &'static [u8]>);
 pub struct StoredRows<'t>(Range<'t, &'static [u8; 24], &'static [u8]>);
 
 impl<'t> RecordsTable<'t> {
-    /// Opens the table in a transaction.
-    ///
-    /// # Errors
-    /// What redb reports.
-    pub fn open(txn: &'t WriteTransaction) -> Result<Self, StoreError> {
+    pub(crate) fn open(txn: &'t WriteTransaction) -> Result<Self, StoreError> {
         Ok(Self(txn.open_table(RECORDS)?))
     }
 
@@ -69,11 +70,7 @@ impl<'t> RecordsTable<'t> {
 }
 
 impl RecordsView {
-    /// Opens the table in a transaction.
-    ///
-    /// # Errors
-    /// What redb reports.
-    pub fn open(txn: &ReadTransaction) -> Result<Self, StoreError> {
+    pub(crate) fn open(txn: &ReadTransaction) -> Result<Self, StoreError> {
         Ok(Self(txn.open_table(RECORDS)?))
     }
 

@@ -10,20 +10,22 @@ use redb::{
 };
 use subrosa_model::wiped::Wiped;
 
-use super::error::StoreError;
-use super::tables::{RecordKey, VaultNo};
+use crate::error::StoreError;
+use crate::keys::{RecordKey, VaultNo};
+
+#[cfg(test)]
+mod tests;
 
 /// Vault, collection, record id to ops not sealed yet, coalesced.
 const PENDING: TableDefinition<&[u8; 24], &[u8]> = TableDefinition::new("pending");
 /// Vault, batch, chunk to the body of a bulk write not sealed yet.
 const BULK: TableDefinition<&[u8; 16], &[u8]> = TableDefinition::new("bulk");
 
-/// The tables for the test against the specification, which opens neither.
+/// The shapes of the tables, for the test against the specification.
 #[cfg(any(test, feature = "testing"))]
-pub const PENDING_TABLE: TableDefinition<&[u8; 24], &[u8]> = PENDING;
-/// See [`PENDING_TABLE`].
-#[cfg(any(test, feature = "testing"))]
-pub const BULK_TABLE: TableDefinition<&[u8; 16], &[u8]> = BULK;
+pub(crate) fn shapes() -> Vec<crate::doors::Shape> {
+    vec![crate::doors::shape(PENDING), crate::doors::shape(BULK)]
+}
 
 /// The rows of one bulk write, a body each.
 pub type Bodies = Vec<Wiped>;
@@ -35,11 +37,7 @@ pub struct Unsealed<'t> {
 }
 
 impl<'t> Unsealed<'t> {
-    /// Opens both tables in a transaction.
-    ///
-    /// # Errors
-    /// What redb reports.
-    pub fn open(txn: &'t WriteTransaction) -> Result<Self, StoreError> {
+    pub(crate) fn open(txn: &'t WriteTransaction) -> Result<Self, StoreError> {
         Ok(Self { pending: txn.open_table(PENDING)?, bulk: txn.open_table(BULK)? })
     }
 
@@ -130,11 +128,7 @@ pub struct UnsealedView {
 }
 
 impl UnsealedView {
-    /// Opens both tables in a transaction.
-    ///
-    /// # Errors
-    /// What redb reports.
-    pub fn open(txn: &ReadTransaction) -> Result<Self, StoreError> {
+    pub(crate) fn open(txn: &ReadTransaction) -> Result<Self, StoreError> {
         Ok(Self { pending: txn.open_table(PENDING)?, bulk: txn.open_table(BULK)? })
     }
 

@@ -3,9 +3,9 @@
 
 use crate::ids::VaultId;
 
-pub(super) struct Vaults<V>(Vec<(VaultId, V)>);
+pub(super) struct LinkVaults<V>(Vec<(VaultId, V)>);
 
-impl<V> Vaults<V> {
+impl<V> LinkVaults<V> {
     pub(super) const fn new() -> Self {
         Self(Vec::new())
     }

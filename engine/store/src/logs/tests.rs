@@ -1,0 +1,249 @@
+use redb::Database;
+use subrosa_protocol::ids::{Epoch, LogId, Signature};
+use subrosa_protocol::segment::{Header, Kind, SealedSegment};
+
+use super::*;
+use crate::doors::{Doors, DoorsView, in_memory};
+
+const VAULT: VaultNo = VaultNo(1);
+const LOG: LogNo = LogNo(7);
+const ID: LogId = LogId::from_bytes([7; 16]);
+
+/// A segment of a log, of which the store asks no more than its shape; its chain says which one it is.
+fn segment(log: LogId, seq: u64) -> CheckedSegment {
+    let body = vec![seq as u8; 100 + seq as usize];
+    let header = Header {
+        kind: Kind::Data,
+        log,
+        seq: Seq(seq),
+        epoch: Epoch(1),
+        salt: [1; 16],
+        commit: [2; 32],
+        body_len: body.len() as u32,
+    };
+    let segment = SealedSegment::assemble(header, &body, &Signature::ZERO);
+    CheckedSegment::sealed_here((segment, chain(seq)))
+}
+
+fn chain(n: u64) -> Chain {
+    Chain::from_bytes([n as u8 + 1; 32])
+}
+
+/// What of a segment tells it from others.
+fn shown(segment: CheckedSegment) -> (Vec<u8>, Chain) {
+    let (segment, chain) = segment.into_parts();
+    (segment.bytes().to_vec(), chain)
+}
+
+fn change<R>(database: &Database, f: impl FnOnce(&mut Logs<'_>) -> R) -> R {
+    let txn = database.begin_write().unwrap();
+    let result = f(&mut Doors::open(&txn).unwrap().logs);
+    txn.commit().unwrap();
+    result
+}
+
+fn view(database: &Database) -> LogsView {
+    DoorsView::begin(database).unwrap().logs().unwrap()
+}
+
+/// A database in which three logs with numbers side by side have four segments each.
+fn three_logs() -> Database {
+    let database = in_memory();
+    change(&database, |logs| {
+        for log in [LogNo(6), LOG, LogNo(8)] {
+            for seq in 0..4 {
+                logs.store_segment(log, &segment(ID, seq), Seq(2)).unwrap();
+            }
+        }
+    });
+    database
+}
+
+#[test]
+fn logs_come_back_as_they_were_put_in_the_order_of_their_numbers() {
+    let database = in_memory();
+    let row = |n: u8, class| LogRow {
+        vault: VaultNo(u32::MAX - u32::from(n)),
+        public: PublicKeyBytes::from_bytes([n; 65]),
+        class,
+    };
+    let rows = [(LogNo(0), row(1, Class::Data)), (LogNo(300), row(2, Class::Control))];
+    change(&database, |logs| {
+        for (log, row) in rows.iter().rev() {
+            logs.put_log(*log, row).unwrap();
+        }
+    });
+    let found: Result<Vec<_>, _> = view(&database).logs().unwrap().collect();
+    assert_eq!(found.unwrap(), rows);
+}
+
+#[test]
+fn a_stored_segment_is_the_head_of_its_log_and_comes_back_with_its_chain() {
+    let database = three_logs();
+    let head = LogTip { seq: Seq(3), chain: chain(3), merged: Seq(2) };
+    change(&database, |logs| {
+        assert_eq!(logs.head(LOG).unwrap(), Some(head));
+        assert_eq!(logs.head(LogNo(9)).unwrap(), None);
+        let stored = logs.segment(LOG, Seq(2)).unwrap().unwrap();
+        assert_eq!(shown(stored), shown(segment(ID, 2)));
+        assert!(logs.segment(LOG, Seq(4)).unwrap().is_none());
+        let before = [0, 1, 4, 5].map(|seq| logs.chain_before(LOG, Seq(seq)).unwrap());
+        assert_eq!(before, [Some(Chain::ZERO), Some(chain(0)), Some(chain(3)), None]);
+        assert_eq!([3, 4].map(|seq| logs.chain(LOG, Seq(seq)).unwrap()), [Some(chain(3)), None]);
+    });
+    assert_eq!(view(&database).head(LOG).unwrap(), Some(head));
+    let heads: Result<Vec<_>, _> = view(&database).heads().unwrap().collect();
+    assert_eq!(heads.unwrap(), [LogNo(6), LOG, LogNo(8)].map(|log| (log, head)));
+}
+
+#[test]
+fn a_range_has_the_segments_of_one_log_and_no_others() {
+    let (database, all) = (three_logs(), Seq(0)..=Seq(u64::MAX));
+    let logs = view(&database);
+    for (range, expected) in
+        [(all, vec![0, 1, 2, 3]), (Seq(1)..=Seq(2), vec![1, 2]), (Seq(4)..=Seq(9), vec![])]
+    {
+        let found = logs.segments(LOG, range).unwrap().map(|segment| shown(segment.unwrap()));
+        let expected: Vec<_> = expected.into_iter().map(|seq| shown(segment(ID, seq))).collect();
+        assert_eq!(found.collect::<Vec<_>>(), expected);
+    }
+}
+
+#[test]
+fn a_log_that_is_cut_ends_where_it_was_cut() {
+    let tip = |seq, merged| Some(LogTip { seq: Seq(seq), chain: chain(seq), merged: Seq(merged) });
+    for (last, head, left) in [
+        (None, None, 0),
+        (Some(Seq(0)), tip(0, 1), 1),
+        (Some(Seq(2)), tip(2, 2), 3),
+        (Some(Seq(3)), tip(3, 2), 4),
+        (Some(Seq(8)), tip(3, 2), 4),
+    ] {
+        let database = three_logs();
+        change(&database, |logs| logs.cut_log(LOG, last).unwrap());
+        let logs = view(&database);
+        assert_eq!(logs.head(LOG).unwrap(), head, "{last:?}");
+        let count = |log| logs.segments(log, Seq(0)..=Seq(9)).unwrap().count();
+        assert_eq!([LogNo(6), LOG, LogNo(8)].map(count), [4, left, 4], "{last:?}");
+    }
+    change(&three_logs(), |logs| {
+        logs.cut_log(LogNo(9), None).expect("a log without segments has nothing to cut")
+    });
+}
+
+#[test]
+fn what_is_set_aside_has_its_reason_until_it_is_taken_back() {
+    let database = in_memory();
+    let reasons = [Reason::StaysShut, Reason::Undecodable, Reason::UnknownKind];
+    let evidence = segment(ID, 9);
+    change(&database, |logs| {
+        for (reason, seq) in reasons.into_iter().zip(0..) {
+            logs.set_aside(LOG, Seq(seq), &chain(seq), reason).unwrap();
+            assert_eq!(logs.reason(LOG, Seq(seq)).unwrap(), Some(reason));
+            assert!(reason.may_pass() && !reason.holds_segment());
+        }
+        assert!(!Reason::Equivocation.may_pass());
+        logs.put_evidence(LogNo(8), &evidence).unwrap();
+        assert_eq!(logs.reason(LogNo(8), Seq(9)).unwrap(), Some(Reason::Equivocation));
+        assert_eq!(logs.reason(LOG, Seq(9)).unwrap(), None);
+        logs.take_back(LOG, Seq(1)).unwrap();
+    });
+    let row = |log, seq, reason, bytes| QuarantineRow { log, seq: Seq(seq), reason, bytes };
+    let expected = [
+        row(LOG, 0, Reason::StaysShut, 33),
+        row(LOG, 2, Reason::UnknownKind, 33),
+        row(LogNo(8), 9, Reason::Equivocation, 33 + evidence.segment().bytes().len()),
+    ];
+    assert_eq!(QuarantineRow::bytes_of_evidence(&evidence), expected[2].bytes);
+    let logs = view(&database);
+    assert_eq!(logs.quarantine().unwrap().collect::<Result<Vec<_>, _>>().unwrap(), expected);
+    assert_eq!((logs.any_in_quarantine().unwrap(), logs.not_merged().unwrap()), (true, 3));
+}
+
+#[test]
+fn what_waits_of_a_log_is_its_own_and_is_forgotten_from_a_segment_on() {
+    let (database, other) = (in_memory(), LogId::from_bytes([8; 16]));
+    change(&database, |logs| {
+        for (vault, log) in [(VAULT, ID), (VAULT, other), (VaultNo(2), ID)] {
+            for (seq, rank) in (0..3).zip([Rank::Shut, Rank::Opens, Rank::Certificate]) {
+                logs.put_waiting(vault, rank, &segment(log, seq)).unwrap();
+            }
+        }
+        let rows: Vec<_> = logs.waiting_of(VAULT, &ID).unwrap().map(Result::unwrap).collect();
+        assert_eq!(
+            rows.iter().map(|row| row.rank).collect::<Vec<_>>(),
+            [Rank::Shut, Rank::Opens, Rank::Certificate]
+        );
+        for (row, seq) in rows.into_iter().zip(0..) {
+            assert_eq!(shown(row.segment), shown(segment(ID, seq)));
+        }
+        assert_eq!(logs.forget_waiting(VAULT, &ID, Seq(1)).unwrap(), 2);
+        let chains = [0, 1].map(|seq| logs.waiting_chain(VAULT, &ID, Seq(seq)).unwrap());
+        assert_eq!(chains, [Some(chain(0)), None]);
+        assert_eq!(logs.forget_waiting(VAULT, &LogId::ZERO, Seq(0)).unwrap(), 0);
+    });
+    let logs = view(&database);
+    let found = [VAULT, VaultNo(2), VaultNo(3)].map(|vault| logs.waiting(vault).unwrap().count());
+    assert_eq!(found, [4, 3, 0]);
+    assert_eq!((logs.any_in_quarantine().unwrap(), logs.not_merged().unwrap()), (false, 7));
+}
+
+#[test]
+fn notes_are_found_by_the_log_that_they_name() {
+    let database = in_memory();
+    let note =
+        |named: u8, by, seq| NoteRow { named: LogId::from_bytes([named; 16]), by: LogNo(by), seq: Seq(seq) };
+    let notes = [note(1, 5, 9), note(2, 1, 3), note(2, 1, u64::MAX), note(2, u32::MAX, 0), note(3, 0, 0)];
+    change(&database, |logs| {
+        for note in notes.iter().rev() {
+            logs.put_note(VAULT, note).unwrap();
+        }
+        logs.put_note(VaultNo(2), &notes[0]).unwrap();
+        assert!(logs.has_note(VAULT, &notes[1]).unwrap());
+        assert!(
+            !logs.has_note(VaultNo(2), &notes[1]).unwrap() && !logs.has_note(VAULT, &note(2, 1, 4)).unwrap()
+        );
+        let named = logs.notes_of(VAULT, &notes[1].named).unwrap().collect::<Result<Vec<_>, _>>();
+        assert_eq!(named.unwrap(), notes[1..4]);
+        logs.remove_note(VAULT, &notes[2]).unwrap();
+    });
+    let left = view(&database).notes(VAULT).unwrap().collect::<Result<Vec<_>, _>>();
+    assert_eq!(left.unwrap(), [notes[0], notes[1], notes[3], notes[4]]);
+    assert_eq!(view(&database).notes(VaultNo(2)).unwrap().count(), 1);
+}
+
+#[test]
+fn rows_that_nothing_of_ours_wrote_are_refused() {
+    let inconsistent = |error| matches!(error, Some(StoreError::Inconsistent));
+    let database = in_memory();
+    let mut whole = vec![0; segment(ID, 0).row_len()];
+    segment(ID, 0).write(&mut whole);
+    change(&database, |logs| {
+        let mut class =
+            LogRow { vault: VAULT, public: PublicKeyBytes::from_bytes([1; 65]), class: Class::Data }.encode();
+        class[69] = 3;
+        logs.logs.insert(0, &class).unwrap();
+        for (seq, row) in
+            [&whole[..31], &whole[..whole.len() - 1], &[&whole[..], &[0]].concat()[..]].iter().enumerate()
+        {
+            let key = segment_key(LOG, Seq(seq as u64));
+            logs.segments.insert(&key, *row).unwrap();
+            assert!(inconsistent(logs.segment(LOG, Seq(seq as u64)).err()), "{seq}");
+        }
+        assert!(inconsistent(logs.chain(LOG, Seq(0)).err()));
+        for reason in [&[][..], &[1], &[6], &[0xff]] {
+            logs.quarantine.insert(&segment_key(LOG, Seq(0)), reason).unwrap();
+            assert!(inconsistent(logs.reason(LOG, Seq(0)).err()), "{reason:?}");
+        }
+        let key = joined(&[&VAULT.0.to_be_bytes(), ID.as_bytes(), &0u64.to_be_bytes()]);
+        for row in [vec![], [&[3], &whole[..]].concat(), [&[0], &whole[..40]].concat()] {
+            logs.waiting.insert(&key, &row[..]).unwrap();
+            let found = logs.waiting_of(VAULT, &ID).unwrap().next().unwrap();
+            assert!(inconsistent(found.err()), "{} bytes", row.len());
+        }
+    });
+    let logs = view(&database);
+    assert!(inconsistent(logs.logs().unwrap().next().unwrap().err()));
+    assert!(inconsistent(logs.segments(LOG, Seq(0)..=Seq(0)).unwrap().next().unwrap().err()));
+    assert!(inconsistent(logs.quarantine().unwrap().next().unwrap().err()));
+}

@@ -1,0 +1,323 @@
+//! The vaults of a store, their collections, and facts about the store itself: the door to the tables *meta*, *vaults*,
+//! *keyrings* and *collections* (`docs/FORMAT.md`, "Tables").
+//!
+//! Nobody else names these tables, nor a name in *meta*. A keyring goes in and out as bytes: what is in it, only the model
+//! knows.
+
+use redb::{
+    AccessGuard, Range, ReadOnlyTable, ReadTransaction, ReadableTable, Table, TableDefinition, TableError,
+    WriteTransaction,
+};
+use subrosa_model::merge::{LogNo, Stamp};
+use subrosa_protocol::ids::{Seq, VaultId};
+
+use crate::error::StoreError;
+use crate::keys::{CollectionNo, VaultNo, part};
+
+#[cfg(test)]
+mod tests;
+
+/// Facts about the store itself, by name.
+const META: TableDefinition<&str, &[u8]> = TableDefinition::new("meta");
+/// Vault number to id and name.
+const VAULTS: TableDefinition<u32, &[u8]> = TableDefinition::new("vaults");
+/// Vault number to its keyring.
+const KEYRINGS: TableDefinition<u32, &[u8]> = TableDefinition::new("keyrings");
+/// Vault number and name to collection number.
+const COLLECTIONS: TableDefinition<&[u8], u32> = TableDefinition::new("collections");
+
+/// The shapes of the tables, for the test against the specification.
+#[cfg(any(test, feature = "testing"))]
+pub(crate) fn shapes() -> Vec<crate::doors::Shape> {
+    use crate::doors::shape;
+    vec![shape(META), shape(VAULTS), shape(KEYRINGS), shape(COLLECTIONS)]
+}
+
+/// The format of the tables.
+const META_FORMAT: &str = "format";
+/// This device's name. Written last when a store is made: without it, that was never finished.
+const META_NAME: &str = "name";
+/// Address of the relay, empty if none.
+const META_RELAY: &str = "relay";
+/// The largest stamp made or merged.
+const META_CLOCK: &str = "clock";
+/// What was written to the token file last.
+const META_TOKEN: &str = "token";
+/// What was there before it.
+const META_TOKEN_BEFORE: &str = "token before";
+/// Inode of the file at the last open.
+const META_INODE: &str = "inode";
+
+/// Vaults and facts, open for writing.
+pub struct Vaults<'t> {
+    meta: Table<'t, &'static str, &'static [u8]>,
+    vaults: Table<'t, u32, &'static [u8]>,
+    keyrings: Table<'t, u32, &'static [u8]>,
+    collections: Table<'t, &'static [u8], u32>,
+}
+
+/// Vaults and facts, as of one moment.
+pub struct VaultsView {
+    meta: ReadOnlyTable<&'static str, &'static [u8]>,
+    vaults: ReadOnlyTable<u32, &'static [u8]>,
+    keyrings: ReadOnlyTable<u32, &'static [u8]>,
+    collections: ReadOnlyTable<&'static [u8], u32>,
+}
+
+/// A vault of this store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VaultRow {
+    /// Its id.
+    pub id: VaultId,
+    /// The name that this device gives it.
+    pub name: String,
+}
+
+/// A collection that has a number.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CollectionRow {
+    /// The vault that it is in.
+    pub vault: VaultNo,
+    /// Its name.
+    pub name: String,
+    /// Its number.
+    pub number: CollectionNo,
+}
+
+/// What is noted of the token beside the store.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TokenNotes {
+    /// The one that was written last.
+    pub current: Option<Vec<u8>>,
+    /// The one before it.
+    pub before: Option<Vec<u8>>,
+    /// Inode of the file at the last open.
+    pub inode: Option<u64>,
+}
+
+/// A keyring where it lies in the store.
+pub struct StoredKeyring<'t>(AccessGuard<'t, &'static [u8]>);
+
+/// The vaults, in the order in which they came here.
+pub struct VaultRows<'t>(Range<'t, u32, &'static [u8]>);
+
+/// The collections of all vaults, vault by vault.
+pub struct CollectionRows<'t>(Range<'t, &'static [u8], u32>);
+
+impl<'t> Vaults<'t> {
+    pub(crate) fn open(txn: &'t WriteTransaction) -> Result<Self, StoreError> {
+        Ok(Self {
+            meta: txn.open_table(META)?,
+            vaults: txn.open_table(VAULTS)?,
+            keyrings: txn.open_table(KEYRINGS)?,
+            collections: txn.open_table(COLLECTIONS)?,
+        })
+    }
+
+    /// Adds a vault, or names it anew.
+    pub fn put_vault(&mut self, vault: VaultNo, row: &VaultRow) -> Result<(), StoreError> {
+        self.vaults.insert(vault.0, &[&row.id.as_bytes()[..], row.name.as_bytes()].concat()[..])?;
+        Ok(())
+    }
+
+    /// Puts a vault's keyring, encoded, in the place of the one before.
+    pub fn put_keyring(&mut self, vault: VaultNo, keyring: &[u8]) -> Result<(), StoreError> {
+        self.keyrings.insert(vault.0, keyring)?;
+        Ok(())
+    }
+
+    /// Gives a collection its number.
+    pub fn put_collection(
+        &mut self,
+        vault: VaultNo,
+        name: &str,
+        number: CollectionNo,
+    ) -> Result<(), StoreError> {
+        let key = [&vault.0.to_be_bytes()[..], name.as_bytes()].concat();
+        self.collections.insert(&key[..], number.0)?;
+        Ok(())
+    }
+
+    /// Says which format the tables have.
+    pub fn put_format(&mut self, format: u32) -> Result<(), StoreError> {
+        self.put(META_FORMAT, &format.to_be_bytes())
+    }
+
+    /// Keeps the device's name; with it, a store is finished.
+    pub fn put_name(&mut self, name: &str) -> Result<(), StoreError> {
+        self.put(META_NAME, name.as_bytes())
+    }
+
+    /// Keeps the address of the relay; an empty one is none.
+    pub fn put_relay(&mut self, relay: &str) -> Result<(), StoreError> {
+        self.put(META_RELAY, relay.as_bytes())
+    }
+
+    /// Keeps the largest stamp made or merged.
+    pub fn put_clock(&mut self, latest: Stamp) -> Result<(), StoreError> {
+        self.put(META_CLOCK, &latest.0.to_be_bytes())
+    }
+
+    /// Notes a new token, and the inode of the file. The token that was noted is the one before, then.
+    pub fn put_token(&mut self, token: &[u8], inode: u64) -> Result<(), StoreError> {
+        let current = self.meta.get(META_TOKEN)?.map(|row| row.value().to_vec());
+        if let Some(current) = current {
+            self.put(META_TOKEN_BEFORE, &current)?;
+        }
+        self.put(META_TOKEN, token)?;
+        self.put(META_INODE, &inode.to_be_bytes())
+    }
+
+    /// The heads of other logs that a vault's data log has named as seen.
+    pub fn seen(&self, vault: VaultNo) -> Result<Vec<(LogNo, Seq)>, StoreError> {
+        let row = self.meta.get(&*seen_name(vault))?;
+        let Some(row) = row else { return Ok(Vec::new()) };
+        let (entries, rest) = row.value().as_chunks::<12>();
+        if !rest.is_empty() {
+            return Err(StoreError::Inconsistent);
+        }
+        let entries = entries.iter().map(|entry| {
+            (LogNo(u32::from_be_bytes(part(entry, 0))), Seq(u64::from_be_bytes(part(entry, 4))))
+        });
+        Ok(entries.collect())
+    }
+
+    /// Keeps what a vault's data log has named as seen.
+    pub fn put_seen(&mut self, vault: VaultNo, seen: &[(LogNo, Seq)]) -> Result<(), StoreError> {
+        let mut row = Vec::with_capacity(12 * seen.len());
+        for (log, seq) in seen {
+            row.extend_from_slice(&log.0.to_be_bytes());
+            row.extend_from_slice(&seq.0.to_be_bytes());
+        }
+        self.put(&seen_name(vault), &row)
+    }
+
+    /// A vault's data log has named nothing.
+    pub fn forget_seen(&mut self, vault: VaultNo) -> Result<(), StoreError> {
+        self.meta.remove(&*seen_name(vault))?;
+        Ok(())
+    }
+
+    fn put(&mut self, name: &str, value: &[u8]) -> Result<(), StoreError> {
+        self.meta.insert(name, value)?;
+        Ok(())
+    }
+}
+
+impl VaultsView {
+    pub(crate) fn open(txn: &ReadTransaction) -> Result<Self, StoreError> {
+        Ok(Self {
+            meta: txn.open_table(META)?,
+            vaults: txn.open_table(VAULTS)?,
+            keyrings: txn.open_table(KEYRINGS)?,
+            collections: txn.open_table(COLLECTIONS)?,
+        })
+    }
+
+    /// `None` of a store whose making was cut short before it had tables: all are made in one transaction.
+    pub(crate) fn open_if_made(txn: &ReadTransaction) -> Result<Option<Self>, StoreError> {
+        match txn.open_table(META) {
+            Ok(_) => Self::open(txn).map(Some),
+            Err(TableError::TableDoesNotExist(_)) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The format of the tables.
+    pub fn format(&self) -> Result<Option<u32>, StoreError> {
+        Ok(self.fixed(META_FORMAT)?.map(u32::from_be_bytes))
+    }
+
+    /// The device's name; a store without one was never finished.
+    pub fn name(&self) -> Result<Option<String>, StoreError> {
+        self.text(META_NAME)
+    }
+
+    /// The address of the relay; an empty one is none.
+    pub fn relay(&self) -> Result<Option<String>, StoreError> {
+        self.text(META_RELAY)
+    }
+
+    /// The largest stamp made or merged.
+    pub fn clock(&self) -> Result<Option<Stamp>, StoreError> {
+        Ok(self.fixed(META_CLOCK)?.map(|bytes| Stamp(u64::from_be_bytes(bytes))))
+    }
+
+    /// What is noted of the token.
+    pub fn token(&self) -> Result<TokenNotes, StoreError> {
+        let (current, before) = (self.bytes(META_TOKEN)?, self.bytes(META_TOKEN_BEFORE)?);
+        Ok(TokenNotes { current, before, inode: self.fixed(META_INODE)?.map(u64::from_be_bytes) })
+    }
+
+    /// The vaults, in the order in which they came here.
+    pub fn vaults(&self) -> Result<VaultRows<'_>, StoreError> {
+        Ok(VaultRows(self.vaults.iter()?))
+    }
+
+    /// A vault's keyring, encoded.
+    pub fn keyring(&self, vault: VaultNo) -> Result<Option<StoredKeyring<'_>>, StoreError> {
+        Ok(self.keyrings.get(vault.0)?.map(StoredKeyring))
+    }
+
+    /// The collections of all vaults.
+    pub fn collections(&self) -> Result<CollectionRows<'_>, StoreError> {
+        Ok(CollectionRows(self.collections.iter()?))
+    }
+
+    /// The names in *meta*, for the test against the specification.
+    #[cfg(any(test, feature = "testing"))]
+    pub fn meta_names(&self) -> Result<Vec<String>, StoreError> {
+        self.meta.iter()?.map(|row| Ok(row?.0.value().to_owned())).collect()
+    }
+
+    fn bytes(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        Ok(self.meta.get(name)?.map(|row| row.value().to_vec()))
+    }
+
+    fn fixed<const N: usize>(&self, name: &str) -> Result<Option<[u8; N]>, StoreError> {
+        let row = self.meta.get(name)?;
+        row.map(|row| row.value().try_into().map_err(|_| StoreError::Inconsistent)).transpose()
+    }
+
+    fn text(&self, name: &str) -> Result<Option<String>, StoreError> {
+        let text = self.bytes(name)?.map(String::from_utf8).transpose();
+        text.map_err(|_| StoreError::Inconsistent)
+    }
+}
+
+impl StoredKeyring<'_> {
+    /// The keyring, encoded.
+    pub fn as_bytes(&self) -> &[u8] {
+        self.0.value()
+    }
+}
+
+impl Iterator for VaultRows<'_> {
+    type Item = Result<(VaultNo, VaultRow), StoreError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        Some(self.0.next()?.map_err(StoreError::from).and_then(|(number, row)| {
+            let (id, name) = row.value().split_first_chunk().ok_or(StoreError::Inconsistent)?;
+            let name = String::from_utf8(name.to_vec()).map_err(|_| StoreError::Inconsistent)?;
+            Ok((VaultNo(number.value()), VaultRow { id: VaultId::from_bytes(*id), name }))
+        }))
+    }
+}
+
+impl Iterator for CollectionRows<'_> {
+    type Item = Result<CollectionRow, StoreError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        Some(self.0.next()?.map_err(StoreError::from).and_then(|(key, number)| {
+            let (vault, name) = key.value().split_first_chunk().ok_or(StoreError::Inconsistent)?;
+            let name = String::from_utf8(name.to_vec()).map_err(|_| StoreError::Inconsistent)?;
+            let vault = VaultNo(u32::from_be_bytes(*vault));
+            Ok(CollectionRow { vault, name, number: CollectionNo(number.value()) })
+        }))
+    }
+}
+
+/// Name in *meta* of what a vault's data log has named as seen.
+fn seen_name(vault: VaultNo) -> String {
+    format!("seen {}", vault.0)
+}

@@ -1,0 +1,134 @@
+use redb::Database;
+
+use super::*;
+use crate::doors::{Doors, DoorsView, in_memory};
+
+const VAULT: VaultNo = VaultNo(1);
+
+fn change<R>(database: &Database, f: impl FnOnce(&mut Vaults<'_>) -> R) -> R {
+    let txn = database.begin_write().unwrap();
+    let result = f(&mut Doors::open(&txn).unwrap().vaults);
+    txn.commit().unwrap();
+    result
+}
+
+fn view(database: &Database) -> VaultsView {
+    DoorsView::begin(database).unwrap().vaults().unwrap()
+}
+
+#[test]
+fn vaults_keyrings_and_collections_come_back_as_they_were_put() {
+    let database = in_memory();
+    let rows = [2, 1].map(|n| {
+        (VaultNo(n), VaultRow { id: VaultId::from_bytes([n as u8; 32]), name: format!("väult {n}") })
+    });
+    let collections = [(2, "b", 0), (1, "a", 300), (1, "ab", 2)];
+    let collections = collections.map(|(vault, name, number)| CollectionRow {
+        vault: VaultNo(vault),
+        name: name.to_owned(),
+        number: CollectionNo(number),
+    });
+    change(&database, |vaults| {
+        for (number, row) in &rows {
+            vaults.put_vault(*number, row).unwrap();
+            vaults.put_keyring(*number, b"before").unwrap();
+            vaults.put_keyring(*number, row.name.as_bytes()).unwrap();
+        }
+        for row in &collections {
+            vaults.put_collection(row.vault, &row.name, row.number).unwrap();
+        }
+    });
+    let vaults = view(&database);
+    let [second, first] = rows;
+    assert_eq!(vaults.vaults().unwrap().collect::<Result<Vec<_>, _>>().unwrap(), [first, second]);
+    assert_eq!(vaults.keyring(VAULT).unwrap().unwrap().as_bytes(), "väult 1".as_bytes());
+    assert!(vaults.keyring(VaultNo(3)).unwrap().is_none());
+    let [b, a, ab] = collections;
+    assert_eq!(vaults.collections().unwrap().collect::<Result<Vec<_>, _>>().unwrap(), [a, ab, b]);
+}
+
+#[test]
+fn facts_come_back_as_they_were_put_and_are_not_there_before() {
+    let database = in_memory();
+    assert!(DoorsView::begin(&database).unwrap().vaults_if_made().unwrap().is_none());
+    change(&database, |_| ());
+    let vaults = DoorsView::begin(&database).unwrap().vaults_if_made().unwrap().expect("it has tables now");
+    assert_eq!((vaults.format().unwrap(), vaults.clock().unwrap()), (None, None));
+    assert_eq!((vaults.name().unwrap(), vaults.relay().unwrap()), (None, None));
+    assert_eq!(vaults.token().unwrap(), TokenNotes::default());
+    change(&database, |vaults| {
+        vaults.put_format(0x0102_0304).unwrap();
+        vaults.put_clock(Stamp(u64::MAX - 1)).unwrap();
+        vaults.put_name("näme").unwrap();
+        vaults.put_relay("").unwrap();
+    });
+    let vaults = view(&database);
+    assert_eq!(
+        (vaults.format().unwrap(), vaults.clock().unwrap()),
+        (Some(0x0102_0304), Some(Stamp(u64::MAX - 1)))
+    );
+    assert_eq!(
+        (vaults.name().unwrap().as_deref(), vaults.relay().unwrap().as_deref()),
+        (Some("näme"), Some(""))
+    );
+}
+
+#[test]
+fn the_token_that_was_noted_is_the_one_before_when_a_new_one_is() {
+    let database = in_memory();
+    let notes = |current: &[u8], before: Option<&[u8]>, inode| TokenNotes {
+        current: Some(current.to_vec()),
+        before: before.map(<[u8]>::to_vec),
+        inode: Some(inode),
+    };
+    for (n, expected) in
+        [(1, notes(b"1", None, 1)), (2, notes(b"2", Some(b"1"), 2)), (3, notes(b"3", Some(b"2"), 3))]
+    {
+        change(&database, |vaults| vaults.put_token(n.to_string().as_bytes(), n).unwrap());
+        assert_eq!(view(&database).token().unwrap(), expected);
+    }
+}
+
+#[test]
+fn what_a_log_has_named_is_kept_for_each_vault_until_it_is_forgotten() {
+    let database = in_memory();
+    let seen = [(LogNo(5), Seq(1 << 40)), (LogNo(u32::MAX), Seq(0))];
+    change(&database, |vaults| {
+        assert_eq!(vaults.seen(VAULT).unwrap(), []);
+        vaults.put_seen(VAULT, &seen).unwrap();
+        vaults.put_seen(VaultNo(11), &seen[..1]).unwrap();
+        assert_eq!(
+            (vaults.seen(VAULT).unwrap(), vaults.seen(VaultNo(11)).unwrap()),
+            (seen.to_vec(), seen[..1].to_vec())
+        );
+        vaults.forget_seen(VAULT).unwrap();
+        assert_eq!(
+            (vaults.seen(VAULT).unwrap(), vaults.seen(VaultNo(11)).unwrap()),
+            (vec![], seen[..1].to_vec())
+        );
+    });
+    assert_eq!(view(&database).meta_names().unwrap(), ["seen 11"]);
+}
+
+#[test]
+fn rows_that_nothing_of_ours_wrote_are_refused() {
+    let database = in_memory();
+    let inconsistent = |error| matches!(error, Some(StoreError::Inconsistent));
+    change(&database, |vaults| {
+        for name in [META_FORMAT, META_CLOCK, META_INODE, META_NAME, META_RELAY, "seen 1"] {
+            vaults.put(name, &[0xff; 13]).unwrap();
+        }
+        assert!(inconsistent(vaults.seen(VAULT).err()));
+        vaults.vaults.insert(0, &[b'a'; 31][..]).unwrap();
+        vaults.vaults.insert(1, &[0xff; 33][..]).unwrap();
+        vaults.collections.insert(&[b'a'; 3][..], 0).unwrap();
+        vaults.collections.insert(&[0xff; 5][..], 1).unwrap();
+    });
+    let vaults = view(&database);
+    assert!(inconsistent(vaults.format().err()) && inconsistent(vaults.clock().err()));
+    assert!(inconsistent(vaults.token().err()));
+    assert!(inconsistent(vaults.name().err()) && inconsistent(vaults.relay().err()));
+    assert!(vaults.vaults().unwrap().all(|row| inconsistent(row.err())));
+    assert!(vaults.collections().unwrap().all(|row| inconsistent(row.err())));
+    assert_eq!((vaults.vaults().unwrap().count(), vaults.collections().unwrap().count()), (2, 2));
+}
