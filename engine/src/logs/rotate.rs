@@ -4,6 +4,7 @@
 //! the rest of the old log is foreign data from here on, and another copy of this store may go on writing it.
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 use std::sync::atomic::Ordering;
 
 use redb::ReadableTable as _;
@@ -11,10 +12,10 @@ use subrosa_model::control::{OwnLogs, certificate};
 use subrosa_model::merge::{Body, LogMove, LogNo, PendingOps, RowBuf, Stamp};
 use subrosa_model::seal::{Group, Packed};
 use subrosa_model::wiped::Wiped;
-use subrosa_protocol::ids::Seq;
+use subrosa_protocol::ids::{Pin, Seq};
 use subrosa_protocol::segment::{Class, Kind};
 use subrosa_store::error::StoreError;
-use subrosa_store::tables::{RecordKey, VaultNo, segment_key};
+use subrosa_store::tables::{RecordKey, VaultNo, relay_key, segment_key};
 
 use crate::error::{Error, PeerFault};
 use crate::life::Core;
@@ -22,6 +23,7 @@ use crate::life::commit::Tx;
 use crate::logs::sealing::seen_name;
 use crate::logs::shown::decode_relay_head;
 use crate::memory::state::{LogHead, OwnLogNos};
+use crate::memory::work::look_at_row;
 use crate::records::{Before, decode_pending, decode_state};
 
 /// How often a relay can make us open new logs before the store is opened again: it could lie about what it holds,
@@ -98,14 +100,20 @@ impl Tx<'_> {
 
     /// The last segment of an own log that some relay is known to hold.
     fn accepted(&self, log: LogNo) -> Result<Option<Seq>, Error> {
-        let mut accepted = None;
-        for row in self.tables.relay_heads.iter()? {
-            let (key, row) = row?;
-            if key.value()[32..] == log.0.to_be_bytes() {
+        let (mut accepted, mut after) = (None, Bound::Unbounded);
+        loop {
+            look_at_row();
+            let next = self.tables.relay_heads.range::<&[u8; 36]>((after.as_ref(), Bound::Unbounded))?.next();
+            let Some(next) = next.transpose()? else { return Ok(accepted) };
+            let mut relay = [0; 32];
+            relay.copy_from_slice(&next.0.value()[..32]);
+            let relay = Pin::from_bytes(relay);
+            if let Some(row) = self.tables.relay_heads.get(&relay_key(&relay, log.0))? {
                 accepted = accepted.max(Some(decode_relay_head(row.value()).0));
             }
+            // On to the next relay, whatever there is of this one.
+            after = Bound::Excluded(relay_key(&relay, u32::MAX));
         }
-        Ok(accepted)
     }
 
     /// Collects the ops to issue again, oldest first: sealed but not accepted, then bulk, then pending.

@@ -1,9 +1,12 @@
 //! What work must not grow with, counted.
 
+use subrosa_protocol::ids::{Chain, Pin, Seq};
 use subrosa_protocol::segment::Kind;
+use subrosa_store::tables::relay_key;
 
 use super::strangers::{Stranger, give, pair};
 use super::{id, record};
+use crate::logs::shown::encode_relay_head;
 use crate::memory::work::{logs_looked_at, rows_looked_at};
 
 #[test]
@@ -66,4 +69,20 @@ fn trying_quarantine_again_looks_at_each_segment_once() {
     let before = rows_looked_at();
     b.reopen();
     assert_eq!(rows_looked_at() - before, 100);
+}
+
+#[test]
+fn new_logs_look_at_their_own_heads_at_relays_and_at_no_others() {
+    let (a, _b, _relay, vault) = pair();
+    let row = encode_relay_head(Seq(0), &Chain::ZERO);
+    let noted = a.core().write(|tx| {
+        for (relay, log) in (1..4).flat_map(|relay| (100..200).map(move |log| (relay, log))) {
+            tx.tables.relay_heads.insert(&relay_key(&Pin::from_bytes([relay; 32]), log), &row)?;
+        }
+        Ok(())
+    });
+    noted.unwrap();
+    let before = rows_looked_at();
+    a.core().rotate_logs(&vault).unwrap();
+    assert!(rows_looked_at() - before <= 8, "{}", rows_looked_at() - before);
 }
