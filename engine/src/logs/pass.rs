@@ -186,8 +186,10 @@ impl Tx<'_> {
             }
         }
         for Head { log, seq, .. } in &body.seen {
-            let named = &mut self.vault_mut(vault)?.named;
-            if named.len() < limits::LOGS_PER_VAULT_MAX || named.contains_key(log) {
+            let is_stranger = self.state.logs.number(vault, log).is_none();
+            let state = self.vault_mut(vault)?;
+            let named = if is_stranger { &mut state.named_strangers } else { &mut state.named };
+            if !is_stranger || named.len() < limits::LOGS_PER_VAULT_MAX || named.contains_key(log) {
                 let last = named.entry(*log).or_insert(*seq);
                 *last = (*seq).max(*last);
             }
