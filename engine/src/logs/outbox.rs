@@ -20,7 +20,7 @@ use subrosa_store::tables::{HEADS, RELAY_HEADS, SEGMENTS, VaultNo, relay_key, se
 use crate::error::{Error, PeerFault};
 use crate::life::Core;
 use crate::life::commit::{Durable, Tx};
-use crate::logs::shown::{decode_relay_head, encode_relay_head};
+use crate::logs::shown::{RelayView, decode_relay_head, encode_relay_head};
 use crate::memory::state::{LogHead, split_segment_row};
 
 /// How to subscribe to a vault at a relay.
@@ -141,7 +141,13 @@ impl Core {
     /// Where to go on with a vault at a relay. A cursor at which our heads were not compared is not offered with a
     /// digest: the relay then answers with its heads, and feeds what is missing.
     pub(crate) fn sync_plan(&self, vault: &VaultId, relay: &Pin) -> Result<SyncPlan, Error> {
-        let number = self.lock_state()?.vault_no(vault)?;
+        let number = {
+            let mut state = self.lock_state()?;
+            let number = state.vault_no(vault)?;
+            let relays = state.vaults.get_mut(&number).map(|vault| &mut vault.relays);
+            relays.and_then(|relays| relays.get_mut(relay)).map(RelayView::link_begins);
+            number
+        };
         let row = self.read(|txn| {
             let row = txn.open_table(subrosa_store::tables::CURSORS)?.get(&relay_key(relay, number.0))?;
             row.map_or(Ok(Cursor::default()), |row| {

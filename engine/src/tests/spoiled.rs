@@ -6,7 +6,7 @@ use subrosa_protocol::ids::{Chain, Head, Incarnation, LogId, PublicKeyBytes, Seq
 use subrosa_protocol::limits::{LOGS_PER_VAULT_MAX, STRANGERS_ASKED_MAX};
 use subrosa_protocol::segment::{Class, Kind, SealedSegment};
 
-use super::strangers::{Stranger, pair};
+use super::strangers::{Stranger, batch, noise, pair};
 use super::{ListRelay, TestDevice, id, join, record};
 use crate::logs::waiting::Rank;
 
@@ -129,4 +129,32 @@ fn a_certified_log_for_which_a_vault_has_no_room_waits() {
         assert_eq!(rank.unwrap(), Some(Rank::Certificate));
         a.reopen();
     }
+}
+
+#[test]
+fn what_was_asked_for_on_a_link_that_broke_is_asked_for_on_the_next() {
+    let (a, b, relay, vault) = pair();
+    let c = TestDevice::new();
+    join(&b, &c);
+    // A hears of what C wrote before it hears that C belongs to the vault: not all of that finds room.
+    let mut log = data_log_of(&c, &vault);
+    for _ in 0..5 {
+        let segment = log.next(Kind::Data, &noise(400 << 10));
+        put(&relay, &vault, log.public(), segment);
+    }
+    assert_eq!(relay.feed(a.core(), &vault).digest_ok, Some(true));
+    relay.sync(b.core(), &vault);
+    c.core().seal(&vault).unwrap();
+    relay.take(c.core(), &vault).unwrap();
+    let received = relay.feed(a.core(), &vault);
+    let wanted = [(log.log(), Seq(2), Seq(4))];
+    assert_eq!((received.digest_ok, &received.wants[..]), (Some(true), &wanted[..]));
+    for _ in 0..2 {
+        assert_eq!(relay.feed(a.core(), &vault).wants, wanted, "the relay's digest tells nothing of it");
+    }
+    let is_missing =
+        |segment: &&SealedSegment| segment.header().log == log.log() && segment.header().seq >= Seq(2);
+    let missing = relay.state.lock().unwrap().segments.iter().filter(is_missing).cloned().collect();
+    relay.give(a.core(), &vault, batch(&relay, vec![], missing)).unwrap();
+    assert_eq!(relay.feed(a.core(), &vault).wants, []);
 }
