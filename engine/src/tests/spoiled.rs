@@ -6,8 +6,8 @@ use subrosa_protocol::ids::{Chain, Head, Incarnation, LogId, PublicKeyBytes, Seq
 use subrosa_protocol::limits::{LOGS_PER_VAULT_MAX, STRANGERS_ASKED_MAX};
 use subrosa_protocol::segment::{Class, Kind, SealedSegment};
 
-use super::strangers::{Stranger, batch, noise, pair};
-use super::{ListRelay, TestDevice, id, join, record};
+use super::strangers::{Stranger, another_relay, batch, noise, pair, segments_of};
+use super::{ListRelay, TestDevice, everything, id, join, record};
 use crate::logs::waiting::Rank;
 
 /// Writes to the data log of a device as somebody may who writes his own client.
@@ -157,4 +157,49 @@ fn what_was_asked_for_on_a_link_that_broke_is_asked_for_on_the_next() {
     let missing = relay.state.lock().unwrap().segments.iter().filter(is_missing).cloned().collect();
     relay.give(a.core(), &vault, batch(&relay, vec![], missing)).unwrap();
     assert_eq!(relay.feed(a.core(), &vault).wants, []);
+}
+
+#[test]
+fn a_new_device_counts_in_whatever_order_two_relays_show_it_and_whenever_the_store_is_opened() {
+    for order in [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
+        let (mut a, b, relay, vault) = pair();
+        let other = another_relay(8);
+        let c = TestDevice::new();
+        join(&b, &c);
+        relay.sync(b.core(), &vault);
+        c.vault().records("tasks").put(id(3), &record(&[("done", 3)])).unwrap();
+        relay.sync(c.core(), &vault);
+        // B deletes it, and so names C's log; C brings it back.
+        relay.sync(b.core(), &vault);
+        b.clock.set(1_000_100);
+        assert!(b.vault().records("tasks").delete(id(3)).unwrap());
+        c.vault().records("tasks").put(id(4), &record(&[("done", 4)])).unwrap();
+        for device in [&b, &c, &b] {
+            relay.sync(device.core(), &vault);
+        }
+        let of_c = segments_of(&relay, &c, &vault, Kind::Data);
+        let control = [&b, &c].map(|device| segments_of(&relay, device, &vault, Kind::Control));
+        let [of_b, certificate] = control;
+        let names = segments_of(&relay, &b, &vault, Kind::Data);
+        let parts = [of_b, certificate, of_c.into_iter().chain(names).collect()];
+        let publics = relay.state.lock().unwrap().logs.clone();
+        for (n, part) in order.into_iter().enumerate() {
+            let from = if n % 2 == 0 { &other } else { &relay };
+            let mut stranger = Stranger::new(&vault);
+            let mut segments = parts[part].clone();
+            // What the first relay shows it holds; the other one makes things up.
+            if n != 1 {
+                let kind = if n == 0 { Kind::Control } else { Kind::Data };
+                segments.push(stranger.next(kind, b""));
+            }
+            let publics = publics.iter().copied().chain([stranger.public()]).collect();
+            from.give(a.core(), &vault, batch(from, publics, segments)).unwrap();
+            a.reopen();
+        }
+        relay.sync(a.core(), &vault);
+        assert_eq!(everything(&a.vault()), everything(&c.vault()), "{order:?}");
+        assert_eq!(everything(&a.vault()).len(), 1, "{order:?}");
+        assert_eq!(a.vault().devices().unwrap().len(), 3, "{order:?}");
+        assert!(a.device.as_ref().unwrap().verify().unwrap().is_good());
+    }
 }

@@ -246,7 +246,12 @@ fn a_log_has_no_more_segments_in_quarantine_than_its_limit() {
 }
 
 /// What the relay holds of logs of a device, of one class.
-fn segments_of(relay: &ListRelay, device: &TestDevice, vault: &VaultId, kind: Kind) -> Vec<SealedSegment> {
+pub(super) fn segments_of(
+    relay: &ListRelay,
+    device: &TestDevice,
+    vault: &VaultId,
+    kind: Kind,
+) -> Vec<SealedSegment> {
     let own = device
         .core()
         .with_vault(vault, |state| Ok([state.own.data, state.own.control].map(|log| state.logs[&log].id)));
