@@ -14,6 +14,7 @@ mod reading;
 mod restored;
 mod sealing;
 mod specification;
+mod spoiled;
 mod strangers;
 mod thread_ends;
 mod transactions;

@@ -6,35 +6,53 @@ use std::collections::{HashMap, VecDeque};
 use subrosa_protocol::ids::{LogId, PublicKeyBytes, VaultId};
 use subrosa_protocol::limits::LINK_KEYS_MAX;
 
-/// The keys that one link has introduced, without those of logs that are known here; the oldest go first.
+/// The keys that one link has introduced, without those of logs that are known here. Where there are too many, the vault
+/// with the most gives up its oldest: what is made up in one vault pushes out no keys of the others.
 #[derive(Debug, Default)]
 pub(crate) struct LinkKeys {
-    keys: HashMap<(VaultId, LogId), PublicKeyBytes>,
-    order: VecDeque<(VaultId, LogId)>,
+    vaults: HashMap<VaultId, OfVault>,
+    len: usize,
+}
+
+#[derive(Debug, Default)]
+struct OfVault {
+    keys: HashMap<LogId, PublicKeyBytes>,
+    order: VecDeque<LogId>,
 }
 
 impl LinkKeys {
     /// Keeps a key. That it is the log's is in the log's id.
     pub(crate) fn introduce(&mut self, vault: &VaultId, public: &PublicKeyBytes) {
-        let place = (*vault, LogId::of(public));
-        if self.keys.insert(place, *public).is_none() {
-            self.order.push_back(place);
+        let (log, of_vault) = (LogId::of(public), self.vaults.entry(*vault).or_default());
+        if of_vault.keys.insert(log, *public).is_none() {
+            of_vault.order.push_back(log);
+            self.len += 1;
         }
-        while self.order.len() > LINK_KEYS_MAX {
-            if let Some(oldest) = self.order.pop_front() {
-                self.keys.remove(&oldest);
-            }
+        while self.len > LINK_KEYS_MAX {
+            let fullest = self.vaults.values_mut().max_by_key(|vault| vault.order.len());
+            fullest.map(OfVault::forget_oldest);
+            self.len -= 1;
         }
     }
 
     /// The key of a log of a vault, if it was introduced.
     pub(crate) fn of(&self, vault: &VaultId, log: &LogId) -> Option<PublicKeyBytes> {
-        self.keys.get(&(*vault, *log)).copied()
+        self.vaults.get(vault)?.keys.get(log).copied()
     }
 
     #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
-        self.keys.len()
+        let held = |vault: &OfVault| (vault.keys.len(), vault.order.len());
+        assert!(self.vaults.values().map(held).all(|(keys, order)| keys == order));
+        self.vaults.values().map(|vault| vault.keys.len()).sum()
+    }
+}
+
+impl OfVault {
+    fn forget_oldest(&mut self) {
+        if let Some(oldest) = self.order.pop_front() {
+            self.keys.remove(&oldest);
+        }
     }
 }
 
@@ -55,7 +73,7 @@ mod tests {
             keys.introduce(&vault, &made_up(n));
             keys.introduce(&vault, &made_up(n));
         }
-        assert_eq!((keys.len(), keys.order.len()), (LINK_KEYS_MAX, LINK_KEYS_MAX));
+        assert_eq!(keys.len(), LINK_KEYS_MAX);
         let held = |n| keys.of(&vault, &LogId::of(&made_up(n))).is_some();
         assert_eq!([0, 1, 2, LINK_KEYS_MAX + 1].map(held), [false, false, true, true]);
         assert_eq!(
@@ -63,5 +81,17 @@ mod tests {
             None,
             "of its vault only"
         );
+    }
+
+    #[test]
+    fn keys_of_one_vault_push_out_no_others_while_it_has_more_of_them() {
+        let mut keys = LinkKeys::default();
+        let [quiet, loud] = [1, 2].map(|n| VaultId::from_bytes([n; 32]));
+        keys.introduce(&quiet, &made_up(0));
+        for n in 0..2 * LINK_KEYS_MAX {
+            keys.introduce(&loud, &made_up(n));
+        }
+        assert!(keys.of(&quiet, &LogId::of(&made_up(0))).is_some());
+        assert_eq!(keys.len(), LINK_KEYS_MAX);
     }
 }

@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use subrosa_model::merge::LogNo;
+use subrosa_model::merge::{Body, LogNo, Stamp};
 use subrosa_model::seal::{Group, OpenError, OpenedBody};
 use subrosa_protocol::ids::{LogId, Seq};
 use subrosa_protocol::segment::Kind;
@@ -17,9 +17,9 @@ use crate::error::Error;
 use crate::life::Core;
 use crate::life::commit::Tx;
 use crate::life::gate::Turn;
-use crate::logs::pass::{Origin, Pass};
+use crate::logs::pass::{Origin, PASS_BYTES, Pass, Verdict};
 use crate::memory::state::VaultState;
-use crate::memory::work::{look_at_log, look_at_row};
+use crate::memory::work::{hold_bytes, look_at_log, look_at_row};
 
 /// How far a log's next group goes.
 enum NextGroup {
@@ -148,15 +148,24 @@ impl Tx<'_> {
         shut: &[Seq],
         pass: &mut Pass,
     ) -> Result<usize, Error> {
-        let (mut bodies, mut whole, mut tried) = (Vec::new(), false, 0);
+        let (mut bodies, mut whole, mut tried, mut bytes) = (Vec::new(), false, 0, 0);
         while !whole && tried < shut.len() && (tried == 0 || shut[tried] == shut[tried - 1].next()) {
             look_at_row();
             tried += 1;
             let Ok(body) = self.open_stored(vault, log, shut[tried - 1])? else { break };
             whole = body.group == Group::Ends;
-            bodies.push(body);
+            bytes += body.data.len();
+            if bytes > PASS_BYTES {
+                bodies.clear();
+            } else {
+                bodies.push(body);
+                hold_bytes(bytes);
+            }
         }
-        if whole {
+        if whole && bytes > PASS_BYTES {
+            self.run_pass(vault, pass)?;
+            self.merge_large(vault, log, shut[0]..=shut[tried - 1], Origin::Quarantine)?;
+        } else if whole {
             pass.add(log, shut[0]..=shut[tried - 1], bodies, Origin::Quarantine);
         }
         Ok(tried)
@@ -171,23 +180,33 @@ impl Tx<'_> {
                 NextGroup::Ends(end) => end,
                 NextGroup::Incomplete => return Ok(()),
             };
-            match self.open_group(vault, log, from..=end, opened)? {
-                Ok(opened) => pass.add(log, from..=end, opened, Origin::Next),
-                Err(reason) => pass.add_shut(log, from..=end, reason),
-            }
-            from = end.next();
-            if pass.is_full() {
+            let is_large = match self.open_group(vault, log, from..=end, opened)? {
+                Ok(Some(opened)) => {
+                    pass.add(log, from..=end, opened, Origin::Next);
+                    false
+                }
+                Ok(None) => true,
+                Err(reason) => {
+                    pass.add_shut(log, from..=end, reason);
+                    false
+                }
+            };
+            if is_large || pass.is_full() {
                 self.run_pass(vault, pass)?;
                 if self.vault(vault)?.held.contains_key(&log) {
                     return Ok(());
                 }
             }
+            if is_large && !self.merge_large(vault, log, from..=end, Origin::Next)? {
+                return Ok(());
+            }
+            from = end.next();
         }
         Ok(())
     }
 
     /// Finds the end of the group that `segments`, which go to the end of the log, begin with. Bodies opened on the way
-    /// are kept in `opened` when the search began at the group's start.
+    /// are kept in `opened` when the search began at the group's start and they fit into a pass.
     fn next_group(
         &mut self,
         vault: VaultNo,
@@ -198,13 +217,17 @@ impl Tx<'_> {
         let (first, last) = segments.into_inner();
         let probed = self.vault(vault)?.probed.get(&log).copied();
         let start = probed.map_or(first, |probed| probed.next().max(first));
-        let mut seq = start;
+        let (mut seq, mut bytes) = (start, 0);
         while seq <= last {
             match self.open_stored(vault, log, seq)? {
                 Ok(body) => {
                     let group = body.group;
-                    if start == first {
+                    bytes += body.data.len();
+                    if start == first && bytes <= PASS_BYTES {
                         opened.push(body);
+                        hold_bytes(bytes);
+                    } else {
+                        opened.clear();
                     }
                     if group == Group::Ends {
                         return Ok(NextGroup::Ends(seq));
@@ -222,25 +245,69 @@ impl Tx<'_> {
         Ok(NextGroup::Incomplete)
     }
 
-    /// Opens what of the group is not open yet; or says why one of it stays shut.
+    /// Opens what of the group is not open yet; or says why one of it stays shut. `None` if it does not fit into a pass.
     fn open_group(
         &self,
         vault: VaultNo,
         log: LogNo,
         group: RangeInclusive<Seq>,
         mut opened: Vec<OpenedBody>,
-    ) -> Result<Result<Vec<OpenedBody>, Reason>, Error> {
-        let (first, last) = (group.start().0, group.end().0);
+    ) -> Result<Result<Option<Vec<OpenedBody>>, Reason>, Error> {
+        let (first, last, mut bytes) = (group.start().0, group.end().0, 0);
         if opened.len() as u64 != last - first + 1 {
             opened.clear();
             for seq in first..=last {
                 match self.open_stored(vault, log, Seq(seq))? {
-                    Ok(body) => opened.push(body),
+                    Ok(body) => {
+                        bytes += body.data.len();
+                        opened.push(body);
+                    }
                     Err(reason) => return Ok(Err(reason)),
                 }
+                if bytes > PASS_BYTES {
+                    return Ok(Ok(None));
+                }
+                hold_bytes(bytes);
             }
         }
-        Ok(Ok(opened))
+        Ok(Ok(Some(opened)))
+    }
+
+    /// Merges a group that does not fit into a pass, in several of them: first each body is looked at, so that it is the
+    /// whole group or nothing, and few of them are held at a time. `false` if it is held for the clock.
+    fn merge_large(
+        &mut self,
+        vault: VaultNo,
+        log: LogNo,
+        group: RangeInclusive<Seq>,
+        origin: Origin,
+    ) -> Result<bool, Error> {
+        let (first, last) = (group.start().0, group.end().0);
+        let mut latest = Ok(Stamp::default());
+        for seq in first..=last {
+            let body = self.open_stored(vault, log, Seq(seq))?;
+            let stamp = body.and_then(|body| {
+                Body::decode(&body.data).map(|body| body.stamp_max()).map_err(|_| Reason::Undecodable)
+            });
+            latest = latest.and_then(|latest: Stamp| stamp.map(|stamp| latest.max(stamp)));
+            if latest.is_err() {
+                break;
+            }
+        }
+        let verdict = self.judge(vault, log, &group, (origin, latest))?;
+        if verdict == Verdict::Merge {
+            let mut pass = Pass::default();
+            for seq in first..=last {
+                if let Ok(body) = self.open_stored(vault, log, Seq(seq))? {
+                    pass.add(log, Seq(seq)..=Seq(seq), vec![body], Origin::Again);
+                }
+                if pass.is_full() {
+                    self.run_pass(vault, &mut pass)?;
+                }
+            }
+            self.run_pass(vault, &mut pass)?;
+        }
+        Ok(verdict != Verdict::Hold)
     }
 
     /// Opens one stored data segment.

@@ -21,6 +21,7 @@ use subrosa_store::relays::{Cursor, RelayHead};
 use crate::error::{Error, PeerFault};
 use crate::life::Core;
 use crate::life::commit::{Durable, Tx};
+use crate::logs::shown::RelayView;
 use crate::memory::state::LogInfo;
 
 /// How to subscribe to a vault at a relay.
@@ -91,7 +92,13 @@ impl Core {
     /// Where to go on with a vault at a relay. A cursor at which our heads were not compared is not offered with a
     /// digest: the relay then answers with its heads, and feeds what is missing.
     pub(crate) fn sync_plan(&self, vault: &VaultId, relay: &Pin) -> Result<SyncPlan, Error> {
-        let number = self.lock_state()?.vault_no(vault)?;
+        let number = {
+            let mut state = self.lock_state()?;
+            let number = state.vault_no(vault)?;
+            let relays = state.vaults.get_mut(&number).map(|vault| &mut vault.relays);
+            relays.and_then(|relays| relays.get_mut(relay)).map(RelayView::link_begins);
+            number
+        };
         let cursor = self.read(|doors| doors.relays()?.cursor(relay, number))?;
         let digest = if cursor.scanned == cursor.verified { cursor.digest } else { Digest::ZERO };
         Ok(SyncPlan { incarnation: cursor.incarnation, cursor: cursor.scanned, digest })

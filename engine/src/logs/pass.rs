@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::ops::{Range, RangeInclusive};
 
-use subrosa_model::merge::{Body, LogNo, Observed, Op, VaultNo};
+use subrosa_model::merge::{Body, LogNo, Observed, Op, Stamp, VaultNo};
 use subrosa_model::seal::OpenedBody;
 use subrosa_protocol::ids::{Head, Seq};
 use subrosa_protocol::limits;
@@ -15,7 +15,7 @@ use crate::error::Error;
 use crate::life::commit::Tx;
 
 /// Opened bodies that are merged in one sorted pass; beyond that, several passes in the same transaction.
-const PASS_BYTES: usize = 32 << 20;
+pub(crate) const PASS_BYTES: usize = 32 << 20;
 
 /// Where a group comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,7 +47,7 @@ pub(crate) struct Pass {
 
 /// What is to be done with a group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Verdict {
+pub(crate) enum Verdict {
     Merge,
     /// It is in quarantine, or stays there.
     Leave,
@@ -99,7 +99,11 @@ impl Tx<'_> {
                 }
                 Err(reason) => Err(*reason),
             };
-            match self.judge(vault, &group, &parts)? {
+            let latest = match &parts {
+                Ok(parts) => Ok(parts.iter().map(Body::stamp_max).max().unwrap_or_default()),
+                Err(reason) => Err(*reason),
+            };
+            match self.judge(vault, group.log, &group.segments, (group.origin, latest))? {
                 Verdict::Merge => {
                     for (seq, body) in (group.segments.start().0..).zip(parts.unwrap_or_default()) {
                         self.note_what_is_named(vault, group.log, Seq(seq), &body)?;
@@ -113,26 +117,24 @@ impl Tx<'_> {
         self.merge_bodies(vault, &ready)
     }
 
-    /// Decides about a group, and notes what was decided.
-    fn judge(
+    /// Decides about a group by its latest stamp, or by why there is none, and notes what was decided.
+    pub(crate) fn judge(
         &mut self,
         vault: VaultNo,
-        group: &ReadyGroup,
-        parts: &Result<Vec<Body<'_>>, Reason>,
+        log: LogNo,
+        segments: &RangeInclusive<Seq>,
+        (origin, latest): (Origin, Result<Stamp, Reason>),
     ) -> Result<Verdict, Error> {
-        let (log, last) = (group.log, *group.segments.end());
-        let observed = match (parts, group.origin) {
+        let last = *segments.end();
+        let observed = match (latest, origin) {
             (_, Origin::Again) => Ok(Observed::Merge),
-            (Ok(parts), _) => {
-                let latest = parts.iter().map(Body::stamp_max).max().unwrap_or_default();
-                Ok(self.state.clock.observe(latest, self.now_ms))
-            }
-            (Err(reason), _) => Err(*reason),
+            (Ok(latest), _) => Ok(self.state.clock.observe(latest, self.now_ms)),
+            (Err(reason), _) => Err(reason),
         };
-        match (observed, group.origin) {
+        match (observed, origin) {
             (Ok(Observed::Merge), Origin::Next) => self.advance(vault, log, last)?,
             (Ok(Observed::Merge), Origin::Quarantine) => {
-                for seq in group.segments.start().0..=last.0 {
+                for seq in segments.start().0..=last.0 {
                     self.logs.take_back(log, Seq(seq))?;
                 }
             }
@@ -142,7 +144,7 @@ impl Tx<'_> {
                 return Ok(Verdict::Hold);
             }
             (Err(reason), Origin::Next) => {
-                self.skip_group(log, &group.segments, reason)?;
+                self.skip_group(log, segments, reason)?;
                 self.advance(vault, log, last)?;
                 return Ok(Verdict::Leave);
             }
@@ -185,8 +187,10 @@ impl Tx<'_> {
             }
         }
         for Head { log, seq, .. } in &body.seen {
-            let named = &mut self.vault_mut(vault)?.named;
-            if named.len() < limits::LOGS_PER_VAULT_MAX || named.contains_key(log) {
+            let is_stranger = self.state.logs.number(vault, log).is_none();
+            let state = self.vault_mut(vault)?;
+            let named = if is_stranger { &mut state.named_strangers } else { &mut state.named };
+            if !is_stranger || named.len() < limits::LOGS_PER_VAULT_MAX || named.contains_key(log) {
                 let last = named.entry(*log).or_insert(*seq);
                 *last = (*seq).max(*last);
             }

@@ -5,12 +5,14 @@
 //! reason; what does not fit its log is asked for again. Nothing that a relay says of a log is kept before a signature
 //! holds, and only a log with a certificate gets a number.
 
+use std::collections::HashSet;
+
 use subrosa_model::control::CertifiedLog;
 use subrosa_model::merge::{LogNo, VaultNo};
 use subrosa_protocol::ids::{
     Chain, Digest, Head, Incarnation, LogId, Pin, PublicKeyBytes, Rseq, Seq, VaultId,
 };
-use subrosa_protocol::limits::LOGS_PER_VAULT_MAX;
+use subrosa_protocol::limits::{LOGS_PER_VAULT_MAX, STRANGERS_ASKED_MAX};
 use subrosa_protocol::segment::{Class, SealedSegment, VerifiedSegment};
 use subrosa_store::error::StoreError;
 use subrosa_store::logs::{CheckedSegment, Rank, Reason};
@@ -121,8 +123,16 @@ impl Tx<'_> {
         if cursor.incarnation != batch.incarnation {
             cursor = Cursor { incarnation: batch.incarnation, ..Cursor::default() };
         }
-        let is_control = |item: &&FeedItem| item.segment.header().kind.class() == Class::Control;
-        let (control, other): (Vec<_>, Vec<_>) = batch.items.iter().partition(is_control);
+        // What certifies comes first; within a log, the order stays.
+        let mut begun = HashSet::new();
+        let (control, other): (Vec<_>, Vec<_>) = batch.items.iter().partition(|item| {
+            let header = item.segment.header();
+            let is_data = header.kind.class() == Class::Data;
+            if is_data {
+                begun.insert(header.log);
+            }
+            !is_data && !begun.contains(&header.log)
+        });
         for item in control.into_iter().chain(other) {
             self.take_in(&mut taking, &item.segment)?;
             cursor.scanned = cursor.scanned.max(item.rseq.unwrap_or_default());
@@ -145,9 +155,14 @@ impl Tx<'_> {
     }
 
     /// Asks for what other members have seen and the relay, which says that it has shown everything, has not shown:
-    /// once for each open, for it may be that nobody has it any more.
+    /// once for each open, for it may be that nobody has it any more. Logs without a certificate take turns, for a
+    /// member may have made them up.
     fn want_what_is_named(&mut self, vault: VaultNo, received: &mut Received) -> Result<(), Error> {
-        for (log, seq) in std::mem::take(&mut self.vault_mut(vault)?.named) {
+        let state = self.vault_mut(vault)?;
+        let mut named: Vec<_> = std::mem::take(&mut state.named).into_iter().collect();
+        let strangers = std::iter::from_fn(|| state.named_strangers.pop_first());
+        named.extend(strangers.take(STRANGERS_ASKED_MAX));
+        for (log, seq) in named {
             let held = match self.state.logs.number(vault, &log) {
                 Some(number) => self.logs.head(number)?.map(|head| head.seq),
                 None => self.vault(vault)?.waiting.get(&log).map(|held| held.seq),
@@ -172,12 +187,38 @@ impl Tx<'_> {
             return self.take_in_stranger(taking, segment);
         };
         let info = *self.vault(taking.vault)?.logs.get(&log).ok_or(StoreError::Inconsistent)?;
-        if info.class == header.kind.class() {
-            self.take_in_known(taking, log, &info, segment)
-        } else {
-            // Its author certified one thing and wrote another; the relay, which knows no certificate, could not tell.
+        if self.is_cut_off(taking, log, &info, segment)? {
             self.pass_by(taking, info.public, segment)
+        } else {
+            self.take_in_known(taking, log, &info, segment)
         }
+    }
+
+    /// Whether a log cannot be taken in from here on: its author certified one class and wrote another, here or before.
+    /// The relay, which knows no certificate, could not tell.
+    fn is_cut_off(
+        &mut self,
+        taking: &Taking<'_>,
+        log: LogNo,
+        info: &LogInfo,
+        segment: &SealedSegment,
+    ) -> Result<bool, Error> {
+        let header = segment.header();
+        let head = self.logs.head(log)?;
+        let next = head.map_or(Seq(0), |head| head.seq.next());
+        if header.kind.class() == info.class {
+            return Ok(header.seq >= next && self.vault(taking.vault)?.cut_off.contains(&log));
+        }
+        let prev = head.map_or(Chain::ZERO, |head| head.chain);
+        let own = self.vault(taking.vault)?.own;
+        if header.seq == next
+            && log != own.data
+            && log != own.control
+            && VerifiedSegment::check(&taking.id, prev, info.public, segment.clone()).is_ok()
+        {
+            self.vault_mut(taking.vault)?.cut_off.insert(log);
+        }
+        Ok(true)
     }
 
     /// Takes in a segment of a log that has a certificate.
@@ -321,11 +362,10 @@ impl Tx<'_> {
             Class::Data => (Rank::Shut, Vec::new()),
         };
         if certified.contains(&log) {
-            self.admit_for(taking, certified)?;
+            self.admit_for(taking, certified.clone())?;
             if self.state.logs.number(vault, &log).is_some() {
                 return self.take_in(taking, segment);
             }
-            return self.raise_relay_head(taking.relay, vault, head_of(checked));
         }
         if self.keep_waiting(vault, checked, rank)? {
             taking.received.count(segment);

@@ -19,6 +19,7 @@ use crate::error::{Error, PeerFault};
 use crate::life::Core;
 use crate::life::commit::Tx;
 use crate::memory::state::OwnLogNos;
+use crate::memory::work::look_at_row;
 use crate::records::{Before, decode_pending, decode_state};
 
 /// How often a relay can make us open new logs before the store is opened again: it could lie about what it holds,
@@ -97,8 +98,9 @@ impl Tx<'_> {
     /// The last segment of an own log that some relay is known to hold.
     fn accepted(&self, log: LogNo) -> Result<Option<Seq>, Error> {
         let mut accepted = None;
-        for head in self.relays.heads_of(log)? {
-            accepted = accepted.max(Some(head?.seq));
+        for head in self.relays.heads_of(log) {
+            look_at_row();
+            accepted = accepted.max(head?.map(|head| head.seq));
         }
         Ok(accepted)
     }

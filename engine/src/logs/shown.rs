@@ -25,8 +25,17 @@ pub(crate) struct RelayView {
     ask: BTreeSet<LogId>,
     /// The change of members after which `ask` was put together.
     asked_at: u64,
+    /// A link has begun since: what was asked for on the one before may never have come.
+    link_begun: bool,
     /// Where the search among logs without a certificate goes on.
     ask_after: Option<LogId>,
+}
+
+impl RelayView {
+    /// Notes that what was asked for before may have to be asked for again.
+    pub(crate) const fn link_begins(&mut self) {
+        self.link_begun = true;
+    }
 }
 
 /// A range of segments to ask for.
@@ -58,23 +67,28 @@ impl Tx<'_> {
     /// that are not here at all: what else there is of them is asked for when they are certified.
     fn find_asks(&self, vault: VaultNo, view: &mut RelayView) -> Result<(), Error> {
         let state = self.vault(vault)?;
-        let (mut found, mut strangers) = (BTreeSet::new(), Vec::new());
-        for (log, RelayHead { seq, .. }) in &view.heads {
-            match self.state.logs.number(vault, log) {
-                Some(number) if self.logs.head(number)?.map(|head| head.seq) < Some(*seq) => {
-                    found.insert(*log);
-                }
-                None if state.waiting.get(log).is_none() => strangers.push(*log),
-                _ => {}
-            }
-        }
+        let is_stranger =
+            |log: &&LogId| self.state.logs.number(vault, log).is_none() && state.waiting.get(log).is_none();
+        let mut strangers: Vec<_> = view.heads.keys().filter(is_stranger).copied().collect();
         let start = strangers.partition_point(|log| Some(*log) <= view.ask_after);
         strangers.rotate_left(start);
         strangers.truncate(STRANGERS_ASKED_MAX);
         view.ask_after = strangers.last().copied();
-        found.extend(strangers);
-        view.ask = found;
+        view.ask = self.missing(vault, view)?;
+        view.ask.extend(strangers);
         Ok(())
+    }
+
+    /// Logs with a number of which the relay has more than is here.
+    fn missing(&self, vault: VaultNo, view: &RelayView) -> Result<BTreeSet<LogId>, Error> {
+        let mut missing = BTreeSet::new();
+        for (log, RelayHead { seq, .. }) in &view.heads {
+            let Some(number) = self.state.logs.number(vault, log) else { continue };
+            if self.logs.head(number)?.map(|head| head.seq) < Some(*seq) {
+                missing.insert(*log);
+            }
+        }
+        Ok(missing)
     }
 
     /// What to ask the relay for, now that it says it has shown everything.
@@ -86,7 +100,10 @@ impl Tx<'_> {
         if view.asked_at != changes {
             view.asked_at = changes;
             self.find_asks(vault, &mut view)?;
+        } else if view.link_begun {
+            view.ask.extend(self.missing(vault, &view)?);
         }
+        view.link_begun = false;
         let mut wants = Vec::new();
         for log in std::mem::take(&mut view.ask) {
             let Some(shown) = view.heads.get(&log).map(|head| head.seq) else { continue };

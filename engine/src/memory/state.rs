@@ -100,6 +100,9 @@ pub(crate) struct VaultState {
     pub(crate) probed: HashMap<LogNo, Seq>,
     /// Data logs to look at for groups that can be merged.
     pub(crate) unmerged: BTreeSet<LogNo>,
+    /// Logs that go on with a segment of another class than was certified: nothing after it can be taken in. Found again
+    /// in each open.
+    pub(crate) cut_off: BTreeSet<LogNo>,
     /// Logs whose next group is held for the clock, and until when.
     pub(crate) held: BTreeMap<LogNo, u64>,
     /// Per log, the bytes of second futures kept as evidence.
@@ -113,7 +116,9 @@ pub(crate) struct VaultState {
     /// How often members or their logs have changed in this open.
     pub(crate) member_changes: u64,
     /// Heads that merged segments say their authors have seen, until they are here or were asked for.
-    pub(crate) named: HashMap<LogId, Seq>,
+    pub(crate) named: BTreeMap<LogId, Seq>,
+    /// The same of logs that have no number here, which a member may have made up.
+    pub(crate) named_strangers: BTreeMap<LogId, Seq>,
     /// Set once this open has compared our own head with the relay; then bulk writes are sealed as they commit.
     pub(crate) may_seal: bool,
 }
@@ -271,13 +276,15 @@ impl VaultState {
             next_batch: 0,
             probed: HashMap::new(),
             unmerged: BTreeSet::new(),
+            cut_off: BTreeSet::new(),
             held: BTreeMap::new(),
             evidence: HashMap::new(),
             waiting: Waiting::default(),
             notes: Notes::default(),
             relays: HashMap::new(),
             member_changes: 0,
-            named: HashMap::new(),
+            named: BTreeMap::new(),
+            named_strangers: BTreeMap::new(),
             may_seal: false,
         }
     }

@@ -4,6 +4,7 @@
 thread_local! {
     static LOGS: std::cell::Cell<u64> = const { std::cell::Cell::new(0) };
     static ROWS: std::cell::Cell<u64> = const { std::cell::Cell::new(0) };
+    static HELD: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
 }
 
 /// Notes that a log was looked at.
@@ -18,6 +19,21 @@ pub(crate) fn look_at_log() {
 pub(crate) fn look_at_row() {
     #[cfg(test)]
     ROWS.set(ROWS.get() + 1);
+}
+
+/// Notes that so many bytes of the bodies of one group are in memory.
+#[cfg_attr(not(test), expect(clippy::missing_const_for_fn, reason = "tests count"))]
+pub(crate) fn hold_bytes(bytes: usize) {
+    #[cfg(test)]
+    HELD.set(HELD.get().max(bytes));
+    #[cfg(not(test))]
+    let _ = bytes;
+}
+
+/// How many bytes of one group this thread has held at most.
+#[cfg(test)]
+pub(crate) fn bytes_held_max() -> usize {
+    HELD.get()
 }
 
 /// How many logs this thread has looked at.

@@ -33,7 +33,7 @@ pub(super) fn pair() -> (TestDevice, TestDevice, ListRelay, VaultId) {
     (a, b, relay, vault)
 }
 
-fn another_relay(n: u8) -> ListRelay {
+pub(super) fn another_relay(n: u8) -> ListRelay {
     ListRelay { pin: Pin::from_bytes([n; 32]), ..ListRelay::new() }
 }
 
@@ -48,14 +48,19 @@ pub(super) struct Stranger {
 
 impl Stranger {
     pub(super) fn new(vault: &VaultId) -> Self {
-        Self { pair: KeyPair::generate(&OsEntropy), vault: *vault, head: None, key: [3; 32] }
+        Self::with_log(KeyPair::generate(&OsEntropy), vault)
     }
 
-    fn public(&self) -> PublicKeyBytes {
+    /// With a log of somebody's.
+    pub(super) fn with_log(pair: KeyPair, vault: &VaultId) -> Self {
+        Self { pair, vault: *vault, head: None, key: [3; 32] }
+    }
+
+    pub(super) fn public(&self) -> PublicKeyBytes {
         self.pair.public().into()
     }
 
-    fn log(&self) -> LogId {
+    pub(super) fn log(&self) -> LogId {
         LogId::of(&self.public())
     }
 
@@ -78,13 +83,13 @@ impl Stranger {
     }
 }
 
-fn noise(bytes: usize) -> Vec<u8> {
+pub(super) fn noise(bytes: usize) -> Vec<u8> {
     let mut noise = vec![0; bytes];
     OsEntropy.fill(&mut noise);
     noise
 }
 
-fn batch(relay: &ListRelay, logs: Vec<PublicKeyBytes>, segments: Vec<SealedSegment>) -> FeedBatch {
+pub(super) fn batch(relay: &ListRelay, logs: Vec<PublicKeyBytes>, segments: Vec<SealedSegment>) -> FeedBatch {
     let items = segments.into_iter().map(|segment| FeedItem { rseq: None, segment }).collect();
     FeedBatch { incarnation: relay.incarnation, logs, items, caught_up: None }
 }
@@ -99,14 +104,14 @@ pub(super) fn give(
 }
 
 /// Rows in all tables that somebody else could fill.
-fn rows(device: &TestDevice) -> Vec<u64> {
+pub(super) fn rows(device: &TestDevice) -> Vec<u64> {
     let names = ["logs", "segments", "relay heads", "quarantine", "waiting", "shown", "notes"];
     let rows =
         device.core().read(|doors| names.map(|name| Ok(doors.space_of(name)?.rows)).into_iter().collect());
     rows.unwrap()
 }
 
-fn made_up(n: u32) -> PublicKeyBytes {
+pub(super) fn made_up(n: u32) -> PublicKeyBytes {
     let mut bytes = [4; 65];
     bytes[1..5].copy_from_slice(&n.to_be_bytes());
     PublicKeyBytes::from_bytes(bytes)
@@ -228,7 +233,12 @@ fn a_log_has_no_more_segments_in_quarantine_than_its_limit() {
 }
 
 /// What the relay holds of logs of a device, of one class.
-fn segments_of(relay: &ListRelay, device: &TestDevice, vault: &VaultId, kind: Kind) -> Vec<SealedSegment> {
+pub(super) fn segments_of(
+    relay: &ListRelay,
+    device: &TestDevice,
+    vault: &VaultId,
+    kind: Kind,
+) -> Vec<SealedSegment> {
     let own = device
         .core()
         .with_vault(vault, |state| Ok([state.own.data, state.own.control].map(|log| state.logs[&log].id)));

@@ -113,10 +113,9 @@ impl DoorsView {
 }
 
 #[cfg(any(test, feature = "testing"))]
-pub use self::testing::{Shape, TableSpace, in_memory, shapes};
-
-#[cfg(any(test, feature = "testing"))]
 pub(crate) use self::testing::shape;
+#[cfg(any(test, feature = "testing"))]
+pub use self::testing::{Shape, TableSpace, in_memory, shapes};
 
 /// What tests see of the tables: their shapes and sizes.
 #[cfg(any(test, feature = "testing"))]

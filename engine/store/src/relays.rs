@@ -3,6 +3,8 @@
 //!
 //! Nobody else names these tables. What a relay may be believed is up to the caller.
 
+use std::ops::Bound;
+
 use redb::{Range, ReadOnlyTable, ReadTransaction, ReadableTable, Table, TableDefinition, WriteTransaction};
 use subrosa_model::merge::LogNo;
 use subrosa_protocol::digest::digest;
@@ -63,10 +65,11 @@ pub struct RelayHead {
     pub chain: Chain,
 }
 
-/// What all relays are known to hold of one log. All that is known of relays is looked at for it.
-pub struct RelayHeads<'t> {
-    rows: Range<'t, &'static [u8; 36], &'static [u8; 40]>,
+/// What each relay is known to hold of one log: an item a relay, and two look-ups, whatever else is known of it.
+pub struct RelayHeads<'r, 't> {
+    heads: &'r Table<'t, &'static [u8; 36], &'static [u8; 40]>,
     log: LogNo,
+    after: Bound<[u8; 36]>,
 }
 
 /// What one relay has shown of a vault's logs without a certificate. What others have shown is looked at for it.
@@ -124,8 +127,8 @@ impl<'t> Relays<'t> {
     }
 
     /// How far relays hold a log, each.
-    pub fn heads_of(&self, log: LogNo) -> Result<RelayHeads<'_>, StoreError> {
-        Ok(RelayHeads { rows: self.heads.iter()?, log })
+    pub const fn heads_of(&self, log: LogNo) -> RelayHeads<'_, 't> {
+        RelayHeads { heads: &self.heads, log, after: Bound::Unbounded }
     }
 
     /// Keeps how far a relay has shown a log without a certificate.
@@ -186,16 +189,28 @@ impl RelaysView {
     }
 }
 
-impl Iterator for RelayHeads<'_> {
-    type Item = Result<RelayHead, StoreError>;
+impl RelayHeads<'_, '_> {
+    /// The next relay of which anything is known.
+    fn next_relay(&self) -> Result<Option<Pin>, StoreError> {
+        let next =
+            self.heads.range::<&[u8; 36]>((self.after.as_ref(), Bound::Unbounded))?.next().transpose()?;
+        Ok(next.map(|(key, _)| Pin::from_bytes(part(key.value(), 0))))
+    }
+}
+
+impl Iterator for RelayHeads<'_, '_> {
+    /// `None` for a relay of which it is not known that it holds anything of the log.
+    type Item = Result<Option<RelayHead>, StoreError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        loop {
-            match self.rows.next()? {
-                Ok((key, _)) if key.value()[32..] != self.log.0.to_be_bytes() => {}
-                Ok((_, row)) => return Some(Ok(RelayHead::decode(row.value()))),
-                Err(error) => return Some(Err(error.into())),
+        match self.next_relay() {
+            Ok(None) => None,
+            Ok(Some(relay)) => {
+                // On to the next relay, whatever there is of this one.
+                self.after = Bound::Excluded(relay_key(&relay, u32::MAX));
+                Some(head_in(self.heads, &relay, self.log))
             }
+            Err(error) => Some(Err(error)),
         }
     }
 }

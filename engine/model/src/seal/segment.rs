@@ -99,6 +99,9 @@ pub const fn data_within(segment_bytes: usize) -> usize {
 }
 
 /// Seals `data` and signs the chain with `sign` (over label and payload). Returns the segment and its chain.
+///
+/// # Panics
+/// When the key is of another class than the segment: those who may read it could not, and others could.
 pub fn seal(
     place: &Place,
     group: Group,
@@ -107,7 +110,7 @@ pub fn seal(
     entropy: &dyn Entropy,
     sign: impl FnOnce(&[u8], &[u8]) -> Signature,
 ) -> (SealedSegment, Chain) {
-    debug_assert_eq!(
+    assert_eq!(
         key.class(),
         place.kind.class(),
         "a control key seals control segments, an epoch key the others"
@@ -317,6 +320,14 @@ mod tests {
         bytes[100] ^= 1;
         let altered = SealedSegment::parse(Bytes::from(bytes)).unwrap();
         assert_eq!(open_err(&vault, &Chain::ZERO, &altered, &key(5)), Some(OpenError::NotAuthentic));
+    }
+
+    #[test]
+    #[should_panic(expected = "a control key seals control segments, an epoch key the others")]
+    fn nothing_is_sealed_under_a_key_of_the_other_class() {
+        let place = Place { kind: Kind::Control, ..place() };
+        let sign = |_: &[u8], _: &[u8]| Signature::from_bytes([0; 64]);
+        seal(&place, Group::Ends, &Packed::of(b""), (&key(5)).into(), &Fixed, sign);
     }
 
     #[test]
