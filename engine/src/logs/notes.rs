@@ -5,49 +5,17 @@
 //! transaction in which the log is certified. Merging is idempotent, so that comes to the same as if the certificate
 //! had been here first; nobody waits for a name.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 
 use subrosa_model::merge::{LogNo, VaultNo};
 use subrosa_protocol::ids::{LogId, Seq};
 use subrosa_protocol::limits::NOTES_PER_LOG_MAX;
-use subrosa_store::error::StoreError;
-use subrosa_store::logs::{LogsView, NoteRow};
+use subrosa_store::logs::NoteRow;
 
 use crate::error::Error;
 use crate::life::commit::Tx;
 use crate::logs::pass::{Origin, Pass};
-
-/// The log id of the note that stands for all names from a segment on. No log has it.
-const EVERY_NAME: LogId = LogId::from_bytes([0; 16]);
-
-/// What is noted of the logs of one vault.
-#[derive(Debug, Default)]
-pub(crate) struct Notes {
-    /// How many notes there are of each naming log.
-    counts: HashMap<LogNo, usize>,
-    /// Of naming logs that have too many: from where on nothing is noted, and everything is merged once more.
-    every: HashMap<LogNo, Seq>,
-}
-
-impl Notes {
-    pub(crate) fn load(logs: &LogsView, vault: VaultNo) -> Result<Self, StoreError> {
-        let mut notes = Self::default();
-        for row in logs.notes(vault)? {
-            let NoteRow { named, by, seq } = row?;
-            if named == EVERY_NAME {
-                notes.every.insert(by, seq);
-            } else {
-                *notes.counts.entry(by).or_default() += 1;
-            }
-        }
-        Ok(notes)
-    }
-
-    #[cfg(test)]
-    pub(crate) fn of(&self, by: LogNo) -> (usize, Option<Seq>) {
-        (self.counts.get(&by).copied().unwrap_or_default(), self.every.get(&by).copied())
-    }
-}
+use crate::memory::uncertified::EVERY_NAME;
 
 impl Tx<'_> {
     /// Notes that a segment, merged now, names a log without a certificate.

@@ -21,7 +21,7 @@ use subrosa_store::relays::{Cursor, RelayHead};
 use crate::error::{Error, PeerFault};
 use crate::life::Core;
 use crate::life::commit::{Durable, Tx};
-use crate::logs::shown::RelayView;
+use crate::memory::relay_view::RelayView;
 use crate::memory::state::LogInfo;
 
 /// How to subscribe to a vault at a relay.

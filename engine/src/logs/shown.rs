@@ -3,7 +3,7 @@
 //! Heads of logs without a certificate count too, kept here or not: the digest of an honest relay covers them. They
 //! lie in a table of their own, and go when the relay's heads are taken in anew.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use subrosa_model::merge::VaultNo;
 use subrosa_protocol::digest::digest;
@@ -13,30 +13,8 @@ use subrosa_store::relays::RelayHead;
 
 use crate::error::{Error, PeerFault};
 use crate::life::commit::Tx;
+use crate::memory::relay_view::RelayView;
 use crate::memory::work::look_at_log;
-
-/// What one relay is known to hold of one vault; read once in an open, then kept up.
-#[derive(Debug, Default)]
-pub(crate) struct RelayView {
-    heads: BTreeMap<LogId, RelayHead>,
-    /// The digest of `heads`, once somebody has asked for it.
-    digest: Option<Digest>,
-    /// Logs of which the relay has more than is here, to be asked for at the next CAUGHT_UP.
-    ask: BTreeSet<LogId>,
-    /// The change of members after which `ask` was put together.
-    asked_at: u64,
-    /// A link has begun since: what was asked for on the one before may never have come.
-    link_begun: bool,
-    /// Where the search among logs without a certificate goes on.
-    ask_after: Option<LogId>,
-}
-
-impl RelayView {
-    /// Notes that what was asked for before may have to be asked for again.
-    pub(crate) const fn link_begins(&mut self) {
-        self.link_begun = true;
-    }
-}
 
 /// A range of segments to ask for.
 pub(crate) type Want = (LogId, Seq, Seq);

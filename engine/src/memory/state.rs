@@ -17,9 +17,8 @@ use subrosa_store::unsealed::UnsealedView;
 use subrosa_store::vaults::{CollectionRow, VaultRow};
 
 use crate::error::Error;
-use crate::logs::notes::Notes;
-use crate::logs::shown::RelayView;
-use crate::logs::waiting::Waiting;
+use crate::memory::relay_view::RelayView;
+use crate::memory::uncertified::{Notes, Waiting};
 
 /// Interned names, as readers need them; replaced after each commit that adds one.
 #[derive(Clone, Default)]

@@ -243,7 +243,7 @@ fn stores_are_refused_or_opened_as_they_should_be() {
         }
     };
     let own = || SoftwareKey::from_pkcs8_der(&device.key_der).unwrap();
-    assert!(matches!(open(own(), true), Some(Error::Store(StoreError::Locked { .. }))));
+    assert!(matches!(open(own(), true), Some(Error::AlreadyExists)));
     assert!(matches!(open(own(), false), Some(Error::Store(StoreError::Locked { .. }))));
     let handle = device.device.clone().unwrap();
     handle.suspend(Duration::from_secs(5)).unwrap();
