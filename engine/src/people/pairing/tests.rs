@@ -128,7 +128,7 @@ fn two_stores_pair() {
     let link = PairLink::new(&relay(), &new.public(), u64::MAX / 2, &OsEntropy);
     let key = Arc::new(SoftwareKey::generate(&OsEntropy));
     let again = PairJoin::start_at(&fixture.dir(), key, named("phone"), link, once(theirs));
-    assert!(matches!(again, Err(Error::Store(StoreError::Locked { .. }))));
+    assert!(matches!(again, Err(Error::AlreadyExists)));
     new.close().unwrap();
     let (_, theirs) = chat();
     let link = PairLink::new(&relay(), &new.public(), u64::MAX / 2, &OsEntropy);
