@@ -50,12 +50,14 @@ pub use cancel::{Cancel, CancelCall, CancelHook};
 pub use clock::{Clock, SystemClock};
 pub use collection::{Collection, Record, RecordChange, Scan, TxCollection};
 pub use device::{Device, Options, SpaceReport, VaultInfo};
-pub use error::{Error, PeerFault};
+pub use error::{
+    Error, LifeError, PeerFault, RendezvousError, SyncError, SyncFailure, SyncFault, SyncState, SyncStatus,
+};
 pub use logs::verify::VerifyReport;
 pub use people::pairing::{Confirmation, PairJoin, PairOffer, PairRequest};
 pub use reading::Reading;
 pub use records::RecordRef;
-pub use records::snapshot::InProgress;
+pub use records::snapshots::InProgress;
 pub use records::watch::{Change, ChangeKind, Changes};
 pub use snapshot::{Snapshot, SnapshotCollection};
 #[doc(inline)]
@@ -78,15 +80,13 @@ pub use subrosa_model::merge::value::{Finite, JsonProblem, TypeProblem, VALUE_DE
 #[doc(inline)]
 pub use subrosa_model::pair::{AbortReason, PairCode, PairError, PairLink, PairLinkError};
 pub use subrosa_protocol::addr::{AddrError, RelayAddr};
+pub use subrosa_protocol::client_link::{LinkError, Progress, VaultFault};
 pub use subrosa_protocol::error::{ErrorCode, Refusal};
 pub use subrosa_protocol::ids::VaultId;
 #[doc(inline)]
 pub use subrosa_store::error::{StoreError, StorePart};
 #[doc(inline)]
 pub use subrosa_store::process::{ForkSign, ProcessNumber};
-pub use sync::{
-    LinkError, Progress, RendezvousError, Sync, SyncError, SyncEvent, SyncEvents, SyncFailure, SyncFault,
-    SyncState, SyncStatus, VaultFault,
-};
+pub use sync::{Sync, SyncEvent, SyncEvents};
 pub use transaction::Transaction;
 pub use vault::{Delivery, DeviceInfo, Vault, WriteTx};

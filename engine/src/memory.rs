@@ -1,5 +1,5 @@
 //! What an open store keeps in memory: interned names, vaults, keyrings, members, what waits.
 
-pub(crate) mod state;
 #[cfg_attr(not(test), expect(clippy::missing_const_for_fn, reason = "tests count"))]
-pub(crate) mod work;
+pub(crate) mod cost;
+pub(crate) mod state;

@@ -8,7 +8,7 @@
 
 mod door;
 mod read;
-pub(crate) mod snapshot;
+pub(crate) mod snapshots;
 pub(crate) mod watch;
 mod write;
 

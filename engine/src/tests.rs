@@ -319,6 +319,13 @@ pub(super) fn is_store<T: std::fmt::Debug>(
     assert!(matches!(&result, Err(crate::error::Error::Store(error)) if error == expected), "{result:?}");
 }
 
+pub(super) fn is_life<T: std::fmt::Debug>(
+    result: Result<T, crate::error::Error>,
+    expected: crate::error::LifeError,
+) {
+    assert!(matches!(&result, Err(crate::error::Error::Life(error)) if *error == expected), "{result:?}");
+}
+
 /// Everything visible in a vault, to compare devices by.
 pub(super) fn everything(vault: &Vault) -> Vec<(String, RecordId, Record)> {
     let mut all = Vec::new();

@@ -3,10 +3,9 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use subrosa_store::error::StoreError;
 use subrosa_store::tables::VaultNo;
 
-use crate::error::Error;
+use crate::error::{Error, LifeError};
 use crate::life::Core;
 use crate::life::commit::Durable;
 use crate::life::gate::{Turn, Wait, Writer};
@@ -23,7 +22,7 @@ enum Work {
     Beginning,
     Open(Box<OpenWork>),
     /// It was taken away, or has ended.
-    Over(StoreError),
+    Over(LifeError),
 }
 
 /// In this order: the set lets go of its snapshot before the turn is over.
@@ -38,8 +37,8 @@ impl HostSlot {
     }
 
     /// Ends the transaction for the host; later calls are told `reason`.
-    pub(crate) fn take_away(&self, reason: &StoreError) {
-        let taken = std::mem::replace(&mut *self.lock(), Work::Over(reason.clone()));
+    pub(crate) fn take_away(&self, reason: LifeError) {
+        let taken = std::mem::replace(&mut *self.lock(), Work::Over(reason));
         drop(taken);
     }
 
@@ -50,8 +49,8 @@ impl HostSlot {
     pub(crate) fn with<R>(&self, f: impl FnOnce(&mut WriteSet) -> Result<R, Error>) -> Result<R, Error> {
         match &mut *self.lock() {
             Work::Open(work) => f(&mut work.set),
-            Work::Beginning => Err(Error::Store(StoreError::Busy)),
-            Work::Over(reason) => Err(Error::Store(reason.clone())),
+            Work::Beginning => Err(Error::Life(LifeError::Busy)),
+            Work::Over(reason) => Err(Error::Life(*reason)),
         }
     }
 }
@@ -79,7 +78,7 @@ impl Core {
         let set = self.begin_set(&turn, vault)?;
         let mut work = slot.lock();
         if let Work::Over(reason) = &*work {
-            return Err(Error::Store(reason.clone()));
+            return Err(Error::Life(*reason));
         }
         *work = Work::Open(Box::new(OpenWork { set, turn }));
         drop(work);
@@ -90,14 +89,14 @@ impl Core {
     pub(crate) fn commit_host(&self, slot: &HostSlot) -> Result<(), Error> {
         self.check_process()?;
         // Before it is committed it is out of reach: what wants to take it away waits for the turn instead.
-        let work = std::mem::replace(&mut *slot.lock(), Work::Over(StoreError::Closed));
+        let work = std::mem::replace(&mut *slot.lock(), Work::Over(LifeError::Closed));
         match work {
             Work::Open(work) => {
                 let OpenWork { set, turn } = *work;
                 self.commit_set(turn, set)
             }
-            Work::Beginning => Err(Error::Store(StoreError::Busy)),
-            Work::Over(reason) => Err(Error::Store(reason)),
+            Work::Beginning => Err(Error::Life(LifeError::Busy)),
+            Work::Over(reason) => Err(Error::Life(reason)),
         }
     }
 
@@ -114,7 +113,7 @@ impl Core {
     /// Drops a host's transaction; in a forked child it is left where it is.
     pub(crate) fn abandon(&self, slot: Arc<HostSlot>) {
         if self.process.is_this() {
-            slot.take_away(&StoreError::Closed);
+            slot.take_away(LifeError::Closed);
         } else {
             std::mem::forget(slot);
         }

@@ -19,8 +19,8 @@ use crate::life::commit::Tx;
 use crate::life::gate::Turn;
 use crate::logs::pass::{Origin, Pass};
 use crate::logs::quarantine::Reason;
+use crate::memory::cost::{look_at_log, look_at_row};
 use crate::memory::state::{LogHead, VaultState, split_segment_key};
-use crate::memory::work::{look_at_log, look_at_row};
 
 /// How far a log's next group goes.
 enum NextGroup {

@@ -17,7 +17,7 @@ use subrosa_protocol::token::Grant;
 use subrosa_store::error::StoreError;
 use subrosa_store::tables::{HEADS, RELAY_HEADS, SEGMENTS, VaultNo, relay_key, segment_key, shown_key};
 
-use crate::error::{Error, PeerFault};
+use crate::error::{Error, LifeError, PeerFault};
 use crate::life::Core;
 use crate::life::commit::{Durable, Tx};
 use crate::logs::shown::{decode_relay_head, encode_relay_head};
@@ -367,7 +367,7 @@ impl Core {
         self.write(|tx| {
             if tx.state.vaults.len() != new.len() {
                 // A vault has come meanwhile; the next link is told the time again.
-                return Err(StoreError::Busy.into());
+                return Err(LifeError::Busy.into());
             }
             let now = tx.now_ms;
             tx.state.clock = subrosa_model::merge::Clock::new(subrosa_model::merge::Stamp::from_ms(now));

@@ -22,8 +22,8 @@ use crate::logs::link_keys::LinkKeys;
 use crate::logs::outbox::Cursor;
 use crate::logs::quarantine::Reason;
 use crate::logs::waiting::Rank;
+use crate::memory::cost::look_at_log;
 use crate::memory::state::{Folded, LogInfo};
-use crate::memory::work::look_at_log;
 
 /// Part of a feed, in its order.
 #[derive(Debug)]

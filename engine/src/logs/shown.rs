@@ -14,7 +14,7 @@ use subrosa_store::tables::{relay_key, shown_key};
 
 use crate::error::{Error, PeerFault};
 use crate::life::commit::Tx;
-use crate::memory::work::look_at_log;
+use crate::memory::cost::look_at_log;
 
 /// What one relay is known to hold of one vault; read once in an open, then kept up.
 #[derive(Debug, Default)]

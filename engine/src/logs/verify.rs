@@ -45,7 +45,7 @@ impl VerifyReport {
 impl Core {
     /// Reads and checks everything; other calls wait. About 60 microseconds a segment, and the disk's speed.
     pub(crate) fn verify(&self) -> Result<VerifyReport, Error> {
-        let verified = self.with_open_alone(|open| open.file.verify(&mut open.db).map_err(Error::Store))?;
+        let verified = self.with_open_alone(|open| Ok(open.file.verify(&mut open.db)?))?;
         let mut report = VerifyReport { repaired: verified == Verified::Repaired, ..VerifyReport::default() };
         let state = self.lock_state()?;
         self.with_open(|open| {

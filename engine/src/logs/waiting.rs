@@ -21,7 +21,7 @@ use subrosa_store::tables::{WAITING, waiting_key};
 use crate::error::Error;
 use crate::life::commit::Tx;
 use crate::logs::checked::CheckedSegment;
-use crate::memory::work::look_at_row;
+use crate::memory::cost::look_at_row;
 
 /// How much speaks for a log, by its first segment. The numbers are stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -20,12 +20,12 @@ use subrosa_store::process::Process;
 
 use crate::cancel::Cancel;
 use crate::device::{Device, Options};
-use crate::error::Error;
+use crate::error::{Error, RendezvousError};
 use crate::life::Core;
 use crate::life::opening::MadeFor;
 use crate::people::vaults::NewVault;
 use crate::sync::push::Push;
-use crate::sync::rendezvous::{Rendezvous, RendezvousError};
+use crate::sync::rendezvous::Rendezvous;
 use crate::vault::DeviceInfo;
 
 /// Somewhere to meet: messages each way, in order.

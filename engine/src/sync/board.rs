@@ -10,10 +10,11 @@ use subrosa_protocol::error::Refusal;
 use subrosa_protocol::ids::VaultId;
 use subrosa_store::process::Process;
 
+use super::SyncEvent;
 use super::events::{ArrivalCall, Queue, SyncEvents};
 use super::machine::News;
-use super::{SyncError, SyncEvent, SyncFailure, SyncFault, SyncState, SyncStatus};
 use crate::cancel::Cancel;
+use crate::error::{SyncError, SyncFailure, SyncFault, SyncState, SyncStatus};
 
 /// Longest wait in all, in times of the wait without progress: half an hour where half a minute was asked for.
 const WAIT_IDLES_MAX: u32 = 60;

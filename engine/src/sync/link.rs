@@ -18,10 +18,11 @@ use super::control::Wish;
 use super::dial::{CONNECT_WAIT, Dialer, LINK_WINDOW_BYTES, relay_key};
 use super::frames::{FrameError, FrameReader};
 use super::machine::{Errand, FeedEvent, Heard, Input, Machine, Output};
+use super::mailbox;
 use super::run::Context;
 use super::work::Answer;
 use super::worker::{ANSWERS_MAX, Job, Peer};
-use super::{SyncFailure, mailbox};
+use crate::error::SyncFailure;
 
 /// Feed frames read and not taken. A full channel stops the readers, and the transport's windows stop the relay.
 const FEED_FRAMES_MAX: usize = 32;

@@ -21,8 +21,7 @@ use subrosa_protocol::limits::VAULTS_PER_LINK_MAX;
 use super::board::Standing;
 use super::pulse::{Beat, Pulse};
 use super::work::{Answer, Work};
-use super::{SyncFailure, SyncFault};
-use crate::error::PeerFault;
+use crate::error::{PeerFault, SyncFailure, SyncFault};
 
 /// How often the wall clock is looked at while groups are held for it.
 const CLOCK_LOOK: Duration = Duration::from_secs(10);

@@ -11,7 +11,6 @@ use subrosa_protocol::limits::{RENDEZVOUS_MESSAGE_BYTES_MAX, RENDEZVOUS_MESSAGES
 use subrosa_store::process::Process;
 use tokio::sync::mpsc;
 
-use super::SyncFailure;
 use super::control::{Control, Wish};
 use super::dial::Dialer;
 use super::link::{Link, LinkEnd, Meeting, Owner};
@@ -21,28 +20,8 @@ use super::run::{farewell, runtime};
 use super::thread::{EngineThread, Panicked};
 use super::worker::Worker;
 use crate::cancel::Cancel;
+use crate::error::{RendezvousError, SyncFailure};
 use crate::life::Core;
-
-/// Why a meeting came to nothing. Start over with a new link.
-#[derive(Clone, Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum RendezvousError {
-    /// The other side said nothing for as long as was asked for.
-    #[error("the other device does not answer")]
-    Silence,
-    /// The meeting is over, was used, or never was.
-    #[error("the pairing link is used up, expired, or the other device has left")]
-    Over,
-    /// More, or larger, messages than a meeting takes.
-    #[error("more than a rendezvous carries")]
-    TooMuch,
-    /// No connection to the relay, or it ended.
-    #[error(transparent)]
-    Failed(#[from] SyncFailure),
-    /// The engine's thread could not be started.
-    #[error("cannot start a thread")]
-    Start(std::io::ErrorKind),
-}
 
 /// One side of a meeting. Dropping it leaves.
 pub(crate) struct Rendezvous {

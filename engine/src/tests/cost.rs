@@ -4,7 +4,7 @@ use subrosa_protocol::segment::Kind;
 
 use super::strangers::{Stranger, give, pair};
 use super::{id, record};
-use crate::memory::work::{logs_looked_at, rows_looked_at};
+use crate::memory::cost::{logs_looked_at, rows_looked_at};
 
 #[test]
 fn what_waits_costs_the_same_for_each_segment() {

@@ -4,17 +4,16 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 use std::time::Duration;
 
-use subrosa_store::error::StoreError;
 use subrosa_store::tables::VaultNo;
 
 use super::read::{VaultView, View};
-use crate::error::Error;
+use crate::error::{Error, LifeError};
 use crate::life::Core;
 
 /// Where a host's snapshot sits.
 pub(crate) struct SnapshotSlot {
     number: u64,
-    view: RwLock<Result<View, StoreError>>,
+    view: RwLock<Result<View, LifeError>>,
 }
 
 /// The snapshots that are open.
@@ -61,10 +60,10 @@ impl Registry {
     }
 
     /// Takes all snapshots away; later calls on them are told `reason`.
-    pub(crate) fn take_all(&self, reason: &StoreError) {
+    pub(crate) fn take_all(&self, reason: LifeError) {
         let slots = self.with(|open| std::mem::take(&mut open.slots));
         for slot in slots.values().filter_map(|(_, slot)| slot.upgrade()) {
-            *slot.view.write().unwrap_or_else(PoisonError::into_inner) = Err(reason.clone());
+            *slot.view.write().unwrap_or_else(PoisonError::into_inner) = Err(reason);
         }
     }
 }
@@ -91,7 +90,7 @@ impl Core {
         self.check_process()?;
         let result = match &*slot.view.read().unwrap_or_else(PoisonError::into_inner) {
             Ok(view) => f(&view.of(vault)),
-            Err(reason) => return Err(Error::Store(reason.clone())),
+            Err(reason) => return Err(Error::Life(*reason)),
         };
         result.map_err(|error| self.explained(error))
     }
