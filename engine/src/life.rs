@@ -153,7 +153,7 @@ impl Core {
         f: impl FnOnce(&mut OpenStore) -> Result<R, Error>,
     ) -> Result<R, Error> {
         self.check_process()?;
-        let _turn = self.gate.enter(gate::Writer::Call, gate::Wait::ForCalls)?;
+        let _turn = self.gate.enter(gate::WriterKind::Call, gate::Wait::ForCalls)?;
         match &mut *self.slot.write().unwrap_or_else(PoisonError::into_inner) {
             Slot::Open(open) => f(open),
             Slot::Suspended => Err(Error::Life(LifeError::Suspended)),

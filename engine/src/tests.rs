@@ -31,6 +31,7 @@ use subrosa_model::entropy::OsEntropy;
 use subrosa_model::keys::secret::EpochKey;
 use subrosa_model::keys::{KeyPair, SoftwareKey};
 use subrosa_model::merge::{RecordId, Value};
+use subrosa_protocol::client_link::{FeedBatch, FeedItem};
 use subrosa_protocol::codec::Reader;
 use subrosa_protocol::digest::digest;
 use subrosa_protocol::ids::{Head, Incarnation, LogId, Pin, PublicKeyBytes, Rseq, VaultId};
@@ -42,7 +43,7 @@ use crate::collection::Record;
 use crate::device::{Device, Options};
 use crate::life::Core;
 use crate::logs::link_keys::LinkKeys;
-use crate::logs::receive::{FeedBatch, FeedItem, Received};
+use crate::logs::receive::TakenIn;
 use crate::people::vaults::NewVault;
 use crate::vault::Vault;
 
@@ -210,7 +211,7 @@ impl ListRelay {
     }
 
     /// Feeds everything after the device's cursor; returns what taking it in did.
-    pub(super) fn feed(&self, core: &Core, vault: &VaultId) -> Received {
+    pub(super) fn feed(&self, core: &Core, vault: &VaultId) -> TakenIn {
         let plan = core.sync_plan(vault, &self.pin).unwrap();
         let state = self.state.lock().unwrap();
         let after = if plan.incarnation == self.incarnation { plan.cursor.0 as usize } else { 0 };
@@ -237,7 +238,7 @@ impl ListRelay {
         core: &Core,
         vault: &VaultId,
         batch: FeedBatch,
-    ) -> Result<Received, crate::error::Error> {
+    ) -> Result<TakenIn, crate::error::Error> {
         core.receive(vault, &self.pin, &mut self.keys.lock().unwrap(), batch)
     }
 
@@ -267,13 +268,13 @@ impl ListRelay {
 
     /// One whole round: feed, rotate if a log of ours has another future, seal, take.
     pub(super) fn sync(&self, core: &Core, vault: &VaultId) {
-        let received = self.feed(core, vault);
-        if received.own_log_foreign {
+        let taken = self.feed(core, vault);
+        if taken.received.own_log_foreign {
             core.rotate_logs(vault).unwrap();
             // What was refused for conflicting is fed again from the start.
             core.relay_heads(vault, &self.pin, Incarnation::ZERO, &[]).unwrap();
-            let received = self.feed(core, vault);
-            assert!(!received.own_log_foreign);
+            let taken = self.feed(core, vault);
+            assert!(!taken.received.own_log_foreign);
         }
         while core.seal(vault).unwrap().more {}
         if self.take(core, vault).is_err() {
@@ -283,7 +284,7 @@ impl ListRelay {
             while core.seal(vault).unwrap().more {}
             self.take(core, vault).unwrap();
         }
-        assert_eq!(self.feed(core, vault).digest_ok, Some(true));
+        assert_eq!(self.feed(core, vault).received.digest_ok, Some(true));
     }
 }
 

@@ -5,4 +5,5 @@
 mod dependencies;
 mod files;
 mod imports;
+mod names;
 mod references;

@@ -13,7 +13,7 @@ use subrosa_store::tables::{CollectionNo, Tables, VaultNo, collection_key, segme
 use subrosa_store::unsealed::Unsealed;
 
 use crate::error::Error;
-use crate::life::gate::{Turn, Wait, Writer};
+use crate::life::gate::{Turn, Wait, WriterKind};
 use crate::life::{Core, OpenStore};
 use crate::logs::checked::CheckedSegment;
 use crate::memory::state::{LogHead, LogInfo, LogRow, State, VaultState, split_segment_row};
@@ -65,7 +65,7 @@ impl Core {
         f: impl FnOnce(&mut Tx<'_>) -> Result<R, Error>,
     ) -> Result<R, Error> {
         self.check_process()?;
-        let turn = self.gate.enter(Writer::Call, Wait::ForTurn)?;
+        let turn = self.gate.enter(WriterKind::Call, Wait::ForTurn)?;
         self.write_and_leave(turn, durable, f)
     }
 

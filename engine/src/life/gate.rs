@@ -14,7 +14,7 @@ use crate::error::LifeError;
 use crate::life::host::HostSlot;
 
 /// Who wants to write.
-pub(crate) enum Writer {
+pub(crate) enum WriterKind {
     /// A call; it is done when it returns.
     Call,
     /// A transaction in the host's hands.
@@ -98,7 +98,7 @@ impl ThreadNumber {
 struct Holder {
     /// The thread that took the turn.
     thread: ThreadNumber,
-    writer: Writer,
+    writer: WriterKind,
 }
 
 /// The right to write; dropping it gives it up.
@@ -127,7 +127,7 @@ impl Gate {
     /// # Errors
     /// [`LifeError::Busy`] when it does not come in time; [`LifeError::BusyHere`], at once, when this thread has it
     /// already and would wait for itself; what [`Gate::shut`] was told.
-    pub(crate) fn enter(self: &Arc<Self>, writer: Writer, wait: Wait) -> Result<Turn, LifeError> {
+    pub(crate) fn enter(self: &Arc<Self>, writer: WriterKind, wait: Wait) -> Result<Turn, LifeError> {
         let mut turns = self.lock();
         if turns.is_held_here() {
             return Err(turns.shut.unwrap_or(LifeError::BusyHere));
@@ -206,7 +206,7 @@ impl Gate {
         let turns = self.changed.wait_while(self.lock(), |turns| turns.holder.is_some());
         let mut turns = turns.unwrap_or_else(PoisonError::into_inner);
         turns.waiting -= 1;
-        turns.hold(Writer::Call);
+        turns.hold(WriterKind::Call);
         Ok(Turn(self.clone()))
     }
 
@@ -270,12 +270,12 @@ impl Turns {
 
     fn host(&self) -> Option<Weak<HostSlot>> {
         match &self.holder.as_ref()?.writer {
-            Writer::Host(slot) => Some(slot.clone()),
-            Writer::Call => None,
+            WriterKind::Host(slot) => Some(slot.clone()),
+            WriterKind::Call => None,
         }
     }
 
-    fn hold(&mut self, writer: Writer) {
+    fn hold(&mut self, writer: WriterKind) {
         self.holder = Some(Holder { thread: ThreadNumber::this(), writer });
     }
 }

@@ -8,7 +8,7 @@ use subrosa_store::tables::VaultNo;
 use crate::error::{Error, LifeError};
 use crate::life::Core;
 use crate::life::commit::Durable;
-use crate::life::gate::{Turn, Wait, Writer};
+use crate::life::gate::{Turn, Wait, WriterKind};
 use crate::records::WriteSet;
 
 /// Where a host's transaction sits.
@@ -64,7 +64,7 @@ impl Core {
     ) -> Result<R, Error> {
         self.check_process()?;
         let wait = self.options.write_wait.map_or(Wait::ForTurn, Wait::ForHost);
-        let turn = self.gate.enter(Writer::Call, wait)?;
+        let turn = self.gate.enter(WriterKind::Call, wait)?;
         let (result, set) = f(self.begin_set(&turn, vault)?).map_err(|error| self.explained(error))?;
         self.commit_set(turn, set)?;
         Ok(result)
@@ -74,7 +74,7 @@ impl Core {
     pub(crate) fn begin(&self, vault: VaultNo, wait: Duration) -> Result<Arc<HostSlot>, Error> {
         self.check_process()?;
         let slot = Arc::new(HostSlot { since_ms: self.now_ms(), work: Mutex::new(Work::Beginning) });
-        let turn = self.gate.enter(Writer::Host(Arc::downgrade(&slot)), Wait::AtMost(wait))?;
+        let turn = self.gate.enter(WriterKind::Host(Arc::downgrade(&slot)), Wait::AtMost(wait))?;
         let set = self.begin_set(&turn, vault)?;
         let mut work = slot.lock();
         if let Work::Over(reason) = &*work {

@@ -22,7 +22,7 @@ use zeroize::Zeroizing;
 
 use crate::device::Options;
 use crate::error::{Error, LifeError};
-use crate::life::gate::{Gate, Turn, Wait, Writer};
+use crate::life::gate::{Gate, Turn, Wait, WriterKind};
 use crate::life::{Core, OpenStore, STORE_FILE, Slot, TABLES_FORMAT};
 use crate::logs::copies;
 use crate::memory::state::State;
@@ -160,7 +160,7 @@ impl Core {
             new_ids: Arc::default(),
             held_until_ms: AtomicU64::new(u64::MAX),
         };
-        let turn = core.gate.enter(Writer::Call, Wait::ForTurn)?;
+        let turn = core.gate.enter(WriterKind::Call, Wait::ForTurn)?;
         core.open_slot(purpose, &turn)?;
         drop(turn);
         Ok(core)

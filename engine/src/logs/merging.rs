@@ -17,7 +17,7 @@ use crate::error::Error;
 use crate::life::Core;
 use crate::life::commit::Tx;
 use crate::life::gate::Turn;
-use crate::logs::pass::{Origin, Pass};
+use crate::logs::pass::{GroupSource, Pass};
 use crate::logs::quarantine::Reason;
 use crate::memory::cost::{look_at_log, look_at_row};
 use crate::memory::state::{LogHead, VaultState, split_segment_key};
@@ -159,7 +159,7 @@ impl Tx<'_> {
             bodies.push(body);
         }
         if whole {
-            pass.add(log, shut[0]..=shut[tried - 1], bodies, Origin::Quarantine);
+            pass.add(log, shut[0]..=shut[tried - 1], bodies, GroupSource::Quarantine);
         }
         Ok(tried)
     }
@@ -174,7 +174,7 @@ impl Tx<'_> {
                 NextGroup::Incomplete => return Ok(()),
             };
             match self.open_group(vault, log, from..=end, opened)? {
-                Ok(opened) => pass.add(log, from..=end, opened, Origin::Next),
+                Ok(opened) => pass.add(log, from..=end, opened, GroupSource::Next),
                 Err(reason) => pass.add_shut(log, from..=end, reason),
             }
             from = end.next();

@@ -16,7 +16,7 @@ use subrosa_store::tables::{NOTES, note_key};
 
 use crate::error::Error;
 use crate::life::commit::Tx;
-use crate::logs::pass::{Origin, Pass};
+use crate::logs::pass::{GroupSource, Pass};
 
 /// The log id of the note that stands for all names from a segment on. No log has it.
 const EVERY_NAME: LogId = LogId::from_bytes([0; 16]);
@@ -125,7 +125,7 @@ impl Tx<'_> {
         if !self.is_set_aside(by, seq)?
             && let Ok(body) = self.open_stored(vault, by, seq)?
         {
-            pass.add(by, seq..=seq, vec![body], Origin::Again);
+            pass.add(by, seq..=seq, vec![body], GroupSource::Again);
         }
         if pass.is_full() { self.run_pass(vault, pass) } else { Ok(()) }
     }

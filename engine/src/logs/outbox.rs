@@ -6,13 +6,14 @@ use redb::ReadableTable as _;
 use sha2::{Digest as _, Sha256};
 use subrosa_model::keys::PublicKey;
 use subrosa_model::merge::LogNo;
+use subrosa_protocol::client_link::OutboxBatch;
 use subrosa_protocol::frame::{Role, ShortHead};
 use subrosa_protocol::ids::{
     Digest, Head, Incarnation, LogId, Pin, PublicKeyBytes, Rseq, Seq, Signature, VaultId,
 };
 use subrosa_protocol::labels;
 use subrosa_protocol::limits::CLOCK_AHEAD_MAX_MS;
-use subrosa_protocol::segment::{Class, SealedSegment};
+use subrosa_protocol::segment::Class;
 use subrosa_protocol::token::Grant;
 use subrosa_store::error::StoreError;
 use subrosa_store::tables::{HEADS, RELAY_HEADS, SEGMENTS, VaultNo, relay_key, segment_key, shown_key};
@@ -38,16 +39,6 @@ pub(crate) struct Birth {
     pub(crate) statements: Vec<Vec<u8>>,
     /// This relay's grant, if it gave one.
     pub(crate) grant: Option<Vec<u8>>,
-}
-
-/// Part of what a relay lacks.
-#[derive(Debug, Default)]
-pub(crate) struct OutboxBatch {
-    /// Keys of the logs in it.
-    pub(crate) logs: Vec<PublicKeyBytes>,
-    pub(crate) segments: Vec<SealedSegment>,
-    /// Whether the relay lacks more than that.
-    pub(crate) more: bool,
 }
 
 /// Where a vault's feed at one relay stands.
@@ -370,7 +361,8 @@ impl Core {
                 return Err(LifeError::Busy.into());
             }
             let now = tx.now_ms;
-            tx.state.clock = subrosa_model::merge::Clock::new(subrosa_model::merge::Stamp::from_ms(now));
+            tx.state.clock =
+                subrosa_model::merge::HybridClock::new(subrosa_model::merge::Stamp::from_ms(now));
             new.into_iter().try_for_each(|(vault, new)| tx.rotate_logs(vault, Some(now), new))
         })
     }

@@ -31,7 +31,7 @@ pub(crate) struct RelayView {
 }
 
 /// A range of segments to ask for.
-pub(crate) type Want = (LogId, Seq, Seq);
+pub(crate) type MissingSegments = (LogId, Seq, Seq);
 
 impl Tx<'_> {
     /// Reads what a relay is known to hold, unless that has been done in this open.
@@ -84,7 +84,7 @@ impl Tx<'_> {
     }
 
     /// What to ask the relay for, now that it says it has shown everything.
-    pub(crate) fn take_asks(&mut self, relay: &Pin, vault: VaultNo) -> Result<Vec<Want>, Error> {
+    pub(crate) fn take_asks(&mut self, relay: &Pin, vault: VaultNo) -> Result<Vec<MissingSegments>, Error> {
         self.load_view(relay, vault)?;
         let changes = self.vault(vault)?.member_changes;
         let state = self.vault_mut(vault)?;

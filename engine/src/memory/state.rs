@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use redb::{ReadableDatabase as _, ReadableTable as _};
-use subrosa_model::control::{Changes, Keyring, Members};
+use subrosa_model::control::{Keyring, MemberChanges, Members};
 use subrosa_model::keys::{KeyPair, SigningKey};
-use subrosa_model::merge::{Clock, LogNo, LogTable, Stamp};
+use subrosa_model::merge::{HybridClock, LogNo, LogTable, Stamp};
 use subrosa_model::wiped::Wiped;
 use subrosa_protocol::ids::{Chain, LogId, Pin, PublicKeyBytes, Seq, VaultId};
 use subrosa_protocol::segment::{Class, SealedSegment};
@@ -78,7 +78,7 @@ impl Collections {
 /// The writer's view of the store.
 #[derive(Default)]
 pub(crate) struct State {
-    pub(crate) clock: Clock,
+    pub(crate) clock: HybridClock,
     pub(crate) logs: LogTable,
     pub(crate) collections: Collections,
     pub(crate) vaults: BTreeMap<VaultNo, VaultState>,
@@ -145,7 +145,7 @@ pub(crate) enum Folded {
     /// It opens, and its entries do not hold, or not yet: it counts for nothing.
     Refused,
     /// Its entries are taken in.
-    Taken(Changes),
+    Taken(MemberChanges),
 }
 
 /// Last segment of a log, and how far it is merged.
@@ -242,7 +242,7 @@ impl State {
         let (mut state, mut logs) = (Self::default(), LogsOfVaults::new());
         if let Some(row) = txn.open_table(META)?.get("clock")? {
             let bytes = row.value().try_into().map_err(|_| StoreError::Inconsistent)?;
-            state.clock = Clock::new(Stamp(u64::from_be_bytes(bytes)));
+            state.clock = HybridClock::new(Stamp(u64::from_be_bytes(bytes)));
         }
         for row in txn.open_table(LOGS)?.iter()? {
             let (number, row) = row?;
@@ -441,7 +441,7 @@ impl VaultState {
         let Some(data) = self.open_control(prev, segment) else { return Folded::Shut };
         match self.members.apply(*log, segment.header().seq, &data) {
             Ok(changes) => {
-                self.member_changes += u64::from(changes != Changes::default());
+                self.member_changes += u64::from(changes != MemberChanges::default());
                 Folded::Taken(changes)
             }
             Err(_) => Folded::Refused,

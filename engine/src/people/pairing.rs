@@ -25,7 +25,7 @@ use crate::life::Core;
 use crate::life::opening::MadeFor;
 use crate::people::vaults::NewVault;
 use crate::sync::push::Push;
-use crate::sync::rendezvous::Rendezvous;
+use crate::sync::rendezvous::RendezvousLink;
 use crate::vault::DeviceInfo;
 
 /// Somewhere to meet: messages each way, in order.
@@ -36,7 +36,7 @@ pub(crate) trait Meeting: Send {
     fn recv(&mut self, timeout: Duration, cancel: &Cancel) -> Result<Vec<u8>, RendezvousError>;
 }
 
-impl Meeting for Rendezvous {
+impl Meeting for RendezvousLink {
     fn send(&mut self, message: &[u8]) -> Result<(), RendezvousError> {
         Self::send(self, message)
     }
@@ -121,7 +121,7 @@ impl Device {
     /// [`PairError::BundleTooLarge`]; [`Error::Rendezvous`] when no thread can be started.
     pub fn pair_offer(&self, relay: &RelayAddr) -> Result<PairOffer, Error> {
         let mut offer = PairOffer::start(self.core.clone(), relay, |core, link, vault| {
-            Ok(Box::new(Rendezvous::open(core, relay, vault, *link.rendezvous())?))
+            Ok(Box::new(RendezvousLink::open(core, relay, vault, *link.rendezvous())?))
         })?;
         offer.push_to = Some(relay.clone());
         Ok(offer)
@@ -327,7 +327,7 @@ impl PairJoin {
     ) -> Result<Self, Error> {
         let process = Process::this(&options.fork_sign);
         let meet = move |link: &PairLink| -> Result<Box<dyn Meeting>, _> {
-            Ok(Box::new(Rendezvous::join(&process, link.relay(), *link.rendezvous())?))
+            Ok(Box::new(RendezvousLink::join(&process, link.relay(), *link.rendezvous())?))
         };
         Self::start_at(dir.as_ref(), key, options, link, Box::new(meet))
     }

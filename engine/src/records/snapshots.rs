@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use subrosa_store::tables::VaultNo;
 
-use super::read::{VaultView, View};
+use super::read::{StoreView, VaultView};
 use crate::error::{Error, LifeError};
 use crate::life::Core;
 
 /// Where a host's snapshot sits.
 pub(crate) struct SnapshotSlot {
     number: u64,
-    view: RwLock<Result<View, LifeError>>,
+    view: RwLock<Result<StoreView, LifeError>>,
 }
 
 /// The snapshots that are open.
@@ -49,7 +49,7 @@ impl Registry {
         self.0.lock().unwrap()
     }
 
-    fn add(&self, since_ms: u64, view: View) -> Arc<SnapshotSlot> {
+    fn add(&self, since_ms: u64, view: StoreView) -> Arc<SnapshotSlot> {
         self.with(|open| {
             let number = open.next;
             open.next += 1;

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use ids::IdPool;
 use subrosa_model::entropy::Entropy;
 use subrosa_model::merge::{
-    Cell, Clock, CollectionName, FieldCell, LogNo, LogTable, Op, OpKind, PendingOps, Put, RecordId,
+    Cell, CollectionName, FieldCell, HybridClock, LogNo, LogTable, Op, OpKind, PendingOps, Put, RecordId,
     RecordState, Row, RowBuf, Stamp, Tombstone, Value, ValueBuf,
 };
 use subrosa_model::wiped::Wiped;
@@ -25,7 +25,7 @@ use subrosa_store::records::{KeyRange, RecordsView};
 use subrosa_store::tables::{CollectionNo, RecordKey, VaultNo};
 
 use super::decode_state;
-use super::read::{HeldRow, Names, Reader, RowIter, Rows};
+use super::read::{HeldRow, Names, RecordReader, RowIter, Rows};
 use crate::error::Error;
 use crate::life::Core;
 use crate::life::gate::Turn;
@@ -42,7 +42,7 @@ pub(crate) struct WriteSet {
     /// The records as they were when this began.
     held: RecordsView,
     names: Names,
-    clock: Clock,
+    clock: HybridClock,
     now_ms: u64,
     entropy: Arc<dyn Entropy>,
     /// Collections that the store has no number for; they get the next ones, in this order.
@@ -141,8 +141,8 @@ impl WriteSet {
     }
 
     /// What this write sees of a collection, its own changes included.
-    pub(crate) fn reader(&self, collection: &str) -> Reader<'_> {
-        Reader::new(self, collection)
+    pub(crate) fn reader(&self, collection: &str) -> RecordReader<'_> {
+        RecordReader::new(self, collection)
     }
 
     /// Runs `f`; when it fails, or panics, nothing of what it did is left.

@@ -11,7 +11,7 @@ use subrosa_protocol::ids::VaultId;
 use subrosa_store::process::Process;
 
 use super::SyncEvent;
-use super::events::{ArrivalCall, Queue, SyncEvents};
+use super::events::{ArrivalCall, EventQueue, SyncEvents};
 use super::machine::News;
 use crate::cancel::Cancel;
 use crate::error::{SyncError, SyncFailure, SyncFault, SyncState, SyncStatus};
@@ -41,7 +41,7 @@ struct Inner {
     moved: u64,
     stopped: bool,
     panicked: bool,
-    subscribers: Vec<Weak<Queue>>,
+    subscribers: Vec<Weak<EventQueue>>,
     /// Calls to make once the lock is open.
     due: Vec<ArrivalCall>,
 }
@@ -121,7 +121,7 @@ impl Board {
     }
 
     pub(super) fn subscribe(&self, process: &Process) -> SyncEvents {
-        let queue = Arc::new(Queue::default());
+        let queue = Arc::new(EventQueue::default());
         let mut inner = self.lock();
         inner.subscribers.retain(|subscriber| subscriber.strong_count() > 0);
         inner.subscribers.push(Arc::downgrade(&queue));

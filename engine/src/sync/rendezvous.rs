@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 
 use super::control::{Control, Wish};
 use super::dial::Dialer;
-use super::link::{Link, LinkEnd, Meeting, Owner};
+use super::link::{Link, LinkEnd, OtherSide, Owner};
 use super::machine::{Errand, Heard};
 use super::mailbox::{Nothing, Receiver, mailbox};
 use super::run::{farewell, runtime};
@@ -24,7 +24,7 @@ use crate::error::{RendezvousError, SyncFailure};
 use crate::life::Core;
 
 /// One side of a meeting. Dropping it leaves.
-pub(crate) struct Rendezvous {
+pub(crate) struct RendezvousLink {
     say: mpsc::Sender<Vec<u8>>,
     said: usize,
     heard: Receiver<Heard>,
@@ -33,9 +33,9 @@ pub(crate) struct Rendezvous {
     failure: Option<SyncFailure>,
 }
 
-impl Rendezvous {
+impl RendezvousLink {
     /// Opens a meeting as a member of `vault`, which is created at the relay if it is not there yet. Returns at
-    /// once; the first [`Rendezvous::recv`] says whether it worked.
+    /// once; the first [`RendezvousLink::recv`] says whether it worked.
     pub(crate) fn open(
         core: &Arc<Core>,
         relay: &RelayAddr,
@@ -68,7 +68,7 @@ impl Rendezvous {
         let runtime = runtime().map_err(start)?;
         let worker = core.map(|core| Worker::start(core, *relay.pin())).transpose().map_err(start)?;
         let relay = relay.clone();
-        let meeting = Meeting { say: to_say, heard: hear };
+        let meeting = OtherSide { say: to_say, heard: hear };
         let over = Over(control.clone());
         let work = move || {
             let Over(control) = &over;
@@ -111,7 +111,7 @@ impl Rendezvous {
     }
 }
 
-impl Drop for Rendezvous {
+impl Drop for RendezvousLink {
     fn drop(&mut self) {
         if self.thread.is_of_this_process() {
             self.control.stop();
@@ -135,7 +135,7 @@ async fn meet(
     worker: Option<&Worker>,
     relay: &RelayAddr,
     errand: Errand,
-    meeting: Meeting,
+    meeting: OtherSide,
     control: &Control,
 ) -> Option<SyncFailure> {
     let mut dialer = Dialer::new(relay);

@@ -14,7 +14,7 @@ use super::{ListRelay, TestDevice, device_with_vault, everything, id, is_life, j
 use crate::collection::{Record, RecordChange, TxCollection};
 use crate::device::{Device, Options};
 use crate::error::{Error, LifeError};
-use crate::life::gate::{Wait, Writer, end_waits_when};
+use crate::life::gate::{Wait, WriterKind, end_waits_when};
 use crate::snapshot::Snapshot;
 use crate::transaction::Transaction;
 use crate::vault::Vault;
@@ -177,7 +177,7 @@ fn a_write_waits_for_a_transaction_for_as_long_as_the_options_say() {
     });
     drop(tx);
     // A call ends by itself, and is waited for.
-    let within = bounded.core.gate.enter(Writer::Call, Wait::ForTurn).unwrap();
+    let within = bounded.core.gate.enter(WriterKind::Call, Wait::ForTurn).unwrap();
     std::thread::scope(|scope| {
         let other = scope.spawn(|| notes.put(id(1), &record(&[("a", 1)])));
         while bounded.core.gate.waiting() < 1 {

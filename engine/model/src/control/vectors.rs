@@ -25,7 +25,7 @@ fn segment(log: &KeyPair, seq: u64, data: &[u8]) -> Value {
     json!({ "log": hex(log_of(log).as_bytes()), "seq": seq, "data": hex(data) })
 }
 
-fn member(device: &DeviceInfo) -> Value {
+fn member(device: &ListedDevice) -> Value {
     let added_by = device.added_by.as_ref().map(PublicKey::as_bytes).map(hex);
     json!({
         "device": hex(device.public.as_bytes()),

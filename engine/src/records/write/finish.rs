@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use subrosa_model::merge::Clock;
+use subrosa_model::merge::HybridClock;
 use subrosa_model::seal::Packed;
 use subrosa_store::error::StoreError;
 use subrosa_store::tables::{RecordKey, VaultNo};
@@ -34,7 +34,7 @@ impl WriteSet {
 /// A write set that sees nothing any more, on its way into the tables.
 pub(crate) struct Finished {
     vault: VaultNo,
-    clock: Clock,
+    clock: HybridClock,
     collections_before: usize,
     new_collections: Vec<Arc<str>>,
     records: BTreeMap<RecordKey, Written>,
