@@ -95,7 +95,7 @@ impl TestDevice {
         let clock = Arc::new(TestClock::default());
         clock.set(1_000_000);
         let key = SoftwareKey::generate(&OsEntropy);
-        let key_der = key.to_pkcs8_der().to_vec();
+        let key_der = key.dangerous_to_pkcs8_der().to_vec();
         let dir = tempfile::tempdir().unwrap();
         let options = options(&clock);
         let device = Device::create(dir.path().join("s"), Arc::new(key), options).unwrap();
@@ -177,7 +177,7 @@ fn copy_secret(key: &EpochKey) -> EpochKey {
 }
 
 fn copy_pair(pair: &KeyPair) -> KeyPair {
-    KeyPair::from_pkcs8_der(&pair.to_pkcs8_der()).unwrap()
+    KeyPair::from_pkcs8_der(&pair.dangerous_to_pkcs8_der()).unwrap()
 }
 
 /// A relay without a network: it keeps what it is given, in order, and feeds it.

@@ -162,7 +162,7 @@ const fn code_of_op(error: &OpError) -> i32 {
         OpError::CollectionName { .. } => SUBROSA_COLLECTION_NAME,
         OpError::FieldName { .. } => SUBROSA_FIELD_NAME,
         OpError::TooManyFields { .. } => SUBROSA_TOO_MANY_FIELDS,
-        OpError::DuplicateField { .. } => SUBROSA_VALUE,
+        OpError::DuplicateField => SUBROSA_VALUE,
         _ => SUBROSA_VALUE,
     }
 }
@@ -315,7 +315,7 @@ impl Failure {
             | LinkError::Incarnation
             | LinkError::TooManyMessages
             | LinkError::Silent
-            | LinkError::Misuse { .. } => Self::of(SUBROSA_UNREACHABLE, error).retryable(),
+            | LinkError::Misuse => Self::of(SUBROSA_UNREACHABLE, error).retryable(),
             _ => Self::of(SUBROSA_UNREACHABLE, error).retryable(),
         }
     }

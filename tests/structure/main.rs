@@ -6,4 +6,5 @@ mod dependencies;
 mod files;
 mod imports;
 mod names;
+mod public;
 mod references;

@@ -349,7 +349,7 @@ impl State {
 
 /// The fast form of a keyring's data log key.
 pub(crate) fn signer_of(keyring: &Keyring) -> SigningKey {
-    let der = keyring.logs.data.to_pkcs8_der();
+    let der = keyring.logs.data.dangerous_to_pkcs8_der();
     SigningKey::new(KeyPair::from_stored(&der).expect("a key pair reads what it has written"))
 }
 

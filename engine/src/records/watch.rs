@@ -15,7 +15,7 @@ use crate::memory::state::State;
 /// Changes kept for one slow watcher; beyond that it is told to look again.
 const QUEUE_MAX: usize = 65_536;
 
-/// What happened to a record.
+/// What happened to a record. These three are all that can: whoever mirrors records handles each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ChangeKind {
     /// It exists now.

@@ -14,7 +14,7 @@ fn hex(bytes: impl AsRef<[u8]>) -> String {
 }
 
 fn key(pair: &KeyPair) -> Value {
-    json!({ "pkcs8": hex(pair.to_pkcs8_der()), "public": hex(pair.public().as_bytes()) })
+    json!({ "pkcs8": hex(pair.dangerous_to_pkcs8_der()), "public": hex(pair.public().as_bytes()) })
 }
 
 fn log_of(pair: &KeyPair) -> LogId {
