@@ -2,6 +2,8 @@
 //!
 //! The enums are `#[non_exhaustive]`, so the compiler does not say when one grows: this does.
 
+#![cfg(test)]
+
 use std::path::{Path, PathBuf};
 
 fn root() -> PathBuf {
