@@ -166,6 +166,7 @@ impl Failure {
 fn engine_remedy(error: &subrosa::Error) -> &'static str {
     match error {
         subrosa::Error::Store(error) => store_remedy(error),
+        subrosa::Error::Life(_) => "run the command again",
         subrosa::Error::NoVault => "`subrosa status` shows the vaults; choose with --vault",
         subrosa::Error::AlreadyExists => "use it, or name an empty folder with --store",
         subrosa::Error::Value(_) | subrosa::Error::Op(_) => {

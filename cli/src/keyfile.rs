@@ -87,7 +87,7 @@ pub(crate) fn load_or_create(path: &Path) -> Result<Arc<dyn KeyProvider>, KeyFil
 fn write_new(path: &Path, key: &SoftwareKey) -> io::Result<()> {
     let dir = path.parent().unwrap_or(Path::new("."));
     let mut file = tempfile::Builder::new().prefix(".device.key.").tempfile_in(dir)?;
-    file.write_all(&key.to_pkcs8_der())?;
+    file.write_all(&key.dangerous_to_pkcs8_der())?;
     file.as_file().sync_all()?;
     file.persist_noclobber(path).map_err(|error| error.error)?;
     File::open(dir)?.sync_all()

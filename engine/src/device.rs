@@ -47,7 +47,7 @@ pub struct SpaceReport {
 ///
 /// A cheap handle: clones share the store, and the last one closes it. All calls are synchronous, may be made from
 /// any thread, and never wait for the network. One process opens a store at a time; a handle inherited through
-/// `fork` answers [`StoreError::Forked`].
+/// `fork` answers [`LifeError::Forked`](crate::LifeError::Forked).
 #[derive(Clone)]
 pub struct Device {
     pub(crate) core: Arc<Engine>,
@@ -60,8 +60,9 @@ impl std::fmt::Debug for Device {
 }
 
 impl Device {
-    /// Creates a store in the directory `dir`, which is made if it is not there, or finishes one of this key whose making
-    /// was cut short. Only `key` opens it again. Of several such calls at once, in threads or processes, one succeeds.
+    /// Creates a store in the directory `dir`, which is made if it is not there, or finishes one of this key whose
+    /// making was cut short. Only `key` opens it again. Of several such calls at once, in threads or processes, one
+    /// succeeds.
     ///
     /// # Errors
     /// [`Error::AlreadyExists`], also while somebody has it open or makes it; what the disk or the key
@@ -100,7 +101,7 @@ impl Device {
     /// The vaults, the home vault first.
     ///
     /// # Errors
-    /// [`StoreError::Forked`].
+    /// [`LifeError::Forked`](crate::LifeError::Forked).
     pub fn vaults(&self) -> Result<Vec<VaultInfo>, Error> {
         Ok(self.core.vaults()?.into_iter().map(|(id, name)| VaultInfo { id, name }).collect())
     }
@@ -157,20 +158,21 @@ impl Device {
     /// time for each relay.
     ///
     /// # Errors
-    /// [`StoreError::Suspended`]; [`SyncError::Start`](crate::SyncError::Start). Everything else shows in
-    /// [`Sync::status`]: being offline is no error.
+    /// [`LifeError::Suspended`](crate::LifeError::Suspended); [`SyncError::Start`](crate::SyncError::Start). Everything
+    /// else shows in [`Sync::status`]: being offline is no error.
     pub fn sync(&self, relay: &RelayAddr) -> Result<Sync, Error> {
         drop(self.core.lock_state()?);
         Sync::start(self.core.clone(), relay)
     }
 
     /// Closes the device for good, for all handles: waits for calls under way, takes transactions and snapshots away,
-    /// ends watches, closes the file, stops sync. Every call then answers [`StoreError::Closed`], and the directory can
-    /// be opened again at once. Does nothing when it is closed already.
+    /// ends watches, closes the file, stops sync. Every call then answers
+    /// [`LifeError::Closed`](crate::LifeError::Closed), and the directory can be opened again at once. Does nothing
+    /// when it is closed already.
     ///
     /// # Errors
-    /// [`StoreError::BusyHere`] from within [`Vault::write`] on this thread, and nothing has happened then. Otherwise
-    /// [`Error::Store`] if the file could not be closed cleanly; it is closed all the same.
+    /// [`LifeError::BusyHere`](crate::LifeError::BusyHere) from within [`Vault::write`] on this thread, and nothing has
+    /// happened then. Otherwise [`Error::Store`] if the file could not be closed cleanly; it is closed all the same.
     pub fn close(&self) -> Result<(), Error> {
         let closed = self.core.close();
         // Neither in a forked child, nor when it was refused.
@@ -183,7 +185,7 @@ impl Device {
     /// What the caller has open of this device, for finding leaks.
     ///
     /// # Errors
-    /// [`StoreError::Forked`].
+    /// [`LifeError::Forked`](crate::LifeError::Forked).
     pub fn in_progress(&self) -> Result<InProgress, Error> {
         self.core.in_progress()
     }
@@ -191,14 +193,14 @@ impl Device {
     /// Lets go of the file, its lock and every socket within `deadline`, as mobile systems demand before an
     /// application sleeps. A [`Sync`] rests and goes on by itself after [`Device::resume`]; a pairing offer under way
     /// is over; a transaction of the host that does not end in time is taken away, and snapshots are. Every call then
-    /// answers [`StoreError::Suspended`].
+    /// answers [`LifeError::Suspended`](crate::LifeError::Suspended).
     ///
     /// Sync that is not at rest in time is not waited for: the file is closed all the same. A
     /// [`PairJoin`](crate::PairJoin) belongs to no device yet; drop it.
     ///
     /// # Errors
-    /// [`StoreError::BusyHere`] from within [`Vault::write`] on this thread, and nothing has happened then. Otherwise
-    /// [`Error::Store`] if the file could not be closed cleanly; it is closed all the same.
+    /// [`LifeError::BusyHere`](crate::LifeError::BusyHere) from within [`Vault::write`] on this thread, and nothing has
+    /// happened then. Otherwise [`Error::Store`] if the file could not be closed cleanly; it is closed all the same.
     pub fn suspend(&self, deadline: Duration) -> Result<(), Error> {
         self.core.check_not_writing()?;
         let links = &self.core.links;
@@ -247,8 +249,8 @@ impl Device {
     /// calls wait.
     ///
     /// # Errors
-    /// [`Error::Store`] for the first page that is not what was written; [`StoreError::Busy`] while a
-    /// [`Transaction`](crate::Transaction) or a [`Snapshot`](crate::Snapshot) is open.
+    /// [`Error::Store`] for the first page that is not what was written; [`LifeError::Busy`](crate::LifeError::Busy)
+    /// while a [`Transaction`](crate::Transaction) or a [`Snapshot`](crate::Snapshot) is open.
     pub fn verify(&self) -> Result<VerifyReport, Error> {
         self.core.verify()
     }
@@ -256,7 +258,7 @@ impl Device {
     /// Gives free pages back to the file system. Other calls wait. Costs a rewrite of what moves.
     ///
     /// # Errors
-    /// [`Error::Store`]; [`StoreError::Busy`] while a [`Transaction`](crate::Transaction) or a
+    /// [`Error::Store`]; [`LifeError::Busy`](crate::LifeError::Busy) while a [`Transaction`](crate::Transaction) or a
     /// [`Snapshot`](crate::Snapshot) is open.
     pub fn compact(&self) -> Result<(), Error> {
         self.core.with_open_alone(|open| Ok(open.compact()?))

@@ -1,19 +1,35 @@
-//! What can go wrong at the public interface.
+//! What can go wrong at the public interface, by family: what the file says ([`StoreError`]), what the device's life says
+//! ([`LifeError`]), what a peer did ([`PeerFault`]), what sync says ([`SyncError`] and its kin).
+//!
+//! It must name nothing of the engine but what lies in `error/`: every room returns its errors.
+
+mod life_error;
+mod peer_fault;
+mod sync_error;
 
 use subrosa_model::control::{BirthError, ControlError};
 use subrosa_model::keys::KeyError;
 use subrosa_model::merge::op::OpError;
 use subrosa_model::merge::value::ValueError;
+use subrosa_model::pair::{PairError, PairLinkError};
+use subrosa_protocol::addr::AddrError;
 use subrosa_protocol::limits;
 use subrosa_store::error::StoreError;
+
+pub use self::life_error::LifeError;
+pub use self::peer_fault::PeerFault;
+pub use self::sync_error::{RendezvousError, SyncError, SyncFailure, SyncFault, SyncState, SyncStatus};
 
 /// Why a call failed. Nothing of a failed call has happened.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The store's file: closed, damaged, full, of another device. See the variant.
+    /// The store's file: damaged, full, locked, of another device. See the variant.
     #[error(transparent)]
-    Store(#[from] StoreError),
+    Store(StoreError),
+    /// The device is closed, suspended or busy. Nothing is wrong with its store.
+    #[error(transparent)]
+    Life(#[from] LifeError),
     /// The device key: not a key, or the keystore that holds it refused.
     #[error(transparent)]
     Key(#[from] KeyError),
@@ -59,47 +75,52 @@ pub enum Error {
     NotPermitted,
     /// Sync could not be started, or waiting for it came to nothing. No data is lost.
     #[error(transparent)]
-    Sync(#[from] crate::sync::SyncError),
+    Sync(#[from] SyncError),
     /// A pairing ended without a new device.
     #[error(transparent)]
-    Pair(#[from] subrosa_model::pair::PairError),
+    Pair(#[from] PairError),
     /// The text is not a pairing link.
     #[error(transparent)]
-    PairLink(#[from] subrosa_model::pair::PairLinkError),
+    PairLink(#[from] PairLinkError),
     /// Two devices could not meet at the relay.
     #[error(transparent)]
-    Rendezvous(#[from] crate::sync::RendezvousError),
+    Rendezvous(#[from] RendezvousError),
     /// The caller cancelled the call. What it says about what has happened until then holds.
     #[error("cancelled")]
     Cancelled,
     /// The relay address kept in the store does not parse; set it again.
     #[error(transparent)]
-    RelayAddr(#[from] subrosa_protocol::addr::AddrError),
+    RelayAddr(#[from] AddrError),
 }
 
-/// What a relay or peer did wrong.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum PeerFault {
-    /// A segment came before its log was introduced.
-    #[error("a segment of an unknown log")]
-    UnknownLog,
-    /// A segment whose kind is not the one of its log.
-    #[error("a segment of the wrong kind for its log")]
-    WrongKind,
-    /// A segment whose signature does not hold.
-    #[error("a segment whose signature does not hold")]
-    BadSignature,
-    /// More logs than a vault may have.
-    #[error("more logs than a vault may have")]
-    TooManyLogs,
-    /// An acknowledgement of something that does not exist.
-    #[error("an acknowledgement of something never sent")]
-    BadAck,
-    /// It claims again and again that our own logs have another future. Reopen the store if it should be believed.
-    #[error("a relay that keeps disputing this device's own logs")]
-    DisputedLogs,
-    /// A grant for another vault, or none at all.
-    #[error("a grant that is not for this vault")]
-    BadGrant,
+/// What the file says of the device's life is said as a device says it, so that a caller meets each under one name.
+impl From<StoreError> for Error {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Closed => Self::Life(LifeError::Closed),
+            StoreError::Forked => Self::Life(LifeError::Forked),
+            StoreError::Busy => Self::Life(LifeError::Busy),
+            error => Self::Store(error),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_file_says_of_the_devices_life_is_said_as_the_device_says_it() {
+        for (file, life) in [
+            (StoreError::Closed, LifeError::Closed),
+            (StoreError::Forked, LifeError::Forked),
+            (StoreError::Busy, LifeError::Busy),
+        ] {
+            assert_eq!(file.to_string(), life.to_string());
+            let error = Error::from(file);
+            assert!(matches!(error, Error::Life(said) if said == life), "{error:?}");
+        }
+        let stopped = Error::from(StoreError::Stopped);
+        assert!(matches!(stopped, Error::Store(StoreError::Stopped)), "{stopped:?}");
+    }
 }

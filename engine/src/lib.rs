@@ -35,7 +35,7 @@ mod life;
 mod logs;
 mod memory;
 mod options;
-mod pairing;
+mod pair;
 mod people;
 mod reading;
 mod records;
@@ -52,7 +52,9 @@ pub use cancel::{Cancel, CancelCall, CancelHook};
 pub use clock::{Clock, SystemClock};
 pub use collection::{Collection, Record, RecordChange, Scan, TxCollection};
 pub use device::{Device, SpaceReport, VaultInfo};
-pub use error::{Error, PeerFault};
+pub use error::{
+    Error, LifeError, PeerFault, RendezvousError, SyncError, SyncFailure, SyncFault, SyncState, SyncStatus,
+};
 pub use life::snapshots::InProgress;
 pub use logs::verify::VerifyReport;
 pub use options::Options;
@@ -82,15 +84,13 @@ pub use subrosa_model::merge::value::{Finite, JsonProblem, TypeProblem, VALUE_DE
 #[doc(inline)]
 pub use subrosa_model::pair::{AbortReason, PairCode, PairError, PairLink, PairLinkError};
 pub use subrosa_protocol::addr::{AddrError, RelayAddr};
+pub use subrosa_protocol::client_link::{LinkError, Progress, VaultFault};
 pub use subrosa_protocol::error::{ErrorCode, Refusal};
 pub use subrosa_protocol::ids::VaultId;
 #[doc(inline)]
 pub use subrosa_store::error::{StoreError, StorePart};
 #[doc(inline)]
 pub use subrosa_store::process::{ForkSign, ProcessNumber};
-pub use sync::{
-    LinkError, Progress, RendezvousError, Sync, SyncError, SyncEvent, SyncEvents, SyncFailure, SyncFault,
-    SyncState, SyncStatus, VaultFault,
-};
+pub use sync::{Sync, SyncEvent, SyncEvents};
 pub use transaction::Transaction;
 pub use vault::{Delivery, Vault, WriteTx};

@@ -24,7 +24,7 @@ use subrosa_store::error::StoreError;
 use subrosa_store::process::Process;
 use subrosa_store::sealed::{SealedHandle, Space, Verified};
 
-use crate::error::Error;
+use crate::error::{Error, LifeError};
 use crate::life::snapshots::Registry;
 use crate::memory::state::{Shared, State, VaultState};
 use crate::options::Options;
@@ -108,7 +108,7 @@ impl OpenStore {
 
     /// The error of a redb call in our terms.
     pub(crate) fn explain(&self, error: impl Into<StoreError>) -> Error {
-        Error::Store(self.file.explain(error))
+        self.file.explain(error).into()
     }
 
     /// Puts the sealed file's cause into a store error that redb only latched.
@@ -143,14 +143,14 @@ impl Core {
 
     /// Refuses to work in a forked child, whose writes would fight with its parent's. Asked before any lock is taken.
     pub(crate) fn check_process(&self) -> Result<(), Error> {
-        if self.process.is_this() { Ok(()) } else { Err(Error::Store(StoreError::Forked)) }
+        if self.process.is_this() { Ok(()) } else { Err(Error::Life(LifeError::Forked)) }
     }
 
     /// What the core keeps in memory; there is none of it in a closed device.
     pub(crate) fn lock_state(&self) -> Result<MutexGuard<'_, State>, Error> {
         self.check_process()?;
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if state.closed { Err(Error::Store(StoreError::Closed)) } else { Ok(state) }
+        if state.closed { Err(Error::Life(LifeError::Closed)) } else { Ok(state) }
     }
 
     /// Runs `f` on a vault's members and keyring.
@@ -178,25 +178,25 @@ impl Core {
         self.check_process()?;
         match &*self.slot.read().unwrap_or_else(PoisonError::into_inner) {
             Slot::Open(open) => f(open),
-            Slot::Suspended => Err(Error::Store(StoreError::Suspended)),
-            Slot::Closed => Err(Error::Store(StoreError::Closed)),
+            Slot::Suspended => Err(Error::Life(LifeError::Suspended)),
+            Slot::Closed => Err(Error::Life(LifeError::Closed)),
         }
     }
 
     /// Runs `f` on the open store with nobody else in it.
     ///
     /// # Errors
-    /// [`StoreError::Busy`] while a transaction of the host is open.
+    /// [`LifeError::Busy`] while a transaction of the host is open.
     pub(crate) fn with_open_alone<R>(
         &self,
         f: impl FnOnce(&mut OpenStore) -> Result<R, Error>,
     ) -> Result<R, Error> {
         self.check_process()?;
-        let _turn = self.gate.enter(gate::Writer::Call, gate::Wait::ForCalls)?;
+        let _turn = self.gate.enter(gate::WriterKind::Call, gate::Wait::ForCalls)?;
         match &mut *self.slot.write().unwrap_or_else(PoisonError::into_inner) {
             Slot::Open(open) => f(open),
-            Slot::Suspended => Err(Error::Store(StoreError::Suspended)),
-            Slot::Closed => Err(Error::Store(StoreError::Closed)),
+            Slot::Suspended => Err(Error::Life(LifeError::Suspended)),
+            Slot::Closed => Err(Error::Life(LifeError::Closed)),
         }
     }
 

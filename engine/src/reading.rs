@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use subrosa_model::merge::RecordId;
 
 use crate::error::Error;
-use crate::records::{Reader, RecordRef, VisibleRecord, WriteSet};
+use crate::records::{RecordReader, RecordRef, VisibleRecord, WriteSet};
 use crate::snapshot::Snapshot;
 use crate::transaction::Transaction;
 use crate::vault::Vault;
@@ -173,10 +173,12 @@ impl<'r, T: DeserializeOwned> Reading<'r, T> {
     }
 
     /// Runs `f` on the records.
-    fn with<R>(&self, f: impl FnOnce(Reader<'_>) -> Result<R, Error>) -> Result<R, Error> {
+    fn with<R>(&self, f: impl FnOnce(RecordReader<'_>) -> Result<R, Error>) -> Result<R, Error> {
         match self.source {
-            Source::Now(vault) => vault.core.with_view(vault.number, |view| f(Reader::new(view, self.name))),
-            Source::Then(snapshot) => snapshot.with(|view| f(Reader::new(view, self.name))),
+            Source::Now(vault) => {
+                vault.core.with_view(vault.number, |view| f(RecordReader::new(view, self.name)))
+            }
+            Source::Then(snapshot) => snapshot.with(|view| f(RecordReader::new(view, self.name))),
             Source::Call(set) => f(set.reader(self.name)),
             Source::Host(transaction) => transaction.with(|set| f(set.reader(self.name))),
             Source::Elsewhere => Err(Error::OtherVault),

@@ -2,7 +2,7 @@
 //!
 //! Merged rows have one writer, [`Records::replace`]: local writes, merging and rebuilding go through it, and it is the only
 //! source of the changes that watchers hear of. A transaction ([`crate::life::commit::Tx`]) holds a [`Records`], whose table is
-//! private to the door, so that going past it does not compile. What can be asked of rows is written once, in [`Reader`],
+//! private to the door, so that going past it does not compile. What can be asked of rows is written once, in [`RecordReader`],
 //! whether they are in a snapshot or in a write in progress. It must never wait for anybody, and compares, decodes and copies
 //! nothing while nobody is interested.
 
@@ -13,7 +13,7 @@ pub(crate) mod write;
 
 pub(crate) use door::{Before, Records, RowChange, RowChanges, decode_state, is_visible};
 pub use read::RecordRef;
-pub(crate) use read::{Reader, VaultView, VisibleRecord};
+pub(crate) use read::{RecordReader, VaultView, VisibleRecord};
 pub(crate) use write::{WriteSet, by_time, decode_pending};
 
 #[cfg(test)]

@@ -7,10 +7,9 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use subrosa_model::merge::RecordId;
-use subrosa_store::error::StoreError;
 
 use crate::collection::Collection;
-use crate::error::Error;
+use crate::error::{Error, LifeError};
 use crate::life::snapshots::SnapshotSlot;
 use crate::reading::{Reading, Source, reading_verbs};
 use crate::records::{RecordRef, VaultView};
@@ -21,9 +20,9 @@ use crate::vault::Vault;
 ///
 /// It holds up no writer, but the file keeps the old pages that it sees, so drop it soon. While it is open,
 /// [`Device::verify`](crate::Device::verify) and [`Device::compact`](crate::Device::compact) answer
-/// [`StoreError::Busy`]. Closing or suspending the device takes it away: every call then
-/// answers [`StoreError::Closed`] or
-/// [`StoreError::Suspended`]. It may be shared between threads.
+/// [`LifeError::Busy`]. Closing or suspending the device takes it away: every call then
+/// answers [`LifeError::Closed`] or
+/// [`LifeError::Suspended`]. It may be shared between threads.
 pub struct Snapshot {
     core: Arc<Engine>,
     vault: Vault,
@@ -76,7 +75,7 @@ impl Snapshot {
     pub(crate) fn with<R>(&self, f: impl FnOnce(&VaultView<'_>) -> Result<R, Error>) -> Result<R, Error> {
         match &self.slot {
             Some(slot) => self.core.with_snapshot(slot, self.vault.number, f),
-            None => Err(Error::Store(StoreError::Closed)),
+            None => Err(Error::Life(LifeError::Closed)),
         }
     }
 }

@@ -32,6 +32,7 @@ use subrosa_model::entropy::OsEntropy;
 use subrosa_model::keys::secret::EpochKey;
 use subrosa_model::keys::{KeyPair, SoftwareKey};
 use subrosa_model::merge::{RecordId, Value};
+use subrosa_protocol::client_link::{FeedBatch, FeedItem};
 use subrosa_protocol::codec::Reader;
 use subrosa_protocol::digest::digest;
 use subrosa_protocol::ids::{Head, Incarnation, LogId, Pin, PublicKeyBytes, Rseq, VaultId};
@@ -43,7 +44,7 @@ use crate::collection::Record;
 use crate::device::Device;
 use crate::life::Core;
 use crate::logs::link_keys::LinkKeys;
-use crate::logs::receive::{FeedBatch, FeedItem, Received};
+use crate::logs::receive::TakenIn;
 use crate::options::Options;
 use crate::people::vaults::NewVault;
 use crate::vault::Vault;
@@ -96,7 +97,7 @@ impl TestDevice {
         let clock = Arc::new(TestClock::default());
         clock.set(1_000_000);
         let key = SoftwareKey::generate(&OsEntropy);
-        let key_der = key.to_pkcs8_der().to_vec();
+        let key_der = key.dangerous_to_pkcs8_der().to_vec();
         let dir = tempfile::tempdir().unwrap();
         let options = options(&clock);
         let device = Device::create(dir.path().join("s"), Arc::new(key), options).unwrap();
@@ -178,7 +179,7 @@ fn copy_secret(key: &EpochKey) -> EpochKey {
 }
 
 fn copy_pair(pair: &KeyPair) -> KeyPair {
-    KeyPair::from_pkcs8_der(&pair.to_pkcs8_der()).unwrap()
+    KeyPair::from_pkcs8_der(&pair.dangerous_to_pkcs8_der()).unwrap()
 }
 
 /// A relay without a network: it keeps what it is given, in order, and feeds it.
@@ -212,7 +213,7 @@ impl ListRelay {
     }
 
     /// Feeds everything after the device's cursor; returns what taking it in did.
-    pub(super) fn feed(&self, core: &Core, vault: &VaultId) -> Received {
+    pub(super) fn feed(&self, core: &Core, vault: &VaultId) -> TakenIn {
         let plan = core.sync_plan(vault, &self.pin).unwrap();
         let state = self.state.lock().unwrap();
         let after = if plan.incarnation == self.incarnation { plan.cursor.0 as usize } else { 0 };
@@ -239,7 +240,7 @@ impl ListRelay {
         core: &Core,
         vault: &VaultId,
         batch: FeedBatch,
-    ) -> Result<Received, crate::error::Error> {
+    ) -> Result<TakenIn, crate::error::Error> {
         core.receive(vault, &self.pin, &mut self.keys.lock().unwrap(), batch)
     }
 
@@ -269,13 +270,13 @@ impl ListRelay {
 
     /// One whole round: feed, rotate if a log of ours has another future, seal, take.
     pub(super) fn sync(&self, core: &Core, vault: &VaultId) {
-        let received = self.feed(core, vault);
-        if received.own_log_foreign {
+        let taken = self.feed(core, vault);
+        if taken.received.own_log_foreign {
             core.rotate_logs(vault).unwrap();
             // What was refused for conflicting is fed again from the start.
             core.relay_heads(vault, &self.pin, Incarnation::ZERO, &[]).unwrap();
-            let received = self.feed(core, vault);
-            assert!(!received.own_log_foreign);
+            let taken = self.feed(core, vault);
+            assert!(!taken.received.own_log_foreign);
         }
         while core.seal(vault).unwrap().more {}
         if self.take(core, vault).is_err() {
@@ -285,7 +286,7 @@ impl ListRelay {
             while core.seal(vault).unwrap().more {}
             self.take(core, vault).unwrap();
         }
-        assert_eq!(self.feed(core, vault).digest_ok, Some(true));
+        assert_eq!(self.feed(core, vault).received.digest_ok, Some(true));
     }
 }
 
@@ -319,6 +320,13 @@ pub(super) fn is_store<T: std::fmt::Debug>(
     expected: &subrosa_store::error::StoreError,
 ) {
     assert!(matches!(&result, Err(crate::error::Error::Store(error)) if error == expected), "{result:?}");
+}
+
+pub(super) fn is_life<T: std::fmt::Debug>(
+    result: Result<T, crate::error::Error>,
+    expected: crate::error::LifeError,
+) {
+    assert!(matches!(&result, Err(crate::error::Error::Life(error)) if *error == expected), "{result:?}");
 }
 
 /// Everything visible in a vault, to compare devices by.

@@ -4,10 +4,9 @@ use std::sync::Arc;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use subrosa_store::error::StoreError;
 
 use crate::collection::{Collection, TxCollection};
-use crate::error::Error;
+use crate::error::{Error, LifeError};
 use crate::life::host::HostSlot;
 use crate::records::WriteSet;
 use crate::sync::engine::Engine;
@@ -17,8 +16,8 @@ use crate::vault::Vault;
 /// every other device, when it is committed, or not at all. Dropping it is aborting it.
 ///
 /// No other write of the device goes on while it is open, syncing included; reads do. Closing or suspending the
-/// device takes it away: every call then answers [`StoreError::Closed`] or
-/// [`StoreError::Suspended`], committing too, and nothing of it has happened. It may be
+/// device takes it away: every call then answers [`LifeError::Closed`] or
+/// [`LifeError::Suspended`], committing too, and nothing of it has happened. It may be
 /// handed to another thread. A call that fails has no effect and leaves the transaction usable.
 pub struct Transaction {
     core: Arc<Engine>,
@@ -62,7 +61,7 @@ impl Transaction {
     /// Makes everything happen. Durable when this returns. The transaction is over, whatever it returns.
     ///
     /// # Errors
-    /// [`Error::Store`]: it was taken away, or the store refused; nothing of it has happened then.
+    /// [`Error::Life`]: it was taken away; [`Error::Store`]: the store refused; nothing of it has happened then.
     pub fn commit(mut self) -> Result<(), Error> {
         match self.slot.take() {
             Some(slot) => {
@@ -84,7 +83,7 @@ impl Transaction {
         self.core.check_process()?;
         match &self.slot {
             Some(slot) => slot.with(f).map_err(|error| self.core.explained(error)),
-            None => Err(Error::Store(StoreError::Closed)),
+            None => Err(Error::Life(LifeError::Closed)),
         }
     }
 }

@@ -99,11 +99,11 @@ impl Vault {
     /// [`Vault::begin`] is in use, a bound may be wanted, which its `wait` gives.
     ///
     /// # Errors
-    /// What `f` returns, [`Error::NotPermitted`] for a reader, and what the store refuses. [`StoreError::BusyHere`]
+    /// What `f` returns, [`Error::NotPermitted`] for a reader, and what the store refuses. [`LifeError::BusyHere`]
     /// from within `f` of another write on the same thread, and on the thread that began a [`Transaction`] which is
     /// open: it would wait for itself.
     ///
-    /// [`StoreError::BusyHere`]: crate::StoreError::BusyHere
+    /// [`LifeError::BusyHere`]: crate::LifeError::BusyHere
     pub fn write<R>(&self, f: impl FnOnce(&mut WriteTx) -> Result<R, Error>) -> Result<R, Error> {
         self.core.write_set(self.number, |set| {
             let mut tx = WriteTx { core: self.core.clone(), vault: self.number, set };
@@ -115,11 +115,11 @@ impl Vault {
     /// Begins a write transaction that the caller holds. Waits up to `wait` for another writer to end.
     ///
     /// # Errors
-    /// [`StoreError::Busy`] when the other writer is not done in time, [`StoreError::BusyHere`], at once, when it is of
+    /// [`LifeError::Busy`] when the other writer is not done in time, [`LifeError::BusyHere`], at once, when it is of
     /// this thread; [`Error::NotPermitted`] for a reader; what the store refuses.
     ///
-    /// [`StoreError::BusyHere`]: crate::StoreError::BusyHere
-    /// [`StoreError::Busy`]: crate::StoreError::Busy
+    /// [`LifeError::BusyHere`]: crate::LifeError::BusyHere
+    /// [`LifeError::Busy`]: crate::LifeError::Busy
     pub fn begin(&self, wait: Duration) -> Result<Transaction, Error> {
         Ok(Transaction::new(self.clone(), self.core.begin(self.number, wait)?))
     }

@@ -1,8 +1,12 @@
 //! Errors of the engine as failures: which status, which number, whether to try again.
+//!
+//! Each variant is named (`tests/statuses.rs`): what a new one means to a C caller is decided, not left to the last arm. That
+//! arm is only for what a newer engine says.
 
 use subrosa::{
-    AddrError, BirthError, Error, JsonProblem, KeyError, OpError, PairError, PairLinkError, RendezvousError,
-    SessionError, StoreError, SyncError, SyncFailure, ValueError,
+    AbortReason, AddrError, BirthError, ControlError, Error, JsonProblem, KeyError, LifeError, LinkError,
+    OpError, PairError, PairLinkError, PeerFault, RendezvousError, SessionError, StoreError, SyncError,
+    SyncFailure, SyncFault, ValueError, VaultFault,
 };
 
 use crate::failure::Failure;
@@ -12,6 +16,7 @@ impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         let code = match error {
             Error::Store(error) => return error.into(),
+            Error::Life(error) => return error.into(),
             Error::Key(error) => return error.into(),
             Error::Value(error) => return error.into(),
             Error::Sync(error) => return error.into(),
@@ -22,14 +27,15 @@ impl From<Error> for Failure {
             Error::Op(ref error) => code_of_op(error),
             Error::Birth(BirthError::DeviceName { .. }) => SUBROSA_INVALID_ARGUMENT,
             Error::Birth(BirthError::Key(error)) => return error.into(),
-            Error::Control(_) | Error::Birth(_) => SUBROSA_CONTROL,
+            Error::Birth(_) => SUBROSA_CONTROL,
+            Error::Control(ref error) => code_of_control(error),
             Error::AlreadyExists => SUBROSA_STORE_EXISTS,
             Error::NoVault => SUBROSA_NO_VAULT,
             Error::VaultExists => SUBROSA_VAULT_EXISTS,
             Error::VaultName => SUBROSA_VAULT_NAME,
             Error::NotARecord => SUBROSA_NOT_A_RECORD,
             Error::NoRecord => SUBROSA_NO_RECORD,
-            Error::Peer(_) => SUBROSA_PEER,
+            Error::Peer(fault) => code_of_peer(fault),
             Error::NotPermitted => SUBROSA_NOT_PERMITTED,
             Error::OtherVault => SUBROSA_WRONG_DEVICE,
             Error::Cancelled => SUBROSA_CANCELLED,
@@ -60,11 +66,24 @@ impl From<StoreError> for Failure {
             | StoreError::Inconsistent => failure(SUBROSA_DAMAGED),
             StoreError::Stopped => failure(SUBROSA_STORE_STOPPED),
             StoreError::Closed => failure(SUBROSA_CLOSED),
-            StoreError::Suspended => failure(SUBROSA_SUSPENDED),
             StoreError::Forked => failure(SUBROSA_FORKED),
             StoreError::Busy => failure(SUBROSA_BUSY).retryable(),
-            StoreError::BusyHere => failure(SUBROSA_BUSY),
             StoreError::ValueTooLarge { .. } => failure(SUBROSA_VALUE_TOO_LARGE),
+            StoreError::Schema | StoreError::Refused { .. } => failure(SUBROSA_STORE_INTERNAL),
+            _ => failure(SUBROSA_STORE_INTERNAL),
+        }
+    }
+}
+
+impl From<LifeError> for Failure {
+    fn from(error: LifeError) -> Self {
+        let failure = |code| Self::of(code, &error);
+        match error {
+            LifeError::Closed => failure(SUBROSA_CLOSED),
+            LifeError::Suspended => failure(SUBROSA_SUSPENDED),
+            LifeError::Forked => failure(SUBROSA_FORKED),
+            LifeError::Busy => failure(SUBROSA_BUSY).retryable(),
+            LifeError::BusyHere => failure(SUBROSA_BUSY),
             _ => failure(SUBROSA_STORE_INTERNAL),
         }
     }
@@ -82,6 +101,7 @@ impl From<KeyError> for Failure {
             }
             KeyError::ProviderSignature => SUBROSA_KEY_PROVIDER_SIGNATURE,
             KeyError::ProviderAgreement => SUBROSA_KEY_PROVIDER,
+            KeyError::PublicKeyEncoding { .. } | KeyError::PrivateKeyEncoding { .. } => SUBROSA_KEY_ENCODING,
             _ => SUBROSA_KEY_ENCODING,
         };
         Self::of(code, &error)
@@ -94,6 +114,10 @@ impl From<SessionError> for Failure {
             SessionError::TooShort { .. } => SUBROSA_MESSAGE_TOO_SHORT,
             SessionError::TooLong { .. } => SUBROSA_TOO_LARGE,
             SessionError::NoAadHere => SUBROSA_NO_AAD_HERE,
+            // C callers get bytes: what they are as text or as a value is not asked for them.
+            SessionError::NotAuthentic { .. } | SessionError::NotText | SessionError::NotAValue => {
+                SUBROSA_NOT_AUTHENTIC
+            }
             _ => SUBROSA_NOT_AUTHENTIC,
         };
         Self::of(code, &error)
@@ -109,21 +133,36 @@ impl From<ValueError> for Failure {
             ValueError::TooLarge { .. } => SUBROSA_VALUE_TOO_LARGE,
             ValueError::Json { offset, problem } => {
                 let offset = i64::try_from(*offset).unwrap_or(i64::MAX);
-                let too_deep = matches!(problem, JsonProblem::TooDeep);
-                let code = if too_deep { SUBROSA_TOO_DEEP } else { SUBROSA_NOT_JSON };
-                return Self::of(code, &error).number(offset);
+                return Self::of(code_of_json(*problem), &error).number(offset);
             }
+            ValueError::KeyNotText | ValueError::Type(_) | ValueError::Decode(_) => SUBROSA_VALUE,
             _ => SUBROSA_VALUE,
         };
         Self::of(code, &error)
     }
 }
 
-fn code_of_op(error: &OpError) -> i32 {
+const fn code_of_json(problem: JsonProblem) -> i32 {
+    match problem {
+        JsonProblem::TooDeep => SUBROSA_TOO_DEEP,
+        JsonProblem::End
+        | JsonProblem::Character
+        | JsonProblem::Trailing
+        | JsonProblem::NumberRange
+        | JsonProblem::String
+        | JsonProblem::Surrogate
+        | JsonProblem::DuplicateKey
+        | JsonProblem::Base64 => SUBROSA_NOT_JSON,
+        _ => SUBROSA_NOT_JSON,
+    }
+}
+
+const fn code_of_op(error: &OpError) -> i32 {
     match error {
         OpError::CollectionName { .. } => SUBROSA_COLLECTION_NAME,
         OpError::FieldName { .. } => SUBROSA_FIELD_NAME,
         OpError::TooManyFields { .. } => SUBROSA_TOO_MANY_FIELDS,
+        OpError::DuplicateField => SUBROSA_VALUE,
         _ => SUBROSA_VALUE,
     }
 }
@@ -134,9 +173,40 @@ impl From<OpError> for Failure {
     }
 }
 
+const fn code_of_control(error: &ControlError) -> i32 {
+    match error {
+        ControlError::Decode(_)
+        | ControlError::Forged { .. }
+        | ControlError::OtherVault { .. }
+        | ControlError::Misplaced { .. }
+        | ControlError::Conflict { .. }
+        | ControlError::TooManyWaiting { .. } => SUBROSA_CONTROL,
+        _ => SUBROSA_CONTROL,
+    }
+}
+
+const fn code_of_peer(fault: PeerFault) -> i32 {
+    match fault {
+        PeerFault::UnknownLog
+        | PeerFault::WrongKind
+        | PeerFault::BadSignature
+        | PeerFault::TooManyLogs
+        | PeerFault::BadAck
+        | PeerFault::DisputedLogs
+        | PeerFault::BadGrant => SUBROSA_PEER,
+        _ => SUBROSA_PEER,
+    }
+}
+
 impl From<AddrError> for Failure {
     fn from(error: AddrError) -> Self {
-        Self::of(SUBROSA_RELAY_ADDRESS, &error)
+        let code = match error {
+            AddrError::NotAnAddress | AddrError::BadHost | AddrError::BadPin | AddrError::BadInvite => {
+                SUBROSA_RELAY_ADDRESS
+            }
+            _ => SUBROSA_RELAY_ADDRESS,
+        };
+        Self::of(code, &error)
     }
 }
 
@@ -151,6 +221,7 @@ impl From<SyncError> for Failure {
             SyncError::Stopped => Self::of(SUBROSA_SYNC_STOPPED, &error),
             SyncError::Suspended => Self::of(SUBROSA_SUSPENDED, &error),
             SyncError::Panicked => Self::of(SUBROSA_PANIC, &error),
+            SyncError::Forked => Self::of(SUBROSA_FORKED, &error),
             _ => Self::of(SUBROSA_NO_PROGRESS, &error),
         }
     }
@@ -172,35 +243,124 @@ impl From<PairError> for Failure {
             PairError::Unconfirmed => SUBROSA_PAIR_UNCONFIRMED,
             PairError::Name(_) => SUBROSA_PAIR_NAME,
             PairError::Key(error) => return error.into(),
-            // What the other side says of a wrong code or a refusal is what its user did.
-            PairError::Aborted(subrosa::AbortReason::Declined) => SUBROSA_PAIR_DECLINED,
-            PairError::Aborted(subrosa::AbortReason::WrongCode) => SUBROSA_PAIR_WRONG_CODE,
+            PairError::Aborted(reason) => code_of_abort(reason),
             _ => SUBROSA_PAIR_ABORTED,
         };
         Self::of(code, &error)
     }
 }
 
+/// What the other side says of a wrong code or a refusal is what its user did.
+const fn code_of_abort(reason: AbortReason) -> i32 {
+    match reason {
+        AbortReason::Declined => SUBROSA_PAIR_DECLINED,
+        AbortReason::WrongCode => SUBROSA_PAIR_WRONG_CODE,
+        AbortReason::Expired | AbortReason::NotAuthentic | AbortReason::Failed | AbortReason::Other(_) => {
+            SUBROSA_PAIR_ABORTED
+        }
+        _ => SUBROSA_PAIR_ABORTED,
+    }
+}
+
 impl From<PairLinkError> for Failure {
     fn from(error: PairLinkError) -> Self {
-        Self::of(SUBROSA_PAIR_LINK, &error)
+        let code = match error {
+            PairLinkError::NotALink | PairLinkError::BadHost | PairLinkError::Damaged => SUBROSA_PAIR_LINK,
+            _ => SUBROSA_PAIR_LINK,
+        };
+        Self::of(code, &error)
     }
 }
 
 impl From<RendezvousError> for Failure {
     fn from(error: RendezvousError) -> Self {
         match &error {
-            RendezvousError::Failed(SyncFailure::Link(subrosa::LinkError::Refused(refusal))) => {
-                Self::of(SUBROSA_REFUSED, &error).number(refusal.code.to_wire().into())
-            }
-            RendezvousError::Failed(SyncFailure::Suspended) => Self::of(SUBROSA_SUSPENDED, &error),
-            RendezvousError::Failed(SyncFailure::Panicked) => Self::of(SUBROSA_PANIC, &error),
-            RendezvousError::Failed(SyncFailure::Peer(_) | SyncFailure::WrongKey) => {
-                Self::of(SUBROSA_PEER, &error)
-            }
-            RendezvousError::Failed(_) => Self::of(SUBROSA_UNREACHABLE, &error).retryable(),
+            RendezvousError::Failed(failure) => Self::of_meeting(failure, &error),
             RendezvousError::Start(_) => Self::of(SUBROSA_NO_RESOURCES, &error).retryable(),
+            RendezvousError::Silence | RendezvousError::Over | RendezvousError::TooMuch => {
+                Self::of(SUBROSA_PAIR_OVER, &error)
+            }
             _ => Self::of(SUBROSA_PAIR_OVER, &error),
+        }
+    }
+}
+
+impl Failure {
+    /// Of a meeting that its link's end has ended.
+    fn of_meeting(failure: &SyncFailure, error: &RendezvousError) -> Self {
+        match failure {
+            SyncFailure::Link(fault) => Self::of_link(fault, error),
+            SyncFailure::Suspended => Self::of(SUBROSA_SUSPENDED, error),
+            SyncFailure::Panicked => Self::of(SUBROSA_PANIC, error),
+            SyncFailure::WrongKey => Self::of(SUBROSA_PEER, error),
+            SyncFailure::Peer(fault) => Self::of(code_of_fault(*fault), error),
+            SyncFailure::NoSocket
+            | SyncFailure::NoAddress
+            | SyncFailure::Unreachable
+            | SyncFailure::Lost
+            | SyncFailure::Store(_) => Self::of(SUBROSA_UNREACHABLE, error).retryable(),
+            _ => Self::of(SUBROSA_UNREACHABLE, error).retryable(),
+        }
+    }
+
+    fn of_link(fault: &LinkError, error: &RendezvousError) -> Self {
+        match fault {
+            LinkError::Refused(refusal) => {
+                Self::of(SUBROSA_REFUSED, error).number(refusal.code.to_wire().into())
+            }
+            LinkError::Decode(_)
+            | LinkError::OutOfPlace { .. }
+            | LinkError::Version { .. }
+            | LinkError::NotSubscribed { .. }
+            | LinkError::Incarnation
+            | LinkError::TooManyMessages
+            | LinkError::Silent
+            | LinkError::Misuse => Self::of(SUBROSA_UNREACHABLE, error).retryable(),
+            _ => Self::of(SUBROSA_UNREACHABLE, error).retryable(),
+        }
+    }
+}
+
+/// What is wrong with the vault that a meeting needs.
+const fn code_of_fault(fault: SyncFault) -> i32 {
+    match fault {
+        SyncFault::Peer(fault) => code_of_peer(fault),
+        SyncFault::Link(
+            VaultFault::Decode(_)
+            | VaultFault::OutOfPlace { .. }
+            | VaultFault::NotSent { .. }
+            | VaultFault::TooManyLogs
+            | VaultFault::FeedEnded
+            | VaultFault::Silent
+            | VaultFault::Unable
+            | VaultFault::Store,
+        ) => SUBROSA_PEER,
+        _ => SUBROSA_PEER,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_devices_life_says_has_the_status_it_always_had() {
+        for (error, code, retryable) in [
+            (Error::Life(LifeError::Closed), SUBROSA_CLOSED, false),
+            (Error::Life(LifeError::Suspended), SUBROSA_SUSPENDED, false),
+            (Error::Life(LifeError::Forked), SUBROSA_FORKED, false),
+            (Error::Life(LifeError::Busy), SUBROSA_BUSY, true),
+            (Error::Life(LifeError::BusyHere), SUBROSA_BUSY, false),
+            (StoreError::Closed.into(), SUBROSA_CLOSED, false),
+            (StoreError::Forked.into(), SUBROSA_FORKED, false),
+            (StoreError::Busy.into(), SUBROSA_BUSY, true),
+            (StoreError::Stopped.into(), SUBROSA_STORE_STOPPED, false),
+            (StoreError::Locked { holder: Some(7) }.into(), SUBROSA_STORE_LOCKED, true),
+        ] {
+            let text = error.to_string();
+            let failure = Failure::from(error);
+            assert_eq!((failure.code, failure.retryable), (code, retryable), "{text}");
+            assert_eq!(failure.message, text);
         }
     }
 }

@@ -18,7 +18,7 @@ const BAD: i32 = 78;
 fn run(child: &str) -> Device {
     let dir = tempfile::tempdir().unwrap();
     let key = SoftwareKey::generate(&OsEntropy);
-    std::fs::write(dir.path().join("key"), key.to_pkcs8_der()).unwrap();
+    std::fs::write(dir.path().join("key"), key.dangerous_to_pkcs8_der()).unwrap();
     let status = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", child, "--nocapture", "--test-threads=1"])
         .env(DIR, dir.path())

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use subrosa_protocol::addr::RelayAddr;
 use subrosa_protocol::error::ErrorCode;
 use subrosa_protocol::ids::Incarnation;
-use subrosa_protocol::relay_link::{Created, Creation, VaultState};
+use subrosa_protocol::relay_link::{Created, Creation, KnownVault};
 use subrosa_protocol::statement::Statement;
 use subrosa_protocol::token::Invite;
 
@@ -149,13 +149,13 @@ impl DataDir {
     pub(crate) fn add_statement(
         &self,
         statement: &Statement,
-    ) -> Result<Result<VaultState, ErrorCode>, StoreError> {
+    ) -> Result<Result<KnownVault, ErrorCode>, StoreError> {
         Ok(self.store.add_statement(statement)?.map(|row| self.state(row)))
     }
 
-    pub(crate) fn state(&self, row: VaultRow) -> VaultState {
+    pub(crate) fn state(&self, row: VaultRow) -> KnownVault {
         let quota_bytes = self.config.quotas.of(row.class).vault_bytes;
-        VaultState { statements: row.statements, quota_bytes, used_bytes: row.used_bytes }
+        KnownVault { statements: row.statements, quota_bytes, used_bytes: row.used_bytes }
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use subrosa_protocol::ids::VaultId;
 use subrosa_protocol::relay_link::{
-    Asker, Delivery, Input, LinkNo, Now, Rendezvous, RendezvousRequest, VaultState,
+    Asker, Input, KnownVault, LinkNo, Now, PeerFrame, Rendezvous, RendezvousRequest,
 };
 use tokio::sync::mpsc;
 
@@ -102,7 +102,7 @@ impl Hub {
     }
 
     /// Tells the vault's other links that its statements changed.
-    pub(crate) fn statements_changed(&self, vault: VaultId, state: &VaultState, by: LinkNo) {
+    pub(crate) fn statements_changed(&self, vault: VaultId, state: &KnownVault, by: LinkNo) {
         let mut registry = self.registry();
         for link in registry.members.others(&vault, by) {
             registry.tell(link, Input::StatementsChanged(vault, state.clone()));
@@ -118,9 +118,9 @@ impl Hub {
         self.deliver(deliveries);
     }
 
-    fn deliver(&self, deliveries: Vec<Delivery>) {
+    fn deliver(&self, deliveries: Vec<PeerFrame>) {
         let mut registry = self.registry();
-        for Delivery { link, frame } in deliveries {
+        for PeerFrame { link, frame } in deliveries {
             registry.tell(link, Input::Deliver(frame));
         }
     }

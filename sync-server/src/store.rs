@@ -9,7 +9,7 @@ use std::ops::ControlFlow;
 use subrosa_protocol::error::ErrorCode;
 use subrosa_protocol::frame::ShortHead;
 use subrosa_protocol::ids::{Chain, Digest, Head, Incarnation, LogId, PublicKeyBytes, Rseq, Seq, VaultId};
-use subrosa_protocol::relay_link::{CheckedCreation, HeadMatch, LogHead, Refused, Stored, Want};
+use subrosa_protocol::relay_link::{CheckedCreation, ClassedHead, HeadMatch, Refused, Stored, Want};
 use subrosa_protocol::segment::{Class, SealedSegment, VerifiedSegment};
 use subrosa_protocol::statement::Statement;
 use subrosa_protocol::token::Invite;
@@ -220,7 +220,7 @@ pub trait LogStore: Send + Sync + 'static {
     ///
     /// # Errors
     /// [`StoreError`].
-    fn heads(&self, vault: &VaultId) -> Result<Vec<LogHead>, StoreError>;
+    fn heads(&self, vault: &VaultId) -> Result<Vec<ClassedHead>, StoreError>;
 
     /// The digest over each log's last head with an rseq at or below `cursor`.
     ///

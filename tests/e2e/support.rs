@@ -91,7 +91,7 @@ impl TestDevice {
         let home = tempfile::tempdir().unwrap();
         let path = home.path().join("store");
         let key = SoftwareKey::generate(&OsEntropy);
-        let der = key.to_pkcs8_der().to_vec();
+        let der = key.dangerous_to_pkcs8_der().to_vec();
         let device = Device::create(&path, Arc::new(key), Options::default()).unwrap();
         device.create_vault("personal").unwrap();
         Self { _home: Arc::new(home), path, key: der, device: Some(device) }
@@ -126,7 +126,7 @@ impl TestDevice {
         let home = tempfile::tempdir().unwrap();
         let path = home.path().join("store");
         let key = SoftwareKey::generate(&OsEntropy);
-        let der = key.to_pkcs8_der().to_vec();
+        let der = key.dangerous_to_pkcs8_der().to_vec();
         let mut offer = self.device().pair_offer(relay).unwrap();
         let link = PairLink::parse(&offer.link().to_text()).unwrap();
         let mut join = PairJoin::start(&path, Arc::new(key), Options::default(), link).unwrap();

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use subrosa::{
-    Cancel, Clock, Device, Error, Options, OsEntropy, PairLink, RendezvousError, SoftwareKey, StoreError,
+    Cancel, Clock, Device, Error, LifeError, Options, OsEntropy, PairLink, RendezvousError, SoftwareKey,
     SyncError, SyncFailure, SyncState, SystemClock,
 };
 
@@ -29,7 +29,7 @@ fn a_suspended_device_rests_and_syncs_again_when_it_resumes() {
         let waited = right.wait_caught_up(PATIENCE);
         assert!(matches!(waited, Err(SyncError::Suspended)), "{waited:?}");
         let refused = b.device().sync(&relay.url());
-        assert!(matches!(refused, Err(Error::Store(StoreError::Suspended))), "{refused:?}");
+        assert!(matches!(refused, Err(Error::Life(LifeError::Suspended))), "{refused:?}");
         a.put(&format!("note {round}"), "while it slept");
         caught_up(&left);
         b.device().resume().unwrap();
@@ -99,7 +99,7 @@ fn a_transaction_left_open_does_not_keep_a_syncing_device_awake() {
     a.device().suspend(MOMENT).unwrap();
     assert!(begun.elapsed() < PATIENCE);
     let refused = open.commit();
-    assert!(matches!(refused, Err(Error::Store(StoreError::Suspended))), "{refused:?}");
+    assert!(matches!(refused, Err(Error::Life(LifeError::Suspended))), "{refused:?}");
     while sync.status().state != SyncState::Suspended {
         assert!(events.next(PATIENCE).is_some(), "{:?}", sync.status());
     }
@@ -121,7 +121,7 @@ fn closing_a_device_ends_its_sync() {
     let waited = sync.wait_caught_up(PATIENCE);
     assert!(matches!(waited, Err(SyncError::Stopped)), "{waited:?}");
     let refused = a.device().sync(&relay.url());
-    assert!(matches!(refused, Err(Error::Store(StoreError::Closed))), "{refused:?}");
+    assert!(matches!(refused, Err(Error::Life(LifeError::Closed))), "{refused:?}");
 }
 
 #[test]

@@ -6,4 +6,7 @@ mod dependencies;
 mod doors;
 mod files;
 mod imports;
+mod names;
+mod public;
 mod references;
+mod rooms;

@@ -55,7 +55,7 @@ fn an_init_that_was_cut_short_before_its_vault_is_finished_by_the_next_one() {
     let key = SoftwareKey::generate(&OsEntropy);
     fs::create_dir_all(store.dir()).unwrap();
     let path = store.dir().join("device.key");
-    fs::write(&path, key.to_pkcs8_der()).unwrap();
+    fs::write(&path, key.dangerous_to_pkcs8_der()).unwrap();
     fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
     drop(Device::create(store.dir(), Arc::new(key), Options::default()).unwrap());
     store.ok(&["init"]);

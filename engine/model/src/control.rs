@@ -24,7 +24,7 @@ pub use keyring::{
     EPOCHS_MAX, EpochSecrets, GRANTS_MAX, Keyring, KeyringError, OwnLogs, PAIR_LEN, PrekeySecret,
     RecoverySeed, read_list, read_option, read_pair, read_secret, write_option,
 };
-pub use members::{CertifiedLog, Changes, DeviceInfo, Members};
+pub use members::{CertifiedLog, ListedDevice, MemberChanges, Members};
 
 #[cfg(test)]
 mod vectors;

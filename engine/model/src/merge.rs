@@ -19,7 +19,7 @@ mod convergence_tests;
 #[cfg(test)]
 mod testing;
 pub use body::{Body, BodyWriter};
-pub use hlc::{Clock, Observed, Stamp};
+pub use hlc::{HybridClock, Observed, Stamp};
 pub use id::{NewIds, RecordId};
 pub use logs::{LogNo, LogTable, VaultNo};
 pub use op::{Cell, CollectionName, FieldCell, LogMove, Op, OpKind, Put, Tombstone};

@@ -33,7 +33,7 @@ pub use interface::{
     Event, FeedBatch, FeedItem, Input, LinkError, OutboxBatch, Output, Prepared, Progress, Purpose, Received,
     VaultFault,
 };
-use meeting::Meeting;
+use meeting::MeetingState;
 use vault::VaultLink;
 
 /// How long a relay may take to answer HELLO.
@@ -60,7 +60,7 @@ pub struct ClientLink {
     /// When the relay last said something.
     heard: Instant,
     feeds: Feeds,
-    meeting: Meeting,
+    meeting: MeetingState,
     out: VecDeque<Output>,
     failed: Option<LinkError>,
 }
@@ -83,7 +83,7 @@ impl ClientLink {
             vaults: BTreeMap::new(),
             heard: now,
             feeds: Feeds::default(),
-            meeting: Meeting::None,
+            meeting: MeetingState::None,
             out: VecDeque::from([Output::Send(hello.encode())]),
             failed: None,
         }

@@ -100,6 +100,7 @@ impl ErrorCode {
 /// An ERROR frame: what was refused, why, and when to try again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("relay refused: {code}")]
+#[non_exhaustive]
 pub struct Refusal {
     /// Why.
     pub code: ErrorCode,

@@ -17,11 +17,11 @@ pub use self::admission::{Access, Admission, CheckedCreation, Creation, extend_s
 pub use self::buckets::{Buckets, Rate, Rates};
 pub use self::feed::{Feed, FeedStep, Stored, View, Want};
 pub use self::io::{
-    Append, Appended, Created, HeadMatch, Input, LinkConfig, LinkError, LogHead, Now, Output, Refused,
-    VaultState,
+    Append, Appended, ClassedHead, Created, HeadMatch, Input, KnownVault, LinkConfig, LinkError, Now, Output,
+    Refused,
 };
 pub use self::origin::{Origin, Prefix, Tally};
-pub use self::rendezvous::{Asker, Delivery, LinkNo, Rendezvous, RendezvousRequest};
+pub use self::rendezvous::{Asker, LinkNo, PeerFrame, Rendezvous, RendezvousRequest};
 use self::vaults::LinkVaults;
 use crate::digest::digest;
 use crate::error::{ErrorCode, Refusal};

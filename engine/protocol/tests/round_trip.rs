@@ -96,7 +96,7 @@ prop_compose! {
     fn refusal()(
         code in any::<u16>(), retry_after_secs in any::<u32>(), vault in vault(), log in log(), seq in any::<u64>(),
     ) -> Refusal {
-        Refusal { code: ErrorCode::from_wire(code), retry_after_secs, vault, log, seq: Seq(seq) }
+        Refusal::segment(ErrorCode::from_wire(code), vault, log, Seq(seq)).retry_after(retry_after_secs)
     }
 }
 

@@ -17,7 +17,7 @@ use subrosa_store::unsealed::Unsealed;
 use subrosa_store::vaults::Vaults;
 
 use crate::error::Error;
-use crate::life::gate::{Turn, Wait, Writer};
+use crate::life::gate::{Turn, Wait, WriterKind};
 use crate::life::{Core, OpenStore};
 use crate::memory::state::{LogInfo, State, VaultState};
 use crate::records::watch::VaultChange;
@@ -74,7 +74,7 @@ impl Core {
         f: impl FnOnce(&mut Tx<'_>) -> Result<R, Error>,
     ) -> Result<R, Error> {
         self.check_process()?;
-        let turn = self.gate.enter(Writer::Call, Wait::ForTurn)?;
+        let turn = self.gate.enter(WriterKind::Call, Wait::ForTurn)?;
         self.write_and_leave(turn, durable, f)
     }
 

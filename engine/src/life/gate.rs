@@ -10,12 +10,11 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
-use subrosa_store::error::StoreError;
-
+use crate::error::LifeError;
 use crate::life::host::HostSlot;
 
 /// Who wants to write.
-pub(crate) enum Writer {
+pub(crate) enum WriterKind {
     /// A call; it is done when it returns.
     Call,
     /// A transaction in the host's hands.
@@ -46,7 +45,7 @@ pub(crate) struct Gate {
 struct Turns {
     holder: Option<Holder>,
     /// What writers are told while the store is shut.
-    shut: Option<StoreError>,
+    shut: Option<LifeError>,
     /// Writers that wait, by number, the first that came first.
     queue: VecDeque<u64>,
     next_number: u64,
@@ -60,7 +59,7 @@ thread_local! {
 }
 
 /// Ends what this thread waits for at any gate once `told` is set and [`Gate::look_again`] is called; the wait answers
-/// [`StoreError::Busy`].
+/// [`LifeError::Busy`].
 pub(crate) fn end_waits_when(told: Arc<AtomicBool>) {
     TOLD_TO_END.set(Some(told));
 }
@@ -99,7 +98,7 @@ impl ThreadNumber {
 struct Holder {
     /// The thread that took the turn.
     thread: ThreadNumber,
-    writer: Writer,
+    writer: WriterKind,
 }
 
 /// The right to write; dropping it gives it up.
@@ -126,12 +125,12 @@ impl Gate {
     /// Takes the turn.
     ///
     /// # Errors
-    /// [`StoreError::Busy`] when it does not come in time; [`StoreError::BusyHere`], at once, when this thread has it
+    /// [`LifeError::Busy`] when it does not come in time; [`LifeError::BusyHere`], at once, when this thread has it
     /// already and would wait for itself; what [`Gate::shut`] was told.
-    pub(crate) fn enter(self: &Arc<Self>, writer: Writer, wait: Wait) -> Result<Turn, StoreError> {
+    pub(crate) fn enter(self: &Arc<Self>, writer: WriterKind, wait: Wait) -> Result<Turn, LifeError> {
         let mut turns = self.lock();
         if turns.is_held_here() {
-            return Err(turns.shut.clone().unwrap_or(StoreError::BusyHere));
+            return Err(turns.shut.unwrap_or(LifeError::BusyHere));
         }
         let number = turns.queue_up();
         let patience = match wait {
@@ -145,13 +144,13 @@ impl Gate {
             turns = self.wait(turns, None, |turns| turns.is_behind(number) && turns.host().is_none());
         }
         let first = turns.leave_queue(number);
-        let entered = match &turns.shut {
-            Some(shut) => Err(shut.clone()),
+        let entered = match turns.shut {
+            Some(shut) => Err(shut),
             None if first && turns.holder.is_none() => {
                 turns.hold(writer);
                 Ok(Turn(self.clone()))
             }
-            None => Err(StoreError::Busy),
+            None => Err(LifeError::Busy),
         };
         if entered.is_err() && turns.waiting > 0 {
             // Whoever was behind may be the first now.
@@ -189,11 +188,11 @@ impl Gate {
     /// otherwise, and waits for a call under way. The gate stays shut when the turn is over.
     ///
     /// # Errors
-    /// [`StoreError::BusyHere`] when a call of this very thread is the writer; nothing has changed then.
-    pub(crate) fn shut(self: &Arc<Self>, reason: StoreError, grace: Duration) -> Result<Turn, StoreError> {
+    /// [`LifeError::BusyHere`] when a call of this very thread is the writer; nothing has changed then.
+    pub(crate) fn shut(self: &Arc<Self>, reason: LifeError, grace: Duration) -> Result<Turn, LifeError> {
         self.refuse_own_call()?;
         let mut turns = self.lock();
-        turns.shut = Some(reason.clone());
+        turns.shut = Some(reason);
         self.changed.notify_all();
         turns.waiting += 1;
         let waited = self.changed.wait_timeout_while(turns, grace, |turns| turns.host().is_some());
@@ -201,23 +200,23 @@ impl Gate {
         let host = turns.host();
         drop(turns);
         if let Some(slot) = host.and_then(|slot| slot.upgrade()) {
-            slot.take_away(&reason);
+            slot.take_away(reason);
         }
         // A commit that has begun, or a call, ends by itself.
         let turns = self.changed.wait_while(self.lock(), |turns| turns.holder.is_some());
         let mut turns = turns.unwrap_or_else(PoisonError::into_inner);
         turns.waiting -= 1;
-        turns.hold(Writer::Call);
+        turns.hold(WriterKind::Call);
         Ok(Turn(self.clone()))
     }
 
     /// Refuses what waits for writers when this thread is one.
     ///
     /// # Errors
-    /// [`StoreError::BusyHere`].
-    pub(crate) fn refuse_own_call(&self) -> Result<(), StoreError> {
+    /// [`LifeError::BusyHere`].
+    pub(crate) fn refuse_own_call(&self) -> Result<(), LifeError> {
         let turns = self.lock();
-        if turns.is_held_here() && turns.host().is_none() { Err(StoreError::BusyHere) } else { Ok(()) }
+        if turns.is_held_here() && turns.host().is_none() { Err(LifeError::BusyHere) } else { Ok(()) }
     }
 
     /// Lets writers in again.
@@ -271,12 +270,12 @@ impl Turns {
 
     fn host(&self) -> Option<Weak<HostSlot>> {
         match &self.holder.as_ref()?.writer {
-            Writer::Host(slot) => Some(slot.clone()),
-            Writer::Call => None,
+            WriterKind::Host(slot) => Some(slot.clone()),
+            WriterKind::Call => None,
         }
     }
 
-    fn hold(&mut self, writer: Writer) {
+    fn hold(&mut self, writer: WriterKind) {
         self.holder = Some(Holder { thread: ThreadNumber::this(), writer });
     }
 }

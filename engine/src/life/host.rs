@@ -3,12 +3,11 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use subrosa_store::error::StoreError;
 use subrosa_store::keys::VaultNo;
 
-use crate::error::Error;
+use crate::error::{Error, LifeError};
 use crate::life::Core;
-use crate::life::gate::{Turn, Wait, Writer};
+use crate::life::gate::{Turn, Wait, WriterKind};
 use crate::records::WriteSet;
 use crate::records::write::Beginning;
 
@@ -23,7 +22,7 @@ enum Work {
     Beginning,
     Open(Box<OpenWork>),
     /// It was taken away, or has ended.
-    Over(StoreError),
+    Over(LifeError),
 }
 
 /// In this order: the set lets go of its snapshot before the turn is over.
@@ -38,8 +37,8 @@ impl HostSlot {
     }
 
     /// Ends the transaction for the host; later calls are told `reason`.
-    pub(crate) fn take_away(&self, reason: &StoreError) {
-        let taken = std::mem::replace(&mut *self.lock(), Work::Over(reason.clone()));
+    pub(crate) fn take_away(&self, reason: LifeError) {
+        let taken = std::mem::replace(&mut *self.lock(), Work::Over(reason));
         drop(taken);
     }
 
@@ -47,13 +46,13 @@ impl HostSlot {
     ///
     /// # Errors
     /// Why there is none.
-    pub(crate) fn take(&self) -> Result<(WriteSet, Turn), StoreError> {
-        match std::mem::replace(&mut *self.lock(), Work::Over(StoreError::Closed)) {
+    pub(crate) fn take(&self) -> Result<(WriteSet, Turn), LifeError> {
+        match std::mem::replace(&mut *self.lock(), Work::Over(LifeError::Closed)) {
             Work::Open(work) => {
                 let OpenWork { set, turn } = *work;
                 Ok((set, turn))
             }
-            Work::Beginning => Err(StoreError::Busy),
+            Work::Beginning => Err(LifeError::Busy),
             Work::Over(reason) => Err(reason),
         }
     }
@@ -65,8 +64,8 @@ impl HostSlot {
     pub(crate) fn with<R>(&self, f: impl FnOnce(&mut WriteSet) -> Result<R, Error>) -> Result<R, Error> {
         match &mut *self.lock() {
             Work::Open(work) => f(&mut work.set),
-            Work::Beginning => Err(Error::Store(StoreError::Busy)),
-            Work::Over(reason) => Err(Error::Store(reason.clone())),
+            Work::Beginning => Err(Error::Life(LifeError::Busy)),
+            Work::Over(reason) => Err(Error::Life(*reason)),
         }
     }
 }
@@ -92,11 +91,11 @@ impl Core {
     pub(crate) fn begin(&self, vault: VaultNo, wait: Duration) -> Result<Arc<HostSlot>, Error> {
         self.check_process()?;
         let slot = Arc::new(HostSlot { since_ms: self.now_ms(), work: Mutex::new(Work::Beginning) });
-        let turn = self.gate.enter(Writer::Host(Arc::downgrade(&slot)), Wait::AtMost(wait))?;
+        let turn = self.gate.enter(WriterKind::Host(Arc::downgrade(&slot)), Wait::AtMost(wait))?;
         let set = self.begin_set(&turn, vault)?;
         let mut work = slot.lock();
         if let Work::Over(reason) = &*work {
-            return Err(Error::Store(reason.clone()));
+            return Err(Error::Life(*reason));
         }
         *work = Work::Open(Box::new(OpenWork { set, turn }));
         drop(work);
@@ -106,7 +105,7 @@ impl Core {
     /// Drops a host's transaction; in a forked child it is left where it is.
     pub(crate) fn abandon(&self, slot: Arc<HostSlot>) {
         if self.process.is_this() {
-            slot.take_away(&StoreError::Closed);
+            slot.take_away(LifeError::Closed);
         } else {
             std::mem::forget(slot);
         }

@@ -18,8 +18,8 @@ use subrosa_store::process::Process;
 use subrosa_store::sealed::{FileDisk, Kek, Missing, OpenOptions, Walk, open_database};
 use zeroize::Zeroizing;
 
-use crate::error::Error;
-use crate::life::gate::{Gate, Turn, Wait, Writer};
+use crate::error::{Error, LifeError};
+use crate::life::gate::{Gate, Turn, Wait, WriterKind};
 use crate::life::snapshots::Registry;
 use crate::life::{Core, OpenStore, STORE_FILE, Slot, TABLES_FORMAT, token};
 use crate::memory::state::State;
@@ -122,7 +122,7 @@ impl Core {
             Err(error) => return Err(as_in_the_way(error)),
         };
         let finished = Self::name_of(&open)?.is_some();
-        open.db.close().map_err(|error| Error::Store(open.file.explain(error)))?;
+        open.db.close().map_err(|error| Error::from(open.file.explain(error)))?;
         if finished { Err(Error::AlreadyExists) } else { Ok(()) }
     }
 
@@ -164,7 +164,7 @@ impl Core {
             new_ids: Arc::default(),
             held_until_ms: AtomicU64::new(u64::MAX),
         };
-        let turn = core.gate.enter(Writer::Call, Wait::ForTurn)?;
+        let turn = core.gate.enter(WriterKind::Call, Wait::ForTurn)?;
         core.open_slot(purpose, &turn)?;
         drop(turn);
         Ok(core)
@@ -191,7 +191,7 @@ impl Core {
         let settled = catch_unwind(AssertUnwindSafe(|| self.settle(created, turn)));
         if !matches!(settled, Ok(Ok(()))) {
             // What is at hand says more than an error about closing would.
-            let _ = self.empty_slot(Slot::Suspended, &StoreError::Suspended);
+            let _ = self.empty_slot(Slot::Suspended, LifeError::Suspended);
         }
         settled.unwrap_or_else(|panic| resume_unwind(panic))
     }
@@ -269,15 +269,15 @@ impl Core {
     /// host has `grace` to end, then it is taken away; so are snapshots, at once when the file is closed.
     ///
     /// # Errors
-    /// [`StoreError::BusyHere`] from within a write of this thread, [`StoreError::Closed`]; what closing the file says,
+    /// [`LifeError::BusyHere`] from within a write of this thread, [`LifeError::Closed`]; what closing the file says,
     /// which is closed all the same.
     pub(crate) fn suspend(&self, grace: Duration) -> Result<(), Error> {
         let _life = self.lock_life()?;
         if self.is_closed() {
-            return Err(Error::Store(StoreError::Closed));
+            return Err(Error::Life(LifeError::Closed));
         }
-        let _turn = self.gate.shut(StoreError::Suspended, grace)?;
-        self.empty_slot(Slot::Suspended, &StoreError::Suspended)
+        let _turn = self.gate.shut(LifeError::Suspended, grace)?;
+        self.empty_slot(Slot::Suspended, LifeError::Suspended)
     }
 
     /// Takes the file again. Does nothing when it is open. Hooks of changes that it found are late.
@@ -285,10 +285,10 @@ impl Core {
         let _life = self.lock_life()?;
         match &*self.slot.read().unwrap_or_else(PoisonError::into_inner) {
             Slot::Open(_) => return Ok(()),
-            Slot::Closed => return Err(Error::Store(StoreError::Closed)),
+            Slot::Closed => return Err(Error::Life(LifeError::Closed)),
             Slot::Suspended => {}
         }
-        let turn = self.gate.shut(StoreError::Suspended, Duration::ZERO)?;
+        let turn = self.gate.shut(LifeError::Suspended, Duration::ZERO)?;
         self.open_slot(Purpose::Open, &turn)?;
         self.gate.open();
         Ok(())
@@ -303,8 +303,8 @@ impl Core {
         if self.is_closed() {
             return Ok(());
         }
-        let turn = self.gate.shut(StoreError::Closed, Duration::ZERO)?;
-        let closed = self.empty_slot(Slot::Closed, &StoreError::Closed);
+        let turn = self.gate.shut(LifeError::Closed, Duration::ZERO)?;
+        let closed = self.empty_slot(Slot::Closed, LifeError::Closed);
         // With it go the keyrings.
         let state = State { closed: true, ..State::default() };
         *self.state.lock().unwrap_or_else(PoisonError::into_inner) = state;
@@ -328,7 +328,7 @@ impl Core {
     /// Refuses a call from within a write of this thread, and one in a forked child.
     ///
     /// # Errors
-    /// [`StoreError::BusyHere`], [`StoreError::Forked`].
+    /// [`LifeError::BusyHere`], [`LifeError::Forked`].
     pub(crate) fn check_not_writing(&self) -> Result<(), Error> {
         self.check_process()?;
         Ok(self.gate.refuse_own_call()?)
@@ -339,13 +339,13 @@ impl Core {
     }
 
     /// Waits for reads under way, takes snapshots away, and closes the file.
-    fn empty_slot(&self, slot: Slot, reason: &StoreError) -> Result<(), Error> {
+    fn empty_slot(&self, slot: Slot, reason: LifeError) -> Result<(), Error> {
         let slot = self.replace_slot(slot);
         self.snapshots.take_all(reason);
         match slot {
             Slot::Open(open) => {
                 let OpenStore { db, file } = *open;
-                db.close().map_err(|error| Error::Store(file.explain(error)))
+                db.close().map_err(|error| file.explain(error).into())
             }
             Slot::Suspended | Slot::Closed => Ok(()),
         }

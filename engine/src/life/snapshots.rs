@@ -4,17 +4,16 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 use std::time::Duration;
 
-use subrosa_store::error::StoreError;
 use subrosa_store::keys::VaultNo;
 
-use crate::error::Error;
+use crate::error::{Error, LifeError};
 use crate::life::{Core, OpenStore};
-use crate::records::read::{VaultView, View};
+use crate::records::read::{StoreView, VaultView};
 
 /// Where a host's snapshot sits.
 pub(crate) struct SnapshotSlot {
     number: u64,
-    view: RwLock<Result<View, StoreError>>,
+    view: RwLock<Result<StoreView, LifeError>>,
 }
 
 /// The snapshots that are open.
@@ -50,7 +49,7 @@ impl Registry {
         self.0.lock().unwrap()
     }
 
-    fn add(&self, since_ms: u64, view: View) -> Arc<SnapshotSlot> {
+    fn add(&self, since_ms: u64, view: StoreView) -> Arc<SnapshotSlot> {
         self.with(|open| {
             let number = open.next;
             open.next += 1;
@@ -61,20 +60,20 @@ impl Registry {
     }
 
     /// Takes all snapshots away; later calls on them are told `reason`.
-    pub(crate) fn take_all(&self, reason: &StoreError) {
+    pub(crate) fn take_all(&self, reason: LifeError) {
         let slots = self.with(|open| std::mem::take(&mut open.slots));
         for slot in slots.values().filter_map(|(_, slot)| slot.upgrade()) {
-            *slot.view.write().unwrap_or_else(PoisonError::into_inner) = Err(reason.clone());
+            *slot.view.write().unwrap_or_else(PoisonError::into_inner) = Err(reason);
         }
     }
 }
 
 impl OpenStore {
     /// The records as of now.
-    pub(crate) fn view(&self, core: &Core) -> Result<View, Error> {
+    pub(crate) fn view(&self, core: &Core) -> Result<StoreView, Error> {
         let records = self.doors()?.records().map_err(|error| self.explain(error))?;
         // In this order: names are published before the commit that brings them.
-        Ok(View::new(records, core.shared()))
+        Ok(StoreView::new(records, core.shared()))
     }
 }
 
@@ -109,7 +108,7 @@ impl Core {
         self.check_process()?;
         let result = match &*slot.view.read().unwrap_or_else(PoisonError::into_inner) {
             Ok(view) => f(&view.of(vault)),
-            Err(reason) => return Err(Error::Store(reason.clone())),
+            Err(reason) => return Err(Error::Life(*reason)),
         };
         result.map_err(|error| self.explained(error))
     }

@@ -10,7 +10,7 @@ use subrosa_store::keys::VaultNo;
 use crate::error::Error;
 use crate::life::Core;
 use crate::life::commit::{Durable, Tx};
-use crate::life::gate::{Turn, Wait, Writer};
+use crate::life::gate::{Turn, Wait, WriterKind};
 use crate::life::host::HostSlot;
 use crate::logs::sealing::fill::Filler;
 use crate::records::write::{BULK_OPS_MIN, Finished};
@@ -25,7 +25,7 @@ impl Core {
     ) -> Result<R, Error> {
         self.check_process()?;
         let wait = self.options.write_wait.map_or(Wait::ForTurn, Wait::ForHost);
-        let turn = self.gate.enter(Writer::Call, wait)?;
+        let turn = self.gate.enter(WriterKind::Call, wait)?;
         let (result, set) = f(self.begin_set(&turn, vault)?).map_err(|error| self.explained(error))?;
         self.commit_set(turn, set)?;
         Ok(result)

@@ -17,9 +17,9 @@ use crate::error::Error;
 use crate::life::Core;
 use crate::life::commit::Tx;
 use crate::life::gate::Turn;
-use crate::logs::pass::{Origin, PASS_BYTES, Pass, Verdict};
+use crate::logs::pass::{GroupSource, PASS_BYTES, Pass, Verdict};
+use crate::memory::cost::{hold_bytes, look_at_log, look_at_row};
 use crate::memory::state::VaultState;
-use crate::memory::work::{hold_bytes, look_at_log, look_at_row};
 
 /// How far a log's next group goes.
 enum NextGroup {
@@ -164,9 +164,9 @@ impl Tx<'_> {
         }
         if whole && bytes > PASS_BYTES {
             self.run_pass(vault, pass)?;
-            self.merge_large(vault, log, shut[0]..=shut[tried - 1], Origin::Quarantine)?;
+            self.merge_large(vault, log, shut[0]..=shut[tried - 1], GroupSource::Quarantine)?;
         } else if whole {
-            pass.add(log, shut[0]..=shut[tried - 1], bodies, Origin::Quarantine);
+            pass.add(log, shut[0]..=shut[tried - 1], bodies, GroupSource::Quarantine);
         }
         Ok(tried)
     }
@@ -182,7 +182,7 @@ impl Tx<'_> {
             };
             let is_large = match self.open_group(vault, log, from..=end, opened)? {
                 Ok(Some(opened)) => {
-                    pass.add(log, from..=end, opened, Origin::Next);
+                    pass.add(log, from..=end, opened, GroupSource::Next);
                     false
                 }
                 Ok(None) => true,
@@ -197,7 +197,7 @@ impl Tx<'_> {
                     return Ok(());
                 }
             }
-            if is_large && !self.merge_large(vault, log, from..=end, Origin::Next)? {
+            if is_large && !self.merge_large(vault, log, from..=end, GroupSource::Next)? {
                 return Ok(());
             }
             from = end.next();
@@ -280,7 +280,7 @@ impl Tx<'_> {
         vault: VaultNo,
         log: LogNo,
         group: RangeInclusive<Seq>,
-        origin: Origin,
+        origin: GroupSource,
     ) -> Result<bool, Error> {
         let (first, last) = (group.start().0, group.end().0);
         let mut latest = Ok(Stamp::default());
@@ -299,7 +299,7 @@ impl Tx<'_> {
             let mut pass = Pass::default();
             for seq in first..=last {
                 if let Ok(body) = self.open_stored(vault, log, Seq(seq))? {
-                    pass.add(log, Seq(seq)..=Seq(seq), vec![body], Origin::Again);
+                    pass.add(log, Seq(seq)..=Seq(seq), vec![body], GroupSource::Again);
                 }
                 if pass.is_full() {
                     self.run_pass(vault, &mut pass)?;

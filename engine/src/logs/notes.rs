@@ -14,7 +14,7 @@ use subrosa_store::logs::NoteRow;
 
 use crate::error::Error;
 use crate::life::commit::Tx;
-use crate::logs::pass::{Origin, Pass};
+use crate::logs::pass::{GroupSource, Pass};
 use crate::memory::uncertified::EVERY_NAME;
 
 impl Tx<'_> {
@@ -85,7 +85,7 @@ impl Tx<'_> {
         if !self.is_set_aside(by, seq)?
             && let Ok(body) = self.open_stored(vault, by, seq)?
         {
-            pass.add(by, seq..=seq, vec![body], Origin::Again);
+            pass.add(by, seq..=seq, vec![body], GroupSource::Again);
         }
         if pass.is_full() { self.run_pass(vault, pass) } else { Ok(()) }
     }

@@ -5,20 +5,20 @@ use std::collections::{BTreeMap, HashSet};
 use sha2::{Digest as _, Sha256};
 use subrosa_model::keys::PublicKey;
 use subrosa_model::merge::LogNo;
+use subrosa_protocol::client_link::OutboxBatch;
 use subrosa_protocol::frame::{Role, ShortHead};
 use subrosa_protocol::ids::{
     Digest, Head, Incarnation, LogId, Pin, PublicKeyBytes, Rseq, Seq, Signature, VaultId,
 };
 use subrosa_protocol::labels;
 use subrosa_protocol::limits::CLOCK_AHEAD_MAX_MS;
-use subrosa_protocol::segment::{Class, SealedSegment};
+use subrosa_protocol::segment::Class;
 use subrosa_protocol::token::Grant;
-use subrosa_store::error::StoreError;
 use subrosa_store::keys::VaultNo;
 use subrosa_store::logs::LogTip;
 use subrosa_store::relays::{Cursor, RelayHead};
 
-use crate::error::{Error, PeerFault};
+use crate::error::{Error, LifeError, PeerFault};
 use crate::life::Core;
 use crate::life::commit::{Durable, Tx};
 use crate::memory::relay_view::RelayView;
@@ -39,16 +39,6 @@ pub(crate) struct Birth {
     pub(crate) statements: Vec<Vec<u8>>,
     /// This relay's grant, if it gave one.
     pub(crate) grant: Option<Vec<u8>>,
-}
-
-/// Part of what a relay lacks.
-#[derive(Debug, Default)]
-pub(crate) struct OutboxBatch {
-    /// Keys of the logs in it.
-    pub(crate) logs: Vec<PublicKeyBytes>,
-    pub(crate) segments: Vec<SealedSegment>,
-    /// Whether the relay lacks more than that.
-    pub(crate) more: bool,
 }
 
 impl Tx<'_> {
@@ -314,10 +304,11 @@ impl Core {
         self.write(|tx| {
             if tx.state.vaults.len() != new.len() {
                 // A vault has come meanwhile; the next link is told the time again.
-                return Err(StoreError::Busy.into());
+                return Err(LifeError::Busy.into());
             }
             let now = tx.now_ms;
-            tx.state.clock = subrosa_model::merge::Clock::new(subrosa_model::merge::Stamp::from_ms(now));
+            tx.state.clock =
+                subrosa_model::merge::HybridClock::new(subrosa_model::merge::Stamp::from_ms(now));
             new.into_iter().try_for_each(|(vault, new)| tx.rotate_logs(vault, Some(now), new))
         })
     }

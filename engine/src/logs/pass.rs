@@ -19,7 +19,7 @@ pub(crate) const PASS_BYTES: usize = 32 << 20;
 
 /// Where a group comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Origin {
+pub(crate) enum GroupSource {
     /// It is the next one of its log.
     Next,
     /// It lay in quarantine, and opens now.
@@ -34,7 +34,7 @@ struct ReadyGroup {
     segments: RangeInclusive<Seq>,
     /// Its bodies, or why one of them is not there.
     bodies: Result<Range<usize>, Reason>,
-    origin: Origin,
+    origin: GroupSource,
 }
 
 /// Groups to be merged together, in their order within each log.
@@ -62,7 +62,7 @@ impl Pass {
         log: LogNo,
         segments: RangeInclusive<Seq>,
         bodies: Vec<OpenedBody>,
-        origin: Origin,
+        origin: GroupSource,
     ) {
         let first = self.bodies.len();
         self.bytes += bodies.iter().map(|body| body.data.len()).sum::<usize>();
@@ -72,7 +72,7 @@ impl Pass {
 
     /// Adds the next group of a log, of which a segment does not open.
     pub(crate) fn add_shut(&mut self, log: LogNo, segments: RangeInclusive<Seq>, reason: Reason) {
-        self.groups.push(ReadyGroup { log, segments, bodies: Err(reason), origin: Origin::Next });
+        self.groups.push(ReadyGroup { log, segments, bodies: Err(reason), origin: GroupSource::Next });
     }
 
     /// Whether what is there should be merged before more is opened.
@@ -123,33 +123,33 @@ impl Tx<'_> {
         vault: VaultNo,
         log: LogNo,
         segments: &RangeInclusive<Seq>,
-        (origin, latest): (Origin, Result<Stamp, Reason>),
+        (origin, latest): (GroupSource, Result<Stamp, Reason>),
     ) -> Result<Verdict, Error> {
         let last = *segments.end();
         let observed = match (latest, origin) {
-            (_, Origin::Again) => Ok(Observed::Merge),
+            (_, GroupSource::Again) => Ok(Observed::Merge),
             (Ok(latest), _) => Ok(self.state.clock.observe(latest, self.now_ms)),
             (Err(reason), _) => Err(reason),
         };
         match (observed, origin) {
-            (Ok(Observed::Merge), Origin::Next) => self.advance(vault, log, last)?,
-            (Ok(Observed::Merge), Origin::Quarantine) => {
+            (Ok(Observed::Merge), GroupSource::Next) => self.advance(vault, log, last)?,
+            (Ok(Observed::Merge), GroupSource::Quarantine) => {
                 for seq in segments.start().0..=last.0 {
                     self.logs.take_back(log, Seq(seq))?;
                 }
             }
-            (Ok(Observed::Merge), Origin::Again) => {}
-            (Ok(Observed::HeldUntil { ms }), Origin::Next) => {
+            (Ok(Observed::Merge), GroupSource::Again) => {}
+            (Ok(Observed::HeldUntil { ms }), GroupSource::Next) => {
                 self.vault_mut(vault)?.held.insert(log, ms);
                 return Ok(Verdict::Hold);
             }
-            (Err(reason), Origin::Next) => {
+            (Err(reason), GroupSource::Next) => {
                 self.skip_group(log, segments, reason)?;
                 self.advance(vault, log, last)?;
                 return Ok(Verdict::Leave);
             }
             // One from the future stays where it is, and is tried again at the next open.
-            (_, Origin::Quarantine | Origin::Again) => return Ok(Verdict::Leave),
+            (_, GroupSource::Quarantine | GroupSource::Again) => return Ok(Verdict::Leave),
         }
         Ok(Verdict::Merge)
     }

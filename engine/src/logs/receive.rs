@@ -9,9 +9,8 @@ use std::collections::HashSet;
 
 use subrosa_model::control::CertifiedLog;
 use subrosa_model::merge::{LogNo, VaultNo};
-use subrosa_protocol::ids::{
-    Chain, Digest, Head, Incarnation, LogId, Pin, PublicKeyBytes, Rseq, Seq, VaultId,
-};
+use subrosa_protocol::client_link::{FeedBatch, Received};
+use subrosa_protocol::ids::{Chain, Head, LogId, Pin, PublicKeyBytes, Seq, VaultId};
 use subrosa_protocol::limits::{LOGS_PER_VAULT_MAX, STRANGERS_ASKED_MAX};
 use subrosa_protocol::segment::{Class, SealedSegment, VerifiedSegment};
 use subrosa_store::error::StoreError;
@@ -22,51 +21,16 @@ use crate::error::{Error, PeerFault};
 use crate::life::Core;
 use crate::life::commit::{Durable, Tx};
 use crate::logs::link_keys::LinkKeys;
+use crate::memory::cost::look_at_log;
 use crate::memory::state::{Folded, LogInfo};
-use crate::memory::work::look_at_log;
-
-/// Part of a feed, in its order.
-#[derive(Debug)]
-pub(crate) struct FeedBatch {
-    /// The relay's incarnation that the feed belongs to.
-    pub(crate) incarnation: Incarnation,
-    /// Logs introduced in it.
-    pub(crate) logs: Vec<PublicKeyBytes>,
-    /// Segments.
-    pub(crate) items: Vec<FeedItem>,
-    /// The CAUGHT_UP that ended it, if one did.
-    pub(crate) caught_up: Option<(Rseq, Digest)>,
-}
-
-/// One segment of a feed.
-#[derive(Debug)]
-pub(crate) struct FeedItem {
-    /// Its place in the scan; `None` for segments out of turn.
-    pub(crate) rseq: Option<Rseq>,
-    pub(crate) segment: SealedSegment,
-}
 
 /// What taking in a batch did.
 #[derive(Debug, Default)]
-pub(crate) struct Received {
-    /// New segments stored.
+pub(crate) struct TakenIn {
+    /// New segments that are kept, in their logs or waiting.
     pub(crate) segments: u64,
-    /// Their bytes.
-    pub(crate) bytes: u64,
-    /// Segments to ask for: they are missing, and others build on them.
-    pub(crate) wants: Vec<(LogId, Seq, Seq)>,
-    /// A log of ours has a future that we did not write: rotate before sealing, then send the wants.
-    pub(crate) own_log_foreign: bool,
-    /// At CAUGHT_UP: whether the relay holds what it says, as far as we were shown.
-    pub(crate) digest_ok: Option<bool>,
-}
-
-impl Received {
-    /// Counts a segment that is kept.
-    fn count(&mut self, segment: &SealedSegment) {
-        self.segments += 1;
-        self.bytes += segment.bytes().len() as u64;
-    }
+    /// What the link is answered.
+    pub(crate) received: Received,
 }
 
 /// One batch on its way in.
@@ -75,7 +39,7 @@ struct Taking<'b> {
     id: VaultId,
     relay: &'b Pin,
     keys: &'b LinkKeys,
-    received: Received,
+    taken: TakenIn,
     /// Data logs that were certified on the way.
     certified: Vec<LogId>,
 }
@@ -92,7 +56,7 @@ impl Core {
         relay: &Pin,
         keys: &mut LinkKeys,
         batch: FeedBatch,
-    ) -> Result<Received, Error> {
+    ) -> Result<TakenIn, Error> {
         {
             let state = self.lock_state()?;
             let number = state.vault_no(vault)?;
@@ -108,7 +72,7 @@ impl Core {
                 id: *vault,
                 relay,
                 keys,
-                received: Received::default(),
+                taken: TakenIn::default(),
                 certified: Vec::new(),
             };
             tx.take_in_batch(taking, &batch)
@@ -117,7 +81,7 @@ impl Core {
 }
 
 impl Tx<'_> {
-    fn take_in_batch(&mut self, mut taking: Taking<'_>, batch: &FeedBatch) -> Result<Received, Error> {
+    fn take_in_batch(&mut self, mut taking: Taking<'_>, batch: &FeedBatch) -> Result<TakenIn, Error> {
         let (vault, relay) = (taking.vault, taking.relay);
         let mut cursor = self.relays.cursor(relay, vault)?;
         if cursor.incarnation != batch.incarnation {
@@ -139,7 +103,7 @@ impl Tx<'_> {
         }
         self.merge_named(vault, &taking.certified)?;
         self.merge_ready(vault)?;
-        let mut received = taking.received;
+        let TakenIn { segments, mut received } = taking.taken;
         if let Some((rseq, said)) = batch.caught_up {
             self.want_what_is_named(vault, &mut received)?;
             received.wants.extend(self.take_asks(relay, vault)?);
@@ -151,7 +115,7 @@ impl Tx<'_> {
             }
         }
         self.relays.put_cursor(relay, vault, &cursor)?;
-        Ok(received)
+        Ok(TakenIn { segments, received })
     }
 
     /// Asks for what other members have seen and the relay, which says that it has shown everything, has not shown:
@@ -236,8 +200,8 @@ impl Tx<'_> {
         let own = self.vault(vault)?.own;
         let is_own = log == own.data || log == own.control;
         if header.seq > expected {
-            taking.received.own_log_foreign |= is_own;
-            taking.received.wants.push((header.log, expected, header.seq));
+            taking.taken.received.own_log_foreign |= is_own;
+            taking.taken.received.wants.push((header.log, expected, header.seq));
             return Ok(());
         }
         if header.seq < expected {
@@ -248,8 +212,8 @@ impl Tx<'_> {
             return self.does_not_follow(taking, log, info, segment);
         };
         let checked = CheckedSegment::from(verified);
-        taking.received.own_log_foreign |= is_own;
-        taking.received.count(segment);
+        taking.taken.received.own_log_foreign |= is_own;
+        taking.taken.segments += 1;
         match info.class {
             Class::Data => {
                 self.logs.store_segment(log, &checked, head.map_or(Seq(0), |head| head.merged))?;
@@ -279,8 +243,8 @@ impl Tx<'_> {
         }
         let own = self.vault(vault)?.own;
         if log == own.data || log == own.control {
-            taking.received.own_log_foreign = true;
-            taking.received.wants.push((info.id, seq, seq));
+            taking.taken.received.own_log_foreign = true;
+            taking.taken.received.wants.push((info.id, seq, seq));
             return Ok(());
         }
         if let Ok(verified) = VerifiedSegment::check(&taking.id, prev, info.public, segment.clone())
@@ -303,8 +267,8 @@ impl Tx<'_> {
         let own = self.vault(taking.vault)?.own;
         if log == own.data || log == own.control {
             // Our own head may be the one that nobody else has: ask for what stands before.
-            taking.received.own_log_foreign = true;
-            taking.received.wants.push((info.id, Seq(seq.0.saturating_sub(1)), seq));
+            taking.taken.received.own_log_foreign = true;
+            taking.taken.received.wants.push((info.id, Seq(seq.0.saturating_sub(1)), seq));
             return Ok(());
         }
         match seq.0.checked_sub(1) {
@@ -368,7 +332,7 @@ impl Tx<'_> {
             }
         }
         if self.keep_waiting(vault, checked, rank)? {
-            taking.received.count(segment);
+            taking.taken.segments += 1;
         } else {
             self.vault_mut(vault)?.members.forget_from(&log, seq);
         }
@@ -390,7 +354,7 @@ impl Tx<'_> {
             return Ok(());
         }
         if header.seq > next {
-            taking.received.wants.push((header.log, next, header.seq));
+            taking.taken.received.wants.push((header.log, next, header.seq));
             return Ok(());
         }
         let prev = shown.map_or(Chain::ZERO, |shown| shown.chain);

@@ -15,11 +15,11 @@ use subrosa_protocol::segment::{Class, Kind};
 use subrosa_store::error::StoreError;
 use subrosa_store::keys::{RecordKey, VaultNo};
 
-use crate::error::{Error, PeerFault};
+use crate::error::{Error, LifeError, PeerFault};
 use crate::life::Core;
 use crate::life::commit::Tx;
+use crate::memory::cost::look_at_row;
 use crate::memory::state::OwnLogNos;
-use crate::memory::work::look_at_row;
 use crate::records::{Before, decode_pending, decode_state};
 
 /// How often a relay can make us open new logs before the store is opened again: it could lie about what it holds,
@@ -73,7 +73,7 @@ impl Tx<'_> {
     /// Opens new logs. With `restamp`, ops that are issued again get new times from that wall time on.
     ///
     /// # Errors
-    /// [`StoreError::Busy`] when `new` do not follow the present logs: another link has opened new ones meanwhile.
+    /// [`LifeError::Busy`] when `new` do not follow the present logs: another link has opened new ones meanwhile.
     pub(crate) fn rotate_logs(
         &mut self,
         vault: VaultNo,
@@ -82,7 +82,7 @@ impl Tx<'_> {
     ) -> Result<(), Error> {
         let state = self.vault(vault)?;
         if state.keyring.logs.incarnation.saturating_add(1) != new.logs.incarnation {
-            return Err(StoreError::Busy.into());
+            return Err(LifeError::Busy.into());
         }
         let old = state.own;
         let accepted = self.accepted(old.data)?;

@@ -13,11 +13,11 @@ use subrosa_store::relays::RelayHead;
 
 use crate::error::{Error, PeerFault};
 use crate::life::commit::Tx;
+use crate::memory::cost::look_at_log;
 use crate::memory::relay_view::RelayView;
-use crate::memory::work::look_at_log;
 
 /// A range of segments to ask for.
-pub(crate) type Want = (LogId, Seq, Seq);
+pub(crate) type MissingSegments = (LogId, Seq, Seq);
 
 impl Tx<'_> {
     /// Reads what a relay is known to hold, unless that has been done in this open.
@@ -70,7 +70,7 @@ impl Tx<'_> {
     }
 
     /// What to ask the relay for, now that it says it has shown everything.
-    pub(crate) fn take_asks(&mut self, relay: &Pin, vault: VaultNo) -> Result<Vec<Want>, Error> {
+    pub(crate) fn take_asks(&mut self, relay: &Pin, vault: VaultNo) -> Result<Vec<MissingSegments>, Error> {
         self.load_view(relay, vault)?;
         let changes = self.vault(vault)?.member_changes;
         let state = self.vault_mut(vault)?;

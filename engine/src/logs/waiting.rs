@@ -11,7 +11,7 @@ use subrosa_store::logs::{CheckedSegment, Rank, WaitingRow};
 
 use crate::error::Error;
 use crate::life::commit::Tx;
-use crate::memory::work::look_at_row;
+use crate::memory::cost::look_at_row;
 
 impl Tx<'_> {
     /// Keeps the next segment of a log without a certificate; says whether there was room for it.

@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use subrosa_model::control::{Changes, Keyring, Members};
+use subrosa_model::control::{Keyring, MemberChanges, Members};
 use subrosa_model::keys::{KeyPair, SigningKey};
-use subrosa_model::merge::{Clock, LogNo, LogTable};
+use subrosa_model::merge::{HybridClock, LogNo, LogTable};
 use subrosa_model::wiped::Wiped;
 use subrosa_protocol::ids::{Chain, LogId, Pin, PublicKeyBytes, Seq, VaultId};
 use subrosa_protocol::segment::{Class, SealedSegment};
@@ -73,7 +73,7 @@ impl Collections {
 /// The writer's view of the store.
 #[derive(Default)]
 pub(crate) struct State {
-    pub(crate) clock: Clock,
+    pub(crate) clock: HybridClock,
     pub(crate) logs: LogTable,
     pub(crate) collections: Collections,
     pub(crate) vaults: BTreeMap<VaultNo, VaultState>,
@@ -145,7 +145,7 @@ pub(crate) enum Folded {
     /// It opens, and its entries do not hold, or not yet: it counts for nothing.
     Refused,
     /// Its entries are taken in.
-    Taken(Changes),
+    Taken(MemberChanges),
 }
 
 /// The logs of each vault.
@@ -163,7 +163,7 @@ impl State {
         let (mut state, mut logs) = (Self::default(), LogsOfVaults::new());
         let vaults = doors.vaults()?;
         if let Some(latest) = vaults.clock()? {
-            state.clock = Clock::new(latest);
+            state.clock = HybridClock::new(latest);
         }
         for row in doors.logs()?.logs()? {
             let (number, LogRow { vault, public, class }) = row?;
@@ -257,7 +257,7 @@ impl State {
 
 /// The fast form of a keyring's data log key.
 pub(crate) fn signer_of(keyring: &Keyring) -> SigningKey {
-    let der = keyring.logs.data.to_pkcs8_der();
+    let der = keyring.logs.data.dangerous_to_pkcs8_der();
     SigningKey::new(KeyPair::from_stored(&der).expect("a key pair reads what it has written"))
 }
 
@@ -343,7 +343,7 @@ impl VaultState {
         let Some(data) = self.open_control(prev, segment) else { return Folded::Shut };
         match self.members.apply(*log, segment.header().seq, &data) {
             Ok(changes) => {
-                self.member_changes += u64::from(changes != Changes::default());
+                self.member_changes += u64::from(changes != MemberChanges::default());
                 Folded::Taken(changes)
             }
             Err(_) => Folded::Refused,

@@ -19,7 +19,7 @@ use subrosa_protocol::segment::Class;
 use subrosa_store::process::Process;
 
 use crate::cancel::Cancel;
-use crate::error::Error;
+use crate::error::{Error, RendezvousError};
 use crate::life::Core;
 use crate::life::opening::MadeFor;
 use crate::logs::copies;
@@ -27,7 +27,7 @@ use crate::options::Options;
 use crate::people::vaults::{DeviceInfo, NewVault};
 use crate::sync::engine::Engine;
 use crate::sync::push::Push;
-use crate::sync::rendezvous::{Rendezvous, RendezvousError};
+use crate::sync::rendezvous::RendezvousLink;
 
 /// Somewhere to meet: messages each way, in order.
 pub(crate) trait Meeting: Send {
@@ -37,7 +37,7 @@ pub(crate) trait Meeting: Send {
     fn recv(&mut self, timeout: Duration, cancel: &Cancel) -> Result<Vec<u8>, RendezvousError>;
 }
 
-impl Meeting for Rendezvous {
+impl Meeting for RendezvousLink {
     fn send(&mut self, message: &[u8]) -> Result<(), RendezvousError> {
         Self::send(self, message)
     }
@@ -116,7 +116,7 @@ impl PairOffer {
     /// Offers over a relay.
     pub(crate) fn over(core: Arc<Engine>, relay: &RelayAddr) -> Result<Self, Error> {
         let mut offer = Self::start(core, relay, |core, link, vault| {
-            Ok(Box::new(Rendezvous::open(core, relay, vault, *link.rendezvous())?))
+            Ok(Box::new(RendezvousLink::open(core, relay, vault, *link.rendezvous())?))
         })?;
         offer.push_to = Some(relay.clone());
         Ok(offer)
@@ -154,7 +154,7 @@ impl PairOffer {
     /// Waits for a device to answer the link; `None` when none has within `timeout`.
     ///
     /// # Errors
-    /// [`Error::Pair`], [`Error::Rendezvous`]; the offer is over, and nothing has changed.
+    /// [`Error::Pair`], [`Error::RendezvousLink`]; the offer is over, and nothing has changed.
     pub fn wait_for_code(&mut self, timeout: Duration) -> Result<Option<PairRequest>, Error> {
         self.wait_for_code_or(timeout, &Cancel::new())
     }
@@ -240,7 +240,7 @@ impl PairOffer {
     /// Tells the new device that it is not let in.
     ///
     /// # Errors
-    /// [`Error::Rendezvous`] when it could not be told.
+    /// [`Error::RendezvousLink`] when it could not be told.
     pub fn decline(mut self) -> Result<(), Error> {
         match self.step(OfferInput::Declined) {
             Err(Error::Pair(PairError::Declined | PairError::OutOfTurn)) | Ok(()) => Ok(()),
@@ -284,7 +284,7 @@ impl PairJoin {
     ///
     /// # Errors
     /// [`Error::AlreadyExists`], [`StoreError::Locked`](crate::StoreError::Locked); [`PairError::Expired`], [`PairError::Name`], [`PairError::Key`];
-    /// [`Error::Rendezvous`] when no thread can be started.
+    /// [`Error::RendezvousLink`] when no thread can be started.
     pub fn start(
         dir: impl AsRef<Path>,
         key: Arc<dyn KeyProvider>,
@@ -293,7 +293,7 @@ impl PairJoin {
     ) -> Result<Self, Error> {
         let process = Process::this(&options.fork_sign);
         let meet = move |link: &PairLink| -> Result<Box<dyn Meeting>, _> {
-            Ok(Box::new(Rendezvous::join(&process, link.relay(), *link.rendezvous())?))
+            Ok(Box::new(RendezvousLink::join(&process, link.relay(), *link.rendezvous())?))
         };
         Self::start_at(dir.as_ref(), key, options, link, Box::new(meet))
     }

@@ -1,7 +1,7 @@
 //! The one way to read rows: what can be asked of a collection, at any moment and of any source of rows.
 //!
 //! A source ([`Rows`]) has rows by key and in order, and names; there are two: a snapshot ([`VaultView`]) and a write in
-//! progress over one ([`super::WriteSet`]). What can be asked ([`Reader`]) is written once, above both. A record that is
+//! progress over one ([`super::WriteSet`]). What can be asked ([`RecordReader`]) is written once, above both. A record that is
 //! handed out is decoded with no lock held, since the types of the caller have code of their own; one that is only shown
 //! ([`RecordRef`]) is decoded where it lies.
 
@@ -185,13 +185,13 @@ pub(crate) struct Page {
 }
 
 /// What can be asked of the records of one collection.
-pub(crate) struct Reader<'r> {
+pub(crate) struct RecordReader<'r> {
     rows: &'r dyn Rows,
     /// `None` if nothing was ever written to it.
     collection: Option<CollectionNo>,
 }
 
-impl<'r> Reader<'r> {
+impl<'r> RecordReader<'r> {
     pub(crate) fn new(rows: &'r dyn Rows, collection: &str) -> Self {
         Self { rows, collection: rows.number(collection) }
     }
@@ -311,12 +311,12 @@ fn ids_after(vault: VaultNo, collection: CollectionNo, after: Option<RecordId>) 
 }
 
 /// The records of all vaults as they were at one moment, and the names that they refer to.
-pub(crate) struct View {
+pub(crate) struct StoreView {
     records: RecordsView,
     shared: Arc<Shared>,
 }
 
-impl View {
+impl StoreView {
     /// `shared` holds the names of all rows in `records`.
     pub(crate) const fn new(records: RecordsView, shared: Arc<Shared>) -> Self {
         Self { records, shared }
@@ -344,7 +344,7 @@ impl VaultView<'_> {
     pub(crate) fn collections(&self) -> Result<Vec<String>, Error> {
         let mut names = Vec::new();
         for (_, name) in self.names.shared().collections.of(self.names.vault()) {
-            if !Reader::new(self, name).is_empty()? {
+            if !RecordReader::new(self, name).is_empty()? {
                 names.push(name.to_string());
             }
         }

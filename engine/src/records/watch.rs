@@ -15,7 +15,7 @@ use crate::memory::state::State;
 /// Changes kept for one slow watcher; beyond that it is told to look again.
 const QUEUE_MAX: usize = 65_536;
 
-/// What happened to a record.
+/// What happened to a record. These three are all that can: whoever mirrors records handles each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ChangeKind {
     /// It exists now.
@@ -87,7 +87,7 @@ pub(crate) struct Watchers {
 
 #[derive(Default)]
 struct Watching {
-    queues: Vec<Weak<Queue>>,
+    queues: Vec<Weak<ChangeQueue>>,
     closed: bool,
     /// Hooks that could not be called where their changes were made.
     late: Vec<Hook>,
@@ -108,7 +108,7 @@ impl Told {
     }
 }
 
-pub(crate) struct Queue {
+pub(crate) struct ChangeQueue {
     process: Process,
     vault: VaultId,
     collection: Option<Arc<str>>,
@@ -139,7 +139,7 @@ impl Watchers {
 
     /// Starts to watch a vault, or one collection of it. In a forked child, and on a closed device, it is over at once.
     pub(crate) fn watch(&self, vault: VaultId, collection: Option<&str>) -> Changes {
-        let queue = Arc::new(Queue {
+        let queue = Arc::new(ChangeQueue {
             process: self.process.clone(),
             vault,
             collection: collection.map(Arc::from),
@@ -169,7 +169,7 @@ impl Watchers {
         if changes.is_empty() {
             return Told(Vec::new());
         }
-        let queues: Vec<Arc<Queue>> = self.lock().queues.iter().filter_map(Weak::upgrade).collect();
+        let queues: Vec<Arc<ChangeQueue>> = self.lock().queues.iter().filter_map(Weak::upgrade).collect();
         Told(queues.iter().filter_map(|queue| queue.push(changes)).collect())
     }
 
@@ -202,7 +202,7 @@ impl Drop for Watchers {
     }
 }
 
-impl Queue {
+impl ChangeQueue {
     #[cfg(test)]
     pub(crate) fn locked(&self) -> impl Sized + '_ {
         self.lock()
@@ -255,7 +255,7 @@ impl Queue {
 }
 
 /// The changes of a vault or collection since the watch began, in commit order. Dropping it ends the watch.
-pub struct Changes(Arc<Queue>);
+pub struct Changes(Arc<ChangeQueue>);
 
 impl std::fmt::Debug for Changes {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -265,7 +265,7 @@ impl std::fmt::Debug for Changes {
 
 impl Changes {
     #[cfg(test)]
-    pub(crate) fn queue(&self) -> Arc<Queue> {
+    pub(crate) fn queue(&self) -> Arc<ChangeQueue> {
         self.0.clone()
     }
 

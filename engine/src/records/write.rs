@@ -14,8 +14,8 @@ use std::sync::{Arc, Mutex};
 use ids::IdPool;
 use subrosa_model::entropy::Entropy;
 use subrosa_model::merge::{
-    Cell, Clock, CollectionName, FieldCell, LogNo, LogTable, NewIds, Op, OpKind, PendingOps, Put, RecordId,
-    RecordState, Row, RowBuf, Stamp, Tombstone, Value, ValueBuf,
+    Cell, CollectionName, FieldCell, HybridClock, LogNo, LogTable, NewIds, Op, OpKind, PendingOps, Put,
+    RecordId, RecordState, Row, RowBuf, Stamp, Tombstone, Value, ValueBuf,
 };
 use subrosa_model::wiped::Wiped;
 use subrosa_protocol::limits;
@@ -24,7 +24,7 @@ use subrosa_store::keys::{CollectionNo, RecordKey, VaultNo};
 use subrosa_store::records::{KeyRange, RecordsView};
 
 use super::decode_state;
-use super::read::{HeldRow, Names, Reader, RowIter, Rows, View};
+use super::read::{HeldRow, Names, RecordReader, RowIter, Rows, StoreView};
 use crate::error::Error;
 
 /// From this many ops on, a write is bulk: its ops are not coalesced with others, and it is a group of its own.
@@ -39,7 +39,7 @@ pub(crate) struct WriteSet {
     /// The records as they were when this began.
     held: RecordsView,
     names: Names,
-    clock: Clock,
+    clock: HybridClock,
     now_ms: u64,
     entropy: Arc<dyn Entropy>,
     /// Collections that the store has no number for; they get the next ones, in this order.
@@ -105,9 +105,9 @@ pub(crate) struct Beginning {
     /// The log that its ops go to.
     pub(crate) log: LogNo,
     /// The records as of now, and the vault that it writes.
-    pub(crate) view: View,
+    pub(crate) view: StoreView,
     pub(crate) vault: VaultNo,
-    pub(crate) clock: Clock,
+    pub(crate) clock: HybridClock,
     pub(crate) now_ms: u64,
     pub(crate) entropy: Arc<dyn Entropy>,
     /// The ids that new records got.
@@ -154,8 +154,8 @@ impl WriteSet {
     }
 
     /// What this write sees of a collection, its own changes included.
-    pub(crate) fn reader(&self, collection: &str) -> Reader<'_> {
-        Reader::new(self, collection)
+    pub(crate) fn reader(&self, collection: &str) -> RecordReader<'_> {
+        RecordReader::new(self, collection)
     }
 
     /// Runs `f`; when it fails, or panics, nothing of what it did is left.
@@ -357,7 +357,7 @@ impl WriteSet {
 /// A write set that sees nothing any more, on its way into the tables.
 pub(crate) struct Finished {
     pub(crate) vault: VaultNo,
-    pub(crate) clock: Clock,
+    pub(crate) clock: HybridClock,
     /// Collections that had a number when it began, and those that get the next ones.
     pub(crate) collections_before: usize,
     pub(crate) new_collections: Vec<Arc<str>>,

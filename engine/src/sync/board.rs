@@ -10,10 +10,11 @@ use subrosa_protocol::error::Refusal;
 use subrosa_protocol::ids::VaultId;
 use subrosa_store::process::Process;
 
-use super::events::{ArrivalCall, Queue, SyncEvents};
+use super::SyncEvent;
+use super::events::{ArrivalCall, EventQueue, SyncEvents};
 use super::machine::News;
-use super::{SyncError, SyncEvent, SyncFailure, SyncFault, SyncState, SyncStatus};
 use crate::cancel::Cancel;
+use crate::error::{SyncError, SyncFailure, SyncFault, SyncState, SyncStatus};
 
 /// Longest wait in all, in times of the wait without progress: half an hour where half a minute was asked for.
 const WAIT_IDLES_MAX: u32 = 60;
@@ -40,7 +41,7 @@ struct Inner {
     moved: u64,
     stopped: bool,
     panicked: bool,
-    subscribers: Vec<Weak<Queue>>,
+    subscribers: Vec<Weak<EventQueue>>,
     /// Calls to make once the lock is open.
     due: Vec<ArrivalCall>,
 }
@@ -120,7 +121,7 @@ impl Board {
     }
 
     pub(super) fn subscribe(&self, process: &Process) -> SyncEvents {
-        let queue = Arc::new(Queue::default());
+        let queue = Arc::new(EventQueue::default());
         let mut inner = self.lock();
         inner.subscribers.retain(|subscriber| subscriber.strong_count() > 0);
         inner.subscribers.push(Arc::downgrade(&queue));
@@ -297,7 +298,7 @@ impl Inner {
             state: self.state,
             refused: self.refusals.values().next().map(|refusal| refusal.code),
             failure: panicked.or_else(|| self.lines.iter().find_map(|line| line.failure.clone())),
-            progress: self.lines.iter().fold(Progress::default(), |sum, line| sum_of(&sum, &line.total())),
+            progress: self.lines.iter().fold(Progress::default(), |sum, line| sum.plus(line.total())),
             resting: self.resting.clone(),
             disagrees: self.disagrees.clone(),
         }
@@ -429,15 +430,9 @@ impl Patience {
 }
 
 impl Line {
-    /// What earlier links left undone is known to be left no more: the next link finds it anew.
+    /// What the links of it did and found, over and up.
     const fn total(&self) -> Progress {
-        let (past, now) = (&self.past, &self.progress);
-        Progress {
-            segments_done: past.segments_done + now.segments_done,
-            segments_known: past.segments_done + now.segments_known,
-            bytes_done: past.bytes_done + now.bytes_done,
-            bytes_known: past.bytes_done + now.bytes_known,
-        }
+        self.past.at_its_end().plus(self.progress)
     }
 
     fn over(&mut self) {
@@ -445,15 +440,6 @@ impl Line {
         self.progress = Progress::default();
         self.up = None;
         self.dialing = false;
-    }
-}
-
-const fn sum_of(a: &Progress, b: &Progress) -> Progress {
-    Progress {
-        segments_done: a.segments_done + b.segments_done,
-        segments_known: a.segments_known + b.segments_known,
-        bytes_done: a.bytes_done + b.bytes_done,
-        bytes_known: a.bytes_known + b.bytes_known,
     }
 }
 

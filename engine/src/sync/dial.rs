@@ -24,8 +24,8 @@ use subrosa_protocol::ids::{Pin, PublicKeyBytes};
 use subrosa_protocol::limits::VAULTS_PER_LINK_MAX;
 use subtle::ConstantTimeEq as _;
 
-use super::SyncFailure;
 use crate::clock::{Clock as _, SystemClock};
+use crate::error::SyncFailure;
 
 /// Tries one address for so long, and the first stream.
 pub(super) const CONNECT_WAIT: Duration = Duration::from_secs(5);

@@ -17,12 +17,12 @@ pub(super) type ArrivalCall = Arc<dyn Fn() + Send + Sync>;
 /// Takes the events of one [`super::Sync`], in order. In a forked child nothing comes any more.
 #[derive(Debug)]
 pub struct SyncEvents {
-    queue: Arc<Queue>,
+    queue: Arc<EventQueue>,
     process: Process,
 }
 
 #[derive(Debug, Default)]
-pub(super) struct Queue {
+pub(super) struct EventQueue {
     waiting: Mutex<Waiting>,
     changed: Condvar,
 }
@@ -35,13 +35,13 @@ struct Waiting {
 }
 
 impl SyncEvents {
-    pub(super) fn new(queue: Arc<Queue>, process: &Process) -> Self {
+    pub(super) fn new(queue: Arc<EventQueue>, process: &Process) -> Self {
         Self { queue, process: process.clone() }
     }
 
     /// Those of a sync that is over.
     pub(super) fn over(process: &Process) -> Self {
-        let queue = Queue::default();
+        let queue = EventQueue::default();
         queue.lock().closed = true;
         Self::new(Arc::new(queue), process)
     }
@@ -102,7 +102,7 @@ impl SyncEvents {
     }
 }
 
-impl Queue {
+impl EventQueue {
     /// Puts an event in; the call is to be made once no lock is held.
     #[must_use]
     pub(super) fn push(&self, event: SyncEvent) -> Option<ArrivalCall> {

@@ -17,11 +17,12 @@ use tokio::task::JoinSet;
 use super::control::Wish;
 use super::dial::{CONNECT_WAIT, Dialer, LINK_WINDOW_BYTES, relay_key};
 use super::frames::{FrameError, FrameReader};
-use super::machine::{Errand, FeedEvent, Heard, Input, Machine, Output};
+use super::machine::{Errand, FeedEvent, Heard, Machine, MachineInput, MachineOutput};
+use super::mailbox;
 use super::run::Context;
 use super::work::Answer;
 use super::worker::{ANSWERS_MAX, Job, Peer};
-use super::{SyncFailure, mailbox};
+use crate::error::SyncFailure;
 
 /// Feed frames read and not taken. A full channel stops the readers, and the transport's windows stop the relay.
 const FEED_FRAMES_MAX: usize = 32;
@@ -39,7 +40,7 @@ pub(super) enum LinkEnd {
 }
 
 /// The other side of a rendezvous, seen from its owner.
-pub(super) struct Meeting {
+pub(super) struct OtherSide {
     pub(super) say: mpsc::Receiver<Vec<u8>>,
     pub(super) heard: mailbox::Sender<Heard>,
 }
@@ -49,7 +50,7 @@ pub(super) enum Owner<'a> {
     /// A device that syncs, and which share of its vaults the link carries.
     Device { context: &'a Context, share: usize },
     /// Somebody who meets another device.
-    Meeting(Meeting),
+    Meeting(OtherSide),
 }
 
 /// A link that is up.
@@ -144,7 +145,7 @@ impl<'a> Link<'a> {
         loop {
             if let Owner::Device { context, share: 0 } = &self.owner {
                 let wait = context.core.held_wait();
-                if let Err(failure) = self.machine.handle(now(), Input::Held { wait }) {
+                if let Err(failure) = self.machine.handle(now(), MachineInput::Held { wait }) {
                     return LinkEnd::Failed(failure);
                 }
             }
@@ -206,7 +207,7 @@ impl<'a> Link<'a> {
         }
         let Owner::Meeting(meeting) = &mut self.owner else { return };
         while let Ok(message) = meeting.say.try_recv() {
-            if self.machine.handle(now(), Input::Say(message)).is_err() {
+            if self.machine.handle(now(), MachineInput::Say(message)).is_err() {
                 return;
             }
         }
@@ -240,13 +241,13 @@ impl<'a> Link<'a> {
             Happening::Wish(_) => {
                 // Goes on from a new socket, if the relay still hears us.
                 self.dialer.rebind()?;
-                Input::PathChanged { datagrams: self.datagrams() }
+                MachineInput::PathChanged { datagrams: self.datagrams() }
             }
-            Happening::Control(Ok(frame)) => Input::Frame(frame),
-            Happening::Answer(answer) => Input::Answer(answer),
-            Happening::Written => Input::Written { writes: self.writes() },
-            Happening::Say(message) => Input::Say(message),
-            Happening::Time => Input::Timeout { datagrams: self.datagrams() },
+            Happening::Control(Ok(frame)) => MachineInput::Frame(frame),
+            Happening::Answer(answer) => MachineInput::Answer(answer),
+            Happening::Written => MachineInput::Written { writes: self.writes() },
+            Happening::Say(message) => MachineInput::Say(message),
+            Happening::Time => MachineInput::Timeout { datagrams: self.datagrams() },
         };
         self.machine.handle(now(), input)
     }
@@ -279,14 +280,16 @@ impl<'a> Link<'a> {
     fn drain(&mut self) {
         while let Some(output) = self.machine.poll() {
             match (output, &mut self.owner) {
-                (Output::Send(bytes), _) => self.outgoing.push(bytes),
-                (Output::StopFeed { stream }, _) => drop(self.stops.remove(&stream)),
-                (Output::Probe, _) => self.probe(),
-                (Output::Links(links), Owner::Device { context, .. }) => context.want_links(links),
-                (Output::News(news), Owner::Device { context, share }) => context.board.news(*share, &news),
-                (Output::Heard(heard), Owner::Meeting(meeting)) => meeting.heard.send(heard),
-                (Output::Links(_) | Output::News(_), Owner::Meeting(_))
-                | (Output::Heard(_), Owner::Device { .. }) => {}
+                (MachineOutput::Send(bytes), _) => self.outgoing.push(bytes),
+                (MachineOutput::StopFeed { stream }, _) => drop(self.stops.remove(&stream)),
+                (MachineOutput::Probe, _) => self.probe(),
+                (MachineOutput::Links(links), Owner::Device { context, .. }) => context.want_links(links),
+                (MachineOutput::News(news), Owner::Device { context, share }) => {
+                    context.board.news(*share, &news)
+                }
+                (MachineOutput::Heard(heard), Owner::Meeting(meeting)) => meeting.heard.send(heard),
+                (MachineOutput::Links(_) | MachineOutput::News(_), Owner::Meeting(_))
+                | (MachineOutput::Heard(_), Owner::Device { .. }) => {}
             }
         }
         if let Owner::Device { context, share } = &self.owner {
@@ -305,7 +308,7 @@ impl<'a> Link<'a> {
                 }
                 self.stops.remove(&stream);
             }
-            self.machine.handle(now(), Input::Feed { stream, event })?;
+            self.machine.handle(now(), MachineInput::Feed { stream, event })?;
             self.drain();
             taken += 1;
             if taken < FEED_BURST && self.machine.reads_feeds() {
@@ -379,7 +382,7 @@ async fn written(pending: Option<&mut watch::Receiver<()>>) {
     std::future::pending().await
 }
 
-async fn said(meeting: Option<&mut Meeting>) -> Option<Vec<u8>> {
+async fn said(meeting: Option<&mut OtherSide>) -> Option<Vec<u8>> {
     match meeting {
         Some(meeting) => meeting.say.recv().await,
         None => std::future::pending().await,

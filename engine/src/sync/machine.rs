@@ -2,7 +2,7 @@
 //! given up, when writes are noted and groups held for the clock are merged, what is handed to the store and in which
 //! order, and how a meeting ends.
 //!
-//! A driver hands in one [`Input`] at a time, drains [`Machine::poll`], hands over [`Machine::next_work`] one by one, and
+//! A driver hands in one [`MachineInput`] at a time, drains [`Machine::poll`], hands over [`Machine::next_work`] one by one, and
 //! comes back at [`Machine::deadline`]. What a frame means is decided further inside, by
 //! [`ClientLink`](subrosa_protocol::client_link::ClientLink).
 //!
@@ -21,8 +21,7 @@ use subrosa_protocol::limits::VAULTS_PER_LINK_MAX;
 use super::board::Standing;
 use super::pulse::{Beat, Pulse};
 use super::work::{Answer, Work};
-use super::{SyncFailure, SyncFault};
-use crate::error::PeerFault;
+use crate::error::{PeerFault, SyncFailure, SyncFault};
 
 /// How often the wall clock is looked at while groups are held for it.
 const CLOCK_LOOK: Duration = Duration::from_secs(10);
@@ -39,7 +38,7 @@ pub(super) enum Errand {
 /// One thing that happened.
 #[derive(Debug)]
 #[expect(clippy::large_enum_variant, reason = "one at a time, taken in at once")]
-pub(super) enum Input {
+pub(super) enum MachineInput {
     /// A frame on the control stream.
     Frame(Bytes),
     /// Something on a feed. Not while [`Machine::reads_feeds`] says no.
@@ -70,7 +69,7 @@ pub(super) enum FeedEvent {
 
 /// One thing to do.
 #[derive(Debug)]
-pub(super) enum Output {
+pub(super) enum MachineOutput {
     /// Put these bytes on the control stream.
     Send(Bytes),
     /// Read no more of a feed, and hand in its end.
@@ -112,7 +111,7 @@ pub(super) struct Machine {
     share: Option<usize>,
     pulse: Pulse,
     work: VecDeque<Work>,
-    out: VecDeque<Output>,
+    out: VecDeque<MachineOutput>,
     greeted: bool,
     /// Lists of vaults asked for and not here.
     listing: usize,
@@ -169,13 +168,13 @@ impl Machine {
     }
 
     /// Takes in exactly one thing that happened. An error ends the link.
-    pub(super) fn handle(&mut self, now: Instant, input: Input) -> Result<(), SyncFailure> {
+    pub(super) fn handle(&mut self, now: Instant, input: MachineInput) -> Result<(), SyncFailure> {
         match input {
-            Input::Frame(frame) => {
+            MachineInput::Frame(frame) => {
                 self.pulse.heard(now);
                 self.give(now, client_link::Input::Frame(frame))?;
             }
-            Input::Feed { stream, event } => {
+            MachineInput::Feed { stream, event } => {
                 self.pulse.heard(now);
                 self.give(
                     now,
@@ -186,21 +185,21 @@ impl Machine {
                     },
                 )?;
             }
-            Input::Answer(answer) => self.answer(now, answer)?,
-            Input::Written { writes } => self.written(now, writes)?,
-            Input::Say(message) => self.give(now, client_link::Input::Say { message })?,
-            Input::PathChanged { datagrams } => {
-                self.out.push_back(Output::Probe);
+            MachineInput::Answer(answer) => self.answer(now, answer)?,
+            MachineInput::Written { writes } => self.written(now, writes)?,
+            MachineInput::Say(message) => self.give(now, client_link::Input::Say { message })?,
+            MachineInput::PathChanged { datagrams } => {
+                self.out.push_back(MachineOutput::Probe);
                 self.pulse.suspect(now, datagrams);
             }
-            Input::Held { wait } => self.held(now, wait),
-            Input::Timeout { datagrams } => self.timeout(now, datagrams)?,
+            MachineInput::Held { wait } => self.held(now, wait),
+            MachineInput::Timeout { datagrams } => self.timeout(now, datagrams)?,
         }
         self.unwelcome.take().map_or(Ok(()), Err)
     }
 
     /// The next thing to do. Drain to `None` before the next [`Machine::handle`].
-    pub(super) fn poll(&mut self) -> Option<Output> {
+    pub(super) fn poll(&mut self) -> Option<MachineOutput> {
         self.out.pop_front()
     }
 
@@ -214,7 +213,7 @@ impl Machine {
         !self.work.is_empty()
     }
 
-    /// When to hand in [`Input::Timeout`].
+    /// When to hand in [`MachineInput::Timeout`].
     pub(super) fn deadline(&self) -> Instant {
         let others = [self.link.deadline(), self.held_due];
         others.into_iter().flatten().fold(self.pulse.due(), Instant::min)
@@ -251,8 +250,10 @@ impl Machine {
     fn drain(&mut self) {
         while let Some(output) = self.link.poll() {
             match output {
-                client_link::Output::Send(bytes) => self.out.push_back(Output::Send(bytes)),
-                client_link::Output::StopFeed { stream } => self.out.push_back(Output::StopFeed { stream }),
+                client_link::Output::Send(bytes) => self.out.push_back(MachineOutput::Send(bytes)),
+                client_link::Output::StopFeed { stream } => {
+                    self.out.push_back(MachineOutput::StopFeed { stream })
+                }
                 client_link::Output::Event(event) => self.report(event),
                 output => self.work.push_back(Work::Link(output)),
             }
@@ -264,7 +265,7 @@ impl Machine {
         if self.share.is_none() {
             return self.report_meeting(event);
         }
-        self.out.push_back(Output::News(match event {
+        self.out.push_back(MachineOutput::News(match event {
             Event::Rests { vault, fault, retry } => News::Rests { vault, fault: self.explain(fault), retry },
             event => News::Event(event),
         }));
@@ -273,8 +274,8 @@ impl Machine {
     fn report_meeting(&mut self, event: Event) {
         match event {
             Event::Met => self.met = true,
-            Event::Heard { message } => self.out.push_back(Output::Heard(Heard::Message(message))),
-            Event::Parted => self.out.push_back(Output::Heard(Heard::Parted)),
+            Event::Heard { message } => self.out.push_back(MachineOutput::Heard(Heard::Message(message))),
+            Event::Parted => self.out.push_back(MachineOutput::Heard(Heard::Parted)),
             Event::Refused { refusal, .. } => self.unwelcome = Some(LinkError::Refused(refusal).into()),
             // It may still become able to prove itself; the owner gives up in his time.
             Event::Rests { fault: VaultFault::Unable, .. } => {}
@@ -314,7 +315,7 @@ impl Machine {
         let links = vaults.len().div_ceil(VAULTS_PER_LINK_MAX);
         if links > self.links {
             self.links = links;
-            self.out.push_back(Output::Links(links));
+            self.out.push_back(MachineOutput::Links(links));
         }
         let Some(share) = self.share else { return Ok(()) };
         for vault in vaults.chunks(VAULTS_PER_LINK_MAX).nth(share).unwrap_or_default() {
@@ -363,7 +364,7 @@ impl Machine {
         match self.pulse.beat(now, self.link.is_waiting(), datagrams) {
             Beat::Nothing => {}
             Beat::Dead => return Err(SyncFailure::Lost),
-            Beat::Probe => self.out.push_back(Output::Probe),
+            Beat::Probe => self.out.push_back(MachineOutput::Probe),
         }
         if self.link.deadline().is_some_and(|deadline| deadline <= now) {
             self.give(now, client_link::Input::Timeout)?;

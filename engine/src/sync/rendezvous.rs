@@ -11,41 +11,20 @@ use subrosa_protocol::limits::{RENDEZVOUS_MESSAGE_BYTES_MAX, RENDEZVOUS_MESSAGES
 use subrosa_store::process::Process;
 use tokio::sync::mpsc;
 
-use super::SyncFailure;
 use super::control::{Control, Wish};
 use super::dial::Dialer;
-use super::link::{Link, LinkEnd, Meeting, Owner};
+use super::link::{Link, LinkEnd, OtherSide, Owner};
 use super::machine::{Errand, Heard};
 use super::mailbox::{Nothing, Receiver, mailbox};
 use super::run::{farewell, runtime};
 use super::thread::{EngineThread, Panicked};
 use super::worker::Worker;
 use crate::cancel::Cancel;
+use crate::error::{RendezvousError, SyncFailure};
 use crate::sync::engine::Engine;
 
-/// Why a meeting came to nothing. Start over with a new link.
-#[derive(Clone, Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum RendezvousError {
-    /// The other side said nothing for as long as was asked for.
-    #[error("the other device does not answer")]
-    Silence,
-    /// The meeting is over, was used, or never was.
-    #[error("the pairing link is used up, expired, or the other device has left")]
-    Over,
-    /// More, or larger, messages than a meeting takes.
-    #[error("more than a rendezvous carries")]
-    TooMuch,
-    /// No connection to the relay, or it ended.
-    #[error(transparent)]
-    Failed(#[from] SyncFailure),
-    /// The engine's thread could not be started.
-    #[error("cannot start a thread")]
-    Start(std::io::ErrorKind),
-}
-
 /// One side of a meeting. Dropping it leaves.
-pub(crate) struct Rendezvous {
+pub(crate) struct RendezvousLink {
     say: mpsc::Sender<Vec<u8>>,
     said: usize,
     heard: Receiver<Heard>,
@@ -54,9 +33,9 @@ pub(crate) struct Rendezvous {
     failure: Option<SyncFailure>,
 }
 
-impl Rendezvous {
+impl RendezvousLink {
     /// Opens a meeting as a member of `vault`, which is created at the relay if it is not there yet. Returns at
-    /// once; the first [`Rendezvous::recv`] says whether it worked.
+    /// once; the first [`RendezvousLink::recv`] says whether it worked.
     pub(crate) fn open(
         core: &Arc<Engine>,
         relay: &RelayAddr,
@@ -89,7 +68,7 @@ impl Rendezvous {
         let runtime = runtime().map_err(start)?;
         let worker = core.map(|core| Worker::start(core, *relay.pin())).transpose().map_err(start)?;
         let relay = relay.clone();
-        let meeting = Meeting { say: to_say, heard: hear };
+        let meeting = OtherSide { say: to_say, heard: hear };
         let over = Over(control.clone());
         let work = move || {
             let Over(control) = &over;
@@ -132,7 +111,7 @@ impl Rendezvous {
     }
 }
 
-impl Drop for Rendezvous {
+impl Drop for RendezvousLink {
     fn drop(&mut self) {
         if self.thread.is_of_this_process() {
             self.control.stop();
@@ -156,7 +135,7 @@ async fn meet(
     worker: Option<&Worker>,
     relay: &RelayAddr,
     errand: Errand,
-    meeting: Meeting,
+    meeting: OtherSide,
     control: &Control,
 ) -> Option<SyncFailure> {
     let mut dialer = Dialer::new(relay);

@@ -14,6 +14,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
+use super::FAREWELL;
 use super::backoff::Backoff;
 use super::board::Board;
 use super::control::{Control, Wish};
@@ -21,7 +22,7 @@ use super::dial::Dialer;
 use super::link::{Link, LinkEnd, Owner};
 use super::machine::Errand;
 use super::worker::{Job, Worker};
-use super::{FAREWELL, SyncFailure};
+use crate::error::SyncFailure;
 use crate::life::PendingHook;
 use crate::sync::engine::Engine;
 

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use subrosa_protocol::client_link::{self, Input, OutboxBatch, Output, Prepared};
+use subrosa_protocol::client_link::{Input, Output, Prepared, Received};
 use subrosa_protocol::ids::{Pin, PublicKeyBytes, VaultId};
 use tokio::sync::mpsc;
 
@@ -17,7 +17,6 @@ use crate::error::Error;
 use crate::life::Core;
 use crate::life::gate::end_waits_when;
 use crate::logs::link_keys::LinkKeys;
-use crate::logs::receive::{FeedBatch, FeedItem};
 use crate::sync::engine::Engine;
 
 /// Jobs handed over and not begun. A full channel keeps the next ones with the link, whose machine has at most a
@@ -162,7 +161,7 @@ const fn vault_of(output: &Output) -> Option<VaultId> {
 fn answered(output: &Output) -> Option<Input> {
     match output {
         Output::Deliver { vault, .. } => {
-            Some(Input::Delivered { vault: *vault, received: client_link::Received::default() })
+            Some(Input::Delivered { vault: *vault, received: Received::default() })
         }
         Output::StoreAck { vault, .. } => Some(Input::AckStored { vault: *vault }),
         _ => None,
@@ -196,13 +195,9 @@ fn perform_output(
             Input::HeadsStored { vault, diverged, heads: core.local_heads(&vault)? }
         }
         Output::Deliver { vault, batch } => {
-            let received = core.receive(&vault, relay, keys, feed_batch(batch))?;
-            let received = client_link::Received {
-                wants: received.wants,
-                own_log_foreign: received.own_log_foreign,
-                digest_ok: received.digest_ok,
-            };
-            Input::Delivered { vault, received }
+            let taken = core.receive(&vault, relay, keys, batch)?;
+            tracing::trace!(%vault, segments = taken.segments, "taken in");
+            Input::Delivered { vault, received: taken.received }
         }
         Output::Rotate { vault } => {
             core.rotate_logs(&vault)?;
@@ -210,9 +205,7 @@ fn perform_output(
         }
         Output::Seal { vault } => Input::Sealed { vault, more: core.seal(&vault)?.more },
         Output::LoadOutbox { vault, sent, bytes_max } => {
-            let batch = core.outbox(&vault, relay, &sent, bytes_max)?;
-            let batch = OutboxBatch { logs: batch.logs, segments: batch.segments, more: batch.more };
-            Input::Outbox { vault, batch }
+            Input::Outbox { vault, batch: core.outbox(&vault, relay, &sent, bytes_max)? }
         }
         Output::StoreAck { vault, entries, .. } => {
             core.acked(&vault, relay, &entries)?;
@@ -234,10 +227,4 @@ fn prepare(core: &Core, relay: &Pin, vault: &VaultId, exporter: &[u8; 32]) -> Re
         cursor: plan.cursor,
         digest: plan.digest,
     })
-}
-
-fn feed_batch(batch: client_link::FeedBatch) -> FeedBatch {
-    let client_link::FeedBatch { incarnation, logs, items, caught_up } = batch;
-    let item = |item: client_link::FeedItem| FeedItem { rseq: item.rseq, segment: item.segment };
-    FeedBatch { incarnation, logs, items: items.into_iter().map(item).collect(), caught_up }
 }

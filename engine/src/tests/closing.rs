@@ -4,9 +4,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
-use subrosa_store::error::StoreError;
-
-use super::{device_with_vault, everything, id, is_store, record};
+use super::{device_with_vault, everything, id, is_life, record};
+use crate::error::LifeError;
 use crate::records::watch::Change;
 
 /// Longer than any of these tests may take.
@@ -25,34 +24,34 @@ fn close_ends_everything_for_all_handles_and_gives_the_directory_up() {
     let another = handle.clone();
     another.close().unwrap();
     another.close().unwrap();
-    let closed = &StoreError::Closed;
-    is_store(tx.in_collection(&notes).get(id(1)), closed);
-    is_store(tx.in_collection(&notes).put(id(1), &record(&[("a", 1)])), closed);
-    is_store(tx.commit(), closed);
-    is_store(snapshot.in_collection(&notes).get(kept), closed);
-    is_store(snapshot.collections(), closed);
+    let closed = LifeError::Closed;
+    is_life(tx.in_collection(&notes).get(id(1)), closed);
+    is_life(tx.in_collection(&notes).put(id(1), &record(&[("a", 1)])), closed);
+    is_life(tx.commit(), closed);
+    is_life(snapshot.in_collection(&notes).get(kept), closed);
+    is_life(snapshot.collections(), closed);
     assert!(watch.is_over() && watch.next(LONG).is_none() && notes.watch().is_over());
-    is_store(notes.get(kept), closed);
-    is_store(notes.insert(&record(&[("a", 1)])), closed);
-    is_store(notes.scan().next().unwrap(), closed);
-    is_store(vault.begin(LONG), closed);
-    is_store(vault.snapshot(), closed);
-    is_store(vault.devices(), closed);
-    is_store(vault.pending(), closed);
-    is_store(handle.vaults(), closed);
-    is_store(handle.vault("personal"), closed);
-    is_store(handle.create_vault("another"), closed);
-    is_store(handle.name(), closed);
-    is_store(handle.space(), closed);
-    is_store(handle.verify(), closed);
-    is_store(handle.compact(), closed);
-    is_store(handle.suspend(Duration::ZERO), closed);
-    is_store(handle.resume(), closed);
+    is_life(notes.get(kept), closed);
+    is_life(notes.insert(&record(&[("a", 1)])), closed);
+    is_life(notes.scan().next().unwrap(), closed);
+    is_life(vault.begin(LONG), closed);
+    is_life(vault.snapshot(), closed);
+    is_life(vault.devices(), closed);
+    is_life(vault.pending(), closed);
+    is_life(handle.vaults(), closed);
+    is_life(handle.vault("personal"), closed);
+    is_life(handle.create_vault("another"), closed);
+    is_life(handle.name(), closed);
+    is_life(handle.space(), closed);
+    is_life(handle.verify(), closed);
+    is_life(handle.compact(), closed);
+    is_life(handle.suspend(Duration::ZERO), closed);
+    is_life(handle.resume(), closed);
     assert_eq!(handle.in_progress().unwrap(), crate::life::snapshots::InProgress::default());
     // Old handles still live, and stay out of the way of the new one.
     device.device = Some(device.open_at(&device.path()));
     let again = device.vault().records("notes");
-    is_store(notes.get(kept), closed);
+    is_life(notes.get(kept), closed);
     drop((handle, another, notes, vault, snapshot, watch));
     assert_eq!(again.get(kept).unwrap(), Some(record(&[("a", 1)])));
     assert_eq!(again.len().unwrap(), 1);
@@ -86,8 +85,8 @@ fn close_waits_for_a_write_under_way_and_turns_later_ones_away() {
             std::thread::yield_now();
         }
         let closing = scope.spawn(|| handle.close());
-        is_store(waiting.join().unwrap(), &StoreError::Closed);
-        is_store(notes.put(id(4), &record(&[("a", 1)])), &StoreError::Closed);
+        is_life(waiting.join().unwrap(), LifeError::Closed);
+        is_life(notes.put(id(4), &record(&[("a", 1)])), LifeError::Closed);
         go_on.send(()).unwrap();
         writing.join().unwrap().unwrap();
         closing.join().unwrap().unwrap();
@@ -111,20 +110,20 @@ fn suspend_gives_a_transaction_time_to_end() {
             std::thread::yield_now();
         }
         let other = scope.spawn(|| notes.put(id(2), &record(&[("a", 1)])));
-        is_store(other.join().unwrap(), &StoreError::Suspended);
+        is_life(other.join().unwrap(), LifeError::Suspended);
         tx.in_collection(&notes).put(id(1), &record(&[("a", 1)])).unwrap();
         tx.commit().unwrap();
         suspending.join().unwrap().unwrap();
     });
-    is_store(snapshot.in_collection(&notes).len(), &StoreError::Suspended);
-    is_store(vault.begin(LONG), &StoreError::Suspended);
-    is_store(vault.snapshot(), &StoreError::Suspended);
-    is_store(device.device.as_ref().unwrap().compact(), &StoreError::Suspended);
+    is_life(snapshot.in_collection(&notes).len(), LifeError::Suspended);
+    is_life(vault.begin(LONG), LifeError::Suspended);
+    is_life(vault.snapshot(), LifeError::Suspended);
+    is_life(device.device.as_ref().unwrap().compact(), LifeError::Suspended);
     device.core().resume().unwrap();
     device.core().resume().unwrap();
     assert_eq!(everything(&vault).len(), 1);
     assert!(snapshot.is_over() && !vault.snapshot().unwrap().is_over());
-    is_store(snapshot.in_collection(&notes).len(), &StoreError::Suspended);
+    is_life(snapshot.in_collection(&notes).len(), LifeError::Suspended);
 }
 
 #[test]
@@ -136,18 +135,18 @@ fn suspend_takes_a_transaction_away_when_its_time_is_over() {
     tx.in_collection(&notes).put(id(1), &record(&[("a", 1)])).unwrap();
     device.core().suspend(Duration::from_millis(1)).unwrap();
     device.core().suspend(Duration::ZERO).unwrap();
-    is_store(tx.in_collection(&notes).get(id(1)), &StoreError::Suspended);
+    is_life(tx.in_collection(&notes).get(id(1)), LifeError::Suspended);
     assert!(tx.is_over());
     device.core().resume().unwrap();
-    is_store(tx.in_collection(&notes).put(id(2), &record(&[("a", 1)])), &StoreError::Suspended);
+    is_life(tx.in_collection(&notes).put(id(2), &record(&[("a", 1)])), LifeError::Suspended);
     // The turn went with it.
     notes.put(id(3), &record(&[("a", 1)])).unwrap();
-    is_store(tx.commit(), &StoreError::Suspended);
+    is_life(tx.commit(), LifeError::Suspended);
     let ids: Vec<_> = everything(&vault).into_iter().map(|(_, id, _)| id).collect();
     assert_eq!(ids, [id(3)]);
     device.core().suspend(Duration::ZERO).unwrap();
     device.device.as_ref().unwrap().close().unwrap();
-    is_store(device.core().resume(), &StoreError::Closed);
+    is_life(device.core().resume(), LifeError::Closed);
 }
 
 #[test]

@@ -11,7 +11,7 @@ use subrosa_store::relays::RelayHead;
 
 use super::strangers::{Stranger, give, pair};
 use super::{id, record};
-use crate::memory::work::{bytes_held_max, logs_looked_at, rows_looked_at};
+use crate::memory::cost::{bytes_held_max, logs_looked_at, rows_looked_at};
 
 #[test]
 fn what_waits_costs_the_same_for_each_segment() {
@@ -44,8 +44,8 @@ fn taking_in_one_edit_looks_at_the_logs_that_it_touches() {
     b.vault().records("tasks").put(id(1), &record(&[("done", 1)])).unwrap();
     relay.sync(b.core(), &vault);
     let before = logs_looked_at();
-    let received = relay.feed(a.core(), &vault);
-    assert_eq!((received.segments, received.digest_ok), (1, Some(true)));
+    let taken = relay.feed(a.core(), &vault);
+    assert_eq!((taken.segments, taken.received.digest_ok), (1, Some(true)));
     assert!(
         logs_looked_at() - before <= 2,
         "of {}",

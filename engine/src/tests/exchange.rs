@@ -2,12 +2,12 @@ use std::time::Duration;
 
 use subrosa_model::entropy::Entropy;
 use subrosa_model::merge::Stamp;
+use subrosa_protocol::client_link::{FeedBatch, FeedItem};
 use subrosa_protocol::ids::{Epoch, LogId, Seq, Signature};
 use subrosa_protocol::limits::CLOCK_AHEAD_MAX_MS;
 use subrosa_protocol::segment::{Header, Kind, SealedSegment};
 
 use super::{ListRelay, TestDevice, everything, id, join, record};
-use crate::logs::receive::{FeedBatch, FeedItem};
 
 fn pair() -> (TestDevice, TestDevice, ListRelay, subrosa_protocol::ids::VaultId) {
     let (a, b) = (TestDevice::new(), TestDevice::new());
@@ -234,16 +234,16 @@ fn a_log_that_overflows_quarantine_is_asked_for_once_it_is_certified() {
     relay.take(b.core(), &vault).unwrap();
     let c = TestDevice::new();
     join(&b, &c);
-    let received = relay.feed(c.core(), &vault);
+    let taken = relay.feed(c.core(), &vault);
     assert_eq!(
-        (received.segments, &received.wants[..]),
+        (taken.segments, &taken.received.wants[..]),
         (2, &[][..]),
         "a certificate and one segment wait, the others were looked at, none is asked for"
     );
     relay.sync(a.core(), &vault);
-    let received = relay.feed(c.core(), &vault);
+    let taken = relay.feed(c.core(), &vault);
     let log = b.core().with_vault(&vault, |state| Ok(state.logs[&state.own.data].id)).unwrap();
-    assert_eq!(received.wants, [(log, Seq(1), Seq(3))]);
+    assert_eq!(taken.received.wants, [(log, Seq(1), Seq(3))]);
     assert_eq!(everything(&c.vault()).len(), 1);
 }
 
@@ -295,8 +295,12 @@ fn a_tail_that_the_relay_hides_is_asked_for_once_somebody_names_it() {
     let hidden = relay.state.lock().unwrap().segments.remove(hidden.expect("B has pushed"));
     a.vault().records("notes").put(id(2), &record(&[("x", 2)])).unwrap();
     relay.sync(a.core(), &vault);
-    let received = relay.feed(c.core(), &vault);
+    let taken = relay.feed(c.core(), &vault);
     let header = hidden.header();
-    assert!(received.wants.contains(&(header.log, header.seq, header.seq)), "{:?}", received.wants);
-    assert!(relay.feed(c.core(), &vault).wants.is_empty(), "once");
+    assert!(
+        taken.received.wants.contains(&(header.log, header.seq, header.seq)),
+        "{:?}",
+        taken.received.wants
+    );
+    assert!(relay.feed(c.core(), &vault).received.wants.is_empty(), "once");
 }

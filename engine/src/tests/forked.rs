@@ -5,21 +5,19 @@ use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use subrosa_protocol::addr::RelayAddr;
-use subrosa_store::error::StoreError;
 
 use super::{FORKED, device_with_vault, id, record};
 use crate::device::Device;
-use crate::error::Error;
+use crate::error::{Error, LifeError, SyncError, SyncState};
 use crate::records::watch::Changes;
 use crate::snapshot::Snapshot;
-use crate::sync::{SyncError, SyncState};
 use crate::transaction::Transaction;
 
 /// Longer than the child may need, if it waits for nothing.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 fn refused<T: Debug>(result: Result<T, Error>) {
-    assert!(matches!(result, Err(Error::Store(StoreError::Forked))), "{result:?}");
+    assert!(matches!(result, Err(Error::Life(LifeError::Forked))), "{result:?}");
 }
 
 /// What the child inherits.

@@ -137,7 +137,7 @@ fn kill_at(stop: u32) -> bool {
     let places = Places::in_dir(dir.path());
     let (relay, reader) = (ListRelay::new(), TestDevice::new());
     let key = SoftwareKey::generate(&OsEntropy);
-    std::fs::write(&places.key, key.to_pkcs8_der()).unwrap();
+    std::fs::write(&places.key, key.dangerous_to_pkcs8_der()).unwrap();
     let clock = Arc::new(TestClock::default());
     clock.set(1_000_000);
     let device = Device::create(&places.store, Arc::new(key), options(&clock)).unwrap();

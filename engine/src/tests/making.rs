@@ -107,7 +107,7 @@ fn of_processes_that_make_a_store_in_one_folder_one_does_and_keeps_what_it_wrote
     for _ in 0..4 {
         let folder = tempfile::tempdir().unwrap();
         let key = SoftwareKey::generate(&OsEntropy);
-        std::fs::write(folder.path().join("key"), key.to_pkcs8_der()).unwrap();
+        std::fs::write(folder.path().join("key"), key.dangerous_to_pkcs8_der()).unwrap();
         let mut children: Vec<_> = (0..3).map(|_| spawn("racing_child", folder.path(), None)).collect();
         for child in &mut children {
             child.stdin.as_mut().unwrap().write_all(b"!").unwrap();
@@ -161,7 +161,7 @@ fn cut_everywhere(made_for: MadeFor) {
     for cut in 0.. {
         let folder = tempfile::tempdir().unwrap();
         let dir = folder.path();
-        std::fs::write(dir.join("key"), SoftwareKey::generate(&OsEntropy).to_pkcs8_der()).unwrap();
+        std::fs::write(dir.join("key"), SoftwareKey::generate(&OsEntropy).dangerous_to_pkcs8_der()).unwrap();
         if made_for == MadeFor::Joining {
             std::fs::write(dir.join("joining"), b"").unwrap();
         }

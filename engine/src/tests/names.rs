@@ -4,13 +4,13 @@ use std::ops::Bound;
 
 use subrosa_model::merge::{BodyWriter, Op, OpKind, RecordId, Stamp, Tombstone};
 use subrosa_model::seal::{Group, Packed};
+use subrosa_protocol::client_link::{FeedBatch, FeedItem};
 use subrosa_protocol::ids::{LogId, Seq, VaultId};
 use subrosa_protocol::limits::NOTES_PER_LOG_MAX;
 use subrosa_protocol::segment::{Kind, SealedSegment};
 
 use super::strangers::pair;
 use super::{ListRelay, TestDevice, everything, id, join, record};
-use crate::logs::receive::{FeedBatch, FeedItem};
 
 /// A log of which there is no certificate anywhere.
 fn made_up(n: u32) -> LogId {

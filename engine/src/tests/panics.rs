@@ -131,7 +131,7 @@ fn a_clock_that_panics_while_the_device_resumes_leaves_it_suspended() {
     device.clock.set(1_000_000);
     let refused = device.vault().records("notes").put(id(1), &record(&[("a", 1)]));
     assert!(
-        matches!(refused, Err(crate::error::Error::Store(subrosa_store::error::StoreError::Suspended))),
+        matches!(refused, Err(crate::error::Error::Life(crate::error::LifeError::Suspended))),
         "{refused:?}"
     );
     handle.resume().unwrap();

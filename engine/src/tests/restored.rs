@@ -82,8 +82,8 @@ fn a_copy_written_over_the_same_file_is_found_by_its_heads() {
     a.device = Some(a.open_at(&a.path()));
     put(a.device.as_ref().unwrap(), 3, 1);
     put(a.device.as_ref().unwrap(), 1, 5);
-    let received = relay.feed(a.core(), &vault);
-    assert!(received.own_log_foreign, "found out before sealing");
+    let taken = relay.feed(a.core(), &vault);
+    assert!(taken.received.own_log_foreign, "found out before sealing");
     relay.sync(a.core(), &vault);
     relay.sync(b.core(), &vault);
     assert_eq!(all(a.device.as_ref().unwrap()), all(b.device.as_ref().unwrap()));

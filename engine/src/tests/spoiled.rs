@@ -38,7 +38,7 @@ fn a_log_of_two_classes_is_no_disagreement_with_the_relay_that_holds_it() {
         let segment = log.next(kind, b"");
         put(&relay, &vault, log.public(), segment);
     }
-    assert_eq!(relay.feed(b.core(), &vault).digest_ok, Some(true), "the relay cannot tell");
+    assert_eq!(relay.feed(b.core(), &vault).received.digest_ok, Some(true), "the relay cannot tell");
     // Fed alone, and with the relay's heads taken in anew, as after an open in which nothing is known of it yet.
     for reopened in [false, true] {
         for kind in [Kind::Data, Kind::Control, Kind::Data] {
@@ -47,10 +47,13 @@ fn a_log_of_two_classes_is_no_disagreement_with_the_relay_that_holds_it() {
             if reopened {
                 b.reopen();
                 let received = relay.feed(b.core(), &vault);
-                assert!(received.digest_ok == Some(true) || !received.wants.is_empty(), "{kind:?}");
+                assert!(
+                    received.received.digest_ok == Some(true) || !received.received.wants.is_empty(),
+                    "{kind:?}"
+                );
                 compare_heads(&relay, &b, &vault);
             }
-            assert_eq!(relay.feed(b.core(), &vault).digest_ok, Some(true), "{kind:?}");
+            assert_eq!(relay.feed(b.core(), &vault).received.digest_ok, Some(true), "{kind:?}");
         }
     }
     assert_eq!(
@@ -96,14 +99,14 @@ fn heads_that_a_member_makes_up_do_not_keep_what_is_missing_from_being_asked_for
     seal_having_seen(&a, &vault, vec![hidden]);
     relay.take(a.core(), &vault).unwrap();
     relay.state.lock().unwrap().segments.retain(|segment| segment.header().log != log);
-    let wants = relay.feed(b.core(), &vault).wants;
+    let wants = relay.feed(b.core(), &vault).received.wants;
     assert!(wants.contains(&(log, Seq(0), Seq(0))), "{} wants", wants.len());
     assert!(wants.len() <= STRANGERS_ASKED_MAX + 1, "{} wants", wants.len());
-    let next = relay.feed(b.core(), &vault).wants;
+    let next = relay.feed(b.core(), &vault).received.wants;
     assert_eq!(next.len(), STRANGERS_ASKED_MAX, "the others take turns");
     assert!(next.iter().all(|want| !wants.contains(want)), "each is asked for once");
     b.reopen();
-    assert_eq!(relay.feed(b.core(), &vault).wants, []);
+    assert_eq!(relay.feed(b.core(), &vault).received.wants, []);
 }
 
 #[test]
@@ -122,7 +125,7 @@ fn a_certified_log_for_which_a_vault_has_no_room_waits() {
     relay.sync(b.core(), &vault);
     c.core().seal(&vault).unwrap();
     relay.take(c.core(), &vault).unwrap();
-    assert_eq!(relay.feed(a.core(), &vault).digest_ok, Some(true));
+    assert_eq!(relay.feed(a.core(), &vault).received.digest_ok, Some(true));
     let log = c.core().with_vault(&vault, |state| Ok(state.logs[&state.own.control].id)).unwrap();
     for _ in 0..2 {
         let rank = a.core().with_vault(&vault, |state| Ok(state.waiting.get(&log).map(|held| held.rank)));
@@ -142,21 +145,25 @@ fn what_was_asked_for_on_a_link_that_broke_is_asked_for_on_the_next() {
         let segment = log.next(Kind::Data, &noise(400 << 10));
         put(&relay, &vault, log.public(), segment);
     }
-    assert_eq!(relay.feed(a.core(), &vault).digest_ok, Some(true));
+    assert_eq!(relay.feed(a.core(), &vault).received.digest_ok, Some(true));
     relay.sync(b.core(), &vault);
     c.core().seal(&vault).unwrap();
     relay.take(c.core(), &vault).unwrap();
     let received = relay.feed(a.core(), &vault);
     let wanted = [(log.log(), Seq(2), Seq(4))];
-    assert_eq!((received.digest_ok, &received.wants[..]), (Some(true), &wanted[..]));
+    assert_eq!((received.received.digest_ok, &received.received.wants[..]), (Some(true), &wanted[..]));
     for _ in 0..2 {
-        assert_eq!(relay.feed(a.core(), &vault).wants, wanted, "the relay's digest tells nothing of it");
+        assert_eq!(
+            relay.feed(a.core(), &vault).received.wants,
+            wanted,
+            "the relay's digest tells nothing of it"
+        );
     }
     let is_missing =
         |segment: &&SealedSegment| segment.header().log == log.log() && segment.header().seq >= Seq(2);
     let missing = relay.state.lock().unwrap().segments.iter().filter(is_missing).cloned().collect();
     relay.give(a.core(), &vault, batch(&relay, vec![], missing)).unwrap();
-    assert_eq!(relay.feed(a.core(), &vault).wants, []);
+    assert_eq!(relay.feed(a.core(), &vault).received.wants, []);
 }
 
 #[test]

@@ -5,6 +5,7 @@ use subrosa_model::keys::KeyPair;
 use subrosa_model::keys::secret::{ControlKey, EpochKey, SegmentKey};
 use subrosa_model::merge::{Body, BodyWriter, Cell, FieldCell, Op, OpKind, Put, Stamp, Tombstone};
 use subrosa_model::seal::{Group, Packed, Place};
+use subrosa_protocol::client_link::{FeedBatch, FeedItem};
 use subrosa_protocol::codec::Reader;
 use subrosa_protocol::ids::{
     Chain, Epoch, Head, Incarnation, LogId, Pin, PublicKeyBytes, Rseq, Seq, Signature, VaultId,
@@ -20,7 +21,7 @@ use subrosa_store::logs::{LogTip, Rank};
 use super::{ListRelay, TestDevice, everything, id, is_store, join, record};
 use crate::error::{Error, PeerFault};
 use crate::life::TABLES_FORMAT;
-use crate::logs::receive::{FeedBatch, FeedItem, Received};
+use crate::logs::receive::TakenIn;
 
 pub(super) fn pair() -> (TestDevice, TestDevice, ListRelay, VaultId) {
     let (a, b) = (TestDevice::new(), TestDevice::new());
@@ -99,7 +100,7 @@ pub(super) fn give(
     to: &TestDevice,
     stranger: &Stranger,
     segments: Vec<SealedSegment>,
-) -> Received {
+) -> TakenIn {
     relay.give(to.core(), &stranger.vault, batch(relay, vec![stranger.public()], segments)).unwrap()
 }
 
@@ -223,13 +224,10 @@ fn a_log_has_no_more_segments_in_quarantine_than_its_limit() {
     let mut stranger = Stranger::new(&vault);
     let segments: Vec<_> =
         (0..QUARANTINE_LOG_SEGMENTS_MAX + 3).map(|_| stranger.next(Kind::Data, b"")).collect();
-    let received = give(&relay, &a, &stranger, segments);
+    let taken = give(&relay, &a, &stranger, segments);
     let (bytes, ..) = waiting(&a, &vault, &stranger.log());
     assert!(bytes <= QUARANTINE_LOG_BYTES_MAX);
-    assert!(
-        received.segments <= QUARANTINE_LOG_SEGMENTS_MAX as u64 && received.segments > 2000,
-        "{received:?}"
-    );
+    assert!(taken.segments <= QUARANTINE_LOG_SEGMENTS_MAX as u64 && taken.segments > 2000, "{taken:?}");
 }
 
 /// What the relay holds of logs of a device, of one class.
@@ -290,10 +288,10 @@ fn made_up_logs_never_keep_out_a_new_device_whatever_arrives_first() {
         let mut wants = Vec::new();
         for part in order {
             let given = batch(&relay, publics.clone(), parts[part].clone());
-            wants.extend(relay.give(a.core(), &vault, given).unwrap().wants);
+            wants.extend(relay.give(a.core(), &vault, given).unwrap().received.wants);
         }
         // What made room, data perhaps, is asked for now that it is certified.
-        let asked = relay.feed(a.core(), &vault).wants;
+        let asked = relay.feed(a.core(), &vault).received.wants;
         let held = relay.state.lock().unwrap().segments.clone();
         let wanted = held.into_iter().filter(|segment| {
             let header = segment.header();
@@ -365,29 +363,29 @@ fn a_log_that_nobody_certified_at_an_honest_relay_is_no_disagreement() {
     }
     let plan = |a: &TestDevice| a.core().sync_plan(&vault, &relay.pin).unwrap();
     assert_eq!(
-        relay.feed(a.core(), &vault).digest_ok,
+        relay.feed(a.core(), &vault).received.digest_ok,
         Some(true),
         "what is not kept counts as what the relay holds"
     );
     assert!(waiting(&a, &vault, &stranger.log()).0 <= QUARANTINE_LOG_BYTES_MAX);
     a.reopen();
     assert_ne!(plan(&a).digest, subrosa_protocol::ids::Digest::ZERO, "the feed goes on where it was");
-    assert_eq!(relay.feed(a.core(), &vault).digest_ok, Some(true));
+    assert_eq!(relay.feed(a.core(), &vault).received.digest_ok, Some(true));
     // All heads are compared, and what HEADS does not name is fed anew.
     for _ in 0..2 {
         let heads: Vec<_> = relay.state.lock().unwrap().heads.values().copied().map(Into::into).collect();
         a.core().relay_heads(&vault, &relay.pin, relay.incarnation, &heads).unwrap();
-        assert_eq!(relay.feed(a.core(), &vault).digest_ok, Some(true));
+        assert_eq!(relay.feed(a.core(), &vault).received.digest_ok, Some(true));
         a.core().relay_heads(&vault, &relay.pin, Incarnation::ZERO, &[]).unwrap();
-        assert_eq!(relay.feed(a.core(), &vault).digest_ok, Some(true));
+        assert_eq!(relay.feed(a.core(), &vault).received.digest_ok, Some(true));
     }
     let named = a.core().local_heads(&vault).unwrap();
     assert!(named.iter().any(|head| head.log == stranger.log()), "what waits need not be fed again");
     // One more segment is not a new beginning.
     let segment = stranger.next(Kind::Data, b"");
     super::append(&mut relay.state.lock().unwrap(), &vault, segment).unwrap();
-    let received = relay.feed(a.core(), &vault);
-    assert_eq!((received.digest_ok, received.segments), (Some(true), 0));
+    let taken = relay.feed(a.core(), &vault);
+    assert_eq!((taken.received.digest_ok, taken.segments), (Some(true), 0));
 }
 
 #[test]
@@ -413,14 +411,14 @@ fn what_is_not_kept_is_asked_for_at_the_next_open_and_after_a_change_of_members(
     relay.state.lock().unwrap().logs.push(stranger.public());
     let segment = stranger.next(Kind::Data, &noise(1000 << 10));
     super::append(&mut relay.state.lock().unwrap(), &vault, segment).unwrap();
-    assert!(relay.feed(a.core(), &vault).wants.is_empty());
+    assert!(relay.feed(a.core(), &vault).received.wants.is_empty());
     let wanted = [(stranger.log(), Seq(0), Seq(0))];
     a.reopen();
-    assert_eq!(relay.feed(a.core(), &vault).wants, wanted);
-    assert!(relay.feed(a.core(), &vault).wants.is_empty(), "once");
+    assert_eq!(relay.feed(a.core(), &vault).received.wants, wanted);
+    assert!(relay.feed(a.core(), &vault).received.wants.is_empty(), "once");
     join(&b, &TestDevice::new());
     relay.sync(b.core(), &vault);
-    assert_eq!(relay.feed(a.core(), &vault).wants, wanted);
+    assert_eq!(relay.feed(a.core(), &vault).received.wants, wanted);
 }
 
 #[test]
@@ -552,8 +550,8 @@ fn a_log_that_holds_another_class_than_was_certified_is_passed_over() {
         super::append(&mut relay.state.lock().unwrap(), &vault, segment).unwrap();
     }
     let before = rows(&b);
-    let received = relay.feed(b.core(), &vault);
-    assert_eq!((received.segments, received.digest_ok), (0, Some(true)), "the relay cannot tell");
+    let taken = relay.feed(b.core(), &vault);
+    assert_eq!((taken.segments, taken.received.digest_ok), (0, Some(true)), "the relay cannot tell");
     assert_eq!(rows(&b)[..2], before[..2]);
     b.vault().records("tasks").put(id(1), &record(&[("done", 1)])).unwrap();
     relay.sync(b.core(), &vault);

@@ -9,13 +9,12 @@ use proptest::prelude::*;
 use subrosa_model::entropy::OsEntropy;
 use subrosa_model::keys::SoftwareKey;
 use subrosa_model::merge::RecordId;
-use subrosa_store::error::StoreError;
 
-use super::{ListRelay, TestDevice, device_with_vault, everything, id, is_store, join, record};
+use super::{ListRelay, TestDevice, device_with_vault, everything, id, is_life, join, record};
 use crate::collection::{Record, RecordChange, TxCollection};
 use crate::device::Device;
-use crate::error::Error;
-use crate::life::gate::{Wait, Writer, end_waits_when};
+use crate::error::{Error, LifeError};
+use crate::life::gate::{Wait, WriterKind, end_waits_when};
 use crate::options::Options;
 use crate::snapshot::Snapshot;
 use crate::transaction::Transaction;
@@ -109,13 +108,13 @@ fn writers_take_turns_and_one_that_would_wait_for_itself_is_told() {
     let vault = device.vault();
     let notes = vault.records("notes");
     let mut tx = vault.begin(NO_WAIT).unwrap();
-    is_store(notes.put(id(1), &record(&[("a", 1)])), &StoreError::BusyHere);
-    is_store(vault.begin(LONG), &StoreError::BusyHere);
-    is_store(device.device.as_ref().unwrap().verify(), &StoreError::BusyHere);
-    is_store(device.device.as_ref().unwrap().compact(), &StoreError::BusyHere);
+    is_life(notes.put(id(1), &record(&[("a", 1)])), LifeError::BusyHere);
+    is_life(vault.begin(LONG), LifeError::BusyHere);
+    is_life(device.device.as_ref().unwrap().verify(), LifeError::BusyHere);
+    is_life(device.device.as_ref().unwrap().compact(), LifeError::BusyHere);
     tx.in_collection(&notes).put(id(1), &record(&[("a", 1)])).unwrap();
     std::thread::scope(|scope| {
-        is_store(scope.spawn(|| vault.begin(NO_WAIT)).join().unwrap(), &StoreError::Busy);
+        is_life(scope.spawn(|| vault.begin(NO_WAIT)).join().unwrap(), LifeError::Busy);
         let waiting = scope.spawn(|| notes.put(id(2), &record(&[("b", 1)])));
         let waiting_too = scope.spawn(|| vault.begin(LONG).map(drop));
         while device.core().gate.waiting() < 2 {
@@ -128,10 +127,10 @@ fn writers_take_turns_and_one_that_would_wait_for_itself_is_told() {
     assert_eq!(everything(&vault).len(), 2);
     let handle = device.device.clone().unwrap();
     let within = vault.write(|_| {
-        is_store(notes.put(id(3), &record(&[("a", 1)])), &StoreError::BusyHere);
-        is_store(vault.begin(LONG), &StoreError::BusyHere);
-        is_store(handle.close(), &StoreError::BusyHere);
-        is_store(handle.suspend(Duration::ZERO), &StoreError::BusyHere);
+        is_life(notes.put(id(3), &record(&[("a", 1)])), LifeError::BusyHere);
+        is_life(vault.begin(LONG), LifeError::BusyHere);
+        is_life(handle.close(), LifeError::BusyHere);
+        is_life(handle.suspend(Duration::ZERO), LifeError::BusyHere);
         Ok(())
     });
     within.unwrap();
@@ -175,11 +174,11 @@ fn a_write_waits_for_a_transaction_for_as_long_as_the_options_say() {
     let tx = vault.begin(NO_WAIT).unwrap();
     std::thread::scope(|scope| {
         let other = scope.spawn(|| notes.put(id(1), &record(&[("a", 1)])));
-        is_store(other.join().unwrap(), &StoreError::Busy);
+        is_life(other.join().unwrap(), LifeError::Busy);
     });
     drop(tx);
     // A call ends by itself, and is waited for.
-    let within = bounded.core.gate.enter(Writer::Call, Wait::ForTurn).unwrap();
+    let within = bounded.core.gate.enter(WriterKind::Call, Wait::ForTurn).unwrap();
     std::thread::scope(|scope| {
         let other = scope.spawn(|| notes.put(id(1), &record(&[("a", 1)])));
         while bounded.core.gate.waiting() < 1 {
@@ -207,7 +206,7 @@ fn a_thread_that_is_told_to_end_waits_for_no_turn() {
         }
         told.store(true, Ordering::SeqCst);
         device.core().look_again();
-        is_store(waiting.join().unwrap(), &StoreError::Busy);
+        is_life(waiting.join().unwrap(), LifeError::Busy);
     });
     drop(tx);
 }
@@ -222,8 +221,8 @@ fn suspending_from_within_a_write_is_refused_also_while_another_thread_suspends(
             while device.core().gate.waiting() < 1 {
                 std::thread::yield_now();
             }
-            is_store(handle.suspend(Duration::ZERO), &StoreError::BusyHere);
-            is_store(handle.resume(), &StoreError::BusyHere);
+            is_life(handle.suspend(Duration::ZERO), LifeError::BusyHere);
+            is_life(handle.resume(), LifeError::BusyHere);
             Ok(other)
         });
         within.unwrap().join().unwrap()
@@ -298,15 +297,15 @@ fn a_snapshot_stays_as_it_was_and_is_accounted_for() {
     assert_eq!((open.snapshots, open.transactions), (1, 1));
     assert_eq!(open.oldest, Some(Duration::from_millis(5_000)));
     drop(tx);
-    is_store(handle.verify(), &StoreError::Busy);
-    is_store(handle.compact(), &StoreError::Busy);
+    is_life(handle.verify(), LifeError::Busy);
+    is_life(handle.compact(), LifeError::Busy);
     drop(snapshot);
     assert_eq!(handle.in_progress().unwrap(), crate::life::snapshots::InProgress::default());
     assert!(handle.verify().unwrap().is_good());
 }
 
 #[test]
-fn a_page_in_a_transaction_merges_what_is_stored_with_what_is_written() {
+fn a_page_in_a_transaction_merges_what_is_lifed_with_what_is_written() {
     let device = device_with_vault();
     let vault = device.vault();
     let (notes, new) = (vault.records("notes"), vault.records("new"));

@@ -360,7 +360,7 @@ fn vault(world: &World) -> Value {
 
 fn keys(world: &World) -> Value {
     let keyring = &world.founded.keyring;
-    let pair = |pair: &KeyPair| json!({ "pkcs8": hex(pair.to_pkcs8_der()), "public": hex(pair.public().as_bytes()) });
+    let pair = |pair: &KeyPair| json!({ "pkcs8": hex(pair.dangerous_to_pkcs8_der()), "public": hex(pair.public().as_bytes()) });
     json!({
         "epoch_0": hex(world.key_bytes(Kind::Data)),
         "control_0": hex(world.key_bytes(Kind::Control)),

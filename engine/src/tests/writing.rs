@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 
 use super::{TestDevice, device_with_vault, everything, id, record};
 use crate::device::Device;
-use crate::error::Error;
+use crate::error::{Error, LifeError};
 use crate::options::Options;
 use crate::records::watch::{Change, ChangeKind, VaultChange};
 
@@ -247,7 +247,7 @@ fn stores_are_refused_or_opened_as_they_should_be() {
     assert!(matches!(open(own(), false), Some(Error::Store(StoreError::Locked { .. }))));
     let handle = device.device.clone().unwrap();
     handle.suspend(Duration::from_secs(5)).unwrap();
-    let asleep = |error: Option<Error>| matches!(error, Some(Error::Store(StoreError::Suspended)));
+    let asleep = |error: Option<Error>| matches!(error, Some(Error::Life(LifeError::Suspended)));
     let notes = handle.vault("personal").unwrap().records("n");
     assert!(asleep(handle.vault("personal").unwrap().collections().err()));
     assert!(asleep(notes.get(id(1)).err()) && asleep(notes.len().err()));

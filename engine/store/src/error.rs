@@ -77,12 +77,9 @@ pub enum StoreError {
     /// The store stopped after an earlier fault, to protect what is committed. Close it and open it again.
     #[error("the store stopped after an earlier fault")]
     Stopped,
-    /// The store was closed.
+    /// The database was closed under what was read from it.
     #[error("the store is closed")]
     Closed,
-    /// The store is suspended. Resume it first.
-    #[error("the store is suspended")]
-    Suspended,
     /// This is a forked child of the process that opened the store. Open it anew, once the parent has closed it.
     #[error("the store belongs to the process that this one was forked from")]
     Forked,
@@ -90,10 +87,6 @@ pub enum StoreError {
     /// try again.
     #[error("a transaction of the store is still in progress")]
     Busy,
-    /// This thread has a transaction open, and the call would wait for it to end. Make the call in the transaction, or
-    /// end that first; trying again does not help.
-    #[error("a transaction of this thread is in progress, which the call would wait for")]
-    BusyHere,
     /// A value is longer than the store takes. Split it.
     #[error("a value of {bytes} bytes is too large for the store")]
     ValueTooLarge {

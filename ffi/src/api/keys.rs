@@ -49,7 +49,7 @@ impl KeyObject {
 
     pub(crate) fn to_pkcs8(&self) -> Result<Zeroizing<Vec<u8>>, Failure> {
         let no = || Failure::new(SUBROSA_KEY_NOT_EXPORTABLE, "the key lives in its provider");
-        Ok(self.software.as_ref().ok_or_else(no)?.to_pkcs8_der())
+        Ok(self.software.as_ref().ok_or_else(no)?.dangerous_to_pkcs8_der())
     }
 
     pub(crate) fn sign(&self, label: &[u8], message: &[u8]) -> Result<[u8; 64], Failure> {

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
 
-use subrosa::{Error, Snapshot, StoreError, Transaction};
+use subrosa::{Error, LifeError, Snapshot, Transaction};
 
 use super::cancel::timeout;
 use super::data::Target;
@@ -69,7 +69,7 @@ impl TxObject {
     /// What an error of the engine means for this transaction: one that a suspend took away is over for good, also when
     /// the device is awake again.
     pub(crate) fn explain(&self, error: Error) -> Failure {
-        let suspended = matches!(error, Error::Store(StoreError::Suspended));
+        let suspended = matches!(error, Error::Life(LifeError::Suspended));
         if suspended && self.vault.vault.snapshot().is_ok() { over() } else { error.into() }
     }
 

@@ -9,7 +9,9 @@ use subrosa_protocol::digest::digest;
 use subrosa_protocol::error::ErrorCode;
 use subrosa_protocol::frame::ShortHead;
 use subrosa_protocol::ids::{Digest, Head, Incarnation, LogId, Rseq, VaultId};
-use subrosa_protocol::relay_link::{CheckedCreation, HeadMatch, LogHead, Stored, Want, extend_statements};
+use subrosa_protocol::relay_link::{
+    CheckedCreation, ClassedHead, HeadMatch, Stored, Want, extend_statements,
+};
 use subrosa_protocol::segment::{Class, Header};
 use subrosa_protocol::statement::Statement;
 use subrosa_protocol::token::Invite;
@@ -276,11 +278,11 @@ impl LogStore for RedbStore {
         })
     }
 
-    fn heads(&self, vault: &VaultId) -> Result<Vec<LogHead>, StoreError> {
+    fn heads(&self, vault: &VaultId) -> Result<Vec<ClassedHead>, StoreError> {
         self.read_vault(vault, Vec::new, |snapshot, meta| {
             let logs = snapshot.logs(meta.no)?.into_iter();
             Ok(logs
-                .map(|(log, row)| LogHead {
+                .map(|(log, row)| ClassedHead {
                     head: Head { log, seq: row.seq, chain: row.chain },
                     class: row.class,
                 })

@@ -44,7 +44,7 @@ pub(crate) fn options() -> Options {
 fn new_key(dir: &Path) -> anyhow::Result<Arc<SoftwareKey>> {
     let key = SoftwareKey::generate(&OsEntropy);
     std::fs::create_dir_all(dir)?;
-    std::fs::write(dir.join(KEY_FILE), &*key.to_pkcs8_der())?;
+    std::fs::write(dir.join(KEY_FILE), &*key.dangerous_to_pkcs8_der())?;
     Ok(Arc::new(key))
 }
 

@@ -203,18 +203,18 @@ impl Keyring {
             w.bytes(secrets.control.dangerous_bytes());
             write_option(
                 &mut w,
-                secrets.write.as_ref().map(KeyPair::to_pkcs8_der).as_deref().map(|der| &der[..]),
+                secrets.write.as_ref().map(KeyPair::dangerous_to_pkcs8_der).as_deref().map(|der| &der[..]),
             );
         }
         w.u32(self.logs.incarnation);
-        w.bytes(&self.logs.control.to_pkcs8_der()).bytes(&self.logs.data.to_pkcs8_der());
+        w.bytes(&self.logs.control.dangerous_to_pkcs8_der()).bytes(&self.logs.data.dangerous_to_pkcs8_der());
         w.count(self.old_control_logs.len());
         for pair in &self.old_control_logs {
-            w.bytes(&pair.to_pkcs8_der());
+            w.bytes(&pair.dangerous_to_pkcs8_der());
         }
         w.count(self.prekeys.len());
         for prekey in &self.prekeys {
-            w.u32(prekey.number).bytes(&prekey.pair.to_pkcs8_der());
+            w.u32(prekey.number).bytes(&prekey.pair.dangerous_to_pkcs8_der());
         }
         w.count(self.statements.len());
         for statement in &self.statements {

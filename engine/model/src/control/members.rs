@@ -44,7 +44,7 @@ enum Effect {
 
 /// What one segment changed.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Changes {
+pub struct MemberChanges {
     /// Devices listed now and not before, most senior first.
     pub devices_added: Vec<PublicKey>,
     /// Logs certified now and not before: what waits for them in quarantine can be tried again.
@@ -66,7 +66,7 @@ pub struct CertifiedLog {
 
 /// A listed device.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DeviceInfo {
+pub struct ListedDevice {
     /// Its key.
     pub public: PublicKey,
     /// Its name, as given when it was added.
@@ -107,7 +107,7 @@ enum Signatures {
 #[derive(Clone, Debug, Default)]
 struct Roster {
     /// Most senior first.
-    devices: Vec<DeviceInfo>,
+    devices: Vec<ListedDevice>,
     ranks: BTreeMap<PublicKey, usize>,
     logs: BTreeMap<LogId, CertifiedLog>,
 }
@@ -135,7 +135,7 @@ impl Members {
         control_log: LogId,
         seq: Seq,
         data: &[u8],
-    ) -> Result<Changes, ControlError> {
+    ) -> Result<MemberChanges, ControlError> {
         self.take_in(control_log, seq, data, Signatures::Checked)
     }
 
@@ -145,7 +145,12 @@ impl Members {
     ///
     /// # Errors
     /// [`ControlError`]; then nothing of the segment counts.
-    pub fn apply(&mut self, control_log: LogId, seq: Seq, data: &[u8]) -> Result<Changes, ControlError> {
+    pub fn apply(
+        &mut self,
+        control_log: LogId,
+        seq: Seq,
+        data: &[u8],
+    ) -> Result<MemberChanges, ControlError> {
         self.take_in(control_log, seq, data, Signatures::Unchecked)
     }
 
@@ -155,11 +160,11 @@ impl Members {
         seq: Seq,
         data: &[u8],
         signatures: Signatures,
-    ) -> Result<Changes, ControlError> {
+    ) -> Result<MemberChanges, ControlError> {
         let hash = Sha256::digest(data).into();
         if let Some(known) = self.logs.get(&control_log).and_then(|log| log.segments.get(&seq)) {
             return if known.hash == hash {
-                Ok(Changes::default())
+                Ok(MemberChanges::default())
             } else {
                 Err(ControlError::Conflict { log: control_log, seq })
             };
@@ -170,14 +175,14 @@ impl Members {
         let weight = segment.weight();
         self.logs.entry(control_log).or_default().segments.insert(seq, segment);
         let changes = match effect {
-            Effect::None if self.roster.logs.contains_key(&control_log) => Changes::default(),
+            Effect::None if self.roster.logs.contains_key(&control_log) => MemberChanges::default(),
             Effect::None if self.waiting + weight > CONTROL_WAITING_MAX => {
                 self.forget(control_log, seq);
                 return Err(ControlError::TooManyWaiting { log: control_log });
             }
             Effect::None => {
                 self.waiting += weight;
-                Changes::default()
+                MemberChanges::default()
             }
             Effect::Certifies => self.certify_one(control_log),
             Effect::Unclear => self.fold(),
@@ -211,18 +216,18 @@ impl Members {
     }
 
     /// Certifies the logs of a listed device's certificate that claims what nobody has claimed.
-    fn certify_one(&mut self, control_log: LogId) -> Changes {
+    fn certify_one(&mut self, control_log: LogId) -> MemberChanges {
         let Some(certificate) = self.logs.get(&control_log).and_then(certificate) else {
-            return Changes::default();
+            return MemberChanges::default();
         };
         let logs = certified_by(certificate);
         let logs_certified = logs.iter().map(|(log, _)| *log).collect();
         self.roster.logs.extend(logs);
-        Changes { devices_added: Vec::new(), logs_certified }
+        MemberChanges { devices_added: Vec::new(), logs_certified }
     }
 
     /// Looks at all segments anew.
-    fn fold(&mut self) -> Changes {
+    fn fold(&mut self) -> MemberChanges {
         #[cfg(test)]
         {
             self.folds += 1;
@@ -260,12 +265,12 @@ impl Members {
     }
 
     /// All listed devices, most senior first: the founder, then those it listed, and so on.
-    pub fn devices(&self) -> &[DeviceInfo] {
+    pub fn devices(&self) -> &[ListedDevice] {
         &self.roster.devices
     }
 
     /// One listed device.
-    pub fn device(&self, public: &PublicKey) -> Option<&DeviceInfo> {
+    pub fn device(&self, public: &PublicKey) -> Option<&ListedDevice> {
         self.roster.ranks.get(public).and_then(|rank| self.roster.devices.get(*rank))
     }
 
@@ -367,7 +372,7 @@ impl Roster {
                 continue;
             }
             for added in added_by(&adder, &owned) {
-                roster.list(DeviceInfo {
+                roster.list(ListedDevice {
                     public: added.device,
                     name: added.name.clone(),
                     role: roles.get(&added.device).copied().unwrap_or(added.role),
@@ -381,7 +386,7 @@ impl Roster {
     }
 
     /// Lists a device unless it is listed, or the vault is full.
-    fn list(&mut self, device: DeviceInfo) {
+    fn list(&mut self, device: ListedDevice) {
         if self.devices.len() < DEVICES_PER_VAULT_MAX && !self.ranks.contains_key(&device.public) {
             self.ranks.insert(device.public, self.devices.len());
             self.devices.push(device);
@@ -401,10 +406,10 @@ impl Roster {
         }
     }
 
-    fn changes_to(&self, next: &Self) -> Changes {
+    fn changes_to(&self, next: &Self) -> MemberChanges {
         let before: BTreeSet<_> = self.ranks.keys().collect();
         let devices = next.devices.iter().map(|device| device.public);
-        Changes {
+        MemberChanges {
             devices_added: devices.filter(|public| !before.contains(public)).collect(),
             logs_certified: next.logs.keys().filter(|log| !self.logs.contains_key(log)).copied().collect(),
         }
@@ -443,7 +448,7 @@ fn added_by<'a>(adder: &PublicKey, owned: &OwnedLogs<'a>) -> impl Iterator<Item 
 }
 
 /// Every device that a chain of admins leads to from the founder, with its strongest role.
-fn roles(founder: &DeviceInfo, owned: &OwnedLogs<'_>) -> BTreeMap<PublicKey, DeviceRole> {
+fn roles(founder: &ListedDevice, owned: &OwnedLogs<'_>) -> BTreeMap<PublicKey, DeviceRole> {
     let mut roles = BTreeMap::from([(founder.public, founder.role)]);
     let mut admins = vec![founder.public];
     while let Some(admin) = admins.pop() {
@@ -466,9 +471,9 @@ fn certificate(log: &ControlLog) -> Option<&LogCertificate> {
 }
 
 /// The founder, as the genesis names it. Its id was checked against the vault's.
-fn founder(segment: &Segment) -> Option<DeviceInfo> {
+fn founder(segment: &Segment) -> Option<ListedDevice> {
     let genesis = segment.genesis.as_ref()?;
-    Some(DeviceInfo {
+    Some(ListedDevice {
         public: genesis.founder,
         name: genesis.name.clone(),
         role: DeviceRole::Admin,

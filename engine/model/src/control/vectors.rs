@@ -14,7 +14,7 @@ fn hex(bytes: impl AsRef<[u8]>) -> String {
 }
 
 fn key(pair: &KeyPair) -> Value {
-    json!({ "pkcs8": hex(pair.to_pkcs8_der()), "public": hex(pair.public().as_bytes()) })
+    json!({ "pkcs8": hex(pair.dangerous_to_pkcs8_der()), "public": hex(pair.public().as_bytes()) })
 }
 
 fn log_of(pair: &KeyPair) -> LogId {
@@ -25,7 +25,7 @@ fn segment(log: &KeyPair, seq: u64, data: &[u8]) -> Value {
     json!({ "log": hex(log_of(log).as_bytes()), "seq": seq, "data": hex(data) })
 }
 
-fn member(device: &DeviceInfo) -> Value {
+fn member(device: &ListedDevice) -> Value {
     let added_by = device.added_by.as_ref().map(PublicKey::as_bytes).map(hex);
     json!({
         "device": hex(device.public.as_bytes()),

@@ -14,7 +14,7 @@ use crate::entropy::Entropy;
 
 /// A P-256 key pair in memory. Wiped on drop; `Debug` prints the public key's short id only.
 ///
-/// It cannot be copied, compared or serialised; [`Self::to_pkcs8_der`] is the one way out, into a buffer that
+/// It cannot be copied, compared or serialised; [`Self::dangerous_to_pkcs8_der`] is the one way out, into a buffer that
 /// wipes itself.
 pub struct KeyPair {
     /// Wipes its scalar on drop.
@@ -61,12 +61,13 @@ impl KeyPair {
         }
     }
 
-    /// Reads what [`Self::to_pkcs8_der`] wrote and the sealed store has authenticated since: the public key is taken as
+    /// Reads what [`Self::dangerous_to_pkcs8_der`] wrote and the sealed store has authenticated since: the public key is taken as
     /// it stands there, and nothing is multiplied. From anywhere else a pair is read by [`Self::from_pkcs8_der`].
     ///
     /// # Errors
     ///
     /// [`KeyError::PrivateKeyEncoding`] for any other form, [`KeyError::ScalarOutOfRange`], [`KeyError::NotOnCurve`].
+    #[doc(hidden)]
     pub fn from_stored(der: &[u8]) -> Result<Self, KeyError> {
         let parsed = pkcs8::parse(der)?;
         let public = parsed.public.ok_or(KeyError::PrivateKeyEncoding { bytes: der.len() })?;
@@ -75,7 +76,7 @@ impl KeyPair {
     }
 
     /// Writes PKCS#8 DER in the 138-byte form, public key inside.
-    pub fn to_pkcs8_der(&self) -> Zeroizing<Vec<u8>> {
+    pub fn dangerous_to_pkcs8_der(&self) -> Zeroizing<Vec<u8>> {
         pkcs8::write(&self.scalar(), self.public.as_bytes())
     }
 

@@ -7,8 +7,9 @@ use super::PublicKey;
 
 /// Parameters of a [`Session`](crate::Session). Two sessions understand each other when their profiles are equal.
 ///
-/// The two built-in ones are [`Self::supabase_e2ee_v1`] and [`Self::subrosa_v1`]; a struct literal makes others.
+/// The two built-in ones are [`Self::supabase_e2ee_v1`] and [`Self::subrosa_v1`]; methods make others of them.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Profile {
     /// Salt of HKDF; empty is the same as 32 zero bytes (RFC 5869, 2.2).
     pub salt: Vec<u8>,
@@ -75,6 +76,30 @@ impl Profile {
             aad: AadRule::Directed,
             values: ValueFormat::Postcard,
         }
+    }
+
+    /// With another salt.
+    #[must_use]
+    pub fn salt(self, salt: impl Into<Vec<u8>>) -> Self {
+        Self { salt: salt.into(), ..self }
+    }
+
+    /// With another info.
+    #[must_use]
+    pub fn info(self, info: Info) -> Self {
+        Self { info, ..self }
+    }
+
+    /// With something else authenticated beside the message.
+    #[must_use]
+    pub fn aad(self, aad: AadRule) -> Self {
+        Self { aad, ..self }
+    }
+
+    /// With another form of values.
+    #[must_use]
+    pub fn values(self, values: ValueFormat) -> Self {
+        Self { values, ..self }
     }
 }
 

@@ -31,7 +31,7 @@ impl SigningKey {
     fn fast(&self) -> Option<&EcdsaKeyPair> {
         let prepared = self.fast.get_or_init(|| {
             cost::multiplied();
-            let der = self.pair.to_pkcs8_der();
+            let der = self.pair.dangerous_to_pkcs8_der();
             EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &der, &self.random).ok()
         });
         prepared.as_ref()
@@ -48,9 +48,9 @@ impl SigningKey {
         self.sign_fast(label, payload).unwrap_or_else(|| self.pair.sign(label, payload))
     }
 
-    /// Writes PKCS#8 DER, as [`KeyPair::to_pkcs8_der`].
-    pub fn to_pkcs8_der(&self) -> Zeroizing<Vec<u8>> {
-        self.pair.to_pkcs8_der()
+    /// Writes PKCS#8 DER, as [`KeyPair::dangerous_to_pkcs8_der`].
+    pub fn dangerous_to_pkcs8_der(&self) -> Zeroizing<Vec<u8>> {
+        self.pair.dangerous_to_pkcs8_der()
     }
 
     fn sign_fast(&self, label: &[u8], payload: &[u8]) -> Option<[u8; 64]> {

@@ -30,8 +30,8 @@ impl SoftwareKey {
     }
 
     /// What the host is to keep, in its OS keystore where there is one.
-    pub fn to_pkcs8_der(&self) -> Zeroizing<Vec<u8>> {
-        self.0.to_pkcs8_der()
+    pub fn dangerous_to_pkcs8_der(&self) -> Zeroizing<Vec<u8>> {
+        self.0.dangerous_to_pkcs8_der()
     }
 }
 
@@ -64,12 +64,12 @@ mod tests {
     #[test]
     fn the_provider_is_the_pair() {
         let pair = KeyPair::generate(&OsEntropy);
-        let key = SoftwareKey::from_pkcs8_der(&pair.to_pkcs8_der()).unwrap();
+        let key = SoftwareKey::from_pkcs8_der(&pair.dangerous_to_pkcs8_der()).unwrap();
         let peer = KeyPair::generate(&OsEntropy).public();
         assert_eq!(key.public(), pair.public());
         assert_eq!(key.agree(&peer).unwrap().dangerous_bytes(), pair.agree(&peer).dangerous_bytes());
         assert_eq!(sign_with(&key, b"label", b"payload"), Ok(pair.sign(b"label", b"payload")));
-        assert_eq!(key.to_pkcs8_der(), pair.to_pkcs8_der());
+        assert_eq!(key.dangerous_to_pkcs8_der(), pair.dangerous_to_pkcs8_der());
         assert_eq!(SoftwareKey::from_pkcs8_der(&[]).unwrap_err(), KeyError::PrivateKeyEncoding { bytes: 0 });
     }
 }

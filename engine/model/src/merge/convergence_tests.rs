@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use subrosa_protocol::ids::LogId;
 
 use super::body::{Body, BodyWriter};
-use super::hlc::{Clock, Observed, Stamp};
+use super::hlc::{HybridClock, Observed, Stamp};
 use super::id::RecordId;
 use super::logs::{LogNo, LogTable, NumberLogs as _};
 use super::op::{Cell, FieldCell, Op, OpKind, Put, Tombstone};
@@ -46,7 +46,7 @@ fn step() -> impl Strategy<Value = Step> {
 
 /// One device's store, as rows.
 struct Device {
-    clock: Clock,
+    clock: HybridClock,
     /// How far its wall clock is off.
     skew_ms: u64,
     logs: LogTable,
@@ -81,7 +81,7 @@ impl Device {
         let mut logs = LogTable::default();
         let own = intern(&mut logs, index as u8);
         Self {
-            clock: Clock::new(Stamp::default()),
+            clock: HybridClock::new(Stamp::default()),
             skew_ms: [0, 3, 1_000][index],
             logs,
             own,

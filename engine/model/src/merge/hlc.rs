@@ -63,11 +63,11 @@ pub enum Observed {
 
 /// The clock of one store. Its maximum is persisted in the transaction that uses it, before anyone sees it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Clock {
+pub struct HybridClock {
     max: Stamp,
 }
 
-impl Clock {
+impl HybridClock {
     /// Goes on from a persisted maximum; a new store starts from the default stamp.
     pub const fn new(max: Stamp) -> Self {
         Self { max }
@@ -115,7 +115,7 @@ mod tests {
 
     #[test]
     fn ticks_rise_whatever_the_wall_clock_does() {
-        let mut clock = Clock::new(Stamp::default());
+        let mut clock = HybridClock::new(Stamp::default());
         let mut last = clock.tick(1_000);
         assert_eq!(last, Stamp::from_ms(1_000));
         for now in [1_000, 999, 0, 1_001, 5] {
@@ -128,7 +128,7 @@ mod tests {
 
     #[test]
     fn counter_overflow_borrows_a_millisecond() {
-        let mut clock = Clock::new(Stamp(Stamp::from_ms(7).0 | 0xffff));
+        let mut clock = HybridClock::new(Stamp(Stamp::from_ms(7).0 | 0xffff));
         let stamp = clock.tick(7);
         assert_eq!((stamp.ms(), stamp.counter()), (8, 0));
         let stamp = clock.tick(7);
@@ -137,14 +137,14 @@ mod tests {
 
     #[test]
     fn wall_times_out_of_range_are_clamped() {
-        let mut clock = Clock::new(Stamp::default());
+        let mut clock = HybridClock::new(Stamp::default());
         assert_eq!(clock.tick(u64::MAX).ms(), Stamp::MS_MAX);
     }
 
     #[test]
     fn stamps_far_ahead_are_held_and_do_not_move_the_clock() {
         let now = 1_000_000;
-        let mut clock = Clock::new(Stamp::from_ms(now));
+        let mut clock = HybridClock::new(Stamp::from_ms(now));
         let edge = Stamp(Stamp::from_ms(now + CLOCK_AHEAD_MAX_MS).0 | 0xffff);
         let beyond = Stamp(edge.0 + 1);
         assert_eq!(clock.observe(beyond, now), Observed::HeldUntil { ms: now + 1 });
@@ -157,7 +157,7 @@ mod tests {
 
     #[test]
     fn older_stamps_do_not_move_the_clock_back() {
-        let mut clock = Clock::new(Stamp::from_ms(50));
+        let mut clock = HybridClock::new(Stamp::from_ms(50));
         assert_eq!(clock.observe(Stamp::from_ms(40), 45), Observed::Merge);
         assert_eq!(clock.max(), Stamp::from_ms(50));
     }

@@ -23,7 +23,8 @@ pub const VALUE_DEPTH_MAX: usize = 64;
 
 /// A value: JSON, plus bytes and a distinct integer.
 ///
-/// `I64(1)` and `F64(1.0)` are different values. Equality and hash are those of the encoding.
+/// `I64(1)` and `F64(1.0)` are different values. Equality and hash are those of the encoding. These are all that there are
+/// in this format: whoever turns values into something else is told by the compiler what a new one needs.
 #[derive(Clone, PartialEq, Eq, Hash, Default)]
 pub enum Value {
     /// Nothing, as a value: a field that holds it exists.
@@ -127,7 +128,7 @@ pub struct TypeProblem(String);
 
 impl TypeProblem {
     /// A problem that reads as `text`.
-    pub fn new(text: &dyn fmt::Display) -> Self {
+    pub(crate) fn new(text: &dyn fmt::Display) -> Self {
         Self(text.to_string())
     }
 

@@ -69,7 +69,10 @@ impl Bundle {
         w.bytes(keyring.recovery.public.as_bytes()).bytes(&keyring.recovery.nonce);
         write_option(&mut w, keyring.recovery.entropy.as_ref().map(|entropy| &entropy.dangerous_bytes()[..]));
         w.u32(live.epoch.0).bytes(key.dangerous_bytes());
-        write_option(&mut w, live.write.as_ref().map(KeyPair::to_pkcs8_der).as_deref().map(|der| &der[..]));
+        write_option(
+            &mut w,
+            live.write.as_ref().map(KeyPair::dangerous_to_pkcs8_der).as_deref().map(|der| &der[..]),
+        );
         let older = &keyring.epochs[..keyring.epochs.len() - 1];
         w.count(older.len());
         for secrets in older {

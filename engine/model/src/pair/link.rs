@@ -45,6 +45,7 @@ pub enum PairLinkError {
 
 impl PairLink {
     /// A new link for the given ephemeral key. `now_secs` is Unix time.
+    #[doc(hidden)]
     pub fn new(relay: &RelayAddr, old_ephemeral: &PublicKey, now_secs: u64, entropy: &dyn Entropy) -> Self {
         Self {
             relay: relay.without_invite(),

@@ -514,7 +514,7 @@ fn a_device_does_not_pair_with_itself() {
     let mut old = old();
     let link = PairLink::parse(&old.machine.link().to_text()).unwrap();
     let twin: Arc<dyn KeyProvider> =
-        Arc::new(SoftwareKey::from_pkcs8_der(&old.device.to_pkcs8_der()).unwrap());
+        Arc::new(SoftwareKey::from_pkcs8_der(&old.device.dangerous_to_pkcs8_der()).unwrap());
     let machine =
         JoinMachine::new(Joining { link, device: twin, name: "twin", unix_secs: UNIX }, START, &entropy(4))
             .unwrap();

@@ -44,7 +44,7 @@ fn made() -> Value {
     json!({
         "note": "Test keys, published here: never use them. Steps: docs/PROTOCOL.md, Pairing.",
         "link": old.machine.link().to_text().as_str(),
-        "new_ephemeral_pkcs8": hex(ephemeral.to_pkcs8_der()),
+        "new_ephemeral_pkcs8": hex(ephemeral.dangerous_to_pkcs8_der()),
         "messages": messages,
         "code": new.shown.unwrap().to_string(),
         "bundle": hex(bundle.as_bytes()),

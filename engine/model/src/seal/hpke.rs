@@ -86,7 +86,7 @@ fn public_of(public: &PublicKey) -> <Suite as Kem>::PublicKey {
 }
 
 fn secret_of(pair: &KeyPair) -> <Suite as Kem>::PrivateKey {
-    let der = pair.to_pkcs8_der();
+    let der = pair.dangerous_to_pkcs8_der();
     Deserializable::from_bytes(&der[SCALAR_AT..SCALAR_AT + 32]).expect("a key pair's scalar is in range")
 }
 

@@ -22,7 +22,7 @@ pub(super) struct Feeds {
     /// Vaults with something gathered, longest waiting first.
     waiting: VecDeque<VaultId>,
     bytes: usize,
-    delivering: Option<Delivery>,
+    delivering: Option<BatchUnderway>,
 }
 
 #[derive(Debug)]
@@ -69,7 +69,7 @@ impl Gather {
 
 /// A batch that is with the store.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Delivery {
+pub(super) struct BatchUnderway {
     pub(super) vault: VaultId,
     pub(super) stream: u64,
     pub(super) segments: u64,
@@ -250,12 +250,12 @@ impl Feeds {
         let Gather { stream, batch, unsure, .. } = gather;
         let caught_up = batch.caught_up.is_some();
         let judged = !unsure && batch.caught_up.is_some_and(|(_, digest)| digest != Digest::ZERO);
-        self.delivering = Some(Delivery { vault, stream, segments, bytes, caught_up, judged });
+        self.delivering = Some(BatchUnderway { vault, stream, segments, bytes, caught_up, judged });
         out.push_back(Output::Deliver { vault, batch });
     }
 
     /// The store has answered.
-    pub(super) fn delivered(&mut self, vault: &VaultId) -> Option<Delivery> {
+    pub(super) fn delivered(&mut self, vault: &VaultId) -> Option<BatchUnderway> {
         self.delivering.take_if(|delivery| delivery.vault == *vault)
     }
 

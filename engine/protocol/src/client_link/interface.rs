@@ -419,6 +419,7 @@ pub enum LinkError {
 
 /// Counters of one link.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Progress {
     /// Segments stored, or acknowledged.
     pub segments_done: u64,
@@ -428,6 +429,25 @@ pub struct Progress {
     pub bytes_done: u64,
     /// As far as known, how many bytes in all.
     pub bytes_known: u64,
+}
+
+impl Progress {
+    /// Of two links together.
+    #[must_use]
+    pub const fn plus(self, other: Self) -> Self {
+        Self {
+            segments_done: self.segments_done + other.segments_done,
+            segments_known: self.segments_known + other.segments_known,
+            bytes_done: self.bytes_done + other.bytes_done,
+            bytes_known: self.bytes_known + other.bytes_known,
+        }
+    }
+
+    /// What counts of a link that is over: what it left undone is known to be left no more, the next one finds it anew.
+    #[must_use]
+    pub const fn at_its_end(self) -> Self {
+        Self { segments_known: self.segments_done, bytes_known: self.bytes_done, ..self }
+    }
 }
 
 impl Input {

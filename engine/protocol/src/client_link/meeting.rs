@@ -8,7 +8,7 @@ use crate::ids::RendezvousId;
 use crate::limits::{RENDEZVOUS_MESSAGE_BYTES_MAX, RENDEZVOUS_MESSAGES_MAX};
 
 #[derive(Debug)]
-pub(super) enum Meeting {
+pub(super) enum MeetingState {
     None,
     /// To be opened once the relay knows a vault of ours.
     Wanted(RendezvousId),
@@ -22,7 +22,7 @@ pub(super) enum Meeting {
     Over,
 }
 
-impl Meeting {
+impl MeetingState {
     pub(super) fn open(
         &mut self,
         id: RendezvousId,

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use super::count::Count;
-use super::feed::{Delivery, Feeds};
+use super::feed::{BatchUnderway, Feeds};
 use super::uplink::Uplink;
 use super::{
     ANSWER_WAIT, Event, FAULT_WAIT, FAULT_WAIT_MAX, Output, Prepared, Progress, Purpose, Received,
@@ -390,7 +390,7 @@ impl VaultLink {
     pub(super) fn delivered(
         &mut self,
         now: Instant,
-        batch: &Delivery,
+        batch: &BatchUnderway,
         received: Received,
         feeds: &mut Feeds,
         out: &mut VecDeque<Output>,

@@ -1,7 +1,7 @@
 //! Who may do what with a vault: proofs against statements, and what permits a vault's creation.
 
 use super::{
-    Created, Input, LinkError, Member, Now, Output, RelayLink, Subscription, Vault, VaultState, Waiting,
+    Created, Input, KnownVault, LinkError, Member, Now, Output, RelayLink, Subscription, Vault, Waiting,
 };
 use crate::error::{ErrorCode, Refusal};
 use crate::frame::{Credential, RelayFrame, Role};
@@ -171,7 +171,7 @@ impl RelayLink {
         Ok(())
     }
 
-    fn on_vault(&mut self, vault: VaultId, role: Role, public: PublicKeyBytes, state: Option<&VaultState>) {
+    fn on_vault(&mut self, vault: VaultId, role: Role, public: PublicKeyBytes, state: Option<&KnownVault>) {
         self.leave(vault);
         let Some(state) = state else {
             self.vaults.insert(vault, Vault::Pending { role, public });
@@ -270,7 +270,7 @@ impl RelayLink {
 
     /// A key that the new last statement does not list loses the link's vault at once; its holder may prove it
     /// again and read what a superseded key reads.
-    pub(super) fn on_statements_changed(&mut self, vault: &VaultId, state: &VaultState) {
+    pub(super) fn on_statements_changed(&mut self, vault: &VaultId, state: &KnownVault) {
         let Some(Vault::Member(member)) = self.vaults.get(vault) else { return };
         if Access::of(&state.statements, member.role, &member.public) != Some(member.access) {
             self.leave(*vault);
@@ -292,8 +292,8 @@ impl RelayLink {
         }
     }
 
-    fn send_vault(&mut self, vault: VaultId, state: &VaultState) {
-        let VaultState { quota_bytes, used_bytes, .. } = *state;
+    fn send_vault(&mut self, vault: VaultId, state: &KnownVault) {
+        let KnownVault { quota_bytes, used_bytes, .. } = *state;
         self.send(RelayFrame::Vault { vault, quota_bytes, used_bytes });
     }
 }

@@ -38,7 +38,7 @@ pub struct LinkConfig {
 
 /// A vault as the relay knows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct VaultState {
+pub struct KnownVault {
     /// The whole chain, from generation 0; never empty.
     pub statements: Vec<Statement>,
     /// Bytes it may hold.
@@ -51,14 +51,14 @@ pub struct VaultState {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Created {
     /// The vault as it stands now; of another link's making, if that was faster.
-    pub state: VaultState,
+    pub state: KnownVault,
     /// [`crate::token::Grant`] bytes.
     pub grant: Vec<u8>,
 }
 
 /// One log's head with the log's class.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LogHead {
+pub struct ClassedHead {
     /// Its last segment.
     pub head: Head,
     /// What kinds it holds.
@@ -123,15 +123,15 @@ pub enum Input {
     /// A whole frame from the control stream, length prefix removed.
     Frame(Bytes),
     /// Answers [`Output::LoadVault`].
-    Vault(Option<VaultState>),
+    Vault(Option<KnownVault>),
     /// Answers [`Output::Create`].
     Created(Result<Created, ErrorCode>),
     /// Answers [`Output::StoreStatement`].
-    StatementStored(Result<VaultState, ErrorCode>),
+    StatementStored(Result<KnownVault, ErrorCode>),
     /// Answers [`Output::LoadDigest`].
     Digest(Digest),
     /// Answers [`Output::LoadHeads`].
-    Heads(Vec<LogHead>),
+    Heads(Vec<ClassedHead>),
     /// Answers [`Output::MatchHeads`].
     Matched(Vec<HeadMatch>),
     /// Answers one [`Output::Append`].
@@ -139,7 +139,7 @@ pub enum Input {
     /// The relay's own fault kept it from answering the lookup that is waited for.
     Failed,
     /// Another link changed the statements of a vault that this link is a member of.
-    StatementsChanged(VaultId, VaultState),
+    StatementsChanged(VaultId, KnownVault),
     /// The rendezvous table has something for this link's peer.
     Deliver(RelayFrame),
     /// The relay shuts down.

@@ -37,7 +37,7 @@ pub struct Asker {
 
 /// A frame for a link's peer.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Delivery {
+pub struct PeerFrame {
     /// Which link.
     pub link: LinkNo,
     /// What to send there.
@@ -89,7 +89,7 @@ impl Rendezvous {
     }
 
     /// Does what a link asks; the deliveries may concern it, its counterpart, or both.
-    pub fn handle(&mut self, now: Now, asker: Asker, request: RendezvousRequest) -> Vec<Delivery> {
+    pub fn handle(&mut self, now: Now, asker: Asker, request: RendezvousRequest) -> Vec<PeerFrame> {
         self.end(|meeting| now.mono >= meeting.ends);
         match request {
             RendezvousRequest::Open(id) => self.open(now, asker, id),
@@ -99,7 +99,7 @@ impl Rendezvous {
     }
 
     /// `link` has ended: so do its meetings.
-    pub fn leave(&mut self, now: Now, link: LinkNo) -> Vec<Delivery> {
+    pub fn leave(&mut self, now: Now, link: LinkNo) -> Vec<PeerFrame> {
         let mut told = Vec::new();
         self.end(|meeting| {
             let joiner = meeting.joiner.as_ref().map(|side| side.link);
@@ -145,7 +145,7 @@ impl Rendezvous {
         self.limited
     }
 
-    fn open(&mut self, now: Now, asker: Asker, id: RendezvousId) -> Vec<Delivery> {
+    fn open(&mut self, now: Now, asker: Asker, id: RendezvousId) -> Vec<PeerFrame> {
         let Asker { link, origin } = asker;
         let own = self.meetings.values().filter(|meeting| meeting.opener.link == link).count();
         if own >= limits::RENDEZVOUS_PER_LINK_MAX
@@ -165,7 +165,7 @@ impl Rendezvous {
         Vec::new()
     }
 
-    fn join(&mut self, now: Now, asker: Asker, id: RendezvousId) -> Vec<Delivery> {
+    fn join(&mut self, now: Now, asker: Asker, id: RendezvousId) -> Vec<PeerFrame> {
         let Asker { link, origin } = asker;
         if !self.joins.take(now.mono, &origin) {
             self.limited += 1;
@@ -174,14 +174,14 @@ impl Rendezvous {
         match self.meetings.get_mut(&id) {
             Some(meeting) if meeting.joiner.is_none() && meeting.opener.link != link => {
                 meeting.joiner = Some(Side { link, sent: 0 });
-                let ready = |link| Delivery { link, frame: RelayFrame::RendezvousReady { id } };
+                let ready = |link| PeerFrame { link, frame: RelayFrame::RendezvousReady { id } };
                 vec![ready(meeting.opener.link), ready(link)]
             }
             Some(_) | None => error(link, ErrorCode::NoRendezvous),
         }
     }
 
-    fn data(&mut self, link: LinkNo, id: RendezvousId, message: Vec<u8>) -> Vec<Delivery> {
+    fn data(&mut self, link: LinkNo, id: RendezvousId, message: Vec<u8>) -> Vec<PeerFrame> {
         let sides = self.meetings.get_mut(&id).and_then(|meeting| match &mut meeting.joiner {
             Some(joiner) if meeting.opener.link == link => Some((&mut meeting.opener, joiner.link)),
             Some(joiner) if joiner.link == link => Some((joiner, meeting.opener.link)),
@@ -190,14 +190,14 @@ impl Rendezvous {
         match sides {
             Some((from, to)) if from.sent < limits::RENDEZVOUS_MESSAGES_MAX => {
                 from.sent += 1;
-                vec![Delivery { link: to, frame: RelayFrame::RendezvousData { id, message } }]
+                vec![PeerFrame { link: to, frame: RelayFrame::RendezvousData { id, message } }]
             }
             Some(_) | None => error(link, ErrorCode::NoRendezvous),
         }
     }
 }
 
-fn error(link: LinkNo, code: ErrorCode) -> Vec<Delivery> {
+fn error(link: LinkNo, code: ErrorCode) -> Vec<PeerFrame> {
     let retry = if code == ErrorCode::RateLimited { limits::RETRY_SECS } else { 0 };
-    vec![Delivery { link, frame: RelayFrame::Error(Refusal::link(code).retry_after(retry)) }]
+    vec![PeerFrame { link, frame: RelayFrame::Error(Refusal::link(code).retry_after(retry)) }]
 }

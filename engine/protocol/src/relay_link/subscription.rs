@@ -1,7 +1,7 @@
 //! From SUBSCRIBE to an open feed: by cursor when the digests agree, by heads when they do not.
 
 use super::{
-    Access, Feed, HeadMatch, LinkError, LogHead, Output, RelayLink, Subscription, Vault, View, Waiting,
+    Access, ClassedHead, Feed, HeadMatch, LinkError, Output, RelayLink, Subscription, Vault, View, Waiting,
 };
 use crate::error::{ErrorCode, Refusal};
 use crate::frame::{RelayFrame, ShortHead};
@@ -48,7 +48,7 @@ impl RelayLink {
         self.outputs.push_back(Output::LoadHeads(vault));
     }
 
-    pub(super) fn on_own_heads(&mut self, vault: VaultId, heads: &[LogHead]) {
+    pub(super) fn on_own_heads(&mut self, vault: VaultId, heads: &[ClassedHead]) {
         let Some(Vault::Member(member)) = self.vaults.get_mut(&vault) else { return };
         member.subscription = Subscription::AwaitingHeads;
         let control_only = matches!(member.access, Access::Superseded { .. });

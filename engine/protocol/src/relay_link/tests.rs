@@ -79,8 +79,8 @@ fn vault() -> VaultId {
     statements()[0].vault
 }
 
-fn state() -> VaultState {
-    VaultState { statements: statements(), quota_bytes: 100, used_bytes: 7 }
+fn state() -> KnownVault {
+    KnownVault { statements: statements(), quota_bytes: 100, used_bytes: 7 }
 }
 
 fn link_of(admission: Admission) -> RelayLink {
@@ -445,8 +445,8 @@ fn a_subscription_goes_by_cursor_or_by_heads() {
     assert!(matches!(drain(&mut link)[..], [Output::LoadHeads(_)]));
     let head = |log: u8, seq| Head { log: LogId::from_bytes([log; 16]), seq: Seq(seq), chain: Chain::ZERO };
     let heads = vec![
-        LogHead { head: head(1, 4), class: Class::Data },
-        LogHead { head: head(2, 9), class: Class::Control },
+        ClassedHead { head: head(1, 4), class: Class::Data },
+        ClassedHead { head: head(2, 9), class: Class::Control },
     ];
     link.handle(at(1), Input::Heads(heads.clone())).unwrap();
     let shorts = vec![head(1, 4).into(), head(2, 9).into()];
@@ -477,7 +477,7 @@ fn a_subscription_goes_by_cursor_or_by_heads() {
 fn a_superseded_key_sees_its_epochs_control_and_loses_the_vault_when_it_is_superseded_now() {
     let mut chain = statements();
     chain.push(following(&chain[0], 6, 7));
-    let later = VaultState { statements: chain, ..state() };
+    let later = KnownVault { statements: chain, ..state() };
     let mut link = open_link(Admission::Closed);
     feed_in(&mut link, &auth(3, Role::Writer, vault())).unwrap();
     link.handle(at(1), Input::Vault(Some(later.clone()))).unwrap();

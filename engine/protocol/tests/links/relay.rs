@@ -11,8 +11,8 @@ use subrosa_protocol::ids::{Chain, Digest, Head, Incarnation, LogId, PublicKeyBy
 use subrosa_protocol::labels;
 use subrosa_protocol::limits;
 use subrosa_protocol::relay_link::{
-    Admission, Append, Appended, Created, Feed, FeedStep, HeadMatch, Input, LinkConfig, LogHead, Now, Output,
-    Refused, RelayLink, Stored, VaultState,
+    Admission, Append, Appended, ClassedHead, Created, Feed, FeedStep, HeadMatch, Input, KnownVault,
+    LinkConfig, Now, Output, Refused, RelayLink, Stored,
 };
 use subrosa_protocol::segment::{Class, SealedSegment};
 use subrosa_protocol::statement::Statement;
@@ -161,7 +161,7 @@ impl Serving {
     }
 
     fn perform(&mut self, store: &mut Store, output: Output) -> Option<Input> {
-        let state = |statements: &Vec<Statement>| VaultState {
+        let state = |statements: &Vec<Statement>| KnownVault {
             statements: statements.clone(),
             quota_bytes: 1 << 30,
             used_bytes: 0,
@@ -177,7 +177,7 @@ impl Serving {
             }
             Output::LoadDigest { cursor, .. } => return Some(Input::Digest(store.digest(cursor))),
             Output::LoadHeads(_) => {
-                let head = |head| LogHead { head, class: Class::Data };
+                let head = |head| ClassedHead { head, class: Class::Data };
                 return Some(Input::Heads(store.heads(store.end()).into_iter().map(head).collect()));
             }
             Output::MatchHeads { heads, .. } => {

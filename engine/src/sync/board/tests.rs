@@ -10,7 +10,8 @@ fn wait(board: &Arc<Board>) -> Result<bool, SyncError> {
 }
 
 fn standing(segments_done: u64, synced: Option<u64>) -> Standing {
-    let progress = Progress { segments_done, segments_known: 9, ..Progress::default() };
+    let mut progress = Progress::default();
+    (progress.segments_done, progress.segments_known) = (segments_done, 9);
     Standing { greeted: true, synced, settled: synced, progress }
 }
 

@@ -24,7 +24,7 @@ fn vault(n: usize) -> VaultId {
 struct Rig {
     machine: Machine,
     now: Instant,
-    out: Vec<Output>,
+    out: Vec<MachineOutput>,
 }
 
 impl Rig {
@@ -45,26 +45,26 @@ impl Rig {
         }
     }
 
-    fn try_give(&mut self, input: Input) -> Result<(), SyncFailure> {
+    fn try_give(&mut self, input: MachineInput) -> Result<(), SyncFailure> {
         let result = self.machine.handle(self.now, input);
         self.drain();
         result
     }
 
-    fn give(&mut self, input: Input) {
+    fn give(&mut self, input: MachineInput) {
         self.try_give(input).unwrap();
     }
 
     fn answer(&mut self, input: client_link::Input) {
-        self.give(Input::Answer(Answer::Input(input)));
+        self.give(MachineInput::Answer(Answer::Input(input)));
     }
 
     fn frame(&mut self, frame: &RelayFrame) {
-        self.give(Input::Frame(frame.encode().slice(4..)));
+        self.give(MachineInput::Frame(frame.encode().slice(4..)));
     }
 
     fn feed(&mut self, stream: u64, frame: &FeedFrame) {
-        self.give(Input::Feed { stream, event: FeedEvent::Frame(frame.encode().slice(4..)) });
+        self.give(MachineInput::Feed { stream, event: FeedEvent::Frame(frame.encode().slice(4..)) });
     }
 
     fn hello(&mut self) {
@@ -102,7 +102,7 @@ impl Rig {
     }
 
     fn news(&mut self) -> Vec<News> {
-        let news = |output| if let Output::News(news) = output { Some(news) } else { None };
+        let news = |output| if let MachineOutput::News(news) = output { Some(news) } else { None };
         self.out.drain(..).filter_map(news).collect()
     }
 }
@@ -120,7 +120,7 @@ fn prepares(work: &[Work]) -> Vec<VaultId> {
 fn a_faulty_vault_rests_while_the_other_one_goes_on() {
     let mut rig = Rig::sync(0);
     assert!(matches!(rig.work()[..], [Work::List]));
-    rig.give(Input::Answer(Answer::Vaults(vec![vault(1), vault(2)])));
+    rig.give(MachineInput::Answer(Answer::Vaults(vec![vault(1), vault(2)])));
     rig.hello();
     assert_eq!(prepares(&rig.work()), [vault(1), vault(2)]);
     rig.prepared(vault(1));
@@ -133,8 +133,8 @@ fn a_faulty_vault_rests_while_the_other_one_goes_on() {
     // The store finds a signature that does not hold.
     let fault = PeerFault::BadSignature;
     let answered = Some(client_link::Input::Delivered { vault: vault(1), received: Received::default() });
-    rig.give(Input::Answer(Answer::Faulty { vault: vault(1), fault, answered }));
-    assert!(rig.out.iter().any(|output| matches!(output, Output::StopFeed { stream: 3 })));
+    rig.give(MachineInput::Answer(Answer::Faulty { vault: vault(1), fault, answered }));
+    assert!(rig.out.iter().any(|output| matches!(output, MachineOutput::StopFeed { stream: 3 })));
     let retry = client_link::FAULT_WAIT;
     assert_eq!(rig.news(), [News::Rests { vault: vault(1), fault: fault.into(), retry }]);
     rig.catch_up(vault(2), 4);
@@ -152,7 +152,7 @@ fn a_faulty_vault_rests_while_the_other_one_goes_on() {
     assert_eq!((standing.synced, standing.settled), (None, Some(0)), "nothing else is left to do");
     // It is tried again.
     rig.now += retry;
-    rig.give(Input::Timeout { datagrams: 1 });
+    rig.give(MachineInput::Timeout { datagrams: 1 });
     assert_eq!(prepares(&rig.work()), [vault(1)]);
     rig.prepared(vault(1));
     rig.catch_up(vault(1), 5);
@@ -166,15 +166,15 @@ fn five_hundred_vaults_are_carried_by_eight_links_each_by_one() {
     for share in 0..8 {
         let mut rig = Rig::sync(share);
         rig.work();
-        rig.give(Input::Answer(Answer::Vaults(all.clone())));
-        assert!(rig.out.iter().any(|output| matches!(output, Output::Links(8))), "{:?}", rig.out);
+        rig.give(MachineInput::Answer(Answer::Vaults(all.clone())));
+        assert!(rig.out.iter().any(|output| matches!(output, MachineOutput::Links(8))), "{:?}", rig.out);
         let mine = prepares(&rig.work());
         assert!(mine.len() <= VAULTS_PER_LINK_MAX);
         carried.extend(mine);
         // A new one is for the last link, and moves none of the others.
-        rig.give(Input::Written { writes: 1 });
+        rig.give(MachineInput::Written { writes: 1 });
         rig.work();
-        rig.give(Input::Answer(Answer::Vaults((0..501).map(vault).collect())));
+        rig.give(MachineInput::Answer(Answer::Vaults((0..501).map(vault).collect())));
         let more = prepares(&rig.work());
         assert_eq!(more, if share == 7 { vec![vault(500)] } else { Vec::new() }, "{share}");
     }
@@ -185,18 +185,18 @@ fn five_hundred_vaults_are_carried_by_eight_links_each_by_one() {
 fn held_groups_are_merged_once_when_their_time_has_come() {
     let mut rig = Rig::sync(0);
     rig.work();
-    rig.give(Input::Held { wait: Some(Duration::from_secs(3)) });
+    rig.give(MachineInput::Held { wait: Some(Duration::from_secs(3)) });
     assert_eq!(rig.machine.deadline(), rig.now + Duration::from_secs(3));
-    rig.give(Input::Held { wait: Some(Duration::ZERO) });
+    rig.give(MachineInput::Held { wait: Some(Duration::ZERO) });
     assert!(matches!(rig.work()[..], [Work::MergeHeld]));
-    rig.give(Input::Held { wait: Some(Duration::ZERO) });
+    rig.give(MachineInput::Held { wait: Some(Duration::ZERO) });
     assert!(rig.work().is_empty(), "it is under way");
-    rig.give(Input::Answer(Answer::Merged));
-    rig.give(Input::Held { wait: Some(Duration::ZERO) });
+    rig.give(MachineInput::Answer(Answer::Merged));
+    rig.give(MachineInput::Held { wait: Some(Duration::ZERO) });
     assert!(matches!(rig.work()[..], [Work::MergeHeld]), "more has come meanwhile");
     let mut other = Rig::sync(1);
     other.work();
-    other.give(Input::Held { wait: Some(Duration::ZERO) });
+    other.give(MachineInput::Held { wait: Some(Duration::ZERO) });
     assert!(other.work().is_empty(), "the first link does it");
 }
 
@@ -206,8 +206,8 @@ fn a_path_that_owes_an_answer_and_stays_silent_is_given_up() {
     let mut probes = 0;
     loop {
         rig.now = rig.machine.deadline();
-        let result = rig.try_give(Input::Timeout { datagrams: 7 });
-        probes += rig.out.drain(..).filter(|output| matches!(output, Output::Probe)).count();
+        let result = rig.try_give(MachineInput::Timeout { datagrams: 7 });
+        probes += rig.out.drain(..).filter(|output| matches!(output, MachineOutput::Probe)).count();
         if let Err(failure) = result {
             assert!(matches!(failure, SyncFailure::Lost), "{failure}");
             break;
@@ -221,15 +221,15 @@ fn work_is_handed_over_in_order_and_what_has_not_begun_is_done_once() {
     let mut rig = Rig::sync(0);
     rig.hello();
     for writes in 1..4 {
-        rig.give(Input::Written { writes });
+        rig.give(MachineInput::Written { writes });
     }
     let work = rig.work();
     let relay_now = |work: &Work| matches!(work, Work::Link(client_link::Output::RelayNow { now_ms: 9 }));
     assert!(matches!(work[0], Work::List) && relay_now(&work[1]) && work.len() == 2, "{work:?}");
     assert_eq!(rig.machine.standing().synced, None, "the list is not here yet");
-    rig.give(Input::Answer(Answer::Vaults(Vec::new())));
+    rig.give(MachineInput::Answer(Answer::Vaults(Vec::new())));
     assert_eq!(rig.machine.standing().synced, Some(3));
-    rig.give(Input::Written { writes: 4 });
+    rig.give(MachineInput::Written { writes: 4 });
     assert!(matches!(rig.work()[..], [Work::List]), "the one before has begun");
 }
 
@@ -237,7 +237,7 @@ fn work_is_handed_over_in_order_and_what_has_not_begun_is_done_once() {
 fn the_store_of_the_device_ends_the_link() {
     let mut rig = Rig::sync(0);
     let failed = Answer::Failed(crate::error::Error::NoVault);
-    assert!(matches!(rig.try_give(Input::Answer(failed)), Err(SyncFailure::Store(_))));
+    assert!(matches!(rig.try_give(MachineInput::Answer(failed)), Err(SyncFailure::Store(_))));
 }
 
 #[test]
@@ -247,7 +247,7 @@ fn a_meeting_that_is_refused_is_over_and_one_that_is_met_takes_messages() {
     rig.hello();
     rig.prepared(vault(1));
     let refusal = Refusal::vault(ErrorCode::AuthFailed, vault(1));
-    let refused = rig.try_give(Input::Frame(RelayFrame::Error(refusal).encode().slice(4..)));
+    let refused = rig.try_give(MachineInput::Frame(RelayFrame::Error(refusal).encode().slice(4..)));
     assert!(
         matches!(refused, Err(SyncFailure::Link(LinkError::Refused(of))) if of == refusal),
         "{refused:?}"
@@ -259,11 +259,11 @@ fn a_meeting_that_is_refused_is_over_and_one_that_is_met_takes_messages() {
     rig.frame(&RelayFrame::RendezvousReady { id });
     assert!(rig.machine.is_met());
     rig.out.clear();
-    rig.give(Input::Say(vec![1]));
-    assert!(matches!(rig.out[..], [Output::Send(_)]));
+    rig.give(MachineInput::Say(vec![1]));
+    assert!(matches!(rig.out[..], [MachineOutput::Send(_)]));
     rig.out.clear();
     rig.frame(&RelayFrame::RendezvousData { id, message: vec![2] });
-    assert!(matches!(&rig.out[..], [Output::Heard(Heard::Message(said))] if said == &[2]));
+    assert!(matches!(&rig.out[..], [MachineOutput::Heard(Heard::Message(said))] if said == &[2]));
 }
 
 #[test]
@@ -274,6 +274,6 @@ fn a_vault_that_a_meeting_needs_and_that_is_faulty_ends_the_meeting() {
     rig.prepared(vault(1));
     let fault = PeerFault::BadGrant;
     let answer = Answer::Faulty { vault: vault(1), fault, answered: None };
-    let ended = rig.try_give(Input::Answer(answer));
+    let ended = rig.try_give(MachineInput::Answer(answer));
     assert!(matches!(ended, Err(SyncFailure::Peer(SyncFault::Peer(PeerFault::BadGrant)))), "{ended:?}");
 }

@@ -9,7 +9,7 @@ use subrosa_model::seal::NotAuthentic;
 use zeroize::Zeroizing;
 
 use super::disk::Disk;
-use super::header::{Header, Mark};
+use super::header::{HeaderPage, Mark};
 use super::held::Held;
 use super::layout::{BLOCK_BYTES, HEADER_PAGE_BYTES, PAGE_BYTES, block_offset, logical_len, physical_len};
 use super::pages::{BATCH_PAGES, PageCipher, with_blocks};
@@ -21,7 +21,7 @@ pub(super) struct SealedFile {
     pub(super) disk: Box<dyn Disk>,
     cipher: PageCipher,
     /// Locked for the length of a header write and of a sync, so that the two never overlap.
-    header: Mutex<Header>,
+    header: Mutex<HeaderPage>,
     /// Blocks that wait for the next sync.
     held: Mutex<Held>,
     /// How many they are, for readers to see whether they have to look.
@@ -46,7 +46,7 @@ struct Repair {
 }
 
 impl SealedFile {
-    pub(super) fn new(disk: Box<dyn Disk>, cipher: PageCipher, header: Header, process: Process) -> Self {
+    pub(super) fn new(disk: Box<dyn Disk>, cipher: PageCipher, header: HeaderPage, process: Process) -> Self {
         Self {
             disk,
             cipher,

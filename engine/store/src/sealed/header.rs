@@ -46,7 +46,7 @@ impl Mark {
 }
 
 /// The header page as it stands, and where it goes next.
-pub(super) struct Header {
+pub(super) struct HeaderPage {
     /// What redb keeps there.
     pub(super) page: Box<[u8; HEADER_PAGE_BYTES]>,
     pub(super) mark: Mark,
@@ -57,7 +57,7 @@ pub(super) struct Header {
     durable: Option<usize>,
 }
 
-impl Header {
+impl HeaderPage {
     /// That of a new file.
     pub(super) fn new() -> Self {
         Self {
@@ -89,7 +89,7 @@ impl Header {
         Ok(Self::read_slot(disk, cipher, slot)?.filter(|found| found.sequence == self.sequence))
     }
 
-    /// Writes page and mark. Durable after the next sync and a call of [`Header::synced`].
+    /// Writes page and mark. Durable after the next sync and a call of [`HeaderPage::synced`].
     pub(super) fn write(&mut self, disk: &dyn Disk, cipher: &PageCipher) -> io::Result<()> {
         let slot = self.durable.map_or(0, |durable| 1 - durable);
         let sequence = self.sequence + 1;

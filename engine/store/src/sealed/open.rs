@@ -8,10 +8,10 @@ use subrosa_model::entropy::Entropy;
 
 use super::backend::{Backend, SealedFile};
 use super::disk::Disk;
-use super::header::{Header, Mark};
+use super::header::{HeaderPage, Mark};
 use super::layout::{BLOCKS_OFFSET, logical_len};
 use super::pages::PageCipher;
-use super::superblock::{Found, Kek, State, Superblock};
+use super::superblock::{Found, Kek, Making, Superblock};
 use crate::error::{StoreError, StoreFault, StorePart};
 use crate::process::Process;
 
@@ -142,7 +142,7 @@ pub fn open_database(
 struct Opening {
     superblock: Superblock,
     cipher: PageCipher,
-    header: Header,
+    header: HeaderPage,
     stop: Stop,
 }
 
@@ -155,7 +155,7 @@ impl Opening {
     ) -> Result<Self, StoreError> {
         let found = if is_blank(disk)? { None } else { Some(Superblock::read(disk, kek)?) };
         match found {
-            Some(found) if found.superblock.state == State::Ready => {
+            Some(found) if found.superblock.state == Making::Ready => {
                 Self::existing(disk, kek, entropy, found)
             }
             _ if missing == Missing::Refuse => Err(StoreError::Missing),
@@ -179,7 +179,8 @@ impl Opening {
             return Err(StoreError::Truncated);
         }
         let cipher = PageCipher::new(&superblock.root, superblock.file_id, entropy.clone());
-        let header = Header::read(disk, &cipher)?.ok_or(StoreError::Damaged { part: StorePart::Header })?;
+        let header =
+            HeaderPage::read(disk, &cipher)?.ok_or(StoreError::Damaged { part: StorePart::Header })?;
         let stop = match header.mark {
             Mark::InUse => Stop::Unclean,
             Mark::Closed { logical_bytes } if logical < logical_bytes => return Err(StoreError::Truncated),
@@ -199,7 +200,7 @@ impl Opening {
         superblock.write_next(disk, kek, &**entropy)?;
         disk.sync()?;
         let cipher = PageCipher::new(&superblock.root, superblock.file_id, entropy.clone());
-        Ok(Self { superblock, cipher, header: Header::new(), stop: Stop::Created })
+        Ok(Self { superblock, cipher, header: HeaderPage::new(), stop: Stop::Created })
     }
 }
 
@@ -227,7 +228,7 @@ impl SealedHandle {
     fn settle(&mut self, database: &mut Database, kek: &Kek, walk: Walk) -> Result<(), StoreError> {
         if self.stop == Stop::Created {
             let mut superblock = self.superblock.lock().unwrap_or_else(PoisonError::into_inner);
-            superblock.state = State::Ready;
+            superblock.state = Making::Ready;
             return superblock.write_both(&*self.file.disk, kek, &*self.entropy);
         }
         if self.file.was_repaired() {

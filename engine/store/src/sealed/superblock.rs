@@ -53,7 +53,7 @@ pub(super) type FileId = [u8; FILE_ID_BYTES];
 
 /// How far the creation of a file has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum State {
+pub(super) enum Making {
     /// Nobody was told of the store yet: whatever is in it is discarded when it is opened.
     Creating = 0,
     /// The store holds data.
@@ -63,7 +63,7 @@ pub(super) enum State {
 /// What both copies say, and how to write the next one.
 pub(super) struct Superblock {
     pub(super) file_id: FileId,
-    pub(super) state: State,
+    pub(super) state: Making,
     pub(super) root: StoreRoot,
     /// The sequence number of the newest copy.
     sequence: u64,
@@ -83,7 +83,7 @@ impl Superblock {
     pub(super) fn new(entropy: &dyn Entropy) -> Self {
         Self {
             file_id: entropy.array(),
-            state: State::Creating,
+            state: Making::Creating,
             root: StoreRoot(entropy.secret()),
             sequence: 0,
             newest: 1,
@@ -211,8 +211,8 @@ impl Copy {
         let mut secret = Zeroizing::new(field::<SUPERBLOCK_SEALED_BYTES>(&bytes[..], SUPERBLOCK_SEALED_AT));
         Xaes256Gcm::new(&kek.0).open(&nonce, &associated_data(&file_id), &mut *secret, &tag).ok()?;
         let state = match secret[8] {
-            0 => State::Creating,
-            1 => State::Ready,
+            0 => Making::Creating,
+            1 => Making::Ready,
             _ => return None,
         };
         let mut root = Zeroizing::new([0; 32]);

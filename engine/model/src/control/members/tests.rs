@@ -66,7 +66,7 @@ fn founded() -> (VaultId, Actor, Applied) {
     (vault, founder, first)
 }
 
-fn apply(members: &mut Members, (log, seq, data): &Applied) -> Result<Changes, ControlError> {
+fn apply(members: &mut Members, (log, seq, data): &Applied) -> Result<MemberChanges, ControlError> {
     members.apply(*log, *seq, data)
 }
 
@@ -106,7 +106,7 @@ fn told(vault: VaultId, story: &[Applied]) -> Members {
     members
 }
 
-fn outcome(members: &Members) -> (Vec<DeviceInfo>, Vec<(LogId, CertifiedLog)>) {
+fn outcome(members: &Members) -> (Vec<ListedDevice>, Vec<(LogId, CertifiedLog)>) {
     (members.devices().to_vec(), members.roster.logs.iter().map(|(log, info)| (*log, *info)).collect())
 }
 
@@ -205,7 +205,7 @@ fn a_listed_device_cannot_speak_in_the_log_of_another() {
     // B's entry, copied into A's log by whoever holds A's log key but not A's device key.
     let (_, _, data) = b.adds(&vault, 1, &c, "c", DeviceRole::Admin);
     let changes = members.apply(a.control(), Seq(2), &data).unwrap();
-    assert_eq!(changes, Changes::default());
+    assert_eq!(changes, MemberChanges::default());
     assert!(members.device(&c.public()).is_none());
 }
 
@@ -265,7 +265,7 @@ fn entries_of_later_kinds_are_taken_in_and_count_for_nothing() {
     let changes = members.apply(log, seq, &encode_entries(&entries)).unwrap();
     assert_eq!(changes.devices_added, [b.public()]);
     let only_later = encode_entries(&entries[..1]);
-    assert_eq!(members.apply(log, Seq(2), &only_later), Ok(Changes::default()));
+    assert_eq!(members.apply(log, Seq(2), &only_later), Ok(MemberChanges::default()));
 }
 
 #[test]
@@ -305,7 +305,7 @@ fn certificates_are_taken_in_without_looking_at_all_others_again() {
         let logs = OwnLogs::generate(incarnation, &entropy);
         let waits =
             (id_of(&logs.control), Seq(0), certificate(&stranger.key, &vault, &logs, vec![]).unwrap());
-        assert_eq!(apply(&mut members, &waits), Ok(Changes::default()));
+        assert_eq!(apply(&mut members, &waits), Ok(MemberChanges::default()));
         segments.push(waits);
     }
     assert_eq!(members.folds, before);

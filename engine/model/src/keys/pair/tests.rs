@@ -54,7 +54,7 @@ fn derivation_counts_up_and_depends_on_all_it_is_given() {
 fn pkcs8_reads_back_and_is_138_bytes() {
     for seed in 0..20 {
         let pair = KeyPair::generate(&SeededEntropy::dangerous_from_seed(seed));
-        let der = pair.to_pkcs8_der();
+        let der = pair.dangerous_to_pkcs8_der();
         assert_eq!(der.len(), 138);
         assert_eq!(der.capacity(), 138, "growing would leave copies behind");
         let read = KeyPair::from_pkcs8_der(&der).unwrap();
@@ -65,7 +65,7 @@ fn pkcs8_reads_back_and_is_138_bytes() {
 #[test]
 fn every_altered_byte_of_pkcs8_is_refused_or_another_key() {
     let pair = KeyPair::generate(&OsEntropy);
-    let der = pair.to_pkcs8_der();
+    let der = pair.dangerous_to_pkcs8_der();
     for at in 0..der.len() {
         for bit in 0..8 {
             let mut altered = der.clone();
@@ -112,7 +112,7 @@ fn signatures_are_low_and_repeat() {
 #[test]
 fn nothing_secret_is_printed() {
     let pair = KeyPair::from_scalar(&[0xa7; 32]).unwrap();
-    let der = pair.to_pkcs8_der();
+    let der = pair.dangerous_to_pkcs8_der();
     let shared = pair.agree(&KeyPair::generate(&OsEntropy).public());
     let printed = [
         format!("{pair:?} {pair:#?}"),

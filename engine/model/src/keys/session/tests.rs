@@ -19,12 +19,11 @@ fn ends(profile: &Profile) -> (Session, Session) {
 }
 
 fn profiles() -> [Profile; 3] {
-    let custom = Profile {
-        salt: b"salt".to_vec(),
-        info: Info::Fixed(b"custom".to_vec()),
-        aad: AadRule::PerMessage,
-        values: ValueFormat::Json,
-    };
+    let custom = Profile::subrosa_v1(b"")
+        .salt(b"salt")
+        .info(Info::Fixed(b"custom".to_vec()))
+        .aad(AadRule::PerMessage)
+        .values(ValueFormat::Json);
     [Profile::supabase_e2ee_v1(), Profile::subrosa_v1(b"tests"), custom]
 }
 
@@ -91,7 +90,7 @@ fn another_pair_profile_or_context_is_another_key() {
         .unwrap();
     let refused = Err(SessionError::NotAuthentic { bytes: sealed.len() });
     let mallory = SoftwareKey::generate(&OsEntropy);
-    let directed = |salt: &[u8], info| Profile { salt: salt.to_vec(), info, ..Profile::subrosa_v1(b"one") };
+    let directed = |salt: &[u8], info| Profile::subrosa_v1(b"one").salt(salt).info(info);
     let with_keys = Info::WithKeys(b"subrosa/1 session".to_vec());
     let salt = Sha256::digest(b"one");
     let cases = [

@@ -19,8 +19,8 @@ fn id(n: u8) -> RendezvousId {
 }
 
 /// (link, what it was told)
-fn told(deliveries: Vec<Delivery>) -> Vec<(LinkNo, String)> {
-    let short = |delivery: Delivery| {
+fn told(deliveries: Vec<PeerFrame>) -> Vec<(LinkNo, String)> {
+    let short = |delivery: PeerFrame| {
         let what = match delivery.frame {
             RelayFrame::RendezvousReady { .. } => "ready".to_owned(),
             RelayFrame::RendezvousData { message, .. } => format!("data {}", message.len()),

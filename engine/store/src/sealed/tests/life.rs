@@ -10,7 +10,7 @@ use super::workload::{ROWS, kek, last_transaction, open, open_with, options, rea
 use crate::error::{StoreError, StoreFault};
 use crate::process::Process;
 use crate::sealed::backend::{Backend, SealedFile};
-use crate::sealed::header::Header;
+use crate::sealed::header::HeaderPage;
 use crate::sealed::layout::{HEADER_OFFSETS, HEADER_PAGE_BYTES, PAGE_BYTES, SLOT_BYTES};
 use crate::sealed::pages::PageCipher;
 use crate::sealed::superblock::Superblock;
@@ -26,7 +26,7 @@ fn entropy() -> Arc<dyn subrosa_model::entropy::Entropy> {
 fn bare(disk: &SimDisk, pages: u64) -> SealedFile {
     let superblock = Superblock::new(&*entropy());
     let cipher = PageCipher::new(&superblock.root, superblock.file_id, entropy());
-    let file = SealedFile::new(Box::new(disk.opener()), cipher, Header::new(), Process::plain());
+    let file = SealedFile::new(Box::new(disk.opener()), cipher, HeaderPage::new(), Process::plain());
     let backend = Backend(Arc::new(file));
     backend.set_len(pages * PAGE_BYTES as u64).unwrap();
     Arc::into_inner(backend.0).unwrap()

@@ -1,0 +1,176 @@
+//! What sync says of itself: where it stands, and why it is not further.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use subrosa_protocol::client_link::{LinkError, Progress, VaultFault};
+use subrosa_protocol::error::ErrorCode;
+use subrosa_protocol::ids::VaultId;
+
+use super::{Error, PeerFault};
+
+/// Where sync stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SyncState {
+    /// No connection; another try follows by itself.
+    #[default]
+    Offline,
+    /// A connection is being made.
+    Connecting,
+    /// Connected, and something is left to fetch or to send.
+    Syncing,
+    /// Everything is here and there; changes go through as they happen.
+    Live,
+    /// The relay refused something, or something is wrong with a vault at it, and nothing else is left to do. Data that it
+    /// did not take stays here.
+    Refused,
+    /// The device is suspended: no connection, no socket, until it resumes.
+    Suspended,
+}
+
+/// Where sync stands, and why.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct SyncStatus {
+    /// The state.
+    pub state: SyncState,
+    /// The last refusal; kept until everything is caught up, across reconnections.
+    pub refused: Option<ErrorCode>,
+    /// Why there is no connection, as of the last try.
+    pub failure: Option<SyncFailure>,
+    /// What was done and is known to be left, since sync was started.
+    pub progress: Progress,
+    /// Vaults that rest because something is wrong with them at this relay, and why; the others go on. Each is tried
+    /// again by itself, after 10 seconds first and an hour at most, and is kept here until it is caught up.
+    pub resting: BTreeMap<VaultId, SyncFault>,
+    /// Vaults of which the relay hides something, or has lost it, and does not say so; kept until it shows what we hold.
+    pub disagrees: BTreeSet<VaultId>,
+}
+
+impl SyncStatus {
+    /// The reason code: `offline`, `connecting`, `syncing`, `live`, `suspended`, `refused: ` and the name of the
+    /// refusal, or `resting: ` and what is wrong with a vault.
+    #[must_use]
+    pub fn reason(&self) -> String {
+        match (self.refused, self.state) {
+            (_, SyncState::Live) => "live".to_owned(),
+            (_, SyncState::Suspended) => "suspended".to_owned(),
+            (Some(code), _) => format!("refused: {code}"),
+            (None, SyncState::Offline) => "offline".to_owned(),
+            (None, SyncState::Connecting) => "connecting".to_owned(),
+            (None, SyncState::Syncing) => "syncing".to_owned(),
+            (None, SyncState::Refused) => {
+                let fault = self.resting.values().next();
+                fault.map_or_else(|| "refused".to_owned(), |fault| format!("resting: {fault}"))
+            }
+        }
+    }
+}
+
+/// Why there is no connection.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SyncFailure {
+    /// This device could not open a socket.
+    #[error("no network on this device")]
+    NoSocket,
+    /// None of the relay's host names has an address. Check the address, or the network.
+    #[error("the relay's name has no address")]
+    NoAddress,
+    /// Nobody answered at any address of the relay.
+    #[error("the relay is not reachable")]
+    Unreachable,
+    /// Whoever answered does not have the key that the relay's address pins. Check the address; if it is right,
+    /// somebody is in between.
+    #[error("whoever answers has another key than the relay's address says")]
+    WrongKey,
+    /// The connection broke. It is made again by itself.
+    #[error("the connection was lost")]
+    Lost,
+    /// The relay said or did something that ended the link.
+    #[error(transparent)]
+    Link(#[from] LinkError),
+    /// Something is wrong with the vault that a pairing needs. Vaults that sync rest instead, and the others go on:
+    /// [`SyncStatus::resting`].
+    #[error(transparent)]
+    Peer(#[from] SyncFault),
+    /// This device's own store failed.
+    #[error("this device's store: {0}")]
+    Store(Arc<Error>),
+    /// The device was suspended.
+    #[error("the device is suspended")]
+    Suspended,
+    /// A thread of this library panicked, which is a bug in it or in what the host gave it. Sync is over; what the
+    /// store holds is safe. Open the store again before going on.
+    #[error("a thread of the engine panicked")]
+    Panicked,
+}
+
+/// Why a vault rests while the others go on. No data is lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SyncFault {
+    /// The relay fed something that no honest relay feeds. Nothing of it was taken in.
+    #[error("the relay sent {0}")]
+    Peer(#[from] PeerFault),
+    /// The relay said something out of place about it, or this device cannot prove itself.
+    #[error(transparent)]
+    Link(#[from] VaultFault),
+}
+
+/// Why waiting for sync, or starting it, came to nothing. No data is lost.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SyncError {
+    /// The engine's thread could not be started.
+    #[error("cannot start a thread")]
+    Start(std::io::ErrorKind),
+    /// Nothing moved for as long as was asked for.
+    #[error("no progress ({}{})", .0.reason(), failure_text(.0))]
+    NoProgress(Box<SyncStatus>),
+    /// Things moved all the time, and are not done: a large vault, or a relay that feeds without end. What arrived is
+    /// kept, and sync goes on; wait again.
+    #[error("not caught up in time ({}{})", .0.reason(), failure_text(.0))]
+    Unfinished(Box<SyncStatus>),
+    /// The relay refused, and waiting does not help by itself.
+    #[error("the relay refused: {0}")]
+    Refused(ErrorCode),
+    /// Sync was stopped meanwhile.
+    #[error("sync was stopped")]
+    Stopped,
+    /// The device is suspended, and nothing moves until it resumes.
+    #[error("the device is suspended")]
+    Suspended,
+    /// A thread of this library panicked: see [`SyncFailure::Panicked`].
+    #[error("a thread of the engine panicked")]
+    Panicked,
+    /// This is a forked child; sync goes on in the parent.
+    #[error("sync belongs to the process that this one was forked from")]
+    Forked,
+}
+
+fn failure_text(status: &SyncStatus) -> String {
+    status.failure.as_ref().map(|failure| format!("; {failure}")).unwrap_or_default()
+}
+
+/// Why a meeting came to nothing. Start over with a new link.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RendezvousError {
+    /// The other side said nothing for as long as was asked for.
+    #[error("the other device does not answer")]
+    Silence,
+    /// The meeting is over, was used, or never was.
+    #[error("the pairing link is used up, expired, or the other device has left")]
+    Over,
+    /// More, or larger, messages than a meeting takes.
+    #[error("more than a rendezvous carries")]
+    TooMuch,
+    /// No connection to the relay, or it ended.
+    #[error(transparent)]
+    Failed(#[from] SyncFailure),
+    /// The engine's thread could not be started.
+    #[error("cannot start a thread")]
+    Start(std::io::ErrorKind),
+}
