@@ -10,7 +10,7 @@ use std::io;
 #[non_exhaustive]
 pub enum StoreError {
     /// The operating system refused. Nothing committed is lost; close the store, remove the cause, open it again.
-    #[error("the operating system refused to read or write the store ({kind}, code {code:?})")]
+    #[error("the operating system refused to read or write the store ({kind}{})", and(", code ", *code))]
     Io {
         /// The portable kind of the failure.
         kind: io::ErrorKind,
@@ -21,7 +21,7 @@ pub enum StoreError {
     #[error("no room left on the device of the store")]
     DiskFull,
     /// Another process, or another handle in this one, has the store open. Close that one, or ask it.
-    #[error("the store is already open (process {holder:?})")]
+    #[error("the store is already open{}", and(" in process ", *holder))]
     Locked {
         /// The process that holds it, where the operating system says so.
         holder: Option<u32>,
@@ -102,6 +102,11 @@ pub enum StoreError {
         /// Which refusal.
         reason: &'static str,
     },
+}
+
+/// The words and the number after them, where the operating system gave one.
+fn and(words: &str, number: Option<impl std::fmt::Display>) -> String {
+    number.map(|number| format!("{words}{number}")).unwrap_or_default()
 }
 
 /// A part of the store file, as [`StoreError::Damaged`] names it.
@@ -335,6 +340,22 @@ mod tests {
         assert_eq!(error, StoreError::Io { kind: io::ErrorKind::PermissionDenied, code: Some(13) });
         assert_eq!(StoreError::from(io::Error::from(io::ErrorKind::StorageFull)), StoreError::DiskFull);
         assert_eq!(StoreError::from(io::Error::from(io::ErrorKind::UnexpectedEof)), StoreError::Truncated);
+    }
+
+    #[test]
+    fn a_number_that_may_be_missing_is_said_or_left_out() {
+        let io = |code| StoreError::Io { kind: io::ErrorKind::PermissionDenied, code };
+        for (error, text) in [
+            (StoreError::Locked { holder: Some(7) }, "the store is already open in process 7"),
+            (StoreError::Locked { holder: None }, "the store is already open"),
+            (
+                io(Some(13)),
+                "the operating system refused to read or write the store (permission denied, code 13)",
+            ),
+            (io(None), "the operating system refused to read or write the store (permission denied)"),
+        ] {
+            assert_eq!(error.to_string(), text);
+        }
     }
 
     #[test]
