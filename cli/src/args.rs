@@ -161,7 +161,7 @@ pub(crate) enum Pair {
     Join {
         /// The link that `pair offer` printed, or - to read it from stdin
         link: String,
-        /// Do not ask whether the codes match
+        /// Show the code without a word on where to compare it (for scripts)
         #[arg(long)]
         yes: bool,
         /// Name of this device, shown on the others [default: the name of this machine]

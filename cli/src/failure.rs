@@ -4,7 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
-use subrosa::{AddrError, ErrorCode, StoreError, SyncError};
+use subrosa::{AddrError, BirthError, ErrorCode, OpError, PairError, StoreError, SyncError};
 
 use crate::keyfile::KeyFileError;
 use crate::line::LineError;
@@ -20,6 +20,8 @@ pub(crate) enum Failure {
     NoStore(PathBuf),
     #[error("{} holds a store already, or files that have the names of its own", .0.display())]
     StoreExists(PathBuf),
+    #[error("{} holds a store already, and {} it", dir.display(), holder(*pid))]
+    StoreInUse { dir: PathBuf, pid: Option<u32> },
     #[error(transparent)]
     Key(#[from] KeyFileError),
     #[error("{} the store, and went on for {secs} s", holder(*.pid))]
@@ -38,6 +40,8 @@ pub(crate) enum Failure {
     Signals(io::Error),
     #[error("the input cannot be read ({})", .0.kind())]
     Input(io::Error),
+    #[error("the input is not UTF-8")]
+    InputNotText,
     #[error("the input is longer than {limit} bytes")]
     InputTooLong { limit: usize },
     #[error("the output cannot be written ({})", .0.kind())]
@@ -114,7 +118,9 @@ impl Failure {
             Self::NoStore(_) => {
                 "run `subrosa init` or `subrosa pair join`, or name another folder with --store".to_owned()
             }
-            Self::StoreExists(_) => "use it, or name an empty folder with --store".to_owned(),
+            Self::StoreExists(_) | Self::StoreInUse { .. } => {
+                "use it, or name an empty folder with --store".to_owned()
+            }
             Self::Key(error) => error.remedy(),
             Self::Held { .. } => "end that process, or wait longer with --wait".to_owned(),
             Self::HolderGone => "look whether the change is there, then try again".to_owned(),
@@ -123,6 +129,7 @@ impl Failure {
             }
             Self::Ending | Self::Interrupted | Self::Signals(_) => "run the command again".to_owned(),
             Self::Input(_) => "check the path and its permissions, or pass - for stdin".to_owned(),
+            Self::InputNotText => "give text in UTF-8".to_owned(),
             Self::InputTooLong { .. } => "split it into smaller records".to_owned(),
             Self::Output(_) => "make room where the output goes, and run the command again".to_owned(),
             Self::OutputClosed => "nothing is to be done".to_owned(),
@@ -169,6 +176,13 @@ fn engine_remedy(error: &subrosa::Error) -> &'static str {
         subrosa::Error::Life(_) => "run the command again",
         subrosa::Error::NoVault => "`subrosa status` shows the vaults; choose with --vault",
         subrosa::Error::AlreadyExists => "use it, or name an empty folder with --store",
+        subrosa::Error::Birth(BirthError::DeviceName { .. })
+        | subrosa::Error::Pair(PairError::Name(BirthError::DeviceName { .. })) => {
+            "choose another with --name"
+        }
+        subrosa::Error::Op(OpError::CollectionName { .. }) => {
+            "name a collection in 1 to 128 bytes without control characters"
+        }
         subrosa::Error::Value(_) | subrosa::Error::Op(_) => {
             "split the record, or shorten its names; see docs/CLI.md"
         }

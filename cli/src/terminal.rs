@@ -93,11 +93,19 @@ pub(crate) fn text_argument(argument: &str) -> Result<String, Failure> {
         return Ok(argument.to_owned());
     }
     let mut text = String::new();
-    io::stdin().lock().take(TEXT_BYTES_MAX as u64 + 1).read_to_string(&mut text).map_err(Failure::Input)?;
+    io::stdin().lock().take(TEXT_BYTES_MAX as u64 + 1).read_to_string(&mut text).map_err(unreadable)?;
     if text.len() > TEXT_BYTES_MAX {
         return Err(Failure::InputTooLong { limit: TEXT_BYTES_MAX });
     }
     Ok(text)
+}
+
+/// Why stdin gave no text.
+fn unreadable(error: io::Error) -> Failure {
+    match error.kind() {
+        io::ErrorKind::InvalidData => Failure::InputNotText,
+        _ => Failure::Input(error),
+    }
 }
 
 /// How answers look.

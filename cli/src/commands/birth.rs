@@ -129,7 +129,9 @@ fn make_or_finish(place: &Place, key: &Arc<dyn KeyProvider>, options: Options) -
     let exists = || Failure::StoreExists(place.dir().to_path_buf());
     match Device::open(place.dir(), Arc::clone(key), options) {
         Ok(device) if device.vaults()?.is_empty() => Ok(device),
-        Err(Error::Store(error @ StoreError::Locked { .. })) => Err(Error::Store(error).into()),
+        Err(Error::Store(StoreError::Locked { holder: pid })) => {
+            Err(Failure::StoreInUse { dir: place.dir().to_path_buf(), pid })
+        }
         Ok(_) | Err(_) => Err(exists()),
     }
 }

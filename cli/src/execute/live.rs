@@ -48,7 +48,8 @@ fn exchange(host: &Host, mut patience: Patience, caller: &mut dyn Caller) -> Res
         match waited {
             Ok(()) => {
                 let segments = status.progress.segments_done;
-                caller.note(Level::Plain, &format!("caught up, {segments} segments exchanged"))?;
+                caller
+                    .note(Level::Plain, &format!("caught up, {} exchanged", counted(segments, "segment")))?;
                 return Ok(status);
             }
             Err(SyncError::NoProgress(_) | SyncError::Unfinished(_)) => {

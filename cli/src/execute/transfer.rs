@@ -3,6 +3,7 @@
 use subrosa::{Error, Vault};
 
 use super::records;
+use super::state::counted;
 use crate::failure::Failure;
 use crate::line::{self, Line, Shape};
 use crate::request::{Answer, Caller, Level, Progress};
@@ -38,7 +39,7 @@ pub(super) fn import(
     };
     done?;
     let records = import.standing;
-    caller.note(Level::Plain, &format!("{records} records imported"))?;
+    caller.note(Level::Plain, &format!("{} imported", counted(records, "record")))?;
     caller.answer(&Answer { text: String::new(), json: format!("{{\"imported\":{records}}}") })
 }
 

@@ -2,7 +2,7 @@
 
 use std::fs::{self, DirBuilder, Permissions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, FileTypeExt as _, PermissionsExt as _};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -34,10 +34,10 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Starts to serve `host`, whose store this process holds: whatever lies at the socket's path is stale.
+    /// Starts to serve `host`, whose store this process holds: a socket that lies at the path is stale.
     ///
     /// # Errors
-    /// Where a socket cannot be: a path that is too long, or a file system without sockets.
+    /// Where a socket cannot be: a path that is too long, a file system without sockets, or something else of that name.
     pub(crate) fn start(place: &Place, host: Arc<Host>) -> io::Result<Self> {
         let socket = place.socket();
         let listener = bind(place.dir(), &socket)?;
@@ -55,7 +55,9 @@ impl Drop for Server {
         self.stop.raise();
         // Wakes the acceptor; then the path is free, and nobody knocks in vain.
         let woken = UnixStream::connect(&self.socket);
-        let _ = fs::remove_file(&self.socket);
+        if let Ok(true) = is_socket_or_free(&self.socket) {
+            let _ = fs::remove_file(&self.socket);
+        }
         if let (Some(acceptor), Ok(_)) = (self.acceptor.take(), woken) {
             let _ = acceptor.join();
         }
@@ -63,20 +65,38 @@ impl Drop for Server {
 }
 
 /// Binds within a private folder and moves the socket into place, so that it never exists with a wider mode and
-/// replaces a stale one in one step.
+/// replaces a stale one in one step. What is no socket, and a folder with anything in it but a socket, is somebody else's.
 fn bind(dir: &Path, socket: &Path) -> io::Result<UnixListener> {
+    if !is_socket_or_free(socket)? {
+        return Err(io::ErrorKind::AlreadyExists.into());
+    }
     let private = dir.join(".new");
-    let _ = fs::remove_dir_all(&private);
+    let inner = private.join("socket");
+    let tidy = || {
+        if let Ok(true) = is_socket_or_free(&inner) {
+            let _ = fs::remove_file(&inner);
+        }
+        let _ = fs::remove_dir(&private);
+    };
+    tidy();
     DirBuilder::new().mode(0o700).create(&private)?;
     let bound = (|| {
-        let inner = private.join("socket");
         let listener = UnixListener::bind(&inner)?;
         fs::set_permissions(&inner, Permissions::from_mode(0o600))?;
         fs::rename(&inner, socket)?;
         Ok(listener)
     })();
-    let _ = fs::remove_dir_all(&private);
+    tidy();
     bound
+}
+
+/// Whether a socket is at `path`, or nothing.
+fn is_socket_or_free(path: &Path) -> io::Result<bool> {
+    match fs::symlink_metadata(path) {
+        Ok(there) => Ok(there.file_type().is_socket()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(true),
+        Err(error) => Err(error),
+    }
 }
 
 fn accept(listener: &UnixListener, host: &Arc<Host>, stop: &Stop) {

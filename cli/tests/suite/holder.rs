@@ -151,3 +151,28 @@ fn a_process_that_does_not_speak_the_protocol_is_not_waited_for_in_vain() {
     drop(stranger.join().unwrap());
     fs::remove_file(store.dir().join("socket")).unwrap();
 }
+
+#[test]
+fn what_has_the_name_of_the_socket_and_is_none_stays_where_it_is() {
+    for name in ["socket", ".new/letter"] {
+        let store = Store::init();
+        let theirs = store.dir().join(name);
+        fs::create_dir_all(theirs.parent().unwrap()).unwrap();
+        fs::write(&theirs, "mine").unwrap();
+        store.ok(&["put", "notes", "x", r#"{"a":1}"#]);
+        assert!(store.ok(&["list", "notes"]).contains(r#""a":1"#), "{name}: it works without a socket");
+        assert_eq!(fs::read_to_string(&theirs).unwrap(), "mine", "{name}");
+    }
+}
+
+#[test]
+fn whoever_makes_a_store_where_one_is_open_is_told_who_holds_it() {
+    let store = Store::init();
+    let holder = watch_quietly(&store);
+    let line = store.refused(&["init"]);
+    assert!(
+        line.contains(&format!("holds a store already, and process {} holds it", holder.pid())),
+        "{line}"
+    );
+    assert!(line.contains("use it"), "{line}");
+}

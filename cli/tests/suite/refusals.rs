@@ -141,3 +141,26 @@ fn a_damaged_store_is_an_error_and_not_data() {
     fs::write(&path, b"something else").unwrap();
     store.refused(&["list", "notes"]);
 }
+
+#[test]
+fn a_name_that_cannot_be_is_answered_with_what_can() {
+    let long = "x".repeat(300);
+    for name in ["", "a\nb", &long] {
+        let line = Store::nowhere().refused(&["init", "--name", name]);
+        assert!(line.contains("device name") && line.ends_with("choose another with --name"), "{line}");
+        let line = Store::init().refused(&["put", name, "x", "{}"]);
+        assert!(line.contains("collection name") && line.contains("1 to 128 bytes"), "{line}");
+    }
+}
+
+#[test]
+fn input_that_is_no_text_is_said_to_be_none() {
+    let store = Store::init();
+    let path = store.beside("bytes");
+    fs::write(&path, b"\xff{}").unwrap();
+    let mut command = store.command(&["put", "notes", "-"]);
+    let output = command.stdin(fs::File::open(&path).unwrap()).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let line = String::from_utf8(output.stderr).unwrap();
+    assert!(line.contains("the input is not UTF-8"), "{line}");
+}
