@@ -4,7 +4,7 @@
 use std::fs::{self, Permissions};
 use std::io::{self, BufRead as _, BufReader, Write as _};
 use std::net::SocketAddr;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -174,8 +174,7 @@ pub fn ask(data: &Path, question: &Question) -> Result<Answer, Error> {
         Err(_) => {
             let config = load_config(data)?;
             let dir = DataDir::open(data, config)?;
-            answer(&dir, question, Clock::start(), None)
-                .unwrap_or_else(|error| Answer::Failed(error.to_string()))
+            answer(&dir, question, Clock::start(), None)?
         }
     };
     match answer {
@@ -283,10 +282,12 @@ pub(crate) struct Socket {
 
 impl Socket {
     /// Binds inside the data directory, which is private and whose lock is held: a socket that is there
-    /// already is of a relay that was killed.
+    /// already is of a relay that was killed. What is no socket stays.
     pub(crate) fn bind(data: &Path) -> Result<Self, Error> {
         let path = data.join(files::SOCKET);
-        let _ = fs::remove_file(&path);
+        if fs::symlink_metadata(&path).is_ok_and(|there| there.file_type().is_socket()) {
+            let _ = fs::remove_file(&path);
+        }
         let (short, _dir) = files::socket_path(data)?;
         let bind = || {
             let listener = UnixListener::bind(&short)?;

@@ -116,10 +116,15 @@ fn main() -> ExitCode {
     match run(cli.command) {
         Ok(code) => code,
         Err(error) => {
-            log.line(format!("subrosa-relay: {error:#}")); // behind what was logged, and never for ever
+            log.line(format!("subrosa-relay: {}", reason(&error))); // behind what was logged, and never for ever
             ExitCode::FAILURE
         }
     }
+}
+
+/// Why it failed, once: an error of the relay names its cause by itself.
+fn reason(error: &anyhow::Error) -> String {
+    if error.is::<subrosa_relay::Error>() { error.to_string() } else { format!("{error:#}") }
 }
 
 fn run(command: Command) -> anyhow::Result<ExitCode> {

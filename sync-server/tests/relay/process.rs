@@ -232,3 +232,39 @@ fn a_signal_that_comes_as_soon_as_the_relay_listens_drains_it() {
         assert_eq!(serving.child.wait().unwrap().code(), Some(0), "{round}");
     }
 }
+
+#[test]
+fn an_admin_command_says_once_what_is_wrong_and_names_a_running_relay_only_where_one_runs() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("relay");
+    stdout(&relay(&["init", "--listen", "127.0.0.1:0"], &data));
+    let line = |args: &[&str]| String::from_utf8(relay(args, &data).stderr).unwrap();
+    let reason = "\"xyz\" is not an invite id: `invite list` shows them\n";
+    assert_eq!(line(&["invite", "revoke", "xyz"]), format!("subrosa-relay: {reason}"));
+    let serving = serve(&data);
+    assert_eq!(
+        line(&["invite", "revoke", "xyz"]),
+        format!("subrosa-relay: the running relay says: {reason}")
+    );
+    drop(serving);
+
+    std::fs::write(data.join("relay.redb"), "a letter").unwrap();
+    let said = line(&["status"]);
+    assert_eq!(said.matches("redb database").count(), 1, "{said}");
+    assert_eq!(std::fs::read(data.join("relay.redb")).unwrap(), b"a letter");
+    std::fs::write(data.join("relay.toml"), "opne = true\n").unwrap();
+    assert!(line(&["serve"]).ends_with("; correct it, see docs/RELAY.md\n"));
+    assert!(!line(&["serve"]).contains("\n;"));
+}
+
+#[test]
+fn a_file_that_has_the_name_of_the_relays_socket_stays_where_it_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("relay");
+    stdout(&relay(&["init", "--listen", "127.0.0.1:0"], &data));
+    std::fs::write(data.join("relay.sock"), "mine").unwrap();
+    let refused = relay(&["serve"], &data);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("relay.sock"), "{refused:?}");
+    assert_eq!(std::fs::read_to_string(data.join("relay.sock")).unwrap(), "mine");
+}
