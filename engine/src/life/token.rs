@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use data_encoding::HEXLOWER;
 use subrosa_store::error::StoreError;
 use subrosa_store::sealed::open_above_standard;
+use subrosa_store::vaults::TokenNotes;
 
 use crate::error::Error;
 use crate::life::commit::Tx;
@@ -69,6 +70,8 @@ pub(crate) struct Noted {
     /// Whether the directory is the one that was here before.
     pub(crate) same: bool,
     fresh: String,
+    /// The token that stands in the file until the next one takes its place: for long, where the disk is full.
+    before: Option<Vec<u8>>,
     inode: u64,
 }
 
@@ -81,7 +84,8 @@ impl Core {
         let noted = self.read(|doors| doors.vaults()?.token())?;
         let same = found.is_some() && (found == noted.current || found == noted.before);
         let same = same && noted.inode == Some(inode);
-        Ok(Noted { same, fresh, inode })
+        let before = found.filter(|found| found.len() as u64 == TOKEN_BYTES).or(noted.current);
+        Ok(Noted { same, fresh, before, inode })
     }
 
     /// Puts the next token in the place of the one that was compared, once the store has noted it.
@@ -137,6 +141,8 @@ impl Core {
 impl Tx<'_> {
     /// Notes the token that will be beside the store from now on.
     pub(crate) fn note_token(&mut self, noted: &Noted) -> Result<(), Error> {
-        Ok(self.vaults.put_token(noted.fresh.as_bytes(), noted.inode)?)
+        let current = Some(noted.fresh.as_bytes().to_vec());
+        let notes = TokenNotes { current, before: noted.before.clone(), inode: Some(noted.inode) };
+        Ok(self.vaults.put_token(&notes)?)
     }
 }

@@ -66,6 +66,24 @@ fn a_directory_copied_back_opens_new_logs_and_loses_nothing() {
 }
 
 #[test]
+fn a_store_whose_token_cannot_be_replaced_is_no_copy_however_often_it_is_opened() {
+    let Setup { mut a, relay, vault, .. } = setup();
+    put(a.device.as_ref().unwrap(), 1, 1);
+    relay.sync(a.core(), &vault);
+    let token = a.path().join("token");
+    let (before, logs_before) = (std::fs::read(&token).unwrap(), relay_logs(&relay));
+    for n in 2..6 {
+        a.device = None;
+        a.device = Some(a.open_at(&a.path()));
+        // The disk was full: the next token is noted in the store, and never came into the file.
+        std::fs::write(&token, &before).unwrap();
+        put(a.device.as_ref().unwrap(), n, 1);
+        relay.sync(a.core(), &vault);
+        assert_eq!(relay_logs(&relay), logs_before, "opened {n} times: no new logs");
+    }
+}
+
+#[test]
 fn a_copy_written_over_the_same_file_is_found_by_its_heads() {
     let Setup { mut a, b, relay, vault } = setup();
     put(a.device.as_ref().unwrap(), 1, 1);

@@ -89,7 +89,7 @@ pub struct CollectionRow {
 pub struct TokenNotes {
     /// The one that was written last.
     pub current: Option<Vec<u8>>,
-    /// The one before it.
+    /// The one that the file held when that was noted.
     pub before: Option<Vec<u8>>,
     /// Inode of the file at the last open.
     pub inode: Option<u64>,
@@ -158,14 +158,12 @@ impl<'t> Vaults<'t> {
         self.put(META_CLOCK, &latest.0.to_be_bytes())
     }
 
-    /// Notes a new token, and the inode of the file. The token that was noted is the one before, then.
-    pub fn put_token(&mut self, token: &[u8], inode: u64) -> Result<(), StoreError> {
-        let current = self.meta.get(META_TOKEN)?.map(|row| row.value().to_vec());
-        if let Some(current) = current {
-            self.put(META_TOKEN_BEFORE, &current)?;
+    /// Notes tokens, and the inode of the file; what `notes` does not have stays as it is.
+    pub fn put_token(&mut self, notes: &TokenNotes) -> Result<(), StoreError> {
+        for (name, token) in [(META_TOKEN, &notes.current), (META_TOKEN_BEFORE, &notes.before)] {
+            token.as_ref().map_or(Ok(()), |token| self.put(name, token))?;
         }
-        self.put(META_TOKEN, token)?;
-        self.put(META_INODE, &inode.to_be_bytes())
+        notes.inode.map_or(Ok(()), |inode| self.put(META_INODE, &inode.to_be_bytes()))
     }
 
     /// The heads of other logs that a vault's data log has named as seen.

@@ -74,17 +74,19 @@ fn facts_come_back_as_they_were_put_and_are_not_there_before() {
 }
 
 #[test]
-fn the_token_that_was_noted_is_the_one_before_when_a_new_one_is() {
+fn tokens_are_noted_each_under_its_name_and_what_is_not_given_stays() {
     let database = in_memory();
     let notes = |current: &[u8], before: Option<&[u8]>, inode| TokenNotes {
         current: Some(current.to_vec()),
         before: before.map(<[u8]>::to_vec),
         inode: Some(inode),
     };
-    for (n, expected) in
-        [(1, notes(b"1", None, 1)), (2, notes(b"2", Some(b"1"), 2)), (3, notes(b"3", Some(b"2"), 3))]
-    {
-        change(&database, |vaults| vaults.put_token(n.to_string().as_bytes(), n).unwrap());
+    for (put, expected) in [
+        (notes(b"1", None, 1), notes(b"1", None, 1)),
+        (notes(b"2", Some(b"1"), 2), notes(b"2", Some(b"1"), 2)),
+        (notes(b"3", None, 3), notes(b"3", Some(b"1"), 3)),
+    ] {
+        change(&database, |vaults| vaults.put_token(&put).unwrap());
         assert_eq!(view(&database).token().unwrap(), expected);
     }
 }
