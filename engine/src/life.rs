@@ -1,8 +1,9 @@
-//! The engine's core: one open store, its vaults, and every operation on them.
+//! The life of an open store: opening and closing, the turn of writers, transactions, what a host holds.
 //!
-//! Everything here is synchronous and blocking. There is one writer at a time; readers work on snapshots and wait
-//! for nobody. The handles that an application holds ([`crate::Device`] and its kin) and the sync driver are thin
-//! layers above this module. It must never wait for the network, and never send a segment that is not in the table.
+//! [`Core`] is one open store. Its methods lie in the rooms that they belong to; here are those that every room needs. Everything
+//! is synchronous and blocking: there is one writer at a time, and readers work on snapshots and wait for nobody. It must never
+//! wait for the network, leave a thread waiting for a turn that does not come, or remove what it did not make
+//! (`docs/ARCHITECTURE.md`, "Threads").
 
 pub(crate) mod commit;
 pub(crate) mod gate;

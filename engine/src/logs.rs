@@ -1,4 +1,7 @@
-//! Logs: receiving, waiting, merging, sealing, sending, new logs for copies, quarantine.
+//! Logs: receiving, waiting for a certificate, merging, sealing, sending, new logs for copies, quarantine.
+//!
+//! It must never keep anything of a log before a signature of it holds, send what is not in the segment table, or let a limit be
+//! one of a single step only (`docs/ARCHITECTURE.md`, "The life of a received segment").
 
 pub(crate) mod copies;
 pub(crate) mod link_keys;

@@ -1,4 +1,6 @@
 //! What an open store keeps in memory: interned names, vaults, keyrings, members, what waits.
+//!
+//! It is read once when a store is opened, kept up by transactions, and read again when one fails. It must never write a table.
 
 #[cfg_attr(not(test), expect(clippy::missing_const_for_fn, reason = "tests count"))]
 pub(crate) mod cost;

@@ -1,8 +1,8 @@
 //! Who belongs to a vault: control entries, their fold, and the secrets that a member keeps.
 //!
-//! Control logs carry signed entries ([`entry`]); [`Members`] folds those of all logs, in whatever order they
+//! Control logs carry signed entries (`entry.rs`); [`Members`] folds those of all logs, in whatever order they
 //! arrive, into the list of devices and of the logs they own; a [`Keyring`] is what one device keeps secret
-//! about one vault; [`birth`] makes the first entries of a vault and of a device's logs.
+//! about one vault; `birth.rs` makes the first entries of a vault and of a device's logs.
 //!
 //! Everything here is pure: bytes in, facts out. Nothing here may list a device or a log because a relay, a
 //! clock or the order of arrival says so: only signatures of listed devices do. Specified in `docs/FORMAT.md`,

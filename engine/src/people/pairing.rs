@@ -154,7 +154,7 @@ impl PairOffer {
     /// Waits for a device to answer the link; `None` when none has within `timeout`.
     ///
     /// # Errors
-    /// [`Error::Pair`], [`Error::RendezvousLink`]; the offer is over, and nothing has changed.
+    /// [`Error::Pair`], [`Error::Rendezvous`]; the offer is over, and nothing has changed.
     pub fn wait_for_code(&mut self, timeout: Duration) -> Result<Option<PairRequest>, Error> {
         self.wait_for_code_or(timeout, &Cancel::new())
     }
@@ -240,7 +240,7 @@ impl PairOffer {
     /// Tells the new device that it is not let in.
     ///
     /// # Errors
-    /// [`Error::RendezvousLink`] when it could not be told.
+    /// [`Error::Rendezvous`] when it could not be told.
     pub fn decline(mut self) -> Result<(), Error> {
         match self.step(OfferInput::Declined) {
             Err(Error::Pair(PairError::Declined | PairError::OutOfTurn)) | Ok(()) => Ok(()),
@@ -284,7 +284,7 @@ impl PairJoin {
     ///
     /// # Errors
     /// [`Error::AlreadyExists`], [`StoreError::Locked`](crate::StoreError::Locked); [`PairError::Expired`], [`PairError::Name`], [`PairError::Key`];
-    /// [`Error::RendezvousLink`] when no thread can be started.
+    /// [`Error::Rendezvous`] when no thread can be started.
     pub fn start(
         dir: impl AsRef<Path>,
         key: Arc<dyn KeyProvider>,

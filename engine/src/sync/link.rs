@@ -9,8 +9,8 @@ use quinn::{Connection, ConnectionError, RecvStream, SendStream, VarInt};
 use subrosa_protocol::addr::RelayAddr;
 use subrosa_protocol::client_link::LinkError;
 use subrosa_protocol::error::{ErrorCode, Refusal};
+use subrosa_protocol::ids::PublicKeyBytes;
 use subrosa_protocol::labels;
-use subrosa_protocol::token::Invite;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
@@ -120,7 +120,7 @@ impl<'a> Link<'a> {
             Owner::Meeting(_) => None,
         };
         Ok(Self {
-            machine: Machine::new(now(), relay.invite().map(Invite::encode), &errand())?,
+            machine: Machine::new(now(), invite_for(relay, peer.key.as_ref()), &errand())?,
             connection,
             dialer,
             control: FrameReader::new(receive),
@@ -353,6 +353,19 @@ impl<'a> Link<'a> {
     }
 }
 
+/// The invite to show to the relay whose key this is. One that another relay signed opens nothing here, and is not for this
+/// one to see.
+fn invite_for(relay: &RelayAddr, key: Option<&PublicKeyBytes>) -> Option<Vec<u8>> {
+    let invite = relay.invite()?;
+    let is_its_own = key.is_some_and(|key| invite.verify(key).is_ok());
+    if !is_its_own {
+        tracing::warn!(
+            "the invite in the relay's address was not made by this relay, and is not shown to it"
+        );
+    }
+    is_its_own.then(|| invite.encode())
+}
+
 /// The monotonic clock, as tokio counts it.
 fn now() -> Instant {
     tokio::time::Instant::now().into_std()
@@ -386,5 +399,34 @@ async fn said(meeting: Option<&mut OtherSide>) -> Option<Vec<u8>> {
     match meeting {
         Some(meeting) => meeting.say.recv().await,
         None => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use subrosa_model::entropy::OsEntropy;
+    use subrosa_model::keys::KeyPair;
+    use subrosa_protocol::ids::{Pin, Signature};
+    use subrosa_protocol::token::Invite;
+
+    use super::*;
+
+    #[test]
+    fn an_invite_is_shown_only_to_the_relay_that_made_it() {
+        let [relay, other] = [(); 2].map(|()| KeyPair::generate(&OsEntropy));
+        let mut invite = Invite {
+            id: [1; 8],
+            class: 0,
+            uses_max: 1,
+            expires_secs: 0,
+            signature: Signature::from_bytes([0; 64]),
+        };
+        invite.signature = Signature::from_bytes(relay.sign(labels::INVITE, &invite.signed_bytes()));
+        let hosts = vec!["relay.example:4433".to_owned()];
+        let addr = RelayAddr::new(hosts, Pin::from_bytes([7; 32]), Some(invite)).unwrap();
+        let shown = |key: Option<&KeyPair>| invite_for(&addr, key.map(|key| key.public().into()).as_ref());
+        assert_eq!(shown(Some(&relay)), Some(invite.encode()));
+        assert_eq!((shown(Some(&other)), shown(None)), (None, None));
+        assert_eq!(invite_for(&addr.without_invite(), Some(&relay.public().into())), None);
     }
 }

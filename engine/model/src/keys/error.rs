@@ -31,18 +31,18 @@ pub enum KeyError {
     /// The peer's public key is our own: somebody echoes us. Use a self session when that is what is meant.
     #[error("the peer's public key is our own")]
     PeerIsSelf,
-    /// A [`KeyProvider`](crate::KeyProvider) outside this library failed, with its own code: the hardware is
+    /// A [`KeyProvider`](super::KeyProvider) outside this library failed, with its own code: the hardware is
     /// locked, gone, or the user declined. Retry when that has changed.
     #[error("key provider failed with code {code}")]
     Provider {
         /// The provider's own number.
         code: i32,
     },
-    /// A [`KeyProvider`](crate::KeyProvider) returned a signature that its public key does not confirm. The
+    /// A [`KeyProvider`](super::KeyProvider) returned a signature that its public key does not confirm. The
     /// provider is broken, or names the wrong public key; nothing was sent.
     #[error("key provider returned a signature that does not hold")]
     ProviderSignature,
-    /// A [`KeyProvider`](crate::KeyProvider) agreed on something that does not fit its public key. The provider is
+    /// A [`KeyProvider`](super::KeyProvider) agreed on something that does not fit its public key. The provider is
     /// broken, or names the wrong public key; nothing was made.
     #[error("key provider agreed on a secret that does not fit its public key")]
     ProviderAgreement,

@@ -96,7 +96,7 @@ impl KeyPair {
     }
 
     /// Signs `label | payload` (ECDSA, SHA-256), `r | s` with a low `s`. Deterministic (RFC 6979): one message
-    /// has one signature. About 250 microseconds; see [`SigningKey`](crate::SigningKey) for hot paths.
+    /// has one signature. About 250 microseconds; see [`SigningKey`](super::SigningKey) for hot paths.
     pub fn sign(&self, label: &[u8], payload: &[u8]) -> [u8; 64] {
         let signature: Signature = self
             .signing()

@@ -5,7 +5,7 @@ use subrosa_protocol::labels;
 
 use super::PublicKey;
 
-/// Parameters of a [`Session`](crate::Session). Two sessions understand each other when their profiles are equal.
+/// Parameters of a [`Session`](super::Session). Two sessions understand each other when their profiles are equal.
 ///
 /// The two built-in ones are [`Self::supabase_e2ee_v1`] and [`Self::subrosa_v1`]; methods make others of them.
 #[derive(Debug, Clone, PartialEq, Eq)]

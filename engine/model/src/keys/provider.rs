@@ -10,7 +10,7 @@ use crate::entropy::Entropy;
 
 /// A P-256 key pair that agrees and signs without showing its scalar.
 ///
-/// [`SoftwareKey`](crate::SoftwareKey) is the one in memory; a host app implements it over its hardware.
+/// [`SoftwareKey`](super::SoftwareKey) is the one in memory; a host app implements it over its hardware.
 pub trait KeyProvider: Send + Sync {
     /// The public half; the same at every call.
     fn public(&self) -> PublicKey;

@@ -18,7 +18,8 @@ use crate::entropy::Entropy;
 /// drop; `Debug` prints short ids only.
 ///
 /// ```
-/// use subrosa::{Aad, OsEntropy, Profile, Session, SoftwareKey};
+/// use subrosa_model::entropy::OsEntropy;
+/// use subrosa_model::keys::{Aad, Profile, Session, SoftwareKey};
 ///
 /// let key = SoftwareKey::generate(&OsEntropy);
 /// let session = Session::self_session(&key, &Profile::subrosa_v1(b"my app: notes"))?;

@@ -33,8 +33,10 @@ const NAME_BYTES_MAX: usize = if COLLECTION_NAME_BYTES_MAX > FIELD_NAME_BYTES_MA
 /// before it has more.
 const NAMES_MAX: usize = 1 << 16;
 
-/// A decoded batch; it borrows names and values from the segment's plaintext.
+/// A checked batch; it borrows names and values from the segment's plaintext. Only [`Body::decode`] makes one, so who has one
+/// need not decode again.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Body<'a> {
     /// Where the stamps of the ops start to count from.
     pub base: Stamp,

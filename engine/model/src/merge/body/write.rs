@@ -46,7 +46,7 @@ impl BodyWriter {
     /// Adds an op, unless the body would then be longer than `bytes_max`. The first op always fits.
     ///
     /// # Errors
-    /// [`Full`], and nothing has changed.
+    /// `Full`, and nothing has changed.
     pub fn push(&mut self, op: &Op<'_>, bytes_max: usize) -> Result<(), Full> {
         let (ops_before, names_before) = (self.ops.len(), self.names.mark());
         self.scratch.clear();
