@@ -1,6 +1,6 @@
 //! What the files cite exists here.
 
-use crate::files::{below, root, shown, text};
+use crate::files::{below, members, root, shown, sources, text};
 
 #[test]
 fn nothing_cites_a_design_page_that_is_not_here() {
@@ -29,6 +29,34 @@ fn cited_files(text: &str) -> Vec<&str> {
         .filter(|word| folders.iter().any(|folder| word.starts_with(folder)))
         .filter(|word| [".rs", ".md", ".py", ".json", ".c"].iter().any(|end| word.ends_with(end)))
         .collect()
+}
+
+/// Names of tests in a text: what is quoted and reads like a sentence.
+fn cited_tests(text: &str) -> impl Iterator<Item = &str> {
+    text.split('`').skip(1).step_by(2).filter(|word| {
+        let is_name =
+            word.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_');
+        is_name && word.matches('_').count() >= 3
+    })
+}
+
+#[test]
+fn tests_that_documents_cite_are_there() {
+    let code: Vec<_> =
+        members().iter().flat_map(|package| sources(package)).filter_map(|path| text(&path)).collect();
+    let (mut cited, mut missing) = (0, Vec::new());
+    for document in below(&root().join("docs"), &|path| path.extension().is_some_and(|end| end == "md")) {
+        let words = text(&document).unwrap();
+        for name in cited_tests(&words) {
+            cited += 1;
+            // Of the C ABI, functions; they are in sources too.
+            if !code.iter().any(|code| code.contains(&format!("fn {name}("))) {
+                missing.push(format!("{}: {name}", shown(&document)));
+            }
+        }
+    }
+    assert!(cited > 80, "only {cited} tests are cited");
+    assert!(missing.is_empty(), "cited, and not there:\n{}", missing.join("\n"));
 }
 
 #[test]
