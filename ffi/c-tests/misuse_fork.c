@@ -13,17 +13,6 @@
 #include <time.h>
 #include <unistd.h>
 
-/* AddressSanitizer's allocator, at least that of LLVM 14, does not take its locks before a fork as that of the C library does:
-   where a child allocates while threads of the parent allocated at the fork, the child can wait for ever. */
-#ifdef __has_feature
-#if __has_feature(address_sanitizer)
-#define ALLOCATOR_FORKS false
-#endif
-#endif
-#ifndef ALLOCATOR_FORKS
-#define ALLOCATOR_FORKS true
-#endif
-
 static struct handles all;
 static atomic_bool enough;
 
@@ -324,11 +313,10 @@ static void without_standard_streams(void) {
 
 int main(void) {
   open_handles(&all);
-  if (!ALLOCATOR_FORKS) GOOD(subrosa_sync_wait(all.of[SYNC], 30000, NULL, &err)); /* its threads rest */
   in_a_child(inherited_sync, true);
   in_a_child(inherited_sync, false);
   quiet_parent();
-  if (ALLOCATOR_FORKS) while_it_works();
+  while_it_works();
   while_it_logs();
   close_handles(&all);
   in_a_child(everything_open, false);
