@@ -1,5 +1,9 @@
 //! Reading and writing of fixed big-endian layouts. One encoding per value, no byte left over.
 
+mod extensions;
+
+pub use extensions::Extensions;
+
 /// Bytes that do not parse. The peer or file that sent them is at fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]

@@ -135,6 +135,8 @@ pub const PUSH_SEGMENTS_MAX: usize = 256;
 pub const ACK_ENTRIES_MAX: usize = 1024;
 /// Versions offered in one HELLO.
 pub const VERSIONS_MAX: usize = 16;
+/// Extensions at the end of one layout; their bytes count in the limit of what holds them.
+pub const EXTENSIONS_MAX: usize = 16;
 /// Logs of one vault: two for each device and incarnation.
 pub const LOGS_PER_VAULT_MAX: usize = 4096;
 /// Vaults on one link.
@@ -266,6 +268,7 @@ pub const TABLE: &[(&str, u64)] = &[
     ("PUSH_SEGMENTS_MAX", PUSH_SEGMENTS_MAX as u64),
     ("ACK_ENTRIES_MAX", ACK_ENTRIES_MAX as u64),
     ("VERSIONS_MAX", VERSIONS_MAX as u64),
+    ("EXTENSIONS_MAX", EXTENSIONS_MAX as u64),
     ("LOGS_PER_VAULT_MAX", LOGS_PER_VAULT_MAX as u64),
     ("VAULTS_PER_LINK_MAX", VAULTS_PER_LINK_MAX as u64),
     ("STATEMENT_BYTES_MAX", STATEMENT_BYTES_MAX as u64),
