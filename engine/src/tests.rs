@@ -227,7 +227,7 @@ impl ListRelay {
             items: items.collect(),
             caught_up: Some((
                 Rseq(state.segments.len() as u64),
-                digest(state.heads.values().copied().collect()),
+                digest(&state.heads.values().copied().collect::<Vec<_>>()),
             )),
         };
         drop(state);

@@ -129,9 +129,9 @@ impl Rig {
             Output::Create(creation) => {
                 self.store.create(&creation.check().unwrap()).unwrap().unwrap();
             }
-            Output::LoadDigest { vault, cursor } => {
-                let digest = self.store.digest_at(&vault, cursor).unwrap();
-                self.input(link, Input::Digest(digest));
+            Output::LoadDigest(vault) => {
+                let (last, digest) = self.store.digest(&vault).unwrap();
+                self.input(link, Input::Digest { last, digest });
             }
             other => panic!("{other:?}"),
         }
@@ -287,7 +287,7 @@ fn what_one_link_pushes_another_is_fed_with_one_thread_and_no_runtime() {
         "not durable: not shown, not acknowledged"
     );
     rig.commit();
-    let now = digest(vec![vault.data.head()]);
+    let now = digest(&[vault.data.head()]);
     let Some(RelayFrame::Ack { rseq: Rseq(2), entries, .. }) = rig.links[a].sent.pop_front() else {
         panic!()
     };
@@ -439,7 +439,7 @@ fn damage_met_by_one_feed_shows_in_the_digest_of_all_and_is_pushed_again() {
     for segment in segments.iter().cloned().chain([other.segment(&id, 100)]) {
         assert_eq!(rig.pushed(a, &id, segment), None);
     }
-    let all = digest(vec![vault.data.head(), other.head()]);
+    let all = digest(&[vault.data.head(), other.head()]);
     assert_eq!(caught_up(&rig.feed(a)), Some((Rseq(4), all)));
     rig.store.flip(&id, Rseq(2), 99).unwrap();
 

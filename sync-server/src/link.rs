@@ -381,8 +381,9 @@ fn answer(shared: &Shared, no: LinkNo, lookup: Output) -> Result<Input, StoreErr
             }
             Input::StatementStored(result)
         }
-        Output::LoadDigest { vault, cursor } => {
-            Input::Digest(healer.read(|store| store.digest_at(&vault, cursor))?)
+        Output::LoadDigest(vault) => {
+            let (last, digest) = healer.read(|store| store.digest(&vault))?;
+            Input::Digest { last, digest }
         }
         Output::LoadHeads(vault) => Input::Heads(healer.read(|store| store.heads(&vault))?),
         Output::MatchHeads { vault, heads } => {

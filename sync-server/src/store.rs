@@ -222,11 +222,11 @@ pub trait LogStore: Send + Sync + 'static {
     /// [`StoreError`].
     fn heads(&self, vault: &VaultId) -> Result<Vec<ClassedHead>, StoreError>;
 
-    /// The digest over each log's last head with an rseq at or below `cursor`.
+    /// A vault's last rseq and the digest of all heads then: kept, whatever the number of logs.
     ///
     /// # Errors
     /// [`StoreError`].
-    fn digest_at(&self, vault: &VaultId, cursor: Rseq) -> Result<Digest, StoreError>;
+    fn digest(&self, vault: &VaultId) -> Result<(Rseq, Digest), StoreError>;
 
     /// Compares heads that a client names with what is held.
     ///

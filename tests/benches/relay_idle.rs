@@ -99,7 +99,7 @@ impl Client {
         send.write_chunk(vault.create().encode()).await?;
         ensure!(matches!(recv.control().await?, RelayFrame::Vault { .. }), "no VAULT");
         ensure!(matches!(recv.control().await?, RelayFrame::Grant { .. }), "no GRANT");
-        let digest = digest::digest(Vec::new());
+        let digest = digest::digest(&[]);
         let subscribe = ClientFrame::Subscribe { vault: vault.id, incarnation, cursor: Rseq(0), digest };
         send.write_chunk(subscribe.encode()).await?;
         let mut feed = Frames::new(connection.accept_uni().await?);

@@ -13,7 +13,7 @@ pub const SEGMENT: &[u8] = b"subrosa/1 segment";
 pub const SEGMENT_KEY: &[u8] = b"subrosa/1 segment key";
 /// Hash and signature: chain of a segment; the signed preimage hashes to the chain.
 pub const CHAIN: &[u8] = b"subrosa/1 chain";
-/// Hash: digest of the heads at a cursor.
+/// Hash: one term of the digest of a vault's heads.
 pub const DIGEST: &[u8] = b"subrosa/1 digest";
 /// Signature: statement for the relay, by an admin log key.
 pub const STATEMENT: &[u8] = b"subrosa/1 statement";

@@ -27,10 +27,9 @@ use crate::digest::digest;
 use crate::error::{ErrorCode, Refusal};
 use crate::frame::{ClientFrame, FrameLimit, RelayFrame, Role, VERSION};
 use crate::ids::{Digest, LogId, PublicKeyBytes, Rseq, Seq, Signature, VaultId};
-use crate::labels;
-use crate::limits;
 use crate::segment::SealedSegment;
 use crate::verify::verify;
+use crate::{labels, limits};
 
 mod admission;
 mod buckets;
@@ -481,5 +480,5 @@ impl RelayLink {
 /// The digest that a client at cursor 0 names.
 #[must_use]
 pub fn digest_of_nothing() -> Digest {
-    digest(Vec::new())
+    digest(&[])
 }

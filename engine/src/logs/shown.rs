@@ -25,16 +25,16 @@ impl Tx<'_> {
         if self.vault(vault)?.relays.contains_key(relay) {
             return Ok(());
         }
-        let mut view = RelayView { asked_at: self.vault(vault)?.member_changes, ..RelayView::default() };
+        let mut view = RelayView::new(self.vault(vault)?.member_changes);
         for (log, info) in &self.vault(vault)?.logs {
             look_at_log();
             if let Some(head) = self.relays.head(relay, *log)? {
-                view.heads.insert(info.id, head);
+                view.put(info.id, head);
             }
         }
         for shown in self.relays.shown_by(relay, vault)? {
             let (log, head) = shown?;
-            view.heads.insert(log, head);
+            view.put(log, head);
         }
         self.find_asks(vault, &mut view)?;
         self.vault_mut(vault)?.relays.insert(*relay, view);
@@ -47,7 +47,7 @@ impl Tx<'_> {
         let state = self.vault(vault)?;
         let is_stranger =
             |log: &&LogId| self.state.logs.number(vault, log).is_none() && state.waiting.get(log).is_none();
-        let mut strangers: Vec<_> = view.heads.keys().filter(is_stranger).copied().collect();
+        let mut strangers: Vec<_> = view.heads().map(|(log, _)| log).filter(is_stranger).copied().collect();
         let start = strangers.partition_point(|log| Some(*log) <= view.ask_after);
         strangers.rotate_left(start);
         strangers.truncate(STRANGERS_ASKED_MAX);
@@ -60,7 +60,7 @@ impl Tx<'_> {
     /// Logs with a number of which the relay has more than is here.
     fn missing(&self, vault: VaultNo, view: &RelayView) -> Result<BTreeSet<LogId>, Error> {
         let mut missing = BTreeSet::new();
-        for (log, RelayHead { seq, .. }) in &view.heads {
+        for (log, RelayHead { seq, .. }) in view.heads() {
             let Some(number) = self.state.logs.number(vault, log) else { continue };
             if self.logs.head(number)?.map(|head| head.seq) < Some(*seq) {
                 missing.insert(*log);
@@ -84,7 +84,7 @@ impl Tx<'_> {
         view.link_begun = false;
         let mut wants = Vec::new();
         for log in std::mem::take(&mut view.ask) {
-            let Some(shown) = view.heads.get(&log).map(|head| head.seq) else { continue };
+            let Some(shown) = view.head(&log).map(|head| head.seq) else { continue };
             let (held, to) = match self.state.logs.number(vault, &log) {
                 Some(number) => (self.logs.head(number)?.map(|head| head.seq), shown),
                 None => (self.vault(vault)?.waiting.get(&log).map(|held| held.seq), Seq(0)),
@@ -106,7 +106,7 @@ impl Tx<'_> {
         log: &LogId,
     ) -> Result<Option<RelayHead>, Error> {
         self.load_view(relay, vault)?;
-        Ok(self.vault(vault)?.relays.get(relay).and_then(|view| view.heads.get(log)).copied())
+        Ok(self.vault(vault)?.relays.get(relay).and_then(|view| view.head(log)))
     }
 
     /// Notes that the relay holds a log up to here.
@@ -117,42 +117,33 @@ impl Tx<'_> {
         self.load_view(relay, vault)?;
         let number = self.state.logs.number(vault, &head.log);
         let Some(view) = self.vault_mut(vault)?.relays.get_mut(relay) else { return Ok(()) };
-        let known = view.heads.get(&head.log).map(|known| known.seq);
+        let known = view.head(&head.log).map(|known| known.seq);
         if known >= Some(head.seq) {
             return Ok(());
         }
-        if number.is_none() && known.is_none() && view.heads.len() >= LOGS_PER_VAULT_MAX {
+        if number.is_none() && known.is_none() && view.len() >= LOGS_PER_VAULT_MAX {
             return Err(Error::Peer(PeerFault::TooManyLogs));
         }
         let (log, head) = (head.log, RelayHead { seq: head.seq, chain: head.chain });
-        view.heads.insert(log, head);
-        view.digest = None;
+        view.put(log, head);
         Ok(match number {
             Some(number) => self.relays.put_head(relay, number, &head),
             None => self.relays.put_shown(relay, vault, &log, &head),
         }?)
     }
 
-    /// The digest over all heads that the relay is known to hold of a vault. Hashing is all that it costs, 56 bytes a log.
+    /// The digest over all heads that the relay is known to hold of a vault: kept from edit to edit.
     pub(crate) fn relay_digest(&mut self, relay: &Pin, vault: VaultNo) -> Result<Digest, Error> {
         self.load_view(relay, vault)?;
-        let Some(view) = self.vault_mut(vault)?.relays.get_mut(relay) else { return Ok(digest(Vec::new())) };
-        let heads = &view.heads;
-        Ok(*view.digest.get_or_insert_with(|| {
-            digest(
-                heads
-                    .iter()
-                    .map(|(log, RelayHead { seq, chain })| Head { log: *log, seq: *seq, chain: *chain })
-                    .collect(),
-            )
-        }))
+        let view = self.vault(vault)?.relays.get(relay);
+        Ok(view.map_or_else(|| digest(&[]), RelayView::digest))
     }
 
     /// Forgets what a relay was believed to hold of logs without a certificate, and what was read of it.
     pub(crate) fn forget_shown(&mut self, relay: &Pin, vault: VaultNo) -> Result<(), Error> {
         self.load_view(relay, vault)?;
         let Some(view) = self.vault_mut(vault)?.relays.remove(relay) else { return Ok(()) };
-        for log in view.heads.keys() {
+        for (log, _) in view.heads() {
             if self.state.logs.number(vault, log).is_none() {
                 self.relays.forget_shown(relay, vault, log)?;
             }

@@ -383,8 +383,8 @@ fn made() -> Value {
         "statement_0": statement(&world),
         "digest": {
             "heads": heads.map(|head| json!({ "log": hex(head.log.as_bytes()), "seq": head.seq.0, "chain": hex(head.chain.as_bytes()) })),
-            "digest": hex(digest(heads.to_vec()).as_bytes()),
-            "of_nothing": hex(digest(Vec::new()).as_bytes()),
+            "digest": hex(digest(&heads).as_bytes()),
+            "of_nothing": hex(digest(&[]).as_bytes()),
         },
         "padded": lengths.map(|len| [len, subrosa_model::seal::padded_len(len)]),
         "segments": segments,

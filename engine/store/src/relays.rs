@@ -80,12 +80,7 @@ pub struct ShownHeads<'t> {
 
 impl Default for Cursor {
     fn default() -> Self {
-        Self {
-            incarnation: Incarnation::ZERO,
-            scanned: Rseq(0),
-            verified: Rseq(0),
-            digest: digest(Vec::new()),
-        }
+        Self { incarnation: Incarnation::ZERO, scanned: Rseq(0), verified: Rseq(0), digest: digest(&[]) }
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use redb::{Database, ReadableTable, ReadableTableMetadata, WriteTransaction};
-use subrosa_protocol::digest::digest;
+use subrosa_protocol::digest::{HeadsDigest, digest};
 use subrosa_protocol::error::ErrorCode;
 use subrosa_protocol::frame::ShortHead;
 use subrosa_protocol::ids::{Digest, Head, Incarnation, LogId, Rseq, VaultId};
@@ -18,7 +18,6 @@ use subrosa_protocol::token::Invite;
 
 use self::append::Appending;
 use self::check::{Checked, HeadCheck};
-use self::digests::Digests;
 use self::open::{make, number};
 pub(crate) use self::opened::Opener;
 pub(in crate::store) use self::opened::contained;
@@ -36,7 +35,6 @@ use crate::config::Quotas;
 
 mod append;
 mod check;
-mod digests;
 mod open;
 mod opened;
 mod snapshot;
@@ -53,7 +51,6 @@ pub struct RedbStore {
     quotas: Quotas,
     /// Bytes of segments that all vaults hold. Who changes it holds it from before the transaction to after.
     total_bytes: Mutex<u64>,
-    digests: Digests,
     /// The rseq at which each damaged vault was last taken back. Whoever takes back holds it: several feeds find the
     /// same damage at once, and one survey is enough.
     taken_back: Mutex<HashMap<VaultId, Rseq>>,
@@ -101,14 +98,12 @@ impl RedbStore {
     pub(crate) fn with_opener(open: Opener, quotas: Quotas, fresh: Incarnation) -> Result<Self, StoreError> {
         let opened = Opened::new(open)?;
         let incarnation = opened.prepare(fresh)?;
-        let (digests, taken_back) = (Digests::default(), Mutex::default());
         let store = Self {
             opened,
             incarnation,
             quotas,
             total_bytes: Mutex::new(0),
-            digests,
-            taken_back,
+            taken_back: Mutex::default(),
             #[cfg(test)]
             cursed: Mutex::default(),
         };
@@ -183,16 +178,6 @@ impl RedbStore {
             Snapshot::blame(vault, &meta, contained(|| read(snapshot, &meta)))
         })
     }
-
-    /// The digest of all heads in this snapshot.
-    fn digest_now(
-        &self,
-        snapshot: &Snapshot,
-        vault: &VaultId,
-        meta: &VaultMeta,
-    ) -> Result<Digest, StoreError> {
-        self.digests.of(vault, meta.last, || Ok(digest(snapshot.heads_at(meta, meta.last)?)))
-    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -238,7 +223,14 @@ impl LogStore for RedbStore {
             let mut table = txn.open_table(META)?;
             let no = table.get("next_vault")?.map_or(Ok(0), |value| number(value.value()))?;
             table.insert("next_vault", &(no + 1).to_be_bytes()[..])?;
-            let meta = VaultMeta { no, class: creation.class(), used_bytes: 0, last: Rseq(0), logs: 0 };
+            let meta = VaultMeta {
+                no,
+                class: creation.class(),
+                used_bytes: 0,
+                last: Rseq(0),
+                logs: 0,
+                digest: HeadsDigest::new(),
+            };
             vaults.insert(creation.vault().as_bytes(), &meta.encode()[..])?;
             let mut statements = txn.open_table(STATEMENTS)?;
             for statement in creation.statements() {
@@ -290,14 +282,9 @@ impl LogStore for RedbStore {
         })
     }
 
-    fn digest_at(&self, vault: &VaultId, cursor: Rseq) -> Result<Digest, StoreError> {
-        let nothing = || digest(Vec::new());
-        self.read_vault(vault, nothing, |snapshot, meta| {
-            if cursor >= meta.last {
-                return self.digest_now(snapshot, vault, meta);
-            }
-            Ok(digest(snapshot.heads_at(meta, cursor)?))
-        })
+    fn digest(&self, vault: &VaultId) -> Result<(Rseq, Digest), StoreError> {
+        let nothing = || (Rseq(0), digest(&[]));
+        self.read_vault(vault, nothing, |_, meta| Ok((meta.last, meta.digest.value())))
     }
 
     fn match_heads(&self, vault: &VaultId, heads: &[ShortHead]) -> Result<Vec<HeadMatch>, StoreError> {
@@ -381,7 +368,7 @@ impl LogStore for RedbStore {
         scan: Scan,
         visit: Visit<'_>,
     ) -> Result<Option<(Rseq, Digest)>, StoreError> {
-        let nothing = || Some((Rseq(0), digest(Vec::new())));
+        let nothing = || Some((Rseq(0), digest(&[])));
         self.read_vault(vault, nothing, |snapshot, meta| {
             let mut checked = Checked::new(snapshot, meta.no, HeadCheck::Compare)?;
             let segments = snapshot.0.open_table(SEGMENTS)?;
@@ -409,7 +396,7 @@ impl LogStore for RedbStore {
                     return Ok(None);
                 }
             }
-            Ok(Some((meta.last, self.digest_now(snapshot, vault, meta)?)))
+            Ok(Some((meta.last, meta.digest.value())))
         })
     }
 

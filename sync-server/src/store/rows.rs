@@ -2,14 +2,15 @@
 
 use redb::TableDefinition;
 use subrosa_protocol::codec::{DecodeError, Reader, Writer};
-use subrosa_protocol::ids::{Chain, PublicKeyBytes, Rseq, Seq};
+use subrosa_protocol::digest::HeadsDigest;
+use subrosa_protocol::ids::{Chain, Digest, PublicKeyBytes, Rseq, Seq};
 use subrosa_protocol::segment::Class;
 use twox_hash::XxHash3_64;
 
 use super::StoreError;
 
 /// Format of the database.
-pub(super) const FORMAT: u64 = 3;
+pub(super) const FORMAT: u64 = 4;
 
 /// Name -> bytes: `format`, `incarnation`, `next_vault`.
 pub(super) const META: TableDefinition<'static, &str, &[u8]> = TableDefinition::new("meta");
@@ -38,12 +39,15 @@ pub(super) struct VaultMeta {
     pub(super) used_bytes: u64,
     pub(super) last: Rseq,
     pub(super) logs: u32,
+    /// Over the heads of all logs.
+    pub(super) digest: HeadsDigest,
 }
 
 impl VaultMeta {
     pub(super) fn encode(&self) -> Vec<u8> {
-        let mut w = Writer::with_capacity(32);
+        let mut w = Writer::with_capacity(64);
         w.u64(self.no).u8(self.class).u64(self.used_bytes).u64(self.last.0).u32(self.logs);
+        w.bytes(self.digest.value().as_bytes());
         w.finish()
     }
 
@@ -56,6 +60,7 @@ impl VaultMeta {
                 used_bytes: r.u64()?,
                 last: Rseq(r.u64()?),
                 logs: r.u32()?,
+                digest: HeadsDigest::resume(&Digest::from_bytes(r.array()?)),
             };
             r.finish()?;
             Ok(row)

@@ -4,7 +4,8 @@ use std::collections::HashMap;
 
 use bytes::Bytes;
 use redb::ReadableTable;
-use subrosa_protocol::ids::{Chain, LogId, Rseq, Seq, VaultId};
+use subrosa_protocol::digest::digest;
+use subrosa_protocol::ids::{Chain, Head, LogId, Rseq, Seq, VaultId};
 use subrosa_protocol::segment::{Class, SealedSegment};
 use subrosa_protocol::statement::check_chain;
 
@@ -88,6 +89,10 @@ impl Check<'_> {
             if seen.get(log) != Some(&(row.seq, row.chain)) {
                 self.problem(format!("vault {vault}: the head of log {log} is not its last segment"));
             }
+        }
+        let heads = logs.iter().map(|(log, row)| Head { log: *log, seq: row.seq, chain: row.chain });
+        if digest(&heads.collect::<Vec<_>>()) != meta.digest.value() {
+            self.problem(format!("vault {vault}: its digest is not that of its heads"));
         }
         if bytes != meta.used_bytes || last > meta.last.0 {
             self.problem(format!("vault {vault}: its counts are wrong"));

@@ -103,7 +103,7 @@ async fn what_one_device_pushes_another_receives_control_first_then_live() {
     ];
     let ack = push(&mut a, &vault, segments).await;
     assert_eq!(acked(&ack), (Rseq(4), vec![Seq(0), Seq(0), Seq(1), Seq(1)]));
-    let now = digest(vec![vault.data.head(), vault.control.head()]);
+    let now = digest(&[vault.data.head(), vault.control.head()]);
     assert_eq!(
         own.until_caught_up().await,
         [FeedFrame::CaughtUp { rseq: Rseq(4), digest: now }],
@@ -128,7 +128,7 @@ async fn what_one_device_pushes_another_receives_control_first_then_live() {
     push(&mut a, &vault, vec![live.clone()]).await;
     let frames = feed.until_caught_up().await;
     assert_eq!(frames[0], FeedFrame::Segment { rseq: Rseq(5), segment: live });
-    let now = digest(vec![vault.data.head(), vault.control.head()]);
+    let now = digest(&[vault.data.head(), vault.control.head()]);
     assert_eq!(frames[1], FeedFrame::CaughtUp { rseq: Rseq(5), digest: now });
 }
 
@@ -138,7 +138,7 @@ async fn a_feed_resumes_at_its_cursor_and_falls_back_to_heads_when_the_digest_di
     let (mut vault, mut a) = home.vault().await;
     let id = vault.id;
     let first = vault.data.segment(&id, 10);
-    let at_one = digest(vec![vault.data.head()]);
+    let at_one = digest(&[vault.data.head()]);
     let rest = vec![vault.data.segment(&id, 10), vault.control.segment(&id, 10)];
     push(&mut a, &vault, vec![first]).await;
     push(&mut a, &vault, rest).await;
@@ -515,7 +515,7 @@ async fn a_damaged_row_is_not_served_and_every_link_sees_that_its_log_was_taken_
     let relay = Relay::start(config, &data).unwrap();
     let mut a = Client::hello(relay.addr()).await;
     a.auth(&vault, Role::Writer).await;
-    let all = digest(vec![vault.control.head(), vault.data.head()]);
+    let all = digest(&[vault.control.head(), vault.data.head()]);
     a.send_subscribe(id, Rseq(4), all).await;
     let mut live = a.feed(id).await;
     assert_eq!(live.until_caught_up().await, [FeedFrame::CaughtUp { rseq: Rseq(4), digest: all }]);

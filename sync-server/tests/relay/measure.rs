@@ -121,7 +121,7 @@ async fn idle_links(data: &Path, vault: &Vault, rseq: u64) {
         }
         let mut client = Client::hello(serving.addr).await;
         client.auth(vault, Role::Reader).await;
-        let head = subrosa_protocol::digest::digest(vec![vault.data.head()]);
+        let head = subrosa_protocol::digest::digest(&[vault.data.head()]);
         client.send_subscribe(id, Rseq(rseq), head).await;
         let mut feed = client.feed(id).await;
         feed.until_caught_up().await;

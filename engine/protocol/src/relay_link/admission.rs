@@ -156,8 +156,8 @@ impl RelayLink {
                 }
                 Err(code) => self.refuse(Refusal::vault(code, vault)),
             },
-            (Waiting::Digest { vault, cursor, digest }, Input::Digest(ours)) => {
-                self.on_digest(vault, cursor, digest == ours);
+            (Waiting::Digest { vault, cursor, digest: said }, Input::Digest { last, digest }) => {
+                self.on_digest(vault, cursor, said, (last, digest));
             }
             (Waiting::Heads { vault }, Input::Heads(heads)) => self.on_own_heads(vault, &heads),
             (Waiting::Match { vault }, Input::Matched(matches)) => self.on_matched(vault, &matches),

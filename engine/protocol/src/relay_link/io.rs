@@ -129,7 +129,12 @@ pub enum Input {
     /// Answers [`Output::StoreStatement`].
     StatementStored(Result<KnownVault, ErrorCode>),
     /// Answers [`Output::LoadDigest`].
-    Digest(Digest),
+    Digest {
+        /// The vault's last rseq.
+        last: Rseq,
+        /// Of all heads then.
+        digest: Digest,
+    },
     /// Answers [`Output::LoadHeads`].
     Heads(Vec<ClassedHead>),
     /// Answers [`Output::MatchHeads`].
@@ -164,13 +169,8 @@ pub enum Output {
     /// Extend the vault's chain by [`super::extend_statements`], tell the vault's other links; answer with
     /// [`Input::StatementStored`].
     StoreStatement(Box<Statement>),
-    /// Compute the digest of the heads at a cursor; answer with [`Input::Digest`].
-    LoadDigest {
-        /// Which vault.
-        vault: VaultId,
-        /// Heads as of this rseq.
-        cursor: Rseq,
-    },
+    /// Look up the vault's last rseq and the digest of its heads; answer with [`Input::Digest`].
+    LoadDigest(VaultId),
     /// Read all heads; answer with [`Input::Heads`].
     LoadHeads(VaultId),
     /// Compare a client's heads with the relay's; answer with [`Input::Matched`].

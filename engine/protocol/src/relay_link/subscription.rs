@@ -2,6 +2,7 @@
 
 use super::{
     Access, ClassedHead, Feed, HeadMatch, LinkError, Output, RelayLink, Subscription, Vault, View, Waiting,
+    digest_of_nothing,
 };
 use crate::error::{ErrorCode, Refusal};
 use crate::frame::{RelayFrame, ShortHead};
@@ -31,7 +32,7 @@ impl RelayLink {
         match access {
             Access::Current(_) if ours => {
                 self.waiting = Some(Waiting::Digest { vault, cursor, digest });
-                self.outputs.push_back(Output::LoadDigest { vault, cursor });
+                self.outputs.push_back(Output::LoadDigest(vault));
             }
             Access::Current(_) => self.ask_heads(vault),
             // It cannot know the digest, since it does not see every log.
@@ -39,8 +40,16 @@ impl RelayLink {
         }
     }
 
-    pub(super) fn on_digest(&mut self, vault: VaultId, cursor: Rseq, equal: bool) {
-        if equal { self.open_feed(vault, cursor) } else { self.ask_heads(vault) }
+    /// `digest` is what the client said of the heads at `cursor`. Only at the vault's last rseq is there one of ours to
+    /// compare it with; behind that the feed goes on, and its CAUGHT_UP decides.
+    pub(super) fn on_digest(&mut self, vault: VaultId, cursor: Rseq, digest: Digest, ours: (Rseq, Digest)) {
+        let (last, now) = ours;
+        let goes_on = match cursor {
+            Rseq(0) => digest == digest_of_nothing(),
+            _ if cursor == last => digest == now,
+            _ => cursor < last && digest != Digest::ZERO,
+        };
+        if goes_on { self.open_feed(vault, cursor) } else { self.ask_heads(vault) }
     }
 
     fn ask_heads(&mut self, vault: VaultId) {

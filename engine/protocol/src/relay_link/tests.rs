@@ -169,8 +169,15 @@ fn segment(log: u8, seq: u64, body: usize) -> SealedSegment {
     SealedSegment::assemble(header, &vec![0; body], &Signature::from_bytes([0; 64]))
 }
 
+/// What a client says of its heads.
+const SAID: Digest = Digest::from_bytes([0x5a; 32]);
+
 fn subscribe(cursor: u64, incarnation: Incarnation) -> ClientFrame {
-    ClientFrame::Subscribe { vault: vault(), incarnation, cursor: Rseq(cursor), digest: Digest::ZERO }
+    subscribe_as(cursor, incarnation, if cursor == 0 { digest_of_nothing() } else { SAID })
+}
+
+fn subscribe_as(cursor: u64, incarnation: Incarnation, digest: Digest) -> ClientFrame {
+    ClientFrame::Subscribe { vault: vault(), incarnation, cursor: Rseq(cursor), digest }
 }
 
 #[test]
@@ -278,7 +285,7 @@ fn one_lookup_at_a_time_and_answers_only_to_questions() {
     assert_eq!(feed_in(&mut link, &subscribe(0, LIFE)), Err(LinkError::Driver));
     let answers: [fn() -> Input; 6] = [
         || Input::Vault(None),
-        || Input::Digest(Digest::ZERO),
+        || Input::Digest { last: Rseq(0), digest: Digest::ZERO },
         || Input::Heads(Vec::new()),
         || Input::Matched(Vec::new()),
         || Input::Failed,
@@ -435,13 +442,31 @@ fn a_large_segment_drops_the_rest_of_its_log_and_readers_push_nothing() {
 fn a_subscription_goes_by_cursor_or_by_heads() {
     let mut link = member(Role::Reader);
     feed_in(&mut link, &subscribe(5, LIFE)).unwrap();
-    assert!(matches!(drain(&mut link)[..], [Output::LoadDigest { cursor: Rseq(5), .. }]));
-    link.handle(at(1), Input::Digest(Digest::ZERO)).unwrap();
+    assert!(matches!(drain(&mut link)[..], [Output::LoadDigest(_)]));
+    link.handle(at(1), Input::Digest { last: Rseq(5), digest: SAID }).unwrap();
     assert!(matches!(drain(&mut link)[..], [Output::OpenFeed(_)]), "equal digests");
 
     feed_in(&mut link, &subscribe(5, LIFE)).unwrap();
-    assert!(matches!(drain(&mut link)[..], [Output::CloseFeed(_), Output::LoadDigest { .. }]), "afresh");
-    link.handle(at(1), Input::Digest(Digest::from_bytes([1; 32]))).unwrap();
+    assert!(matches!(drain(&mut link)[..], [Output::CloseFeed(_), Output::LoadDigest(_)]), "afresh");
+    link.handle(at(1), Input::Digest { last: Rseq(6), digest: Digest::from_bytes([1; 32]) }).unwrap();
+    let outputs = drain(&mut link);
+    assert!(matches!(&outputs[..], [Output::OpenFeed(_)]), "behind, CAUGHT_UP decides: {outputs:?}");
+
+    for (name, said, last, digest) in [
+        ("ahead of the relay", SAID, Rseq(4), SAID),
+        ("another digest at its last rseq", SAID, Rseq(5), Digest::from_bytes([1; 32])),
+        ("zeros, which ask for heads, behind it", Digest::ZERO, Rseq(6), SAID),
+    ] {
+        let mut link = member(Role::Reader);
+        feed_in(&mut link, &subscribe_as(5, LIFE, said)).unwrap();
+        drain(&mut link);
+        link.handle(at(1), Input::Digest { last, digest }).unwrap();
+        assert!(matches!(drain(&mut link)[..], [Output::LoadHeads(_)]), "{name}");
+    }
+
+    feed_in(&mut link, &subscribe(5, LIFE)).unwrap();
+    drain(&mut link);
+    link.handle(at(1), Input::Digest { last: Rseq(5), digest: Digest::from_bytes([1; 32]) }).unwrap();
     assert!(matches!(drain(&mut link)[..], [Output::LoadHeads(_)]));
     let head = |log: u8, seq| Head { log: LogId::from_bytes([log; 16]), seq: Seq(seq), chain: Chain::ZERO };
     let heads = vec![
@@ -490,7 +515,7 @@ fn a_superseded_key_sees_its_epochs_control_and_loses_the_vault_when_it_is_super
 
     let mut link = member(Role::Reader);
     feed_in(&mut link, &subscribe(0, LIFE)).unwrap();
-    link.handle(at(1), Input::Digest(Digest::ZERO)).unwrap();
+    link.handle(at(1), Input::Digest { last: Rseq(0), digest: SAID }).unwrap();
     drain(&mut link);
     link.handle(at(1), Input::StatementsChanged(vault(), state())).unwrap();
     assert!(link.poll().is_none(), "nothing changed for this key");

@@ -48,7 +48,7 @@ impl Device {
             relay_heads: BTreeMap::new(),
             incarnation: Incarnation::ZERO,
             scanned: Rseq(0),
-            verified: (Rseq(0), digest(Vec::new())),
+            verified: (Rseq(0), digest(&[])),
             pending: Vec::new(),
         }
     }
@@ -128,7 +128,7 @@ impl Device {
 
     fn store_heads(&mut self, incarnation: Incarnation, heads: &[ShortHead]) -> bool {
         self.incarnation = incarnation;
-        (self.scanned, self.verified) = (Rseq(0), (Rseq(0), digest(Vec::new())));
+        (self.scanned, self.verified) = (Rseq(0), (Rseq(0), digest(&[])));
         let before = std::mem::take(&mut self.relay_heads);
         let mut diverged = false;
         for said in heads {
@@ -163,7 +163,7 @@ impl Device {
         }
         if self.incarnation != batch.incarnation {
             self.incarnation = batch.incarnation;
-            (self.scanned, self.verified) = (Rseq(0), (Rseq(0), digest(Vec::new())));
+            (self.scanned, self.verified) = (Rseq(0), (Rseq(0), digest(&[])));
         }
         for item in batch.items {
             self.scanned = self.scanned.max(item.rseq.unwrap_or_default());
@@ -175,7 +175,7 @@ impl Device {
                 seq: *seq,
                 chain: self.logs[log].segments[seq.0 as usize].1,
             });
-            let holds = digest(heads.collect()) == said;
+            let holds = digest(&heads.collect::<Vec<_>>()) == said;
             received.digest_ok = Some(holds);
             self.scanned = self.scanned.max(rseq);
             if holds {

@@ -8,8 +8,6 @@ use subrosa_protocol::digest::digest;
 use subrosa_protocol::error::ErrorCode;
 use subrosa_protocol::frame::RelayLimits;
 use subrosa_protocol::ids::{Chain, Digest, Head, Incarnation, LogId, PublicKeyBytes, Rseq, Seq};
-use subrosa_protocol::labels;
-use subrosa_protocol::limits;
 use subrosa_protocol::relay_link::{
     Admission, Append, Appended, ClassedHead, Created, Feed, FeedStep, HeadMatch, Input, KnownVault,
     LinkConfig, Now, Output, Refused, RelayLink, Stored,
@@ -17,6 +15,7 @@ use subrosa_protocol::relay_link::{
 use subrosa_protocol::segment::{Class, SealedSegment};
 use subrosa_protocol::statement::Statement;
 use subrosa_protocol::token::Grant;
+use subrosa_protocol::{labels, limits};
 
 use crate::keys::{Key, statement};
 
@@ -59,7 +58,7 @@ impl Store {
     }
 
     fn digest(&self, cursor: Rseq) -> Digest {
-        digest(self.heads(cursor))
+        digest(&self.heads(cursor))
     }
 
     fn chain(&self, log: LogId, seq: Seq) -> Option<Chain> {
@@ -175,7 +174,10 @@ impl Serving {
                 let state = state(statements);
                 return Some(Input::Created(Ok(Created { state, grant: grant() })));
             }
-            Output::LoadDigest { cursor, .. } => return Some(Input::Digest(store.digest(cursor))),
+            Output::LoadDigest(_) => {
+                let last = store.end();
+                return Some(Input::Digest { last, digest: store.digest(last) });
+            }
             Output::LoadHeads(_) => {
                 let head = |head| ClassedHead { head, class: Class::Data };
                 return Some(Input::Heads(store.heads(store.end()).into_iter().map(head).collect()));

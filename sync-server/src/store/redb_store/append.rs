@@ -185,6 +185,7 @@ impl<'txn, 'q> Appending<'txn, 'q> {
         if verified.vault() != vault {
             return Ok(Err(No::never(ErrorCode::BadSignature)));
         }
+        let held = row.is_some();
         let mut row = match self.place(&meta, row, verified) {
             Ok(row) => row,
             Err(no) => return Ok(Err(no)),
@@ -196,8 +197,11 @@ impl<'txn, 'q> Appending<'txn, 'q> {
         meta.last = rseq;
         meta.used_bytes += segment.bytes().len() as u64;
         meta.logs = meta.logs.max(row.no + 1);
+        let head = |row: &LogRow| Head { log: segment.header().log, seq: row.seq, chain: row.chain };
+        let before = held.then(|| head(&row));
         row.seq = segment.header().seq;
         row.chain = *verified.chain();
+        meta.digest.replace(before.as_ref(), &head(&row));
         self.total_bytes += segment.bytes().len() as u64;
         written.push(Written { no: meta.no, rseq, log_no: row.no, seq: row.seq });
         self.segments.insert((meta.no, rseq.0), &segment.bytes()[..])?;

@@ -5,7 +5,8 @@
 use std::collections::{BTreeMap, HashMap};
 
 use redb::{ReadableTable as _, WriteTransaction};
-use subrosa_protocol::ids::{Chain, LogId, Rseq, Seq, VaultId};
+use subrosa_protocol::digest::HeadsDigest;
+use subrosa_protocol::ids::{Chain, Head, LogId, Rseq, Seq, VaultId};
 use subrosa_protocol::segment::{Class, Header};
 
 use super::super::rows::{CONTROL, INDEX, LOGS, LogRow, SEGMENTS, VAULTS, VaultMeta};
@@ -160,6 +161,12 @@ impl Survey {
         let less = meta.used_bytes.saturating_sub(self.kept_bytes);
         meta.used_bytes = self.kept_bytes;
         meta.last = meta.last.next();
+        meta.digest = HeadsDigest::new();
+        for entry in logs.range((no, [0; 16])..=(no, [0xff; 16]))? {
+            let (key, row) = entry?;
+            let LogRow { seq, chain, .. } = LogRow::decode(row.value())?;
+            meta.digest.add(&Head { log: LogId::from_bytes(key.value().1), seq, chain });
+        }
         vaults.insert(vault.as_bytes(), &meta.encode()[..])?;
         Ok((taken, meta.last, less))
     }

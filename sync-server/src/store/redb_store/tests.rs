@@ -51,7 +51,7 @@ fn next(key: &EcdsaKeyPair, vault: &VaultId, prev: Option<&VerifiedSegment>) -> 
 
 /// Puts a vault's row in without its birth, which is not what is tested here.
 fn plant(store: &RedbStore, vault: &VaultId, no: u64) {
-    let meta = VaultMeta { no, class: 0, used_bytes: 0, last: Rseq(0), logs: 0 };
+    let meta = VaultMeta { no, class: 0, used_bytes: 0, last: Rseq(0), logs: 0, digest: HeadsDigest::new() };
     let planted = store.write(|txn| {
         txn.open_table(VAULTS)?.insert(vault.as_bytes(), &meta.encode()[..])?;
         Ok(((), Changed::Yes))
@@ -165,7 +165,7 @@ fn a_damaged_row_is_never_served_and_takes_its_log_back_to_before_it() {
         for part in [&one[..2], &two[..], &one[2..]] {
             assert_eq!(store.append(&[batch(vault, part)]).unwrap()[0].refused, [], "{name}");
         }
-        let before = store.digest_at(&vault, Rseq(99)).unwrap();
+        let before = store.digest(&vault).unwrap().1;
         store.flip(&vault, Rseq(2), byte).unwrap();
         let (segments, error) = shown(&store, &vault);
         assert_eq!(segments, [(1, ids[0], 0)], "{name}: nothing from the damage on");
@@ -183,22 +183,18 @@ fn a_damaged_row_is_never_served_and_takes_its_log_back_to_before_it() {
             let header = last.segment().header();
             Head { log: header.log, seq: header.seq, chain: *last.chain() }
         });
-        for cursor in [6, 7, 99] {
-            assert_eq!(
-                store.digest_at(&vault, Rseq(cursor)).unwrap(),
-                digest(heads.to_vec()),
-                "{name} at {cursor}"
-            );
-        }
+        assert_eq!(store.digest(&vault).unwrap(), (Rseq(7), digest(&heads)), "{name}");
         let again = store.append(&[batch(vault, &one[1..])]).unwrap().remove(0);
         assert_eq!((again.rseq, again.refused), (Rseq(10), vec![]), "{name}: members give it again");
-        assert_eq!(store.digest_at(&vault, Rseq(99)).unwrap(), before, "{name}");
+        assert_eq!(store.digest(&vault).unwrap().1, before, "{name}");
         assert_eq!(shown(&store, &vault).0.len(), 6, "{name}");
         assert_eq!(*lock(&store.total_bytes), 6 * len as u64, "{name}");
         // The planted vault has no statements; all else is in order.
         let problems = store.verify().unwrap().problems;
         assert!(
-            problems.iter().all(|problem| !problem.contains("rseq") && !problem.contains("head")),
+            problems.iter().all(|problem| {
+                !problem.contains("rseq") && !problem.contains("head") && !problem.contains("digest")
+            }),
             "{problems:?}"
         );
     }
@@ -297,25 +293,52 @@ fn damage_in_one_vault_fails_its_own_share_of_a_commit_only() {
 }
 
 #[test]
-fn a_digest_is_computed_once_for_each_state_whoever_asks() {
+fn the_digest_is_kept_from_edit_to_edit_and_a_refused_share_leaves_it_alone() {
     let vault = VaultId::from_bytes([7; 32]);
     let store = in_memory(&[vault]);
-    let segments = log(&vault, 3);
-    for (n, segment) in segments.iter().enumerate() {
+    let logs = [log(&vault, 3), log(&vault, 3)];
+    assert_eq!(store.digest(&vault).unwrap(), (Rseq(0), digest(&[])));
+    let mut heads = std::collections::BTreeMap::new();
+    for n in 0..6u64 {
+        let segment = &logs[n as usize % 2][n as usize / 2];
         store.append(&[batch(vault, std::slice::from_ref(segment))]).unwrap();
-        let expected = {
-            let header = segment.segment().header();
-            digest(vec![Head { log: header.log, seq: header.seq, chain: *segment.chain() }])
-        };
-        for link in 0..50 {
-            let scan = Scan { after: Rseq(n as u64), class: None };
-            let end = store.scan(&vault, scan, &mut |_| ControlFlow::Continue(())).unwrap().unwrap();
-            assert_eq!(end, (Rseq(n as u64 + 1), expected), "link {link}");
-            assert_eq!(store.digest_at(&vault, end.0).unwrap(), expected);
-        }
-        assert_eq!(store.digests.computed(), n as u64 + 1);
+        let header = segment.segment().header();
+        heads.insert(header.log, Head { log: header.log, seq: header.seq, chain: *segment.chain() });
+        let expected = (Rseq(n + 1), digest(&heads.values().copied().collect::<Vec<_>>()));
+        assert_eq!(store.digest(&vault).unwrap(), expected);
+        let scan = Scan { after: Rseq(n), class: None };
+        let end = store.scan(&vault, scan, &mut |_| ControlFlow::Continue(())).unwrap();
+        assert_eq!(end, Some(expected));
+        // A share that damage refuses is taken out again, with what it had added.
+        let gone = Offered::Repeated(logs[0][0].segment().clone());
+        let hidden = store
+            .write(|txn| {
+                Ok((txn.open_table(INDEX)?.remove((0, 0, 0))?.map(|row| *row.value()), Changed::Yes))
+            })
+            .unwrap();
+        let mut hurt = batch(vault, &log(&vault, 1));
+        hurt.offered.push(gone);
+        assert!(store.append(&[hurt]).unwrap()[0].damaged.is_some());
+        store
+            .write(|txn| {
+                txn.open_table(INDEX)?.insert((0, 0, 0), &hidden.unwrap())?;
+                Ok(((), Changed::Yes))
+            })
+            .unwrap();
+        assert_eq!(store.digest(&vault).unwrap(), expected);
     }
-    assert_eq!(store.digest_at(&vault, Rseq(0)).unwrap(), digest(Vec::new()));
+    let problems = || store.verify().unwrap().problems;
+    assert!(problems().iter().all(|problem| !problem.contains("digest")), "{:?}", problems());
+    store
+        .write(|txn| {
+            let mut vaults = txn.open_table(VAULTS)?;
+            let mut meta = VaultMeta::decode(vaults.get(vault.as_bytes())?.unwrap().value())?;
+            meta.digest = HeadsDigest::new();
+            vaults.insert(vault.as_bytes(), &meta.encode()[..])?;
+            Ok(((), Changed::Yes))
+        })
+        .unwrap();
+    assert!(problems().iter().any(|problem| problem.contains("digest")), "{:?}", problems());
 }
 
 #[test]
@@ -380,8 +403,7 @@ fn ask_for_everything(store: &RedbStore, vaults: &[VaultId], logs: &[Vec<Verifie
     let mut seen = Vec::new();
     for (vault, log) in vaults.iter().zip(logs) {
         let id = log[0].segment().header().log;
-        let _ =
-            (store.vault(vault), store.heads(vault), store.digest_at(vault, Rseq(2)), store.tip(vault, &id));
+        let _ = (store.vault(vault), store.heads(vault), store.digest(vault), store.tip(vault, &id));
         for class in [None, Some(Class::Control)] {
             let scan = Scan { after: Rseq(0), class };
             let mut visit = |stored: Stored<'_>| {

@@ -205,7 +205,7 @@ fn a_feed_that_failed_is_the_fault_of_its_vault_alone() {
     assert!(drain(&mut link).is_empty(), "there is none");
     let open = |link: &mut RelayLink| {
         feed_in(link, &subscribe(0, LIFE)).unwrap();
-        link.handle(at(1), Input::Digest(Digest::ZERO)).unwrap();
+        link.handle(at(1), Input::Digest { last: Rseq(0), digest: SAID }).unwrap();
         assert!(drain(link).iter().any(|output| matches!(output, Output::OpenFeed(_))));
     };
     open(&mut link);

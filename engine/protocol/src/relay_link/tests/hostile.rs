@@ -64,7 +64,9 @@ fn answer(question: &Output, how: usize) -> Option<Input> {
             Input::StatementStored(Ok(state))
         }
         Output::StoreStatement(_) => Input::StatementStored(Err(ErrorCode::StatementRefused)),
-        Output::LoadDigest { .. } => Input::Digest(if well { Digest::ZERO } else { digest_of_nothing() }),
+        Output::LoadDigest(_) => {
+            Input::Digest { last: Rseq(9), digest: if well { SAID } else { digest_of_nothing() } }
+        }
         Output::LoadHeads(_) => Input::Heads(Vec::new()),
         Output::MatchHeads { heads, .. } => {
             let found =
