@@ -149,6 +149,7 @@ def read_segment(segment, vault, members):
 def read_statement(data, vault, genesis, recovery, epoch):
     body, signature = data[:-64], data[-64:]
     reader = Reader(body)
+    assert reader.number(1) == 2
     assert reader.take(32) == vault and reader.number(8) == 0 and reader.number(4) == 0
     assert reader.take(65).hex() == epoch["read"]["public"]
     assert reader.take(65).hex() == epoch["write"]["public"]

@@ -424,6 +424,7 @@ def check_vault(vectors):
 
     data = bytes.fromhex(statement["bytes"])
     reader = Reader(data, "statement")
+    yield reader.number(1) == 2
     read = {"bytes": data.hex(), "vault": reader.take(32).hex(), "generation": reader.number(8)}
     read |= {"epoch": reader.number(4), "read": reader.take(65).hex(), "write": reader.take(65).hex()}
     read["admins"] = [reader.take(65).hex() for _ in range(reader.number(2))]

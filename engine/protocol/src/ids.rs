@@ -44,7 +44,7 @@ macro_rules! byte_id {
 }
 
 byte_id!(
-    /// Names a vault: a hash that binds recovery commitment, genesis and first control log (`docs/FORMAT.md`
+    /// Names a vault: a hash that binds recovery commitment, genesis and founder's admin key (`docs/FORMAT.md`
     /// section 6).
     VaultId,
     32
@@ -150,12 +150,9 @@ impl VaultId {
     pub fn derive(
         recovery_commitment: &[u8; 32],
         genesis_hash: &[u8; 32],
-        genesis_control_log: &PublicKeyBytes,
+        founder_admin: &PublicKeyBytes,
     ) -> Self {
-        Self(labels::hash(
-            labels::VAULT_ID,
-            &[recovery_commitment, genesis_hash, genesis_control_log.as_bytes()],
-        ))
+        Self(labels::hash(labels::VAULT_ID, &[recovery_commitment, genesis_hash, founder_admin.as_bytes()]))
     }
 }
 

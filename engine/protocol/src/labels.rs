@@ -15,7 +15,7 @@ pub const SEGMENT_KEY: &[u8] = b"subrosa/1 segment key";
 pub const CHAIN: &[u8] = b"subrosa/1 chain";
 /// Hash: one term of the digest of a vault's heads.
 pub const DIGEST: &[u8] = b"subrosa/1 digest";
-/// Signature: statement for the relay, by an admin log key.
+/// Signature: statement for the relay, by an admin key, the recovery key, or both.
 pub const STATEMENT: &[u8] = b"subrosa/1 statement";
 /// Hash: a statement, as cited by its successor.
 pub const STATEMENT_HASH: &[u8] = b"subrosa/1 statement hash";

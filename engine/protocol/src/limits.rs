@@ -143,9 +143,9 @@ pub const LOGS_PER_VAULT_MAX: usize = 4096;
 pub const VAULTS_PER_LINK_MAX: usize = 64;
 /// One statement.
 pub const STATEMENT_BYTES_MAX: usize = 4096;
-/// Statements in one CREATE.
+/// Statements of one vault's chain as a whole.
 pub const STATEMENTS_MAX: usize = 1024;
-/// Admin logs in one statement.
+/// Admin keys in one statement.
 pub const ADMINS_MAX: usize = 32;
 /// An invite or grant.
 pub const TOKEN_BYTES_MAX: usize = 512;

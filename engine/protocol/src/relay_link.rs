@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-pub use self::admission::{Access, Admission, CheckedCreation, Creation, extend_statements};
+pub use self::admission::{Access, Admission, CheckedCreation, Creation};
 pub use self::buckets::{Buckets, Rate, Rates};
 pub use self::feed::{Feed, FeedStep, Stored, View, Want};
 pub use self::io::{

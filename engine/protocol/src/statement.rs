@@ -7,10 +7,17 @@ use crate::labels;
 use crate::limits::{ADMINS_MAX, STATEMENT_BYTES_MAX};
 use crate::verify::verify;
 
+pub use self::chain::{Joined, Offered, join, offer};
+
+mod chain;
+
+/// The one version of a statement.
+pub const VERSION: u8 = 2;
+
 /// Who signed a statement.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Signer {
-    /// An admin's control log key, listed in the statement before (in generation 0: in this one).
+    /// An admin key, listed in the statement before (in generation 0: in this one).
     Admin(PublicKeyBytes),
     /// The recovery key, opened against the commitment of the statement before.
     Recovery {
@@ -19,6 +26,30 @@ pub enum Signer {
         /// The nonce of the commitment.
         nonce: [u8; 16],
     },
+    /// The recovery key and an admin together: [`Statement::signature`] is the recovery key's.
+    RecoveryAndAdmin {
+        /// The recovery public key.
+        public: PublicKeyBytes,
+        /// The nonce of the commitment.
+        nonce: [u8; 16],
+        /// An admin key, listed in the statement before.
+        admin: PublicKeyBytes,
+        /// The admin's signature, over the same bytes.
+        admin_signature: Signature,
+    },
+}
+
+impl Signer {
+    /// The recovery key, if it signed.
+    #[must_use]
+    pub const fn recovery(&self) -> Option<(&PublicKeyBytes, &[u8; 16])> {
+        match self {
+            Self::Admin(_) => None,
+            Self::Recovery { public, nonce } | Self::RecoveryAndAdmin { public, nonce, .. } => {
+                Some((public, nonce))
+            }
+        }
+    }
 }
 
 /// One statement, shape checked, signature not.
@@ -34,7 +65,7 @@ pub struct Statement {
     pub read: PublicKeyBytes,
     /// Proves a writer.
     pub write: PublicKeyBytes,
-    /// Control logs whose keys may sign the next statement; at least one.
+    /// Admin keys, which may sign the next statement, by seniority: at least one, each once.
     pub admins: Vec<PublicKeyBytes>,
     /// Commitment to the recovery key; see [`recovery_commitment`].
     pub recovery_commitment: [u8; 32],
@@ -42,7 +73,7 @@ pub struct Statement {
     pub previous: [u8; 32],
     /// Who signed.
     pub signer: Signer,
-    /// Over everything above under [`labels::STATEMENT`].
+    /// The signer's, over version and everything above under [`labels::STATEMENT`].
     pub signature: Signature,
 }
 
@@ -68,6 +99,18 @@ pub enum StatementError {
         /// Which one.
         generation: Generation,
     },
+    /// A rival of a statement that stays: it does not stand earlier, or would drop what recovery signed.
+    #[error("statement {generation} replaces nothing")]
+    Rival {
+        /// Which one.
+        generation: Generation,
+    },
+    /// The chain is as long as one may be.
+    #[error("statement {generation} is one too many")]
+    TooMany {
+        /// Which one.
+        generation: Generation,
+    },
 }
 
 /// `SHA-256(label | recovery public | nonce)`.
@@ -84,7 +127,7 @@ impl Statement {
     #[must_use]
     pub fn signed_bytes(&self) -> Vec<u8> {
         let mut w = Writer::with_capacity(512);
-        w.bytes(self.vault.as_bytes()).u64(self.generation.0).u32(self.epoch.0);
+        w.u8(VERSION).bytes(self.vault.as_bytes()).u64(self.generation.0).u32(self.epoch.0);
         w.bytes(self.read.as_bytes()).bytes(self.write.as_bytes()).count(self.admins.len());
         for admin in &self.admins {
             w.bytes(admin.as_bytes());
@@ -93,15 +136,21 @@ impl Statement {
         match &self.signer {
             Signer::Admin(public) => w.u8(0).bytes(public.as_bytes()),
             Signer::Recovery { public, nonce } => w.u8(1).bytes(public.as_bytes()).bytes(nonce),
+            Signer::RecoveryAndAdmin { public, nonce, admin, .. } => {
+                w.u8(2).bytes(public.as_bytes()).bytes(nonce).bytes(admin.as_bytes())
+            }
         };
         w.finish()
     }
 
-    /// The wire bytes: [`Statement::signed_bytes`] and the signature.
+    /// The wire bytes: [`Statement::signed_bytes`] and the signature, or both.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         let mut bytes = self.signed_bytes();
         bytes.extend_from_slice(self.signature.as_bytes());
+        if let Signer::RecoveryAndAdmin { admin_signature, .. } = &self.signer {
+            bytes.extend_from_slice(admin_signature.as_bytes());
+        }
         bytes
     }
 
@@ -118,25 +167,19 @@ impl Statement {
             });
         }
         let mut r = Reader::new(bytes);
+        let version = r.u8()?;
+        if version != VERSION {
+            return Err(DecodeError::Unknown { what: "version of a statement", value: u64::from(version) });
+        }
         let vault = VaultId::from_bytes(r.array()?);
         let generation = Generation(r.u64()?);
         let epoch = Epoch(r.u32()?);
         let read = PublicKeyBytes::from_bytes(r.array()?);
         let write = PublicKeyBytes::from_bytes(r.array()?);
-        let count = r.count("admins", ADMINS_MAX, PublicKeyBytes::LEN)?;
-        if count == 0 {
-            return Err(DecodeError::Invalid { what: "admins" });
-        }
-        let admins =
-            (0..count).map(|_| r.array().map(PublicKeyBytes::from_bytes)).collect::<Result<_, _>>()?;
+        let admins = read_admins(&mut r)?;
         let recovery_commitment = r.array()?;
         let previous = r.array()?;
-        let signer = match r.u8()? {
-            0 => Signer::Admin(PublicKeyBytes::from_bytes(r.array()?)),
-            1 => Signer::Recovery { public: PublicKeyBytes::from_bytes(r.array()?), nonce: r.array()? },
-            other => return Err(DecodeError::Unknown { what: "signer", value: u64::from(other) }),
-        };
-        let signature = Signature::from_bytes(r.array()?);
+        let (signer, signature) = read_signer(&mut r)?;
         r.finish()?;
         Ok(Self {
             vault,
@@ -152,7 +195,7 @@ impl Statement {
         })
     }
 
-    /// Hash by which the next statement cites this one; the signature is part of it.
+    /// Hash by which the next statement cites this one; the signatures are part of it.
     #[must_use]
     pub fn hash(&self) -> [u8; 32] {
         labels::hash(labels::STATEMENT_HASH, &[&self.encode()])
@@ -189,23 +232,61 @@ impl Statement {
         {
             return Err(StatementError::Broken { generation });
         }
-        let public = match &self.signer {
-            Signer::Admin(public) if before.admins.contains(public) => public,
-            Signer::Recovery { public, nonce }
-                if recovery_commitment(public, nonce) == before.recovery_commitment =>
-            {
-                public
-            }
-            Signer::Admin(_) | Signer::Recovery { .. } => {
-                return Err(StatementError::BadSignature { generation });
-            }
+        let opens = |public: &PublicKeyBytes, nonce: &[u8; 16]| {
+            recovery_commitment(public, nonce) == before.recovery_commitment
         };
-        self.check_signature(public)
+        match &self.signer {
+            Signer::Admin(public) if before.admins.contains(public) => self.check_signature(public),
+            Signer::Recovery { public, nonce } if opens(public, nonce) => self.check_signature(public),
+            Signer::RecoveryAndAdmin { public, nonce, admin, admin_signature }
+                if opens(public, nonce) && before.admins.contains(admin) =>
+            {
+                self.check_signature(public)?;
+                self.check_signed_by(admin, admin_signature)
+            }
+            _ => Err(StatementError::BadSignature { generation }),
+        }
     }
 
     fn check_signature(&self, public: &PublicKeyBytes) -> Result<(), StatementError> {
-        verify(public, labels::STATEMENT, &self.signed_bytes(), &self.signature)
+        self.check_signed_by(public, &self.signature)
+    }
+
+    fn check_signed_by(&self, public: &PublicKeyBytes, signature: &Signature) -> Result<(), StatementError> {
+        verify(public, labels::STATEMENT, &self.signed_bytes(), signature)
             .map_err(|_| StatementError::BadSignature { generation: self.generation })
+    }
+}
+
+fn read_admins(r: &mut Reader<'_>) -> Result<Vec<PublicKeyBytes>, DecodeError> {
+    let count = r.count("admins", ADMINS_MAX, PublicKeyBytes::LEN)?;
+    if count == 0 {
+        return Err(DecodeError::Invalid { what: "admins" });
+    }
+    let mut admins: Vec<PublicKeyBytes> = Vec::with_capacity(count);
+    for _ in 0..count {
+        let admin = PublicKeyBytes::from_bytes(r.array()?);
+        if admins.contains(&admin) {
+            return Err(DecodeError::NotCanonical { what: "admins" });
+        }
+        admins.push(admin);
+    }
+    Ok(admins)
+}
+
+/// The signer, then one signature, or two: the recovery key's first.
+fn read_signer(r: &mut Reader<'_>) -> Result<(Signer, Signature), DecodeError> {
+    let key = |r: &mut Reader<'_>| r.array().map(PublicKeyBytes::from_bytes);
+    let signature = |r: &mut Reader<'_>| r.array().map(Signature::from_bytes);
+    match r.u8()? {
+        0 => Ok((Signer::Admin(key(r)?), signature(r)?)),
+        1 => Ok((Signer::Recovery { public: key(r)?, nonce: r.array()? }, signature(r)?)),
+        2 => {
+            let (public, nonce, admin) = (key(r)?, r.array()?, key(r)?);
+            let (first, admin_signature) = (signature(r)?, signature(r)?);
+            Ok((Signer::RecoveryAndAdmin { public, nonce, admin, admin_signature }, first))
+        }
+        other => Err(DecodeError::Unknown { what: "signer", value: u64::from(other) }),
     }
 }
 
@@ -226,3 +307,6 @@ pub fn check_chain<'a>(vault: &VaultId, chain: &'a [Statement]) -> Result<&'a St
     }
     Ok(before)
 }
+
+#[cfg(test)]
+mod tests;

@@ -75,6 +75,11 @@ prop_compose! {
         signer in prop_oneof![
             public().prop_map(Signer::Admin),
             (public(), any::<[u8; 16]>()).prop_map(|(public, nonce)| Signer::Recovery { public, nonce }),
+            (public(), any::<[u8; 16]>(), public(), signature()).prop_map(
+                |(public, nonce, admin, admin_signature)| {
+                    Signer::RecoveryAndAdmin { public, nonce, admin, admin_signature }
+                }
+            ),
         ],
         signature in signature(),
     ) -> Statement {

@@ -9,11 +9,9 @@ use subrosa_protocol::digest::{HeadsDigest, digest};
 use subrosa_protocol::error::ErrorCode;
 use subrosa_protocol::frame::ShortHead;
 use subrosa_protocol::ids::{Digest, Head, Incarnation, LogId, Rseq, VaultId};
-use subrosa_protocol::relay_link::{
-    CheckedCreation, ClassedHead, HeadMatch, Stored, Want, extend_statements,
-};
+use subrosa_protocol::relay_link::{CheckedCreation, ClassedHead, HeadMatch, Stored, Want};
 use subrosa_protocol::segment::{Class, Header};
-use subrosa_protocol::statement::Statement;
+use subrosa_protocol::statement::{Offered, Statement, offer};
 use subrosa_protocol::token::Invite;
 
 use self::append::Appending;
@@ -255,11 +253,12 @@ impl LogStore for RedbStore {
             let mut table = txn.open_table(STATEMENTS)?;
             let mut statements = load_statements(&table, meta.no)?;
             let VaultMeta { class, used_bytes, .. } = meta;
-            if statements.last() == Some(statement) {
-                return Ok((Ok(VaultRow { statements, class, used_bytes }), Changed::No));
-            }
-            let Ok(kept) = extend_statements(&statements, statement) else {
-                return Ok((Err(ErrorCode::StatementRefused), Changed::No));
+            let kept = match offer(&statements, statement) {
+                Ok(Offered::Held) => {
+                    return Ok((Ok(VaultRow { statements, class, used_bytes }), Changed::No));
+                }
+                Ok(Offered::Taken { kept }) => kept,
+                Err(_) => return Ok((Err(ErrorCode::StatementRefused), Changed::No)),
             };
             for replaced in statements.drain(kept..) {
                 table.remove((meta.no, replaced.generation.0))?;

@@ -7,7 +7,7 @@ use crate::error::{ErrorCode, Refusal};
 use crate::frame::{Credential, RelayFrame, Role};
 use crate::ids::{Epoch, PublicKeyBytes, VaultId};
 use crate::limits;
-use crate::statement::{Signer, Statement, StatementError, check_chain};
+use crate::statement::{Statement, check_chain};
 use crate::token::{Grant, Invite};
 
 /// Whether a relay takes vaults of strangers.
@@ -104,34 +104,6 @@ impl CheckedCreation {
     #[must_use]
     pub const fn invite(&self) -> Option<&Invite> {
         self.0.invite.as_ref()
-    }
-}
-
-/// How many statements of `chain` stay when `new` is added at its generation; `chain` has been checked.
-/// Returns `chain.len()` for an ordinary extension and for a statement that is the last one already.
-///
-/// A chain only grows, but a statement signed by the recovery key replaces what an admin signed.
-///
-/// # Errors
-/// [`StatementError`] when `new` does not follow its predecessor, or forks the chain.
-pub fn extend_statements(chain: &[Statement], new: &Statement) -> Result<usize, StatementError> {
-    let generation = new.generation;
-    let broken = StatementError::Broken { generation };
-    let place = usize::try_from(generation.0).map_err(|_| broken)?;
-    if chain.last() == Some(new) {
-        return Ok(chain.len());
-    }
-    if place == 0 || place > chain.len() || place >= limits::STATEMENTS_MAX {
-        return Err(broken);
-    }
-    new.check_follows(&chain[place - 1])?;
-    let replaces = |old: &Statement| {
-        matches!(new.signer, Signer::Recovery { .. }) && matches!(old.signer, Signer::Admin(_))
-    };
-    match chain.get(place) {
-        None => Ok(chain.len()),
-        Some(old) if replaces(old) => Ok(place),
-        Some(_) => Err(broken),
     }
 }
 

@@ -166,7 +166,7 @@ pub enum Output {
     LoadVault(VaultId),
     /// Check and create the vault; answer with [`Input::Created`].
     Create(Box<Creation>),
-    /// Extend the vault's chain by [`super::extend_statements`], tell the vault's other links; answer with
+    /// Extend the vault's chain by [`crate::statement::offer`], tell the vault's other links; answer with
     /// [`Input::StatementStored`].
     StoreStatement(Box<Statement>),
     /// Look up the vault's last rseq and the digest of its heads; answer with [`Input::Digest`].

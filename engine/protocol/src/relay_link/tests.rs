@@ -578,27 +578,3 @@ fn a_link_has_as_many_vaults_as_it_may_and_strangers_small_frames() {
         assert!(fits(&link, limit) && !fits(&link, limit + 1), "{limit}");
     }
 }
-
-#[test]
-fn statements_extend_and_recovery_replaces() {
-    let mut chain = statements();
-    let one = following(&chain[0], 6, 7);
-    let two = following(&one, 2, 3);
-    let fork = following(&chain[0], 8, 9);
-    let recovered = signed(
-        Statement { signer: Who::Recovery { public: Key::new(4).public(), nonce: [0; 16] }, ..fork.clone() },
-        &Key::new(4),
-    );
-    assert_eq!(extend_statements(&chain, &one), Ok(1));
-    assert!(extend_statements(&chain, &two).is_err(), "its predecessor is missing");
-    assert!(extend_statements(&chain, &chain[0].clone()).is_ok(), "the last one again");
-    chain.push(one.clone());
-    chain.push(two.clone());
-    assert_eq!(extend_statements(&chain, &two), Ok(3));
-    assert!(extend_statements(&chain, &one).is_err(), "shorter");
-    assert!(extend_statements(&chain, &fork).is_err(), "an admin forks nothing");
-    assert_eq!(extend_statements(&chain, &recovered), Ok(1), "one and two go");
-    let chain = [chain[0].clone(), recovered.clone()];
-    let again = signed(Statement { epoch: Epoch(7), ..recovered }, &Key::new(4));
-    assert!(extend_statements(&chain, &again).is_err(), "not even recovery replaces recovery");
-}
