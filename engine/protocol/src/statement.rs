@@ -7,7 +7,7 @@ use crate::labels;
 use crate::limits::{ADMINS_MAX, STATEMENT_BYTES_MAX};
 use crate::verify::verify;
 
-pub use self::chain::{Joined, Offered, join, offer};
+pub use self::chain::{JoinedChain, OfferedStatement, join, offer};
 
 mod chain;
 

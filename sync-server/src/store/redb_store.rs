@@ -11,7 +11,7 @@ use subrosa_protocol::frame::ShortHead;
 use subrosa_protocol::ids::{Digest, Head, Incarnation, LogId, Rseq, VaultId};
 use subrosa_protocol::relay_link::{CheckedCreation, ClassedHead, HeadMatch, Stored, Want};
 use subrosa_protocol::segment::{Class, Header};
-use subrosa_protocol::statement::{Offered, Statement, offer};
+use subrosa_protocol::statement::{OfferedStatement, Statement, offer};
 use subrosa_protocol::token::Invite;
 
 use self::append::Appending;
@@ -254,10 +254,10 @@ impl LogStore for RedbStore {
             let mut statements = load_statements(&table, meta.no)?;
             let VaultMeta { class, used_bytes, .. } = meta;
             let kept = match offer(&statements, statement) {
-                Ok(Offered::Held) => {
+                Ok(OfferedStatement::Held) => {
                     return Ok((Ok(VaultRow { statements, class, used_bytes }), Changed::No));
                 }
-                Ok(Offered::Taken { kept }) => kept,
+                Ok(OfferedStatement::Taken { kept }) => kept,
                 Err(_) => return Ok((Err(ErrorCode::StatementRefused), Changed::No)),
             };
             for replaced in statements.drain(kept..) {

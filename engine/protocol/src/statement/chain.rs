@@ -8,7 +8,7 @@ use crate::limits;
 
 /// What became of a statement that was offered to a chain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Offered {
+pub enum OfferedStatement {
     /// It is in the chain already.
     Held,
     /// It follows what is kept of the chain: all of it, or what is before the rival that it replaces.
@@ -20,7 +20,7 @@ pub enum Offered {
 
 /// A chain to which a tail was offered.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Joined {
+pub struct JoinedChain {
     /// The chain now.
     pub chain: Vec<Statement>,
     /// How many statements at its front are those of before. All of before and no more: nothing changed.
@@ -39,11 +39,11 @@ pub struct Joined {
 ///
 /// # Errors
 /// [`StatementError`] when `new` does not follow its predecessor in the chain, or does not replace what stands there.
-pub fn offer(chain: &[Statement], new: &Statement) -> Result<Offered, StatementError> {
+pub fn offer(chain: &[Statement], new: &Statement) -> Result<OfferedStatement, StatementError> {
     let generation = new.generation;
     let place = usize::try_from(generation.0).map_err(|_| StatementError::Broken { generation })?;
     if chain.get(place) == Some(new) {
-        return Ok(Offered::Held);
+        return Ok(OfferedStatement::Held);
     }
     if place == 0 || place > chain.len() {
         return Err(StatementError::Broken { generation });
@@ -60,18 +60,18 @@ pub fn offer(chain: &[Statement], new: &Statement) -> Result<Offered, StatementE
         return Err(StatementError::Rival { generation });
     }
     new.check_follows(before)?;
-    Ok(Offered::Taken { kept: place })
+    Ok(OfferedStatement::Taken { kept: place })
 }
 
 /// Offers the statements of `tail`, in order, to `chain`, which has been checked, and takes those that join, up to the
 /// first that does not.
 #[must_use]
-pub fn join(chain: &[Statement], tail: &[Statement]) -> Joined {
-    let mut joined = Joined { chain: chain.to_vec(), kept: chain.len(), refused: None };
+pub fn join(chain: &[Statement], tail: &[Statement]) -> JoinedChain {
+    let mut joined = JoinedChain { chain: chain.to_vec(), kept: chain.len(), refused: None };
     for new in tail {
         match offer(&joined.chain, new) {
-            Ok(Offered::Held) => {}
-            Ok(Offered::Taken { kept }) => {
+            Ok(OfferedStatement::Held) => {}
+            Ok(OfferedStatement::Taken { kept }) => {
                 joined.chain.truncate(kept);
                 joined.chain.push(new.clone());
                 joined.kept = joined.kept.min(kept);

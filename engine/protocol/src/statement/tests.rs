@@ -179,9 +179,9 @@ fn what_does_not_follow_is_refused_and_what_is_held_is_not_checked_again() {
     let generation = Generation(2);
     let broken = Err(StatementError::Broken { generation });
     for (name, new, expected) in [
-        ("generation 0 again", chain[0].clone(), Ok(Offered::Held)),
-        ("the last again", chain[1].clone(), Ok(Offered::Held)),
-        ("next", next.clone(), Ok(Offered::Taken { kept: 2 })),
+        ("generation 0 again", chain[0].clone(), Ok(OfferedStatement::Held)),
+        ("the last again", chain[1].clone(), Ok(OfferedStatement::Held)),
+        ("next", next.clone(), Ok(OfferedStatement::Taken { kept: 2 })),
         ("a gap", after(&next, By::Admin(1), 25), Err(StatementError::Broken { generation: Generation(3) })),
         ("another predecessor", Statement { previous: [0; 32], ..next.clone() }, broken),
         ("another vault", Statement { vault: VaultId::ZERO, ..next.clone() }, broken),
@@ -224,7 +224,7 @@ fn leaked_old_words_drop_no_newer_recovery_statement() {
     }
     // With an admin of that generation he does, but only over what recovery signed alone.
     let both = after(&chain[1], By::Both(11, 3), 30);
-    assert_eq!(offered(&chain, &both), ([&chain[..2], &[both.clone()]].concat(), true));
+    assert_eq!(offered(&chain, &both), ([&chain[..2], std::slice::from_ref(&both)].concat(), true));
     let after_both = vec![chain[0].clone(), chain[1].clone(), both.clone()];
     for write in 31..60 {
         assert!(!offered(&after_both, &after(&chain[1], By::Both(11, 1), write)).1, "whatever its hash");

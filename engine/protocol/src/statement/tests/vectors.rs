@@ -186,7 +186,7 @@ fn each_frozen_failure_fails_and_each_rival_stands_where_it_is_listed() {
         let there = [&chain[..2], &[pair[1].1.clone()]].concat();
         assert_eq!(
             offer(&there, &pair[0].1),
-            Ok(Offered::Taken { kept: 2 }),
+            Ok(OfferedStatement::Taken { kept: 2 }),
             "{} over {}",
             pair[0].0,
             pair[1].0
