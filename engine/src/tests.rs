@@ -302,7 +302,10 @@ fn append(state: &mut Listed, vault: &VaultId, segment: SealedSegment) -> Result
     }
     assert_eq!(header.seq.0, expected, "pushed without a gap");
     let prev = before.map_or(subrosa_protocol::ids::Chain::ZERO, |head| head.chain);
-    let chain = segment.verify(vault, &prev, &public).map_err(|_| Conflict)?;
+    if header.prev != prev {
+        return Err(Conflict);
+    }
+    let chain = segment.verify(vault, &public).expect("devices push what their logs' keys signed");
     let head = Head { log: header.log, seq: header.seq, chain };
     state.heads.insert(header.log, head);
     state.segments.push(segment);

@@ -100,12 +100,14 @@ pub struct LogTip {
     pub seq: Seq,
     /// That segment's chain.
     pub chain: Chain,
+    /// Whether it closes the log: nothing goes behind it.
+    pub closed: bool,
 }
 
 /// A segment handed to [`LogStore::append`].
 #[derive(Clone, Debug)]
 pub enum Offered {
-    /// Its signature holds for the place after the tip that the verifier knew.
+    /// Its signature holds, and it continues the tip that the verifier knew.
     Next(VerifiedSegment),
     /// At or below that tip: a repetition, or a conflict.
     Repeated(SealedSegment),

@@ -18,7 +18,7 @@ use subrosa_protocol::frame::{ALPN, ClientFrame, FeedFrame, RelayFrame, RelayLim
 use subrosa_protocol::ids::{
     Chain, Digest, Epoch, Head, Incarnation, LogId, Pin, PublicKeyBytes, Rseq, Seq, Signature,
 };
-use subrosa_protocol::segment::{Header, Kind, SealedSegment, TAG_LEN};
+use subrosa_protocol::segment::{GroupPlace, Header, Kind, SealedSegment, TAG_LEN};
 use tokio::runtime::Runtime;
 
 /// What is wrong with the relay.
@@ -150,7 +150,17 @@ const INCARNATION: Incarnation = Incarnation::from_bytes([7; 16]);
 
 fn header(log: LogId) -> Header {
     let body_len = u32::try_from(TAG_LEN).unwrap();
-    Header { kind: Kind::Data, log, seq: Seq(0), epoch: Epoch(0), salt: [0; 16], commit: [0; 32], body_len }
+    Header {
+        kind: Kind::DATA,
+        place: GroupPlace::Whole,
+        log,
+        seq: Seq(0),
+        epoch: Epoch(0),
+        prev: Chain::ZERO,
+        salt: [0; 16],
+        commit: [0; 32],
+        body_len,
+    }
 }
 
 fn acknowledged(segment: &SealedSegment) -> Head {

@@ -23,10 +23,10 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 HERE = pathlib.Path(__file__).parent
 ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
-HEADER_LEN, SIGNATURE_LEN, TAG_LEN = 82, 64, 16
-DATA, CHECKPOINT, CONTROL, BLOB = 1, 2, 3, 4
+HEADER_LEN, SIGNATURE_LEN, TAG_LEN = 115, 64, 16
+DATA, CARRIED, CLOSING, CONTROL, CONTROL_CLOSING = 0x01, 0x02, 0x03, 0x41, 0x43
 VALUE_BYTES_MAX, DEPTH_MAX = 1 << 20, 64
-SEGMENT_BYTES_MAX, PLAIN_MAX = 2 << 20, 8 << 20
+SEGMENT_BYTES_MAX, PLAIN_MAX = 2 << 20, (2 << 20) + (64 << 10)
 COLLECTION_MAX = FIELD_MAX = 128
 FIELDS_MAX, NAMES_MAX, LOGS_MAX = 1024, 1 << 16, 4096
 
@@ -144,26 +144,35 @@ def parse(data):
     """The header as a dict, body and signature."""
     reader = Reader(data, "shape")
     reader.need(len(data) <= SEGMENT_BYTES_MAX, "segment too large")
-    header = {"suite": reader.number(1), "kind": reader.number(1), "log": reader.take(16).hex()}
-    header |= {"seq": reader.number(8), "epoch": reader.number(4), "salt": reader.take(16).hex()}
+    header = {"suite": reader.number(1), "kind": reader.number(1), "place": reader.number(1)}
+    header |= {"log": reader.take(16).hex(), "seq": reader.number(8), "epoch": reader.number(4)}
+    header |= {"prev": reader.take(32).hex(), "salt": reader.take(16).hex()}
     header |= {"commit": reader.take(32).hex(), "body_len": reader.number(4)}
-    reader.need(header["suite"] == 1, "suite")
-    reader.need(header["kind"] in (DATA, CHECKPOINT, CONTROL, BLOB), "kind")
+    reader.need(header["suite"] == 2, "suite")
+    reader.need(header["kind"] >> 6 in (0, 1), "class")
+    reader.need(header["place"] <= 3, "place")
+    alone = is_control(header) or header["kind"] in (CARRIED, CLOSING) or header["kind"] & 0x20
+    reader.need(header["place"] == 3 or not alone, "place of a kind that is a group of its own")
+    reader.need(header["seq"] or header["prev"] == bytes(32).hex(), "first segment with one before it")
     reader.need(header["body_len"] >= TAG_LEN, "body length")
     body, signature = reader.take(header["body_len"]), reader.take(SIGNATURE_LEN)
     reader.finish()
     return header, body, signature
 
 
-def open_segment(data, vault, prev, public, keys):
+def is_control(header):
+    return header["kind"] >> 6 == 1
+
+
+def open_segment(data, vault, public, keys):
     """Every step of docs/FORMAT.md "Opening", in its order. What was found on the way, as a dict."""
     header, body, signature = parse(data)
     commit = bytes.fromhex(header["commit"])
-    hdr = sha(label("segment"), vault, prev, data[:46], data[78:82])
+    hdr = sha(label("segment"), vault, data[:79], data[111:115])
     preimage = hdr + commit + sha(body)
     if log_id(public).hex() != header["log"] or not signed(public, "chain", preimage, signature):
         raise Bad("signature")
-    okm = expand(keys["control" if header["kind"] == CONTROL else "data"], label("segment key") + hdr, 64)
+    okm = expand(keys["control" if is_control(header) else "data"], label("segment key") + hdr, 64)
     if okm[32:] != commit:
         raise Bad("commitment")
     try:
@@ -173,7 +182,7 @@ def open_segment(data, vault, prev, public, keys):
     flags, content = unpack(plaintext)
     found = {"header": header, "hdr": hdr.hex(), "okm": okm.hex(), "signature": signature.hex()}
     found |= {"chain": sha(label("chain"), preimage).hex(), "plaintext": plaintext.hex(), "data": content.hex()}
-    found |= {"compressed": bool(flags & 1), "last_of_group": bool(flags & 2)}
+    found |= {"compressed": bool(flags & 1)}
     read = read_entries if header["kind"] == CONTROL else read_body
     found["content"] = read(content, vault, header)
     return found
@@ -183,7 +192,7 @@ def unpack(plaintext):
     """flags u8 | length u32 | data | zeros"""
     reader = Reader(plaintext, "plaintext")
     flags, length = reader.number(1), reader.number(4)
-    reader.need(flags & ~3 == 0, "unknown flag")
+    reader.need(flags & ~1 == 0, "unknown flag")
     data = reader.take(length)
     reader.need(len(plaintext) == padded_len(5 + length), "not padded as specified")
     reader.need(not any(reader.take(reader.left())), "padding is not zero")
@@ -240,7 +249,7 @@ def read_body(data, _vault, header):
         op = Reader(reader.take(length), "data")
         stamp = (stamp + op.zigzag()) % (1 << 64)
         record, collection = uuid.UUID(bytes=op.take(16)), strings.next(op)
-        well_named = 0 < len(collection.encode()) <= COLLECTION_MAX and not any(is_control(c) for c in collection)
+        well_named = 0 < len(collection.encode()) <= COLLECTION_MAX and not any(is_control_character(c) for c in collection)
         op.need(well_named, "collection name")
         ops.append({"record": str(record), "collection": collection, "stamp": stamp} | read_op(tag, stamp, op, strings, logs))
     strings.finish()
@@ -248,7 +257,7 @@ def read_body(data, _vault, header):
     return {"base": base, "seen": seen, "ops": ops}
 
 
-def is_control(character):
+def is_control_character(character):
     return ord(character) < 0x20 or 0x7F <= ord(character) < 0xA0
 
 
@@ -466,22 +475,21 @@ def main():
     chains = {}
     for segment in vectors["segments"]:
         data, public = bytes.fromhex(segment["bytes"]), bytes.fromhex(segment["public"])
-        prev = bytes.fromhex(segment["prev_chain"])
-        given = {"name": segment["name"], "public": segment["public"], "prev_chain": segment["prev_chain"]}
+        given = {"name": segment["name"], "public": segment["public"]}
         try:
-            found = given | {"bytes": segment["bytes"]} | open_segment(data, vault, prev, public, keys)
+            found = given | {"bytes": segment["bytes"]} | open_segment(data, vault, public, keys)
         except Bad as bad:
             result(f"{segment['name']} ({bad})", False)
             continue
         with_values(segment["content"])
         result(segment["name"], same(found, segment))
         log, seq = found["header"]["log"], found["header"]["seq"]
-        result(f"place of {segment['name']}", chains.get(log, (0, bytes(32).hex())) == (seq, segment["prev_chain"]))
+        result(f"place of {segment['name']}", chains.get(log, (0, bytes(32).hex())) == (seq, found["header"]["prev"]))
         chains[log] = (seq + 1, found["chain"])
     for segment in vectors["must_fail"]:
         data, public = bytes.fromhex(segment["bytes"]), bytes.fromhex(segment["public"])
         try:
-            open_segment(data, vault, bytes.fromhex(segment["prev_chain"]), public, keys)
+            open_segment(data, vault, public, keys)
             step = "nowhere"
         except Bad as bad:
             step = bad.step

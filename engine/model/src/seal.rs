@@ -17,7 +17,7 @@ mod xaes;
 
 pub use hpke::{HPKE_OVERHEAD_BYTES, HpkeBinding, hpke_open, hpke_seal};
 pub use packed::Packed;
-pub use segment::{Group, OpenError, OpenedBody, Place, data_within, open, padded_len, seal};
+pub use segment::{OpenError, OpenedBody, Place, open, seal};
 pub use xaes::{XAES_NONCE_BYTES, Xaes256Gcm};
 
 /// Length of every authentication tag.

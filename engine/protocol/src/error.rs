@@ -87,6 +87,8 @@ codes! {
     RelayFull = 22, "relay full";
     /// The kind of a segment is not the one of its log.
     WrongKind = 23, "wrong kind of segment";
+    /// The log has ended with a closing segment; nothing stands behind that.
+    Closed = 24, "closed";
 }
 
 impl ErrorCode {

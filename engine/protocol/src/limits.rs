@@ -18,8 +18,18 @@ pub const SEGMENT_BYTES_MAX: usize = 2 << 20;
 pub const SEGMENT_FILL_BYTES: usize = 62 << 10;
 /// The least that a segment's plaintext is padded to, so that one keystroke looks like the next.
 pub const SEGMENT_PAD_MIN: usize = 256;
-/// Plaintext of a decompressed segment: what a hostile author can make a reader allocate.
-pub const SEGMENT_PLAIN_MAX: usize = 8 << 20;
+/// Plaintext of one segment, decompressed: what its author can make a reader allocate for it. No honest writer needs more
+/// than a whole segment on the wire.
+pub const SEGMENT_PLAIN_MAX: usize = (2 << 20) + (64 << 10);
+/// How deep a segment may be carried in others: how often a reader opens one segment inside of another.
+pub const CARRIED_DEPTH_MAX: usize = 8;
+/// What a device seals itself: small enough to be carried [`CARRIED_DEPTH_MAX`] times, whatever happens to its log.
+pub const SEGMENT_OWN_BYTES_MAX: usize = crate::segment::carriable_bytes_max(CARRIED_DEPTH_MAX);
+/// Segments of one group, which is merged in one transaction: with the next one, bounds that transaction and what a
+/// device holds while it waits for the rest.
+pub const GROUP_SEGMENTS_MAX: usize = 8192;
+/// Plaintext of all segments of one group, decompressed.
+pub const GROUP_PLAIN_BYTES_MAX: usize = 256 << 20;
 /// One frame, length prefix excluded: a segment and its frame fields.
 pub const FRAME_BYTES_MAX: usize = SEGMENT_BYTES_MAX + 1024;
 /// A frame of a peer that has not proved membership of any vault.
@@ -212,6 +222,10 @@ pub const TABLE: &[(&str, u64)] = &[
     ("SEGMENT_FILL_BYTES", SEGMENT_FILL_BYTES as u64),
     ("SEGMENT_PAD_MIN", SEGMENT_PAD_MIN as u64),
     ("SEGMENT_PLAIN_MAX", SEGMENT_PLAIN_MAX as u64),
+    ("CARRIED_DEPTH_MAX", CARRIED_DEPTH_MAX as u64),
+    ("SEGMENT_OWN_BYTES_MAX", SEGMENT_OWN_BYTES_MAX as u64),
+    ("GROUP_SEGMENTS_MAX", GROUP_SEGMENTS_MAX as u64),
+    ("GROUP_PLAIN_BYTES_MAX", GROUP_PLAIN_BYTES_MAX as u64),
     ("FRAME_BYTES_MAX", FRAME_BYTES_MAX as u64),
     ("FRAME_BYTES_MAX_UNAUTHENTICATED", FRAME_BYTES_MAX_UNAUTHENTICATED as u64),
     ("FRAME_BYTES_MAX_PENDING", FRAME_BYTES_MAX_PENDING as u64),

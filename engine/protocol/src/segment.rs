@@ -2,75 +2,74 @@
 //!
 //! Received bytes are hashed as received and never re-encoded. Nothing here can decrypt a body.
 
+mod kind;
+mod place;
 mod verified;
 
 use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
 
+pub use self::kind::{Class, Kind};
+pub use self::place::{GroupPlace, LogPlace};
 pub use self::verified::VerifiedSegment;
 use crate::codec::{DecodeError, Reader};
 use crate::ids::{Chain, Epoch, LogId, PublicKeyBytes, Seq, Signature, VaultId};
 use crate::labels;
-use crate::limits::SEGMENT_BYTES_MAX;
+use crate::limits::{SEGMENT_BYTES_MAX, SEGMENT_PAD_MIN};
 use crate::verify::{BadSignature, verify};
 
-/// The one suite of this version: AES-256-GCM, HKDF-SHA256, ECDSA P-256.
-pub const SUITE: u8 = 1;
+/// The one suite of this version: AES-256-GCM, HKDF-SHA256, ECDSA P-256. Suite 1 was never released.
+pub const SUITE: u8 = 2;
 /// Bytes of a header.
-pub const HEADER_LEN: usize = 82;
+pub const HEADER_LEN: usize = 115;
 /// Bytes of the signature that ends a segment.
 pub const SIGNATURE_LEN: usize = 64;
 /// Bytes of the tag that ends a body.
 pub const TAG_LEN: usize = 16;
-const SALT_END: usize = 46;
-const COMMIT_END: usize = 78;
+const PREV_START: usize = 31;
+const PREV_END: usize = 63;
+const SALT_END: usize = 79;
+const COMMIT_END: usize = 111;
+/// Length of what a carried segment says before the segment: the key of its log.
+pub const CARRIED_KEY_LEN: usize = PublicKeyBytes::LEN;
+/// Length of what stands in a plaintext before its data: `flags u8 | length u32`.
+pub const PLAIN_PREFIX_LEN: usize = 5;
 
-/// What a segment carries.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[repr(u8)]
-pub enum Kind {
-    /// Ops on records.
-    Data = 1,
-    /// Canonical state at a frontier.
-    Checkpoint = 2,
-    /// Control entries: devices, certificates, epochs.
-    Control = 3,
-    /// A chunk of a blob.
-    Blob = 4,
+/// What the plaintext of a segment is padded to. Padmé (Nikitin et al., PETS 2019) with a floor: at most 12 % more, and
+/// lengths leak O(log log n) bits.
+#[must_use]
+pub const fn padded_len(len: usize) -> usize {
+    if len <= SEGMENT_PAD_MIN {
+        return SEGMENT_PAD_MIN;
+    }
+    let mask = padding_mask(len);
+    (len + mask) & !mask
 }
 
-/// Whether a log holds control segments, or all others; fixed by its first segment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Class {
-    /// Kinds 1, 2 and 4.
-    Data,
-    /// Kind 3 only.
-    Control,
+/// Lengths of about `len`, which is not 0, are padded to have these bits clear.
+const fn padding_mask(len: usize) -> usize {
+    let exponent = len.ilog2();
+    let mantissa_bits = exponent.ilog2() + 1;
+    (1 << (exponent - mantissa_bits)) - 1
 }
 
-impl Kind {
-    /// Reads the wire value.
-    ///
-    /// # Errors
-    /// [`DecodeError::Unknown`].
-    pub fn from_wire(value: u8) -> Result<Self, DecodeError> {
-        match value {
-            1 => Ok(Self::Data),
-            2 => Ok(Self::Checkpoint),
-            3 => Ok(Self::Control),
-            4 => Ok(Self::Blob),
-            other => Err(DecodeError::Unknown { what: "segment kind", value: u64::from(other) }),
-        }
-    }
+/// The most data, as it is sealed, of a segment that has at most so many bytes: at least those of the smallest one.
+#[must_use]
+pub const fn data_within(segment_bytes: usize) -> usize {
+    let plaintext = segment_bytes - HEADER_LEN - TAG_LEN - SIGNATURE_LEN;
+    (plaintext & !padding_mask(plaintext)) - PLAIN_PREFIX_LEN
+}
 
-    /// The class of log that may hold it.
-    #[must_use]
-    pub const fn class(self) -> Class {
-        match self {
-            Self::Control => Class::Control,
-            Self::Data | Self::Checkpoint | Self::Blob => Class::Data,
-        }
+/// The largest segment that can be carried so many times, one segment inside the other, by segments of at most
+/// [`SEGMENT_BYTES_MAX`].
+#[must_use]
+pub const fn carriable_bytes_max(times: usize) -> usize {
+    let (mut bytes, mut left) = (SEGMENT_BYTES_MAX, times);
+    while left > 0 {
+        bytes = data_within(bytes) - CARRIED_KEY_LEN;
+        left -= 1;
     }
+    bytes
 }
 
 /// The clear part of a segment.
@@ -78,12 +77,16 @@ impl Kind {
 pub struct Header {
     /// What it carries.
     pub kind: Kind,
+    /// Where in its group.
+    pub place: GroupPlace,
     /// Whose log.
     pub log: LogId,
     /// Where in the log.
     pub seq: Seq,
     /// Under which vault key.
     pub epoch: Epoch,
+    /// Chain of the segment before it in its log; zeros for the first one.
+    pub prev: Chain,
     /// Random; makes the key of this segment unique.
     pub salt: [u8; 16],
     /// Commitment to the key.
@@ -98,11 +101,13 @@ impl Header {
     pub fn encode(&self) -> [u8; HEADER_LEN] {
         let mut out = [0; HEADER_LEN];
         out[0] = SUITE;
-        out[1] = self.kind as u8;
-        out[2..18].copy_from_slice(self.log.as_bytes());
-        out[18..26].copy_from_slice(&self.seq.0.to_be_bytes());
-        out[26..30].copy_from_slice(&self.epoch.0.to_be_bytes());
-        out[30..SALT_END].copy_from_slice(&self.salt);
+        out[1] = self.kind.to_wire();
+        out[2] = self.place.to_wire();
+        out[3..19].copy_from_slice(self.log.as_bytes());
+        out[19..27].copy_from_slice(&self.seq.0.to_be_bytes());
+        out[27..PREV_START].copy_from_slice(&self.epoch.0.to_be_bytes());
+        out[PREV_START..PREV_END].copy_from_slice(self.prev.as_bytes());
+        out[PREV_END..SALT_END].copy_from_slice(&self.salt);
         out[SALT_END..COMMIT_END].copy_from_slice(&self.commit);
         out[COMMIT_END..].copy_from_slice(&self.body_len.to_be_bytes());
         out
@@ -111,26 +116,36 @@ impl Header {
     /// Reads the first [`HEADER_LEN`] bytes of a segment.
     ///
     /// # Errors
-    /// [`DecodeError`].
+    /// [`DecodeError`]: suite, class or place that is not known, a place that the kind cannot have, a first segment that
+    /// names one before it.
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         let mut r = Reader::new(bytes);
         let suite = r.u8()?;
         if suite != SUITE {
             return Err(DecodeError::Unknown { what: "suite", value: u64::from(suite) });
         }
-        Ok(Self {
+        let header = Self {
             kind: Kind::from_wire(r.u8()?)?,
+            place: GroupPlace::from_wire(r.u8()?)?,
             log: LogId::from_bytes(r.array()?),
             seq: Seq(r.u64()?),
             epoch: Epoch(r.u32()?),
+            prev: Chain::from_bytes(r.array()?),
             salt: r.array()?,
             commit: r.array()?,
             body_len: r.u32()?,
-        })
+        };
+        if header.kind.is_group_of_its_own() && header.place != GroupPlace::Whole {
+            return Err(DecodeError::Invalid { what: "place in a group" });
+        }
+        if header.seq == Seq(0) && header.prev != Chain::ZERO {
+            return Err(DecodeError::Invalid { what: "chain before the first segment" });
+        }
+        Ok(header)
     }
 
-    /// Reads the header of a whole segment, and checks its shape: known suite and kind, and exactly the announced
-    /// length.
+    /// Reads the header of a whole segment, and checks its shape: known suite, class and place, and exactly the
+    /// announced length.
     ///
     /// # Errors
     /// [`DecodeError`]; nothing is allocated.
@@ -157,15 +172,11 @@ impl Header {
         Ok(header)
     }
 
-    /// `hdr` of the specification: binds vault and previous chain, which are not on the wire, and all of the
-    /// header but the commitment.
+    /// `hdr` of the specification: binds the vault, which is not on the wire, and all of the header but the commitment.
     #[must_use]
-    pub fn hash(&self, vault: &VaultId, prev: &Chain) -> [u8; 32] {
+    pub fn hash(&self, vault: &VaultId) -> [u8; 32] {
         let wire = self.encode();
-        labels::hash(
-            labels::SEGMENT,
-            &[vault.as_bytes(), prev.as_bytes(), &wire[..SALT_END], &wire[COMMIT_END..]],
-        )
+        labels::hash(labels::SEGMENT, &[vault.as_bytes(), &wire[..SALT_END], &wire[COMMIT_END..]])
     }
 }
 
@@ -211,7 +222,7 @@ impl std::fmt::Debug for SealedSegment {
 }
 
 impl SealedSegment {
-    /// Checks the shape of `bytes`: known suite and kind, and exactly the announced length.
+    /// Checks the shape of `bytes`: known suite, class and place, and exactly the announced length.
     ///
     /// # Errors
     /// [`DecodeError`]; nothing is allocated.
@@ -260,28 +271,67 @@ impl SealedSegment {
         Signature::from_bytes(signature)
     }
 
-    /// The preimage of this segment's chain, when it follows `prev` in `vault`.
+    /// The preimage of this segment's chain in `vault`.
     #[must_use]
-    pub fn preimage(&self, vault: &VaultId, prev: &Chain) -> ChainPreimage {
-        ChainPreimage::new(&self.header.hash(vault, prev), &self.header.commit, self.body())
+    pub fn preimage(&self, vault: &VaultId) -> ChainPreimage {
+        ChainPreimage::new(&self.header.hash(vault), &self.header.commit, self.body())
     }
 
-    /// Checks that `public` signed this segment as the one that follows `prev` in `vault`: one hash over the
-    /// body and one signature check, about 50 microseconds plus 0.5 ns a byte.
+    /// Checks that `public` signed this segment in `vault`: one hash over the body and one signature check, about 50
+    /// microseconds plus 0.5 ns a byte. What stands before it need not be known.
     ///
     /// # Errors
     /// [`BadSignature`] when any of it differs, the log's id included.
-    pub fn verify(
-        &self,
-        vault: &VaultId,
-        prev: &Chain,
-        public: &PublicKeyBytes,
-    ) -> Result<Chain, BadSignature> {
+    pub fn verify(&self, vault: &VaultId, public: &PublicKeyBytes) -> Result<Chain, BadSignature> {
         if LogId::of(public) != self.header.log {
             return Err(BadSignature);
         }
-        let preimage = self.preimage(vault, prev);
+        let preimage = self.preimage(vault);
         verify(public, labels::CHAIN, preimage.as_bytes(), &self.signature())?;
         Ok(preimage.chain())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::limits::{CARRIED_DEPTH_MAX, SEGMENT_OWN_BYTES_MAX};
+
+    fn carried(segment_bytes: usize) -> usize {
+        let plain = padded_len(PLAIN_PREFIX_LEN + CARRIED_KEY_LEN + segment_bytes);
+        HEADER_LEN + plain + TAG_LEN + SIGNATURE_LEN
+    }
+
+    #[test]
+    fn what_a_device_seals_itself_can_be_carried_as_deep_as_anybody_reads() {
+        let carried = |bytes| (0..CARRIED_DEPTH_MAX).fold(bytes, |bytes, _| carried(bytes));
+        assert!(carried(SEGMENT_OWN_BYTES_MAX) <= SEGMENT_BYTES_MAX);
+        assert!(
+            carried(SEGMENT_OWN_BYTES_MAX + 1) > SEGMENT_BYTES_MAX,
+            "and not a byte of room is given away"
+        );
+    }
+
+    #[test]
+    fn data_that_is_said_to_fit_does_and_one_byte_more_does_not() {
+        let segment =
+            |data: usize| HEADER_LEN + padded_len(PLAIN_PREFIX_LEN + data) + TAG_LEN + SIGNATURE_LEN;
+        for bytes in (451..70_000).chain([1 << 20, SEGMENT_OWN_BYTES_MAX, SEGMENT_BYTES_MAX]) {
+            let data = data_within(bytes);
+            assert!(segment(data) <= bytes && segment(data + 1) > bytes, "{bytes}");
+        }
+    }
+
+    #[test]
+    fn padding_is_padme_with_a_floor() {
+        for (len, padded) in
+            [(0, 256), (256, 256), (257, 272), (1000, 1024), (65_000, 65_536), (1 << 20, 1 << 20)]
+        {
+            assert_eq!(padded_len(len), padded, "{len}");
+        }
+        for len in 257..100_000 {
+            let padded = padded_len(len);
+            assert!(padded >= len && padded * 100 <= len * 112, "{len} -> {padded}");
+        }
     }
 }

@@ -11,7 +11,7 @@ use subrosa_protocol::ids::{
     Signature, VaultId,
 };
 use subrosa_protocol::limits;
-use subrosa_protocol::segment::{Header, Kind, SealedSegment};
+use subrosa_protocol::segment::{GroupPlace, Header, Kind, SealedSegment};
 use subrosa_protocol::statement::{Signer, Statement};
 use subrosa_protocol::token::{Grant, Invite};
 
@@ -39,17 +39,22 @@ prop_compose! {
 }
 prop_compose! {
     fn segment()(
-        kind in prop_oneof![Just(Kind::Data), Just(Kind::Checkpoint), Just(Kind::Control), Just(Kind::Blob)],
+        kind in (0..0x80u8).prop_map(|kind| Kind::from_wire(kind).expect("a known class")),
+        place in (0..4u8).prop_map(|place| GroupPlace::from_wire(place).expect("a known place")),
         log in log(),
         seq in any::<u64>(),
         epoch in any::<u32>(),
+        prev in any::<[u8; 32]>(),
         salt in any::<[u8; 16]>(),
         commit in any::<[u8; 32]>(),
         body in vec(any::<u8>(), 16..300),
         signature in signature(),
     ) -> SealedSegment {
         let body_len = u32::try_from(body.len()).expect("bodies are short");
-        let header = Header { kind, log, seq: Seq(seq), epoch: Epoch(epoch), salt, commit, body_len };
+        let place = if kind.is_group_of_its_own() { GroupPlace::Whole } else { place };
+        let prev = if seq == 0 { Chain::ZERO } else { Chain::from_bytes(prev) };
+        let (seq, epoch) = (Seq(seq), Epoch(epoch));
+        let header = Header { kind, place, log, seq, epoch, prev, salt, commit, body_len };
         SealedSegment::assemble(header, &body, &signature)
     }
 }

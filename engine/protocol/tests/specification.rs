@@ -1,8 +1,8 @@
 //! What `docs/PROTOCOL.md` and the code both say, they say alike.
 
 use subrosa_protocol::error::ErrorCode;
-use subrosa_protocol::ids::{Epoch, LogId, Seq, Signature};
-use subrosa_protocol::segment::{Class, HEADER_LEN, Header, Kind, SealedSegment};
+use subrosa_protocol::ids::{Chain, Epoch, LogId, Seq, Signature};
+use subrosa_protocol::segment::{Class, GroupPlace, HEADER_LEN, Header, Kind, SealedSegment};
 use subrosa_protocol::{frame, labels, limits};
 
 /// Cells of the rows of the first table under a heading of the specification.
@@ -63,10 +63,12 @@ fn all_labels() {
 #[test]
 fn layout_of_a_segment() {
     let header = Header {
-        kind: Kind::Control,
+        kind: Kind::CONTROL,
+        place: GroupPlace::Whole,
         log: LogId::from_bytes([0xa1; 16]),
         seq: Seq(0xb2b2_b2b2_b2b2_b2b2),
         epoch: Epoch(0xc3c3_c3c3),
+        prev: Chain::from_bytes([0xd7; 32]),
         salt: [0xd4; 16],
         commit: [0xe5; 32],
         body_len: 0x0000_1000,
@@ -76,11 +78,13 @@ fn layout_of_a_segment() {
     let mut at = 0;
     for row in nth_table("FORMAT.md", "3. Segment", 0) {
         let contents: &[u8] = match row[0].as_str() {
-            "suite: 1" => &[1],
-            "kind" => &[3],
+            "suite: 2" => &[2],
+            "kind" => &[0x41],
+            "place in the group" => &[3],
             "log id" => &[0xa1; 16],
             "seq" => &[0xb2; 8],
             "epoch" => &[0xc3; 4],
+            "previous chain" => &[0xd7; 32],
             "salt, random" => &[0xd4; 16],
             "commit" => &[0xe5; 32],
             "body length, tag included" => &[0, 0, 0x10, 0],
@@ -94,20 +98,22 @@ fn layout_of_a_segment() {
         assert_eq!(row[2].replace("body length", "4096"), contents.len().to_string(), "{}", row[0]);
         at += contents.len();
     }
-    assert_eq!((at, HEADER_LEN), (segment.bytes().len(), 82));
+    assert_eq!((at, HEADER_LEN), (segment.bytes().len(), 115));
 }
 
 #[test]
 fn kinds_of_segments() {
-    let rows = nth_table("FORMAT.md", "3. Segment", 1);
-    for (number, row) in (1u8..).zip(&rows) {
-        let kind = Kind::from_wire(number).unwrap();
-        assert_eq!(
-            (row[0].clone(), row[1].split(' ').next().unwrap()),
-            (number.to_string(), &*format!("{kind:?}").to_lowercase())
-        );
-        let class = if kind.class() == Class::Control { "control" } else { "data" };
-        assert_eq!(row[3], class);
-    }
-    assert!(Kind::from_wire(rows.len() as u8 + 1).is_err());
+    let rows: Vec<_> = nth_table("FORMAT.md", "3. Segment", 1)
+        .into_iter()
+        .map(|row| (row[0].clone(), row[1].clone(), row[3].clone(), row[4].clone()))
+        .collect();
+    let code: Vec<_> = Kind::KNOWN
+        .iter()
+        .map(|(kind, name)| {
+            let class = if kind.class() == Class::Control { "control" } else { "data" };
+            let place = if kind.is_group_of_its_own() { "3" } else { "any" };
+            (format!("0x{:02x}", kind.to_wire()), (*name).to_owned(), class.to_owned(), place.to_owned())
+        })
+        .collect();
+    assert_eq!(rows, code);
 }

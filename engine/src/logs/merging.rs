@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use subrosa_model::merge::{Body, LogNo, Stamp};
-use subrosa_model::seal::{Group, OpenError, OpenedBody};
+use subrosa_model::seal::{OpenError, OpenedBody};
 use subrosa_protocol::ids::{LogId, Seq};
 use subrosa_protocol::segment::Kind;
 use subrosa_store::error::StoreError;
@@ -153,7 +153,7 @@ impl Tx<'_> {
             look_at_row();
             tried += 1;
             let Ok(body) = self.open_stored(vault, log, shut[tried - 1])? else { break };
-            whole = body.group == Group::Ends;
+            whole = self.ends_group(log, shut[tried - 1])?;
             bytes += body.data.len();
             if bytes > PASS_BYTES {
                 bodies.clear();
@@ -221,7 +221,6 @@ impl Tx<'_> {
         while seq <= last {
             match self.open_stored(vault, log, seq)? {
                 Ok(body) => {
-                    let group = body.group;
                     bytes += body.data.len();
                     if start == first && bytes <= PASS_BYTES {
                         opened.push(body);
@@ -229,7 +228,7 @@ impl Tx<'_> {
                     } else {
                         opened.clear();
                     }
-                    if group == Group::Ends {
+                    if self.ends_group(log, seq)? {
                         return Ok(NextGroup::Ends(seq));
                     }
                 }
@@ -310,6 +309,11 @@ impl Tx<'_> {
         Ok(verdict != Verdict::Hold)
     }
 
+    /// Whether a group ends with a stored segment.
+    fn ends_group(&self, log: LogNo, seq: Seq) -> Result<bool, Error> {
+        Ok(self.logs.header(log, seq)?.ok_or(StoreError::Inconsistent)?.place.is_last())
+    }
+
     /// Opens one stored data segment.
     pub(crate) fn open_stored(
         &self,
@@ -319,15 +323,14 @@ impl Tx<'_> {
     ) -> Result<Result<OpenedBody, Reason>, Error> {
         let missing = || Error::Store(subrosa_store::error::StoreError::Inconsistent);
         let (segment, _) = self.logs.segment(log, seq)?.ok_or_else(missing)?.into_parts();
-        let prev = self.logs.chain_before(log, seq)?.ok_or_else(missing)?;
-        if segment.header().kind != Kind::Data {
+        if segment.header().kind != Kind::DATA {
             return Ok(Err(Reason::UnknownKind));
         }
         let state = self.vault(vault)?;
         let Some(key) = state.keyring.data_key(segment.header().epoch) else {
             return Ok(Err(Reason::StaysShut));
         };
-        Ok(subrosa_model::seal::open(&state.id, &prev, &segment, key).map_err(|error| match error {
+        Ok(subrosa_model::seal::open(&state.id, &segment, key).map_err(|error| match error {
             OpenError::OtherKey => Reason::StaysShut,
             _ => Reason::Undecodable,
         }))

@@ -14,11 +14,6 @@ impl Tx<'_> {
         Ok(self.logs.reason(log, seq)?.is_some_and(Reason::may_pass))
     }
 
-    /// Whether a second future of a log is kept at this place.
-    pub(crate) fn is_evidence(&self, log: LogNo, seq: Seq) -> Result<bool, Error> {
-        Ok(self.logs.reason(log, seq)? == Some(Reason::Equivocation))
-    }
-
     /// Keeps a segment as evidence that its log has a second future; says whether it is kept now.
     pub(crate) fn keep_evidence(
         &mut self,

@@ -12,7 +12,7 @@ use subrosa_model::merge::{LogNo, VaultNo};
 use subrosa_protocol::client_link::{FeedBatch, Received};
 use subrosa_protocol::ids::{Chain, Head, LogId, Pin, PublicKeyBytes, Seq, VaultId};
 use subrosa_protocol::limits::{LOGS_PER_VAULT_MAX, STRANGERS_ASKED_MAX};
-use subrosa_protocol::segment::{Class, SealedSegment, VerifiedSegment};
+use subrosa_protocol::segment::{Class, LogPlace, SealedSegment, VerifiedSegment};
 use subrosa_store::error::StoreError;
 use subrosa_store::logs::{CheckedSegment, Rank, Reason};
 use subrosa_store::relays::Cursor;
@@ -178,7 +178,8 @@ impl Tx<'_> {
         if header.seq == next
             && log != own.data
             && log != own.control
-            && VerifiedSegment::check(&taking.id, prev, info.public, segment.clone()).is_ok()
+            && header.prev == prev
+            && VerifiedSegment::check(&taking.id, info.public, segment.clone()).is_ok()
         {
             self.vault_mut(taking.vault)?.cut_off.insert(log);
         }
@@ -196,86 +197,77 @@ impl Tx<'_> {
         look_at_log();
         let (vault, header) = (taking.vault, segment.header());
         let head = self.logs.head(log)?;
-        let expected = head.map_or(Seq(0), |head| head.seq.next());
+        let next = head.map_or(Seq(0), |head| head.seq.next());
+        if header.seq < next {
+            let chain = segment.preimage(&taking.id).chain();
+            if self.logs.chain(log, header.seq)? == Some(chain) {
+                // The same again: its signature was checked when it came.
+                return self.raise_relay_head(
+                    taking.relay,
+                    vault,
+                    Head { log: info.id, seq: header.seq, chain },
+                );
+            }
+        }
+        let verified = VerifiedSegment::check(&taking.id, info.public, segment.clone())
+            .map_err(|_| PeerFault::BadSignature)?;
+        let prev = head.map_or(Chain::ZERO, |head| head.chain);
+        let held = |seq| self.logs.chain(log, seq).and_then(|chain| chain.ok_or(StoreError::Inconsistent));
         let own = self.vault(vault)?.own;
         let is_own = log == own.data || log == own.control;
-        if header.seq > expected {
-            taking.taken.received.own_log_foreign |= is_own;
-            taking.taken.received.wants.push((header.log, expected, header.seq));
-            return Ok(());
-        }
-        if header.seq < expected {
-            return self.take_in_again(taking, log, info, segment);
-        }
-        let prev = head.map_or(Chain::ZERO, |head| head.chain);
-        let Ok(verified) = VerifiedSegment::check(&taking.id, prev, info.public, segment.clone()) else {
-            return self.does_not_follow(taking, log, info, segment);
-        };
-        let checked = CheckedSegment::from(verified);
-        taking.taken.received.own_log_foreign |= is_own;
-        taking.taken.segments += 1;
-        match info.class {
-            Class::Data => {
-                self.logs.store_segment(log, &checked, head.map_or(Seq(0), |head| head.merged))?;
-                self.vault_mut(vault)?.unmerged.insert(log);
+        match verified.place_in_log(next, &prev, held)? {
+            LogPlace::Continues if head.is_some_and(|head| head.closed) => {
+                self.pass_by(taking, info.public, segment)
             }
-            Class::Control => {
-                let certified = self.store_control(vault, log, &prev, &checked)?;
-                self.admit_for(taking, certified)?;
+            LogPlace::Continues => {
+                taking.taken.received.own_log_foreign |= is_own;
+                self.take_in_next(taking, log, info, &verified.into())
+            }
+            LogPlace::Held => Ok(()),
+            LogPlace::Gap => {
+                taking.taken.received.own_log_foreign |= is_own;
+                taking.taken.received.wants.push((header.log, next, header.seq));
+                Ok(())
+            }
+            LogPlace::AnotherBranch if is_own => {
+                taking.taken.received.own_log_foreign = true;
+                // Our own head may be the one that nobody else has: ask for what stands before.
+                let before = u64::from(header.seq == next);
+                let from = Seq(header.seq.0.saturating_sub(before));
+                taking.taken.received.wants.push((info.id, from, header.seq));
+                Ok(())
+            }
+            LogPlace::AnotherBranch => {
+                if self.keep_evidence(vault, log, &verified.into())? {
+                    tracing::warn!(log = %info.id, seq = header.seq.0, "a log has two futures");
+                }
+                Ok(())
             }
         }
-        self.raise_relay_head(taking.relay, vault, head_of(&checked))
     }
 
-    /// A segment whose place is taken: the same one again, or evidence of a second future.
-    fn take_in_again(
+    /// Stores the next segment of a log.
+    fn take_in_next(
         &mut self,
         taking: &mut Taking<'_>,
         log: LogNo,
         info: &LogInfo,
-        segment: &SealedSegment,
+        checked: &CheckedSegment,
     ) -> Result<(), Error> {
-        let (vault, seq) = (taking.vault, segment.header().seq);
-        let held = self.logs.chain(log, seq)?.ok_or(StoreError::Inconsistent)?;
-        let prev = self.logs.chain_before(log, seq)?.ok_or(StoreError::Inconsistent)?;
-        if segment.preimage(&taking.id, &prev).chain() == held {
-            return self.raise_relay_head(taking.relay, vault, Head { log: info.id, seq, chain: held });
+        let vault = taking.vault;
+        taking.taken.segments += 1;
+        match info.class {
+            Class::Data => {
+                let merged = self.logs.head(log)?.map_or(Seq(0), |head| head.merged);
+                self.logs.store_segment(log, checked, merged)?;
+                self.vault_mut(vault)?.unmerged.insert(log);
+            }
+            Class::Control => {
+                let certified = self.store_control(vault, log, checked)?;
+                self.admit_for(taking, certified)?;
+            }
         }
-        let own = self.vault(vault)?.own;
-        if log == own.data || log == own.control {
-            taking.taken.received.own_log_foreign = true;
-            taking.taken.received.wants.push((info.id, seq, seq));
-            return Ok(());
-        }
-        if let Ok(verified) = VerifiedSegment::check(&taking.id, prev, info.public, segment.clone())
-            && self.keep_evidence(vault, log, &verified.into())?
-        {
-            tracing::warn!(log = %info.id, seq = seq.0, "a log has two futures");
-        }
-        Ok(())
-    }
-
-    /// A segment at the right place that does not verify there: of another future, or forged.
-    fn does_not_follow(
-        &self,
-        taking: &mut Taking<'_>,
-        log: LogNo,
-        info: &LogInfo,
-        segment: &SealedSegment,
-    ) -> Result<(), Error> {
-        let seq = segment.header().seq;
-        let own = self.vault(taking.vault)?.own;
-        if log == own.data || log == own.control {
-            // Our own head may be the one that nobody else has: ask for what stands before.
-            taking.taken.received.own_log_foreign = true;
-            taking.taken.received.wants.push((info.id, Seq(seq.0.saturating_sub(1)), seq));
-            return Ok(());
-        }
-        match seq.0.checked_sub(1) {
-            // It builds on the branch that is already kept as evidence.
-            Some(before) if self.is_evidence(log, Seq(before))? => Ok(()),
-            _ => Err(Error::Peer(PeerFault::BadSignature)),
-        }
+        self.raise_relay_head(taking.relay, vault, head_of(checked))
     }
 
     /// Takes in a segment of a log without a certificate: it waits, if there is room, and counts as what the relay holds.
@@ -285,34 +277,28 @@ impl Tx<'_> {
         let held = self.vault(vault)?.waiting.get(&header.log);
         let next = held.map_or(Seq(0), |held| held.seq.next());
         if header.seq < next {
-            let before = header.seq.0.checked_sub(1).map(Seq);
-            let prev = before.map(|before| self.waiting_chain(vault, &header.log, before)).transpose()?;
-            let prev = prev.map_or(Some(Chain::ZERO), |chain| chain).ok_or(StoreError::Inconsistent)?;
-            let chain = segment.preimage(&taking.id, &prev).chain();
+            let chain = segment.preimage(&taking.id).chain();
             if self.waiting_chain(vault, &header.log, header.seq)? == Some(chain) {
                 let head = Head { log: header.log, seq: header.seq, chain };
                 return self.raise_relay_head(taking.relay, vault, head);
             }
         }
-        let fits = header.seq == next && held.is_none_or(|held| held.class == header.kind.class());
         let prev = held.map_or(Chain::ZERO, |held| held.chain);
-        if fits && let Ok(verified) = VerifiedSegment::check(&taking.id, prev, public, segment.clone()) {
-            return self.let_wait(taking, &prev, &verified.into());
+        let fits = header.seq == next
+            && header.prev == prev
+            && held.is_none_or(|held| held.class == header.kind.class() && !held.closed);
+        if fits && let Ok(verified) = VerifiedSegment::check(&taking.id, public, segment.clone()) {
+            return self.let_wait(taking, &verified.into());
         }
         self.pass_by(taking, public, segment)
     }
 
     /// Lets a segment wait, unless it is what certifies its log.
-    fn let_wait(
-        &mut self,
-        taking: &mut Taking<'_>,
-        prev: &Chain,
-        checked: &CheckedSegment,
-    ) -> Result<(), Error> {
+    fn let_wait(&mut self, taking: &mut Taking<'_>, checked: &CheckedSegment) -> Result<(), Error> {
         let (vault, segment) = (taking.vault, checked.segment());
         let (log, seq) = (segment.header().log, segment.header().seq);
         let (rank, certified) = match segment.header().kind.class() {
-            Class::Control => match self.vault_mut(vault)?.fold_control_segment(&log, prev, segment) {
+            Class::Control => match self.vault_mut(vault)?.fold_control_segment(&log, segment) {
                 Folded::Shut => (Rank::Shut, Vec::new()),
                 Folded::Refused => (Rank::Opens, Vec::new()),
                 Folded::Taken(changes) => {
@@ -320,9 +306,7 @@ impl Tx<'_> {
                     (if begins { Rank::Certificate } else { Rank::Opens }, changes.logs_certified)
                 }
             },
-            Class::Data if seq == Seq(0) && self.vault(vault)?.opens(prev, segment) => {
-                (Rank::Opens, Vec::new())
-            }
+            Class::Data if seq == Seq(0) && self.vault(vault)?.opens(segment) => (Rank::Opens, Vec::new()),
             Class::Data => (Rank::Shut, Vec::new()),
         };
         if certified.contains(&log) {
@@ -357,9 +341,11 @@ impl Tx<'_> {
             taking.taken.received.wants.push((header.log, next, header.seq));
             return Ok(());
         }
-        let prev = shown.map_or(Chain::ZERO, |shown| shown.chain);
-        let checked = VerifiedSegment::check(&taking.id, prev, public, segment.clone());
+        let checked = VerifiedSegment::check(&taking.id, public, segment.clone());
         let checked = CheckedSegment::from(checked.map_err(|_| PeerFault::BadSignature)?);
+        if header.prev != shown.map_or(Chain::ZERO, |shown| shown.chain) {
+            return Ok(()); // of another future than the one that was shown before
+        }
         self.raise_relay_head(taking.relay, taking.vault, head_of(&checked))
     }
 
@@ -398,7 +384,7 @@ impl Tx<'_> {
         log: LogNo,
         certificate: &CertifiedLog,
     ) -> Result<Vec<LogId>, Error> {
-        let (mut prev, mut certified) = (Chain::ZERO, Vec::new());
+        let mut certified = Vec::new();
         for checked in self.take_waiting(vault, &LogId::of(&certificate.public))? {
             if checked.segment().header().kind.class() != certificate.class {
                 continue; // its author certified one thing and wrote another
@@ -408,9 +394,8 @@ impl Tx<'_> {
                     self.logs.store_segment(log, &checked, Seq(0))?;
                     self.vault_mut(vault)?.unmerged.insert(log);
                 }
-                Class::Control => certified.extend(self.store_control(vault, log, &prev, &checked)?),
+                Class::Control => certified.extend(self.store_control(vault, log, &checked)?),
             }
-            prev = *checked.chain();
         }
         Ok(certified)
     }
@@ -420,12 +405,11 @@ impl Tx<'_> {
         &mut self,
         vault: VaultNo,
         log: LogNo,
-        prev: &Chain,
         checked: &CheckedSegment,
     ) -> Result<Vec<LogId>, Error> {
         let segment = checked.segment();
         let (id, seq) = (segment.header().log, segment.header().seq);
-        let folded = self.vault_mut(vault)?.fold_control_segment(&id, prev, segment);
+        let folded = self.vault_mut(vault)?.fold_control_segment(&id, segment);
         // Up to here the signatures of all entries hold: opening need not check them again.
         let merged = self.logs.head(log)?.map_or(Seq(0), |head| head.merged);
         let taken = merged == seq && matches!(folded, Folded::Taken(_));

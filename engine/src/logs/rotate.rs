@@ -8,10 +8,10 @@ use std::sync::atomic::Ordering;
 
 use subrosa_model::control::{OwnLogs, certificate};
 use subrosa_model::merge::{Body, LogMove, LogNo, PendingOps, RowBuf, Stamp};
-use subrosa_model::seal::{Group, Packed};
+use subrosa_model::seal::Packed;
 use subrosa_model::wiped::Wiped;
 use subrosa_protocol::ids::Seq;
-use subrosa_protocol::segment::{Class, Kind};
+use subrosa_protocol::segment::{Class, GroupPlace, Kind};
 use subrosa_store::error::StoreError;
 use subrosa_store::keys::{RecordKey, VaultNo};
 
@@ -185,7 +185,7 @@ impl Tx<'_> {
     /// Seals control entries as the next segment of our control log and takes them in.
     pub(crate) fn append_control(&mut self, vault: VaultNo, data: &[u8]) -> Result<(), Error> {
         let log = self.vault(vault)?.own.control;
-        self.seal_next(vault, log, Kind::Control, Group::Ends, &Packed::of(data))?;
+        self.seal_next(vault, log, Kind::CONTROL, GroupPlace::Whole, &Packed::of(data))?;
         let head = self.logs.head(log)?.ok_or(StoreError::Inconsistent)?;
         let state = self.vault_mut(vault)?;
         let id = state.logs.get(&log).ok_or(Error::NoVault)?.id;

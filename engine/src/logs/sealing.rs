@@ -6,10 +6,10 @@
 use std::collections::BTreeMap;
 
 use subrosa_model::merge::LogNo;
-use subrosa_model::seal::{Group, Packed, Place, seal};
+use subrosa_model::seal::{Packed, Place, seal};
 use subrosa_protocol::ids::{Chain, Head, Seq, Signature, VaultId};
 use subrosa_protocol::limits::LOGS_PER_VAULT_MAX;
-use subrosa_protocol::segment::Kind;
+use subrosa_protocol::segment::{Class, GroupPlace, Kind};
 use subrosa_store::error::StoreError;
 use subrosa_store::keys::VaultNo;
 use subrosa_store::logs::{CheckedSegment, LogTip};
@@ -94,10 +94,9 @@ impl Tx<'_> {
         vault: VaultNo,
         bodies: impl ExactSizeIterator<Item = &'b Packed>,
     ) -> Result<(), Error> {
-        let last = bodies.len().saturating_sub(1);
+        let count = bodies.len();
         for (index, body) in bodies.enumerate() {
-            let group = if index == last { Group::Ends } else { Group::Continues };
-            self.seal_data(vault, group, body)?;
+            self.seal_data(vault, GroupPlace::of(index, count), body)?;
         }
         Ok(())
     }
@@ -116,20 +115,25 @@ impl Tx<'_> {
             ops.extend(decode_pending(key.record(), collection, row)?.into_ops());
         }
         ops.sort_by(by_time);
-        let mut filler = Filler::new(seen);
+        let (mut filler, mut sealed) = (Filler::new(seen), 0);
         for op in &ops {
             filler.push(op);
             for body in filler.take_full() {
-                self.seal_data(vault, Group::Continues, &body)?;
+                self.seal_data(vault, GroupPlace::of(sealed, usize::MAX), &body)?;
+                sealed += 1;
             }
         }
-        self.seal_bodies(vault, filler.finish().iter())
+        let rest = filler.finish();
+        for (body, index) in rest.iter().zip(sealed..) {
+            self.seal_data(vault, GroupPlace::of(index, sealed + rest.len()), body)?;
+        }
+        Ok(())
     }
 
     /// Seals one body as the next segment of our data log.
-    fn seal_data(&mut self, vault: VaultNo, group: Group, data: &Packed) -> Result<(), Error> {
+    fn seal_data(&mut self, vault: VaultNo, group: GroupPlace, data: &Packed) -> Result<(), Error> {
         let log = self.vault(vault)?.own.data;
-        self.seal_next(vault, log, Kind::Data, group, data)
+        self.seal_next(vault, log, Kind::DATA, group, data)
     }
 
     /// Seals one segment of a log of ours and stores it.
@@ -138,7 +142,7 @@ impl Tx<'_> {
         vault: VaultNo,
         log: LogNo,
         kind: Kind,
-        group: Group,
+        group: GroupPlace,
         data: &Packed,
     ) -> Result<(), Error> {
         let head = self.logs.head(log)?;
@@ -147,24 +151,24 @@ impl Tx<'_> {
         let state = self.vault(vault)?;
         let live = state.keyring.live_epoch();
         let info = state.logs.get(&log).ok_or(Error::NoVault)?;
-        let place = Place { vault: state.id, prev, kind, log: info.id, seq, epoch: live.epoch };
-        let sealed = match kind {
-            Kind::Control => {
+        let place = Place { group, vault: state.id, prev, kind, log: info.id, seq, epoch: live.epoch };
+        let sealed = match kind.class() {
+            Class::Control => {
                 let signer = &state.keyring.logs.control;
-                seal(&place, group, data, (&live.control).into(), &*entropy, |label, payload| {
+                seal(&place, data, (&live.control).into(), &*entropy, |label, payload| {
                     Signature::from_bytes(signer.sign(label, payload))
                 })
             }
-            Kind::Data | Kind::Checkpoint | Kind::Blob => {
+            Class::Data => {
                 let key = live.key.as_ref().ok_or(Error::NotPermitted)?;
                 let signer = &state.signer;
-                seal(&place, group, data, key.into(), &*entropy, |label, payload| {
+                seal(&place, data, key.into(), &*entropy, |label, payload| {
                     Signature::from_bytes(signer.sign(label, payload))
                 })
             }
         };
         // What is ours is merged; in a control log, unless something before it was not taken in.
-        let behind = head.filter(|head| kind == Kind::Control && head.merged <= head.seq);
+        let behind = head.filter(|head| kind.class() == Class::Control && head.merged <= head.seq);
         let merged = behind.map_or(seq.next(), |head| head.merged);
         Ok(self.logs.store_segment(log, &CheckedSegment::sealed_here(sealed), merged)?)
     }
@@ -177,7 +181,7 @@ impl Tx<'_> {
         let others: Vec<_> = state.logs.iter().map(|(log, info)| (*log, info.id)).collect();
         let own = state.own;
         for (log, id) in others {
-            let Some(LogTip { seq, chain, merged }) = self.logs.head(log)? else { continue };
+            let Some(LogTip { seq, chain, merged, .. }) = self.logs.head(log)? else { continue };
             if log == own.data || merged <= seq {
                 continue;
             }

@@ -3,7 +3,7 @@
 use subrosa_model::control::Members;
 use subrosa_model::merge::LogNo;
 use subrosa_protocol::ids::{Chain, Seq};
-use subrosa_protocol::segment::Class;
+use subrosa_protocol::segment::Kind;
 use subrosa_store::error::StoreError;
 use subrosa_store::logs::LogsView;
 use subrosa_store::sealed::Verified;
@@ -89,15 +89,16 @@ fn walk_log(
     for segment in logs.segments(number, Seq(0)..=head.seq)? {
         let (segment, chain) = segment?.into_parts();
         let holds = segment.header().seq == next
-            && segment.verify(&vault.id, &prev, &log.public).is_ok_and(|verified| verified == chain);
+            && segment.header().prev == prev
+            && segment.verify(&vault.id, &log.public).is_ok_and(|verified| verified == chain);
         if holds {
             report.segments += 1;
         } else {
             report.bad_segments += 1;
         }
-        if log.class == Class::Control
+        if segment.header().kind == Kind::CONTROL
             && let Some(key) = vault.keyring.control_key(segment.header().epoch)
-            && let Ok(opened) = subrosa_model::seal::open(&vault.id, &prev, &segment, key)
+            && let Ok(opened) = subrosa_model::seal::open(&vault.id, &segment, key)
         {
             // A refused entry counts for nothing; what it would have certified shows as uncertified.
             let _ = members.apply(log.id, segment.header().seq, &opened.data);

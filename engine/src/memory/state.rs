@@ -7,8 +7,8 @@ use subrosa_model::control::{Keyring, MemberChanges, Members};
 use subrosa_model::keys::{KeyPair, SigningKey};
 use subrosa_model::merge::{HybridClock, LogNo, LogTable};
 use subrosa_model::wiped::Wiped;
-use subrosa_protocol::ids::{Chain, LogId, Pin, PublicKeyBytes, Seq, VaultId};
-use subrosa_protocol::segment::{Class, SealedSegment};
+use subrosa_protocol::ids::{LogId, Pin, PublicKeyBytes, Seq, VaultId};
+use subrosa_protocol::segment::{Class, Kind, SealedSegment};
 use subrosa_store::doors::DoorsView;
 use subrosa_store::error::StoreError;
 use subrosa_store::keys::{CollectionNo, VaultNo};
@@ -102,6 +102,8 @@ pub(crate) struct VaultState {
     /// Logs that go on with a segment of another class than was certified: nothing after it can be taken in. Found again
     /// in each open.
     pub(crate) cut_off: BTreeSet<LogNo>,
+    /// Control logs that go on with a kind of a newer version, and from where.
+    pub(crate) unknown_control: HashMap<LogId, Seq>,
     /// Logs whose next group is held for the clock, and until when.
     pub(crate) held: BTreeMap<LogNo, u64>,
     /// Per log, the bytes of second futures kept as evidence.
@@ -140,7 +142,7 @@ pub(crate) struct LogInfo {
 
 /// What became of a control segment.
 pub(crate) enum Folded {
-    /// No key that is held here opens it.
+    /// No key that is held here opens it, or it stands at or behind what only a newer version reads.
     Shut,
     /// It opens, and its entries do not hold, or not yet: it counts for nothing.
     Refused,
@@ -276,6 +278,7 @@ impl VaultState {
             probed: HashMap::new(),
             unmerged: BTreeSet::new(),
             cut_off: BTreeSet::new(),
+            unknown_control: HashMap::new(),
             held: BTreeMap::new(),
             evidence: HashMap::new(),
             waiting: Waiting::default(),
@@ -290,8 +293,8 @@ impl VaultState {
 
     fn load(&mut self, logs: &LogsView, unsealed: &UnsealedView, number: VaultNo) -> Result<(), Error> {
         self.fold_control(logs)?;
-        self.waiting = Waiting::load(logs, number, |log, prev, segment| {
-            self.fold_control_segment(log, prev, segment);
+        self.waiting = Waiting::load(logs, number, |log, segment| {
+            self.fold_control_segment(log, segment);
         })?;
         self.notes = Notes::load(logs, number)?;
         self.next_batch = unsealed.next_batch(number)?;
@@ -313,34 +316,38 @@ impl VaultState {
         let control = self.logs.iter().filter(|(_, log)| log.class == Class::Control);
         for (number, log) in control.map(|(number, log)| (*number, *log)).collect::<Vec<_>>() {
             let Some(head) = logs.head(number)? else { continue };
-            let mut prev = Chain::ZERO;
             for segment in logs.segments(number, Seq(0)..=head.seq)? {
-                let (segment, chain) = segment?.into_parts();
+                let (segment, _) = segment?.into_parts();
                 if segment.header().seq < head.merged {
-                    self.fold_checked_segment(&log.id, &prev, &segment);
+                    self.fold_checked_segment(&log.id, &segment);
                 } else {
-                    self.fold_control_segment(&log.id, &prev, &segment);
+                    self.fold_control_segment(&log.id, &segment);
                 }
-                prev = chain;
             }
         }
         Ok(())
     }
 
     /// Whether a data segment was sealed under a key of this vault that is held here.
-    pub(crate) fn opens(&self, prev: &Chain, segment: &SealedSegment) -> bool {
+    pub(crate) fn opens(&self, segment: &SealedSegment) -> bool {
         let key = self.keyring.data_key(segment.header().epoch);
-        key.is_some_and(|key| subrosa_model::seal::open(&self.id, prev, segment, key).is_ok())
+        key.is_some_and(|key| subrosa_model::seal::open(&self.id, segment, key).is_ok())
     }
 
     /// Applies one control segment. One that is not taken in counts for nothing, and stays for later.
-    pub(crate) fn fold_control_segment(
-        &mut self,
-        log: &LogId,
-        prev: &Chain,
-        segment: &SealedSegment,
-    ) -> Folded {
-        let Some(data) = self.open_control(prev, segment) else { return Folded::Shut };
+    pub(crate) fn fold_control_segment(&mut self, log: &LogId, segment: &SealedSegment) -> Folded {
+        let (kind, seq) = (segment.header().kind, segment.header().seq);
+        if kind != Kind::CONTROL && (kind.closes() || !kind.may_carry_ops()) {
+            return Folded::Taken(MemberChanges::default());
+        }
+        if !kind.is_known() {
+            self.unknown_control.entry(*log).or_insert(seq);
+        }
+        // What stands behind something that only a newer version reads must not count without it.
+        if self.unknown_control.get(log).is_some_and(|unknown| *unknown <= seq) {
+            return Folded::Shut;
+        }
+        let Some(data) = self.open_control(segment) else { return Folded::Shut };
         match self.members.apply(*log, segment.header().seq, &data) {
             Ok(changes) => {
                 self.member_changes += u64::from(changes != MemberChanges::default());
@@ -351,15 +358,18 @@ impl VaultState {
     }
 
     /// As [`Self::fold_control_segment`], of one that was taken in before this open.
-    fn fold_checked_segment(&mut self, log: &LogId, prev: &Chain, segment: &SealedSegment) {
-        let Some(data) = self.open_control(prev, segment) else { return };
+    fn fold_checked_segment(&mut self, log: &LogId, segment: &SealedSegment) {
+        if segment.header().kind != Kind::CONTROL {
+            return;
+        }
+        let Some(data) = self.open_control(segment) else { return };
         if let Err(error) = self.members.apply_checked(*log, segment.header().seq, &data) {
             tracing::warn!(%log, %error, "a control segment that was taken in counts no more");
         }
     }
 
-    fn open_control(&self, prev: &Chain, segment: &SealedSegment) -> Option<Wiped> {
+    fn open_control(&self, segment: &SealedSegment) -> Option<Wiped> {
         let key = self.keyring.control_key(segment.header().epoch)?;
-        Some(subrosa_model::seal::open(&self.id, prev, segment, key).ok()?.data)
+        Some(subrosa_model::seal::open(&self.id, segment, key).ok()?.data)
     }
 }

@@ -20,6 +20,8 @@ pub(crate) struct WaitingLog {
     pub(crate) seq: Seq,
     pub(crate) chain: Chain,
     pub(crate) rank: Rank,
+    /// Whether its last segment closes it.
+    pub(crate) closed: bool,
     bytes: usize,
 }
 
@@ -62,6 +64,7 @@ impl Waiting {
             class: header.kind.class(),
             seq: header.seq,
             chain: *checked.chain(),
+            closed: header.kind.closes(),
             rank: before.map_or(rank, |before| before.rank),
             bytes: before.map_or(0, |before| before.bytes) + bytes,
         };
@@ -104,15 +107,14 @@ impl Waiting {
     pub(crate) fn load(
         logs: &LogsView,
         vault: VaultNo,
-        mut fold: impl FnMut(&LogId, &Chain, &SealedSegment),
+        mut fold: impl FnMut(&LogId, &SealedSegment),
     ) -> Result<Self, StoreError> {
         let mut waiting = Self::default();
         for row in logs.waiting(vault)? {
             let WaitingRow { rank, segment: checked } = row?;
             let header = checked.segment().header();
             if header.kind.class() == Class::Control {
-                let prev = waiting.get(&header.log).map_or(Chain::ZERO, |held| held.chain);
-                fold(&header.log, &prev, checked.segment());
+                fold(&header.log, checked.segment());
             }
             waiting.add(&checked, rank);
         }

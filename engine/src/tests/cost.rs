@@ -3,10 +3,10 @@
 use subrosa_model::merge::{
     BodyWriter, Cell, FieldCell, LogNo, Op, OpKind, Put, Stamp, Tombstone, Value, ValueBuf,
 };
-use subrosa_model::seal::{Group, Packed};
+use subrosa_model::seal::Packed;
 use subrosa_protocol::ids::{Chain, Pin, Seq};
 use subrosa_protocol::limits::CLOCK_AHEAD_MAX_MS;
-use subrosa_protocol::segment::Kind;
+use subrosa_protocol::segment::{GroupPlace, Kind};
 use subrosa_store::relays::RelayHead;
 
 use super::strangers::{Stranger, give, pair};
@@ -19,7 +19,7 @@ fn what_waits_costs_the_same_for_each_segment() {
     let mut stranger = Stranger::new(&vault);
     let work: Vec<_> = (0..4)
         .map(|_| {
-            let segments = (0..400).map(|_| stranger.next(Kind::Data, b"")).collect();
+            let segments = (0..400).map(|_| stranger.next(Kind::DATA, b"")).collect();
             let before = (rows_looked_at(), logs_looked_at());
             assert_eq!(give(&relay, &a, &stranger, segments).segments, 400);
             (rows_looked_at() - before.0, logs_looked_at() - before.1)
@@ -97,20 +97,19 @@ fn a_group_of_any_size_is_merged_whole_with_few_bodies_in_memory() {
     let value = ValueBuf::encode(&Value::Bytes(vec![0; 1 << 19])).unwrap();
     let far = 1_000_000 + CLOCK_AHEAD_MAX_MS + 1000;
     // 60 MiB, which compress to a few KiB each; the last op is from the future.
-    for n in 0..15u8 {
-        let stamp = Stamp::from_ms(if n == 14 { far } else { 1_000_000 });
+    for n in 0..40u8 {
+        let stamp = Stamp::from_ms(if n == 39 { far } else { 1_000_000 });
         let mut writer = BodyWriter::new(stamp, Vec::new());
-        for m in 0..8 {
+        for m in 0..3 {
             let cells = vec![FieldCell { name: "blob", cell: Cell::Register(value.borrow()) }];
             let kind = OpKind::Put(Put::new(Tombstone::default(), cells).unwrap());
-            writer.push(&Op { record: id(8 * n + m), collection: "tasks", stamp, kind }, 8 << 20).unwrap();
+            writer.push(&Op { record: id(3 * n + m), collection: "tasks", stamp, kind }, 2 << 20).unwrap();
         }
-        let (body, group) =
-            (Packed::of(&writer.encode()), if n == 14 { Group::Ends } else { Group::Continues });
+        let (body, group) = (Packed::of(&writer.encode()), GroupPlace::of(n.into(), 40));
         let sealed = a.core().write(|tx| {
             let number = tx.state.vault_no(&vault)?;
             let log = tx.vault(number)?.own.data;
-            tx.seal_next(number, log, Kind::Data, group, &body)
+            tx.seal_next(number, log, Kind::DATA, group, &body)
         });
         sealed.unwrap();
     }

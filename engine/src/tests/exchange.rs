@@ -3,9 +3,9 @@ use std::time::Duration;
 use subrosa_model::entropy::Entropy;
 use subrosa_model::merge::Stamp;
 use subrosa_protocol::client_link::{FeedBatch, FeedItem};
-use subrosa_protocol::ids::{Epoch, LogId, Seq, Signature};
+use subrosa_protocol::ids::{Chain, Epoch, LogId, Seq, Signature};
 use subrosa_protocol::limits::CLOCK_AHEAD_MAX_MS;
-use subrosa_protocol::segment::{Header, Kind, SealedSegment};
+use subrosa_protocol::segment::{GroupPlace, Header, Kind, SealedSegment};
 
 use super::{ListRelay, TestDevice, everything, id, join, record};
 
@@ -258,10 +258,12 @@ fn nothing_about_a_log_is_kept_before_a_signature_holds() {
     // Before a lying relay shows A the first segment of B's data log, it claims that the log is a control log.
     let public = b.core().with_vault(&vault, |state| Ok(state.logs[&state.own.data].public)).unwrap();
     let header = Header {
-        kind: Kind::Control,
+        kind: Kind::CONTROL,
+        place: GroupPlace::Whole,
         log: LogId::of(&public),
         seq: Seq(5),
         epoch: Epoch(0),
+        prev: Chain::ZERO,
         salt: [0; 16],
         commit: [0; 32],
         body_len: 16,

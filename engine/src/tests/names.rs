@@ -3,11 +3,11 @@
 use std::ops::Bound;
 
 use subrosa_model::merge::{BodyWriter, Op, OpKind, RecordId, Stamp, Tombstone};
-use subrosa_model::seal::{Group, Packed};
+use subrosa_model::seal::Packed;
 use subrosa_protocol::client_link::{FeedBatch, FeedItem};
 use subrosa_protocol::ids::{LogId, Seq, VaultId};
 use subrosa_protocol::limits::NOTES_PER_LOG_MAX;
-use subrosa_protocol::segment::{Kind, SealedSegment};
+use subrosa_protocol::segment::{GroupPlace, Kind, SealedSegment};
 
 use super::strangers::pair;
 use super::{ListRelay, TestDevice, everything, id, join, record};
@@ -32,7 +32,7 @@ fn delete_naming(device: &TestDevice, vault: &VaultId, record: u8, ms: u64, name
         .write(|tx| {
             let number = tx.state.vault_no(vault)?;
             let log = tx.vault(number)?.own.data;
-            tx.seal_next(number, log, Kind::Data, Group::Ends, &body)
+            tx.seal_next(number, log, Kind::DATA, GroupPlace::Whole, &body)
         })
         .unwrap();
 }
@@ -114,7 +114,7 @@ impl Late {
         assert!(a.vault().records("tasks").delete(id(5)).unwrap());
         relay.sync(a.core(), &vault);
         let late = Self { a, b, c, relay, vault };
-        late.show(|late, segment| segment.header().kind == Kind::Data && late.is_of(&late.a, segment));
+        late.show(|late, segment| segment.header().kind == Kind::DATA && late.is_of(&late.a, segment));
         late
     }
 

@@ -3,8 +3,7 @@
 use subrosa_model::control::{DeviceAdded, DeviceName, DeviceRole, SignedPrekey, device_added};
 use subrosa_model::entropy::OsEntropy;
 use subrosa_model::keys::{KeyPair, cost};
-use subrosa_model::seal::Group;
-use subrosa_protocol::segment::Kind;
+use subrosa_protocol::segment::{GroupPlace, Kind};
 
 use super::{ListRelay, TestDevice, id, join, record};
 
@@ -55,7 +54,13 @@ fn an_entry_that_was_forged_is_not_taken_for_checked_at_the_next_opening() {
         let append = |tx: &mut crate::life::commit::Tx<'_>| {
             let number = tx.state.vault_no(&vault)?;
             let log = tx.vault(number)?.own.control;
-            tx.seal_next(number, log, Kind::Control, Group::Ends, &subrosa_model::seal::Packed::of(data))
+            tx.seal_next(
+                number,
+                log,
+                Kind::CONTROL,
+                GroupPlace::Whole,
+                &subrosa_model::seal::Packed::of(data),
+            )
         };
         a.core().write(append).unwrap();
     };

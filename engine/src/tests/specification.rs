@@ -60,9 +60,10 @@ fn the_reasons_of_quarantine_are_the_specified_ones() {
 #[test]
 fn a_full_body_fills_a_page_of_the_database_and_no_more() {
     let place = subrosa_model::seal::Place {
+        group: subrosa_protocol::segment::GroupPlace::Whole,
         vault: subrosa_protocol::ids::VaultId::ZERO,
         prev: subrosa_protocol::ids::Chain::ZERO,
-        kind: subrosa_protocol::segment::Kind::Data,
+        kind: subrosa_protocol::segment::Kind::DATA,
         log: subrosa_protocol::ids::LogId::ZERO,
         seq: subrosa_protocol::ids::Seq(0),
         epoch: subrosa_protocol::ids::Epoch(0),
@@ -73,14 +74,8 @@ fn a_full_body_fills_a_page_of_the_database_and_no_more() {
     let row = |data: &[u8]| {
         let sign = |_: &[u8], _: &[u8]| subrosa_protocol::ids::Signature::ZERO;
         let data = subrosa_model::seal::Packed::of(data);
-        let sealed = subrosa_model::seal::seal(
-            &place,
-            subrosa_model::seal::Group::Ends,
-            &data,
-            (&key).into(),
-            &subrosa_model::entropy::OsEntropy,
-            sign,
-        );
+        let sealed =
+            subrosa_model::seal::seal(&place, &data, (&key).into(), &subrosa_model::entropy::OsEntropy, sign);
         32 + sealed.0.bytes().len()
     };
     // A leaf page of one row: header, key and the end of the value.

@@ -1,10 +1,10 @@
 //! What a member's own logs can hold to spoil the sync of others: wrong classes, gaps, names without end.
 
 use subrosa_model::merge::{BodyWriter, Stamp};
-use subrosa_model::seal::{Group, Packed};
+use subrosa_model::seal::Packed;
 use subrosa_protocol::ids::{Chain, Head, Incarnation, LogId, PublicKeyBytes, Seq, VaultId};
 use subrosa_protocol::limits::{LOGS_PER_VAULT_MAX, STRANGERS_ASKED_MAX};
-use subrosa_protocol::segment::{Class, Kind, SealedSegment};
+use subrosa_protocol::segment::{Class, GroupPlace, Kind, SealedSegment};
 use subrosa_store::logs::Rank;
 
 use super::strangers::{Stranger, another_relay, batch, noise, pair, segments_of};
@@ -34,14 +34,14 @@ fn compare_heads(relay: &ListRelay, device: &TestDevice, vault: &VaultId) {
 fn a_log_of_two_classes_is_no_disagreement_with_the_relay_that_holds_it() {
     let (a, mut b, relay, vault) = pair();
     let mut log = data_log_of(&a, &vault);
-    for kind in [Kind::Data, Kind::Control, Kind::Data, Kind::Data] {
+    for kind in [Kind::DATA, Kind::CONTROL, Kind::DATA, Kind::DATA] {
         let segment = log.next(kind, b"");
         put(&relay, &vault, log.public(), segment);
     }
     assert_eq!(relay.feed(b.core(), &vault).received.digest_ok, Some(true), "the relay cannot tell");
     // Fed alone, and with the relay's heads taken in anew, as after an open in which nothing is known of it yet.
     for reopened in [false, true] {
-        for kind in [Kind::Data, Kind::Control, Kind::Data] {
+        for kind in [Kind::DATA, Kind::CONTROL, Kind::DATA] {
             let segment = log.next(kind, b"");
             put(&relay, &vault, log.public(), segment);
             if reopened {
@@ -71,7 +71,7 @@ fn seal_having_seen(device: &TestDevice, vault: &VaultId, seen: Vec<Head>) {
     let sealed = device.core().write(|tx| {
         let number = tx.state.vault_no(vault)?;
         let log = tx.vault(number)?.own.data;
-        tx.seal_next(number, log, Kind::Data, Group::Ends, &body)
+        tx.seal_next(number, log, Kind::DATA, GroupPlace::Whole, &body)
     });
     sealed.unwrap();
 }
@@ -142,7 +142,7 @@ fn what_was_asked_for_on_a_link_that_broke_is_asked_for_on_the_next() {
     // A hears of what C wrote before it hears that C belongs to the vault: not all of that finds room.
     let mut log = data_log_of(&c, &vault);
     for _ in 0..5 {
-        let segment = log.next(Kind::Data, &noise(400 << 10));
+        let segment = log.next(Kind::DATA, &noise(400 << 10));
         put(&relay, &vault, log.public(), segment);
     }
     assert_eq!(relay.feed(a.core(), &vault).received.digest_ok, Some(true));
@@ -184,10 +184,10 @@ fn a_new_device_counts_in_whatever_order_two_relays_show_it_and_whenever_the_sto
         for device in [&b, &c, &b] {
             relay.sync(device.core(), &vault);
         }
-        let of_c = segments_of(&relay, &c, &vault, Kind::Data);
-        let control = [&b, &c].map(|device| segments_of(&relay, device, &vault, Kind::Control));
+        let of_c = segments_of(&relay, &c, &vault, Kind::DATA);
+        let control = [&b, &c].map(|device| segments_of(&relay, device, &vault, Kind::CONTROL));
         let [of_b, certificate] = control;
-        let names = segments_of(&relay, &b, &vault, Kind::Data);
+        let names = segments_of(&relay, &b, &vault, Kind::DATA);
         let parts = [of_b, certificate, of_c.into_iter().chain(names).collect()];
         let publics = relay.state.lock().unwrap().logs.clone();
         for (n, part) in order.into_iter().enumerate() {
@@ -196,7 +196,7 @@ fn a_new_device_counts_in_whatever_order_two_relays_show_it_and_whenever_the_sto
             let mut segments = parts[part].clone();
             // What the first relay shows it holds; the other one makes things up.
             if n != 1 {
-                let kind = if n == 0 { Kind::Control } else { Kind::Data };
+                let kind = if n == 0 { Kind::CONTROL } else { Kind::DATA };
                 segments.push(stranger.next(kind, b""));
             }
             let publics = publics.iter().copied().chain([stranger.public()]).collect();

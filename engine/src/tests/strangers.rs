@@ -4,7 +4,7 @@ use subrosa_model::entropy::{Entropy, OsEntropy};
 use subrosa_model::keys::KeyPair;
 use subrosa_model::keys::secret::{ControlKey, EpochKey, SegmentKey};
 use subrosa_model::merge::{Body, BodyWriter, Cell, FieldCell, Op, OpKind, Put, Stamp, Tombstone};
-use subrosa_model::seal::{Group, Packed, Place};
+use subrosa_model::seal::{Packed, Place};
 use subrosa_protocol::client_link::{FeedBatch, FeedItem};
 use subrosa_protocol::codec::Reader;
 use subrosa_protocol::ids::{
@@ -14,7 +14,7 @@ use subrosa_protocol::limits::{
     LINK_KEYS_MAX, LOGS_PER_VAULT_MAX, QUARANTINE_LOG_BYTES_MAX, QUARANTINE_LOG_SEGMENTS_MAX,
     QUARANTINE_VAULT_BYTES_MAX,
 };
-use subrosa_protocol::segment::{Class, Kind, SealedSegment};
+use subrosa_protocol::segment::{Class, GroupPlace, Kind, SealedSegment};
 use subrosa_store::error::StoreError;
 use subrosa_store::logs::{LogTip, Rank};
 
@@ -67,7 +67,15 @@ impl Stranger {
 
     pub(super) fn next(&mut self, kind: Kind, data: &[u8]) -> SealedSegment {
         let (seq, prev) = self.head.map_or((Seq(0), Chain::ZERO), |(seq, chain)| (seq.next(), chain));
-        let place = Place { vault: self.vault, prev, kind, log: self.log(), seq, epoch: Epoch(0) };
+        let place = Place {
+            group: GroupPlace::Whole,
+            vault: self.vault,
+            prev,
+            kind,
+            log: self.log(),
+            seq,
+            epoch: Epoch(0),
+        };
         let epoch = EpochKey::read(&mut Reader::new(&self.key)).unwrap();
         let control = ControlKey::read(&mut Reader::new(&self.key)).unwrap();
         let key = match kind.class() {
@@ -75,10 +83,9 @@ impl Stranger {
             Class::Control => SegmentKey::Control(&control),
         };
         let data = Packed::of(data);
-        let (segment, chain) =
-            subrosa_model::seal::seal(&place, Group::Ends, &data, key, &OsEntropy, |label, payload| {
-                Signature::from_bytes(self.pair.sign(label, payload))
-            });
+        let (segment, chain) = subrosa_model::seal::seal(&place, &data, key, &OsEntropy, |label, payload| {
+            Signature::from_bytes(self.pair.sign(label, payload))
+        });
         self.head = Some((seq, chain));
         segment
     }
@@ -188,7 +195,7 @@ fn made_up_logs_leave_nothing_behind_and_shut_no_vault() {
 fn a_segment_of_a_log_that_was_not_introduced_on_the_link_is_refused() {
     let (a, _b, relay, vault) = pair();
     let mut stranger = Stranger::new(&vault);
-    let segment = stranger.next(Kind::Data, b"");
+    let segment = stranger.next(Kind::DATA, b"");
     let refused = relay.give(a.core(), &vault, batch(&relay, vec![], vec![segment]));
     assert!(matches!(refused, Err(Error::Peer(PeerFault::UnknownLog))), "{refused:?}");
 }
@@ -200,7 +207,7 @@ fn control_segments_of_a_stranger_are_bounded_and_never_passed_on() {
     let mut strangers: Vec<_> = (0..20).map(|_| Stranger::new(&vault)).collect();
     for stranger in &mut strangers {
         for _ in 0..3 {
-            let segment = stranger.next(Kind::Control, &noise(450 << 10));
+            let segment = stranger.next(Kind::CONTROL, &noise(450 << 10));
             stored += give(&relay, &a, stranger, vec![segment]).segments;
         }
     }
@@ -223,7 +230,7 @@ fn a_log_has_no_more_segments_in_quarantine_than_its_limit() {
     let (a, _b, relay, vault) = pair();
     let mut stranger = Stranger::new(&vault);
     let segments: Vec<_> =
-        (0..QUARANTINE_LOG_SEGMENTS_MAX + 3).map(|_| stranger.next(Kind::Data, b"")).collect();
+        (0..QUARANTINE_LOG_SEGMENTS_MAX + 3).map(|_| stranger.next(Kind::DATA, b"")).collect();
     let taken = give(&relay, &a, &stranger, segments);
     let (bytes, ..) = waiting(&a, &vault, &stranger.log());
     assert!(bytes <= QUARANTINE_LOG_BYTES_MAX);
@@ -268,13 +275,13 @@ fn made_up_logs_never_keep_out_a_new_device_whatever_arrives_first() {
         let logs = relay.state.lock().unwrap().logs.clone();
         // Who was let in, the new device's certificate, its data; and logs that fill all that there is.
         let mut parts = vec![
-            segments_of(&relay, &b, &vault, Kind::Control),
-            segments_of(&relay, &c, &vault, Kind::Control),
-            segments_of(&relay, &c, &vault, Kind::Data),
+            segments_of(&relay, &b, &vault, Kind::CONTROL),
+            segments_of(&relay, &c, &vault, Kind::CONTROL),
+            segments_of(&relay, &c, &vault, Kind::DATA),
         ];
         let mut strangers: Vec<_> = (0..9).map(|_| Stranger::new(&vault)).collect();
         let mut junk = |stranger: &mut Stranger| {
-            (0..2).map(|_| stranger.next(Kind::Control, &noise(480 << 10))).collect::<Vec<_>>()
+            (0..2).map(|_| stranger.next(Kind::CONTROL, &noise(480 << 10))).collect::<Vec<_>>()
         };
         parts.push(strangers.iter_mut().flat_map(&mut junk).collect());
         let more: Vec<_> = {
@@ -323,7 +330,7 @@ fn a_certificate_stays_longer_than_anything_that_is_made_up() {
     for key in [[3; 32], key] {
         for _ in 0..18 {
             let mut stranger = Stranger { key, ..Stranger::new(&vault) };
-            let segments = (0..2).map(|_| stranger.next(Kind::Data, &noise(480 << 10))).collect();
+            let segments = (0..2).map(|_| stranger.next(Kind::DATA, &noise(480 << 10))).collect();
             give(&another_relay(66), &a, &stranger, segments);
         }
     }
@@ -358,7 +365,7 @@ fn a_log_that_nobody_certified_at_an_honest_relay_is_no_disagreement() {
     let mut stranger = Stranger::new(&vault);
     relay.state.lock().unwrap().logs.push(stranger.public());
     for _ in 0..5 {
-        let segment = stranger.next(Kind::Data, &noise(600 << 10));
+        let segment = stranger.next(Kind::DATA, &noise(600 << 10));
         super::append(&mut relay.state.lock().unwrap(), &vault, segment).unwrap();
     }
     let plan = |a: &TestDevice| a.core().sync_plan(&vault, &relay.pin).unwrap();
@@ -382,7 +389,7 @@ fn a_log_that_nobody_certified_at_an_honest_relay_is_no_disagreement() {
     let named = a.core().local_heads(&vault).unwrap();
     assert!(named.iter().any(|head| head.log == stranger.log()), "what waits need not be fed again");
     // One more segment is not a new beginning.
-    let segment = stranger.next(Kind::Data, b"");
+    let segment = stranger.next(Kind::DATA, b"");
     super::append(&mut relay.state.lock().unwrap(), &vault, segment).unwrap();
     let taken = relay.feed(a.core(), &vault);
     assert_eq!((taken.received.digest_ok, taken.segments), (Some(true), 0));
@@ -404,12 +411,12 @@ fn what_is_not_kept_is_asked_for_at_the_next_open_and_after_a_change_of_members(
     let (mut a, b, relay, vault) = pair();
     for _ in 0..17 {
         let mut stranger = Stranger::new(&vault);
-        let segments = (0..2).map(|_| stranger.next(Kind::Data, &noise(480 << 10))).collect();
+        let segments = (0..2).map(|_| stranger.next(Kind::DATA, &noise(480 << 10))).collect();
         give(&another_relay(66), &a, &stranger, segments);
     }
     let mut stranger = Stranger::new(&vault);
     relay.state.lock().unwrap().logs.push(stranger.public());
-    let segment = stranger.next(Kind::Data, &noise(1000 << 10));
+    let segment = stranger.next(Kind::DATA, &noise(1000 << 10));
     super::append(&mut relay.state.lock().unwrap(), &vault, segment).unwrap();
     assert!(relay.feed(a.core(), &vault).received.wants.is_empty());
     let wanted = [(stranger.log(), Seq(0), Seq(0))];
@@ -432,7 +439,7 @@ fn the_file_stops_growing_under_an_endless_feed_of_made_up_logs() {
             let logs = (0..500).map(|m| made_up(round * 10_000 + n * 500 + m)).collect();
             relay.give(a.core(), &vault, batch(&relay, logs, vec![])).unwrap();
             let mut stranger = Stranger::new(&vault);
-            let kind = if n % 2 == 0 { Kind::Control } else { Kind::Data };
+            let kind = if n % 2 == 0 { Kind::CONTROL } else { Kind::DATA };
             let segments = (0..2).map(|_| stranger.next(kind, &noise(480 << 10))).collect();
             give(&relay, &a, &stranger, segments);
         }
@@ -462,7 +469,7 @@ fn a_fed_segment_at_an_honest_place_moves_the_cursor_whether_it_is_kept_or_not()
     let (a, _b, relay, vault) = pair();
     let mut stranger = Stranger::new(&vault);
     let before = a.core().sync_plan(&vault, &relay.pin).unwrap().cursor;
-    let segments: Vec<_> = (0..3).map(|_| stranger.next(Kind::Data, &noise(600 << 10))).collect();
+    let segments: Vec<_> = (0..3).map(|_| stranger.next(Kind::DATA, &noise(600 << 10))).collect();
     let items = segments
         .into_iter()
         .zip(1..)
@@ -477,7 +484,7 @@ fn what_a_device_says_it_has_seen_is_read_by_the_others_however_many_logs_there_
     let a = super::device_with_vault();
     let vault = a.vault().id();
     let chain = Chain::from_bytes([1; 32]);
-    let head = LogTip { seq: Seq(0), chain, merged: Seq(1) };
+    let head = LogTip { seq: Seq(0), chain, merged: Seq(1), closed: false };
     a.core()
         .write(|tx| {
             let number = tx.state.vault_no(&vault)?;
@@ -525,8 +532,8 @@ fn a_group_that_does_not_decode_in_part_is_not_merged_in_part() {
         .write(|tx| {
             let number = tx.state.vault_no(&vault)?;
             let log = tx.vault(number)?.own.data;
-            tx.seal_next(number, log, Kind::Data, Group::Continues, &Packed::of(b"of a newer version"))?;
-            tx.seal_next(number, log, Kind::Data, Group::Ends, &body)
+            tx.seal_next(number, log, Kind::DATA, GroupPlace::First, &Packed::of(b"of a newer version"))?;
+            tx.seal_next(number, log, Kind::DATA, GroupPlace::Last, &body)
         })
         .unwrap();
     relay.take(a.core(), &vault).unwrap();
@@ -546,7 +553,7 @@ fn a_log_that_holds_another_class_than_was_certified_is_passed_over() {
     let mut log = Stranger { pair, ..Stranger::new(&vault) };
     relay.state.lock().unwrap().logs.push(log.public());
     for _ in 0..2 {
-        let segment = log.next(Kind::Control, b"");
+        let segment = log.next(Kind::CONTROL, b"");
         super::append(&mut relay.state.lock().unwrap(), &vault, segment).unwrap();
     }
     let before = rows(&b);
@@ -556,7 +563,7 @@ fn a_log_that_holds_another_class_than_was_certified_is_passed_over() {
     b.vault().records("tasks").put(id(1), &record(&[("done", 1)])).unwrap();
     relay.sync(b.core(), &vault);
     // Altered, it is the relay that lies.
-    let mut bytes = log.next(Kind::Control, b"").bytes().to_vec();
+    let mut bytes = log.next(Kind::CONTROL, b"").bytes().to_vec();
     *bytes.last_mut().unwrap() ^= 1;
     let altered = SealedSegment::parse(bytes.into()).unwrap();
     let refused = relay.give(b.core(), &vault, batch(&relay, vec![], vec![altered]));

@@ -21,11 +21,11 @@ use subrosa_model::keys::{KeyPair, KeyProvider, SoftwareKey};
 use subrosa_model::merge::{
     Body, BodyWriter, Cell, FieldCell, Op, OpKind, Put, RecordId, Stamp, Tombstone, Value as Field, ValueBuf,
 };
-use subrosa_model::seal::{Group, OpenError, Packed, Place, seal};
+use subrosa_model::seal::{OpenError, Packed, Place, seal};
 use subrosa_protocol::digest::digest;
 use subrosa_protocol::ids::{Chain, Epoch, Head, LogId, PublicKeyBytes, Seq, Signature, VaultId};
 use subrosa_protocol::labels;
-use subrosa_protocol::segment::{Kind, SealedSegment};
+use subrosa_protocol::segment::{GroupPlace, Kind, SealedSegment};
 use subrosa_protocol::statement::{Signer, Statement};
 
 use self::describe::{control_content, data_content, hex, unhex};
@@ -78,7 +78,7 @@ impl World {
     /// What a kind of segment is sealed under.
     pub(super) fn key(&self, kind: Kind) -> SegmentKey<'_> {
         let keyring = &self.founded.keyring;
-        if kind == Kind::Control {
+        if kind == Kind::CONTROL {
             keyring.control_key(Epoch(0)).unwrap().into()
         } else {
             keyring.data_key(Epoch(0)).unwrap().into()
@@ -124,8 +124,9 @@ impl Log<'_> {
     }
 
     /// Seals the next segment and describes it.
-    fn seal(&mut self, world: &World, name: &str, group: Group, data: &[u8]) -> Value {
+    fn seal(&mut self, world: &World, name: &str, group: GroupPlace, data: &[u8]) -> Value {
         let place = Place {
+            group,
             vault: world.vault(),
             prev: self.prev,
             kind: self.kind,
@@ -136,19 +137,18 @@ impl Log<'_> {
         let mut salt = [0; 16];
         salt.copy_from_slice(&labels::hash(b"salt of a test vector", &[name.as_bytes()])[..16]);
         let sign = |label: &[u8], payload: &[u8]| Signature::from_bytes(self.pair.sign(label, payload));
-        let (segment, chain) =
-            seal(&place, group, &Packed::of(data), world.key(self.kind), &Salt(salt), sign);
-        let prev = std::mem::replace(&mut self.prev, chain);
+        let (segment, chain) = seal(&place, &Packed::of(data), world.key(self.kind), &Salt(salt), sign);
+        self.prev = chain;
         self.next = self.next.next();
-        describe(world, name, &public_of(self.pair), &prev, segment.bytes())
+        describe(world, name, &public_of(self.pair), segment.bytes())
     }
 }
 
 /// Everything that the specification says about one good segment. Panics if it does not hold.
-fn describe(world: &World, name: &str, public: &PublicKeyBytes, prev: &Chain, bytes: &[u8]) -> Value {
+fn describe(world: &World, name: &str, public: &PublicKeyBytes, bytes: &[u8]) -> Value {
     let segment = SealedSegment::parse(bytes.to_vec().into()).unwrap();
     let header = *segment.header();
-    let hdr = header.hash(&world.vault(), prev);
+    let hdr = header.hash(&world.vault());
     let key = world.key(header.kind);
     let mut okm = [0; 64];
     let info = [labels::SEGMENT_KEY, &hdr].concat();
@@ -156,20 +156,19 @@ fn describe(world: &World, name: &str, public: &PublicKeyBytes, prev: &Chain, by
     let mut plaintext = segment.body().to_vec();
     let body_key = <[u8; 32]>::try_from(&okm[..32]).unwrap();
     subrosa_model::seal::aes256gcm_open(&body_key, &[0; 12], &hdr, &mut plaintext).unwrap();
-    let chain = segment.verify(&world.vault(), prev, public).unwrap();
-    let opened = subrosa_model::seal::open(&world.vault(), prev, &segment, key).unwrap();
+    let chain = segment.verify(&world.vault(), public).unwrap();
+    let opened = subrosa_model::seal::open(&world.vault(), &segment, key).unwrap();
     let content = match header.kind {
-        Kind::Control => control_content(&opened.data),
+        Kind::CONTROL => control_content(&opened.data),
         _ => data_content(&opened.data),
     };
     json!({
         "name": name,
         "public": hex(public.as_bytes()),
-        "prev_chain": hex(prev.as_bytes()),
         "bytes": hex(bytes),
         "header": {
-            "suite": bytes[0], "kind": header.kind as u8, "log": hex(header.log.as_bytes()), "seq": header.seq.0,
-            "epoch": header.epoch.0, "salt": hex(header.salt), "commit": hex(header.commit),
+            "suite": bytes[0], "kind": header.kind.to_wire(), "place": header.place.to_wire(), "log": hex(header.log.as_bytes()), "seq": header.seq.0,
+            "epoch": header.epoch.0, "prev": hex(header.prev.as_bytes()), "salt": hex(header.salt), "commit": hex(header.commit),
             "body_len": header.body_len,
         },
         "hdr": hex(hdr),
@@ -178,7 +177,6 @@ fn describe(world: &World, name: &str, public: &PublicKeyBytes, prev: &Chain, by
         "signature": hex(segment.signature().as_bytes()),
         "plaintext": hex(&plaintext),
         "compressed": plaintext[0] & 1 != 0,
-        "last_of_group": opened.group == Group::Ends,
         "data": hex(&opened.data),
         "content": content,
     })
@@ -246,45 +244,45 @@ fn tombstone(seen: &[(LogId, Stamp)]) -> Tombstone {
 
 /// The control segments of both devices; founder's genesis first.
 fn control_segments(world: &World) -> (Vec<Value>, [Head; 2]) {
-    let mut founder = world.log(&world.founded.keyring.logs.control, Kind::Control);
-    let mut phone = world.log(&world.phone_logs.control, Kind::Control);
-    let genesis = founder.seal(world, "genesis", Group::Ends, &world.founded.genesis_entries);
+    let mut founder = world.log(&world.founded.keyring.logs.control, Kind::CONTROL);
+    let mut phone = world.log(&world.phone_logs.control, Kind::CONTROL);
+    let genesis = founder.seal(world, "genesis", GroupPlace::Whole, &world.founded.genesis_entries);
     let [added, certified] = world.second_device(founder.head());
     let segments = vec![
         genesis,
-        founder.seal(world, "device added", Group::Ends, &added),
-        phone.seal(world, "certificate", Group::Ends, &certified),
+        founder.seal(world, "device added", GroupPlace::Whole, &added),
+        phone.seal(world, "certificate", GroupPlace::Whole, &certified),
     ];
     (segments, [founder.head(), phone.head()])
 }
 
 fn data_segments(world: &World, control: [Head; 2]) -> (Vec<Value>, Head) {
-    let mut phone = world.log(&world.phone_logs.data, Kind::Data);
-    let mut log = world.log(world.data_log(), Kind::Data);
+    let mut phone = world.log(&world.phone_logs.data, Kind::DATA);
+    let mut log = world.log(world.data_log(), Kind::DATA);
     let mut made = Vec::new();
     let mut add =
         |log: &mut Log<'_>, name: &str, group, data: &[u8]| made.push(log.seal(world, name, group, data));
     let own = LogId::of(&public_of(log.pair));
     let none = Tombstone::default;
 
-    add(&mut log, "one put", Group::Ends, &put(1, none(), &[("title", "Call Anna".into())]));
+    add(&mut log, "one put", GroupPlace::Whole, &put(1, none(), &[("title", "Call Anna".into())]));
     let empty =
         [("bytes", r#"{"$bytes":""}"#), ("list", "[]"), ("map", "{}"), ("text", r#""""#), ("zero", "0")];
     add(
         &mut log,
         "empty values",
-        Group::Ends,
+        GroupPlace::Whole,
         &put(2, none(), &empty.map(|(name, text)| (name, json_value(text)))),
     );
-    add(&mut log, "no field", Group::Ends, &put(3, none(), &[]));
-    add(&mut log, "every value", Group::Ends, &put(4, none(), &every_value()));
-    add(&mut phone, "by the phone", Group::Ends, &put(5, none(), &[("title", "Call Bob".into())]));
+    add(&mut log, "no field", GroupPlace::Whole, &put(3, none(), &[]));
+    add(&mut log, "every value", GroupPlace::Whole, &put(4, none(), &every_value()));
+    add(&mut phone, "by the phone", GroupPlace::Whole, &put(5, none(), &[("title", "Call Bob".into())]));
     let seen = vec![control[0], control[1], phone.head()];
     let names = tombstone(&[(own, stamp(4)), (phone.head().log, stamp(5))]);
     let delete =
         |stamp, names| Op { record: record(1), collection: "notes", stamp, kind: OpKind::Delete(names) };
-    add(&mut log, "delete, with seen", Group::Ends, &body(seen, &[delete(stamp(6), names.clone())]));
-    add(&mut log, "put naming", Group::Ends, &put(7, names.clone(), &[("title", "Anew".into())]));
+    add(&mut log, "delete, with seen", GroupPlace::Whole, &body(seen, &[delete(stamp(6), names.clone())]));
+    add(&mut log, "put naming", GroupPlace::Whole, &put(7, names.clone(), &[("title", "Anew".into())]));
     let done = ValueBuf::encode(&true.into()).unwrap();
     let cells = vec![
         FieldCell { name: "done", cell: Cell::Register(done.borrow()) },
@@ -296,7 +294,7 @@ fn data_segments(world: &World, control: [Head; 2]) -> (Vec<Value>, Head) {
         stamp: stamp(8),
         kind: OpKind::Put(Put::new(none(), cells).unwrap()),
     };
-    add(&mut log, "replace", Group::Ends, &body(Vec::new(), std::slice::from_ref(&replace)));
+    add(&mut log, "replace", GroupPlace::Whole, &body(Vec::new(), std::slice::from_ref(&replace)));
     let newer = vec![
         FieldCell { name: "count", cell: Cell::Unknown { tag: 300, bytes: b"\x01\x02" } },
         FieldCell { name: "done", cell: Cell::Register(done.borrow()) },
@@ -313,14 +311,15 @@ fn data_segments(world: &World, control: [Head; 2]) -> (Vec<Value>, Head) {
         delete(stamp(13), names),
         replace,
     ];
-    add(&mut log, "several ops, newer kinds", Group::Ends, &body(Vec::new(), &ops));
+    add(&mut log, "several ops, newer kinds", GroupPlace::Whole, &body(Vec::new(), &ops));
     let noise: &dyn Entropy = &SeededEntropy::dangerous_from_seed(6);
     let noise = Field::Bytes(noise.array::<700>().to_vec());
-    add(&mut log, "not compressible, padded", Group::Ends, &put(20, none(), &[("noise", noise)]));
-    add(&mut log, "first of group", Group::Continues, &put(21, none(), &[("part", 1i64.into())]));
-    add(&mut log, "last of group", Group::Ends, &put(22, none(), &[("part", 2i64.into())]));
+    add(&mut log, "not compressible, padded", GroupPlace::Whole, &put(20, none(), &[("noise", noise)]));
+    add(&mut log, "first of group", GroupPlace::First, &put(21, none(), &[("part", 1i64.into())]));
+    add(&mut log, "middle of group", GroupPlace::Middle, &put(21, none(), &[("part", 2i64.into())]));
+    add(&mut log, "last of group", GroupPlace::Last, &put(22, none(), &[("part", 3i64.into())]));
     let text = "Rose is a rose is a rose is a rose. ".repeat(40);
-    add(&mut log, "compressed", Group::Ends, &put(23, none(), &[("text", text.as_str().into())]));
+    add(&mut log, "compressed", GroupPlace::Whole, &put(23, none(), &[("text", text.as_str().into())]));
     (made, phone.head())
 }
 
@@ -362,8 +361,8 @@ fn keys(world: &World) -> Value {
     let keyring = &world.founded.keyring;
     let pair = |pair: &KeyPair| json!({ "pkcs8": hex(pair.dangerous_to_pkcs8_der()), "public": hex(pair.public().as_bytes()) });
     json!({
-        "epoch_0": hex(world.key_bytes(Kind::Data)),
-        "control_0": hex(world.key_bytes(Kind::Control)),
+        "epoch_0": hex(world.key_bytes(Kind::DATA)),
+        "control_0": hex(world.key_bytes(Kind::CONTROL)),
         "control_log": pair(&keyring.logs.control), "data_log": pair(world.data_log()),
         "second_control_log": pair(&world.phone_logs.control), "second_data_log": pair(&world.phone_logs.data),
     })
@@ -386,30 +385,25 @@ fn made() -> Value {
             "digest": hex(digest(&heads).as_bytes()),
             "of_nothing": hex(digest(&[]).as_bytes()),
         },
-        "padded": lengths.map(|len| [len, subrosa_model::seal::padded_len(len)]),
+        "padded": lengths.map(|len| [len, subrosa_protocol::segment::padded_len(len)]),
         "segments": segments,
         "must_fail": bad::segments(&world),
     })
 }
 
 /// Where a segment fails: the steps of `docs/FORMAT.md`, "Opening", in their order.
-fn step_that_fails(
-    world: &World,
-    public: &PublicKeyBytes,
-    prev: &Chain,
-    bytes: Vec<u8>,
-) -> Option<&'static str> {
+fn step_that_fails(world: &World, public: &PublicKeyBytes, bytes: Vec<u8>) -> Option<&'static str> {
     let Ok(segment) = SealedSegment::parse(bytes.into()) else { return Some("shape") };
-    if segment.verify(&world.vault(), prev, public).is_err() {
+    if segment.verify(&world.vault(), public).is_err() {
         return Some("signature");
     }
     let header = segment.header();
-    match subrosa_model::seal::open(&world.vault(), prev, &segment, world.key(header.kind)) {
+    match subrosa_model::seal::open(&world.vault(), &segment, world.key(header.kind)) {
         Err(OpenError::OtherKey) => Some("commitment"),
         Err(OpenError::NotAuthentic) => Some("tag"),
         Err(OpenError::Malformed) => Some("plaintext"),
         Err(OpenError::Compression) => Some("compression"),
-        Ok(opened) if header.kind == Kind::Control => {
+        Ok(opened) if header.kind == Kind::CONTROL => {
             let taken = Members::new(world.vault()).apply(header.log, header.seq, &opened.data);
             taken.is_err().then_some("entries")
         }
@@ -463,10 +457,9 @@ fn frozen_segments_verify_open_decode_and_encode_to_the_same_bytes() {
     for entry in segments {
         let name = entry["name"].as_str().unwrap();
         let public = PublicKeyBytes::from_bytes(field(entry, "public"));
-        let prev = Chain::from_bytes(field(entry, "prev_chain"));
         let bytes = unhex(&entry["bytes"]);
-        assert_eq!(&describe(&world, name, &public, &prev, &bytes), entry, "{name}");
-        assert_eq!(step_that_fails(&world, &public, &prev, bytes), None, "{name}");
+        assert_eq!(&describe(&world, name, &public, &bytes), entry, "{name}");
+        assert_eq!(step_that_fails(&world, &public, bytes), None, "{name}");
         if entry["header"]["kind"] == 1 {
             let data = unhex(&entry["data"]);
             let decoded = Body::decode(&data).unwrap();
@@ -483,8 +476,7 @@ fn frozen_bad_segments_fail_where_they_say() {
     for entry in frozen["must_fail"].as_array().unwrap() {
         let name = entry["name"].as_str().unwrap();
         let public = PublicKeyBytes::from_bytes(field(entry, "public"));
-        let prev = Chain::from_bytes(field(entry, "prev_chain"));
-        let failed = step_that_fails(&world, &public, &prev, unhex(&entry["bytes"]));
+        let failed = step_that_fails(&world, &public, unhex(&entry["bytes"]));
         assert_eq!(failed, entry["fails_at"].as_str(), "{name}");
     }
 }

@@ -12,7 +12,7 @@ use redb::{
 };
 use subrosa_model::merge::LogNo;
 use subrosa_protocol::ids::{Chain, PublicKeyBytes, Seq};
-use subrosa_protocol::segment::Class;
+use subrosa_protocol::segment::{Class, Header};
 
 use crate::error::StoreError;
 use crate::keys::{VaultNo, joined, part};
@@ -34,7 +34,7 @@ const LOGS: TableDefinition<u32, &[u8; 70]> = TableDefinition::new("logs");
 /// Log and seq to chain and sealed segment.
 const SEGMENTS: TableDefinition<&[u8; 12], &[u8]> = TableDefinition::new("segments");
 /// Log to head and to what of it is merged.
-const HEADS: TableDefinition<u32, &[u8; 48]> = TableDefinition::new("heads");
+const HEADS: TableDefinition<u32, &[u8; 49]> = TableDefinition::new("heads");
 /// Log and seq to why a segment is not merged, and the segment where it is held only here.
 const QUARANTINE: TableDefinition<&[u8; 12], &[u8]> = TableDefinition::new("quarantine");
 /// Vault, log and seq to chain and segment, of logs without a certificate.
@@ -53,7 +53,7 @@ pub(crate) fn shapes() -> Vec<crate::doors::Shape> {
 pub struct Logs<'t> {
     logs: Table<'t, u32, &'static [u8; 70]>,
     segments: Table<'t, &'static [u8; 12], &'static [u8]>,
-    heads: Table<'t, u32, &'static [u8; 48]>,
+    heads: Table<'t, u32, &'static [u8; 49]>,
     quarantine: Table<'t, &'static [u8; 12], &'static [u8]>,
     waiting: Table<'t, &'static [u8; 28], &'static [u8]>,
     notes: Table<'t, &'static [u8; 32], ()>,
@@ -63,7 +63,7 @@ pub struct Logs<'t> {
 pub struct LogsView {
     logs: ReadOnlyTable<u32, &'static [u8; 70]>,
     segments: ReadOnlyTable<&'static [u8; 12], &'static [u8]>,
-    heads: ReadOnlyTable<u32, &'static [u8; 48]>,
+    heads: ReadOnlyTable<u32, &'static [u8; 49]>,
     quarantine: ReadOnlyTable<&'static [u8; 12], &'static [u8]>,
     waiting: ReadOnlyTable<&'static [u8; 28], &'static [u8]>,
     notes: ReadOnlyTable<&'static [u8; 32], ()>,
@@ -90,6 +90,8 @@ pub struct LogTip {
     /// The first segment that is not merged; in a control log, the first one of which not all signatures were found to
     /// hold.
     pub merged: Seq,
+    /// Whether the last segment closes the log: nothing is stored behind it.
+    pub closed: bool,
 }
 
 /// Segments of one log, in their order.
@@ -99,7 +101,7 @@ pub struct Segments<'t>(Range<'t, &'static [u8; 12], &'static [u8]>);
 pub struct LogRows<'t>(Range<'t, u32, &'static [u8; 70]>);
 
 /// The heads of all logs that have one, in the order of the logs' numbers.
-pub struct LogTips<'t>(Range<'t, u32, &'static [u8; 48]>);
+pub struct LogTips<'t>(Range<'t, u32, &'static [u8; 49]>);
 
 impl<'t> Logs<'t> {
     pub(crate) fn open(txn: &'t WriteTransaction) -> Result<Self, StoreError> {
@@ -137,9 +139,10 @@ impl<'t> Logs<'t> {
         segment: &CheckedSegment,
         merged: Seq,
     ) -> Result<(), StoreError> {
-        let seq = segment.segment().header().seq;
+        let header = segment.segment().header();
+        let (seq, closed) = (header.seq, header.kind.closes());
         segment.write(self.segments.insert_reserve(&segment_key(log, seq), segment.row_len())?.as_mut());
-        self.put_head(log, &LogTip { seq, chain: *segment.chain(), merged })
+        self.put_head(log, &LogTip { seq, chain: *segment.chain(), merged, closed })
     }
 
     /// A stored segment.
@@ -148,18 +151,16 @@ impl<'t> Logs<'t> {
         row.map(|row| CheckedSegment::stored(row.value())).transpose()
     }
 
+    /// The header of a stored segment, which is not copied for it.
+    pub fn header(&self, log: LogNo, seq: Seq) -> Result<Option<Header>, StoreError> {
+        let row = self.segments.get(&segment_key(log, seq))?;
+        row.map(|row| checked::header_of(row.value())).transpose()
+    }
+
     /// The chain of a stored segment.
     pub fn chain(&self, log: LogNo, seq: Seq) -> Result<Option<Chain>, StoreError> {
         let row = self.segments.get(&segment_key(log, seq))?;
         row.map(|row| checked::chain_of(row.value())).transpose()
-    }
-
-    /// The chain that segment `seq` of a log builds on; `None` if that is not stored.
-    pub fn chain_before(&self, log: LogNo, seq: Seq) -> Result<Option<Chain>, StoreError> {
-        match seq.0.checked_sub(1) {
-            Some(before) => self.chain(log, Seq(before)),
-            None => Ok(Some(Chain::ZERO)),
-        }
     }
 
     /// Takes the last segments of a log out: those behind `last`, or all. Its head is `last` then, and no more of it is
@@ -173,7 +174,8 @@ impl<'t> Logs<'t> {
         match last {
             Some(seq) if seq < head.seq => {
                 let chain = self.chain(log, seq)?.ok_or(StoreError::Inconsistent)?;
-                self.put_head(log, &LogTip { seq, chain, merged: head.merged.min(first) })?;
+                let merged = head.merged.min(first);
+                self.put_head(log, &LogTip { seq, chain, merged, closed: false })?;
             }
             Some(_) => {}
             None => drop(self.heads.remove(log.0)?),
@@ -271,13 +273,15 @@ impl LogRow {
 }
 
 impl LogTip {
-    /// `seq | chain | merged`.
-    fn encode(&self) -> [u8; 48] {
-        joined(&[&self.seq.0.to_be_bytes(), self.chain.as_bytes(), &self.merged.0.to_be_bytes()])
+    /// `seq | chain | merged | closed`.
+    fn encode(&self) -> [u8; 49] {
+        let (seq, merged) = (self.seq.0.to_be_bytes(), self.merged.0.to_be_bytes());
+        joined(&[&seq, self.chain.as_bytes(), &merged, &[self.closed.into()]])
     }
 
-    fn decode(row: &[u8; 48]) -> Self {
+    fn decode(row: &[u8; 49]) -> Self {
         Self {
+            closed: row[48] != 0,
             seq: Seq(u64::from_be_bytes(part(row, 0))),
             chain: Chain::from_bytes(part(row, 8)),
             merged: Seq(u64::from_be_bytes(part(row, 40))),
@@ -286,7 +290,7 @@ impl LogTip {
 }
 
 fn head_in(
-    heads: &impl ReadableTable<u32, &'static [u8; 48]>,
+    heads: &impl ReadableTable<u32, &'static [u8; 49]>,
     log: LogNo,
 ) -> Result<Option<LogTip>, StoreError> {
     Ok(heads.get(log.0)?.map(|row| LogTip::decode(row.value())))

@@ -122,26 +122,30 @@ impl Verifier {
         let header = *segment.header();
         let key = (*vault, header.log);
         let tip = self.tip(store, &key)?;
+        let introduced = || introduced.iter().find(|public| LogId::of(public) == header.log).copied();
         let (next, prev, public) = match &tip {
             Some(tip) if header.seq <= tip.seq => return Ok(Offered::Repeated(segment)),
             Some(tip) => (tip.seq.next(), tip.chain, Some(tip.public)),
-            None => (
-                Seq(0),
-                Chain::ZERO,
-                introduced.iter().find(|public| LogId::of(public) == header.log).copied(),
-            ),
+            None => (Seq(0), Chain::ZERO, introduced()),
         };
         let class = tip.map_or(header.kind.class(), |tip| tip.class);
         if class != header.kind.class() {
             return Err(no(ErrorCode::WrongKind));
         }
         let public = public.ok_or(no(ErrorCode::UnknownLog))?;
+        if tip.is_some_and(|tip| tip.closed) {
+            return Err(no(ErrorCode::Closed));
+        }
         if header.seq != next {
             return Err(no(ErrorCode::Gap));
         }
         let verified =
-            VerifiedSegment::check(vault, prev, public, segment).map_err(|_| no(ErrorCode::BadSignature))?;
-        self.tips.insert(key, LogTip { public, class, seq: header.seq, chain: *verified.chain() });
+            VerifiedSegment::check(vault, public, segment).map_err(|_| no(ErrorCode::BadSignature))?;
+        if *verified.prev() != prev {
+            return Err(no(ErrorCode::Conflict));
+        }
+        let (seq, chain, closed) = (header.seq, *verified.chain(), header.kind.closes());
+        self.tips.insert(key, LogTip { public, class, seq, chain, closed });
         Ok(Offered::Next(verified))
     }
 }

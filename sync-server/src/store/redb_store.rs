@@ -313,6 +313,7 @@ impl LogStore for RedbStore {
                     class: row.class,
                     seq: row.seq,
                     chain: row.chain,
+                    closed: row.closed,
                 }))
             },
         )

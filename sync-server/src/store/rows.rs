@@ -76,12 +76,17 @@ pub(super) struct LogRow {
     pub(super) public: PublicKeyBytes,
     pub(super) seq: Seq,
     pub(super) chain: Chain,
+    /// Whether the last segment closes the log.
+    pub(super) closed: bool,
 }
 
 impl LogRow {
     pub(super) fn encode(&self) -> Vec<u8> {
         let mut w = Writer::with_capacity(112);
-        w.u32(self.no).u8(u8::from(self.class == Class::Control)).bytes(self.public.as_bytes());
+        w.u32(self.no)
+            .u8(u8::from(self.class == Class::Control))
+            .u8(u8::from(self.closed))
+            .bytes(self.public.as_bytes());
         w.u64(self.seq.0).bytes(self.chain.as_bytes());
         w.finish()
     }
@@ -92,6 +97,7 @@ impl LogRow {
             let row = Self {
                 no: r.u32()?,
                 class: if r.u8()? == 1 { Class::Control } else { Class::Data },
+                closed: r.u8()? == 1,
                 public: PublicKeyBytes::from_bytes(r.array()?),
                 seq: Seq(r.u64()?),
                 chain: Chain::from_bytes(r.array()?),

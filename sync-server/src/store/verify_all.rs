@@ -46,7 +46,7 @@ impl Check<'_> {
             self.problem(format!("vault {vault}: {error}"));
         }
         let logs: HashMap<LogId, LogRow> = self.snapshot.logs(meta.no)?.into_iter().collect();
-        let mut seen: HashMap<LogId, (Seq, Chain)> = HashMap::new();
+        let mut seen: HashMap<LogId, (Seq, Chain, bool)> = HashMap::new();
         let segments = self.snapshot.0.open_table(SEGMENTS)?;
         let index = self.snapshot.0.open_table(INDEX)?;
         let control = self.snapshot.0.open_table(CONTROL)?;
@@ -68,8 +68,8 @@ impl Check<'_> {
                 continue;
             };
             let before = seen.get(&header.log).copied();
-            let (next, prev) = before.map_or((Seq(0), Chain::ZERO), |(seq, chain)| (seq.next(), chain));
-            let Ok(chain) = segment.verify(vault, &prev, &log.public) else {
+            let (next, prev) = before.map_or((Seq(0), Chain::ZERO), |(seq, chain, _)| (seq.next(), chain));
+            let Ok(chain) = segment.verify(vault, &log.public) else {
                 self.problem(format!("{at}: log {} seq {} does not verify", header.log, header.seq));
                 continue;
             };
@@ -77,16 +77,18 @@ impl Check<'_> {
             let place = Place::of(Rseq(rseq), chain, value.value());
             let listed = control.get((meta.no, rseq))?.is_some();
             if header.seq != next
+                || header.prev != prev
+                || before.is_some_and(|(.., closed)| closed)
                 || indexed.is_none_or(|found| *found.value() != place.encode())
                 || header.kind.class() != log.class
                 || listed != (log.class == Class::Control)
             {
                 self.problem(format!("{at}: log {} seq {} is misplaced", header.log, header.seq));
             }
-            seen.insert(header.log, (header.seq, chain));
+            seen.insert(header.log, (header.seq, chain, header.kind.closes()));
         }
         for (log, row) in &logs {
-            if seen.get(log) != Some(&(row.seq, row.chain)) {
+            if seen.get(log) != Some(&(row.seq, row.chain, row.closed)) {
                 self.problem(format!("vault {vault}: the head of log {log} is not its last segment"));
             }
         }

@@ -23,6 +23,7 @@ pub(crate) fn suite<S: LogStore>(make: impl Fn(Quotas) -> S) {
     links_that_create_one_vault_at_once_create_it_once(&make(Quotas::default()));
     rseq_is_contiguous_and_repetition_changes_nothing(&make(Quotas::default()));
     a_refused_segment_stops_its_log_only(&make(Quotas::default()));
+    nothing_goes_behind_a_closing_segment(&make(Quotas::default()));
     one_commit_takes_many_vaults(&make(Quotas::default()));
     heads_and_digest_are_those_of_the_last_rseq(&make(Quotas::default()));
     scans_are_in_order_and_stop_when_told(&make(Quotas::default()));
@@ -91,15 +92,15 @@ fn new_vault(store: &impl LogStore) -> Vault {
 
 /// The next segment of `log`, verified.
 fn next(vault: &VaultId, log: &mut Log, body_bytes: usize) -> Offered {
-    let (prev, public) = (log.chain, log.key.public());
+    let public = log.key.public();
     let segment = log.segment(vault, body_bytes);
-    Offered::Next(VerifiedSegment::check(vault, prev, public, segment).unwrap())
+    Offered::Next(VerifiedSegment::check(vault, public, segment).unwrap())
 }
 
-/// A segment that the log would not seal, verified for the place that it claims.
+/// A segment that the log would not seal.
 fn forged(vault: &VaultId, log: &Log, kind: Kind, seq: Seq, prev: Chain) -> Offered {
     let segment = log.seal(vault, kind, seq, prev, 10);
-    Offered::Next(VerifiedSegment::check(vault, prev, log.key.public(), segment).unwrap())
+    Offered::Next(VerifiedSegment::check(vault, log.key.public(), segment).unwrap())
 }
 
 fn append(store: &impl LogStore, vault: &VaultId, offered: Vec<Offered>) -> subrosa_relay::store::Outcome {
@@ -123,7 +124,7 @@ fn an_empty_store_knows_nothing(store: &impl LogStore) {
     assert!(store.heads(&nobody).unwrap().is_empty());
     assert_eq!(store.digest(&nobody).unwrap(), (Rseq(0), digest(&[])));
     assert_eq!(store.usage().unwrap(), subrosa_relay::store::Usage::default());
-    let mut log = Log::new(Kind::Data);
+    let mut log = Log::new(Kind::DATA);
     let outcome = append(store, &nobody, vec![next(&nobody, &mut log, 10)]);
     assert_eq!(outcome.refused[0].code, ErrorCode::UnknownVault);
     assert_ne!(store.incarnation(), Incarnation::ZERO);
@@ -155,7 +156,7 @@ fn links_that_create_one_vault_at_once_create_it_once(store: &impl LogStore) {
                 let creation = creation(&key, &vault, Some(([9; 8], 1)));
                 barrier.wait();
                 store.create(&creation).unwrap().unwrap();
-                let mut log = Log::new(Kind::Data);
+                let mut log = Log::new(Kind::DATA);
                 let acked = append(store, &vault.id, vec![next(&vault.id, &mut log, 10)]);
                 assert!(acked.refused.is_empty(), "{acked:?}");
             });
@@ -194,18 +195,23 @@ fn a_refused_segment_stops_its_log_only(store: &impl LogStore) {
     append(store, &id, vec![next(&id, &mut vault.data, 10), next(&id, &mut vault.data, 10)]);
     let log = &vault.data;
     for (name, offered, code) in [
-        ("another at 0", forged(&id, log, Kind::Data, Seq(0), Chain::ZERO), ErrorCode::Conflict),
-        ("another branch", forged(&id, log, Kind::Data, Seq(2), Chain::ZERO), ErrorCode::Conflict),
-        ("gap", forged(&id, log, Kind::Data, Seq(3), log.chain), ErrorCode::Gap),
-        ("kind", forged(&id, log, Kind::Control, Seq(2), log.chain), ErrorCode::WrongKind),
+        ("another at 0", forged(&id, log, Kind::DATA, Seq(0), Chain::ZERO), ErrorCode::Conflict),
+        ("another branch", forged(&id, log, Kind::DATA, Seq(2), Chain::ZERO), ErrorCode::Conflict),
+        ("gap", forged(&id, log, Kind::DATA, Seq(3), log.chain), ErrorCode::Gap),
+        ("kind", forged(&id, log, Kind::CONTROL, Seq(2), log.chain), ErrorCode::WrongKind),
         (
             "new log in the middle",
-            forged(&id, &Log::new(Kind::Data), Kind::Data, Seq(1), Chain::ZERO),
+            forged(&id, &Log::new(Kind::DATA), Kind::DATA, Seq(1), Chain::ZERO),
             ErrorCode::Gap,
         ),
         (
+            "another at 1, by nobody",
+            Offered::Repeated(log.seal(&Vault::new().id, Kind::DATA, Seq(1), log.chain, 10)),
+            ErrorCode::BadSignature,
+        ),
+        (
             "not there yet",
-            Offered::Repeated(log.seal(&id, Kind::Data, Seq(2), log.chain, 10)),
+            Offered::Repeated(log.seal(&id, Kind::DATA, Seq(2), log.chain, 10)),
             ErrorCode::Gap,
         ),
     ] {
@@ -214,6 +220,22 @@ fn a_refused_segment_stops_its_log_only(store: &impl LogStore) {
         assert_eq!(outcome.entries.len(), 1, "{name}: the other log goes on");
     }
     assert_eq!(store.tip(&id, &vault.data.id).unwrap().unwrap().seq, Seq(1));
+    assert!(store.verify().unwrap().problems.is_empty());
+}
+
+fn nothing_goes_behind_a_closing_segment(store: &impl LogStore) {
+    let mut vault = new_vault(store);
+    let id = vault.id;
+    let public = vault.data.key.public();
+    let closing = vault.data.segment_of(&id, Kind::CLOSING, 10);
+    let closing = Offered::Next(VerifiedSegment::check(&id, public, closing).unwrap());
+    let behind = forged(&id, &vault.data, Kind::DATA, Seq(1), vault.data.chain);
+    let outcome = append(store, &id, vec![closing.clone(), behind.clone()]);
+    assert_eq!((outcome.entries.len(), outcome.refused[0].code), (1, ErrorCode::Closed), "in one batch");
+    assert!(store.tip(&id, &vault.data.id).unwrap().unwrap().closed);
+    let outcome = append(store, &id, vec![behind]);
+    assert_eq!(outcome.refused[0].code, ErrorCode::Closed);
+    assert_eq!(append(store, &id, vec![closing]).entries.len(), 1, "and what is held is held");
     assert!(store.verify().unwrap().problems.is_empty());
 }
 
@@ -249,7 +271,7 @@ fn heads_and_digest_are_those_of_the_last_rseq(store: &impl LogStore) {
         head,
         ShortHead { seq: Seq(0), ..head },
         ShortHead { seq: Seq(70), ..head },
-        ShortHead { log: Log::new(Kind::Data).id, ..head },
+        ShortHead { log: Log::new(Kind::DATA).id, ..head },
     ];
     let found = store.match_heads(&id, &asked).unwrap();
     assert_eq!((found[0].last, found[0].chain_there), (Some(head.seq), Some(head.chain)));

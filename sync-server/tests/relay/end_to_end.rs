@@ -115,10 +115,10 @@ async fn what_one_device_pushes_another_receives_control_first_then_live() {
     let mut feed = b.subscribe(id).await;
     let frames = feed.until_caught_up().await;
     let expected = [
-        (None, Kind::Control, 0),
-        (None, Kind::Control, 1),
-        (Some(1), Kind::Data, 0),
-        (Some(3), Kind::Data, 1),
+        (None, Kind::CONTROL, 0),
+        (None, Kind::CONTROL, 1),
+        (Some(1), Kind::DATA, 0),
+        (Some(3), Kind::DATA, 1),
     ];
     assert_eq!(shape(&frames), expected);
     assert_eq!(frames[0], FeedFrame::Log { public: vault.control.key.public() });
@@ -147,7 +147,7 @@ async fn a_feed_resumes_at_its_cursor_and_falls_back_to_heads_when_the_digest_di
     b.auth(&vault, Role::Reader).await;
     b.send_subscribe(id, Rseq(1), at_one).await;
     let frames = b.feed(id).await.until_caught_up().await;
-    assert_eq!(shape(&frames), [(None, Kind::Control, 0), (Some(2), Kind::Data, 1)]);
+    assert_eq!(shape(&frames), [(None, Kind::CONTROL, 0), (Some(2), Kind::DATA, 1)]);
 
     let mut c = home.client().await;
     c.auth(&vault, Role::Reader).await;
@@ -155,12 +155,12 @@ async fn a_feed_resumes_at_its_cursor_and_falls_back_to_heads_when_the_digest_di
     let RelayFrame::Heads { heads, .. } = c.recv().await else { panic!("heads") };
     assert_eq!(heads.len(), 2);
     let held = ShortHead { seq: Seq(0), ..ShortHead::from(vault.data.head()) };
-    let stranger = ShortHead { log: Log::new(Kind::Data).id, seq: Seq(9), chain: [1; 8] };
+    let stranger = ShortHead { log: Log::new(Kind::DATA).id, seq: Seq(9), chain: [1; 8] };
     let wrong = ShortHead { chain: [0xee; 8], ..ShortHead::from(vault.control.head()) };
     c.send(&ClientFrame::Heads { vault: id, heads: vec![held, stranger, wrong] }).await;
     let frames = c.feed(id).await.until_caught_up().await;
-    let evidence = (None, Kind::Control, 0);
-    let all = [(Some(1), Kind::Data, 0), (Some(2), Kind::Data, 1)];
+    let evidence = (None, Kind::CONTROL, 0);
+    let all = [(Some(1), Kind::DATA, 0), (Some(2), Kind::DATA, 1)];
     // The chain at seq 0 is not that of seq 1, which `held` names: both logs differ, so nothing is skipped.
     let shape = shape(&frames);
     assert!(shape.contains(&evidence) && shape.ends_with(&all), "{shape:?}");
@@ -196,29 +196,31 @@ async fn a_push_is_refused_from_the_first_segment_that_does_not_hold() {
     assert_eq!(again, ack, "held with the same chain: acknowledged, nothing appended");
 
     let log = &vault.data;
-    let stranger = Log::new(Kind::Data);
+    let zero_chain = zero.preimage(&id).chain();
+    let stranger = Log::new(Kind::DATA);
     let other_vault = Vault::new().id;
     let cases = [
-        ("another chain at 1", log.seal(&id, Kind::Data, Seq(1), Chain::ZERO, 10), ErrorCode::Conflict),
-        ("gap", log.seal(&id, Kind::Data, Seq(7), log.chain, 10), ErrorCode::Gap),
+        ("another chain at 1", log.seal(&id, Kind::DATA, Seq(1), Chain::ZERO, 10), ErrorCode::Conflict),
+        ("gap", log.seal(&id, Kind::DATA, Seq(7), log.chain, 10), ErrorCode::Gap),
         (
             "signed for another vault",
-            log.seal(&other_vault, Kind::Data, log.next, log.chain, 10),
+            log.seal(&other_vault, Kind::DATA, log.next, log.chain, 10),
             ErrorCode::BadSignature,
         ),
         (
-            "built on another chain",
-            log.seal(&id, Kind::Data, log.next, Chain::ZERO, 10),
+            "another at 1, and signed for another vault",
+            log.seal(&other_vault, Kind::DATA, Seq(1), zero_chain, 10),
             ErrorCode::BadSignature,
         ),
+        ("built on another chain", log.seal(&id, Kind::DATA, log.next, Chain::ZERO, 10), ErrorCode::Conflict),
         (
             "control in a data log",
-            log.seal(&id, Kind::Control, log.next, log.chain, 10),
+            log.seal(&id, Kind::CONTROL, log.next, log.chain, 10),
             ErrorCode::WrongKind,
         ),
         (
             "log never introduced",
-            stranger.seal(&id, Kind::Data, Seq(0), Chain::ZERO, 10),
+            stranger.seal(&id, Kind::DATA, Seq(0), Chain::ZERO, 10),
             ErrorCode::UnknownLog,
         ),
     ];
@@ -229,13 +231,41 @@ async fn a_push_is_refused_from_the_first_segment_that_does_not_hold() {
     }
 
     let two = vault.data.segment(&id, 10);
-    let bad = vault.data.seal(&id, Kind::Data, Seq(3), Chain::ZERO, 10);
-    let dropped = vault.data.seal(&id, Kind::Data, Seq(4), Chain::ZERO, 10);
+    let bad = vault.data.seal(&id, Kind::DATA, Seq(3), Chain::ZERO, 10);
+    let dropped = vault.data.seal(&id, Kind::DATA, Seq(4), Chain::ZERO, 10);
     let control = vault.control.segment(&id, 10);
     let ack = push(&mut a, &vault, vec![two, bad, dropped, control]).await;
     assert_eq!(acked(&ack), (Rseq(4), vec![Seq(2), Seq(0)]), "what precedes it and other logs go in");
     let refusal = a.refusal().await;
-    assert_eq!((refusal.code, refusal.seq), (ErrorCode::BadSignature, Seq(3)));
+    assert_eq!((refusal.code, refusal.seq), (ErrorCode::Conflict, Seq(3)));
+}
+
+#[tokio::test]
+async fn kinds_of_newer_versions_are_fed_and_nothing_goes_behind_a_closing_segment() {
+    let home = Home::open();
+    let (mut vault, mut a) = home.vault().await;
+    let id = vault.id;
+    let unknown = Kind::from_wire(0x1a).unwrap();
+    let kinds = [unknown, Kind::CARRIED, Kind::CLOSING];
+    let segments: Vec<_> = kinds.map(|kind| vault.data.segment_of(&id, kind, 10)).to_vec();
+    let ack = push(&mut a, &vault, segments.clone()).await;
+    assert_eq!(acked(&ack), (Rseq(3), vec![Seq(0), Seq(1), Seq(2)]));
+    for (name, segment) in [
+        ("its next one", vault.data.seal(&id, Kind::DATA, Seq(3), vault.data.chain, 10)),
+        ("another closing", vault.data.seal(&id, Kind::CLOSING, Seq(3), vault.data.chain, 10)),
+        ("far behind", vault.data.seal(&id, Kind::DATA, Seq(9), Chain::ZERO, 10)),
+    ] {
+        let RelayFrame::Error(refusal) = push(&mut a, &vault, vec![segment]).await else { panic!("{name}") };
+        assert_eq!(refusal.code, ErrorCode::Closed, "{name}");
+    }
+    let again = push(&mut a, &vault, segments).await;
+    assert_eq!(again, ack, "what is held is acknowledged as before");
+
+    let mut b = home.client().await;
+    b.auth(&vault, Role::Reader).await;
+    let frames = b.subscribe(id).await.until_caught_up().await;
+    let shown: Vec<_> = shape(&frames).into_iter().map(|(_, kind, _)| kind).collect();
+    assert_eq!(shown, kinds);
 }
 
 #[tokio::test]
@@ -310,7 +340,7 @@ async fn a_full_vault_refuses_data_and_still_takes_its_admins_control() {
     let home = Home::with(config);
     let (mut vault, mut a) = home.vault().await;
     let id = vault.id;
-    let large = vault.data.seal(&id, Kind::Data, Seq(0), Chain::ZERO, 1_500);
+    let large = vault.data.seal(&id, Kind::DATA, Seq(0), Chain::ZERO, 1_500);
     let RelayFrame::Error(refusal) = push(&mut a, &vault, vec![large]).await else { panic!("too large") };
     assert_eq!(refusal.code, ErrorCode::SegmentTooLarge);
     let one = vault.data.segment(&id, 1_000);
@@ -320,7 +350,7 @@ async fn a_full_vault_refuses_data_and_still_takes_its_admins_control() {
     assert_eq!((refusal.code, refusal.seq), (ErrorCode::QuotaBytes, Seq(1)));
     let control = vec![vault.control.segment(&id, 1_000), vault.control.segment(&id, 1_000)];
     assert_eq!(acked(&push(&mut a, &vault, control).await).1, [Seq(0), Seq(1)]);
-    let mut stranger = Log::new(Kind::Control);
+    let mut stranger = Log::new(Kind::CONTROL);
     a.send(&ClientFrame::Log { vault: id, public: stranger.key.public() }).await;
     let segment = stranger.segment(&id, 100);
     let RelayFrame::Error(refusal) = push(&mut a, &vault, vec![segment]).await else { panic!("reserve") };
@@ -387,7 +417,7 @@ async fn a_new_statement_cuts_off_the_old_key_which_then_reads_control_of_its_ep
 
     old.auth(&vault, Role::Reader).await;
     let frames = old.subscribe(id).await.until_caught_up().await;
-    assert_eq!(shape(&frames), [(None, Kind::Control, 0)]);
+    assert_eq!(shape(&frames), [(None, Kind::CONTROL, 0)]);
 
     // The recovery key replaces what an admin said; an admin cannot replace anything.
     vault.read = read;
@@ -524,7 +554,7 @@ async fn a_damaged_row_is_not_served_and_every_link_sees_that_its_log_was_taken_
     b.auth(&vault, Role::Reader).await;
     let mut new = b.subscribe(id).await;
     let frames = new.until_caught_up().await;
-    assert_eq!(shape(&frames), [(None, Kind::Control, 0), (Some(2), Kind::Data, 0)]);
+    assert_eq!(shape(&frames), [(None, Kind::CONTROL, 0), (Some(2), Kind::DATA, 0)]);
     let Some(FeedFrame::CaughtUp { rseq: Rseq(5), digest: less }) = frames.last() else {
         panic!("{frames:?}")
     };
@@ -536,7 +566,7 @@ async fn a_damaged_row_is_not_served_and_every_link_sees_that_its_log_was_taken_
     assert_eq!(held.seq, Seq(0), "the relay says what it lacks");
     assert_eq!(acked(&push(&mut a, &vault, segments[2..].to_vec()).await).1, [Seq(1), Seq(2)]);
     let frames = new.until_caught_up().await;
-    assert_eq!(shape(&frames), [(Some(6), Kind::Data, 1), (Some(7), Kind::Data, 2)]);
+    assert_eq!(shape(&frames), [(Some(6), Kind::DATA, 1), (Some(7), Kind::DATA, 2)]);
     assert_eq!(frames.last(), Some(&FeedFrame::CaughtUp { rseq: Rseq(7), digest: all }));
     let path = data.clone();
     let asked =

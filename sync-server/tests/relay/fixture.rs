@@ -7,7 +7,7 @@ use p256::ecdsa::signature::Signer as _;
 use subrosa_protocol::frame::{FeedFrame, Role};
 use subrosa_protocol::ids::{Chain, Epoch, Generation, Head, LogId, PublicKeyBytes, Seq, Signature, VaultId};
 use subrosa_protocol::labels;
-use subrosa_protocol::segment::{Header, Kind, SealedSegment};
+use subrosa_protocol::segment::{GroupPlace, Header, Kind, SealedSegment};
 use subrosa_protocol::statement::{Signer, Statement, recovery_commitment};
 
 static NEXT: AtomicU64 = AtomicU64::new(1);
@@ -52,8 +52,13 @@ impl Log {
 
     /// Seals the next segment.
     pub(crate) fn segment(&mut self, vault: &VaultId, body_bytes: usize) -> SealedSegment {
-        let segment = self.seal(vault, self.kind, self.next, self.chain, body_bytes);
-        self.chain = segment.preimage(vault, &self.chain).chain();
+        self.segment_of(vault, self.kind, body_bytes)
+    }
+
+    /// Seals the next segment, of any kind.
+    pub(crate) fn segment_of(&mut self, vault: &VaultId, kind: Kind, body_bytes: usize) -> SealedSegment {
+        let segment = self.seal(vault, kind, self.next, self.chain, body_bytes);
+        self.chain = segment.preimage(vault).chain();
         self.next = self.next.next();
         segment
     }
@@ -72,9 +77,10 @@ impl Log {
         let mut salt = [7; 16];
         salt[..8].copy_from_slice(&noise);
         let body_len = u32::try_from(body.len()).unwrap();
-        let header = Header { kind, log: self.id, seq, epoch: Epoch(0), salt, commit: [9; 32], body_len };
+        let (place, epoch, commit) = (GroupPlace::Whole, Epoch(0), [9; 32]);
+        let header = Header { kind, place, log: self.id, seq, epoch, prev, salt, commit, body_len };
         let unsigned = SealedSegment::assemble(header, &body, &Signature::from_bytes([0; 64]));
-        let signature = self.key.sign(labels::CHAIN, unsigned.preimage(vault, &prev).as_bytes());
+        let signature = self.key.sign(labels::CHAIN, unsigned.preimage(vault).as_bytes());
         SealedSegment::assemble(header, &body, &signature)
     }
 
@@ -99,7 +105,7 @@ pub(crate) const NONCE: [u8; 16] = [5; 16];
 impl Vault {
     pub(crate) fn new() -> Self {
         let (read, write, recovery) = (Key::new(), Key::new(), Key::new());
-        let (control, data) = (Log::new(Kind::Control), Log::new(Kind::Data));
+        let (control, data) = (Log::new(Kind::CONTROL), Log::new(Kind::DATA));
         let commitment = recovery_commitment(&recovery.public(), &NONCE);
         let genesis = [NEXT.fetch_add(1, Ordering::Relaxed) as u8; 32];
         let id = VaultId::derive(&commitment, &genesis, &control.key.public());
@@ -158,7 +164,7 @@ impl Vault {
         (self.data.next, self.data.chain) = (Seq(0), Chain::ZERO);
         for frame in frames {
             if let FeedFrame::Segment { segment, .. } = frame {
-                self.data.chain = segment.preimage(&self.id, &self.data.chain).chain();
+                self.data.chain = segment.preimage(&self.id).chain();
                 self.data.next = segment.header().seq.next();
             }
         }

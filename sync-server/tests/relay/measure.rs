@@ -159,7 +159,7 @@ async fn memory_of_unfinished_frames() {
         let mut client = Client::hello(serving.addr).await;
         client.auth(&vault, Role::Writer).await;
         // A whole one first, refused as a gap: what a window promised for it must not be kept for later.
-        let gap = vault.data.seal(&vault.id, Kind::Data, Seq(9), Chain::ZERO, 500_000);
+        let gap = vault.data.seal(&vault.id, Kind::DATA, Seq(9), Chain::ZERO, 500_000);
         client.logs(&vault).await;
         client.send(&ClientFrame::Push { vault: vault.id, segments: vec![gap] }).await;
         assert!(matches!(client.recv().await, RelayFrame::Error(_)));

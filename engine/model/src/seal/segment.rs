@@ -7,7 +7,7 @@
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use subrosa_protocol::ids::{Chain, Epoch, LogId, Seq, Signature, VaultId};
 use subrosa_protocol::segment::{
-    ChainPreimage, HEADER_LEN, Header, Kind, SIGNATURE_LEN, SealedSegment, TAG_LEN,
+    ChainPreimage, GroupPlace, Header, Kind, PLAIN_PREFIX_LEN, SealedSegment, TAG_LEN, padded_len,
 };
 use subrosa_protocol::{labels, limits};
 use subtle::ConstantTimeEq as _;
@@ -20,21 +20,8 @@ use crate::wiped::Wiped;
 
 /// Flag of a body whose data is compressed with zstd.
 pub(super) const FLAG_ZSTD: u8 = 1;
-/// Flag of a body that ends its group.
-const FLAG_LAST_OF_GROUP: u8 = 2;
-/// `flags u8 | length u32`.
-const PREFIX_LEN: usize = 5;
 /// zstd level: the fastest standard one; sealing must not dominate a write.
 const ZSTD_LEVEL: i32 = 1;
-
-/// Whether a segment ends its group, so that readers may merge it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Group {
-    /// More segments of the same group follow.
-    Continues,
-    /// The group is complete with this one.
-    Ends,
-}
 
 /// Why a body stayed shut, although the segment's signature held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -56,6 +43,8 @@ pub enum OpenError {
 /// What goes into a segment besides its data.
 #[derive(Clone, Copy, Debug)]
 pub struct Place {
+    /// Where in its group it stands.
+    pub group: GroupPlace,
     /// The vault that it belongs to.
     pub vault: VaultId,
     /// The chain that it builds on; zeros for the first segment of a log.
@@ -74,28 +63,6 @@ pub struct Place {
 pub struct OpenedBody {
     /// The plaintext, without frame and padding.
     pub data: Wiped,
-    /// Whether its group goes on behind it.
-    pub group: Group,
-}
-
-/// Padmé (Nikitin et al., PETS 2019) with a floor: at most 12 % more, and lengths leak O(log log n) bits.
-pub const fn padded_len(len: usize) -> usize {
-    if len <= limits::SEGMENT_PAD_MIN {
-        return limits::SEGMENT_PAD_MIN;
-    }
-    let exponent = len.ilog2();
-    let mantissa_bits = exponent.ilog2() + 1;
-    let mask = (1 << (exponent - mantissa_bits)) - 1;
-    (len + mask) & !mask
-}
-
-/// The most data, as it is sealed, of a segment that has at most so many bytes.
-pub const fn data_within(segment_bytes: usize) -> usize {
-    let mut padded = segment_bytes - HEADER_LEN - TAG_LEN - SIGNATURE_LEN;
-    while padded_len(padded) != padded {
-        padded -= 1;
-    }
-    padded - PREFIX_LEN
 }
 
 /// Seals `data` and signs the chain with `sign` (over label and payload). Returns the segment and its chain.
@@ -104,7 +71,6 @@ pub const fn data_within(segment_bytes: usize) -> usize {
 /// When the key is of another class than the segment: those who may read it could not, and others could.
 pub fn seal(
     place: &Place,
-    group: Group,
     data: &Packed,
     key: SegmentKey<'_>,
     entropy: &dyn Entropy,
@@ -115,19 +81,21 @@ pub fn seal(
         place.kind.class(),
         "a control key seals control segments, an epoch key the others"
     );
-    let mut body = plaintext(group, data);
+    let mut body = plaintext(data);
     let mut salt = [0; 16];
     entropy.fill(&mut salt);
     let mut header = Header {
         kind: place.kind,
+        place: place.group,
         log: place.log,
         seq: place.seq,
         epoch: place.epoch,
+        prev: place.prev,
         salt,
         commit: [0; 32],
         body_len: u32::try_from(body.len() + TAG_LEN).expect("a body is limited to a few MiB"),
     };
-    let hdr = header.hash(&place.vault, &place.prev);
+    let hdr = header.hash(&place.vault);
     let okm = key.expand(&hdr);
     header.commit.copy_from_slice(&okm[32..]);
     body_key(&okm)
@@ -138,13 +106,12 @@ pub fn seal(
     (SealedSegment::assemble(header, &body, &signature), preimage.chain())
 }
 
-/// Opens a segment that follows `prev`. Its signature must have been verified before.
+/// Opens a segment. Its signature must have been verified before.
 ///
 /// # Errors
 /// [`OpenError`].
 pub fn open<'k>(
     vault: &VaultId,
-    prev: &Chain,
     segment: &SealedSegment,
     key: impl Into<SegmentKey<'k>>,
 ) -> Result<OpenedBody, OpenError> {
@@ -153,7 +120,7 @@ pub fn open<'k>(
     if key.class() != header.kind.class() {
         return Err(OpenError::OtherKey);
     }
-    let hdr = header.hash(vault, prev);
+    let hdr = header.hash(vault);
     let okm = key.expand(&hdr);
     if !bool::from(okm[32..].ct_eq(&header.commit)) {
         return Err(OpenError::OtherKey);
@@ -167,12 +134,9 @@ pub fn open<'k>(
     unpack(body)
 }
 
-fn plaintext(group: Group, data: &Packed) -> Wiped {
-    let (data, mut flags) = data.parts();
-    if group == Group::Ends {
-        flags |= FLAG_LAST_OF_GROUP;
-    }
-    let padded = padded_len(PREFIX_LEN + data.len());
+fn plaintext(data: &Packed) -> Wiped {
+    let (data, flags) = data.parts();
+    let padded = padded_len(PLAIN_PREFIX_LEN + data.len());
     let mut body = Wiped::new(Vec::with_capacity(padded + TAG_LEN));
     body.push(flags);
     body.extend_from_slice(&u32::try_from(data.len()).expect("a body is limited to a few MiB").to_be_bytes());
@@ -183,7 +147,7 @@ fn plaintext(group: Group, data: &Packed) -> Wiped {
 
 /// Compresses when that saves at least 10 % of what padding would leave visible.
 pub(super) fn compress(data: &[u8]) -> Option<Wiped> {
-    if data.len() + PREFIX_LEN <= limits::SEGMENT_PAD_MIN {
+    if data.len() + PLAIN_PREFIX_LEN <= limits::SEGMENT_PAD_MIN {
         return None;
     }
     thread_local! {
@@ -201,25 +165,24 @@ pub(super) fn compress(data: &[u8]) -> Option<Wiped> {
 
 fn unpack(body: Wiped) -> Result<OpenedBody, OpenError> {
     let (&[flags, l0, l1, l2, l3], rest) =
-        body.split_first_chunk::<PREFIX_LEN>().ok_or(OpenError::Malformed)?;
+        body.split_first_chunk::<PLAIN_PREFIX_LEN>().ok_or(OpenError::Malformed)?;
     let len = u32::from_be_bytes([l0, l1, l2, l3]) as usize;
     let (data, padding) = rest.split_at_checked(len).ok_or(OpenError::Malformed)?;
-    if flags & !(FLAG_ZSTD | FLAG_LAST_OF_GROUP) != 0
-        || body.len() != padded_len(PREFIX_LEN + len)
+    if flags & !FLAG_ZSTD != 0
+        || body.len() != padded_len(PLAIN_PREFIX_LEN + len)
         || padding.iter().any(|&byte| byte != 0)
     {
         return Err(OpenError::Malformed);
     }
-    let group = if flags & FLAG_LAST_OF_GROUP != 0 { Group::Ends } else { Group::Continues };
     let data = if flags & FLAG_ZSTD != 0 {
         decompress(data)?
     } else {
         let mut body = body;
-        body.copy_within(PREFIX_LEN..PREFIX_LEN + len, 0);
+        body.copy_within(PLAIN_PREFIX_LEN..PLAIN_PREFIX_LEN + len, 0);
         body.truncate(len);
         body
     };
-    Ok(OpenedBody { data, group })
+    Ok(OpenedBody { data })
 }
 
 /// One zstd frame that names the size of its content, and nothing behind it.
@@ -269,9 +232,10 @@ mod tests {
 
     fn place() -> Place {
         Place {
+            group: GroupPlace::Whole,
             vault: VaultId::from_bytes([1; 32]),
             prev: Chain::ZERO,
-            kind: Kind::Data,
+            kind: Kind::DATA,
             log: LogId::from_bytes([2; 16]),
             seq: Seq(3),
             epoch: Epoch(0),
@@ -283,10 +247,7 @@ mod tests {
     }
 
     fn sealed(data: &[u8]) -> SealedSegment {
-        seal(&place(), Group::Ends, &Packed::of(data), (&key(5)).into(), &Fixed, |_, _| {
-            Signature::from_bytes([0; 64])
-        })
-        .0
+        seal(&place(), &Packed::of(data), (&key(5)).into(), &Fixed, |_, _| Signature::from_bytes([0; 64])).0
     }
 
     #[test]
@@ -295,51 +256,53 @@ mod tests {
         let noise: Vec<u8> = (0..5000u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
         for data in [&b""[..], b"x", &noise[..300], &noise, &text] {
             let segment = sealed(data);
-            let opened = open(&place().vault, &Chain::ZERO, &segment, &key(5)).unwrap();
+            let opened = open(&place().vault, &segment, &key(5)).unwrap();
             assert_eq!(&opened.data[..], data);
-            assert_eq!(opened.group, Group::Ends);
         }
         assert!(sealed(&text).bytes().len() < 1000, "repetitive text is compressed");
     }
 
     #[test]
-    fn a_wrong_key_vault_or_chain_fails_the_commitment_and_an_altered_body_the_tag() {
+    fn a_wrong_key_vault_or_header_fails_the_commitment_and_an_altered_body_the_tag() {
         let segment = sealed(b"data");
         let vault = place().vault;
-        let open_err =
-            |vault, prev, segment: &SealedSegment, key: &EpochKey| open(vault, prev, segment, key).err();
-        assert_eq!(open_err(&vault, &Chain::ZERO, &segment, &key(6)), Some(OpenError::OtherKey));
+        let open_err = |vault, segment: &SealedSegment, key: &EpochKey| open(vault, segment, key).err();
+        assert_eq!(open_err(&vault, &segment, &key(6)), Some(OpenError::OtherKey));
         let control = ControlKey::read(&mut Reader::new(&[5; 32])).unwrap();
-        let other_class = open(&vault, &Chain::ZERO, &segment, &control).err();
+        let other_class = open(&vault, &segment, &control).err();
         assert_eq!(other_class, Some(OpenError::OtherKey), "the same bytes as a key of the other class");
         let other = VaultId::from_bytes([9; 32]);
-        assert_eq!(open_err(&other, &Chain::ZERO, &segment, &key(5)), Some(OpenError::OtherKey));
-        let chain = Chain::from_bytes([1; 32]);
-        assert_eq!(open_err(&vault, &chain, &segment, &key(5)), Some(OpenError::OtherKey));
-        let mut bytes = segment.bytes().to_vec();
-        bytes[100] ^= 1;
-        let altered = SealedSegment::parse(Bytes::from(bytes)).unwrap();
-        assert_eq!(open_err(&vault, &Chain::ZERO, &altered, &key(5)), Some(OpenError::NotAuthentic));
+        assert_eq!(open_err(&other, &segment, &key(5)), Some(OpenError::OtherKey));
+        let altered = |at: usize, bits: u8| {
+            let mut bytes = segment.bytes().to_vec();
+            bytes[at] ^= bits;
+            SealedSegment::parse(Bytes::from(bytes)).unwrap()
+        };
+        for (at, what) in [(1, "kind"), (2, "place"), (20, "seq"), (40, "previous chain"), (70, "salt")] {
+            let segment = altered(at, 4 >> u8::from(at == 2));
+            assert_eq!(open_err(&vault, &segment, &key(5)), Some(OpenError::OtherKey), "{what}");
+        }
+        assert_eq!(open_err(&vault, &altered(130, 1), &key(5)), Some(OpenError::NotAuthentic));
     }
 
     #[test]
     #[should_panic(expected = "a control key seals control segments, an epoch key the others")]
     fn nothing_is_sealed_under_a_key_of_the_other_class() {
-        let place = Place { kind: Kind::Control, ..place() };
+        let place = Place { kind: Kind::CONTROL, ..place() };
         let sign = |_: &[u8], _: &[u8]| Signature::from_bytes([0; 64]);
-        seal(&place, Group::Ends, &Packed::of(b""), (&key(5)).into(), &Fixed, sign);
+        seal(&place, &Packed::of(b""), (&key(5)).into(), &Fixed, sign);
     }
 
     #[test]
     fn malformed_plaintexts_are_refused() {
-        let good = plaintext(Group::Ends, &Packed::of(b"data"));
+        let good = plaintext(&Packed::of(b"data"));
         let bad = |edit: &dyn Fn(&mut Vec<u8>)| {
             let mut body = good.to_vec();
             edit(&mut body);
             unpack(Wiped::new(body)).err()
         };
         assert_eq!(bad(&|_| {}), None);
-        assert_eq!(bad(&|b| b[0] |= 0x80), Some(OpenError::Malformed), "unknown flag");
+        assert_eq!(bad(&|b| b[0] |= 2), Some(OpenError::Malformed), "unknown flag");
         assert_eq!(bad(&|b| b[200] = 1), Some(OpenError::Malformed), "padding is not zero");
         assert_eq!(bad(&|b| b.truncate(255)), Some(OpenError::Malformed), "not padded");
         assert_eq!(bad(&|b| b[1] = 0xff), Some(OpenError::Malformed), "length beyond the end");
@@ -362,18 +325,5 @@ mod tests {
         assert_eq!(decompress(&frame[..frame.len() - 1]).err(), Some(OpenError::Compression));
         let unsized_frame = zstd::stream::encode_all(&[7; 1000][..], 1).unwrap();
         assert_eq!(decompress(&unsized_frame).err(), Some(OpenError::Compression));
-    }
-
-    #[test]
-    fn padding_is_padme_with_a_floor() {
-        for (len, padded) in
-            [(0, 256), (256, 256), (257, 272), (1000, 1024), (65_000, 65_536), (1 << 20, 1 << 20)]
-        {
-            assert_eq!(padded_len(len), padded, "{len}");
-        }
-        for len in 257..100_000 {
-            let padded = padded_len(len);
-            assert!(padded >= len && padded * 100 <= len * 112, "{len} -> {padded}");
-        }
     }
 }

@@ -6,9 +6,8 @@ mod window;
 use super::*;
 use crate::codec::DecodeError;
 use crate::frame::{FeedFrame, RelayLimits, Role, ShortHead};
-use crate::ids::{Digest, Head, PublicKeyBytes, RendezvousId, Rseq, Seq, Signature};
-use crate::segment::SealedSegment;
-use crate::segment::{Header, Kind, TAG_LEN};
+use crate::ids::{Chain, Digest, Head, PublicKeyBytes, RendezvousId, Rseq, Seq, Signature};
+use crate::segment::{GroupPlace, Header, Kind, SealedSegment, TAG_LEN};
 use crate::token::Grant;
 
 const RELAY: Incarnation = Incarnation::from_bytes([7; 16]);
@@ -27,10 +26,12 @@ fn log(n: u8) -> LogId {
 
 fn segment(n: u8, seq: u64, body: usize) -> SealedSegment {
     let header = Header {
-        kind: Kind::Data,
+        kind: Kind::DATA,
+        place: GroupPlace::Whole,
         log: log(n),
         seq: Seq(seq),
         epoch: crate::ids::Epoch(0),
+        prev: Chain::ZERO,
         salt: [0; 16],
         commit: [0; 32],
         body_len: u32::try_from(body).unwrap(),

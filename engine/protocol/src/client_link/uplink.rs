@@ -149,7 +149,8 @@ impl Uplink {
     pub(super) fn forget_sent(&mut self) {
         let unacked = &self.unacked;
         self.sent.retain(|log, _| unacked.contains_key(log));
-        self.resting.retain(|_, rest| !matches!(rest.code, ErrorCode::Conflict | ErrorCode::Gap));
+        let compared = |code| matches!(code, ErrorCode::Conflict | ErrorCode::Gap | ErrorCode::Closed);
+        self.resting.retain(|_, rest| !compared(rest.code));
     }
 
     /// Puts one load of segments on the wire.

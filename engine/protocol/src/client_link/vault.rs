@@ -529,7 +529,7 @@ impl VaultLink {
         if !self.up.segment_refused(now + retry, &refusal)? {
             return Ok(());
         }
-        let compares = matches!(refusal.code, ErrorCode::Conflict | ErrorCode::Gap);
+        let compares = matches!(refusal.code, ErrorCode::Conflict | ErrorCode::Gap | ErrorCode::Closed);
         if compares && !matches!(self.down, Down::Feeding { .. }) {
             // A comparison is under way and settles this one too.
             return Ok(());

@@ -5,7 +5,7 @@ use p256::ecdsa::signature::Signer as _;
 use super::*;
 use crate::frame::{Credential, RelayLimits, ShortHead};
 use crate::ids::{Chain, Epoch, Generation, Head, Incarnation};
-use crate::segment::{Class, Header, Kind};
+use crate::segment::{Class, GroupPlace, Header, Kind};
 use crate::statement::{Signer as Who, Statement, recovery_commitment};
 use crate::token::{Grant, Invite};
 
@@ -158,10 +158,12 @@ fn pending(admission: Admission) -> RelayLink {
 
 fn segment(log: u8, seq: u64, body: usize) -> SealedSegment {
     let header = Header {
-        kind: Kind::Data,
+        kind: Kind::DATA,
+        place: GroupPlace::Whole,
         log: LogId::from_bytes([log; 16]),
         seq: Seq(seq),
         epoch: Epoch(0),
+        prev: Chain::ZERO,
         salt: [0; 16],
         commit: [0; 32],
         body_len: u32::try_from(body).unwrap(),

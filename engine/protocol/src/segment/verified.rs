@@ -1,34 +1,32 @@
-//! A segment whose signature was checked for one place: the one type that only the check makes.
+//! A segment whose signature was checked: the one type that only the check makes.
 
 use super::SealedSegment;
 use crate::ids::{Chain, PublicKeyBytes, VaultId};
 use crate::verify::BadSignature;
 
-/// A segment whose signature holds for one place in one log of one vault. Only [`VerifiedSegment::check`] makes
-/// one, so who takes one needs no word that it was checked.
+/// A segment that the key of its log signed, in one vault. Only [`VerifiedSegment::check`] makes one, so who takes one
+/// needs no word that it was checked. Whether it belongs behind what is held of its log is another question
+/// ([`VerifiedSegment::place_in_log`]).
 #[derive(Clone, Debug)]
 pub struct VerifiedSegment {
     segment: SealedSegment,
     vault: VaultId,
     public: PublicKeyBytes,
-    prev: Chain,
     chain: Chain,
 }
 
 impl VerifiedSegment {
-    /// Checks that `public` signed `segment` as the one that follows `prev` in `vault`. Costs what
-    /// [`SealedSegment::verify`] costs.
+    /// Checks that `public` signed `segment` in `vault`. Costs what [`SealedSegment::verify`] costs.
     ///
     /// # Errors
     /// [`BadSignature`].
     pub fn check(
         vault: &VaultId,
-        prev: Chain,
         public: PublicKeyBytes,
         segment: SealedSegment,
     ) -> Result<Self, BadSignature> {
-        let chain = segment.verify(vault, &prev, &public)?;
-        Ok(Self { segment, vault: *vault, public, prev, chain })
+        let chain = segment.verify(vault, &public)?;
+        Ok(Self { segment, vault: *vault, public, chain })
     }
 
     /// The segment.
@@ -55,10 +53,10 @@ impl VerifiedSegment {
         &self.public
     }
 
-    /// The chain that it continues.
+    /// The chain that it builds on.
     #[must_use]
     pub const fn prev(&self) -> &Chain {
-        &self.prev
+        &self.segment.header.prev
     }
 
     /// Its own chain.

@@ -4,7 +4,7 @@ use p256::ecdsa::SigningKey;
 use p256::ecdsa::signature::Signer as _;
 use subrosa_protocol::ids::{Chain, Epoch, Generation, PublicKeyBytes, Seq, Signature, VaultId};
 use subrosa_protocol::labels;
-use subrosa_protocol::segment::{Header, Kind, SealedSegment, TAG_LEN};
+use subrosa_protocol::segment::{GroupPlace, Header, Kind, SealedSegment, TAG_LEN};
 use subrosa_protocol::statement::{Signer as Who, Statement, recovery_commitment};
 
 #[derive(Clone)]
@@ -62,16 +62,18 @@ pub(crate) fn segment(
     let mut body: Vec<u8> = writes.iter().flat_map(|write| write.to_be_bytes()).collect();
     body.extend_from_slice(&[0; TAG_LEN]);
     let header = Header {
-        kind: Kind::Data,
+        kind: Kind::DATA,
+        place: GroupPlace::Whole,
         log: subrosa_protocol::ids::LogId::of(&key.public()),
         seq,
         epoch: Epoch(0),
+        prev,
         salt: [0; 16],
         commit: [0; 32],
         body_len: u32::try_from(body.len()).unwrap(),
     };
     let unsigned = SealedSegment::assemble(header, &body, &Signature::ZERO);
-    let preimage = unsigned.preimage(vault, &prev);
+    let preimage = unsigned.preimage(vault);
     let signature = key.sign(labels::CHAIN, preimage.as_bytes());
     (SealedSegment::assemble(header, &body, &signature), preimage.chain())
 }

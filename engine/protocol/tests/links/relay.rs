@@ -101,17 +101,19 @@ impl Store {
     ) -> Result<(Chain, Rseq), ErrorCode> {
         let (log, seq) = (segment.header().log, segment.header().seq);
         let public = *self.publics.get(&log).or(introduced.get(&log)).ok_or(ErrorCode::UnknownLog)?;
+        if let Some(held) = self.chain(log, seq) {
+            let at = self.segments.iter().position(|(_, chain)| *chain == held).unwrap();
+            let same = segment.preimage(vault).chain() == held;
+            return if same { Ok((held, Rseq(at as u64 + 1))) } else { Err(ErrorCode::Conflict) };
+        }
         let prev = match seq.0.checked_sub(1) {
             None => Chain::ZERO,
             Some(before) => self.chain(log, Seq(before)).ok_or(ErrorCode::Gap)?,
         };
-        if let Some(held) = self.chain(log, seq) {
-            let at = self.segments.iter().position(|(_, chain)| *chain == held).unwrap();
-            let same = segment.preimage(vault, &prev).chain() == held;
-            return if same { Ok((held, Rseq(at as u64 + 1))) } else { Err(ErrorCode::Conflict) };
+        let chain = segment.verify(vault, &public).map_err(|_| ErrorCode::BadSignature)?;
+        if segment.header().prev != prev {
+            return Err(ErrorCode::Conflict);
         }
-        // A fork of a log does not verify after the chain that stands here.
-        let Ok(chain) = segment.verify(vault, &prev, &public) else { return Err(ErrorCode::Conflict) };
         self.publics.insert(log, public);
         self.segments.push((segment, chain));
         Ok((chain, self.end()))

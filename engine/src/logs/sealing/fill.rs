@@ -5,9 +5,10 @@
 //! As bodies of one log are alike, most are packed once.
 
 use subrosa_model::merge::{Body, BodyWriter, Op};
-use subrosa_model::seal::{Packed, data_within};
+use subrosa_model::seal::Packed;
 use subrosa_model::wiped::Wiped;
 use subrosa_protocol::ids::{Chain, Head};
+use subrosa_protocol::segment::data_within;
 
 /// What stands beside a segment in a page of the store that holds its row alone: the chain in the row; header, key and
 /// the end of the value in the page.

@@ -8,7 +8,7 @@ use subrosa_model::merge::{Body, Tombstone};
 use subrosa_protocol::ids::{Chain, Epoch, LogId, PublicKeyBytes, Seq, Signature, VaultId};
 use subrosa_protocol::labels;
 use subrosa_protocol::limits::SEGMENT_PLAIN_MAX;
-use subrosa_protocol::segment::{ChainPreimage, Header, Kind, SealedSegment, TAG_LEN};
+use subrosa_protocol::segment::{ChainPreimage, GroupPlace, Header, Kind, SealedSegment, TAG_LEN};
 
 use super::describe::hex;
 use super::{World, public_of, put};
@@ -30,16 +30,18 @@ struct Author<'w> {
 
 impl<'w> Author<'w> {
     fn data(world: &'w World) -> Self {
-        let (kind, vault) = (Kind::Data, world.vault());
+        let (kind, vault) = (Kind::DATA, world.vault());
         Self { world, pair: world.data_log(), kind, vault, key: *world.key_bytes(kind) }
     }
 
     fn header(&self, salt: u8, plaintext: &[u8]) -> Header {
         Header {
             kind: self.kind,
+            place: GroupPlace::Whole,
             log: LogId::of(&public_of(self.pair)),
             seq: Seq(0),
             epoch: Epoch(0),
+            prev: Chain::ZERO,
             salt: [salt; 16],
             commit: [0; 32],
             body_len: u32::try_from(plaintext.len() + TAG_LEN).unwrap(),
@@ -49,7 +51,7 @@ impl<'w> Author<'w> {
     /// Seals any plaintext, however wrong.
     fn seal(&self, salt: u8, plaintext: &[u8]) -> SealedSegment {
         let mut header = self.header(salt, plaintext);
-        let hdr = header.hash(&self.vault, &Chain::ZERO);
+        let hdr = header.hash(&self.vault);
         let mut okm = [0; 64];
         let info = [labels::SEGMENT_KEY, &hdr].concat();
         Hkdf::<Sha256>::from_prk(&self.key).unwrap().expand(&info, &mut okm).unwrap();
@@ -60,13 +62,13 @@ impl<'w> Author<'w> {
     }
 
     fn sign(&self, header: Header, body: &[u8]) -> SealedSegment {
-        let preimage = ChainPreimage::new(&header.hash(&self.vault, &Chain::ZERO), &header.commit, body);
+        let preimage = ChainPreimage::new(&header.hash(&self.vault), &header.commit, body);
         let signature = self.pair.sign(labels::CHAIN, preimage.as_bytes());
         SealedSegment::assemble(header, body, &Signature::from_bytes(signature))
     }
 
     fn data_segment(&self, salt: u8, data: &[u8]) -> SealedSegment {
-        self.seal(salt, &plaintext(2, data))
+        self.seal(salt, &plaintext(0, data))
     }
 }
 
@@ -75,7 +77,7 @@ fn plaintext(flags: u8, data: &[u8]) -> Vec<u8> {
     let mut plaintext = vec![flags];
     plaintext.extend_from_slice(&u32::try_from(data.len()).unwrap().to_be_bytes());
     plaintext.extend_from_slice(data);
-    plaintext.resize(subrosa_model::seal::padded_len(plaintext.len()), 0);
+    plaintext.resize(subrosa_protocol::segment::padded_len(plaintext.len()), 0);
     plaintext
 }
 
@@ -102,7 +104,7 @@ fn mirror(signature: &mut [u8]) {
 /// All of them.
 pub(super) fn segments(world: &World) -> Vec<Value> {
     let own = public_of(world.data_log());
-    let entry = |name: &str, fails_at: &str, bytes: Vec<u8>| case(name, fails_at, &own, &Chain::ZERO, &bytes);
+    let entry = |name: &str, fails_at: &str, bytes: Vec<u8>| case(name, fails_at, &own, &bytes);
     let mut cases = shapes_and_signatures(world);
     cases.extend(plaintexts(world).into_iter().map(|(name, step, bytes)| entry(name, step, bytes)));
     cases.extend(contents(world).into_iter().map(|(name, bytes)| entry(name, "data", bytes)));
@@ -111,9 +113,9 @@ pub(super) fn segments(world: &World) -> Vec<Value> {
     cases
 }
 
-fn case(name: &str, fails_at: &str, public: &PublicKeyBytes, prev: &Chain, bytes: &[u8]) -> Value {
+fn case(name: &str, fails_at: &str, public: &PublicKeyBytes, bytes: &[u8]) -> Value {
     json!({
-        "name": name, "fails_at": fails_at, "public": hex(public.as_bytes()), "prev_chain": hex(prev.as_bytes()),
+        "name": name, "fails_at": fails_at, "public": hex(public.as_bytes()),
         "bytes": hex(bytes), "compressed": false,
     })
 }
@@ -123,64 +125,64 @@ fn shapes_and_signatures(world: &World) -> Vec<Value> {
     let good = author.data_segment(1, &good_data());
     let bytes = good.bytes();
     let own = public_of(world.data_log());
-    let edit =
-        |name, step, edit: &dyn Fn(&mut Vec<u8>)| case(name, step, &own, &Chain::ZERO, &edited(bytes, edit));
+    let edit = |name, step, edit: &dyn Fn(&mut Vec<u8>)| case(name, step, &own, &edited(bytes, edit));
     let other_vault = Author { vault: VaultId::from_bytes([7; 32]), ..Author::data(world) };
     let signed_again = |change: &dyn Fn(&mut Header, &mut Vec<u8>)| {
         let (mut header, mut body) = (*good.header(), good.body().to_vec());
         change(&mut header, &mut body);
         author.sign(header, &body).bytes().to_vec()
     };
-    let chain = Chain::from_bytes([1; 32]);
+    let second_place = signed_again(&|header, _| {
+        (header.seq, header.prev) = (Seq(1), Chain::from_bytes([1; 32]));
+    });
     let second = public_of(&world.phone_logs.data);
     vec![
         edit("trailing byte", "shape", &|bytes| bytes.push(0)),
         edit("cut off", "shape", &|bytes| bytes.truncate(bytes.len() - 1)),
-        edit("unknown suite", "shape", &|bytes| bytes[0] = 2),
-        edit("unknown kind", "shape", &|bytes| bytes[1] = 5),
-        edit("body shorter than its tag", "shape", &|bytes| bytes[78..82].copy_from_slice(&[0, 0, 0, 15])),
-        edit("altered commit", "signature", &|bytes| bytes[46] ^= 1),
-        edit("altered body", "signature", &|bytes| bytes[100] ^= 1),
-        edit("altered salt", "signature", &|bytes| bytes[30] ^= 1),
+        edit("suite 1, which was never released", "shape", &|bytes| bytes[0] = 1),
+        edit("unknown suite", "shape", &|bytes| bytes[0] = 3),
+        edit("unknown class", "shape", &|bytes| bytes[1] = 0x81),
+        edit("another unknown class", "shape", &|bytes| bytes[1] = 0xc1),
+        edit("unknown bit of the place", "shape", &|bytes| bytes[2] = 7),
+        edit("control segment that begins a group", "shape", &|bytes| (bytes[1], bytes[2]) = (0x41, 1)),
+        edit("carried segment that ends a group", "shape", &|bytes| (bytes[1], bytes[2]) = (2, 2)),
+        edit("closing segment within a group", "shape", &|bytes| (bytes[1], bytes[2]) = (3, 0)),
+        edit("kind without ops within a group", "shape", &|bytes| (bytes[1], bytes[2]) = (0x21, 0)),
+        edit("first segment with one before it", "shape", &|bytes| bytes[62] = 1),
+        edit("body shorter than its tag", "shape", &|bytes| bytes[111..115].copy_from_slice(&[0, 0, 0, 15])),
+        edit("altered kind", "signature", &|bytes| bytes[1] = 4),
+        edit("altered place", "signature", &|bytes| bytes[2] = 1),
+        edit("altered seq", "signature", &|bytes| bytes[26] = 1),
+        edit("altered epoch", "signature", &|bytes| bytes[30] = 1),
+        edit("altered salt", "signature", &|bytes| bytes[63] ^= 1),
+        edit("altered commit", "signature", &|bytes| bytes[79] ^= 1),
+        edit("altered body", "signature", &|bytes| bytes[120] ^= 1),
         edit("high s", "signature", &|bytes| {
             let at = bytes.len() - 32;
             mirror(&mut bytes[at..]);
         }),
-        case("wrong previous chain", "signature", &own, &chain, bytes),
-        case("key of another log", "signature", &second, &Chain::ZERO, bytes),
-        case(
-            "another vault",
-            "signature",
-            &own,
-            &Chain::ZERO,
-            other_vault.data_segment(2, &good_data()).bytes(),
-        ),
+        case("altered previous chain", "signature", &own, &edited(&second_place, |bytes| bytes[31] ^= 1)),
+        case("key of another log", "signature", &second, bytes),
+        case("another vault", "signature", &own, other_vault.data_segment(2, &good_data()).bytes()),
         case(
             "altered commit, signed again",
             "commitment",
             &own,
-            &Chain::ZERO,
             &signed_again(&|header, _| header.commit[0] ^= 1),
         ),
-        case(
-            "altered body, signed again",
-            "tag",
-            &own,
-            &Chain::ZERO,
-            &signed_again(&|_, body| body[18] ^= 1),
-        ),
+        case("altered body, signed again", "tag", &own, &signed_again(&|_, body| body[18] ^= 1)),
     ]
 }
 
 fn plaintexts(world: &World) -> Vec<(&'static str, &'static str, Vec<u8>)> {
     let author = Author::data(world);
-    let control_key = Author { key: *world.key_bytes(Kind::Control), ..Author::data(world) };
-    let good = plaintext(2, &good_data());
+    let control_key = Author { key: *world.key_bytes(Kind::CONTROL), ..Author::data(world) };
+    let good = plaintext(0, &good_data());
     let bad = |salt, edit: &dyn Fn(&mut Vec<u8>)| author.seal(salt, &edited(&good, edit)).bytes().to_vec();
     vec![
         ("under the control key", "commitment", control_key.seal(3, &good).bytes().to_vec()),
         ("non-zero padding", "plaintext", bad(4, &|body| body[255] = 1)),
-        ("unknown flag", "plaintext", bad(5, &|body| body[0] |= 4)),
+        ("unknown flag", "plaintext", bad(5, &|body| body[0] |= 2)),
         ("too much padding", "plaintext", bad(6, &|body| body.resize(272, 0))),
         ("too little padding", "plaintext", bad(7, &|body| body.truncate(255))),
         ("length beyond the end", "plaintext", bad(8, &|body| body[3] = 0xff)),
@@ -218,19 +220,13 @@ fn contents(world: &World) -> Vec<(&'static str, Vec<u8>)> {
 /// A control segment whose certificate is signed for another vault.
 fn forged_entry(world: &World) -> Value {
     let pair = &world.phone_logs.control;
-    let key = *world.key_bytes(Kind::Control);
-    let author = Author { world, pair, kind: Kind::Control, vault: world.vault(), key };
+    let key = *world.key_bytes(Kind::CONTROL);
+    let author = Author { world, pair, kind: Kind::CONTROL, vault: world.vault(), key };
     let other = VaultId::from_bytes([7; 32]);
     let data =
         subrosa_model::control::certificate(&author.world.phone, &other, &world.phone_logs, Vec::new())
             .unwrap();
-    case(
-        "certificate for another vault",
-        "entries",
-        &public_of(pair),
-        &Chain::ZERO,
-        author.data_segment(40, &data).bytes(),
-    )
+    case("certificate for another vault", "entries", &public_of(pair), author.data_segment(40, &data).bytes())
 }
 
 /// What is compressed, but not as it should be.
@@ -239,8 +235,8 @@ fn compressions(world: &World) -> Vec<Value> {
     let frame = |data: &[u8]| zstd::bulk::compress(data, 1).unwrap();
     let good = frame(&good_data());
     let bad = |name, salt, data: &[u8]| {
-        let segment = Author::data(world).seal(salt, &plaintext(3, data));
-        let mut case = case(name, "compression", &own, &Chain::ZERO, segment.bytes());
+        let segment = Author::data(world).seal(salt, &plaintext(1, data));
+        let mut case = case(name, "compression", &own, segment.bytes());
         case["compressed"] = true.into();
         case
     };

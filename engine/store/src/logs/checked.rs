@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use subrosa_protocol::ids::Chain;
-use subrosa_protocol::segment::{SealedSegment, VerifiedSegment};
+use subrosa_protocol::segment::{Header, SealedSegment, VerifiedSegment};
 
 use crate::error::StoreError;
 
@@ -64,4 +64,10 @@ impl From<VerifiedSegment> for CheckedSegment {
 /// The chain of a row `chain | segment`, which is not copied for it.
 pub(super) fn chain_of(row: &[u8]) -> Result<Chain, StoreError> {
     row.first_chunk().map(|chain| Chain::from_bytes(*chain)).ok_or(StoreError::Inconsistent)
+}
+
+/// The header of the segment in a row `chain | segment`.
+pub(super) fn header_of(row: &[u8]) -> Result<Header, StoreError> {
+    let (_, segment) = row.split_first_chunk::<32>().ok_or(StoreError::Inconsistent)?;
+    Header::decode(segment).map_err(|_| StoreError::Inconsistent)
 }

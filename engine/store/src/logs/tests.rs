@@ -1,6 +1,6 @@
 use redb::Database;
 use subrosa_protocol::ids::{Epoch, LogId, Signature};
-use subrosa_protocol::segment::{Header, Kind, SealedSegment};
+use subrosa_protocol::segment::{GroupPlace, Header, Kind, SealedSegment};
 
 use super::*;
 use crate::doors::{Doors, DoorsView, in_memory};
@@ -11,12 +11,18 @@ const ID: LogId = LogId::from_bytes([7; 16]);
 
 /// A segment of a log, of which the store asks no more than its shape; its chain says which one it is.
 fn segment(log: LogId, seq: u64) -> CheckedSegment {
+    segment_of(log, seq, Kind::DATA)
+}
+
+fn segment_of(log: LogId, seq: u64, kind: Kind) -> CheckedSegment {
     let body = vec![seq as u8; 100 + seq as usize];
     let header = Header {
-        kind: Kind::Data,
+        kind,
+        place: GroupPlace::Whole,
         log,
         seq: Seq(seq),
         epoch: Epoch(1),
+        prev: seq.checked_sub(1).map_or(Chain::ZERO, chain),
         salt: [1; 16],
         commit: [2; 32],
         body_len: body.len() as u32,
@@ -80,20 +86,36 @@ fn logs_come_back_as_they_were_put_in_the_order_of_their_numbers() {
 #[test]
 fn a_stored_segment_is_the_head_of_its_log_and_comes_back_with_its_chain() {
     let database = three_logs();
-    let head = LogTip { seq: Seq(3), chain: chain(3), merged: Seq(2) };
+    let head = LogTip { seq: Seq(3), chain: chain(3), merged: Seq(2), closed: false };
     change(&database, |logs| {
         assert_eq!(logs.head(LOG).unwrap(), Some(head));
         assert_eq!(logs.head(LogNo(9)).unwrap(), None);
         let stored = logs.segment(LOG, Seq(2)).unwrap().unwrap();
         assert_eq!(shown(stored), shown(segment(ID, 2)));
         assert!(logs.segment(LOG, Seq(4)).unwrap().is_none());
-        let before = [0, 1, 4, 5].map(|seq| logs.chain_before(LOG, Seq(seq)).unwrap());
-        assert_eq!(before, [Some(Chain::ZERO), Some(chain(0)), Some(chain(3)), None]);
+        assert_eq!(logs.header(LOG, Seq(2)).unwrap(), Some(*segment(ID, 2).segment().header()));
+        assert_eq!(logs.header(LOG, Seq(4)).unwrap(), None);
         assert_eq!([3, 4].map(|seq| logs.chain(LOG, Seq(seq)).unwrap()), [Some(chain(3)), None]);
     });
     assert_eq!(view(&database).head(LOG).unwrap(), Some(head));
     let heads: Result<Vec<_>, _> = view(&database).heads().unwrap().collect();
     assert_eq!(heads.unwrap(), [LogNo(6), LOG, LogNo(8)].map(|log| (log, head)));
+}
+
+#[test]
+fn a_head_says_whether_its_log_is_closed() {
+    let database = three_logs();
+    let closed = |logs: &Logs<'_>| logs.head(LOG).unwrap().unwrap().closed;
+    change(&database, |logs| {
+        assert!(!closed(logs));
+        logs.store_segment(LOG, &segment_of(ID, 4, Kind::CLOSING), Seq(2)).unwrap();
+        assert!(closed(logs));
+    });
+    assert!(view(&database).head(LOG).unwrap().unwrap().closed);
+    change(&database, |logs| {
+        logs.cut_log(LOG, Some(Seq(3))).unwrap();
+        assert!(!closed(logs));
+    });
 }
 
 #[test]
@@ -111,7 +133,8 @@ fn a_range_has_the_segments_of_one_log_and_no_others() {
 
 #[test]
 fn a_log_that_is_cut_ends_where_it_was_cut() {
-    let tip = |seq, merged| Some(LogTip { seq: Seq(seq), chain: chain(seq), merged: Seq(merged) });
+    let tip =
+        |seq, merged| Some(LogTip { seq: Seq(seq), chain: chain(seq), merged: Seq(merged), closed: false });
     for (last, head, left) in [
         (None, None, 0),
         (Some(Seq(0)), tip(0, 1), 1),

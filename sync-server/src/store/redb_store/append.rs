@@ -201,6 +201,7 @@ impl<'txn, 'q> Appending<'txn, 'q> {
         let before = held.then(|| head(&row));
         row.seq = segment.header().seq;
         row.chain = *verified.chain();
+        row.closed = segment.header().kind.closes();
         meta.digest.replace(before.as_ref(), &head(&row));
         self.total_bytes += segment.bytes().len() as u64;
         written.push(Written { no: meta.no, rseq, log_no: row.no, seq: row.seq });
@@ -215,7 +216,7 @@ impl<'txn, 'q> Appending<'txn, 'q> {
         Ok(Ok((rseq, row.chain, true)))
     }
 
-    /// A segment at or below the log's head: held with the same chain, or a conflict.
+    /// A segment at or below the log's head: held with the same chain, of another future, or nobody's.
     fn repeated(
         &self,
         vault: &VaultId,
@@ -227,16 +228,16 @@ impl<'txn, 'q> Appending<'txn, 'q> {
             let value = self.index.get((no, row.no, seq.0))?;
             Ok(Place::decode(value.ok_or(StoreError::Damaged { what: "a gap in a log" })?.value()))
         };
-        let seq = segment.header().seq;
-        let prev = match seq.0.checked_sub(1) {
-            Some(before) => at(Seq(before))?.chain,
-            None => Chain::ZERO,
-        };
-        let Place { rseq, chain, .. } = at(seq)?;
-        if segment.preimage(vault, &prev).chain() == chain {
+        let Place { rseq, chain, .. } = at(segment.header().seq)?;
+        if segment.preimage(vault).chain() == chain {
             return Ok(Ok((rseq, chain, false)));
         }
-        Ok(Err(No::never(ErrorCode::Conflict)))
+        // Its chain says already that it is another one; the signature says whether its author made two.
+        let code = match segment.verify(vault, &row.public) {
+            Ok(_) => ErrorCode::Conflict,
+            Err(_) => ErrorCode::BadSignature,
+        };
+        Ok(Err(No::never(code)))
     }
 
     /// The row of the log that `verified` continues or begins.
@@ -251,16 +252,26 @@ impl<'txn, 'q> Appending<'txn, 'q> {
             }
             let class = header.kind.class();
             let public = *verified.public();
-            return Ok(LogRow { no: meta.logs, class, public, seq: Seq(0), chain: Chain::ZERO });
+            return Ok(LogRow {
+                no: meta.logs,
+                class,
+                public,
+                seq: Seq(0),
+                chain: Chain::ZERO,
+                closed: false,
+            });
         };
+        if header.kind.class() != row.class {
+            return Err(No::never(ErrorCode::WrongKind));
+        }
+        if row.closed {
+            return Err(No::never(ErrorCode::Closed));
+        }
         if header.seq != row.seq.next() {
             return Err(No::never(ErrorCode::Gap));
         }
         if *verified.prev() != row.chain {
             return Err(No::never(ErrorCode::Conflict));
-        }
-        if header.kind.class() != row.class {
-            return Err(No::never(ErrorCode::WrongKind));
         }
         Ok(row)
     }

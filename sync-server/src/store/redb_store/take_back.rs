@@ -31,18 +31,27 @@ pub(super) struct Survey {
     false_entries: Vec<u64>,
 }
 
+/// The last segment of a log that holds.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Kept {
+    seq: Seq,
+    chain: Chain,
+    /// Whether it closes the log.
+    closed: bool,
+}
+
 struct Cut {
     /// The log's row, unless it is what is damaged.
     row: Option<LogRow>,
     /// The last segment that stays.
-    kept: Option<(Seq, Chain)>,
+    kept: Option<Kept>,
 }
 
 impl Survey {
     /// Reads and checks all of the vault.
     pub(super) fn of(snapshot: &Snapshot, meta: &VaultMeta) -> Result<Self, StoreError> {
         let mut survey = Self { last: meta.last, ..Self::default() };
-        let mut seen: HashMap<LogId, (Seq, Chain)> = HashMap::new();
+        let mut seen: HashMap<LogId, Kept> = HashMap::new();
         let mut checked = Checked::new(snapshot, meta.no, HeadCheck::Leave)?;
         let control = snapshot.0.open_table(CONTROL)?;
         for entry in snapshot.0.open_table(SEGMENTS)?.range((meta.no, 0)..=(meta.no, u64::MAX))? {
@@ -57,12 +66,13 @@ impl Survey {
                 Err(other) => return Err(other),
             };
             let log = found.header.log;
-            let next = seen.get(&log).map_or(Seq(0), |(seq, _)| seq.next());
+            let next = seen.get(&log).map_or(Seq(0), |kept| kept.seq.next());
             if found.header.seq != next {
                 survey.removed.push(rseq); // one before it is damaged or gone
                 continue;
             }
-            seen.insert(log, (found.header.seq, found.chain));
+            let (seq, closed) = (found.header.seq, found.header.kind.closes());
+            seen.insert(log, Kept { seq, chain: found.chain, closed });
             survey.kept_bytes += value.value().len() as u64;
             if found.header.kind.class() == Class::Control && control.get((meta.no, rseq))?.is_none() {
                 survey.unlisted.push(rseq);
@@ -78,14 +88,15 @@ impl Survey {
         &mut self,
         snapshot: &Snapshot,
         meta: &VaultMeta,
-        seen: &HashMap<LogId, (Seq, Chain)>,
+        seen: &HashMap<LogId, Kept>,
     ) -> Result<(), StoreError> {
         for entry in snapshot.0.open_table(LOGS)?.range((meta.no, [0; 16])..=(meta.no, [0xff; 16]))? {
             let (key, row) = entry?;
             let log = LogId::from_bytes(key.value().1);
             let row = LogRow::decode(row.value()).ok();
             let kept = seen.get(&log).copied();
-            if row.is_none_or(|row| kept != Some((row.seq, row.chain))) {
+            let says = |row: LogRow| Kept { seq: row.seq, chain: row.chain, closed: row.closed };
+            if row.is_none_or(|row| kept != Some(says(row))) {
                 self.cuts.insert(log, Cut { row, kept });
             }
         }
@@ -143,13 +154,13 @@ impl Survey {
         let mut index = txn.open_table(INDEX)?;
         let mut taken = Vec::with_capacity(self.cuts.len());
         for (log, Cut { row, kept }) in &self.cuts {
-            let from = kept.map_or(Seq(0), |(seq, _)| seq.next());
+            let from = kept.map_or(Seq(0), |kept| kept.seq.next());
             if let Some(row) = row {
                 index.retain_in((no, row.no, from.0)..=(no, row.no, u64::MAX), |_, _| false)?;
             }
             match (row, kept) {
-                (Some(row), Some((seq, chain))) => {
-                    let row = LogRow { seq: *seq, chain: *chain, ..*row };
+                (Some(row), Some(Kept { seq, chain, closed })) => {
+                    let row = LogRow { seq: *seq, chain: *chain, closed: *closed, ..*row };
                     logs.insert((no, *log.as_bytes()), &row.encode()[..])?;
                 }
                 _ => {

@@ -9,7 +9,7 @@ use ring::rand::SystemRandom;
 use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _};
 use subrosa_protocol::ids::{Chain, Epoch, PublicKeyBytes, Seq, Signature};
 use subrosa_protocol::labels;
-use subrosa_protocol::segment::{Kind, SealedSegment, VerifiedSegment};
+use subrosa_protocol::segment::{GroupPlace, Kind, SealedSegment, VerifiedSegment};
 
 use super::super::Offered;
 use super::super::rows::LogRow;
@@ -28,22 +28,24 @@ fn next(key: &EcdsaKeyPair, vault: &VaultId, prev: Option<&VerifiedSegment>) -> 
     let seq = prev.map_or(Seq(0), |before| before.segment().header().seq.next());
     let body = vec![seq.0 as u8; 60_000];
     let header = Header {
-        kind: Kind::Data,
+        kind: Kind::DATA,
+        place: GroupPlace::Whole,
         log: LogId::of(&public),
         seq,
         epoch: Epoch(0),
+        prev: chain,
         salt: [0; 16],
         commit: [0; 32],
         body_len: 60_000,
     };
     let unsigned = SealedSegment::assemble(header, &body, &Signature::ZERO);
-    let message = [labels::CHAIN, unsigned.preimage(vault, &chain).as_bytes()].concat();
+    let message = [labels::CHAIN, unsigned.preimage(vault).as_bytes()].concat();
     loop {
         let signature = key.sign(&SystemRandom::new(), &message).unwrap();
         let signature = Signature::from_bytes(signature.as_ref().try_into().unwrap());
         let segment = SealedSegment::assemble(header, &body, &signature);
         // A high s, one time in two, is refused: sign again.
-        if let Ok(verified) = VerifiedSegment::check(vault, chain, public, segment) {
+        if let Ok(verified) = VerifiedSegment::check(vault, public, segment) {
             return verified;
         }
     }
@@ -266,7 +268,7 @@ fn damage_in_one_vault_fails_its_own_share_of_a_commit_only() {
     }
     let hurt = logs[1][0].segment().header().log;
     let row = store.read(|snapshot| snapshot.log(1, &hurt)).unwrap().unwrap();
-    store.write(|txn| Ok((txn.open_table(INDEX)?.remove((1, row.no, 0))?.is_some(), Changed::Yes))).unwrap();
+    store.write(|txn| Ok((txn.open_table(INDEX)?.remove((1, row.no, 1))?.is_some(), Changed::Yes))).unwrap();
 
     let fresh = log(&vaults[1], 1);
     let mut hurt = batch(vaults[1], &fresh);

@@ -1,6 +1,7 @@
 //! How much is under way at a time, in both directions, and when the two have caught up.
 
 use super::*;
+use crate::segment::{HEADER_LEN, SIGNATURE_LEN};
 
 #[test]
 fn quota_rests_the_log_holds_sealing_and_is_retried() {
@@ -68,7 +69,7 @@ fn the_window_is_one_for_all_vaults_and_never_exceeded() {
         let mut segments = Vec::new();
         let mut bytes = 0;
         while bytes + (1 << 20) <= bytes_max {
-            segments.push(segment(n, *seq, (1 << 20) - 82 - 64));
+            segments.push(segment(n, *seq, (1 << 20) - HEADER_LEN - SIGNATURE_LEN));
             bytes += 1 << 20;
             *seq += 1;
         }

@@ -5,21 +5,23 @@ use crate::frame::FeedFrame;
 
 /// A vault's segments in rseq order: (log, seq, kind, epoch).
 const STORE: [(u8, u64, Kind, u32); 6] = [
-    (1, 0, Kind::Data, 0),
-    (2, 0, Kind::Control, 0),
-    (1, 1, Kind::Data, 0),
-    (2, 1, Kind::Control, 1),
-    (3, 0, Kind::Blob, 1),
-    (1, 2, Kind::Checkpoint, 1),
+    (1, 0, Kind::DATA, 0),
+    (2, 0, Kind::CONTROL, 0),
+    (1, 1, Kind::DATA, 0),
+    (2, 1, Kind::CONTROL, 1),
+    (3, 0, Kind::CARRIED, 1),
+    (1, 2, Kind::CLOSING, 1),
 ];
 
 fn stored(rseq: usize) -> (Header, Vec<u8>) {
     let (log, seq, kind, epoch) = STORE[rseq - 1];
     let header = Header {
         kind,
+        place: GroupPlace::Whole,
         log: LogId::from_bytes([log; 16]),
         seq: Seq(seq),
         epoch: Epoch(epoch),
+        prev: Chain::ZERO,
         salt: [0; 16],
         commit: [0; 32],
         body_len: 16,

@@ -1,9 +1,8 @@
 use proptest::collection::vec;
 use proptest::prelude::*;
 use subrosa_model::merge::{Cell, FieldCell, OpKind, Put, RecordId, Stamp, Tombstone, Value, ValueBuf};
-use subrosa_model::seal::padded_len;
 use subrosa_protocol::ids::{LogId, Seq};
-use subrosa_protocol::segment::{HEADER_LEN, SIGNATURE_LEN, TAG_LEN};
+use subrosa_protocol::segment::{HEADER_LEN, SIGNATURE_LEN, TAG_LEN, padded_len};
 
 use super::*;
 
