@@ -57,6 +57,9 @@ impl LineError {
     /// What the user can do.
     pub(crate) fn remedy(&self) -> &'static str {
         match self {
+            Self::Json { problem: JsonProblem::NewerForm, .. } => {
+                "update subrosa, or write one more `$` in front of a key that stands alone"
+            }
             Self::Json { .. } | Self::NotUtf8 => "correct it",
             Self::Value(_) => "store such a value as text",
             Self::NotAnObject => "write {\"field\": value, ...}",
@@ -185,6 +188,18 @@ mod tests {
             ("an id of another kind", Shape::Collection, r#"{"id":null}"#, LineError::BadId),
             ("no collection", Shape::Vault, r#"{"a":1}"#, LineError::NoCollection),
             ("a collection of another kind", Shape::Vault, r#"{"collection":1}"#, LineError::BadCollection),
+            (
+                "a form of a newer version",
+                Shape::Collection,
+                r#"{"a":{"$text":""}}"#,
+                LineError::Json { problem: JsonProblem::NewerForm, offset: 17 },
+            ),
+            (
+                "a line that would be one",
+                Shape::Collection,
+                r#"{"$id":1}"#,
+                LineError::Json { problem: JsonProblem::NewerForm, offset: 9 },
+            ),
             (
                 "cut off",
                 Shape::Collection,

@@ -123,6 +123,11 @@ pub const SUBROSA_VALUE: i32 = 312;
 pub const SUBROSA_NO_RECORD: i32 = 313;
 /// Not the hyphenated form of a UUID.
 pub const SUBROSA_NOT_AN_ID: i32 = 314;
+/// In JSON, an object whose only key begins with `$` and is not `$bytes`: a form of a newer version. Update; to store a map with
+/// such a key, write it with one more `$`. Number: offset of the byte behind it.
+pub const SUBROSA_NEWER_FORM: i32 = 315;
+/// The record is larger than is read whole. Read its fields one by one.
+pub const SUBROSA_RECORD_TOO_LARGE: i32 = 316;
 
 /// No vault of that name or id.
 pub const SUBROSA_NO_VAULT: i32 = 400;
@@ -241,6 +246,8 @@ const NAMES: &[(i32, &std::ffi::CStr)] = &[
     (SUBROSA_VALUE, c"VALUE"),
     (SUBROSA_NO_RECORD, c"NO_RECORD"),
     (SUBROSA_NOT_AN_ID, c"NOT_AN_ID"),
+    (SUBROSA_NEWER_FORM, c"NEWER_FORM"),
+    (SUBROSA_RECORD_TOO_LARGE, c"RECORD_TOO_LARGE"),
     (SUBROSA_NO_VAULT, c"NO_VAULT"),
     (SUBROSA_VAULT_EXISTS, c"VAULT_EXISTS"),
     (SUBROSA_VAULT_NAME, c"VAULT_NAME"),

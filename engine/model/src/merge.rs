@@ -25,4 +25,4 @@ pub use logs::{LogNo, LogTable, VaultNo};
 pub use op::{Cell, CollectionName, FieldCell, LogMove, Op, OpKind, Put, Tombstone};
 pub use pending::PendingOps;
 pub use state::{RecordState, Row, RowBuf};
-pub use value::{FieldsDeserializer, Value, ValueBuf};
+pub use value::{FieldsDeserializer, Value, ValueBuf, ValueRef};

@@ -69,7 +69,7 @@ impl<'de> Deserialize<'de> for FieldsPayload {
 /// Appends a value as JSON.
 struct Json<'o>(&'o mut String);
 
-/// Appends a key, and says whether it would be taken for the mark of bytes.
+/// Appends a key, and says whether it is that of a form, if it stands alone.
 struct JsonKey<'o>(&'o mut String);
 
 impl<'de> DeserializeSeed<'de> for Json<'_> {
@@ -137,14 +137,14 @@ impl<'de> Visitor<'de> for Json<'_> {
     fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<(), A::Error> {
         self.0.push('{');
         let start = self.0.len();
-        let (mut count, mut is_mark) = (0, false);
+        let (mut count, mut is_form) = (0, false);
         loop {
             let before = self.0.len();
             if count > 0 {
                 self.0.push(',');
             }
             match entries.next_key_seed(JsonKey(self.0))? {
-                Some(mark) => is_mark = mark,
+                Some(form) => is_form = form,
                 None => {
                     self.0.truncate(before);
                     break;
@@ -154,7 +154,7 @@ impl<'de> Visitor<'de> for Json<'_> {
             entries.next_value_seed(Json(self.0))?;
             count += 1;
         }
-        if count == 1 && is_mark {
+        if count == 1 && is_form {
             self.0.insert(start + 1, '$');
         }
         self.0.push('}');
@@ -179,7 +179,7 @@ impl Visitor<'_> for JsonKey<'_> {
 
     fn visit_str<E: de::Error>(self, key: &str) -> Result<bool, E> {
         put_json_text(self.0, key).map_err(E::custom)?;
-        Ok(key.strip_suffix("$bytes").is_some_and(|front| front.bytes().all(|byte| byte == b'$')))
+        Ok(key.starts_with('$'))
     }
 }
 

@@ -29,7 +29,8 @@ pub unsafe extern "C" fn subrosa_record_new(
 }
 
 /// Makes a record from a JSON object. Whole numbers become I64, those with a point or an exponent F64, `{"$bytes": "<base64>"}`
-/// bytes. Errors: `SUBROSA_NOT_JSON` (number: offset of the byte), `SUBROSA_NOT_A_RECORD`, `SUBROSA_TOO_DEEP`. Since 0.1.
+/// bytes. Errors: `SUBROSA_NOT_JSON` and `SUBROSA_NEWER_FORM` (number: offset of the byte), `SUBROSA_NOT_A_RECORD`,
+/// `SUBROSA_TOO_DEEP`. Since 0.1.
 ///
 /// # Safety
 /// Rules 1 and 2 of this library.
@@ -207,7 +208,7 @@ pub unsafe extern "C" fn subrosa_record_set_bytes(
 }
 
 /// Sets a field to any value, lists and maps included, given as JSON.
-/// Errors: `SUBROSA_NOT_JSON` (number: offset of the byte), `SUBROSA_TOO_DEEP`. Since 0.1.
+/// Errors: `SUBROSA_NOT_JSON` and `SUBROSA_NEWER_FORM` (number: offset of the byte), `SUBROSA_TOO_DEEP`. Since 0.1.
 ///
 /// # Safety
 /// Rules 1 and 2 of this library.

@@ -49,7 +49,7 @@ pub(super) fn value() -> impl Strategy<Value = Value> {
         any::<String>().prop_map(Value::Text),
         vec(any::<u8>(), 0..20).prop_map(Value::Bytes),
     ];
-    let key = prop_oneof![any::<String>(), "[$]{0,3}bytes", "[ab]?"];
+    let key = prop_oneof![any::<String>(), "[$]{0,3}bytes", "[$]{1,3}[a-z]?", "[ab]?"];
     leaf.prop_recursive(4, 30, 6, move |inner| {
         prop_oneof![
             vec(inner.clone(), 0..5).prop_map(Value::List),

@@ -179,6 +179,10 @@ pub enum JsonProblem {
     /// `$bytes` without standard, padded base64.
     #[error("bad base64")]
     Base64,
+    /// An object whose only key begins with `$`, and is not `$bytes`: a form of a newer version. Update; a map with such a key is
+    /// written with one more `$` in front.
+    #[error("an object whose only key begins with `$` is a form of a newer version")]
+    NewerForm,
     /// Nested too deep.
     #[error("nested deeper than {VALUE_DEPTH_MAX}")]
     TooDeep,

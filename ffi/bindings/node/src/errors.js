@@ -5,7 +5,8 @@ import { Block, C } from './native.js';
 /** The statuses that this package itself raises; all others come from the library by number. */
 export const Code = Object.freeze({
   INVALID_ARGUMENT: 1, INVALID_UTF8: 4, TOO_LARGE: 5, WOULD_DEADLOCK: 11, CLOSED: 12, BUSY: 15,
-  TX_OVER: 17, SYNC_STOPPED: 504, PAIR_OVER: 609, TOO_DEEP: 305, NOT_FINITE: 306, INTEGER_RANGE: 307, NOT_AN_ID: 314,
+  TX_OVER: 17, SYNC_STOPPED: 504, PAIR_OVER: 609, TOO_DEEP: 305, NOT_FINITE: 306, INTEGER_RANGE: 307, NOT_AN_ID: 314, NEWER_FORM: 315,
+  RECORD_TOO_LARGE: 316,
 });
 
 /** What a call of the library failed with. `code` and `name` are stable; the message is for people. */

@@ -1,7 +1,8 @@
 // Records as plain objects, and as the JSON text that crosses the ABI.
 //
 // The engine tells whole numbers (64 bits) from floats, and has bytes; JSON text shows a float by its point or exponent and
-// bytes as {"$bytes": base64}. Whatever the platform's own JSON does right is left to it; the slow ways here are for the rest.
+// bytes as {"$bytes": base64}. Any other object whose only key begins with `$` belongs to a newer engine; a map with such a key
+// has one more `$` in front. Whatever the platform's own JSON does right is left to it; the slow ways here are for the rest.
 
 import { refusal } from './errors.js';
 
@@ -23,8 +24,6 @@ const DEPTH_MAX = 64;
 const I64_MIN = -(2n ** 63n);
 const I64_MAX = 2n ** 63n - 1n;
 const DOLLAR = 36;
-/** A one-key map with such a key stands for bytes, or for the same map with one `$` fewer. */
-const ESCAPABLE = /^\$+bytes$/;
 
 /** The JSON text of a record. */
 export function encodeRecord(record) {
@@ -78,7 +77,7 @@ function write(value, depth) {
   if (typeof value.toJSON === 'function') return write(value.toJSON(), depth + 1);
   if (!isMap(value)) throw new TypeError(`a record cannot hold a ${value.constructor?.name ?? 'foreign object'}`);
   const keys = Object.keys(value).filter((key) => value[key] !== undefined);
-  const mark = keys.length === 1 && ESCAPABLE.test(keys[0]) ? '$' : '';
+  const mark = keys.length === 1 && keys[0].charCodeAt(0) === DOLLAR ? '$' : '';
   return `{${keys.map((key) => `${JSON.stringify(mark + key)}:${write(value[key], depth + 1)}`).join(',')}}`;
 }
 
@@ -118,7 +117,8 @@ export function decode(text, options) {
     return new Parser(text, options ?? {}).value();
   }
   const value = JSON.parse(text);
-  return text.includes('bytes":') ? unescape(value) : value;
+  // A quote within a string is escaped, so this is the beginning of a map.
+  return text.includes('{"$') ? unescape(value) : value;
 }
 
 /** Turns marked maps into what they stand for, in place where the place is a field. */
@@ -137,8 +137,9 @@ function unescape(value) {
 }
 
 function unmark(map, key) {
-  if (key.charCodeAt(0) !== DOLLAR || !ESCAPABLE.test(key)) return map;
+  if (key.charCodeAt(0) !== DOLLAR) return map;
   if (key === '$bytes') return new Uint8Array(Buffer.from(map[key], 'base64'));
+  if (key.charCodeAt(1) !== DOLLAR) throw refusal('NEWER_FORM', 'a value of a kind that this version does not know');
   return { [key.slice(1)]: map[key] };
 }
 

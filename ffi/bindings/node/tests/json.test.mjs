@@ -25,6 +25,8 @@ test('values become the text that the engine writes', () => {
     ['undefined fields are no fields', { a: undefined, b: { c: undefined } }, '{"b":{}}'],
     ['a map that looks like bytes', { $bytes: 'x' }, '{"$$bytes":"x"}'],
     ['one more', { $$bytes: 1 }, '{"$$$bytes":1}'],
+    ['any map of one key that begins with a dollar', { $: { $x: 1 } }, '{"$$":{"$$x":1}}'],
+    ['no dollar in front', { a$: 1 }, '{"a$":1}'],
     ['two fields never look like bytes', { $bytes: 'x', a: 1 }, '{"$bytes":"x","a":1}'],
     ['one field is left', { $bytes: 'x', a: undefined }, '{"$$bytes":"x"}'],
     ['a date by its toJSON', new Date(0), '"1970-01-01T00:00:00.000Z"'],
@@ -48,11 +50,19 @@ test('text becomes values', () => {
       { n: 12345678901234567n, raw: new Uint8Array([0, 1, 2]) }],
     ['an escaped map', '{"a":{"$$bytes":"x"},"b":{"$$$bytes":{"$bytes":"AA=="}}}',
       { a: { $bytes: 'x' }, b: { $$bytes: new Uint8Array(1) } }],
+    ['other escaped maps', '{"$$":{"$$$x":1,"a":2},"a":[{"$$x":3},"{\\"$y\\":4}"]}',
+      { $$: { $$$x: 1, a: 2 }, a: [{ $x: 3 }, '{"$y":4}'] }],
     ['escapes', '{"\\"n\\"":"\\u0001\\n\\\\","m":12345678901234567}', { '"n"': '\u0001\n\\', m: 12345678901234567n }],
     ['empty ones', '{"a":[],"b":{},"c":-1,"d":false,"e":true,"f":null,"g":12345678901234567}',
       { a: [], b: {}, c: -1, d: false, e: true, f: null, g: 12345678901234567n }],
   ];
   for (const [name, text, value] of rows) assert.deepEqual(decode(text), value, name);
+});
+
+test('what only a newer engine writes is refused by its name', () => {
+  for (const text of ['{"a":{"$text":"x"}}', '{"$text":"x"}', '{"a":[{"$":1}]}', '{"a":{"$text":12345678901234567}}']) {
+    assert.throws(() => decode(text), named('NEWER_FORM'), text);
+  }
 });
 
 test('a record that was read with floats wrapped is written back as it was', () => {

@@ -26,7 +26,9 @@ ROUND_TRIPS: list[tuple[str, dict[str, Any]]] = [
     ("bytes under such a key", {"$bytes": b"x"}),
     ("two keys need no escape", {"m": {"$bytes": "AAEC", "x": 1}}),
     ("a text that quotes the mark", {"s": '{"$bytes":"AAEC"}'}),
-    ("not the mark", {"m": {"x$bytes": 1}, "n": {"$bytes ": 1}}),
+    ("maps that look like other forms", {"m": {"$text": "x"}, "n": [{"$": {"$$": None}}, {"$bytes ": 1}]}),
+    ("the record itself looks like a form", {"$text": 1}),
+    ("no dollar in front", {"m": {"x$bytes": 1}}),
 ]
 
 
@@ -133,14 +135,22 @@ def test_bad_json_names_its_place(notes: subrosa.Collection) -> None:
     assert (caught.value.name, caught.value.number) == ("NOT_JSON", 5)
 
 
-@pytest.mark.parametrize("key", ["$bytes", "$$bytes", "$$$$bytes"])
-def test_marks_are_escaped(key: str) -> None:
-    assert values.is_escapable(key)
+@pytest.mark.parametrize("key", ["$bytes", "$$bytes", "$$$$bytes", "$", "$$", "$text", "$a$bytes", "$Bytes"])
+def test_maps_of_one_key_that_begins_with_a_dollar_are_escaped(key: str) -> None:
     assert values.dumps({key: 1}) == f'{{"${key}":1}}'.encode()
     assert values.loads(values.dumps({key: 1})) == {key: 1}
 
 
-@pytest.mark.parametrize("key", ["bytes", "a$bytes", "$a$bytes", "$bytes$", "$Bytes", ""])
+@pytest.mark.parametrize("text", ['{"a":{"$text":"x"}}', '{"$text":"x"}', '{"a":[{"$":1}]}'])
+def test_what_only_a_newer_library_writes_is_refused_by_its_name(notes: subrosa.Collection, text: str) -> None:
+    with pytest.raises(subrosa.SubrosaError) as caught:
+        values.loads(text.encode())
+    assert caught.value.name == "NEWER_FORM"
+    with pytest.raises(subrosa.SubrosaError) as caught:
+        notes.insert(subrosa.Json(text))
+    assert (caught.value.name, caught.value.code) == ("NEWER_FORM", subrosa.Status.NEWER_FORM)
+
+
+@pytest.mark.parametrize("key", ["bytes", "a$bytes", "bytes$", ""])
 def test_other_keys_are_not(key: str) -> None:
-    assert not values.is_escapable(key)
     assert values.dumps({key: 1}) == f'{{"{key}":1}}'.encode()

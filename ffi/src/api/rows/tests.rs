@@ -17,7 +17,8 @@ fn value() -> impl Strategy<Value = Value> {
     leaf.prop_recursive(4, 24, 4, |inner| {
         prop_oneof![
             proptest::collection::vec(inner.clone(), 0..4).prop_map(Value::List),
-            proptest::collection::btree_map("\\$?\\$bytes|.{0,4}", inner, 0..4).prop_map(Value::Map),
+            proptest::collection::btree_map("\\$?\\$bytes|\\$.{0,2}|.{0,4}", inner, 0..4)
+                .prop_map(Value::Map),
         ]
     })
 }
@@ -191,8 +192,14 @@ fn a_problem_in_json_is_told_by_its_place_in_the_rows() {
 }
 
 #[test]
-fn what_would_be_taken_for_bytes_is_escaped_as_the_engine_does() {
-    for json in [r#"{"$$bytes":1}"#, r#"{"$$$bytes":{"$$bytes":null}}"#, r#"{"$bytes":1,"a":2}"#, "{}"] {
+fn what_would_be_taken_for_a_form_is_escaped_as_the_engine_does() {
+    for json in [
+        r#"{"$$bytes":1}"#,
+        r#"{"$$$bytes":{"$$text":null}}"#,
+        r#"{"$$":{"$":1,"a":{"$bytes":""}}}"#,
+        r#"{"$bytes":1,"a":2}"#,
+        "{}",
+    ] {
         let record = Record(fields_of_json(json).unwrap());
         assert_eq!(payload::<JsonPayload>(&record).bytes().unwrap(), json.as_bytes());
     }

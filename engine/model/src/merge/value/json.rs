@@ -1,8 +1,9 @@
 //! Values as JSON text, both ways without loss.
 //!
-//! Whole numbers are exact; a float always shows a point or an exponent, so it comes back as a float; bytes are
-//! `{"$bytes": "<base64>"}`. A map whose only key would be mistaken for that (`$bytes`, `$$bytes`, ...) gets one
-//! more `$` in front. Keys are sorted by their bytes, so equal values give equal text.
+//! Whole numbers are exact; a float always shows a point or an exponent, so it comes back as a float. An object whose only key
+//! begins with `$` is a *form*: it stands for something that JSON has no word for. Bytes are `{"$bytes": "<base64>"}`; all
+//! other forms belong to newer versions and are refused. A map whose only key begins with `$` is written with one more `$` in
+//! front, so none is ever taken for a form. Keys are sorted by their bytes, so equal values give equal text.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -11,7 +12,9 @@ use data_encoding::BASE64;
 
 use super::{Finite, JsonProblem, VALUE_DEPTH_MAX, Value, ValueError};
 
-/// The key that marks bytes.
+/// What the only key of a form begins with.
+const FORM: char = '$';
+/// The form of bytes.
 const BYTES_KEY: &str = "$bytes";
 
 impl Value {
@@ -37,11 +40,6 @@ impl Value {
         }
         Ok(value)
     }
-}
-
-/// Whether the key of a one-key map is `$bytes` with any number of further `$` in front.
-fn is_escapable(key: &str) -> bool {
-    key.ends_with(BYTES_KEY) && key[..key.len() - BYTES_KEY.len()].bytes().all(|byte| byte == b'$')
 }
 
 fn write(out: &mut String, value: &Value) {
@@ -75,7 +73,7 @@ fn write(out: &mut String, value: &Value) {
                 if index > 0 {
                     out.push(',');
                 }
-                if alone && is_escapable(key) {
+                if alone && key.starts_with(FORM) {
                     write_string(out, &format!("${key}"));
                 } else {
                     write_string(out, key);
@@ -215,16 +213,22 @@ impl Parser<'_> {
         }
     }
 
-    /// Turns the marked maps into what they stand for.
+    /// Turns forms into what they stand for, and takes the `$` away that keeps a map from being one.
     fn unescape(&self, mut map: BTreeMap<String, Value>) -> Result<Value, ValueError> {
-        if map.len() == 1 && map.keys().all(|key| is_escapable(key)) {
-            let Some((key, item)) = map.pop_first() else { return Ok(Value::Map(map)) };
+        if map.len() == 1
+            && let Some(form) = map.first_entry().filter(|entry| entry.key().starts_with(FORM))
+        {
+            let (key, item) = form.remove_entry();
             if key == BYTES_KEY {
                 let Value::Text(text) = item else { return Err(self.error(JsonProblem::Base64)) };
                 let bytes = BASE64.decode(text.as_bytes()).map_err(|_| self.error(JsonProblem::Base64))?;
                 return Ok(Value::Bytes(bytes));
             }
-            map.insert(key[1..].to_owned(), item);
+            let key = &key[FORM.len_utf8()..];
+            if !key.starts_with(FORM) {
+                return Err(self.error(JsonProblem::NewerForm));
+            }
+            map.insert(key.to_owned(), item);
         }
         Ok(Value::Map(map))
     }

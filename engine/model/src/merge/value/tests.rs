@@ -101,6 +101,9 @@ fn json_text_is_fixed() {
         (map([("$bytes", Value::from("+/8="))]), "{\"$$bytes\":\"+/8=\"}"),
         (map([("$$bytes", Value::Null)]), "{\"$$$bytes\":null}"),
         (map([("$bytes", Value::Null), ("a", Value::Null)]), "{\"$bytes\":null,\"a\":null}"),
+        (map([("$", Value::Null)]), "{\"$$\":null}"),
+        (map([("$text", map([("$$", Value::Null)]))]), "{\"$$text\":{\"$$$\":null}}"),
+        (map([("a$bytes", Value::Null)]), "{\"a$bytes\":null}"),
         (map([("b", Value::List(vec![])), ("B", Value::Null)]), "{\"B\":null,\"b\":[]}"),
     ];
     for (value, text) in rows {
@@ -152,6 +155,10 @@ fn what_is_not_json_here_is_refused() {
         ("{\"a\":1,\"a\":2}", 7, P::DuplicateKey),
         ("{\"$bytes\":1}", 12, P::Base64),
         ("{\"$bytes\":\"YQ\"}", 15, P::Base64),
+        ("{\"$text\":\"\"}", 12, P::NewerForm),
+        ("{\"$\":1}", 7, P::NewerForm),
+        ("{\"$Bytes\":\"\"}", 13, P::NewerForm),
+        ("[{\"\\u0024text\":1}]", 17, P::NewerForm),
         (deep.as_str(), VALUE_DEPTH_MAX, P::TooDeep),
     ];
     for (text, offset, problem) in rows {

@@ -67,6 +67,8 @@ class Status(IntEnum):
     VALUE = 312
     NO_RECORD = 313
     NOT_AN_ID = 314
+    NEWER_FORM = 315
+    RECORD_TOO_LARGE = 316
     NO_VAULT = 400
     VAULT_EXISTS = 401
     VAULT_NAME = 402

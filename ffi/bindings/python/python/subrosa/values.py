@@ -1,7 +1,7 @@
 """Records as JSON text, both ways without loss.
 
-`int` is a 64-bit integer and `float` is a float, never mixed; `bytes` are `{"$bytes": base64}`. A map whose only key
-would be mistaken for that (`$bytes`, `$$bytes`, ...) gets one more `$` in front. The engine reads and writes the same.
+`int` is a 64-bit integer and `float` is a float, never mixed; `bytes` are `{"$bytes": base64}`. Any other object whose only key
+begins with `$` belongs to a newer engine; a map with such a key has one more `$` in front. The engine reads and writes the same.
 """
 
 from __future__ import annotations
@@ -32,11 +32,6 @@ class Json(str):
     __slots__ = ()
 
 
-def is_escapable(key: str) -> bool:
-    """Whether a map's only key is `$bytes` with any number of further `$` in front."""
-    return key.endswith(_BYTES_KEY) and not key[: -len(_BYTES_KEY)].strip("$")
-
-
 def dumps(record: dict[str, Any] | Json) -> bytes:
     """A record as JSON text in UTF-8."""
     if type(record) is not dict:
@@ -56,7 +51,7 @@ def _is_plain(record: dict[str, Any], depth: int = 0) -> bool:
     for key in record:
         if type(key) is not str:
             return False
-    if len(record) == 1 and is_escapable(next(iter(record))):
+    if len(record) == 1 and next(iter(record)).startswith("$"):
         return False
     return _are_plain(record.values(), depth + 1)
 
@@ -103,7 +98,7 @@ def _rebuild(value: Any, path: str, depth: int) -> Any:
             if not isinstance(key, str):
                 raise NotStorable(f"a map's key is {type(key).__name__}, not str", path)
         built = {key: _rebuild(item, f"{path}.{key}", depth + 1) for key, item in value.items()}
-        if len(built) == 1 and is_escapable(only := next(iter(built))):
+        if len(built) == 1 and (only := next(iter(built))).startswith("$"):
             return {f"${only}": built[only]}
         return built
     raise NotStorable(f"a record cannot hold {type(value).__name__}", path)
@@ -111,8 +106,8 @@ def _rebuild(value: Any, path: str, depth: int) -> Any:
 
 def loads(text: bytes) -> Any:
     """What the library wrote."""
-    # The marker cannot hide behind an escape: the engine escapes neither letters nor dollar signs.
-    if b'$bytes"' in text:
+    # A quote within a text is escaped, so this is the beginning of a map; and the engine does not escape dollar signs.
+    if b'{"$' in text:
         return json.loads(text, object_hook=_unmark)
     return _decode(text.decode("utf-8"))
 
@@ -124,4 +119,8 @@ def _unmark(found: dict[str, Any]) -> Any:
     ((key, value),) = found.items()
     if key == _BYTES_KEY:
         return binascii.a2b_base64(value)
-    return {key[1:]: value} if is_escapable(key) else found
+    if key.startswith("$$"):
+        return {key[1:]: value}
+    if key.startswith("$"):
+        raise own_error(lib.SUBROSA_NEWER_FORM, "a value of a kind that this version does not know")
+    return found

@@ -69,6 +69,8 @@ extension SubrosaError.Code {
     public static let value = Self(rawValue: 312)
     public static let noRecord = Self(rawValue: 313)
     public static let notAnID = Self(rawValue: 314)
+    public static let newerForm = Self(rawValue: 315)
+    public static let recordTooLarge = Self(rawValue: 316)
 
     // 400 to 499: vaults
     public static let noVault = Self(rawValue: 400)
@@ -111,8 +113,8 @@ extension SubrosaError.Code {
         .notOnCurve, .keyRange, .keyMismatch, .peerIsSelf, .keyProvider, .keyProviderSignature,
         .keyNotExportable, .notAuthentic, .messageTooShort, .noAADHere, .badSignature, .notJSON, .notARecord,
         .wrongKind, .noField, .valueTooLarge, .tooDeep, .notFinite, .integerRange, .collectionName,
-        .fieldName, .tooManyFields, .badRows, .value, .noRecord, .notAnID, .noVault, .vaultExists, .vaultName,
-        .notPermitted, .control, .relayAddress, .noRelay, .noProgress, .refused, .syncStopped, .peer,
+        .fieldName, .tooManyFields, .badRows, .value, .noRecord, .notAnID, .newerForm, .recordTooLarge, .noVault,
+        .vaultExists, .vaultName, .notPermitted, .control, .relayAddress, .noRelay, .noProgress, .refused, .syncStopped, .peer,
         .unreachable, .pairLink, .pairExpired, .pairWrongCode, .pairDeclined, .pairNotAuthentic,
         .pairOwnDevice, .pairAborted, .pairUnconfirmed, .pairTooLarge, .pairOver, .pairName, .pairBundle,
     ]

@@ -4,7 +4,7 @@ extension Value {
     /// Compact JSON with sorted keys, the same text as the engine's.
     ///
     /// Whole numbers are exact, a float always has a point or an exponent, bytes are `{"$bytes":"<base64>"}`. A map whose
-    /// only key would be mistaken for that gets one more `$` in front of it.
+    /// only key begins with `$` gets one more in front of it.
     public var json: String {
         var out = ""
         write(to: &out)
@@ -27,7 +27,7 @@ extension Value {
             }
             out += "]"
         case .map(let fields):
-            let escaped = fields.count == 1 && isEscapable(fields.first!.key)
+            let escaped = fields.count == 1 && isForm(fields.first!.key)
             out += "{"
             for (index, field) in fields.sorted(by: { $0.key.precedesByBytes($1.key) }).enumerated() {
                 if index > 0 { out += "," }
@@ -40,12 +40,12 @@ extension Value {
     }
 }
 
-/// The key that marks bytes.
+/// The form of bytes: the only key of an object that stands for them.
 let bytesKey = "$bytes"
 
-/// Whether the key of a one-key map is `$bytes` with any number of further `$` in front.
-func isEscapable(_ key: String) -> Bool {
-    key.hasSuffix(bytesKey) && key.utf8.dropLast(bytesKey.utf8.count).allSatisfy { $0 == UInt8(ascii: "$") }
+/// Whether an object with only this key is a form, which stands for what JSON has no word for, unless the key has one more `$`.
+func isForm(_ key: String) -> Bool {
+    key.utf8.first == UInt8(ascii: "$")
 }
 
 extension String {

@@ -3,7 +3,7 @@ import Foundation
 extension Value {
     /// Reads one JSON value and nothing after it but white space, by the same rules as the engine.
     ///
-    /// Throws `NOT_JSON` with the byte offset as its number; whole numbers beyond 64 bits and floats beyond the largest
+    /// Throws `NOT_JSON`, or `NEWER_FORM`, with the byte offset as its number; whole numbers beyond 64 bits and floats beyond the largest
     /// finite one are refused, never rounded.
     public init(json text: String) throws {
         var parser = JSONParser(text)
@@ -113,10 +113,14 @@ private struct JSONParser {
         }
     }
 
-    /// Turns the marked maps into what they stand for.
+    /// Turns forms into what they stand for, and takes the `$` away that keeps a map from being one.
     private func unescaped(_ fields: [String: Value]) throws -> Value {
-        guard fields.count == 1, let (key, item) = fields.first, isEscapable(key) else { return .map(fields) }
-        guard key == bytesKey else { return .map([String(key.dropFirst()): item]) }
+        guard fields.count == 1, let (key, item) = fields.first, isForm(key) else { return .map(fields) }
+        guard key == bytesKey else {
+            let inner = String(decoding: key.utf8.dropFirst(), as: UTF8.self)
+            if isForm(inner) { return .map([inner: item]) }
+            throw SubrosaError(.newerForm, "a form of a newer version at byte \(at)", number: Int64(at))
+        }
         guard case .text(let text) = item, let data = Data(base64Encoded: text) else { throw error("no base64") }
         return .bytes(data)
     }

@@ -23,6 +23,8 @@ final class ValueTests: StoreTestCase {
         (["d": ["$bytes": "AAEC"]], #"{"d":{"$$bytes":"AAEC"}}"#),
         (["d": ["$$bytes": 7]], #"{"d":{"$$$bytes":7}}"#),
         (["d": ["$bytes": 1, "x": 2]], #"{"d":{"$bytes":1,"x":2}}"#),
+        (["d": ["$": ["$text": 1]]], #"{"d":{"$$":{"$$text":1}}}"#),
+        (["$text": ["a$": 1]], #"{"$$text":{"a$":1}}"#),
         (["l": [1, 2.5, "y", [], [:]]], #"{"l":[1,2.5,"y",[],{}]}"#),
         (["z": 1, "a": 2, "é": 3, "B": 4, "": 5], #"{"":5,"B":4,"a":2,"z":1,"é":3}"#),
     ]
@@ -69,6 +71,13 @@ final class ValueTests: StoreTestCase {
             let theirs = refusal { try any.insertJSON(record) }
             XCTAssertEqual(ours?.code, .notJSON, text)
             XCTAssertEqual(theirs?.code, .notJSON, text)
+            XCTAssertEqual(ours?.number, theirs?.number, text)
+        }
+        for text in [#"{"$text":1}"#, #"{"$":{}}"#, #"[{"$Bytes":""}]"#] {
+            let record = #"{"field": "# + text
+            let (ours, theirs) = (refusal { try Value(json: record) }, refusal { try any.insertJSON(record) })
+            XCTAssertEqual(ours?.code, .newerForm, text)
+            XCTAssertEqual(theirs?.code, .newerForm, text)
             XCTAssertEqual(ours?.number, theirs?.number, text)
         }
         let deep = String(repeating: "[", count: 65) + String(repeating: "]", count: 65)
@@ -150,7 +159,7 @@ struct SplitMix: RandomNumberGenerator {
 extension Value {
     /// A map of up to so many fields, with fewer in those within.
     static func random(fields: Int, using random: inout SplitMix) -> Value {
-        let names = ["a", "B", "$bytes", "$$bytes", "é", "", "long name"]
+        let names = ["a", "B", "$bytes", "$$bytes", "$", "$text", "é", "", "long name"]
         var map: [String: Value] = [:]
         for _ in 0..<Int.random(in: 0...fields, using: &random) {
             map[names.randomElement(using: &random)!] = item(fields: fields - 1, using: &random)
