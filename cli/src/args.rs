@@ -46,12 +46,12 @@ pub(crate) enum Command {
     /// Write a record: the fields given are set, the others kept; prints its id
     #[command(override_usage = "subrosa put [OPTIONS] <COLLECTION> [ID] <JSON>")]
     Put(Put),
-    /// Print one record
-    Get(One),
+    /// Print one record, or one field of it
+    Get(Get),
     /// Print the records of a collection, in the order of their ids
     List(List),
-    /// Delete one record
-    Delete(One),
+    /// Delete one record, or one field of it
+    Delete(Delete),
     /// Write the records of a file of JSON lines
     #[command(override_usage = "subrosa import [OPTIONS] [COLLECTION] <FILE>")]
     Import(Import),
@@ -118,6 +118,27 @@ pub(crate) struct One {
     pub(crate) collection: String,
     /// Its id: a UUID, or a name
     pub(crate) id: String,
+}
+
+#[derive(Args)]
+pub(crate) struct Get {
+    #[command(flatten)]
+    pub(crate) one: One,
+    /// Print the value of this field alone, of a record of any size
+    #[arg(long, value_name = "NAME")]
+    pub(crate) field: Option<String>,
+    /// Print the names of the fields, each a JSON text, of a record of any size
+    #[arg(long, conflicts_with = "field")]
+    pub(crate) names: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct Delete {
+    #[command(flatten)]
+    pub(crate) one: One,
+    /// Delete this field alone; the record stays
+    #[arg(long, value_name = "NAME")]
+    pub(crate) field: Option<String>,
 }
 
 #[derive(Args)]

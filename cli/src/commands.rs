@@ -9,11 +9,11 @@ use clap::CommandFactory as _;
 use clap_complete::Shell;
 
 use crate::access::Access;
-use crate::args::{Cli, Command, Global, Pair, Relay};
+use crate::args::{self, Cli, Command, Global, Pair, Relay};
 use crate::demo;
 use crate::failure::Failure;
 use crate::place::Place;
-use crate::request::Request;
+use crate::request::{Part, Request};
 use crate::stop::Stop;
 use crate::terminal::{Input, Look, Terminal, text_argument};
 
@@ -38,9 +38,19 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
             let json = text_argument(&words.pop().unwrap_or_default())?;
             Request::Put { vault, collection: put.collection, id: words.pop(), json, replace: put.replace }
         }
-        Command::Get(one) => Request::Get { vault, collection: one.collection, id: one.id },
+        Command::Get(get) => {
+            let part = match get.field {
+                Some(field) => Part::Field(field),
+                None if get.names => Part::Names,
+                None => Part::Whole,
+            };
+            Request::Get { vault, collection: get.one.collection, id: get.one.id, part }
+        }
         Command::List(list) => Request::List { vault, collection: list.collection },
-        Command::Delete(one) => Request::Delete { vault, collection: one.collection, id: one.id },
+        Command::Delete(delete) => {
+            let args::One { collection, id } = delete.one;
+            Request::Delete { vault, collection, id, field: delete.field }
+        }
         Command::Import(import) => {
             let mut words = import.collection_and_file;
             input = Some(Input::open(&words.pop().unwrap_or_default())?);

@@ -19,11 +19,13 @@ pub(crate) fn execute(host: &Host, request: Request, caller: &mut dyn Caller) ->
             let how = if replace { records::How::Replace } else { records::How::Put };
             records::put(&host.vault(&vault)?, &collection, records::Input { id, json, how }, caller)
         }
-        Request::Get { vault, collection, id } => {
-            records::get(&host.vault(&vault)?, &collection, &id, caller)
+        Request::Get { vault, collection, id, part } => {
+            records::get(&host.vault(&vault)?, &collection, &id, &part, caller)
         }
         Request::List { vault, collection } => records::list(&host.vault(&vault)?, &collection, caller),
-        Request::Delete { vault, collection, id } => records::delete(&host.vault(&vault)?, &collection, &id),
+        Request::Delete { vault, collection, id, field } => {
+            records::delete(&host.vault(&vault)?, &collection, &id, field.as_deref())
+        }
         Request::Import { vault, collection } => transfer::import(&host.vault(&vault)?, collection, caller),
         Request::Export { vault, collection } => transfer::export(&host.vault(&vault)?, collection, caller),
         Request::Watch { vault } => live::watch(host, &host.vault(&vault)?, caller),

@@ -63,6 +63,8 @@ pub(crate) enum Failure {
     TwoIds,
     #[error("there is no such record")]
     NoRecord,
+    #[error("the record has no such field")]
+    NoField,
     #[error("no relay is set")]
     NoRelay,
     #[error("the relay address is refused: {0}")]
@@ -139,6 +141,7 @@ impl Failure {
             }
             Self::TwoIds => "give one of them".to_owned(),
             Self::NoRecord => "`subrosa list` shows the ids of a collection".to_owned(),
+            Self::NoField => "`subrosa get --names` prints the names of its fields".to_owned(),
             Self::NoRelay => "run `subrosa relay set URL`".to_owned(),
             Self::Addr(_) => {
                 "copy the whole address that `subrosa-relay init` or `invite new` printed".to_owned()
@@ -182,6 +185,9 @@ fn engine_remedy(error: &subrosa::Error) -> &'static str {
         }
         subrosa::Error::Op(OpError::CollectionName { .. }) => {
             "name a collection in 1 to 128 bytes without control characters"
+        }
+        subrosa::Error::RecordTooLarge { .. } => {
+            "read it field by field with `subrosa get --names` and `get --field NAME`, or in parts with `subrosa list`"
         }
         subrosa::Error::Value(_) | subrosa::Error::Op(_) => {
             "split the record, or shorten its names; see docs/CLI.md"

@@ -12,9 +12,9 @@ use crate::failure::Failure;
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) enum Request {
     Put { vault: String, collection: String, id: Option<String>, json: String, replace: bool },
-    Get { vault: String, collection: String, id: String },
+    Get { vault: String, collection: String, id: String, part: Part },
     List { vault: String, collection: String },
-    Delete { vault: String, collection: String, id: String },
+    Delete { vault: String, collection: String, id: String, field: Option<String> },
     Import { vault: String, collection: Option<String> },
     Export { vault: String, collection: Option<String> },
     Watch { vault: String },
@@ -26,6 +26,17 @@ pub(crate) enum Request {
     Devices { vault: String },
     Status,
     Verify,
+}
+
+/// What of a record is wanted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Part {
+    /// All of it.
+    Whole,
+    /// The names of its fields.
+    Names,
+    /// One field.
+    Field(String),
 }
 
 impl Request {

@@ -15,7 +15,7 @@ use subrosa_model::merge::{RecordId, Value};
 use crate::error::Error;
 use crate::reading::{Pages, Reading, Source, reading_verbs};
 use crate::records::watch::Changes;
-use crate::records::{RecordRef, WriteSet};
+use crate::records::{FieldRef, RecordRef, WriteSet};
 use crate::transaction::Transaction;
 use crate::vault::{Vault, WriteTx};
 
@@ -94,6 +94,24 @@ impl<T: Serialize + DeserializeOwned> Collection<T> {
     /// [`Error::Store`].
     pub fn delete(&self, id: RecordId) -> Result<bool, Error> {
         self.vault.write(|tx| self.in_tx(tx).delete(id))
+    }
+
+    /// Deletes one field of a record, of whatever type and size that has; says whether there was one. The record stays, also
+    /// without any field.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub fn delete_field(&self, id: RecordId, name: &str) -> Result<bool, Error> {
+        self.vault.write(|tx| self.in_tx(tx).delete_field(id, name))
+    }
+
+    /// As [`Collection::put`], for records that were exported: what a local write may not add, more than 1,024 fields, two
+    /// devices may have added, and what was read can be written again.
+    ///
+    /// # Errors
+    /// As [`Collection::insert`].
+    pub fn import(&self, id: RecordId, record: &T) -> Result<(), Error> {
+        self.vault.write(|tx| self.in_tx(tx).import(id, record))
     }
 
     /// Adds records under new ids, in one transaction: all of them, or none. The ids are in the order of the records.
@@ -254,6 +272,23 @@ impl<'c, T: Serialize + DeserializeOwned> TxCollection<'c, T> {
     /// As there.
     pub fn delete(&mut self, id: RecordId) -> Result<bool, Error> {
         self.ops.with(|set| set.delete(self.name, &id))
+    }
+
+    /// As [`Collection::delete_field`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn delete_field(&mut self, id: RecordId, name: &str) -> Result<bool, Error> {
+        self.ops.with(|set| set.delete_field(self.name, &id, name))
+    }
+
+    /// As [`Collection::import`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn import(&mut self, id: RecordId, record: &T) -> Result<(), Error> {
+        let fields = to_fields(record)?;
+        self.ops.with(|set| set.import(self.name, &id, fields))
     }
 
     /// What can be read of it, with what this transaction has done.

@@ -60,6 +60,16 @@ pub enum Error {
     /// The type of a record must serialize to fields with names: a struct or a map.
     #[error("a record must be a struct or a map")]
     NotARecord,
+    /// The record is larger than is read whole. Read its fields one by one, with
+    /// [`Reading::see_fields`](crate::Reading::see_fields) or [`Reading::get_field`](crate::Reading::get_field), and delete those
+    /// that are not needed.
+    #[error("record of {bytes} bytes is over the {limit} that are read at once: read it field by field")]
+    RecordTooLarge {
+        /// Its fields' names and encoded values.
+        bytes: usize,
+        /// The limit.
+        limit: usize,
+    },
     /// There is no record of that id to update.
     #[error("there is no such record")]
     NoRecord,

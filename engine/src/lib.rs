@@ -61,8 +61,8 @@ pub use options::Options;
 pub use people::pairing::{Confirmation, PairJoin, PairOffer, PairRequest};
 pub use people::vaults::DeviceInfo;
 pub use reading::Reading;
-pub use records::RecordRef;
 pub use records::watch::{Change, ChangeKind, Changes};
+pub use records::{FieldRef, RecordRef};
 pub use snapshot::{Snapshot, SnapshotCollection};
 #[doc(inline)]
 pub use subrosa_model::control::{BirthError, ControlError, DeviceRole, KeyringError};

@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use subrosa_model::merge::RecordId;
 
 use crate::error::Error;
-use crate::records::{RecordReader, RecordRef, VisibleRecord, WriteSet};
+use crate::records::{FieldRef, RecordReader, RecordRef, VisibleRecord, WriteSet};
 use crate::snapshot::Snapshot;
 use crate::transaction::Transaction;
 use crate::vault::Vault;
@@ -63,10 +63,36 @@ impl<'r, T: DeserializeOwned> Reading<'r, T> {
     /// One record.
     ///
     /// # Errors
-    /// [`Error::Value`] when it does not have type `T`; [`Error::OtherVault`] when the transaction or snapshot is of
-    /// another vault; [`Error::Store`].
+    /// [`Error::Value`] when it does not have type `T`; [`Error::RecordTooLarge`] above 16 MiB, when its fields can be read one by
+    /// one; [`Error::OtherVault`] when the transaction or snapshot is of another vault; [`Error::Store`].
     pub fn get(&self, id: RecordId) -> Result<Option<T>, Error> {
         self.with(|reader| reader.get(&id))?.map(|record| record.decode()).transpose()
+    }
+
+    /// One field of a record, of whatever type and size that has; `None` if there is no such record, or no such field in it.
+    ///
+    /// # Errors
+    /// [`Error::Value`] when the field does not have type `F`; else as [`Reading::contains`].
+    pub fn get_field<F: DeserializeOwned>(&self, id: RecordId, name: &str) -> Result<Option<F>, Error> {
+        self.with(|reader| reader.show(&id, |record| record?.field(name).transpose())?.transpose())
+    }
+
+    /// Shows the fields of a record behind the name `after`, in the order of their names and from one snapshot, until `see` has
+    /// seen enough; the record may be of any size. Says whether there is a record. Neither `see` nor the code of a type may
+    /// call the device: parts of it wait for this call.
+    ///
+    /// # Errors
+    /// As [`Reading::contains`].
+    pub fn see_fields(
+        &self,
+        id: RecordId,
+        after: Option<&str>,
+        see: impl FnMut(FieldRef<'_>) -> ControlFlow<()>,
+    ) -> Result<bool, Error> {
+        self.with(|reader| {
+            let seen = reader.show(&id, |record| record.map(|record| record.see_fields(after, see)))?;
+            Ok(seen.transpose()?.is_some())
+        })
     }
 
     /// Whether there is a record, of whatever type.
@@ -227,6 +253,27 @@ macro_rules! reading_verbs {
         /// As there.
         pub fn get(&self, id: RecordId) -> Result<Option<T>, Error> {
             self.reading().get(id)
+        }
+
+        /// As [`Reading::get_field`].
+        ///
+        /// # Errors
+        /// As there.
+        pub fn get_field<F: DeserializeOwned>(&self, id: RecordId, name: &str) -> Result<Option<F>, Error> {
+            self.reading().get_field(id, name)
+        }
+
+        /// As [`Reading::see_fields`].
+        ///
+        /// # Errors
+        /// As there.
+        pub fn see_fields(
+            &self,
+            id: RecordId,
+            after: Option<&str>,
+            see: impl FnMut(FieldRef<'_>) -> ControlFlow<()>,
+        ) -> Result<bool, Error> {
+            self.reading().see_fields(id, after, see)
         }
 
         /// As [`Reading::contains`].

@@ -12,7 +12,7 @@ use crate::collection::Collection;
 use crate::error::{Error, LifeError};
 use crate::life::snapshots::SnapshotSlot;
 use crate::reading::{Reading, Source, reading_verbs};
-use crate::records::{RecordRef, VaultView};
+use crate::records::{FieldRef, RecordRef, VaultView};
 use crate::sync::engine::Engine;
 use crate::vault::Vault;
 

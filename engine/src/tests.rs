@@ -3,6 +3,7 @@
 mod closing;
 mod cost;
 mod exchange;
+mod fields;
 mod forked;
 mod grants;
 mod killed;

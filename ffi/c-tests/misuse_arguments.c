@@ -97,6 +97,11 @@ static void null_results(void) {
   REFUSED(subrosa_get_json(C, NULL, ID, NULL, &truth, &err));
   REFUSED(subrosa_get_json(C, NULL, ID, &buf, NULL, &err));
   REFUSED(subrosa_delete(C, NULL, ID, NULL, &err));
+  REFUSED(subrosa_field_names(C, NULL, ID, NULL, 0, 1, NULL, &err));
+  REFUSED(subrosa_get_field(C, NULL, ID, X, NULL, &err));
+  REFUSED(subrosa_get_field_json(C, NULL, ID, X, NULL, &truth, &err));
+  REFUSED(subrosa_get_field_json(C, NULL, ID, X, &buf, NULL, &err));
+  REFUSED(subrosa_delete_field(C, NULL, ID, X, NULL, &err));
   REFUSED(subrosa_count(C, NULL, NULL, &err));
   REFUSED(subrosa_page(C, NULL, NULL, 1, 1, NULL, &truth, &err));
   REFUSED(subrosa_page(C, NULL, NULL, 1, 1, &buf, NULL, &err));
@@ -151,6 +156,12 @@ static void null_inputs(void) {
   REFUSED(subrosa_replace_json(C, NULL, NULL, JSON, &err));
   REFUSED(subrosa_get_json(C, NULL, NULL, &buf, &truth, &err));
   REFUSED(subrosa_delete(C, NULL, NULL, &truth, &err));
+  REFUSED(subrosa_field_names(C, NULL, NULL, NULL, 0, 1, &list, &err));
+  REFUSED(subrosa_field_names(C, NULL, ID, NULL, 0, 0, &list, &err));
+  REFUSED(subrosa_field_names(C, NULL, ID, NULL, 0, SUBROSA_ROWS_MAX + 1, &list, &err));
+  REFUSED(subrosa_get_field(C, NULL, NULL, X, &record, &err));
+  REFUSED(subrosa_get_field_json(C, NULL, NULL, X, &buf, &truth, &err));
+  REFUSED(subrosa_delete_field(C, NULL, NULL, X, &truth, &err));
   REFUSED(subrosa_get_many(C, NULL, NULL, 1, 1, &buf, &err));
   REFUSED(subrosa_events_listen(all.of[EVENTS], NULL, &heard, on_free, &err));
   REFUSED(subrosa_sync_wait_async(all.of[SYNC], 0, NULL, NULL, &heard, on_free, &err));
@@ -210,6 +221,10 @@ static void null_inputs(void) {
   T(insert_json, 1, subrosa_insert_json(C, NULL, p, n, &id, err))                                           \
   T(put_json, 1, subrosa_put_json(C, NULL, ID, p, n, err))                                                  \
   T(replace_json, 1, subrosa_replace_json(C, NULL, ID, p, n, err))                                          \
+  T(field_names, 1, subrosa_field_names(C, NULL, ID, p, n, 1, &list, err))                                  \
+  T(get_field, 1, subrosa_get_field(C, NULL, ID, p, n, &record, err))                                       \
+  T(get_field_json, 1, subrosa_get_field_json(C, NULL, ID, p, n, &buf, &truth, err))                        \
+  T(delete_field, 1, subrosa_delete_field(C, NULL, ID, p, n, &truth, err))                                  \
   T(write_many, 0, subrosa_write_many(C, NULL, P8, n, &buf, err))                                           \
   T(sync_start, 1, subrosa_sync_start(D, p, n, &sync_out, err))                                             \
   T(pair_offer_start, 1, subrosa_pair_offer_start(D, p, n, &offer, err))                                    \

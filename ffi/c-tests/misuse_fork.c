@@ -69,6 +69,8 @@ static void inherited(void) {
   FORKED(subrosa_record_len(all.of[RECORD], &size, &err));
   FORKED(subrosa_insert_json(all.of[COLLECTION], NULL, SUBROSA_TEXT("{}"), &id, &err));
   FORKED(subrosa_delete(all.of[COLLECTION], NULL, &all.store.id, &truth, &err));
+  FORKED(subrosa_field_names(all.of[COLLECTION], NULL, &all.store.id, NULL, 0, 1, &list, &err));
+  FORKED(subrosa_delete_field(all.of[COLLECTION], NULL, &all.store.id, SUBROSA_TEXT("f"), &truth, &err));
   FORKED(subrosa_count(all.of[COLLECTION], NULL, &count, &err));
   FORKED(subrosa_tx_commit(all.of[TX], &err));
   FORKED(subrosa_events_wait(all.of[EVENTS], -1, NULL, &event, &err));

@@ -122,6 +122,10 @@ static struct outputs {
   N(COLLECTION, replace_json, subrosa_replace_json(h, NULL, ID, JSON, err))                              \
   X(COLLECTION, get_json, buf, subrosa_get_json(h, NULL, ID, &o.buf, &o.truth, err))                     \
   X(COLLECTION, delete, truth, subrosa_delete(h, NULL, ID, &o.truth, err))                               \
+  X(COLLECTION, field_names, list, subrosa_field_names(h, NULL, ID, NULL, 0, 1, &o.list, err))           \
+  X(COLLECTION, get_field, record, subrosa_get_field(h, NULL, ID, F, &o.record, err))                    \
+  X(COLLECTION, get_field_json, buf, subrosa_get_field_json(h, NULL, ID, F, &o.buf, &o.truth, err))      \
+  X(COLLECTION, delete_field, truth, subrosa_delete_field(h, NULL, ID, F, &o.truth, err))                \
   X(COLLECTION, count, u64, subrosa_count(h, NULL, &o.u64, err))                                         \
   X(COLLECTION, page, buf, subrosa_page(h, NULL, NULL, 1, 1, &o.buf, &o.truth, err))                     \
   X(COLLECTION, get_many, buf, subrosa_get_many(h, NULL, ID, 1, 1, &o.buf, err))                         \
@@ -168,6 +172,10 @@ static struct outputs {
   N(TX, replace_json_tx, subrosa_replace_json(C, h, ID, JSON, err))                                      \
   X(TX, get_json_tx, buf, subrosa_get_json(C, h, ID, &o.buf, &o.truth, err))                             \
   X(TX, delete_tx, truth, subrosa_delete(C, h, ID, &o.truth, err))                                       \
+  X(TX, field_names_tx, list, subrosa_field_names(C, h, ID, NULL, 0, 1, &o.list, err))                   \
+  X(TX, get_field_tx, record, subrosa_get_field(C, h, ID, F, &o.record, err))                            \
+  X(TX, get_field_json_tx, buf, subrosa_get_field_json(C, h, ID, F, &o.buf, &o.truth, err))              \
+  X(TX, delete_field_tx, truth, subrosa_delete_field(C, h, ID, F, &o.truth, err))                        \
   X(TX, count_tx, u64, subrosa_count(C, h, &o.u64, err))                                                 \
   X(TX, page_tx, buf, subrosa_page(C, h, NULL, 1, 1, &o.buf, &o.truth, err))                             \
   X(TX, get_many_tx, buf, subrosa_get_many(C, h, ID, 1, 1, &o.buf, err))                                 \

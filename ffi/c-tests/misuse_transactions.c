@@ -21,6 +21,8 @@ static void use(subrosa_tx *tx, int32_t writes, int32_t reads) {
   subrosa_buf buf;
   uint64_t count;
   bool truth;
+  subrosa_list *names;
+  subrosa_record *field;
   GOOD(subrosa_record_from_json(SUBROSA_TEXT("{\"a\":1}"), &record, &err));
   IS(writes, subrosa_insert(c, tx, record, &id, &err));
   IS(writes, subrosa_put(c, tx, &store.id, record, &err));
@@ -29,10 +31,17 @@ static void use(subrosa_tx *tx, int32_t writes, int32_t reads) {
   IS(writes, subrosa_put_json(c, tx, &store.id, SUBROSA_TEXT("{}"), &err));
   IS(writes, subrosa_replace_json(c, tx, &store.id, SUBROSA_TEXT("{}"), &err));
   IS(writes, subrosa_delete(c, tx, &store.id, &truth, &err));
+  IS(writes, subrosa_delete_field(c, tx, &store.id, SUBROSA_TEXT("a"), &truth, &err));
   IS(writes, subrosa_write_many(c, tx, (const uint8_t *)"\x16\0\0\0\x02\x01\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0{}", 26, &buf, &err));
   subrosa_buf_free(&buf);
   IS(reads, subrosa_get(c, tx, &store.id, &found, &err));
   IS(reads, subrosa_get_json(c, tx, &store.id, &buf, &truth, &err));
+  subrosa_buf_free(&buf);
+  IS(reads, subrosa_field_names(c, tx, &store.id, NULL, 0, 10, &names, &err));
+  subrosa_list_close(names);
+  IS(reads, subrosa_get_field(c, tx, &store.id, SUBROSA_TEXT("a"), &field, &err));
+  subrosa_record_close(field);
+  IS(reads, subrosa_get_field_json(c, tx, &store.id, SUBROSA_TEXT("a"), &buf, &truth, &err));
   subrosa_buf_free(&buf);
   IS(reads, subrosa_count(c, tx, &count, &err));
   IS(reads, subrosa_page(c, tx, NULL, 10, SUBROSA_FORMAT_JSON, &buf, &truth, &err));

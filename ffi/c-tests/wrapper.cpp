@@ -102,7 +102,35 @@ void records(fixture &f) {
   CHECK(f.notes.get_many({ids[0], subrosa::id()})[1].json.has_value() == false);
   bool more = false;
   CHECK(f.notes.page(nullptr, 1, &more).size() == 1 && more);
+  CHECK(f.notes.field_names(id, 2) == std::vector<std::string>({"b", "d"}));
+  const std::string after = "l";
+  CHECK(f.notes.field_names(id, 9, &after) == std::vector<std::string>({"n", "t"}));
+  CHECK(f.notes.field_names(subrosa::id::from_name("none"), 9).empty());
+  CHECK(f.notes.get_field(id, "d").get_bytes("d") == subrosa::bytes({1, 2}) && !f.notes.get_field(id, "none"));
+  CHECK(f.notes.get_field_json(id, "f").value() == "0.5" && !f.notes.get_field_json(id, "none"));
+  CHECK(f.notes.remove_field(id, "d") && !f.notes.remove_field(id, "d") && !f.notes.get_field(id, "d"));
   CHECK(f.notes.remove(ids[0]) && f.notes.remove(id));
+}
+
+// Larger than is read whole, and with more fields than a write may add.
+void large_records(fixture &f) {
+  const subrosa::id id = subrosa::id::from_name("large"), many = subrosa::id::from_name("many");
+  const std::string value = '"' + std::string((1 << 20) - 64, 'x') + '"';
+  for (int n = 0; n < 17; n++) f.notes.put(id, "{\"f" + std::to_string(10 + n) + "\":" + value + "}");
+  THROWS(SUBROSA_RECORD_TOO_LARGE, f.notes.get_json(id));
+  const std::vector<subrosa::row> rows = f.notes.get_many({id, many});
+  CHECK(rows[0].too_large && !rows[0].json.has_value() && rows[0].id == id && !rows[1].too_large);
+  CHECK(f.notes.page(nullptr, 9)[0].too_large && f.notes.field_names(id, 99).size() == 17);
+  CHECK(f.notes.get_field_json(id, "f26").value() == value);
+  CHECK(f.notes.remove_field(id, "f26") && f.notes.remove_field(id, "f10") && f.notes.get_json(id).has_value());
+  std::string json = "{";
+  for (int n = 0; n < 1025; n++) json += (n == 0 ? "\"" : ",\"") + std::to_string(n) + "\":0";
+  json += "}";
+  THROWS(SUBROSA_TOO_MANY_FIELDS, f.notes.put(many, json));
+  f.notes.write(subrosa::batch().import(many, json));
+  CHECK(f.notes.get(many).size() == 1025);
+  f.notes.put(many, "{\"0\":1}");
+  CHECK(f.notes.remove(id) && f.notes.remove(many));
 }
 
 void transactions(fixture &f) {
@@ -290,6 +318,7 @@ int main(int argc, char **argv) {
   errors(f);
   moves(f);
   records(f);
+  large_records(f);
   transactions(f);
   callbacks(f);
   ends_in_callbacks(f);

@@ -253,6 +253,16 @@
 #define SUBROSA_ROW_DELETE 5
 
 /**
+ * In results: a record that is larger than is read whole; no payload, format 0. Read its fields one by one.
+ */
+#define SUBROSA_ROW_TOO_LARGE 6
+
+/**
+ * In writes: as `SUBROSA_ROW_PUT`, for a record that was exported, which may have more fields than a write may add.
+ */
+#define SUBROSA_ROW_IMPORT 7
+
+/**
  * The payload is a JSON object.
  */
 #define SUBROSA_FORMAT_JSON 1
@@ -689,6 +699,17 @@
  * Not the hyphenated form of a UUID.
  */
 #define SUBROSA_NOT_AN_ID 314
+
+/**
+ * In JSON, an object whose only key begins with `$` and is not `$bytes`: a form of a newer version. Update; to store a map with
+ * such a key, write it with one more `$`. Number: offset of the byte behind it.
+ */
+#define SUBROSA_NEWER_FORM 315
+
+/**
+ * The record is larger than is read whole. Read its fields one by one.
+ */
+#define SUBROSA_RECORD_TOO_LARGE 316
 
 /**
  * No vault of that name or id.
@@ -1348,8 +1369,8 @@ int32_t subrosa_replace(subrosa_collection *collection,
 /**
  * Reads a record. `*out` is a new record, to be closed with `subrosa_record_close`; NULL, with `SUBROSA_OK`, when there is
  * none. `tx`: NULL, or a transaction of the same vault, which sees what it has written.
- * Errors of every read: `SUBROSA_TX_OVER`, `SUBROSA_WRONG_DEVICE`, `SUBROSA_BUSY`, `SUBROSA_DAMAGED`, `SUBROSA_IO`,
- * `SUBROSA_CLOSED`, `SUBROSA_SUSPENDED`. Since 0.1.
+ * Errors: `SUBROSA_RECORD_TOO_LARGE` when its names and values have more than 16 MiB together: read its fields one by one
+ * (`subrosa_field_names`, `subrosa_get_field`); as `subrosa_count`. Since 0.1.
  *
  * # Safety
  * Rules 1 and 2 of this library.
@@ -1433,7 +1454,9 @@ int32_t subrosa_delete(subrosa_collection *collection,
                        subrosa_error **err);
 
 /**
- * How many records there are. Reads them all. Errors: as `subrosa_get`. Since 0.1.
+ * How many records there are. Reads them all.
+ * Errors of every read: `SUBROSA_TX_OVER`, `SUBROSA_WRONG_DEVICE`, `SUBROSA_BUSY`, `SUBROSA_DAMAGED`, `SUBROSA_IO`,
+ * `SUBROSA_CLOSED`, `SUBROSA_SUSPENDED`. Since 0.1.
  *
  * # Safety
  * Rule 2 of this library.
@@ -1765,6 +1788,74 @@ int32_t subrosa_events_unlisten(subrosa_events *events,
  */
 SUBROSA_API
 int32_t subrosa_events_close(subrosa_events *events,
+                             subrosa_error **err);
+
+/**
+ * The names of a record's fields behind the name `after` (NULL: from the first), in the order of their bytes, at most `limit`
+ * (1 to `SUBROSA_ROWS_MAX`); the record may be of any size. `*out` is a new list, to be read with `subrosa_list_text_view` and
+ * closed with `subrosa_list_close`; NULL, with `SUBROSA_OK`, when there is no such record. A list of `limit` names may have
+ * others behind it: go on after the last. Errors: as `subrosa_count`. Since 0.1.
+ *
+ * # Safety
+ * Rules 1 and 2 of this library.
+ */
+SUBROSA_API
+int32_t subrosa_field_names(subrosa_collection *collection,
+                            subrosa_tx *tx,
+                            const subrosa_id *id,
+                            const char *after,
+                            size_t after_len,
+                            size_t limit,
+                            subrosa_list **out,
+                            subrosa_error **err);
+
+/**
+ * Reads one field of a record, which may be of any size. `*out` is a new record that has this field alone, to be closed with
+ * `subrosa_record_close`; NULL, with `SUBROSA_OK`, when there is no such record or field. Errors: as `subrosa_count`. Since 0.1.
+ *
+ * # Safety
+ * Rules 1 and 2 of this library.
+ */
+SUBROSA_API
+int32_t subrosa_get_field(subrosa_collection *collection,
+                          subrosa_tx *tx,
+                          const subrosa_id *id,
+                          const char *field,
+                          size_t field_len,
+                          subrosa_record **out,
+                          subrosa_error **err);
+
+/**
+ * Reads one field of a record, which may be of any size, as JSON: the value alone. `found` is false, and `out` empty, when there
+ * is no such record or field. Errors: as `subrosa_count`. Since 0.1.
+ *
+ * # Safety
+ * Rules 1 and 2 of this library.
+ */
+SUBROSA_API
+int32_t subrosa_get_field_json(subrosa_collection *collection,
+                               subrosa_tx *tx,
+                               const subrosa_id *id,
+                               const char *field,
+                               size_t field_len,
+                               subrosa_buf *out,
+                               bool *found,
+                               subrosa_error **err);
+
+/**
+ * Deletes one field of a record, which may be of any size; `existed` says whether there was one. The record stays, also without
+ * any field. Errors: as `subrosa_insert`. Since 0.1.
+ *
+ * # Safety
+ * Rules 1 and 2 of this library.
+ */
+SUBROSA_API
+int32_t subrosa_delete_field(subrosa_collection *collection,
+                             subrosa_tx *tx,
+                             const subrosa_id *id,
+                             const char *field,
+                             size_t field_len,
+                             bool *existed,
                              subrosa_error **err);
 
 /**
@@ -2310,7 +2401,8 @@ SUBROSA_API SUBROSA_MUST_USE int32_t subrosa_record_new(subrosa_record **out, su
 
 /**
  * Makes a record from a JSON object. Whole numbers become I64, those with a point or an exponent F64, `{"$bytes": "<base64>"}`
- * bytes. Errors: `SUBROSA_NOT_JSON` (number: offset of the byte), `SUBROSA_NOT_A_RECORD`, `SUBROSA_TOO_DEEP`. Since 0.1.
+ * bytes. Errors: `SUBROSA_NOT_JSON` and `SUBROSA_NEWER_FORM` (number: offset of the byte), `SUBROSA_NOT_A_RECORD`,
+ * `SUBROSA_TOO_DEEP`. Since 0.1.
  *
  * # Safety
  * Rules 1 and 2 of this library.
@@ -2416,7 +2508,7 @@ int32_t subrosa_record_set_bytes(subrosa_record *record,
 
 /**
  * Sets a field to any value, lists and maps included, given as JSON.
- * Errors: `SUBROSA_NOT_JSON` (number: offset of the byte), `SUBROSA_TOO_DEEP`. Since 0.1.
+ * Errors: `SUBROSA_NOT_JSON` and `SUBROSA_NEWER_FORM` (number: offset of the byte), `SUBROSA_TOO_DEEP`. Since 0.1.
  *
  * # Safety
  * Rules 1 and 2 of this library.
@@ -2575,8 +2667,9 @@ int32_t subrosa_record_get_json(subrosa_record *record,
  *
  * The payload has the `format` that is asked for, `SUBROSA_FORMAT_JSON` or `SUBROSA_FORMAT_FIELDS`, but for a record that
  * fields cannot hold, since a key inside of a field has over 65535 bytes: its row has `SUBROSA_FORMAT_JSON`, the others are
- * as asked. Look at the format of each row.
- * Errors: as `subrosa_get`. Since 0.1.
+ * as asked. Look at the format of each row. A record that is larger than is read whole (see `subrosa_get`) has a row of
+ * `SUBROSA_ROW_TOO_LARGE` without a payload. Later versions may have further ops: such a row has an id, and nothing to read.
+ * Errors: as `subrosa_count`. Since 0.1.
  *
  * # Safety
  * Rules 1 and 2 of this library.
@@ -2610,8 +2703,8 @@ int32_t subrosa_get_many(subrosa_collection *collection,
                          subrosa_error **err);
 
 /**
- * Writes packed rows (see `subrosa_page`) with the ops `SUBROSA_ROW_INSERT`, `_PUT`, `_REPLACE` and `_DELETE`, in their
- * order: all of them, or, when this fails, none, also inside of a transaction, which then goes on. `ids` gets 16 bytes for
+ * Writes packed rows (see `subrosa_page`) with the ops `SUBROSA_ROW_INSERT`, `_PUT`, `_REPLACE`, `_DELETE` and `_IMPORT`,
+ * in their order: all of them, or, when this fails, none, also inside of a transaction, which then goes on. `ids` gets 16 bytes for
  * each row, an array of `subrosa_id`: new ones for inserts.
  * Errors: `SUBROSA_TOO_LARGE` over `SUBROSA_ROWS_MAX` rows or `SUBROSA_ROWS_BYTES_MAX` bytes; `SUBROSA_BAD_ROWS` for bytes
  * that are no such rows; what is wrong with a row's content, as `SUBROSA_NOT_JSON` (number: offset of the byte in `rows`);

@@ -35,6 +35,7 @@ impl From<Error> for Failure {
             Error::VaultName => SUBROSA_VAULT_NAME,
             Error::NotARecord => SUBROSA_NOT_A_RECORD,
             Error::NoRecord => SUBROSA_NO_RECORD,
+            Error::RecordTooLarge { .. } => SUBROSA_RECORD_TOO_LARGE,
             Error::Peer(fault) => code_of_peer(fault),
             Error::NotPermitted => SUBROSA_NOT_PERMITTED,
             Error::OtherVault => SUBROSA_WRONG_DEVICE,
@@ -145,6 +146,7 @@ impl From<ValueError> for Failure {
 const fn code_of_json(problem: JsonProblem) -> i32 {
     match problem {
         JsonProblem::TooDeep => SUBROSA_TOO_DEEP,
+        JsonProblem::NewerForm => SUBROSA_NEWER_FORM,
         JsonProblem::End
         | JsonProblem::Character
         | JsonProblem::Trailing

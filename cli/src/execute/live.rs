@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use subrosa::{Change, ChangeKind, Changes, Sync, SyncError, SyncState, SyncStatus, Value, Vault};
+use subrosa::{Change, ChangeKind, Changes, Error, Sync, SyncError, SyncState, SyncStatus, Value, Vault};
 
 use super::state::counted;
 use crate::clock::Stopwatch;
@@ -141,7 +141,11 @@ fn change_line(vault: &Vault, change: Change) -> Result<String, Failure> {
     let Change::Record { collection, id, kind } = change else { return Ok(LAGGED.to_owned()) };
     let fields = match kind {
         ChangeKind::Removed => None,
-        ChangeKind::Inserted | ChangeKind::Updated => vault.records(&collection).get(id)?,
+        ChangeKind::Inserted | ChangeKind::Updated => match vault.records(&collection).get(id) {
+            // Whoever watches reads it field by field.
+            Err(Error::RecordTooLarge { .. }) => None,
+            read => read?,
+        },
     };
     let kind = match kind {
         ChangeKind::Inserted => "inserted",

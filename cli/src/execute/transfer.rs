@@ -55,9 +55,7 @@ pub(super) fn export(
     let mut collections = vault.collections()?;
     collections.sort_unstable();
     for collection in &collections {
-        records::for_each(vault, collection, |id, fields| {
-            caller.line(&line::write(Some(collection), id, fields))
-        })?;
+        records::for_each_line(vault, collection, Shape::Vault, |line| caller.line(&line))?;
     }
     Ok(())
 }
@@ -125,7 +123,8 @@ impl<'a> Import<'a> {
                 let records = self.vault.records(name);
                 let mut records = records.in_tx(tx);
                 match line.id {
-                    Some(id) => records.put(id, &line.fields)?,
+                    // What was exported may have more fields than a local write may give a record.
+                    Some(id) => records.import(id, &line.fields)?,
                     None => records.insert(&line.fields).map(drop)?,
                 }
             }

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests stand outside of test functions")]
 
+mod fields;
 mod holder;
 mod init;
 mod making;

@@ -51,7 +51,7 @@ fn serve(data: &Path) -> (Running, String) {
 }
 
 /// A new device, brought in by `old`.
-fn paired(old: &Store, name: &str) -> Store {
+pub(crate) fn paired(old: &Store, name: &str) -> Store {
     let mut offer = old.spawn(&["pair", "offer", "--yes"]);
     let link = offer.line();
     let new = Store::nowhere();

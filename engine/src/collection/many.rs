@@ -17,6 +17,8 @@ pub enum RecordChange {
     Replace(RecordId, Record),
     /// As [`TxCollection::delete`].
     Delete(RecordId),
+    /// As [`TxCollection::import`].
+    Import(RecordId, Record),
 }
 
 impl TxCollection<'_, Record> {
@@ -45,6 +47,10 @@ impl TxCollection<'_, Record> {
                         }
                         RecordChange::Replace(id, record) => {
                             set.replace(self.name, &id, fields(record))?;
+                            id
+                        }
+                        RecordChange::Import(id, record) => {
+                            set.import(self.name, &id, fields(record))?;
                             id
                         }
                         RecordChange::Delete(id) => {

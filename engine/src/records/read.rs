@@ -10,7 +10,8 @@ use std::ops::{Bound, ControlFlow};
 use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
-use subrosa_model::merge::{FieldsDeserializer, LogTable, RecordId, Row, RowBuf};
+use subrosa_model::merge::{FieldsDeserializer, LogTable, RecordId, Row, RowBuf, ValueRef};
+use subrosa_protocol::limits;
 use subrosa_store::keys::{CollectionNo, RecordKey, VaultNo};
 use subrosa_store::records::{KeyRange, RecordsView, StoredRow, StoredRows};
 
@@ -131,10 +132,103 @@ impl RecordRef<'_> {
     /// The record as the caller wants it.
     ///
     /// # Errors
-    /// [`Error::Value`] when it does not have type `T`.
+    /// [`Error::Value`] when it does not have type `T`; [`Error::RecordTooLarge`].
     pub fn decode<T: DeserializeOwned>(&self) -> Result<T, Error> {
+        self.check_size()?;
         let state = decode_state(Some(self.row))?;
         Ok(T::deserialize(FieldsDeserializer::new(state.visible_fields(self.names.logs())))?)
+    }
+
+    /// How large it is: its fields' names and encoded values. It is read whole up to 16 MiB.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub fn bytes(&self) -> Result<usize, Error> {
+        let state = decode_state(Some(self.row))?;
+        let fields = state.visible_fields(self.names.logs());
+        Ok(fields.map(|(name, value)| FieldRef { name, value }.bytes()).sum())
+    }
+
+    /// Shows its fields behind the name `after`, in the order of their names, until `see` has seen enough: of a record of any
+    /// size.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub fn see_fields(
+        &self,
+        after: Option<&str>,
+        mut see: impl FnMut(FieldRef<'_>) -> ControlFlow<()>,
+    ) -> Result<(), Error> {
+        let state = decode_state(Some(self.row))?;
+        for (name, value) in state.visible_fields(self.names.logs()) {
+            if after.is_none_or(|after| after < name) && see(FieldRef { name, value }).is_break() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether it has a field.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub fn has_field(&self, name: &str) -> Result<bool, Error> {
+        let state = decode_state(Some(self.row))?;
+        Ok(state.visible_fields(self.names.logs()).any(|(field, _)| field == name))
+    }
+
+    /// One field as the caller wants it, of a record of any size; `None` if there is no such field.
+    ///
+    /// # Errors
+    /// [`Error::Value`] when it does not have type `F`.
+    pub fn field<F: DeserializeOwned>(&self, name: &str) -> Result<Option<F>, Error> {
+        let state = decode_state(Some(self.row))?;
+        let found = state.visible_fields(self.names.logs()).find(|(field, _)| *field == name);
+        found.map(|(name, value)| FieldRef { name, value }.decode()).transpose()
+    }
+
+    /// Whether it may be read whole. What is seen of a record is no larger than its row.
+    fn check_size(&self) -> Result<(), Error> {
+        let limit = limits::RECORD_READ_BYTES_MAX;
+        if self.row.as_bytes().len() <= limit {
+            return Ok(());
+        }
+        let bytes = self.bytes()?;
+        if bytes > limit { Err(Error::RecordTooLarge { bytes, limit }) } else { Ok(()) }
+    }
+}
+
+/// A field where it lies, for as long as it is shown: see [`Reading::see_fields`](crate::Reading::see_fields).
+pub struct FieldRef<'r> {
+    name: &'r str,
+    value: ValueRef<'r>,
+}
+
+impl FieldRef<'_> {
+    /// Its name.
+    #[must_use]
+    pub const fn name(&self) -> &str {
+        self.name
+    }
+
+    /// How large it is: its name and encoded value.
+    #[must_use]
+    pub const fn bytes(&self) -> usize {
+        self.name.len() + self.value.as_bytes().len()
+    }
+
+    /// Its value as the caller wants it.
+    ///
+    /// # Errors
+    /// [`Error::Value`] when it does not have type `F`.
+    pub fn decode<F: DeserializeOwned>(&self) -> Result<F, Error> {
+        Ok(self.value.decode()?.into_serde()?)
+    }
+}
+
+impl std::fmt::Debug for FieldRef<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "field of {} bytes", self.bytes())
     }
 }
 
@@ -147,32 +241,39 @@ impl std::fmt::Debug for RecordRef<'_> {
 /// A record that a reader sees, in the reader's hands.
 pub(crate) struct VisibleRecord {
     id: RecordId,
-    row: RowBuf,
+    row: Held,
     names: Names,
 }
 
+/// What a reader's hands have of a record.
+enum Held {
+    Row(RowBuf),
+    /// Nothing: it has so many bytes that it is not read whole.
+    TooLarge(usize),
+}
+
 impl VisibleRecord {
-    fn of(shown: &RecordRef<'_>) -> Self {
-        Self { id: shown.id, row: shown.row.to_buf(), names: shown.names.clone() }
+    fn of(shown: &RecordRef<'_>) -> Result<Self, Error> {
+        let row = match shown.check_size() {
+            Ok(()) => Held::Row(shown.row.to_buf()),
+            Err(Error::RecordTooLarge { bytes, .. }) => Held::TooLarge(bytes),
+            Err(error) => return Err(error),
+        };
+        Ok(Self { id: shown.id, row, names: shown.names.clone() })
     }
 
     pub(crate) const fn id(&self) -> RecordId {
         self.id
     }
 
-    fn shown(&self) -> RecordRef<'_> {
-        RecordRef { id: self.id, row: self.row.borrow(), names: &self.names }
-    }
-
     /// As [`RecordRef::decode`].
     pub(crate) fn decode<T: DeserializeOwned>(&self) -> Result<T, Error> {
-        self.shown().decode()
-    }
-
-    /// Names of the fields.
-    pub(crate) fn field_names(&self) -> Result<Vec<String>, Error> {
-        let state = decode_state(Some(self.row.borrow()))?;
-        Ok(state.visible_fields(self.names.logs()).map(|(name, _)| name.to_owned()).collect())
+        match &self.row {
+            Held::Row(row) => RecordRef { id: self.id, row: row.borrow(), names: &self.names }.decode(),
+            Held::TooLarge(bytes) => {
+                Err(Error::RecordTooLarge { bytes: *bytes, limit: limits::RECORD_READ_BYTES_MAX })
+            }
+        }
     }
 }
 
@@ -247,7 +348,7 @@ impl<'r> RecordReader<'r> {
 
     /// One record.
     pub(crate) fn get(&self, id: &RecordId) -> Result<Option<VisibleRecord>, Error> {
-        self.show(id, |record| record.as_ref().map(VisibleRecord::of))
+        self.show(id, |record| record.as_ref().map(VisibleRecord::of).transpose())?
     }
 
     /// Whether there is a record.
@@ -268,7 +369,7 @@ impl<'r> RecordReader<'r> {
                 page.next = page.records.last().map(VisibleRecord::id).or(after);
                 return Ok(ControlFlow::Break(()));
             }
-            page.records.push(VisibleRecord::of(&record));
+            page.records.push(VisibleRecord::of(&record)?);
             Ok(ControlFlow::Continue(()))
         })?;
         Ok(page)

@@ -6,16 +6,17 @@
 
 mod ids;
 
-use std::collections::BTreeMap;
-use std::ops::{Bound, RangeInclusive};
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::{Bound, ControlFlow, RangeInclusive};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::{Arc, Mutex};
 
 use ids::IdPool;
 use subrosa_model::entropy::Entropy;
+use subrosa_model::merge::op::OpError;
 use subrosa_model::merge::{
     Cell, CollectionName, FieldCell, HybridClock, LogNo, LogTable, NewIds, Op, OpKind, PendingOps, Put,
-    RecordId, RecordState, Row, RowBuf, Stamp, Tombstone, Value, ValueBuf,
+    RecordId, RecordState, Row, RowBuf, Stamp, Value, ValueBuf,
 };
 use subrosa_model::wiped::Wiped;
 use subrosa_protocol::limits;
@@ -186,6 +187,25 @@ impl WriteSet {
         self.set(collection, id, fields, &[])
     }
 
+    /// As [`WriteSet::put`], for a record that was exported: merging may have given it any number of fields.
+    pub(crate) fn import(&mut self, collection: &str, id: &RecordId, fields: NewFields) -> Result<(), Error> {
+        self.set_cells(collection, id, fields, &[], FieldsLimit::Exported)
+    }
+
+    /// Deletes a field; says whether there was one.
+    pub(crate) fn delete_field(
+        &mut self,
+        collection: &str,
+        id: &RecordId,
+        name: &str,
+    ) -> Result<bool, Error> {
+        let held = self.reader(collection).show(id, |record| record.map(|record| record.has_field(name)))?;
+        if !held.transpose()?.unwrap_or_default() {
+            return Ok(false);
+        }
+        self.set(collection, id, Vec::new(), &[name.to_owned()]).map(|()| true)
+    }
+
     /// Sets the given fields and removes all others.
     pub(crate) fn replace(
         &mut self,
@@ -194,10 +214,16 @@ impl WriteSet {
         fields: NewFields,
     ) -> Result<(), Error> {
         let mut others = Vec::new();
-        if let Some(visible) = self.reader(collection).get(id)? {
-            let names = visible.field_names()?.into_iter();
-            others.extend(names.filter(|name| !fields.iter().any(|(field, _)| field == name)));
-        }
+        let kept: BTreeSet<_> = fields.iter().map(|(name, _)| name.as_str()).collect();
+        let seen = self.reader(collection).show(id, |record| {
+            record.map(|record| {
+                record.see_fields(None, |field| {
+                    others.extend((!kept.contains(field.name())).then(|| field.name().to_owned()));
+                    ControlFlow::Continue(())
+                })
+            })
+        })?;
+        seen.transpose()?;
         self.set(collection, id, fields, &others)
     }
 
@@ -209,18 +235,31 @@ impl WriteSet {
         fields: NewFields,
         unset: &[String],
     ) -> Result<(), Error> {
+        self.set_cells(collection, id, fields, unset, FieldsLimit::Local)
+    }
+
+    fn set_cells(
+        &mut self,
+        collection: &str,
+        id: &RecordId,
+        fields: NewFields,
+        unset: &[String],
+        limit: FieldsLimit,
+    ) -> Result<(), Error> {
         let fields = fields
             .into_iter()
             .map(|(name, value)| Ok((name, ValueBuf::encode(&value)?)))
             .collect::<Result<Vec<_>, Error>>()?;
         let values =
             fields.iter().map(|(name, value)| FieldCell { name, cell: Cell::Register(value.borrow()) });
-        let cells: Vec<_> =
+        let mut cells: Vec<_> =
             values.chain(unset.iter().map(|name| FieldCell { name, cell: Cell::Unset })).collect();
-        // All cells at once, for the limits on a record; then in parts that fit into a segment each.
-        Put::new(Tombstone::default(), cells.clone())?;
+        cells.sort_unstable_by_key(|cell| cell.name);
+        if cells.windows(2).any(|pair| pair[0].name == pair[1].name) {
+            return Err(OpError::DuplicateField.into());
+        }
         let mut change = self.change(collection, id)?;
-        let done = self.apply_parts(&mut change, &cells);
+        let done = self.apply_parts(&mut change, &cells, limit);
         self.keep_if(done, change)
     }
 
@@ -290,8 +329,15 @@ impl WriteSet {
         done
     }
 
-    /// Sets cells, in parts that fit into a segment each.
-    fn apply_parts(&mut self, change: &mut Change, cells: &[FieldCell<'_>]) -> Result<(), Error> {
+    /// Sets cells, in parts that are a put each. What makes a record grow beyond the limit of fields is refused; nothing else
+    /// is refused for it, however many fields merging gave it.
+    fn apply_parts(
+        &mut self,
+        change: &mut Change,
+        cells: &[FieldCell<'_>],
+        limit: FieldsLimit,
+    ) -> Result<(), Error> {
+        let before = many_fields(change.written.row(), self.names.logs())?;
         let mut rest = cells;
         loop {
             let part;
@@ -300,9 +346,14 @@ impl WriteSet {
                 Ok(OpKind::Put(Put::new(state.names_for_put(logs), part.to_vec())?))
             })?;
             if rest.is_empty() {
-                return Ok(());
+                break;
             }
         }
+        let fields = many_fields(change.written.row(), self.names.logs())?;
+        if limit == FieldsLimit::Local && fields > limits::FIELDS_MAX.max(before) {
+            return Err(OpError::TooManyFields { fields }.into());
+        }
+        Ok(())
     }
 
     /// Applies one op, made by `make` from the state as it is.
@@ -379,10 +430,30 @@ struct Change {
     written: Written,
 }
 
+/// To how many fields a write may make a record grow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum FieldsLimit {
+    /// The number for local writes.
+    Local,
+    /// Any: the record was put together by merging, somewhere.
+    Exported,
+}
+
+/// The fewest bytes of a field in a row: the lengths of its name and its value, a name (which one field may do without), a value.
+const FIELD_BYTES_MIN: usize = 4;
+
+/// How many fields a reader sees, where they may be too many; zero for a row that has no room for those.
+fn many_fields(row: Option<Row<'_>>, logs: &LogTable) -> Result<usize, Error> {
+    if row.is_none_or(|row| row.as_bytes().len() <= FIELD_BYTES_MIN * limits::FIELDS_MAX) {
+        return Ok(0);
+    }
+    Ok(decode_state(row)?.visible_fields(logs).count())
+}
+
 /// How many cells go into one op so that it fits into a segment; at least one, if there is one.
 fn cells_that_fit(cells: &[FieldCell<'_>]) -> usize {
     let mut bytes = 0;
-    let fit = cells.iter().take_while(|cell| {
+    let fit = cells.iter().take(limits::FIELDS_MAX).take_while(|cell| {
         bytes += cell.name.len()
             + match cell.cell {
                 Cell::Register(value) => value.as_bytes().len(),

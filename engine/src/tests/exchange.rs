@@ -9,7 +9,7 @@ use subrosa_protocol::segment::{GroupPlace, Header, Kind, SealedSegment};
 
 use super::{ListRelay, TestDevice, everything, id, join, record};
 
-fn pair() -> (TestDevice, TestDevice, ListRelay, subrosa_protocol::ids::VaultId) {
+pub(super) fn pair() -> (TestDevice, TestDevice, ListRelay, subrosa_protocol::ids::VaultId) {
     let (a, b) = (TestDevice::new(), TestDevice::new());
     a.device.as_ref().unwrap().create_vault("personal").unwrap();
     let relay = ListRelay::new();

@@ -237,6 +237,8 @@ export interface InTransaction {
 export type Operation<T extends object = Fields> =
   | { op: 'insert'; record: T } | { op: 'insert'; json: string }
   | { op: 'put' | 'replace'; id: RecordId; record: Partial<T> } | { op: 'put' | 'replace'; id: RecordId; json: string }
+  /** As `put`, for a record that was exported: it may have more fields than a write may add. */
+  | { op: 'import'; id: RecordId; record: T } | { op: 'import'; id: RecordId; json: string }
   | { op: 'delete'; id: RecordId };
 
 export interface ScanOptions extends InTransaction {
@@ -260,6 +262,8 @@ export class Collection<T extends object = Fields> {
   replace(id: RecordId, record: T, options?: InTransaction): void;
   /** Whether there was one. */
   delete(id: RecordId, options?: InTransaction): boolean;
+  /** Deletes one field of a record of any size; whether there was one. The record stays. */
+  deleteField(id: RecordId, field: string, options?: InTransaction): boolean;
   /** All or none. At most 65,536 records or 64 MiB. */
   insertMany(records: readonly T[], options?: InTransaction): RecordId[];
   /** All or none; the ids of the rows, new ones for inserts. */
@@ -277,7 +281,15 @@ export class Collection<T extends object = Fields> {
   getMany(ids: readonly RecordId[], options?: InTransaction): (T | undefined)[];
   /** Reads them all. */
   count(options?: InTransaction): number;
-  /** In the order of ids. Each page is of one moment; give a read transaction for one moment of all. */
+  /** The names of the fields behind `after`, at most `limit`, of a record of any size; undefined if there is no record. */
+  fieldNames(id: RecordId, options?: InTransaction & { after?: string; limit?: number }): string[] | undefined;
+  /** One field of a record of any size; undefined if there is none. */
+  getField<K extends keyof T & string>(id: RecordId, field: K, options?: InTransaction): T[K] | undefined;
+  getFieldJson(id: RecordId, field: string, options?: InTransaction): string | undefined;
+  /**
+   * In the order of ids. Each page is of one moment; give a read transaction for one moment of all. A record that is larger than is
+   * read whole is a `RECORD_TOO_LARGE` in its place, with its id as `record`: go on with that as `after`.
+   */
   scan(options?: ScanOptions): Generator<[RecordId, T], void, undefined>;
   [Symbol.iterator](): Generator<[RecordId, T], void, undefined>;
 

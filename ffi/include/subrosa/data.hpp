@@ -153,12 +153,54 @@ class transaction : public detail::handle<subrosa_tx, subrosa_tx_abort> {
 };
 
 // Writes to send in one call, all or nothing.
+struct member {
+  std::string name;
+  std::int32_t role;  // SUBROSA_ROLE_*
+  bool is_this;
+  subrosa::public_key public_key;
+};
+
+namespace detail {
+class list : public handle<subrosa_list, subrosa_list_close> {
+ public:
+  explicit list(subrosa_list *raw) noexcept : handle(raw) {}
+  std::size_t size() const { return subrosa_list_len(raw()); }
+  std::string text(std::size_t index) const {
+    const char *out = nullptr;
+    std::size_t len = 0;
+    trial t;
+    t(subrosa_list_text_view(raw(), index, &out, &len, t.slot()));
+    return len == 0 ? std::string() : std::string(out, len);
+  }
+  subrosa_vault_id vault(std::size_t index) const {
+    subrosa_vault_id out;
+    trial t;
+    t(subrosa_list_vault_id(raw(), index, &out, t.slot()));
+    return out;
+  }
+  member device(std::size_t index) const {
+    subrosa_device_info info = subrosa_device_info();
+    info.struct_size = sizeof info;
+    trial t;
+    t(subrosa_list_device(raw(), index, &info, t.slot()));
+    return member{text(index), info.role, info.is_this != 0, info.public_key};
+  }
+  std::vector<std::string> texts() const {
+    std::vector<std::string> all;
+    for (std::size_t i = 0, n = size(); i < n; i++) all.push_back(text(i));
+    return all;
+  }
+};
+}  // namespace detail
+
 class batch {
  public:
   batch &insert(const std::string &json) { return row(SUBROSA_ROW_INSERT, id(), &json); }
   batch &put(const id &which, const std::string &json) { return row(SUBROSA_ROW_PUT, which, &json); }
   batch &replace(const id &which, const std::string &json) { return row(SUBROSA_ROW_REPLACE, which, &json); }
   batch &remove(const id &which) { return row(SUBROSA_ROW_DELETE, which, nullptr); }
+  // As put, for a record that was exported: it may have more fields than a write may add.
+  batch &import(const id &which, const std::string &json) { return row(SUBROSA_ROW_IMPORT, which, &json); }
   const bytes &rows() const noexcept { return rows_; }
 
  private:
@@ -179,7 +221,9 @@ class batch {
 
 struct row {
   subrosa::id id;
-  optional<std::string> json;  // nothing: no such record
+  optional<std::string> json;  // nothing: no such record, or one that is too large
+  bool too_large;              // read it field by field
+  row() : too_large(false) {}
 };
 
 class collection : public detail::handle<subrosa_collection, subrosa_collection_close> {
@@ -235,6 +279,36 @@ class collection : public detail::handle<subrosa_collection, subrosa_collection_
     t(subrosa_delete(raw(), detail::raw_or_null(tx), &which.raw, &existed, t.slot()));
     return existed;
   }
+  // Single fields of a record of any size. At most `limit` names behind `after`; nothing where there is no record.
+  std::vector<std::string> field_names(const id &which, std::size_t limit, const std::string *after = nullptr,
+                                       transaction *tx = nullptr) const {
+    detail::trial t;
+    subrosa_list *out = nullptr;
+    t(subrosa_field_names(raw(), detail::raw_or_null(tx), &which.raw, after == nullptr ? nullptr : after->data(),
+                          after == nullptr ? 0 : after->size(), limit, &out, t.slot()));
+    const detail::list names(out);
+    return names.texts();
+  }
+  // A record with this field alone; empty when there is none.
+  record get_field(const id &which, const std::string &field, transaction *tx = nullptr) const {
+    detail::trial t;
+    subrosa_record *out = nullptr;
+    t(subrosa_get_field(raw(), detail::raw_or_null(tx), &which.raw, field.data(), field.size(), &out, t.slot()));
+    return record(out);
+  }
+  optional<std::string> get_field_json(const id &which, const std::string &field, transaction *tx = nullptr) const {
+    detail::buffer out;
+    bool found = false;
+    detail::trial t;
+    t(subrosa_get_field_json(raw(), detail::raw_or_null(tx), &which.raw, field.data(), field.size(), out.out(), &found, t.slot()));
+    return found ? optional<std::string>(out.text()) : optional<std::string>();
+  }
+  bool remove_field(const id &which, const std::string &field, transaction *tx = nullptr) {
+    bool existed = false;
+    detail::trial t;
+    t(subrosa_delete_field(raw(), detail::raw_or_null(tx), &which.raw, field.data(), field.size(), &existed, t.slot()));
+    return existed;
+  }
   std::uint64_t count(transaction *tx = nullptr) const {
     std::uint64_t out = 0;
     detail::trial t;
@@ -277,52 +351,13 @@ class collection : public detail::handle<subrosa_collection, subrosa_collection_
     while (subrosa_rows_next(rows.data(), rows.size(), &offset, &raw)) {
       row next;
       next.id = id(raw.id);
+      next.too_large = raw.op == SUBROSA_ROW_TOO_LARGE;
       if (raw.op == SUBROSA_ROW_RECORD) next.json = std::string(reinterpret_cast<const char *>(raw.payload), raw.payload_len);
       all.push_back(std::move(next));
     }
     return all;
   }
 };
-
-struct member {
-  std::string name;
-  std::int32_t role;  // SUBROSA_ROLE_*
-  bool is_this;
-  subrosa::public_key public_key;
-};
-
-namespace detail {
-class list : public handle<subrosa_list, subrosa_list_close> {
- public:
-  explicit list(subrosa_list *raw) noexcept : handle(raw) {}
-  std::size_t size() const { return subrosa_list_len(raw()); }
-  std::string text(std::size_t index) const {
-    const char *out = nullptr;
-    std::size_t len = 0;
-    trial t;
-    t(subrosa_list_text_view(raw(), index, &out, &len, t.slot()));
-    return len == 0 ? std::string() : std::string(out, len);
-  }
-  subrosa_vault_id vault(std::size_t index) const {
-    subrosa_vault_id out;
-    trial t;
-    t(subrosa_list_vault_id(raw(), index, &out, t.slot()));
-    return out;
-  }
-  member device(std::size_t index) const {
-    subrosa_device_info info = subrosa_device_info();
-    info.struct_size = sizeof info;
-    trial t;
-    t(subrosa_list_device(raw(), index, &info, t.slot()));
-    return member{text(index), info.role, info.is_this != 0, info.public_key};
-  }
-  std::vector<std::string> texts() const {
-    std::vector<std::string> all;
-    for (std::size_t i = 0, n = size(); i < n; i++) all.push_back(text(i));
-    return all;
-  }
-};
-}  // namespace detail
 
 struct delivery {
   std::uint64_t held;          // sealed segments held on this device, its own and others'

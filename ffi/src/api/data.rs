@@ -3,12 +3,12 @@
 use std::ops::{ControlFlow, Deref};
 use std::sync::Arc;
 
-use subrosa::{Error, Reading, Record, RecordChange, RecordId, RecordRef, TxCollection};
+use subrosa::{Error, Reading, Record, RecordChange, RecordId, RecordRef, TxCollection, Value};
 
 use super::payload::{JsonPayload, Payload};
 use super::rows::{
-    Row, RowsWriter, SUBROSA_ROW_DELETE, SUBROSA_ROW_INSERT, SUBROSA_ROW_PUT, check_writes, each_row,
-    too_large,
+    Row, RowsWriter, SUBROSA_ROW_DELETE, SUBROSA_ROW_IMPORT, SUBROSA_ROW_INSERT, SUBROSA_ROW_PUT,
+    check_writes, each_row, too_large,
 };
 use super::tx::{TxObject, Work, over};
 use super::vault::CollectionObject;
@@ -90,6 +90,33 @@ impl Target {
 
     pub(crate) fn get(&self, id: RecordId) -> Result<Option<Record>, Failure> {
         self.read(|reading| reading.get(id))
+    }
+
+    /// One field of a record of any size.
+    pub(crate) fn get_field(&self, id: RecordId, name: &str) -> Result<Option<Value>, Failure> {
+        self.read(|reading| reading.get_field(id, name))
+    }
+
+    /// The names of at most `limit` fields behind the name `after`; `None` if there is no such record.
+    pub(crate) fn field_names(
+        &self,
+        id: RecordId,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Option<Vec<String>>, Failure> {
+        let mut names = Vec::new();
+        let found = self.read(|reading| {
+            reading.see_fields(id, after, |field| {
+                names.push(field.name().to_owned());
+                if names.len() >= limit { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            })
+        })?;
+        Ok(found.then_some(names))
+    }
+
+    /// Says whether there was such a field.
+    pub(crate) fn delete_field(&self, id: RecordId, name: &str) -> Result<bool, Failure> {
+        self.write(|| Ok(()), |collection, ()| collection.delete_field(id, name))
     }
 
     /// Reads them all.
@@ -178,15 +205,18 @@ impl Target {
     }
 }
 
-/// Adds the row of a record, in the format of `P`, or as JSON where that cannot hold it: the other rows of the page are
-/// not to be lost with it. Says whether there was room.
+/// Adds the row of a record, in the format of `P`, or as JSON where that cannot hold it, or only with its id where it is too
+/// large: the other rows of the page are not to be lost with it. Says whether there was room.
 fn push<P: Payload>(
     rows: &mut RowsWriter,
     id: RecordId,
     record: Option<RecordRef<'_>>,
 ) -> Result<bool, Failure> {
     let Some(record) = record else { return rows.push(id, None::<&P>) };
-    let payload: P = record.decode()?;
+    let payload = match record.decode::<P>() {
+        Err(Error::RecordTooLarge { .. }) => return rows.push_too_large(id),
+        decoded => decoded?,
+    };
     if payload.bytes().is_some() {
         return rows.push(id, Some(&payload));
     }
@@ -199,6 +229,7 @@ fn change(row: &Row<'_>) -> Result<RecordChange, Failure> {
         SUBROSA_ROW_DELETE => RecordChange::Delete(row.id),
         SUBROSA_ROW_INSERT => RecordChange::Insert(row.record()?),
         SUBROSA_ROW_PUT => RecordChange::Put(row.id, row.record()?),
+        SUBROSA_ROW_IMPORT => RecordChange::Import(row.id, row.record()?),
         _ => RecordChange::Replace(row.id, row.record()?),
     })
 }

@@ -21,7 +21,8 @@ use super::record::{
 };
 use crate::failure::Failure;
 use crate::status::{
-    SUBROSA_BAD_ROWS, SUBROSA_INVALID_UTF8, SUBROSA_NOT_JSON, SUBROSA_TOO_DEEP, SUBROSA_TOO_LARGE,
+    SUBROSA_BAD_ROWS, SUBROSA_INVALID_UTF8, SUBROSA_NEWER_FORM, SUBROSA_NOT_JSON, SUBROSA_TOO_DEEP,
+    SUBROSA_TOO_LARGE,
 };
 
 /// In results: there is no such record.
@@ -36,6 +37,10 @@ pub const SUBROSA_ROW_PUT: i32 = 3;
 pub const SUBROSA_ROW_REPLACE: i32 = 4;
 /// In writes: deletes a record; no payload, format 0.
 pub const SUBROSA_ROW_DELETE: i32 = 5;
+/// In results: a record that is larger than is read whole; no payload, format 0. Read its fields one by one.
+pub const SUBROSA_ROW_TOO_LARGE: i32 = 6;
+/// In writes: as `SUBROSA_ROW_PUT`, for a record that was exported, which may have more fields than a write may add.
+pub const SUBROSA_ROW_IMPORT: i32 = 7;
 /// The payload is a JSON object.
 pub const SUBROSA_FORMAT_JSON: i32 = 1;
 /// The payload is fields.
@@ -60,10 +65,18 @@ impl RowsWriter {
     /// # Errors
     /// `SUBROSA_TOO_LARGE` for a record that does not fit into this format.
     pub(crate) fn push<P: Payload>(&mut self, id: RecordId, record: Option<&P>) -> Result<bool, Failure> {
-        let (op, format, payload) = match record {
-            Some(record) => (1, P::FORMAT, record.bytes().ok_or_else(does_not_fit)?),
-            None => (0, 0, &[][..]),
-        };
+        match record {
+            Some(record) => self.row(id, 1, P::FORMAT, record.bytes().ok_or_else(does_not_fit)?),
+            None => self.row(id, 0, 0, &[]),
+        }
+    }
+
+    /// As [`Self::push`], for a record that is not read whole.
+    pub(crate) fn push_too_large(&mut self, id: RecordId) -> Result<bool, Failure> {
+        self.row(id, 6, 0, &[])
+    }
+
+    fn row(&mut self, id: RecordId, op: u8, format: u8, payload: &[u8]) -> Result<bool, Failure> {
         let len = u32::try_from(HEAD_BYTES + payload.len()).map_err(|_| does_not_fit())?;
         let after = self.0.len() + LEN_BYTES + HEAD_BYTES + payload.len();
         if !self.0.is_empty() && after > SUBROSA_ROWS_BYTES_MAX {
@@ -117,7 +130,7 @@ impl<'a> Row<'a> {
         let has_record = matches!(self.format, SUBROSA_FORMAT_JSON | SUBROSA_FORMAT_FIELDS);
         match self.op {
             SUBROSA_ROW_INSERT => has_record && *self.id.as_bytes() == [0; 16],
-            SUBROSA_ROW_PUT | SUBROSA_ROW_REPLACE => has_record,
+            SUBROSA_ROW_PUT | SUBROSA_ROW_REPLACE | SUBROSA_ROW_IMPORT => has_record,
             SUBROSA_ROW_DELETE => self.format == 0 && self.payload.is_empty(),
             _ => false,
         }
@@ -129,7 +142,7 @@ impl<'a> Row<'a> {
         if self.format == SUBROSA_FORMAT_JSON {
             let json = std::str::from_utf8(self.payload).map_err(|_| not_utf8())?;
             let fields = fields_of_json(json).map_err(|failure| {
-                if failure.code != SUBROSA_NOT_JSON {
+                if !has_offset(&failure) {
                     return failure;
                 }
                 let number = failure.number.saturating_add(offset_number(at));
@@ -145,7 +158,7 @@ impl<'a> Row<'a> {
     /// A failure that this row is the reason of, with its offset, unless it has a better number.
     pub(crate) fn blame(&self, failure: Failure) -> Failure {
         let of_the_row = (300..400).contains(&failure.code) || failure.code == SUBROSA_INVALID_UTF8;
-        if of_the_row && failure.code != SUBROSA_NOT_JSON {
+        if of_the_row && !has_offset(&failure) {
             return failure.number(offset_number(self.offset));
         }
         failure
@@ -186,6 +199,11 @@ pub(crate) fn too_large() -> Failure {
 
 fn bad() -> Failure {
     Failure::new(SUBROSA_BAD_ROWS, "not packed rows, or not rows that can be written")
+}
+
+/// Whether its number is an offset within JSON.
+const fn has_offset(failure: &Failure) -> bool {
+    matches!(failure.code, SUBROSA_NOT_JSON | SUBROSA_NEWER_FORM)
 }
 
 fn not_utf8() -> Failure {

@@ -98,8 +98,8 @@ pub unsafe extern "C" fn subrosa_replace(
 
 /// Reads a record. `*out` is a new record, to be closed with `subrosa_record_close`; NULL, with `SUBROSA_OK`, when there is
 /// none. `tx`: NULL, or a transaction of the same vault, which sees what it has written.
-/// Errors of every read: `SUBROSA_TX_OVER`, `SUBROSA_WRONG_DEVICE`, `SUBROSA_BUSY`, `SUBROSA_DAMAGED`, `SUBROSA_IO`,
-/// `SUBROSA_CLOSED`, `SUBROSA_SUSPENDED`. Since 0.1.
+/// Errors: `SUBROSA_RECORD_TOO_LARGE` when its names and values have more than 16 MiB together: read its fields one by one
+/// (`subrosa_field_names`, `subrosa_get_field`); as `subrosa_count`. Since 0.1.
 ///
 /// # Safety
 /// Rules 1 and 2 of this library.
@@ -242,7 +242,9 @@ pub unsafe extern "C" fn subrosa_delete(
     })
 }
 
-/// How many records there are. Reads them all. Errors: as `subrosa_get`. Since 0.1.
+/// How many records there are. Reads them all.
+/// Errors of every read: `SUBROSA_TX_OVER`, `SUBROSA_WRONG_DEVICE`, `SUBROSA_BUSY`, `SUBROSA_DAMAGED`, `SUBROSA_IO`,
+/// `SUBROSA_CLOSED`, `SUBROSA_SUSPENDED`. Since 0.1.
 ///
 /// # Safety
 /// Rule 2 of this library.

@@ -56,8 +56,9 @@ fn no_format() -> Failure {
 ///
 /// The payload has the `format` that is asked for, `SUBROSA_FORMAT_JSON` or `SUBROSA_FORMAT_FIELDS`, but for a record that
 /// fields cannot hold, since a key inside of a field has over 65535 bytes: its row has `SUBROSA_FORMAT_JSON`, the others are
-/// as asked. Look at the format of each row.
-/// Errors: as `subrosa_get`. Since 0.1.
+/// as asked. Look at the format of each row. A record that is larger than is read whole (see `subrosa_get`) has a row of
+/// `SUBROSA_ROW_TOO_LARGE` without a payload. Later versions may have further ops: such a row has an id, and nothing to read.
+/// Errors: as `subrosa_count`. Since 0.1.
 ///
 /// # Safety
 /// Rules 1 and 2 of this library.
@@ -131,8 +132,8 @@ pub unsafe extern "C" fn subrosa_get_many(
     })
 }
 
-/// Writes packed rows (see `subrosa_page`) with the ops `SUBROSA_ROW_INSERT`, `_PUT`, `_REPLACE` and `_DELETE`, in their
-/// order: all of them, or, when this fails, none, also inside of a transaction, which then goes on. `ids` gets 16 bytes for
+/// Writes packed rows (see `subrosa_page`) with the ops `SUBROSA_ROW_INSERT`, `_PUT`, `_REPLACE`, `_DELETE` and `_IMPORT`,
+/// in their order: all of them, or, when this fails, none, also inside of a transaction, which then goes on. `ids` gets 16 bytes for
 /// each row, an array of `subrosa_id`: new ones for inserts.
 /// Errors: `SUBROSA_TOO_LARGE` over `SUBROSA_ROWS_MAX` rows or `SUBROSA_ROWS_BYTES_MAX` bytes; `SUBROSA_BAD_ROWS` for bytes
 /// that are no such rows; what is wrong with a row's content, as `SUBROSA_NOT_JSON` (number: offset of the byte in `rows`);

@@ -361,7 +361,7 @@ fn collections(world: &mut World, input: &mut Unstructured<'_>, drawn: &Drawn<'_
     let mut id = drawn.id;
     let mut buf = subrosa_buf { data: null_mut(), len: 0, cap: 0 };
     let (mut found, mut count) = (true, 7);
-    match input.int_in_range(0..=13)? {
+    match input.int_in_range(0..=15)? {
         0 => {
             let vault = world.pick(input)?;
             opens!(world, |out, err| subrosa_collection_open(vault, text.0, text.1, out, err));
@@ -421,6 +421,19 @@ fn collections(world: &mut World, input: &mut Unstructured<'_>, drawn: &Drawn<'_
                 err
             ));
             walk(&buf);
+        }
+        13 => {
+            let limit = input.int_in_range(0..=3)?;
+            opens!(world, |out, err| subrosa_field_names(
+                collection, tx, &id, text.0, text.1, limit, out, err
+            ));
+            opens!(world, |out, err| subrosa_get_field(collection, tx, &id, text.0, text.1, out, err));
+        }
+        14 => {
+            checked!(world, |err| subrosa_get_field_json(
+                collection, tx, &id, text.0, text.1, &mut buf, &mut found, err
+            ));
+            checked!(world, |err| subrosa_delete_field(collection, tx, &id, text.0, text.1, &mut found, err));
         }
         11 | 12 => {
             let rows = rows(input)?;

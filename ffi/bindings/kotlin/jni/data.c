@@ -98,6 +98,57 @@ jlong jni_count(JNI_ARGS, jlong collection, jlong tx) {
   return failed(env, status, &err) ? 0 : (jlong)count;
 }
 
+jlong jni_fieldNames(JNI_ARGS, jlong collection, jlong tx, jlong high, jlong low, jbyteArray after, jint limit) {
+  in_bytes in = {0};
+  if (after != NULL && !in_take(env, after, &in)) return 0;
+  subrosa_id id = id_of(high, low);
+  subrosa_list *list = NULL;
+  subrosa_error *err = NULL;
+  /* A name of no bytes is a name: not NULL. */
+  const char *from = after == NULL ? NULL : in.data == NULL ? "" : (const char *)in.data;
+  int32_t status = subrosa_field_names(HANDLE(collection, collection), HANDLE(tx, tx), &id, from,
+                                       after == NULL ? 0 : (size_t)in.len, (size_t)limit, &list, &err);
+  if (after != NULL) in_drop(&in);
+  return failed(env, status, &err) ? 0 : TOKEN(list);
+}
+
+jlong jni_getField(JNI_ARGS, jlong collection, jlong tx, jlong high, jlong low, jbyteArray field) {
+  in_bytes in;
+  if (!in_take(env, field, &in)) return 0;
+  subrosa_id id = id_of(high, low);
+  subrosa_record *record = NULL;
+  subrosa_error *err = NULL;
+  int32_t status =
+      subrosa_get_field(HANDLE(collection, collection), HANDLE(tx, tx), &id, TEXT_OF(in), &record, &err);
+  in_drop(&in);
+  return failed(env, status, &err) ? 0 : TOKEN(record);
+}
+
+jbyteArray jni_getFieldJson(JNI_ARGS, jlong collection, jlong tx, jlong high, jlong low, jbyteArray field) {
+  in_bytes in;
+  if (!in_take(env, field, &in)) return NULL;
+  subrosa_id id = id_of(high, low);
+  subrosa_buf out = {0};
+  bool found = false;
+  subrosa_error *err = NULL;
+  int32_t status = subrosa_get_field_json(HANDLE(collection, collection), HANDLE(tx, tx), &id, TEXT_OF(in), &out,
+                                          &found, &err);
+  in_drop(&in);
+  return failed(env, status, &err) || !found ? NULL : out_buf(env, &out);
+}
+
+jboolean jni_deleteField(JNI_ARGS, jlong collection, jlong tx, jlong high, jlong low, jbyteArray field) {
+  in_bytes in;
+  if (!in_take(env, field, &in)) return JNI_FALSE;
+  subrosa_id id = id_of(high, low);
+  bool existed = false;
+  subrosa_error *err = NULL;
+  int32_t status =
+      subrosa_delete_field(HANDLE(collection, collection), HANDLE(tx, tx), &id, TEXT_OF(in), &existed, &err);
+  in_drop(&in);
+  return failed(env, status, &err) || !existed ? JNI_FALSE : JNI_TRUE;
+}
+
 /* ---- many rows ---- */
 
 jbyteArray jni_page(JNI_ARGS, jlong collection, jlong tx, jbyteArray after, jint limit, jint format,

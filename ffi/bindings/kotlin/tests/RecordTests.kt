@@ -144,6 +144,44 @@ private fun manyTests(suite: Suite) =
             fails(SubrosaException.BAD_ROWS) { notes.writeRows(ByteBuffer.wrap(byteArrayOf(1, 0, 0, 0, 0))) }
             same(20L, notes.count())
         }
+        notes("single fields are read and deleted") { notes ->
+            val id = notes.insertJson("""{"":0,"a":{"${'$'}bytes":"AA=="},"b":1.5}""")
+            val none = RecordId.fromName("none")
+            same(listOf("", "a", "b"), notes.fieldNames(id))
+            same(listOf("", "a"), notes.fieldNames(id, limit = 2))
+            same(listOf("a", "b"), notes.fieldNames(id, after = ""))
+            same(emptyList<String>(), notes.fieldNames(id, after = "b"))
+            same(null, notes.fieldNames(none))
+            notes.getField(id, "b")!!.use { same(1.5, it.getDouble("b")) }
+            same("1.5", notes.getFieldJson(id, "b"))
+            same(null, notes.getField(id, "c"))
+            same(null, notes.getFieldJson(none, "a"))
+            same(true, notes.deleteField(id, "a"))
+            same(false, notes.deleteField(id, "a"))
+            same(fieldsOf("" to 0, "b" to 1.5), notes.get(id))
+        }
+        notes("a record larger than is read whole is read field by field, and hides no other") { notes ->
+            val (small, large, last) = notes.insertMany(List(3) { fieldsOf("n" to it) })
+            repeat(17) { notes.put(large, fieldsOf("f$it" to ByteArray((1 shl 20) - 64))) }
+            fails(SubrosaException.RECORD_TOO_LARGE) { notes.getJson(large) }
+            same(large, fails(SubrosaException.RECORD_TOO_LARGE) { notes.get(large) }.record)
+            val seen = mutableListOf<RecordId>()
+            val e = fails(SubrosaException.RECORD_TOO_LARGE) { notes.scan().forEach { seen += it.id } }
+            same(large, e.record)
+            notes.scan(after = e.record).forEach { seen += it.id }
+            same(listOf(small, last), seen.toList())
+            same(18, notes.fieldNames(large)!!.size)
+            same(true, notes.deleteField(large, "f3") && notes.deleteField(large, "f4"))
+            same(16, notes.get(large)!!.size)
+        }
+        notes("what was exported may have more fields than a write may add") { notes ->
+            val id = RecordId.fromName("many")
+            val many = fieldsOf(*Array(1025) { "f$it" to it })
+            fails(SubrosaException.TOO_MANY_FIELDS) { notes.put(id, many) }
+            notes.writeMany { import(id, many) }
+            notes.put(id, fieldsOf("f0" to -1))
+            same(1025, notes.get(id)!!.size)
+        }
         notes("a field of a megabyte comes back") { notes ->
             val big = ByteArray(1 shl 19) { (it * 31).toByte() }
             val id = notes.insert(fieldsOf("big" to big))

@@ -6,7 +6,8 @@ import { checkText, idText, putId } from './bytes.js';
 import { listen } from './events.js';
 import { Handle } from './handle.js';
 import { decode, encodeRecord } from './json.js';
-import { FORMAT_JSON, ROWS_MAX, RowWriter, readRows, rowId } from './rows.js';
+import { listText, readList } from './lists.js';
+import { FORMAT_JSON, ROWS_MAX, RowWriter, readRows, rowId, tooLarge } from './rows.js';
 import { callInPool } from './wait.js';
 
 const PAGE = 256;
@@ -66,6 +67,17 @@ export class Collection extends Handle {
     return withBlock((block) => {
       putId(id, block.bytes, ID);
       check(C.delete(this._token, token, block.id, block.flag, block.err), block);
+      return block.isFlag;
+    });
+  }
+
+  /** Deletes one field of a record of any size; whether there was one. The record stays. */
+  deleteField(id, field, { tx } = {}) {
+    const token = this.#writer(tx);
+    const length = byteLength(field);
+    return withBlock((block) => {
+      putId(id, block.bytes, ID);
+      check(C.delete_field(this._token, token, block.id, field, length, block.flag, block.err), block);
       return block.isFlag;
     });
   }
@@ -141,6 +153,31 @@ export class Collection extends Handle {
     });
   }
 
+  /** The names of the fields behind `after`, at most `limit`, of a record of any size; undefined if there is no record. */
+  fieldNames(id, { tx, after, limit = 1000 } = {}) {
+    const length = after === undefined ? 0 : byteLength(after);
+    return withBlock((block) => {
+      putId(id, block.bytes, ID);
+      check(C.field_names(this._token, tx ? tx._token : null, block.id, after ?? null, length, limit, block.out, block.err), block);
+      return block.handle === 0n ? undefined : readList(block.handle, listText);
+    });
+  }
+
+  /** One field of a record of any size; undefined if there is none. */
+  getField(id, field, { tx } = {}) {
+    const json = this.getFieldJson(id, field, { tx });
+    return json === undefined ? undefined : decode(json, this.#options);
+  }
+
+  getFieldJson(id, field, { tx } = {}) {
+    const length = byteLength(field);
+    return withBlock((block) => {
+      putId(id, block.bytes, ID);
+      check(C.get_field_json(this._token, tx ? tx._token : null, block.id, field, length, block.buf, block.flag, block.err), block);
+      return block.isFlag ? block.takeText() : undefined;
+    });
+  }
+
   /** The records in the order of `ids`, undefined where there is none, all of one moment. */
   getMany(ids, { tx } = {}) { return this.#rows(ids, tx, (json) => this.#record(json)); }
   getManyJson(ids, { tx } = {}) { return this.#rows(ids, tx, (json) => json); }
@@ -192,7 +229,10 @@ export class Collection extends Handle {
     let last = after;
     for (let more = true; more;) {
       const page = this.#page(last, pageSize, tx);
-      yield* page.entries;
+      for (const entry of page.entries) {
+        if (entry[1] === null) throw tooLarge(entry[0]);
+        yield entry;
+      }
       last = page.entries.at(-1)?.[0];
       more = page.more;
     }
@@ -205,7 +245,7 @@ export class Collection extends Handle {
         block.flag, block.err), block);
       const entries = [];
       block.readBytes((rows) => readRows(rows, (json, bytes, at) => {
-        entries.push([rowId(bytes, at), decode(json, this.#options)]);
+        entries.push([rowId(bytes, at), json === null ? null : decode(json, this.#options)]);
       }));
       return { entries, more: block.isFlag };
     });
@@ -255,7 +295,10 @@ function packedIds(ids) {
 /** `read(json)` of each row in a result, undefined where there is no record. */
 function readEach(block, read) {
   const results = [];
-  block.readBytes((rows) => readRows(rows, (json) => results.push(read(json))));
+  block.readBytes((rows) => readRows(rows, (json, bytes, at) => {
+    if (json === null) throw tooLarge(rowId(bytes, at));
+    results.push(read(json));
+  }));
   return results;
 }
 

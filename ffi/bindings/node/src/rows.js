@@ -9,7 +9,8 @@ export const ROWS_MAX = 65536;
 const HEADER = 24;
 const ROWS_BYTES_MAX = 64 * 1024 * 1024;
 const RECORD = 1;
-const OPERATIONS = { insert: 2, put: 3, replace: 4, delete: 5 };
+const TOO_LARGE = 6;
+const OPERATIONS = { insert: 2, put: 3, replace: 4, delete: 5, import: 7 };
 
 /** Rows to write, packed. Each is added with its operation, id (none for an insert) and JSON text (none for a delete). */
 export class RowWriter {
@@ -23,7 +24,7 @@ export class RowWriter {
 
   add(operation, id, json) {
     const op = OPERATIONS[operation];
-    if (op === undefined) throw new TypeError('op must be insert, put, replace or delete');
+    if (op === undefined) throw new TypeError('op must be insert, put, replace, import or delete');
     if (json !== undefined) checkText(json, 'JSON');
     const at = this.#reserve(HEADER + 3 * (json?.length ?? 0));
     const bytes = this.#bytes;
@@ -56,7 +57,8 @@ export class RowWriter {
 }
 
 /**
- * Calls `visit(json, bytes, at)` for each row in an ArrayBuffer that the library made; `json` is undefined for an absent record. A string and a parse per
+ * Calls `visit(json, bytes, at)` for each row in an ArrayBuffer that the library made; `json` is undefined for an absent record,
+ * and null for one that is larger than is read whole. A string and a parse per
  * record measured faster than one of each for all: strings of megabytes are what the garbage collector is slow with.
  */
 export function readRows(rows, visit) {
@@ -64,9 +66,17 @@ export function readRows(rows, visit) {
   for (let at = 0; at < bytes.length;) {
     const end = at + 4 + bytes.readUInt32LE(at);
     if (end < at + HEADER || end > bytes.length) throw refusal('INVALID_ARGUMENT', 'rows that do not parse');
-    visit(bytes[at + 4] === RECORD ? bytes.toString('utf8', at + HEADER, end) : undefined, bytes, at);
+    const op = bytes[at + 4];
+    visit(op === RECORD ? bytes.toString('utf8', at + HEADER, end) : op === TOO_LARGE ? null : undefined, bytes, at);
     at = end;
   }
 }
 
 export function rowId(bytes, at) { return idText(bytes, at + 8); }
+
+/** The refusal of a record that is larger than is read whole. */
+export function tooLarge(id) {
+  const error = refusal('RECORD_TOO_LARGE', 'a record is larger than is read at once: read it field by field');
+  error.record = id;
+  return error;
+}

@@ -57,3 +57,59 @@ test('many at once, off this thread', async (t) => {
   assert.deepEqual(await notes.writeManyAsync([{ op: 'delete', id: ids[0] }, { op: 'put', id: ids[1], record: { m: 1 } }]), ids);
   assert.deepEqual(notes.getMany(ids), [undefined, { n: 2, m: 1 }]);
 });
+
+test('single fields are read and deleted', async (t) => {
+  const { notes } = await fresh(t);
+  const id = notes.insert({ '': 0, a: Buffer.from('x'), b: { $text: 1 }, c: 1 });
+  const none = idFromName('none');
+  assert.deepEqual(notes.fieldNames(id), ['', 'a', 'b', 'c']);
+  assert.deepEqual(notes.fieldNames(id, { limit: 2 }), ['', 'a']);
+  assert.deepEqual(notes.fieldNames(id, { after: '' }), ['a', 'b', 'c']);
+  assert.deepEqual(notes.fieldNames(id, { after: 'c' }), []);
+  assert.equal(notes.fieldNames(none), undefined);
+  assert.deepEqual(notes.getField(id, 'a'), new Uint8Array(Buffer.from('x')));
+  assert.equal(notes.getFieldJson(id, 'b'), '{"$$text":1}');
+  assert.equal(notes.getField(id, 'd'), undefined);
+  assert.equal(notes.getField(none, 'a'), undefined);
+  notes.vault.write((tx) => {
+    assert.equal(notes.deleteField(id, 'a', { tx }), true);
+    assert.equal(notes.deleteField(id, 'a', { tx }), false);
+  });
+  assert.deepEqual(notes.get(id), { '': 0, b: { $text: 1 }, c: 1 });
+  assert.equal(notes.deleteField(none, 'a'), false);
+});
+
+test('a record larger than is read whole is read field by field, and hides no other', async (t) => {
+  const { notes } = await fresh(t);
+  const [small, large, last] = notes.insertMany([{ n: 1 }, { f0: 0 }, { n: 2 }]);
+  const value = 'x'.repeat(2 ** 20 - 64);
+  for (let n = 0; n < 17; n += 1) notes.put(large, { [`f${n}`]: value });
+  assert.throws(() => notes.get(large), { name: 'RECORD_TOO_LARGE', code: 316 });
+  assert.throws(() => notes.getMany([small, large]), { name: 'RECORD_TOO_LARGE', record: large });
+  const seen = [];
+  let after;
+  for (let more = true; more;) {
+    try {
+      for (const [id] of notes.scan({ after })) seen.push(id);
+      more = false;
+    } catch (error) {
+      assert.equal(error.record, large);
+      after = error.record;
+    }
+  }
+  assert.deepEqual(seen, [small, last]);
+  assert.equal(notes.fieldNames(large).length, 17);
+  assert.equal(notes.getField(large, 'f16'), value);
+  assert.equal(notes.deleteField(large, 'f16') && notes.deleteField(large, 'f0'), true);
+  assert.equal(Object.keys(notes.get(large)).length, 15);
+});
+
+test('what was exported may have more fields than a write may add', async (t) => {
+  const { notes } = await fresh(t);
+  const id = idFromName('many');
+  const record = Object.fromEntries(Array.from({ length: 1025 }, (_, n) => [`f${n}`, n]));
+  assert.throws(() => notes.put(id, record), named('TOO_MANY_FIELDS'));
+  notes.writeMany([{ op: 'import', id, record }]);
+  notes.put(id, { f0: -1 });
+  assert.equal(Object.keys(notes.get(id)).length, 1025);
+});

@@ -311,3 +311,59 @@ def test_a_field_takes_no_integer_that_does_not_fit(number: int) -> None:
 
 def test_names_give_the_same_id_everywhere() -> None:
     assert subrosa.record_id("today") == subrosa.record_id("today") != subrosa.record_id("tomorrow")
+
+
+def test_single_fields_are_read_and_deleted(notes: subrosa.Collection) -> None:
+    id = notes.insert({"": 0, "a": b"x", "b": {"$text": 1}, "c": 1.0})
+    none = subrosa.record_id("none")
+    assert notes.field_names(id) == ["", "a", "b", "c"]
+    assert notes.field_names(id, limit=2) == ["", "a"]
+    assert notes.field_names(id, after="") == ["a", "b", "c"]
+    assert notes.field_names(id, after="c") == []
+    assert notes.field_names(none) is None
+    assert notes.get_field(id, "a") == {"a": b"x"}
+    assert notes.get_field(id, "b") == {"b": {"$text": 1}}
+    assert notes.get_field(id, "d") is None and notes.get_field(none, "a") is None
+    with notes.vault.write() as tx:
+        assert notes.delete_field(id, "a", tx=tx) and not notes.delete_field(id, "a", tx=tx)
+        assert notes.get_field(id, "a", tx=tx) is None
+    assert notes.get(id) == {"": 0, "b": {"$text": 1}, "c": 1.0}
+    assert not notes.delete_field(none, "a")
+
+
+def test_a_record_larger_than_is_read_whole_is_read_field_by_field_and_hides_no_other(notes: subrosa.Collection) -> None:
+    small = notes.insert({"n": 1})
+    large = notes.insert({"f00": 0})
+    last = notes.insert({"n": 2})
+    for n in range(17):
+        notes.put(large, {f"f{n:02}": b"x" * ((1 << 20) - 64)})
+    for read in (notes.get, notes.get_json, notes.get_record, lambda id: notes.get_many([small, id])):
+        with pytest.raises(subrosa.SubrosaError) as caught:
+            read(large)
+        assert (caught.value.name, caught.value.code) == ("RECORD_TOO_LARGE", subrosa.Status.RECORD_TOO_LARGE)
+    seen, after = [], None
+    while True:
+        try:
+            for id, _ in notes.scan(after=after):
+                seen.append(id)
+            break
+        except subrosa.SubrosaError as error:
+            assert error.record == large
+            after = error.record
+    assert seen == [small, last]
+    names = notes.field_names(large)
+    assert names is not None and len(names) == 17
+    field = notes.get_field(large, "f16")
+    assert field is not None and len(field["f16"]) == (1 << 20) - 64
+    assert notes.delete_field(large, "f16") and notes.delete_field(large, "f00")
+    assert len(notes.get(large) or {}) == 15
+
+
+def test_what_was_exported_may_have_more_fields_than_a_write_may_add(notes: subrosa.Collection) -> None:
+    id, many = subrosa.record_id("many"), {str(n): n for n in range(1025)}
+    with pytest.raises(subrosa.SubrosaError) as caught:
+        notes.put(id, many)
+    assert caught.value.name == "TOO_MANY_FIELDS"
+    notes.write_many([subrosa.Import(id, many)])
+    notes.put(id, {"0": -1})
+    assert len(notes.get(id) or {}) == 1025

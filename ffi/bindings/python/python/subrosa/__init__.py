@@ -8,7 +8,7 @@ with subrosa.Device.create("app-data", key) as device:
 """
 
 from ._ffi import ABI_VERSION, lib, text
-from .collection import Collection, Delete, Insert, Put, Replace, Row, record_id
+from .collection import Collection, Delete, Import, Insert, Put, Replace, Row, record_id
 from .device import Device, SpaceReport, VaultInfo, VerifyReport
 from .errors import NotStorable, SubrosaError
 from .events import Change, ChangeKind, SyncEvent, SyncEventKind, SyncEvents, SyncState, Watch
@@ -30,7 +30,7 @@ def version() -> str:
 
 __all__ = [
     "ABI_VERSION", "Cancel", "Change", "ChangeKind", "Collection", "Delete", "Delivery", "Device", "DeviceInfo",
-    "Failure", "Insert", "Json", "Key", "KeyProvider", "KeyProviderError", "Kind", "NotStorable", "PairJoin",
+    "Failure", "Import", "Insert", "Json", "Key", "KeyProvider", "KeyProviderError", "Kind", "NotStorable", "PairJoin",
     "PairOffer", "PairRequest", "Profile", "PublicKey", "Put", "Record", "Replace", "Role", "Row", "Session",
     "SpaceReport", "Status", "SubrosaError", "Sync", "SyncEvent", "SyncEventKind", "SyncEvents", "SyncState",
     "SyncStatus", "Tx", "Vault", "VaultInfo", "VerifyReport", "Watch", "log_off", "log_to", "record_id", "version",

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from ._ffi import BOOL, BUF, ID, NULL, CData, call, ffi, lib, own_error, take_bytes, utf8
 from ._handles import Handle
+from ._lists import Texts
+from .errors import SubrosaError
 from .events import Watch, parse_change
 from .record import Record
 from .values import Json, dumps, loads
@@ -21,7 +23,7 @@ _ROW = struct.Struct("<IBBH16s")
 _ROW_REST = _ROW.size - 4
 _NO_ID = bytes(16)
 _JSON = 1
-_ABSENT, _INSERT, _PUT, _REPLACE, _DELETE = 0, 2, 3, 4, 5
+_ABSENT, _INSERT, _PUT, _REPLACE, _DELETE, _TOO_LARGE, _IMPORT = 0, 2, 3, 4, 5, 6, 7
 
 # What is given to be written: a dict, JSON text, or (to single calls) a record object.
 Content = dict[str, Any] | Json
@@ -56,7 +58,15 @@ class Delete:
     id: uuid.UUID
 
 
-Row = Insert | Put | Replace | Delete
+@dataclass(frozen=True, slots=True)
+class Import:
+    """As `Put`, for a record that was exported: it may have more fields than a write may add."""
+
+    id: uuid.UUID
+    fields: Content
+
+
+Row = Insert | Put | Replace | Delete | Import
 
 
 def _tx(tx: Tx | None) -> CData:
@@ -134,6 +144,27 @@ class Collection(Handle):
         record = Record(lib.subrosa_get, self._ptr, _tx(tx), _id(id))
         return record if record._ptr else None
 
+    def field_names(
+        self, id: uuid.UUID, *, after: str | None = None, limit: int = 1000, tx: Tx | None = None
+    ) -> list[str] | None:
+        """Names of the fields behind `after`, at most `limit`, in the order of their bytes; the record may be of any size."""
+        raw = NULL if after is None else utf8(after)
+        length = 0 if after is None else len(raw)
+        with Texts(lib.subrosa_field_names, self._ptr, _tx(tx), _id(id), raw, length, limit) as found:
+            return [found.text(index) for index in range(len(found))] if found._ptr else None
+
+    def get_field(self, id: uuid.UUID, field: str, *, tx: Tx | None = None) -> dict[str, Any] | None:
+        """One field of a record of any size, as a record that has this field alone; None if there is none."""
+        raw, out, found = utf8(field), ffi.new(BUF), ffi.new(BOOL)
+        call(lib.subrosa_get_field_json, self._ptr, _tx(tx), _id(id), raw, len(raw), out, found)
+        return {field: loads(take_bytes(out))} if found[0] else None
+
+    def delete_field(self, id: uuid.UUID, field: str, *, tx: Tx | None = None) -> bool:
+        """Deletes one field of a record of any size; whether there was one. The record stays."""
+        raw, out = utf8(field), ffi.new(BOOL)
+        call(lib.subrosa_delete_field, self._ptr, _tx(tx), _id(id), raw, len(raw), out)
+        return bool(out[0])
+
     def delete(self, id: uuid.UUID, *, tx: Tx | None = None) -> bool:
         """Whether there was such a record."""
         out = ffi.new(BOOL)
@@ -150,7 +181,8 @@ class Collection(Handle):
         self, *, after: uuid.UUID | None = None, page: int = 1000, tx: Tx | None = None
     ) -> Iterator[tuple[uuid.UUID, dict[str, Any]]]:
         """All records in the order of their ids, read in pages. Without a transaction each page is a snapshot of its
-        own, and what is inserted behind the current page is seen."""
+        own, and what is inserted behind the current page is seen. A record that is larger than is read whole raises
+        `RECORD_TOO_LARGE` in its place, with its id as `error.record`: go on with that as `after`."""
         for ids, payloads in self._pages(after, page, tx):
             yield from zip(ids, _loads_all(payloads), strict=True)
 
@@ -169,14 +201,19 @@ class Collection(Handle):
             out, flag = ffi.new(BUF), ffi.new(BOOL)
             start = NULL if after is None else _id(after)
             call(lib.subrosa_page, self._ptr, _tx(tx), start, page, _JSON, out, flag)
-            ids, payloads = [], []
-            for _, id, payload in _rows(take_bytes(out)):
+            ids, payloads, refused = [], [], None
+            for op, id, payload in _rows(take_bytes(out)):
+                if op == _TOO_LARGE:
+                    refused = _too_large(id)
+                    break
                 ids.append(uuid.UUID(bytes=id))
                 payloads.append(payload)
             more = bool(flag[0])
             if ids:
                 after = ids[-1]
                 yield ids, payloads
+            if refused is not None:
+                raise refused
 
     def get_many(self, ids: Sequence[uuid.UUID], *, tx: Tx | None = None) -> list[dict[str, Any] | None]:
         """What `get` gives for each id, from one snapshot, in one call."""
@@ -192,7 +229,12 @@ class Collection(Handle):
         out = ffi.new(BUF)
         pointer = ffi.from_buffer(ID, packed) if packed else NULL
         call(lib.subrosa_get_many, self._ptr, _tx(tx), pointer, len(ids), _JSON, out)
-        return [None if op == _ABSENT else payload for op, _, payload in _rows(take_bytes(out))]
+        found: list[bytes | None] = []
+        for op, id, payload in _rows(take_bytes(out)):
+            if op == _TOO_LARGE:
+                raise _too_large(id)
+            found.append(None if op == _ABSENT else payload)
+        return found
 
     def insert_many(self, records: Iterable[Content], *, tx: Tx | None = None) -> list[uuid.UUID]:
         """Stores new records: all, in one transaction, or none. At most 65,536, or 64 MiB, at once."""
@@ -230,9 +272,12 @@ def _pack(row: Row) -> bytes:
         case Replace(id, record):
             raw = dumps(record)
             return _ROW.pack(_ROW_REST + len(raw), _REPLACE, _JSON, 0, id.bytes) + raw
+        case Import(id, fields):
+            raw = dumps(fields)
+            return _ROW.pack(_ROW_REST + len(raw), _IMPORT, _JSON, 0, id.bytes) + raw
         case Delete(id):
             return _ROW.pack(_ROW_REST, _DELETE, 0, 0, id.bytes)
-    raise TypeError(f"a row is Insert, Put, Replace or Delete, not {type(row).__name__}")
+    raise TypeError(f"a row is Insert, Put, Replace, Import or Delete, not {type(row).__name__}")
 
 
 def _rows(packed: bytes) -> Iterator[tuple[int, bytes, bytes]]:
@@ -245,10 +290,16 @@ def _rows(packed: bytes) -> Iterator[tuple[int, bytes, bytes]]:
         yield op, id, packed[start:at]
 
 
+def _too_large(id: bytes) -> SubrosaError:
+    error = own_error(lib.SUBROSA_RECORD_TOO_LARGE, "a record is larger than is read at once: read it field by field")
+    error.record = uuid.UUID(bytes=id)
+    return error
+
+
 def _loads_all(payloads: list[bytes]) -> list[dict[str, Any]]:
     """Decodes many texts as one list, which saves a call of the decoder for each."""
     decoded: list[dict[str, Any]] = loads(b"[" + b",".join(payloads) + b"]")
     return decoded
 
 
-__all__ = ["Collection", "Content", "Delete", "Insert", "Put", "Replace", "Row", "record_id"]
+__all__ = ["Collection", "Content", "Delete", "Import", "Insert", "Put", "Replace", "Row", "record_id"]

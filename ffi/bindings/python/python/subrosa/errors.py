@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import uuid
+
 
 class SubrosaError(Exception):
     """What the library refused, or could not do.
@@ -9,7 +11,8 @@ class SubrosaError(Exception):
     `code` is a number of `Status`, or one that only a newer library knows; `name` is its name, such as `WRONG_KEY`.
     `number` depends on the code: the place in bad JSON, the relay's code, a key provider's own code.
     `retryable` says that the same call may succeed later without other action. `path` is the place in a record that
-    this package refused; it names fields, which are content, and so is no part of the text.
+    this package refused; it names fields, which are content, and so is no part of the text. `record` is the record that a
+    reading of many was ended by.
     """
 
     code: int
@@ -19,6 +22,7 @@ class SubrosaError(Exception):
     retryable: bool
     causes: tuple[str, ...]
     path: str | None
+    record: uuid.UUID | None = None
 
     def __init__(
         self,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ._enums import OpenEnum
 from ._ffi import NULL, CData, call, ffi, lib, milliseconds, take_text, utf8
 from ._handles import Handle
+from ._lists import Texts
 from .collection import Collection
 from .errors import SubrosaError
 from .events import Watch, parse_change
@@ -45,24 +46,10 @@ class Delivery:
     acknowledged: int
 
 
-class Names(Handle):
-    """A list of the library."""
+class Names(Texts):
+    """A list of vaults, devices or collections."""
 
     __slots__ = ()
-    _slot = ffi.typeof("subrosa_list **")
-
-    @staticmethod
-    def _closer(ptr: CData) -> None:
-        lib.subrosa_list_close(ptr)
-
-    def __len__(self) -> int:
-        return int(lib.subrosa_list_len(self._ptr))
-
-    def text(self, index: int) -> str:
-        text, length = ffi.new("const char **"), ffi.new("size_t *")
-        call(lib.subrosa_list_text_view, self._ptr, index, text, length)
-        decoded: str = ffi.buffer(text[0], length[0])[:].decode("utf-8") if length[0] else ""
-        return decoded
 
     def vault_id(self, index: int) -> bytes:
         out = ffi.new("subrosa_vault_id *")

@@ -134,7 +134,7 @@ extension Vault.Collection {
         }
     }
 
-    private func decoded(_ value: Result<Value, DecodingError>) throws -> Element {
+    private func decoded(_ value: Result<Value, any Error>) throws -> Element {
         try ValueDecoder().decode(Element.self, from: value.get())
     }
 }

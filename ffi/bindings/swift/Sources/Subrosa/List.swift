@@ -43,7 +43,7 @@ public struct DeviceInfo: Sendable, Hashable {
 
 /// An answer of several entries, closed when it was read.
 struct List {
-    private let handle: Handle
+    let handle: Handle
 
     static func made(
         by make: (UnsafeMutablePointer<OpaquePointer?>, UnsafeMutablePointer<OpaquePointer?>) -> Int32

@@ -14,6 +14,8 @@ public enum Write<Element> {
     case put(RecordID, Element)
     /// Sets these fields and removes others.
     case replace(RecordID, Element)
+    /// As `put`, for a record that was exported: it may have more fields than a write may add.
+    case `import`(RecordID, Element)
     /// Removes the record.
     case delete(RecordID)
 
@@ -22,6 +24,7 @@ public enum Write<Element> {
         case .insert(let element): .insert(try transform(element))
         case .put(let id, let element): .put(id, try transform(element))
         case .replace(let id, let element): .replace(id, try transform(element))
+        case .import(let id, let element): .import(id, try transform(element))
         case .delete(let id): .delete(id)
         }
     }
@@ -38,6 +41,7 @@ struct RowWriter {
         case .insert(let value): try row(SUBROSA_ROW_INSERT, .zero, value)
         case .put(let id, let value): try row(SUBROSA_ROW_PUT, id, value)
         case .replace(let id, let value): try row(SUBROSA_ROW_REPLACE, id, value)
+        case .import(let id, let value): try row(SUBROSA_ROW_IMPORT, id, value)
         case .delete(let id): try row(SUBROSA_ROW_DELETE, id, nil)
         }
     }
@@ -132,7 +136,7 @@ struct RowReader {
 
     /// The next row's id and record, or why it is none that a ``Value`` can hold; nil for a record that is not there; nil at
     /// the end.
-    mutating func next() throws -> (id: RecordID, value: Result<Value, DecodingError>?)? {
+    mutating func next() throws -> (id: RecordID, value: Result<Value, any Error>?)? {
         guard at < bytes.count else { return nil }
         (end, namesClash) = (bytes.count, false)
         let length = Int(try integer(UInt32.self))
@@ -144,7 +148,7 @@ struct RowReader {
         let id = RecordID(bytes: UnsafeRawBufferPointer(rebasing: try take(16)))
         guard op == SUBROSA_ROW_RECORD else {
             guard at == end else { throw bad }
-            return (id, nil)
+            return (id, op == SUBROSA_ROW_TOO_LARGE ? .failure(Self.tooLarge) : nil)
         }
         if format == SUBROSA_FORMAT_JSON {
             // What fields cannot hold; the rows behind it are not concerned.
@@ -156,6 +160,9 @@ struct RowReader {
         guard at == end else { throw bad }
         return (id, namesClash ? .failure(Self.clash) : .success(value))
     }
+
+    private static let tooLarge = SubrosaError(
+        .recordTooLarge, "a record is larger than is read at once: read it field by field")
 
     private static let longKey = DecodingError.dataCorrupted(
         .init(codingPath: [], debugDescription: "a key inside of a field has over 65535 bytes; read it as JSON"))

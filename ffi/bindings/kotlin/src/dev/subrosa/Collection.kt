@@ -54,6 +54,24 @@ public class Collection internal constructor(
     public fun delete(id: RecordId, tx: Transaction? = null): Boolean =
         with(tx) { c, t -> Native.delete(c, t, id.high, id.low) }
 
+    /** The names of the fields behind [after], at most [limit], of a record of any size; null if there is no record. */
+    public fun fieldNames(id: RecordId, after: String? = null, limit: Int = PAGE, tx: Transaction? = null): List<String>? {
+        val list = with(tx) { c, t -> Native.fieldNames(c, t, id.high, id.low, after?.let { utf8(it) }, limit) }
+        return if (list == 0L) null else listOfNative(list) { names, index -> Native.listText(names, index).decodeToString() }
+    }
+
+    /** One field of a record of any size, as a [Record] with this field alone, which the caller closes; null if there is none. */
+    public fun getField(id: RecordId, field: String, tx: Transaction? = null): Record? =
+        with(tx) { c, t -> Native.getField(c, t, id.high, id.low, utf8(field)) }.let { if (it == 0L) null else Record.of(it) }
+
+    /** One field of a record of any size, as JSON; null if there is none. */
+    public fun getFieldJson(id: RecordId, field: String, tx: Transaction? = null): String? =
+        with(tx) { c, t -> Native.getFieldJson(c, t, id.high, id.low, utf8(field))?.decodeToString() }
+
+    /** Deletes one field of a record of any size; whether there was one. The record stays. */
+    public fun deleteField(id: RecordId, field: String, tx: Transaction? = null): Boolean =
+        with(tx) { c, t -> Native.deleteField(c, t, id.high, id.low, utf8(field)) }
+
     /** How many records there are. Reads them all. */
     public fun count(tx: Transaction? = null): Long = with(tx) { c, t -> Native.count(c, t) }
 
@@ -130,14 +148,15 @@ public class Collection internal constructor(
 
     /**
      * All records in the order of their ids, read in pages of [pageSize] as the sequence is consumed. Without [tx] each page is a
-     * snapshot of its own. May be iterated more than once.
+     * snapshot of its own. May be iterated more than once. A record that is larger than is read whole is a
+     * [SubrosaException.RECORD_TOO_LARGE] in its place: go on with its [SubrosaException.record] as [after].
      */
-    public fun scan(pageSize: Int = PAGE, tx: Transaction? = null): Sequence<Row> =
-        pages(pageSize, Packed.FORMAT_FIELDS, tx) { Row(it.id, it.fields()) }
+    public fun scan(pageSize: Int = PAGE, tx: Transaction? = null, after: RecordId? = null): Sequence<Row> =
+        pages(pageSize, Packed.FORMAT_FIELDS, tx, after) { Row(it.id, it.fields()) }
 
     /** As [scan], as JSON. */
-    public fun scanJson(pageSize: Int = PAGE, tx: Transaction? = null): Sequence<JsonRow> =
-        pages(pageSize, Packed.FORMAT_JSON, tx) { JsonRow(it.id, it.json()) }
+    public fun scanJson(pageSize: Int = PAGE, tx: Transaction? = null, after: RecordId? = null): Sequence<JsonRow> =
+        pages(pageSize, Packed.FORMAT_JSON, tx, after) { JsonRow(it.id, it.json()) }
 
     /**
      * What changes from when the flow is collected, by this device or another. [onWatching] runs then, before the first change:
@@ -166,16 +185,25 @@ public class Collection internal constructor(
         val packed = ByteArray(ids.size * RecordId.SIZE)
         ids.forEachIndexed { index, id -> id.writeTo(packed, index * RecordId.SIZE) }
         val rows = RowReader(with(tx) { c, t -> Native.getMany(c, t, packed, ids.size, format) })
-        return List(ids.size) { if (rows.next() == Packed.OP_RECORD) read(rows) else null }
+        return List(ids.size) { if (isRecord(rows, rows.next())) read(rows) else null }
     }
 
-    private fun <T> pages(pageSize: Int, format: Int, tx: Transaction?, read: (RowReader) -> T): Sequence<T> =
+    /** Whether a row has a record; one that is larger than is read whole is refused. */
+    private fun isRecord(rows: RowReader, op: Int): Boolean {
+        if (op == Packed.OP_TOO_LARGE) {
+            val message = "a record is larger than is read at once: read it field by field"
+            throw SubrosaException(SubrosaException.RECORD_TOO_LARGE, message, record = rows.id)
+        }
+        return op == Packed.OP_RECORD
+    }
+
+    private fun <T> pages(pageSize: Int, format: Int, tx: Transaction?, start: RecordId?, read: (RowReader) -> T): Sequence<T> =
         sequence {
-            var after = ByteArray(0)
+            var after = start?.toBytes() ?: ByteArray(0)
             val more = booleanArrayOf(true)
             while (more[0]) {
                 val rows = RowReader(with(tx) { c, t -> Native.page(c, t, after, pageSize, format, more) })
-                while (rows.next() == Packed.OP_RECORD) yield(read(rows))
+                while (isRecord(rows, rows.next())) yield(read(rows))
                 after = rows.id.toBytes()
             }
         }
@@ -217,6 +245,16 @@ public class Batch internal constructor() {
     /** Sets these fields and removes others, from JSON. */
     public fun replaceJson(id: RecordId, json: String) {
         rows.json(Packed.OP_REPLACE, id, json)
+    }
+
+    /** As [put], for a record that was exported: it may have more fields than a write may add. */
+    public fun import(id: RecordId, fields: Fields) {
+        rows.fields(Packed.OP_IMPORT, id, fields)
+    }
+
+    /** As [import], from JSON. */
+    public fun importJson(id: RecordId, json: String) {
+        rows.json(Packed.OP_IMPORT, id, json)
     }
 
     /** Removes the record, if there is one. */

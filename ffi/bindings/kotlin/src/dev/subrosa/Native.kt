@@ -122,6 +122,11 @@ internal object Native {
     @JvmStatic external fun getJson(collection: Long, tx: Long, high: Long, low: Long): ByteArray?
     @JvmStatic external fun delete(collection: Long, tx: Long, high: Long, low: Long): Boolean
     @JvmStatic external fun count(collection: Long, tx: Long): Long
+
+    @JvmStatic external fun fieldNames(collection: Long, tx: Long, high: Long, low: Long, after: ByteArray?, limit: Int): Long
+    @JvmStatic external fun getField(collection: Long, tx: Long, high: Long, low: Long, field: ByteArray): Long
+    @JvmStatic external fun getFieldJson(collection: Long, tx: Long, high: Long, low: Long, field: ByteArray): ByteArray?
+    @JvmStatic external fun deleteField(collection: Long, tx: Long, high: Long, low: Long, field: ByteArray): Boolean
     /** [after] has 16 bytes, or none to begin; [more] has one element, which is written. */
     @JvmStatic external fun page(collection: Long, tx: Long, after: ByteArray, limit: Int, format: Int, more: BooleanArray): ByteArray
     /** The first [count] ids of [ids], 16 bytes each. */

@@ -22,6 +22,8 @@ internal object Packed {
     const val OP_PUT = 3
     const val OP_REPLACE = 4
     const val OP_DELETE = 5
+    const val OP_TOO_LARGE = 6
+    const val OP_IMPORT = 7
 
     const val KIND_NULL = 1
     const val KIND_BOOL = 2

@@ -16,6 +16,8 @@ public class SubrosaException internal constructor(
     public val retryable: Boolean = false,
     /** What the code says about it: a byte offset for [NOT_JSON], the provider's code for [KEY_PROVIDER]; else 0. */
     public val number: Long = 0,
+    /** The record that a reading of many was ended by. */
+    public val record: RecordId? = null,
 ) : RuntimeException(message) {
     /** The name of [code] in the C ABI, "UNKNOWN" for a code of a newer library. */
     public val name: String get() = Native.statusName(code)
@@ -143,6 +145,8 @@ public class SubrosaException internal constructor(
         public const val NO_RECORD: Int = 313
         /** The text is no id. */
         public const val NOT_AN_ID: Int = 314
+        public const val NEWER_FORM: Int = 315
+        public const val RECORD_TOO_LARGE: Int = 316
         /** No such vault. */
         public const val NO_VAULT: Int = 400
         /** The vault exists already. */
