@@ -28,7 +28,8 @@ DATA, CARRIED, CLOSING, CONTROL, CONTROL_CLOSING = 0x01, 0x02, 0x03, 0x41, 0x43
 VALUE_BYTES_MAX, DEPTH_MAX = 1 << 20, 64
 SEGMENT_BYTES_MAX, PLAIN_MAX = 2 << 20, (2 << 20) + (64 << 10)
 COLLECTION_MAX = FIELD_MAX = 128
-FIELDS_MAX, NAMES_MAX, LOGS_MAX = 1024, 1 << 16, 4096
+FIELDS_MAX, NAMES_MAX, LOGS_MAX = 1024, 1 << 16, 16384
+HEADS_PART_MAX, RUNS_MAX = 4096, 1024
 
 
 class Bad(Exception):
@@ -183,8 +184,12 @@ def open_segment(data, vault, public, keys):
     found = {"header": header, "hdr": hdr.hex(), "okm": okm.hex(), "signature": signature.hex()}
     found |= {"chain": sha(label("chain"), preimage).hex(), "plaintext": plaintext.hex(), "data": content.hex()}
     found |= {"compressed": bool(flags & 1)}
-    read = read_entries if header["kind"] == CONTROL else read_body
-    found["content"] = read(content, vault, header)
+    if header["kind"] == CONTROL:
+        found["content"] = read_entries(content, vault, header)
+    elif header["kind"] == DATA:
+        found["content"] = read_body(content, bool(header["place"] & 1))
+    else:
+        raise Bad("data", "kind of a newer version")
     return found
 
 
@@ -234,12 +239,28 @@ def read_heads(reader, count, seq):
     return heads
 
 
-def read_body(data, _vault, header):
-    if header["kind"] != DATA:
-        raise Bad("data", "kind of a newer version")
+def read_head(reader):
+    latest, runs, seen = reader.number(8), [], []
+    for _ in range(reader.counted(16, RUNS_MAX)):
+        runs.append([reader.take(8).hex(), reader.number(8)])
+    names = [run for run, _ in runs]
+    reader.need(names == sorted(set(names)), "order of runs")
+    reader.need(all(stamp <= latest for _, stamp in runs), "run later than its group")
+    complete = reader.number(1)
+    reader.need(complete in (0, 1), "flag")
+    for _ in range(reader.counted(49, HEADS_PART_MAX)):
+        seen.append((reader.take(16).hex(), reader.varint(), reader.take(32).hex()))
+    reader.need(seen == sorted(set(seen)), "order of seen heads")
+    seen = [{"log": log, "seq": seq, "chain": chain} for log, seq, chain in seen]
+    return {"latest": latest, "runs": runs, "seen": seen, "complete": bool(complete)}
+
+
+def read_body(data, first, latest=None):
+    """A body of a data segment; `latest` is what the first body of its group says, where it is known."""
     reader = Reader(data, "data")
+    head = read_head(reader) if first else None
+    latest = head["latest"] if first else latest
     base = stamp = reader.number(8)
-    seen = read_heads(reader, reader.counted(49, LOGS_MAX), reader.varint)
     longest = max(COLLECTION_MAX, FIELD_MAX)
     strings = Names(reader, [reader.text(longest) for _ in range(reader.counted(1, NAMES_MAX))])
     logs = Names(reader, [reader.take(16) for _ in range(reader.counted(16, LOGS_MAX))])
@@ -248,13 +269,14 @@ def read_body(data, _vault, header):
         tag, length = reader.varint(), reader.varint()
         op = Reader(reader.take(length), "data")
         stamp = (stamp + op.zigzag()) % (1 << 64)
+        op.need(latest is None or stamp <= latest, "op later than its group")
         record, collection = uuid.UUID(bytes=op.take(16)), strings.next(op)
         well_named = 0 < len(collection.encode()) <= COLLECTION_MAX and not any(is_control_character(c) for c in collection)
         op.need(well_named, "collection name")
         ops.append({"record": str(record), "collection": collection, "stamp": stamp} | read_op(tag, stamp, op, strings, logs))
     strings.finish()
     logs.finish()
-    return {"base": base, "seen": seen, "ops": ops}
+    return {"head": head, "base": base, "ops": ops}
 
 
 def is_control_character(character):
@@ -264,7 +286,7 @@ def is_control_character(character):
 def read_op(tag, stamp, op, strings, logs):
     op.need(tag, "op tag")
     if tag not in (1, 2, 3):
-        return {"op": tag, "bytes": op.take(op.left()).hex()}
+        return {"op": tag, "bytes": with_slot(op.take(op.left())).hex()}
     tombstone = read_tombstone(op, stamp, logs) if tag != 1 else []
     if tag == 3:
         op.finish()
@@ -301,7 +323,14 @@ def read_cell(op):
     if tag == 2:
         op.need(not content, "unset with bytes")
         return {"cell": "unset"}
-    return {"cell": tag, "bytes": content.hex()}
+    return {"cell": tag, "bytes": with_slot(content).hex()}
+
+
+def with_slot(content):
+    """length u8 | slot, then what only newer versions read"""
+    reader = Reader(content, "data")
+    reader.take(reader.number(1))
+    return content
 
 
 def read_value(reader, depth):

@@ -18,11 +18,11 @@ pub mod varint;
 mod convergence_tests;
 #[cfg(test)]
 mod testing;
-pub use body::{Body, BodyWriter};
+pub use body::{BodyPlace, BodyWriter, CheckedBody, GroupHead, Run, Runs, Seen};
 pub use hlc::{HybridClock, Observed, Stamp};
 pub use id::{NewIds, RecordId};
 pub use logs::{LogNo, LogTable, VaultNo};
-pub use op::{Cell, CollectionName, FieldCell, LogMove, Op, OpKind, Put, Tombstone};
+pub use op::{Cell, CollectionName, FieldCell, LogMove, Op, OpKind, Put, Slotted, Tombstone};
 pub use pending::PendingOps;
 pub use state::{RecordState, Row, RowBuf};
 pub use value::{FieldsDeserializer, Value, ValueBuf, ValueRef};

@@ -151,8 +151,12 @@ pub const ACK_ENTRIES_MAX: usize = 1024;
 pub const VERSIONS_MAX: usize = 16;
 /// Extensions at the end of one layout; their bytes count in the limit of what holds them.
 pub const EXTENSIONS_MAX: usize = 16;
-/// Logs of one vault: two for each device and incarnation.
-pub const LOGS_PER_VAULT_MAX: usize = 4096;
+/// Logs of one vault, closed ones included, and so names of one tombstone.
+pub const LOGS_PER_VAULT_MAX: usize = 16_384;
+/// Heads of logs in one part: of what a group names as seen; the rest is in the next one.
+pub const HEADS_PART_MAX: usize = 4096;
+/// Openings of a store whose writes went into one group; the next one begins another.
+pub const RUNS_MAX: usize = 1024;
 /// Vaults on one link.
 pub const VAULTS_PER_LINK_MAX: usize = 64;
 /// One statement.
@@ -289,6 +293,8 @@ pub const TABLE: &[(&str, u64)] = &[
     ("VERSIONS_MAX", VERSIONS_MAX as u64),
     ("EXTENSIONS_MAX", EXTENSIONS_MAX as u64),
     ("LOGS_PER_VAULT_MAX", LOGS_PER_VAULT_MAX as u64),
+    ("HEADS_PART_MAX", HEADS_PART_MAX as u64),
+    ("RUNS_MAX", RUNS_MAX as u64),
     ("VAULTS_PER_LINK_MAX", VAULTS_PER_LINK_MAX as u64),
     ("STATEMENT_BYTES_MAX", STATEMENT_BYTES_MAX as u64),
     ("STATEMENTS_MAX", STATEMENTS_MAX as u64),

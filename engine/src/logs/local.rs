@@ -3,6 +3,7 @@
 //! Small writes leave their ops coalesced in the pending table; a bulk write leaves packed bodies, so that sealing
 //! it later (or at once, where the relay has been compared with) copies no op a second time.
 
+use subrosa_model::merge::GroupHead;
 use subrosa_model::seal::Packed;
 use subrosa_store::error::StoreError;
 use subrosa_store::keys::VaultNo;
@@ -115,7 +116,8 @@ impl Tx<'_> {
         let batch = vault.next_batch;
         vault.next_batch += 1;
         let seal_now = vault.may_seal;
-        let mut filler = Filler::new(Vec::new());
+        let seen = self.take_seen(write.vault)?;
+        let mut filler = Filler::new(GroupHead { seen, ..GroupHead::of(write.clock.max()) });
         for (key, written) in &write.records {
             for op in decode_pending(key.record(), &written.collection, &written.ops)?.into_ops() {
                 filler.push(&op);

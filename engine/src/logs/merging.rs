@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use subrosa_model::merge::{Body, LogNo, Stamp};
+use subrosa_model::merge::{BodyPlace, CheckedBody, LogNo, Stamp};
 use subrosa_model::seal::{OpenError, OpenedBody};
 use subrosa_protocol::ids::{LogId, Seq};
 use subrosa_protocol::segment::Kind;
@@ -283,14 +283,23 @@ impl Tx<'_> {
     ) -> Result<bool, Error> {
         let (first, last) = (group.start().0, group.end().0);
         let mut latest = Ok(Stamp::default());
+        let mut place = BodyPlace::First;
         for seq in first..=last {
             let body = self.open_stored(vault, log, Seq(seq))?;
-            let stamp = body.and_then(|body| {
-                Body::decode(&body.data).map(|body| body.stamp_max()).map_err(|_| Reason::Undecodable)
+            let checked = body.and_then(|body| {
+                let body = CheckedBody::decode(&body.data, place).map_err(|_| Reason::Undecodable)?;
+                Ok(body.head().map(|head| head.latest))
             });
-            latest = latest.and_then(|latest: Stamp| stamp.map(|stamp| latest.max(stamp)));
-            if latest.is_err() {
-                break;
+            match checked {
+                Ok(None) => {}
+                Ok(Some(named)) => {
+                    latest = Ok(named);
+                    place = BodyPlace::Behind { latest: named };
+                }
+                Err(reason) => {
+                    latest = Err(reason);
+                    break;
+                }
             }
         }
         let verdict = self.judge(vault, log, &group, (origin, latest))?;
@@ -298,7 +307,8 @@ impl Tx<'_> {
             let mut pass = Pass::default();
             for seq in first..=last {
                 if let Ok(body) = self.open_stored(vault, log, Seq(seq))? {
-                    pass.add(log, Seq(seq)..=Seq(seq), vec![body], GroupSource::Again);
+                    let place = if seq == first { BodyPlace::First } else { place };
+                    pass.add(log, Seq(seq)..=Seq(seq), vec![body], GroupSource::Again(place));
                 }
                 if pass.is_full() {
                     self.run_pass(vault, &mut pass)?;
@@ -312,6 +322,12 @@ impl Tx<'_> {
     /// Whether a group ends with a stored segment.
     fn ends_group(&self, log: LogNo, seq: Seq) -> Result<bool, Error> {
         Ok(self.logs.header(log, seq)?.ok_or(StoreError::Inconsistent)?.place.is_last())
+    }
+
+    /// Where a stored segment, which was merged before, stands in its group.
+    pub(crate) fn place_of(&self, log: LogNo, seq: Seq) -> Result<BodyPlace, Error> {
+        let header = self.logs.header(log, seq)?.ok_or(StoreError::Inconsistent)?;
+        Ok(BodyPlace::once_more(header.place))
     }
 
     /// Opens one stored data segment.

@@ -85,7 +85,8 @@ impl Tx<'_> {
         if !self.is_set_aside(by, seq)?
             && let Ok(body) = self.open_stored(vault, by, seq)?
         {
-            pass.add(by, seq..=seq, vec![body], GroupSource::Again);
+            let place = self.place_of(by, seq)?;
+            pass.add(by, seq..=seq, vec![body], GroupSource::Again(place));
         }
         if pass.is_full() { self.run_pass(vault, pass) } else { Ok(()) }
     }

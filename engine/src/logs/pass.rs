@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::ops::{Range, RangeInclusive};
 
-use subrosa_model::merge::{Body, LogNo, Observed, Op, Stamp, VaultNo};
+use subrosa_model::merge::{BodyPlace, CheckedBody, LogNo, Observed, Op, Stamp, VaultNo};
 use subrosa_model::seal::OpenedBody;
 use subrosa_protocol::ids::{Head, Seq};
 use subrosa_protocol::limits;
@@ -24,8 +24,8 @@ pub(crate) enum GroupSource {
     Next,
     /// It lay in quarantine, and opens now.
     Quarantine,
-    /// It was merged before, and says more now.
-    Again,
+    /// It was merged before, and says more now: one body, and where it stands in its group.
+    Again(BodyPlace),
 }
 
 /// A group that is complete.
@@ -81,11 +81,32 @@ impl Pass {
     }
 }
 
+/// Decodes the bodies of one group.
+fn decode_group(bodies: &[OpenedBody], origin: GroupSource) -> Result<Vec<CheckedBody<'_>>, Reason> {
+    let mut place = match origin {
+        GroupSource::Again(place) => place,
+        GroupSource::Next | GroupSource::Quarantine => BodyPlace::First,
+    };
+    let mut decoded = Vec::with_capacity(bodies.len());
+    for body in bodies {
+        let body = CheckedBody::decode(&body.data, place).map_err(|_| Reason::Undecodable)?;
+        if let Some(head) = body.head() {
+            place = BodyPlace::Behind { latest: head.latest };
+        }
+        decoded.push(body);
+    }
+    Ok(decoded)
+}
+
+/// The latest stamp of a group, as its first body says.
+fn latest_of(bodies: &[CheckedBody<'_>]) -> Stamp {
+    bodies.first().and_then(|body| body.head()).map(|head| head.latest).unwrap_or_default()
+}
+
 impl Tx<'_> {
     /// Decodes the bodies of the pass, decides group by group, and merges what is to be merged in key order.
     pub(crate) fn run_pass(&mut self, vault: VaultNo, pass: &mut Pass) -> Result<(), Error> {
         let Pass { bodies, groups, .. } = std::mem::take(pass);
-        let mut decoded: Vec<_> = bodies.iter().map(|body| Body::decode(&body.data).ok()).collect();
         let mut ready = Vec::with_capacity(bodies.len());
         let mut held = BTreeSet::new();
         for group in groups {
@@ -93,14 +114,11 @@ impl Tx<'_> {
                 continue;
             }
             let parts = match &group.bodies {
-                Ok(range) => {
-                    let parts: Option<Vec<_>> = decoded[range.clone()].iter_mut().map(Option::take).collect();
-                    parts.ok_or(Reason::Undecodable)
-                }
+                Ok(range) => decode_group(&bodies[range.clone()], group.origin),
                 Err(reason) => Err(*reason),
             };
             let latest = match &parts {
-                Ok(parts) => Ok(parts.iter().map(Body::stamp_max).max().unwrap_or_default()),
+                Ok(parts) => Ok(latest_of(parts)),
                 Err(reason) => Err(*reason),
             };
             match self.judge(vault, group.log, &group.segments, (group.origin, latest))? {
@@ -127,7 +145,7 @@ impl Tx<'_> {
     ) -> Result<Verdict, Error> {
         let last = *segments.end();
         let observed = match (latest, origin) {
-            (_, GroupSource::Again) => Ok(Observed::Merge),
+            (_, GroupSource::Again(_)) => Ok(Observed::Merge),
             (Ok(latest), _) => Ok(self.state.clock.observe(latest, self.now_ms)),
             (Err(reason), _) => Err(reason),
         };
@@ -138,7 +156,7 @@ impl Tx<'_> {
                     self.logs.take_back(log, Seq(seq))?;
                 }
             }
-            (Ok(Observed::Merge), GroupSource::Again) => {}
+            (Ok(Observed::Merge), GroupSource::Again(_)) => {}
             (Ok(Observed::HeldUntil { ms }), GroupSource::Next) => {
                 self.vault_mut(vault)?.held.insert(log, ms);
                 return Ok(Verdict::Hold);
@@ -149,7 +167,7 @@ impl Tx<'_> {
                 return Ok(Verdict::Leave);
             }
             // One from the future stays where it is, and is tried again at the next open.
-            (_, GroupSource::Quarantine | GroupSource::Again) => return Ok(Verdict::Leave),
+            (_, GroupSource::Quarantine | GroupSource::Again(_)) => return Ok(Verdict::Leave),
         }
         Ok(Verdict::Merge)
     }
@@ -179,14 +197,18 @@ impl Tx<'_> {
         vault: VaultNo,
         log: LogNo,
         seq: Seq,
-        body: &Body<'_>,
+        body: &CheckedBody<'_>,
     ) -> Result<(), Error> {
-        for named in &body.named {
+        for named in body.named() {
             if self.state.logs.number(vault, named).is_none() {
                 self.note_name(vault, named, log, seq)?;
             }
         }
-        for Head { log, seq, .. } in &body.seen {
+        // Whoever is late, they count when the named log turns out to be early.
+        for named in body.named_ahead() {
+            self.note_name(vault, named, log, seq)?;
+        }
+        for Head { log, seq, .. } in body.head().map_or(&[][..], |head| head.seen.heads()) {
             let is_stranger = self.state.logs.number(vault, log).is_none();
             let state = self.vault_mut(vault)?;
             let named = if is_stranger { &mut state.named_strangers } else { &mut state.named };
@@ -198,11 +220,11 @@ impl Tx<'_> {
         Ok(())
     }
 
-    fn merge_bodies(&mut self, vault: VaultNo, bodies: &[(LogNo, Body<'_>)]) -> Result<(), Error> {
+    fn merge_bodies(&mut self, vault: VaultNo, bodies: &[(LogNo, CheckedBody<'_>)]) -> Result<(), Error> {
         let mut ops: Vec<(RecordKey, LogNo, &Op<'_>)> = Vec::new();
         let mut last: Option<(&str, CollectionNo)> = None;
         for (log, body) in bodies {
-            for op in &body.ops {
+            for op in body.ops() {
                 let collection = match last {
                     Some((name, number)) if name == op.collection => number,
                     _ => self.intern_collection(vault, op.collection)?,

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 
 use subrosa_model::control::{OwnLogs, certificate};
-use subrosa_model::merge::{Body, LogMove, LogNo, PendingOps, RowBuf, Stamp};
+use subrosa_model::merge::{BodyPlace, CheckedBody, LogMove, LogNo, PendingOps, RowBuf, Stamp};
 use subrosa_model::seal::Packed;
 use subrosa_model::wiped::Wiped;
 use subrosa_protocol::ids::Seq;
@@ -107,23 +107,27 @@ impl Tx<'_> {
 
     /// Collects the ops to issue again, oldest first: sealed but not accepted, then bulk, then pending.
     fn take_moved(&mut self, vault: VaultNo, log: LogNo, accepted: Option<Seq>) -> Result<Moved, Error> {
-        let mut bodies: Vec<Wiped> = Vec::new();
+        let mut bodies: Vec<(BodyPlace, Wiped)> = Vec::new();
         if let Some(head) = self.logs.head(log)? {
             for seq in accepted.map_or(0, |seq| seq.0 + 1)..=head.seq.0 {
                 if let Ok(body) = self.open_stored(vault, log, Seq(seq))? {
-                    bodies.push(body.data);
+                    bodies.push((self.place_of(log, Seq(seq))?, body.data));
                 }
             }
         }
         let (batches, _) = self.unsealed.take_bulk(vault, usize::MAX)?;
-        for row in batches.into_iter().flatten() {
-            let body = Packed::from_row(&row).ok_or(StoreError::Inconsistent)?;
-            bodies.push(body.unpack().map_err(|_| StoreError::Inconsistent)?);
+        for rows in batches {
+            for (index, row) in rows.iter().enumerate() {
+                let body = Packed::from_row(row).ok_or(StoreError::Inconsistent)?;
+                let latest = Stamp(u64::MAX);
+                let place = if index == 0 { BodyPlace::First } else { BodyPlace::Behind { latest } };
+                bodies.push((place, body.unpack().map_err(|_| StoreError::Inconsistent)?));
+            }
         }
         let mut moved = Moved::new();
-        for body in &bodies {
-            let body = Body::decode(body).map_err(|_| StoreError::Inconsistent)?;
-            for op in body.ops {
+        for (place, body) in &bodies {
+            let body = CheckedBody::decode(body, *place).map_err(|_| StoreError::Inconsistent)?;
+            for op in body.ops().iter().cloned() {
                 let collection = self.intern_collection(vault, op.collection)?;
                 let key = RecordKey::new(vault, collection, &op.record);
                 let row = moved.entry(key).or_default();
@@ -297,8 +301,9 @@ impl Tx<'_> {
         }
         for seq in 0..=head.seq.0 {
             let Ok(body) = self.open_stored(vault, log, Seq(seq))? else { continue };
-            let Ok(body) = Body::decode(&body.data) else { continue };
-            for op in &body.ops {
+            let place = self.place_of(log, Seq(seq))?;
+            let Ok(body) = CheckedBody::decode(&body.data, place) else { continue };
+            for op in body.ops() {
                 let Some(collection) = self.state.collections.number(vault, op.collection) else { continue };
                 let key = RecordKey::new(vault, collection, &op.record);
                 if moved.contains_key(&key) {

@@ -5,10 +5,10 @@
 
 use std::collections::BTreeMap;
 
-use subrosa_model::merge::LogNo;
+use subrosa_model::merge::{GroupHead, LogNo, Seen};
 use subrosa_model::seal::{Packed, Place, seal};
 use subrosa_protocol::ids::{Chain, Head, Seq, Signature, VaultId};
-use subrosa_protocol::limits::LOGS_PER_VAULT_MAX;
+use subrosa_protocol::limits::HEADS_PART_MAX;
 use subrosa_protocol::segment::{Class, GroupPlace, Kind};
 use subrosa_store::error::StoreError;
 use subrosa_store::keys::VaultNo;
@@ -115,7 +115,9 @@ impl Tx<'_> {
             ops.extend(decode_pending(key.record(), collection, row)?.into_ops());
         }
         ops.sort_by(by_time);
-        let (mut filler, mut sealed) = (Filler::new(seen), 0);
+        let latest = ops.last().map(|op| op.stamp).unwrap_or_default();
+        let head = GroupHead { seen, ..GroupHead::of(latest) };
+        let (mut filler, mut sealed) = (Filler::new(head), 0);
         for op in &ops {
             filler.push(op);
             for body in filler.take_full() {
@@ -174,9 +176,9 @@ impl Tx<'_> {
     }
 
     /// Heads of other logs that changed since we last said so, and notes that we now say so.
-    fn take_seen(&mut self, vault: VaultNo) -> Result<Vec<Head>, Error> {
+    pub(crate) fn take_seen(&mut self, vault: VaultNo) -> Result<Seen, Error> {
         let said: BTreeMap<LogNo, Seq> = self.vaults.seen(vault)?.into_iter().collect();
-        let (mut seen, mut now) = (Vec::new(), Vec::new());
+        let (mut seen, mut now, mut is_complete) = (Vec::new(), Vec::new(), true);
         let state = self.vault(vault)?;
         let others: Vec<_> = state.logs.iter().map(|(log, info)| (*log, info.id)).collect();
         let own = state.own;
@@ -187,11 +189,11 @@ impl Tx<'_> {
             }
             let before = said.get(&log).copied();
             // A body names no more than that; the others are named next time.
-            let says =
-                if before == Some(seq) || seen.len() < LOGS_PER_VAULT_MAX { Some(seq) } else { before };
+            let says = if before == Some(seq) || seen.len() < HEADS_PART_MAX { Some(seq) } else { before };
             if says != before {
                 seen.push(Head { log: id, seq, chain });
             }
+            is_complete &= says == Some(seq);
             if let Some(seq) = says {
                 now.push((log, seq));
             }
@@ -199,6 +201,6 @@ impl Tx<'_> {
         if !seen.is_empty() {
             self.vaults.put_seen(vault, &now)?;
         }
-        Ok(seen)
+        Ok(if is_complete { Seen::new(seen) } else { Seen::part(seen) })
     }
 }

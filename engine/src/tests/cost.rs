@@ -1,7 +1,7 @@
 //! What work must not grow with, counted.
 
 use subrosa_model::merge::{
-    BodyWriter, Cell, FieldCell, LogNo, Op, OpKind, Put, Stamp, Tombstone, Value, ValueBuf,
+    BodyWriter, Cell, FieldCell, GroupHead, LogNo, Op, OpKind, Put, Stamp, Tombstone, Value, ValueBuf,
 };
 use subrosa_model::seal::Packed;
 use subrosa_protocol::ids::{Chain, Pin, Seq};
@@ -99,7 +99,11 @@ fn a_group_of_any_size_is_merged_whole_with_few_bodies_in_memory() {
     // 60 MiB, which compress to a few KiB each; the last op is from the future.
     for n in 0..40u8 {
         let stamp = Stamp::from_ms(if n == 39 { far } else { 1_000_000 });
-        let mut writer = BodyWriter::new(stamp, Vec::new());
+        let latest = Stamp::from_ms(far);
+        let mut writer = match n {
+            0 => BodyWriter::first(stamp, &GroupHead::of(latest)),
+            _ => BodyWriter::behind(stamp),
+        };
         for m in 0..3 {
             let cells = vec![FieldCell { name: "blob", cell: Cell::Register(value.borrow()) }];
             let kind = OpKind::Put(Put::new(Tombstone::default(), cells).unwrap());

@@ -2,7 +2,7 @@
 
 use std::ops::Bound;
 
-use subrosa_model::merge::{BodyWriter, Op, OpKind, RecordId, Stamp, Tombstone};
+use subrosa_model::merge::{BodyWriter, GroupHead, Op, OpKind, RecordId, Stamp, Tombstone};
 use subrosa_model::seal::Packed;
 use subrosa_protocol::client_link::{FeedBatch, FeedItem};
 use subrosa_protocol::ids::{LogId, Seq, VaultId};
@@ -24,7 +24,7 @@ fn delete_naming(device: &TestDevice, vault: &VaultId, record: u8, ms: u64, name
     let stamp = Stamp::from_ms(ms);
     let record = RecordId::from_bytes([record; 16]);
     let op = Op { record, collection: "tasks", stamp, kind: OpKind::Delete(names) };
-    let mut writer = BodyWriter::new(stamp, Vec::new());
+    let mut writer = BodyWriter::first(stamp, &GroupHead::of(stamp));
     writer.push(&op, 2 << 20).unwrap();
     let body = Packed::of(&writer.encode());
     device

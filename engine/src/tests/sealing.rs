@@ -1,4 +1,4 @@
-use subrosa_model::merge::{Body, Value};
+use subrosa_model::merge::{BodyPlace, CheckedBody, Value};
 use subrosa_protocol::ids::Seq;
 
 use super::{ListRelay, Record, TestDevice, everything, id, record};
@@ -21,7 +21,8 @@ fn offline_edits_of_one_field_are_one_op_in_one_segment() {
             let number = tx.state.vault_no(&vault.id())?;
             let log = tx.vault(number)?.own.data;
             let body = tx.open_stored(number, log, Seq(0))?.expect("our own segment opens");
-            Ok(Body::decode(&body.data).expect("and decodes").ops.len())
+            let body = CheckedBody::decode(&body.data, BodyPlace::First);
+            Ok(body.expect("and decodes").ops().len())
         })
         .unwrap();
     assert_eq!(ops, 1);
@@ -82,7 +83,8 @@ fn a_body_names_what_its_log_has_not_named_as_seen() {
                 let log = tx.vault(number)?.own.data;
                 let last = tx.logs.head(log)?.expect("something was sealed").seq;
                 let body = tx.open_stored(number, log, last)?.expect("our own segment opens");
-                Ok(Body::decode(&body.data).expect("and decodes").seen.len())
+                let body = CheckedBody::decode(&body.data, BodyPlace::First).expect("and decodes");
+                Ok(body.head().expect("the first has one").seen.heads().len())
             })
             .unwrap()
     };

@@ -1,9 +1,9 @@
 //! What a member's own logs can hold to spoil the sync of others: wrong classes, gaps, names without end.
 
-use subrosa_model::merge::{BodyWriter, Stamp};
+use subrosa_model::merge::{BodyWriter, GroupHead, Seen, Stamp};
 use subrosa_model::seal::Packed;
 use subrosa_protocol::ids::{Chain, Head, Incarnation, LogId, PublicKeyBytes, Seq, VaultId};
-use subrosa_protocol::limits::{LOGS_PER_VAULT_MAX, STRANGERS_ASKED_MAX};
+use subrosa_protocol::limits::{HEADS_PART_MAX, LOGS_PER_VAULT_MAX, STRANGERS_ASKED_MAX};
 use subrosa_protocol::segment::{Class, GroupPlace, Kind, SealedSegment};
 use subrosa_store::logs::Rank;
 
@@ -67,7 +67,9 @@ fn a_log_of_two_classes_is_no_disagreement_with_the_relay_that_holds_it() {
 
 /// Writes a body that says that its author has seen these heads.
 fn seal_having_seen(device: &TestDevice, vault: &VaultId, seen: Vec<Head>) {
-    let body = Packed::of(&BodyWriter::new(Stamp::from_ms(1_000_000), seen).encode());
+    let stamp = Stamp::from_ms(1_000_000);
+    let head = GroupHead { seen: Seen::new(seen), ..GroupHead::of(stamp) };
+    let body = Packed::of(&BodyWriter::first(stamp, &head).encode());
     let sealed = device.core().write(|tx| {
         let number = tx.state.vault_no(vault)?;
         let log = tx.vault(number)?.own.data;
@@ -91,9 +93,10 @@ fn heads_that_a_member_makes_up_do_not_keep_what_is_missing_from_being_asked_for
         seq: Seq(u64::MAX),
         chain: Chain::from_bytes([1; 32]),
     };
-    let mut seen: Vec<_> = (0..LOGS_PER_VAULT_MAX as u32).map(made_up).collect();
-    seen.sort_by_key(|head| head.log);
-    seal_having_seen(&a, &vault, seen);
+    for part in 0..4 {
+        let seen = (part * HEADS_PART_MAX as u32..).take(HEADS_PART_MAX).map(made_up).collect();
+        seal_having_seen(&a, &vault, seen);
+    }
     let log = data_log_of(&c, &vault).log();
     let hidden = relay.state.lock().unwrap().heads.remove(&log).unwrap();
     seal_having_seen(&a, &vault, vec![hidden]);

@@ -3,7 +3,9 @@
 use subrosa_model::entropy::{Entropy, OsEntropy};
 use subrosa_model::keys::KeyPair;
 use subrosa_model::keys::secret::{ControlKey, EpochKey, SegmentKey};
-use subrosa_model::merge::{Body, BodyWriter, Cell, FieldCell, Op, OpKind, Put, Stamp, Tombstone};
+use subrosa_model::merge::{
+    BodyPlace, BodyWriter, Cell, CheckedBody, FieldCell, Op, OpKind, Put, Stamp, Tombstone,
+};
 use subrosa_model::seal::{Packed, Place};
 use subrosa_protocol::client_link::{FeedBatch, FeedItem};
 use subrosa_protocol::codec::Reader;
@@ -11,7 +13,7 @@ use subrosa_protocol::ids::{
     Chain, Epoch, Head, Incarnation, LogId, Pin, PublicKeyBytes, Rseq, Seq, Signature, VaultId,
 };
 use subrosa_protocol::limits::{
-    LINK_KEYS_MAX, LOGS_PER_VAULT_MAX, QUARANTINE_LOG_BYTES_MAX, QUARANTINE_LOG_SEGMENTS_MAX,
+    HEADS_PART_MAX, LINK_KEYS_MAX, LOGS_PER_VAULT_MAX, QUARANTINE_LOG_BYTES_MAX, QUARANTINE_LOG_SEGMENTS_MAX,
     QUARANTINE_VAULT_BYTES_MAX,
 };
 use subrosa_protocol::segment::{Class, GroupPlace, Kind, SealedSegment};
@@ -449,7 +451,8 @@ fn the_file_stops_growing_under_an_endless_feed_of_made_up_logs() {
         lengths.push(std::fs::metadata(&file).unwrap().len());
         counts.push(rows(&a));
     }
-    assert!(lengths[5] <= lengths[2], "{lengths:?}");
+    // By a page or so it comes and goes: where rows lie is random.
+    assert!(lengths[3..].iter().max() <= lengths[..3].iter().max(), "{lengths:?}");
     assert_eq!(counts[5][..4], counts[0][..4]);
     assert!(counts[5][4] <= 34 && counts[5][5..] == [0, 0], "{counts:?}");
 }
@@ -488,7 +491,7 @@ fn what_a_device_says_it_has_seen_is_read_by_the_others_however_many_logs_there_
     a.core()
         .write(|tx| {
             let number = tx.state.vault_no(&vault)?;
-            for n in 0..LOGS_PER_VAULT_MAX as u32 + 10 {
+            for n in 0..HEADS_PART_MAX as u32 + 10 {
                 let log = tx.register_log(number, &made_up(n), Class::Data)?;
                 tx.logs.put_head(log, &head)?;
             }
@@ -506,14 +509,15 @@ fn what_a_device_says_it_has_seen_is_read_by_the_others_however_many_logs_there_
             let log = tx.vault(number)?.own.data;
             for seq in 0..=tx.logs.head(log)?.unwrap().seq.0 {
                 let body = tx.open_stored(number, log, Seq(seq))?.unwrap();
-                seen.push(Body::decode(&body.data).expect("others read it").seen.len());
+                let body = CheckedBody::decode(&body.data, BodyPlace::First).expect("others read it");
+                let said = &body.head().expect("each is a group").seen;
+                seen.push((said.heads().len(), said.is_complete()));
             }
             Ok(())
         })
         .unwrap();
     // Its own control log is one more.
-    assert_eq!(seen.iter().sum::<usize>(), LOGS_PER_VAULT_MAX + 11, "{seen:?}");
-    assert_eq!(seen.iter().max(), Some(&LOGS_PER_VAULT_MAX));
+    assert_eq!(seen, [(HEADS_PART_MAX, false), (11, true), (0, true)]);
     a.core().rotate_logs(&vault).expect("our own logs find room, however many there are");
 }
 
@@ -525,7 +529,7 @@ fn a_group_that_does_not_decode_in_part_is_not_merged_in_part() {
     let kind = OpKind::Put(Put::new(Tombstone::default(), cells).unwrap());
     let stamp = Stamp::from_ms(1_000_000);
     let op = Op { record: id(1), collection: "tasks", stamp, kind };
-    let mut writer = BodyWriter::new(stamp, Vec::new());
+    let mut writer = BodyWriter::behind(stamp);
     writer.push(&op, 1 << 16).unwrap();
     let body = Packed::of(&writer.encode());
     a.core()

@@ -6,6 +6,7 @@
 //! out byte for byte the same; compressed bodies depend on the version of zstd and are only opened.
 
 mod bad;
+mod bodies;
 mod describe;
 
 use hkdf::Hkdf;
@@ -19,7 +20,8 @@ use subrosa_model::entropy::{Entropy, SeededEntropy};
 use subrosa_model::keys::secret::SegmentKey;
 use subrosa_model::keys::{KeyPair, KeyProvider, SoftwareKey};
 use subrosa_model::merge::{
-    Body, BodyWriter, Cell, FieldCell, Op, OpKind, Put, RecordId, Stamp, Tombstone, Value as Field, ValueBuf,
+    BodyWriter, Cell, CheckedBody, FieldCell, GroupHead, Op, OpKind, Put, RecordId, Run, Seen, Slotted,
+    Stamp, Tombstone, Value as Field, ValueBuf,
 };
 use subrosa_model::seal::{OpenError, Packed, Place, seal};
 use subrosa_protocol::digest::digest;
@@ -28,7 +30,7 @@ use subrosa_protocol::labels;
 use subrosa_protocol::segment::{GroupPlace, Kind, SealedSegment};
 use subrosa_protocol::statement::{Signer, Statement};
 
-use self::describe::{control_content, data_content, hex, unhex};
+use self::describe::{control_content, data_content, hex, place_of, unhex};
 
 /// 2025-01-01 00:00:00 UTC.
 const START_MS: u64 = 1_735_689_600_000;
@@ -160,7 +162,7 @@ fn describe(world: &World, name: &str, public: &PublicKeyBytes, bytes: &[u8]) ->
     let opened = subrosa_model::seal::open(&world.vault(), &segment, key).unwrap();
     let content = match header.kind {
         Kind::CONTROL => control_content(&opened.data),
-        _ => data_content(&opened.data),
+        _ => data_content(&opened.data, place_of(&header)),
     };
     json!({
         "name": name,
@@ -200,8 +202,15 @@ fn put(n: u64, names: Tombstone, fields: &[(&str, Field)]) -> Vec<u8> {
     body(Vec::new(), &[Op { record: record(1), collection: "notes", stamp: stamp(n), kind }])
 }
 
+/// A group of one body.
 fn body(seen: Vec<Head>, ops: &[Op<'_>]) -> Vec<u8> {
-    let mut writer = BodyWriter::new(ops.first().map(|op| op.stamp).unwrap_or_default(), seen);
+    let latest = ops.iter().map(|op| op.stamp).max().unwrap_or_default();
+    let mut head = GroupHead { seen: Seen::new(seen), ..GroupHead::of(latest) };
+    head.runs.raise(Run::from_bytes(*b"a run   "), latest);
+    filled(BodyWriter::first(ops.first().map(|op| op.stamp).unwrap_or_default(), &head), ops)
+}
+
+fn filled(mut writer: BodyWriter, ops: &[Op<'_>]) -> Vec<u8> {
     for op in ops {
         writer.push(op, usize::MAX).unwrap();
     }
@@ -296,10 +305,13 @@ fn data_segments(world: &World, control: [Head; 2]) -> (Vec<Value>, Head) {
     };
     add(&mut log, "replace", GroupPlace::Whole, &body(Vec::new(), std::slice::from_ref(&replace)));
     let newer = vec![
-        FieldCell { name: "count", cell: Cell::Unknown { tag: 300, bytes: b"\x01\x02" } },
+        FieldCell {
+            name: "count",
+            cell: Cell::Unknown { tag: 300, bytes: Slotted::check(b"\x01\x02\x03").unwrap() },
+        },
         FieldCell { name: "done", cell: Cell::Register(done.borrow()) },
     ];
-    let unknown = OpKind::Unknown { tag: 129, bytes: b"of a later version" };
+    let unknown = OpKind::Unknown { tag: 129, bytes: Slotted::check(b"\x02of a later version").unwrap() };
     let ops = [
         Op {
             record: record(2),
@@ -315,12 +327,26 @@ fn data_segments(world: &World, control: [Head; 2]) -> (Vec<Value>, Head) {
     let noise: &dyn Entropy = &SeededEntropy::dangerous_from_seed(6);
     let noise = Field::Bytes(noise.array::<700>().to_vec());
     add(&mut log, "not compressible, padded", GroupPlace::Whole, &put(20, none(), &[("noise", noise)]));
-    add(&mut log, "first of group", GroupPlace::First, &put(21, none(), &[("part", 1i64.into())]));
-    add(&mut log, "middle of group", GroupPlace::Middle, &put(21, none(), &[("part", 2i64.into())]));
-    add(&mut log, "last of group", GroupPlace::Last, &put(22, none(), &[("part", 3i64.into())]));
+    let [first, middle, last] = group_of_three();
+    add(&mut log, "first of group", GroupPlace::First, &first);
+    add(&mut log, "middle of group", GroupPlace::Middle, &middle);
+    add(&mut log, "last of group", GroupPlace::Last, &last);
     let text = "Rose is a rose is a rose is a rose. ".repeat(40);
-    add(&mut log, "compressed", GroupPlace::Whole, &put(23, none(), &[("text", text.as_str().into())]));
+    add(&mut log, "compressed", GroupPlace::Whole, &put(24, none(), &[("text", text.as_str().into())]));
     (made, phone.head())
+}
+
+/// The bodies of a group of three.
+fn group_of_three() -> [Vec<u8>; 3] {
+    let part = ValueBuf::encode(&1i64.into()).unwrap();
+    let ops = [21, 22, 23].map(|n| {
+        let cells = vec![FieldCell { name: "part", cell: Cell::Register(part.borrow()) }];
+        let kind = OpKind::Put(Put::new(Tombstone::default(), cells).unwrap());
+        Op { record: record(n as u8), collection: "notes", stamp: stamp(n), kind }
+    });
+    let first = BodyWriter::first(stamp(21), &GroupHead::of(stamp(23)));
+    let behind = || BodyWriter::behind(stamp(22));
+    [filled(first, &ops[..1]), filled(behind(), &ops[1..2]), filled(behind(), &ops[2..])]
 }
 
 fn statement(world: &World) -> Value {
@@ -407,7 +433,7 @@ fn step_that_fails(world: &World, public: &PublicKeyBytes, bytes: Vec<u8>) -> Op
             let taken = Members::new(world.vault()).apply(header.log, header.seq, &opened.data);
             taken.is_err().then_some("entries")
         }
-        Ok(opened) => Body::decode(&opened.data).is_err().then_some("data"),
+        Ok(opened) => CheckedBody::decode(&opened.data, place_of(header)).is_err().then_some("data"),
     }
 }
 
@@ -459,12 +485,15 @@ fn frozen_segments_verify_open_decode_and_encode_to_the_same_bytes() {
         let public = PublicKeyBytes::from_bytes(field(entry, "public"));
         let bytes = unhex(&entry["bytes"]);
         assert_eq!(&describe(&world, name, &public, &bytes), entry, "{name}");
-        assert_eq!(step_that_fails(&world, &public, bytes), None, "{name}");
+        assert_eq!(step_that_fails(&world, &public, bytes.clone()), None, "{name}");
         if entry["header"]["kind"] == 1 {
-            let data = unhex(&entry["data"]);
-            let decoded = Body::decode(&data).unwrap();
-            let mut writer = BodyWriter::new(decoded.base, decoded.seen.clone());
-            decoded.ops.iter().for_each(|op| writer.push(op, usize::MAX).unwrap());
+            let (segment, data) = (SealedSegment::parse(bytes.into()).unwrap(), unhex(&entry["data"]));
+            let decoded = CheckedBody::decode(&data, place_of(segment.header())).unwrap();
+            let mut writer = match decoded.head() {
+                Some(head) => BodyWriter::first(decoded.base(), head),
+                None => BodyWriter::behind(decoded.base()),
+            };
+            decoded.ops().iter().for_each(|op| writer.push(op, usize::MAX).unwrap());
             assert_eq!(writer.encode(), data, "{name}");
         }
     }

@@ -1,17 +1,22 @@
 //! The data of a data segment: a batch of ops, packed (`docs/FORMAT.md`).
 //!
-//! `base | seen | strings | logs | ops`: names of collections and fields, and logs in tombstones, stand once in
-//! a table; an op is `tag | length | stamp difference | record id | collection | content`. There is one encoding
-//! of a given base, seen and sequence of ops, and the decoder refuses every other.
+//! `head | base | strings | logs | ops`: the first body of a group has a head, the others none; names of collections and
+//! fields, and logs in tombstones, stand once in a table; an op is `tag | length | stamp difference | record id |
+//! collection | content`. There is one encoding of a given head, base and sequence of ops, and the decoder refuses every
+//! other.
 
+mod head;
 mod write;
 
 #[cfg(test)]
 mod tests;
 
+use head::read_count;
+pub use head::{GroupHead, Run, Runs, Seen};
 use subrosa_protocol::codec::{DecodeError, Reader};
-use subrosa_protocol::ids::{Chain, Head, LogId, Seq};
+use subrosa_protocol::ids::LogId;
 use subrosa_protocol::limits::{COLLECTION_NAME_BYTES_MAX, FIELD_NAME_BYTES_MAX, LOGS_PER_VAULT_MAX};
+use subrosa_protocol::segment::GroupPlace;
 pub use write::BodyWriter;
 #[cfg(test)]
 use write::Full;
@@ -33,45 +38,96 @@ const NAME_BYTES_MAX: usize = if COLLECTION_NAME_BYTES_MAX > FIELD_NAME_BYTES_MA
 /// before it has more.
 const NAMES_MAX: usize = 1 << 16;
 
-/// A checked batch; it borrows names and values from the segment's plaintext. Only [`Body::decode`] makes one, so who has one
-/// need not decode again.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Body<'a> {
-    /// Where the stamps of the ops start to count from.
-    pub base: Stamp,
-    /// Heads of other logs that changed since this log's last segment, sorted by log.
-    pub seen: Vec<Head>,
-    /// Logs that tombstones of its ops name, in the order of their first use.
-    pub named: Vec<LogId>,
-    /// The ops in their order.
-    pub ops: Vec<Op<'a>>,
+/// Where a body stands in its group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BodyPlace {
+    /// It is the first, and has a head.
+    First,
+    /// It is a later one.
+    Behind {
+        /// What the head names as the group's latest stamp.
+        latest: Stamp,
+    },
 }
 
-impl<'a> Body<'a> {
+impl BodyPlace {
+    /// The place of a body that was decoded before: its stamps were compared with the head of its group then.
+    pub const fn once_more(place: GroupPlace) -> Self {
+        if place.is_first() { Self::First } else { Self::Behind { latest: Stamp(u64::MAX) } }
+    }
+}
+
+/// A checked batch; it borrows names and values from the segment's plaintext. Only [`CheckedBody::decode`] makes one, so who
+/// has one need not decode again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CheckedBody<'a> {
+    head: Option<GroupHead>,
+    base: Stamp,
+    named: Vec<LogId>,
+    ahead: Vec<LogId>,
+    ops: Vec<Op<'a>>,
+}
+
+impl<'a> CheckedBody<'a> {
     /// Decodes all of `bytes`.
     ///
     /// # Errors
-    /// [`DecodeError`]: the segment goes to quarantine, whole.
-    pub fn decode(bytes: &'a [u8]) -> Result<Self, DecodeError> {
+    /// [`DecodeError`]: its whole group counts for nothing.
+    pub fn decode(bytes: &'a [u8], place: BodyPlace) -> Result<Self, DecodeError> {
         let mut reader = Reader::new(bytes);
+        let (head, latest) = match place {
+            BodyPlace::First => {
+                let head = GroupHead::read(&mut reader)?;
+                let latest = head.latest;
+                (Some(head), latest)
+            }
+            BodyPlace::Behind { latest } => (None, latest),
+        };
         let base = Stamp(reader.u64()?);
-        let seen = read_seen(&mut reader)?;
         let mut tables = Tables::read(&mut reader)?;
-        let mut ops = Vec::new();
+        let (mut ops, mut ahead) = (Vec::new(), Vec::new());
         let mut last = base;
         while reader.left() > 0 {
             let op = read_op(&mut reader, last, &mut tables)?;
+            if op.stamp > latest {
+                return Err(DecodeError::Invalid { what: "op that is later than its group" });
+            }
+            if let Some(names) = op.names() {
+                ahead.extend(names.iter().filter(|name| name.1 > op.stamp).map(|name| name.0));
+            }
             last = op.stamp;
             ops.push(op);
         }
         tables.finish()?;
-        Ok(Self { base, seen, named: tables.logs, ops })
+        ahead.sort_unstable();
+        ahead.dedup();
+        Ok(Self { head, base, named: tables.logs, ahead, ops })
     }
 
-    /// The largest stamp of its ops, which decides whether the group is held; the default stamp if there is none.
-    pub fn stamp_max(&self) -> Stamp {
-        self.ops.iter().map(|op| op.stamp).max().unwrap_or_default()
+    /// What it says about its group, if it is the first of it.
+    pub const fn head(&self) -> Option<&GroupHead> {
+        self.head.as_ref()
+    }
+
+    /// Where the stamps of its ops start to count from.
+    pub const fn base(&self) -> Stamp {
+        self.base
+    }
+
+    /// Logs that tombstones of its ops name, in the order of their first use.
+    pub fn named(&self) -> &[LogId] {
+        &self.named
+    }
+
+    /// Those of them that an op names with a stamp later than its own: such a name has no effect, unless the log turns out
+    /// to be early.
+    pub fn named_ahead(&self) -> &[LogId] {
+        &self.ahead
+    }
+
+    /// The ops in their order.
+    pub fn ops(&self) -> &[Op<'a>] {
+        &self.ops
     }
 }
 
@@ -84,29 +140,6 @@ fn read_op<'a>(reader: &mut Reader<'a>, last: Stamp, tables: &mut Tables<'a>) ->
     let collection = tables.collection(&mut content)?;
     let kind = read_content(tag, stamp, content, tables)?;
     Ok(Op { record, collection, stamp, kind })
-}
-
-fn read_seen(reader: &mut Reader<'_>) -> Result<Vec<Head>, DecodeError> {
-    let count = read_log_count(reader, LogId::LEN + 1 + Chain::LEN)?;
-    let mut seen: Vec<Head> = Vec::with_capacity(count);
-    for _ in 0..count {
-        let log = LogId::from_bytes(reader.array()?);
-        if seen.last().is_some_and(|last| last.log >= log) {
-            return Err(DecodeError::NotCanonical { what: "order of seen heads" });
-        }
-        let seq = Seq(varint::read(reader)?);
-        seen.push(Head { log, seq, chain: Chain::from_bytes(reader.array()?) });
-    }
-    Ok(seen)
-}
-
-fn read_log_count(reader: &mut Reader<'_>, each: usize) -> Result<usize, DecodeError> {
-    let count = varint::read_count(reader, each)?;
-    if count > LOGS_PER_VAULT_MAX {
-        let (announced, limit) = (count as u64, LOGS_PER_VAULT_MAX as u64);
-        return Err(DecodeError::TooLarge { what: "logs", announced, limit });
-    }
-    Ok(count)
 }
 
 /// The tables of one segment. Entries stand in the order of their first use, each is used, and none stands twice.
@@ -125,17 +158,13 @@ struct Name<'a> {
 impl<'a> Tables<'a> {
     fn read(reader: &mut Reader<'a>) -> Result<Self, DecodeError> {
         let mut strings = Vec::new();
-        let count = varint::read_count(reader, 1)?;
-        if count > NAMES_MAX {
-            let (announced, limit) = (count as u64, NAMES_MAX as u64);
-            return Err(DecodeError::TooLarge { what: "names", announced, limit });
-        }
+        let count = read_count(reader, 1, ("names", NAMES_MAX))?;
         for _ in 0..count {
             let text = varint::read_str(reader, "name", NAME_BYTES_MAX)?;
             strings.push(Name { text, is_collection: false });
         }
         check_distinct(strings.iter().map(|name| name.text).collect())?;
-        let count = read_log_count(reader, LogId::LEN)?;
+        let count = read_count(reader, LogId::LEN, ("logs", LOGS_PER_VAULT_MAX))?;
         let logs =
             (0..count).map(|_| reader.array().map(LogId::from_bytes)).collect::<Result<Vec<_>, _>>()?;
         check_distinct(logs.clone())?;

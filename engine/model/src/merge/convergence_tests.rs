@@ -8,7 +8,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use subrosa_protocol::ids::LogId;
 
-use super::body::{Body, BodyWriter};
+use super::body::{BodyPlace, BodyWriter, CheckedBody, GroupHead};
 use super::hlc::{HybridClock, Observed, Stamp};
 use super::id::RecordId;
 use super::logs::{LogNo, LogTable, NumberLogs as _};
@@ -129,11 +129,12 @@ impl Device {
 
     fn seal(&mut self, bytes_max: usize) {
         let rows = std::mem::take(&mut self.pending);
-        let mut writer = BodyWriter::new(self.clock.max(), Vec::new());
+        let group = GroupHead::of(self.clock.max());
+        let mut writer = BodyWriter::first(self.clock.max(), &group);
         for (record, row) in &rows {
             for op in PendingOps::decode(*record, "c", row).unwrap().into_ops() {
                 if writer.push(&op, bytes_max).is_err() {
-                    let next = BodyWriter::new(op.stamp, Vec::new());
+                    let next = BodyWriter::first(op.stamp, &group);
                     self.segments.push(std::mem::replace(&mut writer, next).encode());
                     writer.push(&op, bytes_max).unwrap();
                 }
@@ -143,11 +144,13 @@ impl Device {
     }
 
     fn receive(&mut self, from: usize, segment: &[u8], now_ms: u64) {
-        let body = Body::decode(segment).unwrap();
-        assert_eq!(self.clock.observe(body.stamp_max(), now_ms + self.skew_ms), Observed::Merge);
-        for named in body.named {
-            if self.logs.number_of(&named).is_none() {
-                self.notes.entry(named).or_default().push((from, self.received[from]));
+        let body = CheckedBody::decode(segment, BodyPlace::First).unwrap();
+        let latest = body.head().expect("each body is a group").latest;
+        assert_eq!(self.clock.observe(latest, now_ms + self.skew_ms), Observed::Merge);
+        assert!(body.named_ahead().is_empty(), "honest devices name nothing later than what they write");
+        for named in body.named() {
+            if self.logs.number_of(named).is_none() {
+                self.notes.entry(*named).or_default().push((from, self.received[from]));
             }
         }
         self.merge_all(from, segment);
@@ -156,7 +159,8 @@ impl Device {
 
     fn merge_all(&mut self, from: usize, segment: &[u8]) {
         let number = self.logs.number_of(&log(from as u8)).expect("only certified logs are merged");
-        Body::decode(segment).unwrap().ops.iter().for_each(|op| self.merge(number, op));
+        let body = CheckedBody::decode(segment, BodyPlace::First).unwrap();
+        body.ops().iter().for_each(|op| self.merge(number, op));
     }
 }
 

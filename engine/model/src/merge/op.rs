@@ -4,9 +4,11 @@
 //! caller's write), so merging copies bytes and never decodes a value.
 
 pub mod codec;
+mod slot;
 
 use std::fmt;
 
+pub use slot::Slotted;
 use subrosa_protocol::ids::LogId;
 use subrosa_protocol::limits::{COLLECTION_NAME_BYTES_MAX, FIELD_NAME_BYTES_MAX, FIELDS_MAX};
 
@@ -27,6 +29,17 @@ pub struct Op<'a> {
     pub kind: OpKind<'a>,
 }
 
+impl Op<'_> {
+    /// The logs that it names, if it is of a kind that does.
+    pub const fn names(&self) -> Option<&Tombstone> {
+        match &self.kind {
+            OpKind::Put(put) => Some(&put.names),
+            OpKind::Delete(names) => Some(names),
+            OpKind::Unknown { .. } => None,
+        }
+    }
+}
+
 /// What an op does.
 #[derive(Clone, PartialEq, Eq)]
 pub enum OpKind<'a> {
@@ -34,12 +47,12 @@ pub enum OpKind<'a> {
     Put(Put<'a>),
     /// Hides everything that its tombstone names.
     Delete(Tombstone),
-    /// Of a newer version: kept with the record and passed on. It counts as an edit.
+    /// Of a newer version: of each slot the latest is kept with the record and passed on. It counts as an edit.
     Unknown {
         /// What that version calls it.
         tag: u32,
-        /// Its content, which nobody here reads.
-        bytes: &'a [u8],
+        /// Its content, of which nobody here reads more than the slot.
+        bytes: Slotted<'a>,
     },
 }
 
@@ -66,12 +79,12 @@ pub enum Cell<'a> {
     Register(ValueRef<'a>),
     /// The field is gone: what `replace` says about fields that it does not name. Merges like a register.
     Unset,
-    /// Of a newer version: all of them are kept and passed on.
+    /// Of a newer version: of each slot the latest is kept and passed on.
     Unknown {
         /// What that version calls it.
         tag: u32,
-        /// Its content, which nobody here reads.
-        bytes: &'a [u8],
+        /// Its content, of which nobody here reads more than the slot.
+        bytes: Slotted<'a>,
     },
 }
 
@@ -147,10 +160,19 @@ impl<'a> Put<'a> {
     }
 }
 
-impl Cell<'_> {
+impl<'a> Cell<'a> {
     /// Whether this version can merge it.
     pub const fn is_known(&self) -> bool {
         !matches!(self, Self::Unknown { .. })
+    }
+
+    /// What it takes the place of, and what takes its place: of one field and log, the latest of each of these stays.
+    /// Register and unset share one.
+    pub fn slot(&self) -> Option<(u32, &'a [u8])> {
+        match self {
+            Self::Register(_) | Self::Unset => None,
+            Self::Unknown { tag, bytes } => Some((*tag, bytes.slot())),
+        }
     }
 }
 
@@ -180,8 +202,8 @@ impl Tombstone {
 
     /// Adds all names of another.
     pub fn join(&mut self, other: &Self) {
-        for (log, stamp) in other.iter() {
-            self.raise(log, stamp);
+        if !other.is_empty() {
+            *self = self.iter().chain(other.iter()).collect();
         }
     }
 
@@ -210,11 +232,11 @@ impl Tombstone {
 
 impl FromIterator<(LogId, Stamp)> for Tombstone {
     fn from_iter<I: IntoIterator<Item = (LogId, Stamp)>>(names: I) -> Self {
-        let mut tombstone = Self::default();
-        for (log, stamp) in names {
-            tombstone.raise(log, stamp);
-        }
-        tombstone
+        let mut names: Vec<_> = names.into_iter().collect();
+        // The largest stamp of each log comes first, and stays.
+        names.sort_unstable_by_key(|(log, stamp)| (*log, std::cmp::Reverse(*stamp)));
+        names.dedup_by_key(|name| name.0);
+        Self(names)
     }
 }
 
@@ -283,7 +305,7 @@ impl fmt::Debug for OpKind<'_> {
         match self {
             Self::Put(put) => put.fmt(f),
             Self::Delete(tombstone) => write!(f, "delete {tombstone:?}"),
-            Self::Unknown { tag, bytes } => write!(f, "op {tag} of {} bytes", bytes.len()),
+            Self::Unknown { tag, bytes } => write!(f, "op {tag} of {} bytes", bytes.as_bytes().len()),
         }
     }
 }
@@ -299,7 +321,7 @@ impl fmt::Debug for Cell<'_> {
         match self {
             Self::Register(value) => value.fmt(f),
             Self::Unset => f.write_str("unset"),
-            Self::Unknown { tag, bytes } => write!(f, "cell {tag} of {} bytes", bytes.len()),
+            Self::Unknown { tag, bytes } => write!(f, "cell {tag} of {} bytes", bytes.as_bytes().len()),
         }
     }
 }

@@ -22,9 +22,9 @@ pub struct PendingOps<'a> {
 impl<'a> PendingOps<'a> {
     /// Adds the latest op of the record and folds it into the earlier ones.
     ///
-    /// A put takes over the fields that it sets from earlier puts back to the last delete (or op of a newer
+    /// A put takes over the slots of fields that it sets from earlier puts back to the last delete (or op of a newer
     /// version); a put that has no cell left goes, and its names, if it had any, go over to the later one. Of two
-    /// deletes in a row one stays.
+    /// deletes in a row one stays, and of ops of a newer version the last of each slot, back to the last delete.
     pub fn push(&mut self, mut op: Op<'a>) {
         match &mut op.kind {
             OpKind::Put(put) => self.fold_into(put),
@@ -34,7 +34,17 @@ impl<'a> PendingOps<'a> {
                     self.ops.pop();
                 }
             }
-            OpKind::Unknown { .. } => {}
+            OpKind::Unknown { tag, bytes } => {
+                let later = (*tag, bytes.slot());
+                let delete = self.ops.iter().rposition(|op| matches!(op.kind, OpKind::Delete(_)));
+                let mut at = 0;
+                self.ops.retain(|op| {
+                    at += 1;
+                    let behind = delete.is_none_or(|delete| at > delete + 1);
+                    let OpKind::Unknown { tag, bytes } = &op.kind else { return true };
+                    !(behind && (*tag, bytes.slot()) == later)
+                });
+            }
         }
         self.ops.push(op);
     }
@@ -47,7 +57,7 @@ impl<'a> PendingOps<'a> {
             put.retain(|earlier| {
                 let cells = later.cells();
                 let same = cells.binary_search_by_key(&earlier.name, |cell| cell.name);
-                !same.is_ok_and(|at| earlier.cell.is_known() && cells[at].cell.is_known())
+                !same.is_ok_and(|at| earlier.cell.slot() == cells[at].cell.slot())
             });
             if put.cells().is_empty() {
                 later.add_names(put.names());
@@ -162,6 +172,15 @@ mod tests {
         owned(stamp, OwnedKind::Put { names, cells })
     }
 
+    fn newer(stamp: u64, tag: u32, slot: u8) -> OwnedOp {
+        owned(stamp, OwnedKind::Unknown(tag, vec![1, slot, stamp as u8]))
+    }
+
+    fn cell(stamp: u64, tag: u32, slot: u8) -> OwnedOp {
+        let cells = [("a".to_owned(), OwnedCell::Unknown(tag, vec![1, slot, stamp as u8]))];
+        owned(stamp, OwnedKind::Put { names: Tombstone::default(), cells: cells.into() })
+    }
+
     fn delete(stamp: u64) -> OwnedOp {
         owned(stamp, OwnedKind::Delete(Tombstone::from_iter([(log(1), Stamp(stamp - 1))])))
     }
@@ -187,7 +206,7 @@ mod tests {
                 )
             }
             OpKind::Delete(_) => (op.stamp.0, "delete".to_owned()),
-            OpKind::Unknown { .. } => (op.stamp.0, "unknown".to_owned()),
+            OpKind::Unknown { tag, .. } => (op.stamp.0, format!("unknown {tag}")),
         };
         pending(ops).ops().iter().map(outline).collect()
     }
@@ -205,6 +224,24 @@ mod tests {
             ("names go over", vec![put(4, 3, &["a"]), put(5, 0, &["a", "b"])], vec![(5, "3ab")]),
             ("an empty put goes", vec![put(1, 0, &[]), put(2, 0, &["a"])], vec![(2, "a")]),
             ("two deletes", vec![delete(2), delete(3)], vec![(3, "delete")]),
+            (
+                "one slot",
+                vec![newer(1, 9, 7), put(2, 0, &["a"]), newer(3, 9, 7)],
+                vec![(2, "a"), (3, "unknown 9")],
+            ),
+            (
+                "other slots",
+                vec![newer(1, 9, 7), newer(2, 9, 8), newer(3, 8, 7)],
+                vec![(1, "unknown 9"), (2, "unknown 9"), (3, "unknown 8")],
+            ),
+            (
+                "one slot across a delete",
+                vec![newer(1, 9, 7), delete(2), newer(3, 9, 7)],
+                vec![(1, "unknown 9"), (2, "delete"), (3, "unknown 9")],
+            ),
+            ("cells of one slot", vec![cell(1, 9, 7), cell(2, 9, 7)], vec![(2, "a")]),
+            ("cells of other slots", vec![cell(1, 9, 7), cell(2, 9, 8)], vec![(1, "a"), (2, "a")]),
+            ("a cell and a register", vec![cell(1, 9, 7), put(2, 0, &["a"])], vec![(1, "a"), (2, "a")]),
         ];
         for (name, ops, expected) in rows {
             let expected: Vec<_> =
@@ -235,6 +272,7 @@ mod tests {
         for op in &mut ops {
             stamp += 1;
             (op.record, op.collection, op.stamp) = (RECORD, "c".to_owned(), Stamp(stamp));
+            op.drop_names_ahead();
         }
         ops
     }

@@ -2,7 +2,7 @@
 //!
 //! It is the join of four things, each of which only grows: the last stamp of each log, the join of all
 //! tombstones, the join of the tombstones that puts named ("cleared"), and the cells that are not cleared. Of one
-//! field it keeps the latest cell *of each log*, losers too: a winner may be cleared later by a put whose
+//! field it keeps the latest cell *of each log* and slot, losers too: a winner may be cleared later by a put whose
 //! tombstone does not cover the loser (`docs/adr/0003-register-losers.md`).
 
 mod row;
@@ -11,6 +11,7 @@ mod row;
 mod tests;
 
 use std::cmp::Ordering;
+use std::fmt;
 
 #[cfg(test)]
 pub use row::shape::TABLE as ROW_SHAPES;
@@ -20,7 +21,7 @@ use sha2::{Digest as _, Sha256};
 use super::hlc::Stamp;
 use super::logs::{LogNo, LogTable, NumberLogs};
 use super::op::codec::cell_parts;
-use super::op::{Cell, LogMove, Op, OpKind, Put, Tombstone};
+use super::op::{Cell, LogMove, Op, OpKind, Put, Slotted, Tombstone};
 use super::value::ValueRef;
 
 /// The state of one record. It borrows names and values from the row and the ops that it was made from.
@@ -34,11 +35,11 @@ pub struct RecordState<'a> {
     cleared: Stamps,
     /// Sorted by [`Entry::place`]; none is cleared, and none is later than its log's `last`.
     entries: Vec<Entry<'a>>,
-    /// Ops of newer versions, sorted, none cleared.
+    /// Ops of newer versions, sorted by [`UnknownOp::place`], none cleared.
     unknown: Vec<UnknownOp<'a>>,
 }
 
-/// One log's cell of one field.
+/// One log's cell of one field and slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Entry<'a> {
     name: &'a str,
@@ -47,36 +48,33 @@ struct Entry<'a> {
     cell: Cell<'a>,
 }
 
-/// Where an entry stands among those of its record.
+/// Where an entry stands among those of its record. Of one place there is one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Place<'a> {
     name: &'a str,
     log: LogNo,
-    unknown: Option<(Stamp, u32, &'a [u8])>,
+    slot: Option<(u32, &'a [u8])>,
 }
 
-/// An op of a newer version.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+/// One log's op of a newer version in one slot.
+#[derive(Clone, Copy, PartialEq, Eq)]
 struct UnknownOp<'a> {
     log: LogNo,
     stamp: Stamp,
     tag: u32,
-    bytes: &'a [u8],
+    bytes: Slotted<'a>,
 }
 
 impl<'a> RecordState<'a> {
-    /// Takes in one op of `log`. What its tombstone says of a log that `logs` does not know has no effect: the op is
-    /// taken in once more when that log is known. Says whether the state is another one now, and its row must be written.
+    /// Takes in one op of `log`. What its tombstone says of a log that `logs` does not know has no effect, nor has a name
+    /// that is later than the op itself: the op is taken in once more when that log is known, or known to be early. Says whether the state is another one now, and its row must be written.
     pub fn apply(&mut self, log: LogNo, op: &Op<'a>, logs: &impl NumberLogs) -> bool {
         match &op.kind {
             OpKind::Put(put) => self.put(log, op.stamp, put, logs),
-            OpKind::Delete(tombstone) => {
-                let names = tombstone.iter().filter_map(|(log, stamp)| Some((logs.number_of(&log)?, stamp)));
-                names.fold(false, |changed, (log, stamp)| self.tomb.raise(log, stamp) | changed)
-            }
+            OpKind::Delete(tombstone) => self.tomb.join(&Stamps::named(tombstone, op.stamp, logs)),
             OpKind::Unknown { tag, bytes } => {
                 let raised = self.last.raise(log, op.stamp);
-                self.insert_unknown(UnknownOp { log, stamp: op.stamp, tag: *tag, bytes }) | raised
+                self.insert_unknown(UnknownOp { log, stamp: op.stamp, tag: *tag, bytes: *bytes }) | raised
             }
         }
     }
@@ -84,10 +82,10 @@ impl<'a> RecordState<'a> {
     fn put(&mut self, log: LogNo, stamp: Stamp, put: &Put<'a>, logs: &impl NumberLogs) -> bool {
         let mut changed = self.last.raise(log, stamp);
         let mut clears = false;
-        for (log, stamp) in put.names().iter() {
-            let Some(log) = logs.number_of(&log) else { continue };
-            changed |= self.tomb.raise(log, stamp);
-            clears |= self.cleared.raise(log, stamp);
+        if !put.names().is_empty() {
+            let named = Stamps::named(put.names(), stamp, logs);
+            changed |= self.tomb.join(&named);
+            clears = self.cleared.join(&named);
         }
         if clears {
             self.drop_cleared();
@@ -217,15 +215,22 @@ impl<'a> RecordState<'a> {
         }
     }
 
+    /// As [`Self::insert`], of an op of a newer version.
     fn insert_unknown(&mut self, op: UnknownOp<'a>) -> bool {
         if self.cleared.covers(op.log, op.stamp) {
             return false;
         }
-        let place = self.unknown.binary_search(&op);
-        if let Err(at) = place {
-            self.unknown.insert(at, op);
+        match self.unknown.binary_search_by(|held| held.place().cmp(&op.place())) {
+            Ok(at) if op.order_within_slot(&self.unknown[at]) == Ordering::Greater => {
+                self.unknown[at] = op;
+                true
+            }
+            Ok(_) => false,
+            Err(at) => {
+                self.unknown.insert(at, op);
+                true
+            }
         }
-        place.is_err()
     }
 
     fn drop_cleared(&mut self) {
@@ -236,27 +241,50 @@ impl<'a> RecordState<'a> {
 }
 
 impl<'a> Entry<'a> {
-    /// What makes an entry one of its kind: for cells of this version, field and log; cells of newer versions are
-    /// all kept, since their rule is not known here.
+    /// What makes an entry one of its kind.
     fn place(&self) -> Place<'a> {
-        let unknown = match self.cell {
-            Cell::Unknown { tag, bytes } => Some((self.stamp, tag, bytes)),
-            Cell::Register(_) | Cell::Unset => None,
-        };
-        Place { name: self.name, log: self.log, unknown }
+        Place { name: self.name, log: self.log, slot: self.cell.slot() }
     }
 
-    /// Which of two cells of one log and field is the later. Two of one stamp exist when a log has two branches:
-    /// then the greater SHA-256 of the bytes wins, as good a choice as any that all devices make alike.
+    /// Which of two cells of one log, field and slot is the later.
     fn order_within_log(&self, other: &Self) -> Ordering {
-        let by_stamp = self.stamp.cmp(&other.stamp);
-        if by_stamp != Ordering::Equal || self.cell == other.cell {
-            return by_stamp;
-        }
-        let ((tag, bytes), (other_tag, other_bytes)) = (cell_parts(&self.cell), cell_parts(&other.cell));
-        Sha256::digest(bytes).cmp(&Sha256::digest(other_bytes)).then(tag.cmp(&other_tag))
+        order_in_place((self.stamp, cell_parts(&self.cell)), (other.stamp, cell_parts(&other.cell)))
     }
 }
+
+impl<'a> UnknownOp<'a> {
+    /// What makes an op one of its kind.
+    fn place(&self) -> (LogNo, u32, &'a [u8]) {
+        (self.log, self.tag, self.bytes.slot())
+    }
+
+    /// Which of two ops of one log and slot is the later.
+    fn order_within_slot(&self, other: &Self) -> Ordering {
+        let parts = |op: &Self| (op.stamp, (op.tag, op.bytes.as_bytes()));
+        order_in_place(parts(self), parts(other))
+    }
+}
+
+/// Prints ids and counts alone.
+impl fmt::Debug for UnknownOp<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { log, stamp, tag, bytes } = self;
+        write!(f, "op {tag} of {} bytes at {stamp} in {log:?}", bytes.as_bytes().len())
+    }
+}
+
+/// Which of two things in one place is the later: stamp, tag and bytes of each. Two of one stamp exist when a log has two
+/// branches: then the greater SHA-256 of the bytes wins, as good a choice as any that all devices make alike.
+fn order_in_place(one: (Stamp, (u32, &[u8])), other: (Stamp, (u32, &[u8]))) -> Ordering {
+    if one.0 != other.0 || one.1 == other.1 {
+        return one.0.cmp(&other.0);
+    }
+    let ((tag, bytes), (other_tag, other_bytes)) = (one.1, other.1);
+    Sha256::digest(bytes).cmp(&Sha256::digest(other_bytes)).then(tag.cmp(&other_tag))
+}
+
+/// So many stamps are joined one by one; more are sorted in.
+const JOINED_ONE_BY_ONE: usize = 8;
 
 /// A stamp per log, sorted by log.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
@@ -299,10 +327,27 @@ impl Stamps {
         }
     }
 
-    fn join(&mut self, other: &Self) {
-        for (log, stamp) in other.iter() {
-            self.raise(log, stamp);
+    /// Says whether a log's stamp has grown.
+    fn join(&mut self, other: &Self) -> bool {
+        // One by one, each new log would move all that stand behind it.
+        if other.0.len() > JOINED_ONE_BY_ONE {
+            let before = std::mem::take(&mut self.0);
+            let mut joined: Vec<_> = before.iter().chain(&other.0).copied().collect();
+            joined.sort_by_key(|(log, stamp)| (*log, std::cmp::Reverse(*stamp)));
+            joined.dedup_by_key(|entry| entry.0);
+            self.0 = joined;
+            return self.0 != before;
         }
+        other.iter().fold(false, |changed, (log, stamp)| self.raise(log, stamp) | changed)
+    }
+
+    /// What a tombstone of an op made at `stamp` names and has an effect: logs that are known, up to then.
+    fn named(tombstone: &Tombstone, stamp: Stamp, logs: &impl NumberLogs) -> Self {
+        let names = tombstone.iter().filter(|name| name.1 <= stamp);
+        let mut named: Vec<_> =
+            names.filter_map(|(log, stamp)| Some((logs.number_of(&log)?, stamp))).collect();
+        named.sort_unstable();
+        Self(named)
     }
 
     /// In names that other devices understand. Rows name only logs that are interned in the same store.

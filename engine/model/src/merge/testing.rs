@@ -10,7 +10,7 @@ use subrosa_protocol::segment::Class;
 use super::hlc::Stamp;
 use super::id::RecordId;
 use super::logs::{LogNo, LogTable, NumberLogs, VaultNo};
-use super::op::{Cell, FieldCell, Op, OpKind, Put, Tombstone};
+use super::op::{Cell, FieldCell, Op, OpKind, Put, Slotted, Tombstone};
 use super::value::{Finite, Value, ValueBuf};
 
 /// A log of the tests.
@@ -82,6 +82,13 @@ pub(super) enum OwnedCell {
 }
 
 impl OwnedOp {
+    /// Makes it one of those that an honest device writes: it names nothing later than itself.
+    pub(super) fn drop_names_ahead(&mut self) {
+        if let OwnedKind::Put { names, .. } | OwnedKind::Delete(names) = &mut self.kind {
+            *names = names.iter().filter(|name| name.1 <= self.stamp).collect();
+        }
+    }
+
     pub(super) fn op(&self) -> Op<'_> {
         let kind = match &self.kind {
             OwnedKind::Put { names, cells } => {
@@ -89,7 +96,9 @@ impl OwnedOp {
                 OpKind::Put(Put::new(names.clone(), cells.collect()).unwrap())
             }
             OwnedKind::Delete(tombstone) => OpKind::Delete(tombstone.clone()),
-            OwnedKind::Unknown(tag, bytes) => OpKind::Unknown { tag: *tag, bytes },
+            OwnedKind::Unknown(tag, bytes) => {
+                OpKind::Unknown { tag: *tag, bytes: Slotted::check(bytes).unwrap() }
+            }
         };
         Op { record: self.record, collection: &self.collection, stamp: self.stamp, kind }
     }
@@ -100,7 +109,7 @@ impl OwnedCell {
         match self {
             Self::Register(value) => Cell::Register(value.borrow()),
             Self::Unset => Cell::Unset,
-            Self::Unknown(tag, bytes) => Cell::Unknown { tag: *tag, bytes },
+            Self::Unknown(tag, bytes) => Cell::Unknown { tag: *tag, bytes: Slotted::check(bytes).unwrap() },
         }
     }
 }
@@ -113,7 +122,7 @@ impl From<&Op<'_>> for OwnedOp {
                 cells: put.cells().iter().map(|cell| (cell.name.to_owned(), (&cell.cell).into())).collect(),
             },
             OpKind::Delete(tombstone) => OwnedKind::Delete(tombstone.clone()),
-            OpKind::Unknown { tag, bytes } => OwnedKind::Unknown(*tag, bytes.to_vec()),
+            OpKind::Unknown { tag, bytes } => OwnedKind::Unknown(*tag, bytes.as_bytes().to_vec()),
         };
         Self { record: op.record, collection: op.collection.to_owned(), stamp: op.stamp, kind }
     }
@@ -124,7 +133,7 @@ impl From<&Cell<'_>> for OwnedCell {
         match cell {
             Cell::Register(value) => Self::Register(value.to_buf()),
             Cell::Unset => Self::Unset,
-            Cell::Unknown { tag, bytes } => Self::Unknown(*tag, bytes.to_vec()),
+            Cell::Unknown { tag, bytes } => Self::Unknown(*tag, bytes.as_bytes().to_vec()),
         }
     }
 }
@@ -144,8 +153,14 @@ fn cell() -> impl Strategy<Value = OwnedCell> {
         6 => value().prop_map(|value| OwnedCell::Register(buf(value))),
         6 => (0i64..3).prop_map(|number| OwnedCell::Register(buf(number))),
         2 => Just(OwnedCell::Unset),
-        2 => (3u32..6, vec(any::<u8>(), 0..3)).prop_map(|(tag, bytes)| OwnedCell::Unknown(tag, bytes)),
+        2 => (3u32..5, slotted()).prop_map(|(tag, bytes)| OwnedCell::Unknown(tag, bytes)),
     ]
+}
+
+/// Content of a newer version, in one of few slots.
+fn slotted() -> impl Strategy<Value = Vec<u8>> {
+    let slot = prop_oneof![Just(vec![0]), (0u8..3).prop_map(|n| vec![1, n]), Just(vec![2, 0, 0])];
+    (slot, vec(any::<u8>(), 0..2)).prop_map(|(slot, rest)| [slot, rest].concat())
 }
 
 /// Ops of a few records and collections, of every kind.
@@ -156,7 +171,7 @@ pub(super) fn op() -> impl Strategy<Value = OwnedOp> {
         6 => btree_map("[a-d]?", cell(), 0..4)
             .prop_map(|cells| OwnedKind::Put { names: Tombstone::default(), cells }),
         3 => tombstone().prop_map(OwnedKind::Delete),
-        1 => (4u32..7, vec(any::<u8>(), 0..3)).prop_map(|(tag, bytes)| OwnedKind::Unknown(tag, bytes)),
+        2 => (4u32..6, slotted()).prop_map(|(tag, bytes)| OwnedKind::Unknown(tag, bytes)),
     ];
     (0u8..3, "[a-c]", stamp(), kind).prop_map(|(record, collection, stamp, kind)| {
         let record = RecordId::from_bytes([record; 16]);

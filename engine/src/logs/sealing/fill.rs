@@ -4,10 +4,10 @@
 //! suggests, packed, and measured: it goes on when it is too thin for its page, and is cut again when it is too long.
 //! As bodies of one log are alike, most are packed once.
 
-use subrosa_model::merge::{Body, BodyWriter, Op};
+use subrosa_model::merge::{BodyPlace, BodyWriter, CheckedBody, GroupHead, Op, Stamp};
 use subrosa_model::seal::Packed;
 use subrosa_model::wiped::Wiped;
-use subrosa_protocol::ids::{Chain, Head};
+use subrosa_protocol::ids::Chain;
 use subrosa_protocol::segment::data_within;
 
 /// What stands beside a segment in a page of the store that holds its row alone: the chain in the row; header, key and
@@ -65,26 +65,27 @@ impl Goal {
     }
 }
 
-/// Packs ops, in their order, into bodies.
+/// Packs the ops of one group, in their order, into bodies.
 pub(crate) struct Filler {
     writer: Option<BodyWriter>,
-    /// For the first body.
-    seen: Vec<Head>,
+    /// What the first body says about the group.
+    head: GroupHead,
+    place: BodyPlace,
     goal: Goal,
     full: Vec<Packed>,
 }
 
 impl Filler {
-    /// `seen` goes into the first body.
-    pub(crate) const fn new(seen: Vec<Head>) -> Self {
-        Self { writer: None, seen, goal: Goal::FIRST, full: Vec::new() }
+    /// `head` goes into the first body.
+    pub(crate) const fn new(head: GroupHead) -> Self {
+        Self { writer: None, head, place: BodyPlace::First, goal: Goal::FIRST, full: Vec::new() }
     }
 
     /// Adds an op.
     pub(crate) fn push(&mut self, op: &Op<'_>) {
         loop {
-            let seen = &mut self.seen;
-            let writer = self.writer.get_or_insert_with(|| BodyWriter::new(op.stamp, std::mem::take(seen)));
+            let (place, head) = (self.place, &self.head);
+            let writer = self.writer.get_or_insert_with(|| writer_at(place, head, op.stamp));
             if writer.push(op, self.goal.plain).is_ok() {
                 return;
             }
@@ -104,8 +105,7 @@ impl Filler {
             if writer.ops() > 1 && packed.len() > BODY_FILL_BYTES {
                 self.cut(Goal::after(plain, packed.len()));
             } else {
-                self.full.push(packed);
-                self.writer = None;
+                self.keep(packed);
             }
         }
         self.full
@@ -122,32 +122,47 @@ impl Filler {
         let thin = packed.len() * 100 < next.packed * FULL_PERCENT;
         // Raised at most to the cap, and never twice for the same bytes.
         if !(thin && next.plain > self.goal.plain) {
-            self.full.push(packed);
-            self.writer = None;
+            self.keep(packed);
         }
         self.goal = next;
+    }
+
+    /// The body at hand is done; the next one is a later one.
+    fn keep(&mut self, packed: Packed) {
+        self.full.push(packed);
+        self.writer = None;
+        self.place = BodyPlace::Behind { latest: self.head.latest };
     }
 
     /// Makes a body of the first ops of the one at hand, which is too long, and packs the others anew.
     fn cut(&mut self, mut goal: Goal) {
         let Some(writer) = self.writer.take() else { return };
         let bytes = Wiped::new(writer.encode());
-        let body = Body::decode(&bytes).expect("a body that was packed a moment ago decodes");
+        let body =
+            CheckedBody::decode(&bytes, self.place).expect("a body that was packed a moment ago decodes");
         let taken = loop {
-            let mut writer = BodyWriter::new(body.base, body.seen.clone());
-            let taken = body.ops.iter().take_while(|op| writer.push(op, goal.plain).is_ok()).count();
+            let mut writer = writer_at(self.place, &self.head, body.base());
+            let taken = body.ops().iter().take_while(|op| writer.push(op, goal.plain).is_ok()).count();
             let (plain, packed) = (writer.len(), Packed::new(Wiped::new(writer.encode())));
             if packed.len() <= goal.packed || taken <= 1 {
                 self.goal = Goal::after(plain, packed.len());
-                self.full.push(packed);
+                self.keep(packed);
                 break taken;
             }
             // Its front is less compressible than the whole. That much fits, whatever it is.
             goal.plain = goal.packed;
         };
-        for op in &body.ops[taken..] {
+        for op in &body.ops()[taken..] {
             self.push(op);
         }
+    }
+}
+
+/// A body at its place in a group.
+fn writer_at(place: BodyPlace, head: &GroupHead, base: Stamp) -> BodyWriter {
+    match place {
+        BodyPlace::First => BodyWriter::first(base, head),
+        BodyPlace::Behind { .. } => BodyWriter::behind(base),
     }
 }
 

@@ -4,7 +4,7 @@ use hkdf::Hkdf;
 use serde_json::{Value, json};
 use sha2::Sha256;
 use subrosa_model::keys::KeyPair;
-use subrosa_model::merge::{Body, Tombstone};
+use subrosa_model::merge::{BodyPlace, CheckedBody, Tombstone};
 use subrosa_protocol::ids::{Chain, Epoch, LogId, PublicKeyBytes, Seq, Signature, VaultId};
 use subrosa_protocol::labels;
 use subrosa_protocol::limits::SEGMENT_PLAIN_MAX;
@@ -193,27 +193,32 @@ fn plaintexts(world: &World) -> Vec<(&'static str, &'static str, Vec<u8>)> {
 
 fn contents(world: &World) -> Vec<(&'static str, Vec<u8>)> {
     let author = Author::data(world);
-    let head = super::stamp(1).0.to_be_bytes();
+    let stamp = super::stamp(1).0.to_be_bytes();
+    // latest | runs | seen | base
+    let head = [&stamp[..], &[0, 1, 0], &stamp].concat();
     let of = |salt, rest: &[u8]| author.data_segment(salt, &[&head[..], rest].concat()).bytes().to_vec();
-    // seen | strings | logs | op tag, length, difference, record[16], collection, cells
+    // strings | logs | op tag, length, difference, record[16], collection, cells
     let op = |content: &[u8]| [&[1, (18 + content.len()) as u8, 0][..], &[9; 16], &[0], content].concat();
     let with = |tables: &[u8], content: &[u8]| [tables, &op(content)].concat();
-    let names = b"\0\x03\x01c\x01a\x01b\0";
-    let good = [&head[..], &with(b"\0\x02\x01c\x01a\0", &[1, 1, 1, 0])].concat();
-    assert!(Body::decode(&good).is_ok(), "the pattern that is broken below is whole");
+    let names = b"\x03\x01c\x01a\x01b\0";
+    let good = [&head[..], &with(b"\x02\x01c\x01a\0", &[1, 1, 1, 0])].concat();
+    assert!(
+        CheckedBody::decode(&good, BodyPlace::First).is_ok(),
+        "the pattern that is broken below is whole"
+    );
     vec![
-        ("cut off within the base", author.data_segment(20, &head[..7]).bytes().to_vec()),
-        ("overlong integer", of(21, &[0x80, 0, 0, 0])),
+        ("cut off within the base", author.data_segment(20, &head[..18]).bytes().to_vec()),
+        ("overlong integer", of(21, &[0x80, 0, 0])),
         ("name that no op uses", of(22, &with(names, &[1, 1, 1, 0]))),
-        ("fields out of order", of(23, &with(b"\0\x03\x01c\x01b\x01a\0", &[1, 1, 1, 0, 2, 1, 1, 0]))),
-        ("name that stands twice", of(24, &with(b"\0\x03\x01c\x01a\x01a\0", &[1, 1, 1, 0, 2, 1, 1, 0]))),
-        ("index beyond the table", of(25, &with(b"\0\x01\x01c\0", &[1, 1, 1, 0]))),
-        ("op of tag 0", of(26, &edited(&with(b"\0\x01\x01c\0", &[]), |bytes| bytes[5] = 0))),
-        ("value of an unknown tag", of(27, &with(b"\0\x02\x01c\x01a\0", &[1, 1, 1, 9]))),
-        ("two values in one cell", of(28, &with(b"\0\x02\x01c\x01a\0", &[1, 1, 2, 0, 0]))),
-        ("collection without a name", of(29, &with(b"\0\x01\0\0", &[]))),
-        ("text that is not UTF-8", of(30, &with(b"\0\x02\x01c\x01a\0", &[1, 1, 3, 5, 1, 0xff]))),
-        ("op longer than the body", of(31, &edited(&with(b"\0\x01\x01c\0", &[]), |bytes| bytes[6] = 40))),
+        ("fields out of order", of(23, &with(b"\x03\x01c\x01b\x01a\0", &[1, 1, 1, 0, 2, 1, 1, 0]))),
+        ("name that stands twice", of(24, &with(b"\x03\x01c\x01a\x01a\0", &[1, 1, 1, 0, 2, 1, 1, 0]))),
+        ("index beyond the table", of(25, &with(b"\x01\x01c\0", &[1, 1, 1, 0]))),
+        ("op of tag 0", of(26, &edited(&with(b"\x01\x01c\0", &[]), |bytes| bytes[4] = 0))),
+        ("value of an unknown tag", of(27, &with(b"\x02\x01c\x01a\0", &[1, 1, 1, 9]))),
+        ("two values in one cell", of(28, &with(b"\x02\x01c\x01a\0", &[1, 1, 2, 0, 0]))),
+        ("collection without a name", of(29, &with(b"\x01\0\0", &[]))),
+        ("text that is not UTF-8", of(30, &with(b"\x02\x01c\x01a\0", &[1, 1, 3, 5, 1, 0xff]))),
+        ("op longer than the body", of(31, &edited(&with(b"\x01\x01c\0", &[]), |bytes| bytes[5] = 40))),
     ]
 }
 

@@ -3,8 +3,9 @@
 use data_encoding::HEXLOWER;
 use serde_json::{Value, json};
 use subrosa_model::control::{ControlEntry, Entry, decode_entries};
-use subrosa_model::merge::{Body, Cell, FieldCell, Op, OpKind, Tombstone};
+use subrosa_model::merge::{BodyPlace, Cell, CheckedBody, FieldCell, Op, OpKind, Tombstone};
 use subrosa_protocol::ids::Head;
+use subrosa_protocol::segment::Header;
 
 pub(super) fn hex(bytes: impl AsRef<[u8]>) -> String {
     HEXLOWER.encode(bytes.as_ref())
@@ -40,11 +41,23 @@ pub(super) fn control_content(data: &[u8]) -> Value {
 }
 
 /// The body of a data segment.
-pub(super) fn data_content(data: &[u8]) -> Value {
-    let body = Body::decode(data).unwrap();
+pub(super) fn data_content(data: &[u8], place: BodyPlace) -> Value {
+    let body = CheckedBody::decode(data, place).unwrap();
+    let head = body.head().map(|head| {
+        json!({
+            "latest": head.latest.0,
+            "runs": head.runs.iter().map(|(run, stamp)| json!([hex(run.as_bytes()), stamp.0])).collect::<Vec<_>>(),
+            "seen": heads(head.seen.heads()), "complete": head.seen.is_complete(),
+        })
+    });
     json!({
-        "base": body.base.0, "seen": heads(&body.seen), "ops": body.ops.iter().map(op).collect::<Vec<_>>(),
+        "head": head, "base": body.base().0, "ops": body.ops().iter().map(op).collect::<Vec<_>>(),
     })
+}
+
+/// Where the body of a segment stands in its group.
+pub(super) const fn place_of(header: &Header) -> BodyPlace {
+    BodyPlace::once_more(header.place)
 }
 
 fn op(op: &Op<'_>) -> Value {
@@ -63,7 +76,7 @@ fn op(op: &Op<'_>) -> Value {
         }
         OpKind::Unknown { tag, bytes } => {
             said["op"] = (*tag).into();
-            said["bytes"] = hex(bytes).into();
+            said["bytes"] = hex(bytes.as_bytes()).into();
         }
     }
     said
@@ -80,6 +93,8 @@ fn cell(cell: &FieldCell<'_>) -> Value {
             "json": value.decode().unwrap().to_json_string(), "hash": hex(value.value_hash()),
         }),
         Cell::Unset => json!({ "field": cell.name, "cell": "unset" }),
-        Cell::Unknown { tag, bytes } => json!({ "field": cell.name, "cell": tag, "bytes": hex(bytes) }),
+        Cell::Unknown { tag, bytes } => {
+            json!({ "field": cell.name, "cell": tag, "bytes": hex(bytes.as_bytes()) })
+        }
     }
 }

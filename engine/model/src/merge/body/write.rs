@@ -3,10 +3,10 @@
 use std::collections::HashMap;
 use std::hash::Hash;
 
-use subrosa_protocol::ids::{Head, LogId};
+use subrosa_protocol::ids::LogId;
 use subrosa_protocol::limits::LOGS_PER_VAULT_MAX;
 
-use super::NAMES_MAX;
+use super::{GroupHead, NAMES_MAX};
 use crate::merge::hlc::Stamp;
 use crate::merge::op::Op;
 use crate::merge::op::codec::{WriteNames, op_tag, write_content};
@@ -28,17 +28,20 @@ pub struct BodyWriter {
 }
 
 impl BodyWriter {
-    /// Starts a body. `base` is best the stamp of the first op; `seen` is sorted here.
-    pub fn new(base: Stamp, mut seen: Vec<Head>) -> Self {
-        seen.sort_unstable_by_key(|head| (head.log, std::cmp::Reverse(head.seq)));
-        seen.dedup_by_key(|head| head.log);
-        let mut head = base.0.to_be_bytes().to_vec();
-        varint::put_len(&mut head, seen.len());
-        for head_seen in &seen {
-            head.extend_from_slice(head_seen.log.as_bytes());
-            varint::put(&mut head, head_seen.seq.0);
-            head.extend_from_slice(head_seen.chain.as_bytes());
-        }
+    /// Starts the first body of a group. `base` is best the stamp of the first op.
+    pub fn first(base: Stamp, group: &GroupHead) -> Self {
+        let mut head = Vec::new();
+        group.write(&mut head);
+        Self::with_head(head, base)
+    }
+
+    /// Starts a later body of a group.
+    pub fn behind(base: Stamp) -> Self {
+        Self::with_head(Vec::new(), base)
+    }
+
+    fn with_head(mut head: Vec<u8>, base: Stamp) -> Self {
+        head.extend_from_slice(&base.0.to_be_bytes());
         let (names, ops, scratch) = (NameTables::default(), Vec::new(), Vec::new());
         Self { head, names, ops, scratch, last: base, count: 0 }
     }

@@ -5,7 +5,7 @@ use subrosa_protocol::codec::{DecodeError, Reader};
 use subrosa_protocol::ids::LogId;
 use subrosa_protocol::limits::{FIELDS_MAX, LOGS_PER_VAULT_MAX, VALUE_BYTES_MAX};
 
-use super::{Cell, FieldCell, Op, OpKind, Put, Tombstone, is_collection_name};
+use super::{Cell, FieldCell, Op, OpKind, Put, Slotted, Tombstone, is_collection_name};
 use crate::merge::hlc::Stamp;
 use crate::merge::value::ValueRef;
 use crate::merge::varint;
@@ -70,7 +70,7 @@ pub fn write_content(out: &mut Vec<u8>, op: &Op<'_>, names: &mut impl WriteNames
             }
         }
         OpKind::Delete(tombstone) => write_tombstone(out, tombstone, op.stamp, names),
-        OpKind::Unknown { bytes, .. } => out.extend_from_slice(bytes),
+        OpKind::Unknown { bytes, .. } => out.extend_from_slice(bytes.as_bytes()),
     }
 }
 
@@ -96,7 +96,7 @@ pub fn read_content<'a>(
             reader.finish()?;
             OpKind::Delete(tombstone)
         }
-        other => OpKind::Unknown { tag: other, bytes: reader.bytes(reader.left())? },
+        other => OpKind::Unknown { tag: other, bytes: Slotted::check(reader.bytes(reader.left())?)? },
     })
 }
 
@@ -132,7 +132,7 @@ pub const fn cell_parts<'a>(cell: &Cell<'a>) -> (u32, &'a [u8]) {
     match cell {
         Cell::Register(value) => (tag::REGISTER, value.as_bytes()),
         Cell::Unset => (tag::UNSET, &[]),
-        Cell::Unknown { tag, bytes } => (*tag, bytes),
+        Cell::Unknown { tag, bytes } => (*tag, bytes.as_bytes()),
     }
 }
 
@@ -154,7 +154,7 @@ pub fn read_own_cell<'a>(reader: &mut Reader<'a>) -> Result<Cell<'a>, DecodeErro
         tag::REGISTER => Ok(Cell::Register(ValueRef::trusted(bytes))),
         tag::UNSET if bytes.is_empty() => Ok(Cell::Unset),
         tag::UNSET => Err(DecodeError::Trailing { left: bytes.len() }),
-        other => Ok(Cell::Unknown { tag: other, bytes }),
+        other => Ok(Cell::Unknown { tag: other, bytes: Slotted::check(bytes)? }),
     }
 }
 

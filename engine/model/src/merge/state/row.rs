@@ -9,8 +9,8 @@ use subrosa_protocol::limits::{FIELD_NAME_BYTES_MAX, VALUE_BYTES_MAX};
 use super::{Entry, RecordState, Stamps, UnknownOp};
 use crate::merge::hlc::Stamp;
 use crate::merge::logs::LogNo;
-use crate::merge::op::Cell;
 use crate::merge::op::codec::{read_own_cell, write_cell};
+use crate::merge::op::{Cell, Slotted};
 use crate::merge::value::ValueRef;
 use crate::merge::varint;
 
@@ -237,7 +237,7 @@ impl<'a> RecordState<'a> {
             let (log, stamp) = state.decode_origin(&mut reader)?;
             let (tag, bytes) = read_unknown(&mut reader)?;
             let op = UnknownOp { log, stamp, tag, bytes };
-            if state.unknown.last().is_some_and(|last| *last >= op) {
+            if state.unknown.last().is_some_and(|last| last.place() >= op.place()) {
                 return Err(DecodeError::NotCanonical { what: "order of ops" });
             }
             state.unknown.push(op);
@@ -270,10 +270,10 @@ impl<'a> RecordState<'a> {
 }
 
 /// Ops share the `tag | length | bytes` of cells; their tags are other ones.
-fn read_unknown<'a>(reader: &mut Reader<'a>) -> Result<(u32, &'a [u8]), DecodeError> {
+fn read_unknown<'a>(reader: &mut Reader<'a>) -> Result<(u32, Slotted<'a>), DecodeError> {
     let tag = varint::read_u32(reader, "op tag")?;
     let length = varint::read_count(reader, 1)?;
-    Ok((tag, reader.bytes(length)?))
+    Ok((tag, Slotted::check(reader.bytes(length)?)?))
 }
 
 fn read_stamps(reader: &mut Reader<'_>) -> Result<Stamps, DecodeError> {

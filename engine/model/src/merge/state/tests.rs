@@ -3,9 +3,12 @@ use std::collections::BTreeMap;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use subrosa_protocol::codec::DecodeError;
+use subrosa_protocol::ids::LogId;
+use subrosa_protocol::segment::Class;
 
 use super::*;
 use crate::merge::id::RecordId;
+use crate::merge::logs::VaultNo;
 use crate::merge::testing::{OwnedCell, OwnedKind, OwnedOp, buf, damage, intern, log, op};
 
 /// Logs whose numbers run against the order of their ids.
@@ -133,7 +136,7 @@ fn a_loser_shows_when_the_winner_of_another_log_is_cleared() {
 
 #[test]
 fn a_delete_names_all_that_is_known() {
-    let ops = [(1, set(4, [("a", 1)])), (2, delete(5, names([(3, 9)]))), (1, set(6, []))];
+    let ops = [(1, set(4, [("a", 1)])), (2, delete(9, names([(3, 9)]))), (1, set(6, []))];
     let state = state(&ops);
     assert_eq!(state.tombstone_for_delete(&logs()), names([(1, 6), (3, 9)]));
     assert!(state.is_visible() && state.has_tombstone() && !state.is_empty());
@@ -148,8 +151,8 @@ fn two_values_of_one_log_and_stamp_are_told_apart_by_hash() {
 
 #[test]
 fn what_newer_versions_wrote_is_kept_and_counts_as_an_edit() {
-    let add = |stamp, byte| put(stamp, Tombstone::default(), [("a", OwnedCell::Unknown(9, vec![byte]))]);
-    let newer_op = record_op(7, OwnedKind::Unknown(77, vec![1, 2]));
+    let add = |stamp, slot| put(stamp, Tombstone::default(), [("a", OwnedCell::Unknown(9, vec![1, slot]))]);
+    let newer_op = record_op(7, OwnedKind::Unknown(77, vec![0, 2]));
     let ops = [(1, add(4, 1)), (1, add(5, 2)), (1, set(6, [("a", 1)])), (2, delete(8, names([(1, 6)])))];
     assert_eq!(state(&ops).entries.len(), 3);
     assert_visible(&ops, &[]);
@@ -158,6 +161,111 @@ fn what_newer_versions_wrote_is_kept_and_counts_as_an_edit() {
     let state = state(&revived);
     assert_eq!(state.unknown.len(), 1);
     assert_eq!(state.tombstone_for_delete(&logs()), names([(1, 6), (3, 7)]));
+}
+
+#[test]
+fn of_each_slot_the_latest_of_a_log_stays() {
+    let cell = |stamp, tag, bytes: &[u8]| {
+        put(stamp, Tombstone::default(), [("a", OwnedCell::Unknown(tag, bytes.to_vec()))])
+    };
+    let newer = |stamp, tag, bytes: &[u8]| record_op(stamp, OwnedKind::Unknown(tag, bytes.to_vec()));
+    let ops = [
+        (1, cell(4, 9, &[1, 7, 1])),
+        (1, cell(6, 9, &[1, 7, 2])),
+        (1, cell(5, 9, &[1, 7, 3])),
+        (1, cell(3, 9, &[1, 8, 4])),
+        (1, cell(2, 8, &[1, 7, 5])),
+        (2, cell(1, 9, &[1, 7, 6])),
+        (1, newer(4, 9, &[1, 7, 1])),
+        (1, newer(6, 9, &[1, 7, 2])),
+        (1, newer(5, 9, &[0, 3])),
+        (2, newer(1, 9, &[1, 7, 4])),
+    ];
+    let state = state(&ops);
+    let mut cells: Vec<_> = state.entries.iter().map(|entry| (entry.log, cell_parts(&entry.cell))).collect();
+    cells.sort_unstable();
+    let expected: [(_, (u32, &[u8])); 4] = [
+        (no(2), (9, &[1, 7, 6])),
+        (no(1), (8, &[1, 7, 5])),
+        (no(1), (9, &[1, 7, 2])),
+        (no(1), (9, &[1, 8, 4])),
+    ];
+    assert_eq!(cells, expected);
+    let ops: Vec<_> = state.unknown.iter().map(|op| (op.log, op.tag, op.bytes.as_bytes())).collect();
+    let expected: [(_, _, &[u8]); 3] = [(no(2), 9, &[1, 7, 4]), (no(1), 9, &[0, 3]), (no(1), 9, &[1, 7, 2])];
+    assert_eq!(ops, expected);
+}
+
+#[test]
+fn two_of_one_log_slot_and_stamp_are_told_apart_by_hash() {
+    let bytes = [[1, 7, 1], [1, 7, 2]];
+    let winner = if Sha256::digest(bytes[0]) > Sha256::digest(bytes[1]) { bytes[0] } else { bytes[1] };
+    let cell = |n: usize| put(5, Tombstone::default(), [("a", OwnedCell::Unknown(9, bytes[n].to_vec()))]);
+    let newer = |n: usize| record_op(5, OwnedKind::Unknown(9, bytes[n].to_vec()));
+    for [one, other] in [[0, 1], [1, 0]] {
+        let ops = [(1, cell(one)), (1, cell(other)), (1, newer(one)), (1, newer(other))];
+        let state = state(&ops);
+        assert_eq!((state.entries.len(), cell_parts(&state.entries[0].cell).1), (1, &winner[..]));
+        assert_eq!((state.unknown.len(), state.unknown[0].bytes.as_bytes()), (1, &winner[..]));
+    }
+}
+
+#[test]
+fn what_a_newer_version_wrote_is_cleared_like_anything_else() {
+    let cell = put(4, Tombstone::default(), [("a", OwnedCell::Unknown(9, vec![0, 1]))]);
+    let newer = record_op(5, OwnedKind::Unknown(9, vec![0]));
+    let clears = put(9, names([(1, 5)]), [("b", register(1))]);
+    let ops = [(1, cell), (1, newer), (2, clears)];
+    let state = state(&ops);
+    assert_eq!((state.entries.len(), state.unknown.len()), (1, 0));
+    assert_visible(&ops, &[("b", 1)]);
+}
+
+#[test]
+fn a_name_that_is_later_than_its_op_has_no_effect_and_is_not_repeated() {
+    let ops = [
+        (1, set(4, [("a", 1)])),
+        (2, delete(5, names([(1, 6), (3, 5)]))),
+        (2, put(6, names([(1, 7)]), [("b", register(2))])),
+    ];
+    assert_visible(&ops, &[("a", 1), ("b", 2)]);
+    let state = state(&ops);
+    assert_eq!(state.tombstone_for_delete(&logs()), names([(1, 4), (2, 6), (3, 5)]));
+    assert!(state.names_for_put(&logs()).is_empty());
+    // At the same time, it has.
+    assert_visible(&[(1, set(5, [("a", 1)])), (2, delete(5, names([(1, 5)])))], &[]);
+}
+
+#[test]
+fn many_names_are_joined_like_few() {
+    let mut logs = LogTable::default();
+    let id = |n: u32| {
+        let mut bytes = [0; 16];
+        bytes[..4].copy_from_slice(&n.wrapping_mul(0x9e37_79b1).to_be_bytes());
+        LogId::from_bytes(bytes)
+    };
+    for n in 0..700 {
+        logs.intern(VaultNo(0), id(n), Class::Data);
+    }
+    let own = logs.number_of(&id(0)).unwrap();
+    let mut expected = BTreeMap::new();
+    let mut ops = Vec::new();
+    for round in 0..40u64 {
+        let all = (0..(round as u32 * 16)).map(|n| (id(n), Stamp((u64::from(n) * round) % 97)));
+        let names: Tombstone = all.collect();
+        for (log, stamp) in names.iter() {
+            let last = expected.entry(log).or_insert(stamp);
+            *last = stamp.max(*last);
+        }
+        ops.push(delete(1_000, names));
+    }
+    let mut state = RecordState::default();
+    for op in &ops {
+        let before = row(&state);
+        let changed = state.apply(own, &op.op(), &logs);
+        assert_eq!(changed, row(&state) != before);
+    }
+    assert!(state.tombstone_for_delete(&logs) == expected.into_iter().collect());
 }
 
 #[test]
@@ -262,16 +370,55 @@ fn other_rows_are_refused() {
     }
 }
 
+#[test]
+fn rows_with_two_of_one_place_or_without_a_whole_slot_are_refused() {
+    let stamp = [0, 0, 0, 0, 0, 0, 0, 5];
+    let full = |parts: &[&[u8]]| [&[2][..], &parts.concat()].concat();
+    let last: &[u8] = &[&[1, 2][..], &stamp].concat();
+    let rows = [
+        (
+            "two registers of one log",
+            full(&[last, last, &[0], &[1, 0, 2, 0, 0, 2, 0, 0, 1, 2, 0, 0]]),
+            DecodeError::NotCanonical { what: "order of entries" },
+        ),
+        (
+            "two cells of one slot",
+            full(&[last, last, &[0], &[1, 0, 2, 0, 0, 9, 2, 1, 7, 0, 1, 9, 3, 1, 7, 1, 0]]),
+            DecodeError::NotCanonical { what: "order of entries" },
+        ),
+        (
+            "a cell without a whole slot",
+            full(&[last, last, &[0], &[1, 0, 1, 0, 0, 9, 2, 2, 7, 0]]),
+            DecodeError::Truncated { needed: 2, left: 1 },
+        ),
+        (
+            "two ops of one slot",
+            full(&[last, last, &[0, 0], &[2, 0, 0, 9, 2, 1, 7, 0, 1, 9, 3, 1, 7, 1]]),
+            DecodeError::NotCanonical { what: "order of ops" },
+        ),
+        (
+            "an op without a whole slot",
+            full(&[last, last, &[0, 0], &[1, 0, 0, 9, 2, 2, 7]]),
+            DecodeError::Truncated { needed: 2, left: 1 },
+        ),
+    ];
+    for (name, row, error) in rows {
+        assert_eq!(RecordState::decode(&row).map(drop), Err(error), "{name}");
+    }
+}
+
 /// The rules once more, without any of the state's bookkeeping: looks at all ops at once.
 fn model(ops: &[(u8, OwnedOp)]) -> (bool, BTreeMap<String, Vec<u8>>) {
     let (mut tomb, mut cleared) = (Tombstone::default(), Tombstone::default());
     for (_, op) in ops {
+        // Names from the future have no effect.
+        let past = |names: &Tombstone| names.iter().filter(|name| name.1 <= op.stamp).collect::<Tombstone>();
         match &op.kind {
             OwnedKind::Put { names, .. } => {
-                tomb.join(names);
-                cleared.join(names);
+                tomb.join(&past(names));
+                cleared.join(&past(names));
             }
-            OwnedKind::Delete(names) => tomb.join(names),
+            OwnedKind::Delete(names) => tomb.join(&past(names)),
             OwnedKind::Unknown(..) => {}
         }
     }
@@ -377,6 +524,7 @@ proptest! {
         // Log 3 is new: nobody wrote in it or named it before.
         let mut ops = ops;
         ops.retain(|(n, op)| *n != 3 && !names_log(op, 3));
+        ops.iter_mut().for_each(|(_, op)| op.drop_names_ahead());
         let moved = LogMove { old: log(1), new: log(3), after: Some(Stamp(after)) };
         let rewrite = |(n, op): &(u8, OwnedOp)| {
             let mut op = op.clone();

@@ -1,7 +1,9 @@
 use proptest::collection::vec;
 use proptest::prelude::*;
-use subrosa_model::merge::{Cell, FieldCell, OpKind, Put, RecordId, Stamp, Tombstone, Value, ValueBuf};
-use subrosa_protocol::ids::{LogId, Seq};
+use subrosa_model::merge::{
+    Cell, FieldCell, OpKind, Put, RecordId, Run, Seen, Stamp, Tombstone, Value, ValueBuf,
+};
+use subrosa_protocol::ids::{Head, LogId, Seq};
 use subrosa_protocol::segment::{HEADER_LEN, SIGNATURE_LEN, TAG_LEN, padded_len};
 
 use super::*;
@@ -46,12 +48,15 @@ fn put(n: u64, value: &ValueBuf) -> Op<'_> {
     Op { record: RecordId::from_bytes(id), collection: "notes", stamp: Stamp(n), kind }
 }
 
-fn head() -> Head {
-    Head { log: LogId::from_bytes([1; 16]), seq: Seq(1), chain: Chain::ZERO }
+fn head(latest: Stamp) -> GroupHead {
+    let seen = Seen::new(vec![Head { log: LogId::from_bytes([1; 16]), seq: Seq(1), chain: Chain::ZERO }]);
+    let mut head = GroupHead { seen, ..GroupHead::of(latest) };
+    head.runs.raise(Run::from_bytes([5; 8]), latest);
+    head
 }
 
 fn filled(values: &[ValueBuf]) -> Vec<Packed> {
-    let mut filler = Filler::new(vec![head()]);
+    let mut filler = Filler::new(head(Stamp(values.len() as u64)));
     let mut bodies = Vec::new();
     for (n, value) in (0..).zip(values) {
         filler.push(&put(n, value));
@@ -79,14 +84,18 @@ fn check_ops(values: &[ValueBuf], bodies: Vec<Packed>) -> Vec<usize> {
     let mut counts = Vec::new();
     for (index, packed) in bodies.into_iter().enumerate() {
         let data = packed.unpack().unwrap();
-        let body = Body::decode(&data).unwrap();
-        assert_eq!(body.seen.len(), usize::from(index == 0), "heads stand in the first body");
-        assert!(body.ops.len() == 1 || data.len() <= BODY_PLAIN_MAX, "{} bytes of plaintext", data.len());
-        for op in &body.ops {
+        let latest = Stamp(values.len() as u64);
+        let place = if index == 0 { BodyPlace::First } else { BodyPlace::Behind { latest } };
+        let body = CheckedBody::decode(&data, place).unwrap();
+        let expected = (index == 0).then(|| head(latest));
+        assert_eq!(body.head(), expected.as_ref(), "the first body alone has a head");
+        let ops = body.ops();
+        assert!(ops.len() == 1 || data.len() <= BODY_PLAIN_MAX, "{} bytes of plaintext", data.len());
+        for op in ops {
             assert_eq!(*op, put(next, &values[usize::try_from(next).unwrap()]));
             next += 1;
         }
-        counts.push(body.ops.len());
+        counts.push(ops.len());
     }
     assert_eq!(next, values.len() as u64);
     counts
