@@ -196,6 +196,10 @@ fn engine_remedy(error: &subrosa::Error) -> &'static str {
             "make a new link with `subrosa pair offer`, and use it within five minutes"
         }
         subrosa::Error::NotPermitted => "ask the owner of the vault",
+        subrosa::Error::UpdateNeeded => "update subrosa; what is here can be read, and nothing of it is lost",
+        subrosa::Error::Birth(BirthError::LogsUsedUp) => {
+            "pair a new folder from this device or another one; what is here can be read and exported"
+        }
         _ => "run `subrosa verify`",
     }
 }

@@ -83,6 +83,10 @@ pub enum Error {
     /// This device may not do that in this vault: it holds no write key, or is no admin.
     #[error("this device may not do that in this vault")]
     NotPermitted,
+    /// An admin of this vault has written something that only a newer version understands, and that must not be ignored.
+    /// What is here can be read, and goes on arriving; nothing is sealed or sent any more. Update.
+    #[error("this vault needs a newer version of the application")]
+    UpdateNeeded,
     /// Sync could not be started, or waiting for it came to nothing. No data is lost.
     #[error(transparent)]
     Sync(#[from] SyncError),

@@ -27,7 +27,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use subrosa_model::control::{
-    DeviceAdded, DeviceName, DeviceRole, EpochSecrets, Keyring, OwnLogs, RecoverySeed, SignedPrekey,
+    DeviceAdded, DeviceName, DeviceRole, EpochSecrets, Keyring, OwnLogs, PrekeySecret, RecoverySeed,
+    SignedPrekey,
 };
 use subrosa_model::entropy::OsEntropy;
 use subrosa_model::keys::secret::EpochKey;
@@ -136,16 +137,17 @@ fn options(clock: &Arc<TestClock>) -> Options {
 pub(super) fn join(old: &TestDevice, new: &TestDevice) -> VaultId {
     let vault = old.vault().id();
     let public = new.core().public();
+    let logs = OwnLogs::generate(0, &OsEntropy);
+    let prekey = PrekeySecret::generate(&logs, &OsEntropy);
     old.core()
-        .append_control(&vault, |cited| {
+        .append_control(&vault, |number| {
             let added = DeviceAdded {
                 device: public,
-                prekey: SignedPrekey::sign(new.core().key(), 0, KeyPair::generate(&OsEntropy).public())
-                    .unwrap(),
+                prekey: SignedPrekey::sign(new.core().key(), 0, prekey.pair.public()).unwrap(),
                 name: DeviceName::new("second").unwrap(),
                 role: DeviceRole::Admin,
             };
-            Ok(subrosa_model::control::device_added(old.core().key(), &vault, cited, added)?)
+            Ok(subrosa_model::control::device_added(old.core().key(), &vault, number, added)?)
         })
         .unwrap();
     let keyring = old
@@ -156,16 +158,15 @@ pub(super) fn join(old: &TestDevice, new: &TestDevice) -> VaultId {
             let write = live.write.as_ref().map(copy_pair);
             let key = copy_secret(live.key.as_ref().unwrap());
             Ok(Keyring {
-                user_secret: None,
                 recovery: RecoverySeed {
                     public: ring.recovery.public,
                     nonce: ring.recovery.nonce,
                     entropy: None,
                 },
                 epochs: vec![EpochSecrets::live(live.epoch, key, write)],
-                logs: OwnLogs::generate(0, &OsEntropy),
-                old_control_logs: Vec::new(),
-                prekeys: Vec::new(),
+                logs,
+                admin: KeyPair::generate(&OsEntropy),
+                prekeys: vec![prekey],
                 statements: ring.statements.clone(),
                 grants: Vec::new(),
             })

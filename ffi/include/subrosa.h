@@ -737,6 +737,17 @@
 #define SUBROSA_CONTROL 404
 
 /**
+ * This device has had as many logs in the vault as a device may have. It reads and receives; to write, pair a new store.
+ */
+#define SUBROSA_LOGS_USED_UP 405
+
+/**
+ * An admin of the vault has written what only a newer version understands. The vault is read and received here; to write,
+ * update the application.
+ */
+#define SUBROSA_UPDATE_NEEDED 406
+
+/**
  * Not the address of a relay.
  */
 #define SUBROSA_RELAY_ADDRESS 500

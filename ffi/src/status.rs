@@ -139,6 +139,11 @@ pub const SUBROSA_VAULT_NAME: i32 = 402;
 pub const SUBROSA_NOT_PERMITTED: i32 = 403;
 /// Control entries or secrets of the vault do not hold together, or could not be made.
 pub const SUBROSA_CONTROL: i32 = 404;
+/// This device has had as many logs in the vault as a device may have. It reads and receives; to write, pair a new store.
+pub const SUBROSA_LOGS_USED_UP: i32 = 405;
+/// An admin of the vault has written what only a newer version understands. The vault is read and received here; to write,
+/// update the application.
+pub const SUBROSA_UPDATE_NEEDED: i32 = 406;
 
 /// Not the address of a relay.
 pub const SUBROSA_RELAY_ADDRESS: i32 = 500;
@@ -253,6 +258,8 @@ const NAMES: &[(i32, &std::ffi::CStr)] = &[
     (SUBROSA_VAULT_NAME, c"VAULT_NAME"),
     (SUBROSA_NOT_PERMITTED, c"NOT_PERMITTED"),
     (SUBROSA_CONTROL, c"CONTROL"),
+    (SUBROSA_LOGS_USED_UP, c"LOGS_USED_UP"),
+    (SUBROSA_UPDATE_NEEDED, c"UPDATE_NEEDED"),
     (SUBROSA_RELAY_ADDRESS, c"RELAY_ADDRESS"),
     (SUBROSA_NO_RELAY, c"NO_RELAY"),
     (SUBROSA_NO_PROGRESS, c"NO_PROGRESS"),

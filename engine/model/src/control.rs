@@ -1,6 +1,6 @@
 //! Who belongs to a vault: control entries, their fold, and the secrets that a member keeps.
 //!
-//! Control logs carry signed entries (`entry.rs`); [`Members`] folds those of all logs, in whatever order they
+//! Control logs carry signed entries (`entry.rs`, `payload.rs`); [`Members`] folds those of all logs, in whatever order they
 //! arrive, into the list of devices and of the logs they own; a [`Keyring`] is what one device keeps secret
 //! about one vault; `birth.rs` makes the first entries of a vault and of a device's logs.
 //!
@@ -9,22 +9,29 @@
 //! "Control entries" and "Keyring".
 
 mod birth;
+mod claims;
 mod entry;
 mod error;
 mod keyring;
 mod members;
+mod name;
+mod payload;
+mod prekey;
 
-pub use birth::{Founded, Founding, certificate, device_added, found_vault};
-pub use entry::{
-    ControlEntry, DeviceAdded, DeviceName, DeviceRole, Entry, Genesis, HEAD_LEN, LogCertificate, SignedEntry,
-    SignedPrekey, decode_entries, encode_entries, read_public,
-};
+pub use birth::{Founded, Founding, LogBirth, device_added, found_vault};
+#[cfg(any(test, feature = "testing"))]
+pub use claims::with_bases;
+pub use claims::{caps, with_caps};
+pub use entry::{Entry, Rank, SignedEntry, UnknownEntry, decode_entries, encode_entries, read_public};
 pub use error::{BirthError, ControlError};
 pub use keyring::{
-    EPOCHS_MAX, EpochSecrets, GRANTS_MAX, Keyring, KeyringError, OwnLogs, PAIR_LEN, PrekeySecret,
-    RecoverySeed, read_list, read_option, read_pair, read_secret, write_option,
+    EPOCHS_MAX, EpochSecrets, GRANTS_MAX, HeldStatements, Keyring, KeyringError, OwnLogs, PAIR_LEN,
+    PrekeySecret, RecoverySeed, read_list, read_option, read_pair, write_option,
 };
 pub use members::{CertifiedLog, ListedDevice, MemberChanges, Members};
+pub use name::{DeviceName, DeviceRole};
+pub use payload::{DeviceAdded, Genesis, LogCertificate};
+pub use prekey::SignedPrekey;
 
 #[cfg(test)]
 mod vectors;

@@ -51,6 +51,8 @@ pub const STORE_KEK: &[u8] = b"subrosa/1 store kek";
 pub const PREKEY: &[u8] = b"subrosa/1 prekey";
 /// Signature: by a data log's key, that the device in its certificate owns it.
 pub const LOG_PROOF: &[u8] = b"subrosa/1 proof of log";
+/// Signature: by an admin key, that the device in its certificate owns it.
+pub const ADMIN_PROOF: &[u8] = b"subrosa/1 proof of admin key";
 /// Hash: what a pairing link says.
 pub const PAIR_LINK: &[u8] = b"subrosa/1 pair link";
 /// Hash: the old device's ephemeral key, as a pairing link names it.
@@ -96,6 +98,7 @@ pub const ALL: &[&[u8]] = &[
     STORE_KEK,
     PREKEY,
     LOG_PROOF,
+    ADMIN_PROOF,
     PAIR_LINK,
     PAIR_KEY,
     PAIR_COMMIT,

@@ -175,9 +175,13 @@ pub const DEVICE_NAME_BYTES_MAX: usize = 128;
 pub const DEVICES_PER_VAULT_MAX: usize = 1024;
 /// Entries in one control segment.
 pub const CONTROL_ENTRIES_MAX: usize = 256;
-/// One control entry: a head for each log, and a wrap for each device.
+/// One control entry, with a wrap for each device.
 pub const CONTROL_ENTRY_BYTES_MAX: usize = 512 << 10;
-/// Control segments, and devices added in them, that wait in memory for a certificate, in one vault.
+/// Pairs of logs of one device: incarnations in certificates are below it.
+pub const INCARNATIONS_MAX: u32 = 1024;
+/// Logs of one device that count: what its certificates beyond that name waits.
+pub const LOGS_PER_DEVICE_MAX: usize = 4096;
+/// Control segments, and entries in them, that wait in memory for a certificate, in one vault.
 pub const CONTROL_WAITING_MAX: usize = 4096;
 /// A vault's name in UTF-8.
 pub const VAULT_NAME_BYTES_MAX: usize = 128;
@@ -305,6 +309,8 @@ pub const TABLE: &[(&str, u64)] = &[
     ("DEVICES_PER_VAULT_MAX", DEVICES_PER_VAULT_MAX as u64),
     ("CONTROL_ENTRIES_MAX", CONTROL_ENTRIES_MAX as u64),
     ("CONTROL_ENTRY_BYTES_MAX", CONTROL_ENTRY_BYTES_MAX as u64),
+    ("INCARNATIONS_MAX", INCARNATIONS_MAX as u64),
+    ("LOGS_PER_DEVICE_MAX", LOGS_PER_DEVICE_MAX as u64),
     ("CONTROL_WAITING_MAX", CONTROL_WAITING_MAX as u64),
     ("VAULT_NAME_BYTES_MAX", VAULT_NAME_BYTES_MAX as u64),
     ("PAIR_VAULTS_MAX", PAIR_VAULTS_MAX as u64),

@@ -1,6 +1,6 @@
 //! What the sync driver asks of the core besides receiving: plans, proofs, what to send, what was acknowledged.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 
 use sha2::{Digest as _, Sha256};
 use subrosa_model::keys::PublicKey;
@@ -22,7 +22,6 @@ use crate::error::{Error, LifeError, PeerFault};
 use crate::life::Core;
 use crate::life::commit::{Durable, Tx};
 use crate::memory::relay_view::RelayView;
-use crate::memory::state::LogInfo;
 
 /// How to subscribe to a vault at a relay.
 #[derive(Clone, Copy, Debug)]
@@ -63,17 +62,6 @@ impl Tx<'_> {
 }
 
 impl Core {
-    /// Heads of a vault's control logs.
-    pub(crate) fn control_heads(&self, vault: &VaultId) -> Result<Vec<Head>, Error> {
-        let mut heads = self.heads(vault)?;
-        self.with_vault(vault, |state| {
-            let is_control = |info: &&LogInfo| info.class == Class::Control;
-            let control: HashSet<_> = state.logs.values().filter(is_control).map(|info| info.id).collect();
-            heads.retain(|head| control.contains(&head.log));
-            Ok(heads)
-        })
-    }
-
     /// Ids of the vaults to sync, in the order in which they came here: the list only grows at its end.
     pub(crate) fn sync_vaults(&self) -> Result<Vec<VaultId>, Error> {
         Ok(self.vaults()?.into_iter().map(|(id, _)| id).collect())
@@ -125,7 +113,8 @@ impl Core {
         let state = self.lock_state()?;
         let number = state.vault_no(vault)?;
         let keyring = &state.vaults.get(&number).ok_or(Error::NoVault)?.keyring;
-        Ok(Birth { statements: keyring.statements.clone(), grant: keyring.grant(relay).map(<[u8]>::to_vec) })
+        let statements = keyring.statements.whole().map(<[_]>::to_vec).unwrap_or_default();
+        Ok(Birth { statements, grant: keyring.grant(relay).map(<[u8]>::to_vec) })
     }
 
     /// Keeps a relay's grant for a vault, in place of the one before. `key` is the key that the relay proved on the link.

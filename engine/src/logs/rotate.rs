@@ -6,7 +6,8 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 
-use subrosa_model::control::{OwnLogs, certificate};
+use subrosa_model::control::{BirthError, LogBirth, OwnLogs, PrekeySecret};
+use subrosa_model::keys::KeyPair;
 use subrosa_model::merge::{BodyPlace, CheckedBody, LogMove, LogNo, PendingOps, RowBuf, Stamp};
 use subrosa_model::seal::Packed;
 use subrosa_model::wiped::Wiped;
@@ -29,6 +30,7 @@ const ROTATIONS_PER_OPEN_MAX: u32 = 16;
 /// Logs to open, ready but for being stored.
 pub(crate) struct NewLogs {
     logs: OwnLogs,
+    prekey: PrekeySecret,
     /// Data of segment 0 of the control log.
     certificate: Vec<u8>,
 }
@@ -39,20 +41,36 @@ type Moved = BTreeMap<RecordKey, Wiped>;
 impl Core {
     /// Makes the keys of new logs for a vault, and has the device key sign for them. Before the turn: that key may have
     /// to ask a user, and nobody shall wait for that.
+    ///
+    /// # Errors
+    /// [`BirthError::LogsUsedUp`]: nothing has changed.
     pub(crate) fn new_logs(&self, number: VaultNo) -> Result<NewLogs, Error> {
-        let (id, logs) = {
+        let entropy = &*self.options.entropy;
+        let (id, logs, admin) = {
             let state = self.lock_state()?;
             let vault = state.vaults.get(&number).ok_or(Error::NoVault)?;
-            (vault.id, vault.keyring.next_logs(&*self.options.entropy))
+            let admin = vault.keyring.admin.dangerous_to_pkcs8_der();
+            (vault.id, vault.keyring.next_logs(entropy)?, KeyPair::from_stored(&admin)?)
         };
-        let certificate = certificate(self.key(), &id, &logs, self.control_heads(&id)?)?;
-        Ok(NewLogs { logs, certificate })
+        let prekey = PrekeySecret::generate(&logs, entropy);
+        let number = self.next_number(&id)?;
+        let birth = LogBirth { vault: &id, number, logs: &logs, admin: &admin, prekey: &prekey };
+        let certificate = birth.entries(self.key())?;
+        Ok(NewLogs { logs, prekey, certificate })
     }
 
-    /// New logs for every vault.
+    /// New logs for every vault but those in which this device has had all its logs: there nothing can be sealed that
+    /// another copy has sealed already, for its own head is compared first, and what is here can be read.
     pub(crate) fn new_logs_of_all(&self) -> Result<Vec<(VaultNo, NewLogs)>, Error> {
         let vaults: Vec<_> = self.lock_state()?.vaults.keys().copied().collect();
-        vaults.into_iter().map(|vault| Ok((vault, self.new_logs(vault)?))).collect()
+        let new = vaults.into_iter().map(|vault| match self.new_logs(vault) {
+            Err(Error::Birth(BirthError::LogsUsedUp)) => {
+                tracing::warn!("this device has had all its logs in a vault");
+                Ok(None)
+            }
+            new => new.map(|new| Some((vault, new))),
+        });
+        new.filter_map(Result::transpose).collect()
     }
 
     /// Opens new logs for a vault, because the relay holds another future of the old ones.
@@ -162,7 +180,7 @@ impl Tx<'_> {
 
     /// Takes new log keys, and seals their certificate as segment 0 of the new control log.
     fn begin_logs(&mut self, vault: VaultNo, new: NewLogs) -> Result<OwnLogNos, Error> {
-        self.vault_mut(vault)?.keyring.rotate_logs(new.logs);
+        self.vault_mut(vault)?.keyring.rotate_logs(new.logs, new.prekey);
         // The new data log has not named anything as seen.
         self.vaults.forget_seen(vault)?;
         self.put_keyring(vault)?;

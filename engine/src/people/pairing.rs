@@ -214,7 +214,9 @@ impl PairOffer {
         }
         // A new device syncs at once, and shall find there what it was let in to.
         let push = self.push_to.as_ref().map(|relay| Push::start(&core, relay)).transpose()?;
-        core.append_control(&self.vault, |cited| Ok(device_added(core.key(), &self.vault, cited, *added)?))?;
+        core.append_control(&self.vault, |number| {
+            Ok(device_added(core.key(), &self.vault, number, *added)?)
+        })?;
         // Whatever goes wrong from here, the device is listed.
         self.hand_over(push.as_ref()).map_err(|error| {
             tracing::debug!(%error, "the new device is listed, and may lack its keys");

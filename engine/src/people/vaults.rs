@@ -1,11 +1,12 @@
 //! Vaults of this store: founding, joining, their control entries and keyrings.
 
-use subrosa_model::control::{DeviceRole, Founding, Keyring, certificate, found_vault};
+use subrosa_model::control::{DeviceRole, Founding, Keyring, LogBirth, found_vault};
 use subrosa_model::keys::PublicKey;
 use subrosa_model::merge::LogNo;
 use subrosa_protocol::addr::RelayAddr;
-use subrosa_protocol::ids::{Head, VaultId};
+use subrosa_protocol::ids::VaultId;
 use subrosa_protocol::limits;
+use subrosa_store::error::StoreError;
 use subrosa_store::keys::VaultNo;
 use subrosa_store::vaults::VaultRow;
 
@@ -81,27 +82,36 @@ impl Core {
     /// Puts the vault that this device was let into into a store made for it, which is finished with that.
     pub(crate) fn join_vault(&self, new: NewVault) -> Result<(), Error> {
         check_vault_name(&new.name)?;
-        let data = certificate(self.key(), &new.id, &new.keyring.logs, Vec::new())?;
+        let Keyring { logs, admin, prekeys, .. } = &new.keyring;
+        let prekey = prekeys.last().ok_or(StoreError::Inconsistent)?;
+        let birth = LogBirth { vault: &new.id, number: 0, logs, admin, prekey };
+        let data = birth.entries(self.key())?;
         self.write(|tx| {
             tx.vaults.put_name(&tx.core.options.device_name)?;
             tx.add_vault(new, &data)
         })
     }
 
-    /// Appends control entries, made and signed by `make` from the control heads that they cite, and waits until they
-    /// are durable here. `make` runs before the turn; an entry that arrives after it is not cited.
+    /// Appends a control entry, made and signed by `make` with the number that it has among this device's, and waits until
+    /// it is durable here. `make` runs before the turn: two at once may have one number, and their hashes decide.
     pub(crate) fn append_control(
         &self,
         vault: &VaultId,
-        make: impl FnOnce(Vec<Head>) -> Result<Vec<u8>, Error>,
+        make: impl FnOnce(u64) -> Result<Vec<u8>, Error>,
     ) -> Result<(), Error> {
-        let data = make(self.control_heads(vault)?)?;
+        let data = make(self.next_number(vault)?)?;
         self.write(|tx| {
             let number = tx.state.vault_no(vault)?;
             tx.append_control(number, &data)
         })?;
         self.notify_pending();
         Ok(())
+    }
+
+    /// The number of this device's next control entry in a vault.
+    pub(crate) fn next_number(&self, vault: &VaultId) -> Result<u64, Error> {
+        let public = self.public();
+        self.with_vault(vault, |state| Ok(state.members.next_number(&public)))
     }
 }
 

@@ -13,8 +13,8 @@ use hkdf::Hkdf;
 use serde_json::{Value, json};
 use sha2::Sha256;
 use subrosa_model::control::{
-    ControlEntry, DeviceAdded, DeviceName, DeviceRole, Founded, Founding, Members, OwnLogs, SignedPrekey,
-    certificate, decode_entries, device_added, found_vault,
+    DeviceAdded, DeviceName, DeviceRole, Founded, Founding, LogBirth, Members, OwnLogs, PrekeySecret,
+    SignedPrekey, decode_entries, device_added, found_vault,
 };
 use subrosa_model::entropy::{Entropy, SeededEntropy};
 use subrosa_model::keys::secret::SegmentKey;
@@ -104,7 +104,7 @@ impl World {
     }
 
     /// The entry that lists the phone, and the certificate of its logs.
-    fn second_device(&self, cited: Head) -> [Vec<u8>; 2] {
+    fn second_device(&self) -> [Vec<u8>; 2] {
         let prekey = KeyPair::generate(&SeededEntropy::dangerous_from_seed(4));
         let added = DeviceAdded {
             device: self.phone.public(),
@@ -112,10 +112,19 @@ impl World {
             name: DeviceName::new("téléphone").unwrap(),
             role: DeviceRole::Admin,
         };
-        [
-            device_added(&self.founder, &self.vault(), vec![cited], added).unwrap(),
-            certificate(&self.phone, &self.vault(), &self.phone_logs, vec![cited]).unwrap(),
-        ]
+        [device_added(&self.founder, &self.vault(), 2, added).unwrap(), self.phone_certificate(&self.vault())]
+    }
+}
+
+impl World {
+    /// The certificate of the phone's logs, as it would be for a vault.
+    pub(super) fn phone_certificate(&self, vault: &VaultId) -> Vec<u8> {
+        let admin = KeyPair::generate(&SeededEntropy::dangerous_from_seed(6));
+        let pair = KeyPair::generate(&SeededEntropy::dangerous_from_seed(4));
+        let logs = &self.phone_logs;
+        let prekey =
+            PrekeySecret { pair, ..PrekeySecret::generate(logs, &SeededEntropy::dangerous_from_seed(7)) };
+        LogBirth { vault, number: 0, logs, admin: &admin, prekey: &prekey }.entries(&self.phone).unwrap()
     }
 }
 
@@ -256,7 +265,7 @@ fn control_segments(world: &World) -> (Vec<Value>, [Head; 2]) {
     let mut founder = world.log(&world.founded.keyring.logs.control, Kind::CONTROL);
     let mut phone = world.log(&world.phone_logs.control, Kind::CONTROL);
     let genesis = founder.seal(world, "genesis", GroupPlace::Whole, &world.founded.genesis_entries);
-    let [added, certified] = world.second_device(founder.head());
+    let [added, certified] = world.second_device();
     let segments = vec![
         genesis,
         founder.seal(world, "device added", GroupPlace::Whole, &added),
@@ -368,10 +377,9 @@ fn statement(world: &World) -> Value {
 fn vault(world: &World) -> Value {
     let keyring = &world.founded.keyring;
     let entries = decode_entries(&world.founded.genesis_entries).unwrap();
-    let ControlEntry::Known(genesis) = &entries[0] else { panic!("the genesis comes first") };
-    let signed = genesis.encode();
-    // count u16 | author[65] | payload | signature[64]
-    let payload = &signed[67..signed.len() - 64];
+    let signed = entries[0].encode();
+    // author[65] | number u64 | payload | signature[64]
+    let payload = &signed[73..signed.len() - 64];
     json!({
         "id": hex(world.vault().as_bytes()),
         "recovery_public": hex(keyring.recovery.public.as_bytes()),
@@ -379,7 +387,7 @@ fn vault(world: &World) -> Value {
         "recovery_commitment": hex(keyring.recovery.commitment()),
         "genesis_payload": hex(payload),
         "genesis_hash": hex(labels::hash(b"", &[payload])),
-        "control_log": hex(public_of(&keyring.logs.control).as_bytes()),
+        "admin_key": hex(public_of(&keyring.admin).as_bytes()),
     })
 }
 

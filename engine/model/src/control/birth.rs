@@ -1,19 +1,20 @@
 //! How vaults and logs begin (`docs/FORMAT.md` sections 6 and 7): the first control entries, keys and statement.
 
-use subrosa_protocol::ids::{Epoch, Generation, Head, PublicKeyBytes, Signature, VaultId};
+use subrosa_protocol::codec::Extensions;
+use subrosa_protocol::ids::{Epoch, Generation, PublicKeyBytes, Signature, VaultId};
 use subrosa_protocol::labels;
 use subrosa_protocol::statement::{Signer, Statement};
 
 use super::{
-    BirthError, ControlEntry, DeviceAdded, DeviceName, Entry, EpochSecrets, Genesis, Keyring, LogCertificate,
-    OwnLogs, PrekeySecret, RecoverySeed, SignedEntry, SignedPrekey, encode_entries,
+    BirthError, DeviceAdded, DeviceName, Entry, EpochSecrets, Genesis, HeldStatements, Keyring,
+    LogCertificate, OwnLogs, PrekeySecret, RecoverySeed, SignedEntry, SignedPrekey, encode_entries,
 };
 use crate::entropy::Entropy;
 use crate::keys::{KeyError, KeyPair, KeyProvider, PublicKey};
 
 /// Which vault of a user is being founded.
 pub enum Founding {
-    /// The first: recovery key and user secret are made with it.
+    /// The first: the recovery key is made with it.
     Home,
     /// A further one: it takes the recovery key of the home vault, under a nonce of its own.
     Beside(PublicKey),
@@ -42,55 +43,69 @@ pub fn found_vault(
     entropy: &dyn Entropy,
 ) -> Result<Founded, BirthError> {
     let name = DeviceName::new(device_name)?;
-    let (user_secret, recovery) = match founding {
-        Founding::Home => (Some(entropy.secret()), RecoverySeed::generate(entropy)),
-        Founding::Beside(public) => {
-            (None, RecoverySeed { public: *public, nonce: entropy.array(), entropy: None })
-        }
+    let recovery = match founding {
+        Founding::Home => RecoverySeed::generate(entropy),
+        Founding::Beside(public) => RecoverySeed { public: *public, nonce: entropy.array(), entropy: None },
     };
     let epoch = EpochSecrets::generate(Epoch(0), entropy);
     let logs = OwnLogs::generate(0, entropy);
-    let prekey = PrekeySecret { number: 0, pair: KeyPair::generate(entropy) };
-
+    let admin = KeyPair::generate(entropy);
+    let prekey = PrekeySecret::generate(&logs, entropy);
     let genesis = Genesis {
         recovery_commitment: recovery.commitment(),
         founder: device.public(),
-        prekey: SignedPrekey::sign(device, prekey.number, prekey.pair.public())?,
         name,
         nonce: entropy.array(),
     };
-    let genesis_hash = genesis.hash();
-    let vault = VaultId::derive(&genesis.recovery_commitment, &genesis_hash, &logs.control.public().into());
-    let signed = SignedEntry::sign(device, &vault, Vec::new(), Entry::Genesis(genesis))?;
-    let genesis_entries = encode_entries(&[
-        ControlEntry::Known(Box::new(signed)),
-        certificate_entry(device, &vault, &logs, Vec::new())?,
-    ]);
-    let statement = first_statement(vault, &epoch, &logs, recovery.commitment(), genesis_hash).encode();
+    let genesis_hash = genesis.hash(&Extensions::new());
+    let founder = PublicKeyBytes::from(admin.public());
+    let vault = VaultId::derive(&genesis.recovery_commitment, &genesis_hash, &founder);
+    let entry = Entry::Genesis(genesis);
+    let genesis = SignedEntry::sign(device, &vault, 0, entry, Extensions::new())?;
+    let birth = LogBirth { vault: &vault, number: 1, logs: &logs, admin: &admin, prekey: &prekey };
+    let genesis_entries = encode_entries(&[genesis, birth.certificate(device)?]);
+    let statement = first_statement(vault, &epoch, &admin, recovery.commitment(), genesis_hash).encode();
     let keyring = Keyring {
-        user_secret,
         recovery,
         epochs: vec![epoch],
         logs,
-        old_control_logs: Vec::new(),
+        admin,
         prekeys: vec![prekey],
-        statements: vec![statement.clone()],
+        statements: HeldStatements::Whole(vec![statement.clone()]),
         grants: Vec::new(),
     };
     Ok(Founded { vault, keyring, genesis_entries, statement })
 }
 
-/// Data of segment 0 of a control log: the certificate of a device's two logs.
-///
-/// # Errors
-/// [`KeyError`] of the device key.
-pub fn certificate(
-    device: &dyn KeyProvider,
-    vault: &VaultId,
-    logs: &OwnLogs,
-    cited: Vec<Head>,
-) -> Result<Vec<u8>, KeyError> {
-    Ok(encode_entries(&[certificate_entry(device, vault, logs, cited)?]))
+/// A pair of logs that begins.
+pub struct LogBirth<'a> {
+    /// The vault.
+    pub vault: &'a VaultId,
+    /// Of the certificate, among the device's entries.
+    pub number: u64,
+    /// The logs.
+    pub logs: &'a OwnLogs,
+    /// The device's admin key.
+    pub admin: &'a KeyPair,
+    /// What others seal to for these logs.
+    pub prekey: &'a PrekeySecret,
+}
+
+impl LogBirth<'_> {
+    /// Data of segment 0 of the control log: the certificate of the device's two logs.
+    ///
+    /// # Errors
+    /// [`KeyError`] of the device key.
+    pub fn entries(&self, device: &dyn KeyProvider) -> Result<Vec<u8>, KeyError> {
+        Ok(encode_entries(&[self.certificate(device)?]))
+    }
+
+    fn certificate(&self, device: &dyn KeyProvider) -> Result<SignedEntry, KeyError> {
+        let prekey = SignedPrekey::sign(device, self.prekey.number, self.prekey.pair.public())?;
+        let body = LogCertificate::prove(*self.vault, device.public(), self.logs, self.admin, prekey);
+        let entry = Entry::LogCertificate(Box::new(body));
+        SignedEntry::sign(device, self.vault, self.number, entry, Extensions::new())
+    }
 }
 
 /// Data of a control segment that adds a device.
@@ -100,35 +115,23 @@ pub fn certificate(
 pub fn device_added(
     device: &dyn KeyProvider,
     vault: &VaultId,
-    cited: Vec<Head>,
+    number: u64,
     added: DeviceAdded,
 ) -> Result<Vec<u8>, KeyError> {
-    let signed = SignedEntry::sign(device, vault, cited, Entry::DeviceAdded(added))?;
-    Ok(encode_entries(&[ControlEntry::Known(Box::new(signed))]))
-}
-
-fn certificate_entry(
-    device: &dyn KeyProvider,
-    vault: &VaultId,
-    logs: &OwnLogs,
-    cited: Vec<Head>,
-) -> Result<ControlEntry, KeyError> {
-    let control = logs.control.public();
-    let certificate = LogCertificate::prove(*vault, device.public(), logs.incarnation, &control, &logs.data);
-    let signed = SignedEntry::sign(device, vault, cited, Entry::LogCertificate(certificate))?;
-    Ok(ControlEntry::Known(Box::new(signed)))
+    let entry = Entry::DeviceAdded(added);
+    Ok(encode_entries(&[SignedEntry::sign(device, vault, number, entry, Extensions::new())?]))
 }
 
 fn first_statement(
     vault: VaultId,
     epoch: &EpochSecrets,
-    logs: &OwnLogs,
+    admin: &KeyPair,
     recovery_commitment: [u8; 32],
     genesis_hash: [u8; 32],
 ) -> Statement {
     let read = epoch.read_key().expect("a new epoch has its key");
     let write = epoch.write.as_ref().expect("a new epoch has its write key");
-    let founder = PublicKeyBytes::from(logs.control.public());
+    let founder = PublicKeyBytes::from(admin.public());
     let mut statement = Statement {
         vault,
         generation: Generation(0),
@@ -141,7 +144,7 @@ fn first_statement(
         signer: Signer::Admin(founder),
         signature: Signature::ZERO,
     };
-    let signature = logs.control.sign(labels::STATEMENT, &statement.signed_bytes());
+    let signature = admin.sign(labels::STATEMENT, &statement.signed_bytes());
     statement.signature = Signature::from_bytes(signature);
     statement
 }

@@ -2,6 +2,7 @@
 
 use subrosa_protocol::codec::DecodeError;
 use subrosa_protocol::ids::{LogId, Seq};
+use subrosa_protocol::limits::INCARNATIONS_MAX;
 
 use crate::keys::KeyError;
 
@@ -30,8 +31,7 @@ pub enum ControlError {
         /// The segment.
         seq: Seq,
     },
-    /// A certificate or genesis where none belongs or missing where one does, or entries of several authors in
-    /// one segment. Quarantine it for good.
+    /// A certificate or genesis where none belongs, or missing where one does. Quarantine it for good.
     #[error("control segment {log}/{seq} is out of order")]
     Misplaced {
         /// The log.
@@ -69,4 +69,11 @@ pub enum BirthError {
     /// The device key did not sign.
     #[error(transparent)]
     Key(#[from] KeyError),
+    /// This device has had as many pairs of logs in this vault as a device may have; each came of a copy of its store, or
+    /// of a clock that was far ahead. What it holds can be read and exported, and it goes on receiving. To go on writing,
+    /// pair a new store, with a new device key, from this device or another one.
+    #[error(
+        "this device has had {INCARNATIONS_MAX} pairs of logs in this vault and may have no more; pair a new store"
+    )]
+    LogsUsedUp,
 }

@@ -1,12 +1,14 @@
 //! The secrets that one device keeps about one vault, and their bytes in the store (`docs/FORMAT.md`, "Keyring").
 
 use subrosa_protocol::codec::{DecodeError, Reader, Writer};
-use subrosa_protocol::ids::{Epoch, Pin};
-use subrosa_protocol::limits::{STATEMENT_BYTES_MAX, STATEMENTS_MAX, TOKEN_BYTES_MAX};
-use subrosa_protocol::statement::{Statement, recovery_commitment};
+use subrosa_protocol::ids::{Epoch, LogId, Pin};
+use subrosa_protocol::limits::{INCARNATIONS_MAX, STATEMENT_BYTES_MAX, STATEMENTS_MAX, TOKEN_BYTES_MAX};
+use subrosa_protocol::statement::recovery_commitment;
 use zeroize::Zeroizing;
 
 use crate::control::entry::read_public;
+use crate::control::error::BirthError;
+use crate::control::prekey::PREKEY_SUITE;
 use crate::entropy::Entropy;
 use crate::keys::secret::{ControlKey, EpochKey, RecoveryEntropy};
 use crate::keys::{KeyPair, PublicKey};
@@ -16,21 +18,18 @@ use crate::keys::{KeyPair, PublicKey};
 /// Wiped on drop; `Debug` prints counts only. [`Self::encode`] is its form in the sealed store, and its only way
 /// out of memory.
 pub struct Keyring {
-    /// Shared by the user's devices; in the home vault only. Pre-shared key of wraps between own devices.
-    pub user_secret: Option<Zeroizing<[u8; 32]>>,
     /// What the vault's recovery commitment commits to.
     pub recovery: RecoverySeed,
     /// One for each epoch whose control key is known, by rising epoch; never empty. The last one is live.
     pub epochs: Vec<EpochSecrets>,
     /// The logs that this device writes now.
     pub logs: OwnLogs,
-    /// Keys of control logs that this device has given up. While the last statement lists one of them, and not
-    /// the new log, it signs statements, and nothing else.
-    pub old_control_logs: Vec<KeyPair>,
+    /// Signs statements and vouches for logs; kept when logs are replaced.
+    pub admin: KeyPair,
     /// This device's prekeys, newest last.
     pub prekeys: Vec<PrekeySecret>,
-    /// The statement chain from generation 0, each encoded; never empty.
-    pub statements: Vec<Vec<u8>>,
+    /// What relays are told of the members.
+    pub statements: HeldStatements,
     /// What relays granted this vault, by the pin of the relay; each pin once.
     pub grants: Vec<(Pin, Vec<u8>)>,
 }
@@ -41,7 +40,8 @@ pub struct RecoverySeed {
     pub public: PublicKey,
     /// Makes the commitments of two vaults differ.
     pub nonce: [u8; 16],
-    /// What the recovery key derives from; in the home vault, and only until the user has confirmed the words.
+    /// What the recovery key derives from: only in the home vault, at its founder, and until the user has confirmed the
+    /// words. It is never handed to another device.
     pub entropy: Option<RecoveryEntropy>,
 }
 
@@ -61,7 +61,7 @@ pub struct EpochSecrets {
 pub struct OwnLogs {
     /// Which pair of logs of this device they are.
     pub incarnation: u32,
-    /// Signs control segments, and statements while its device is an admin.
+    /// Signs control segments.
     pub control: KeyPair,
     /// Signs data segments.
     pub data: KeyPair,
@@ -69,10 +69,68 @@ pub struct OwnLogs {
 
 /// The secret half of a prekey.
 pub struct PrekeySecret {
-    /// Its number.
+    /// The control log of the pair of logs that it belongs to.
+    pub log: LogId,
+    /// Its number among those of that pair.
     pub number: u32,
-    /// The pair.
+    /// The pair, of the one suite that there is.
     pub pair: KeyPair,
+}
+
+/// The statements of a vault that a device holds, each encoded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HeldStatements {
+    /// The whole chain from generation 0; never empty.
+    Whole(Vec<Vec<u8>>),
+    /// Only the last one, as a pairing brings it. A relay has the chain; before it is here and checked, nothing is sealed
+    /// or pushed, and no vault created.
+    Last(Vec<u8>),
+}
+
+impl HeldStatements {
+    /// The last one.
+    pub fn last(&self) -> &[u8] {
+        match self {
+            Self::Whole(chain) => chain.last().expect("a chain has a generation 0"),
+            Self::Last(statement) => statement,
+        }
+    }
+
+    /// The whole chain; `None` while only its last statement is here.
+    pub fn whole(&self) -> Option<&[Vec<u8>]> {
+        match self {
+            Self::Whole(chain) => Some(chain),
+            Self::Last(_) => None,
+        }
+    }
+
+    fn list(&self) -> &[Vec<u8>] {
+        match self {
+            Self::Whole(chain) => chain,
+            Self::Last(statement) => std::slice::from_ref(statement),
+        }
+    }
+
+    fn read(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let whole = r.u8()?;
+        let mut list = read_list(r, "statements", STATEMENTS_MAX, 4, |r| {
+            r.prefixed("statement", STATEMENT_BYTES_MAX).map(<[u8]>::to_vec)
+        })?;
+        match (whole, list.len()) {
+            (0, 1) => Ok(Self::Last(list.remove(0))),
+            (1, 1..) => Ok(Self::Whole(list)),
+            (0 | 1, _) => Err(DecodeError::Invalid { what: "statements" }),
+            (other, _) => Err(DecodeError::Unknown { what: "wholeness", value: u64::from(other) }),
+        }
+    }
+}
+
+impl PrekeySecret {
+    /// The first prekey of a pair of logs.
+    pub fn generate(logs: &OwnLogs, entropy: &dyn Entropy) -> Self {
+        let log = LogId::of(&logs.control.public().into());
+        Self { log, number: 0, pair: KeyPair::generate(entropy) }
+    }
 }
 
 /// A keyring that does not decode. The store hands out only what was written, so it is of a newer version, or a bug.
@@ -166,25 +224,26 @@ impl Keyring {
     }
 
     /// Two logs to follow the present ones.
-    pub fn next_logs(&self, entropy: &dyn Entropy) -> OwnLogs {
-        OwnLogs::generate(self.logs.incarnation.saturating_add(1), entropy)
-    }
-
-    /// Starts new logs and keeps the old control log's key for statements.
-    pub fn rotate_logs(&mut self, next: OwnLogs) {
-        let old = std::mem::replace(&mut self.logs, next);
-        if self.old_control_logs.len() == OLD_LOGS_MAX {
-            self.old_control_logs.remove(self.first_dispensable());
+    ///
+    /// # Errors
+    /// [`BirthError::LogsUsedUp`] when the device has had as many as it may have.
+    pub fn next_logs(&self, entropy: &dyn Entropy) -> Result<OwnLogs, BirthError> {
+        let next = self.logs.incarnation.saturating_add(1);
+        if next < INCARNATIONS_MAX {
+            Ok(OwnLogs::generate(next, entropy))
+        } else {
+            Err(BirthError::LogsUsedUp)
         }
-        self.old_control_logs.push(old.control);
     }
 
-    /// The oldest control log key that the last statement does not list; the oldest if it lists them all.
-    fn first_dispensable(&self) -> usize {
-        let last = self.statements.last().and_then(|bytes| Statement::decode(bytes).ok());
-        let admins = last.map(|statement| statement.admins).unwrap_or_default();
-        let listed = |pair: &KeyPair| admins.contains(&pair.public().into());
-        self.old_control_logs.iter().position(|pair| !listed(pair)).unwrap_or(0)
+    /// Starts new logs, with their first prekey. Prekeys of older logs stay, for what was sealed to them, as far as there
+    /// is room.
+    pub fn rotate_logs(&mut self, next: OwnLogs, prekey: PrekeySecret) {
+        self.logs = next;
+        if self.prekeys.len() == PREKEYS_MAX {
+            self.prekeys.remove(0);
+        }
+        self.prekeys.push(prekey);
     }
 
     /// The form in the store.
@@ -193,7 +252,6 @@ impl Keyring {
         let capacity = self.encoded_len();
         let mut w = Writer::with_capacity(capacity);
         w.u8(VERSION);
-        write_option(&mut w, self.user_secret.as_deref().map(|secret| &secret[..]));
         w.bytes(self.recovery.public.as_bytes()).bytes(&self.recovery.nonce);
         write_option(&mut w, self.recovery.entropy.as_ref().map(|secret| &secret.dangerous_bytes()[..]));
         w.count(self.epochs.len());
@@ -208,16 +266,15 @@ impl Keyring {
         }
         w.u32(self.logs.incarnation);
         w.bytes(&self.logs.control.dangerous_to_pkcs8_der()).bytes(&self.logs.data.dangerous_to_pkcs8_der());
-        w.count(self.old_control_logs.len());
-        for pair in &self.old_control_logs {
-            w.bytes(&pair.dangerous_to_pkcs8_der());
-        }
+        w.bytes(&self.admin.dangerous_to_pkcs8_der());
         w.count(self.prekeys.len());
         for prekey in &self.prekeys {
-            w.u32(prekey.number).bytes(&prekey.pair.dangerous_to_pkcs8_der());
+            w.bytes(prekey.log.as_bytes()).u8(PREKEY_SUITE).u32(prekey.number);
+            w.bytes(&prekey.pair.dangerous_to_pkcs8_der());
         }
-        w.count(self.statements.len());
-        for statement in &self.statements {
+        let statements = self.statements.list();
+        w.u8(u8::from(self.statements.whole().is_some())).count(statements.len());
+        for statement in statements {
             w.prefixed(statement);
         }
         w.count(self.grants.len());
@@ -238,15 +295,14 @@ impl Keyring {
                 4 + option(secrets.key.is_some(), 32) + 32 + option(secrets.write.is_some(), PAIR_LEN)
             })
             .sum();
-        let statements: usize = self.statements.iter().map(|statement| 4 + statement.len()).sum();
+        let statements: usize = self.statements.list().iter().map(|statement| 4 + statement.len()).sum();
         let grants: usize = self.grants.iter().map(|(_, grant)| Pin::LEN + 4 + grant.len()).sum();
-        1 + option(self.user_secret.is_some(), 32)
-            + (65 + 16 + option(self.recovery.entropy.is_some(), 32))
+        1 + (65 + 16 + option(self.recovery.entropy.is_some(), 32))
             + (2 + epochs)
             + (4 + 2 * PAIR_LEN)
-            + (2 + self.old_control_logs.len() * PAIR_LEN)
-            + (2 + self.prekeys.len() * (4 + PAIR_LEN))
-            + (2 + statements)
+            + PAIR_LEN
+            + (2 + self.prekeys.len() * PREKEY_ROW_LEN)
+            + (1 + 2 + statements)
             + (2 + grants)
     }
 
@@ -262,7 +318,6 @@ impl Keyring {
                 return Err(DecodeError::Unknown { what: "keyring version", value: u64::from(other) }.into());
             }
         }
-        let user_secret = read_option(&mut r, read_secret)?;
         let recovery = RecoverySeed {
             public: read_public(&mut r)?,
             nonce: r.array()?,
@@ -277,21 +332,14 @@ impl Keyring {
             control: read_stored_pair(&mut r)?,
             data: read_stored_pair(&mut r)?,
         };
-        let old_control_logs = read_list(&mut r, "old logs", OLD_LOGS_MAX, PAIR_LEN, read_stored_pair)?;
-        let prekeys = read_list(&mut r, "prekeys", PREKEYS_MAX, 4 + PAIR_LEN, |r| {
-            Ok(PrekeySecret { number: r.u32()?, pair: read_stored_pair(r)? })
-        })?;
-        let statements = read_list(&mut r, "statements", STATEMENTS_MAX, 4, |r| {
-            r.prefixed("statement", STATEMENT_BYTES_MAX).map(<[u8]>::to_vec)
-        })?;
+        let admin = read_stored_pair(&mut r)?;
+        let prekeys = read_list(&mut r, "prekeys", PREKEYS_MAX, PREKEY_ROW_LEN, read_prekey)?;
+        let statements = HeldStatements::read(&mut r)?;
         let grants = read_list(&mut r, "grants", GRANTS_MAX, Pin::LEN + 4, |r| {
             Ok((Pin::from_bytes(r.array()?), r.prefixed("grant", TOKEN_BYTES_MAX)?.to_vec()))
         })?;
         r.finish()?;
-        if statements.is_empty() {
-            return Err(DecodeError::Invalid { what: "statements" }.into());
-        }
-        Ok(Self { user_secret, recovery, epochs, logs, old_control_logs, prekeys, statements, grants })
+        Ok(Self { recovery, epochs, logs, admin, prekeys, statements, grants })
     }
 }
 
@@ -300,7 +348,7 @@ impl std::fmt::Debug for Keyring {
         f.debug_struct("Keyring")
             .field("epochs", &self.epochs.len())
             .field("incarnation", &self.logs.incarnation)
-            .field("statements", &self.statements.len())
+            .field("statements", &self.statements.list().len())
             .field("grants", &self.grants.len())
             .finish_non_exhaustive()
     }
@@ -326,13 +374,6 @@ pub fn read_option<T>(
     }
 }
 
-/// Reads 32 secret bytes into a buffer that wipes itself.
-pub fn read_secret(r: &mut Reader<'_>) -> Result<Zeroizing<[u8; 32]>, DecodeError> {
-    let mut secret = Zeroizing::new([0; 32]);
-    secret.copy_from_slice(r.bytes(32)?);
-    Ok(secret)
-}
-
 /// Reads a key pair in the 138-byte form, which is the only one written.
 pub fn read_pair(r: &mut Reader<'_>) -> Result<KeyPair, DecodeError> {
     KeyPair::from_pkcs8_der(r.bytes(PAIR_LEN)?).map_err(|_| DecodeError::Invalid { what: "key pair" })
@@ -341,6 +382,14 @@ pub fn read_pair(r: &mut Reader<'_>) -> Result<KeyPair, DecodeError> {
 /// As [`read_pair`], of what the store has authenticated: nothing is multiplied.
 fn read_stored_pair(r: &mut Reader<'_>) -> Result<KeyPair, DecodeError> {
     KeyPair::from_stored(r.bytes(PAIR_LEN)?).map_err(|_| DecodeError::Invalid { what: "key pair" })
+}
+
+fn read_prekey(r: &mut Reader<'_>) -> Result<PrekeySecret, DecodeError> {
+    let log = LogId::from_bytes(r.array()?);
+    match r.u8()? {
+        PREKEY_SUITE => Ok(PrekeySecret { log, number: r.u32()?, pair: read_stored_pair(r)? }),
+        other => Err(DecodeError::Unknown { what: "prekey suite", value: u64::from(other) }),
+    }
 }
 
 fn read_epoch(r: &mut Reader<'_>) -> Result<EpochSecrets, DecodeError> {
@@ -362,15 +411,15 @@ pub fn read_list<T>(
     (0..count).map(|_| read(r)).collect()
 }
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 /// Bytes of a key pair: PKCS#8 with the public key inside.
 pub const PAIR_LEN: usize = 138;
 /// Epochs of one vault: a rotation a week for 150 years.
 pub const EPOCHS_MAX: usize = 8192;
-/// Control logs given up; each costs a restored copy or a bad clock.
-const OLD_LOGS_MAX: usize = 256;
-/// Prekeys held at a time; one is replaced each week and lives a month or so.
+/// Prekeys held at a time, the oldest going first; one comes with each pair of logs.
 const PREKEYS_MAX: usize = 256;
+/// Bytes of one: log, suite, number and pair.
+const PREKEY_ROW_LEN: usize = 16 + 1 + 4 + PAIR_LEN;
 /// Relays of one vault.
 pub const GRANTS_MAX: usize = 64;
 

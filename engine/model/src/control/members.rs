@@ -1,22 +1,26 @@
 //! The fold of a vault's control entries: which devices are listed, and which logs they own.
 //!
 //! The result depends on the set of segments alone, never on their order. From the genesis, which the vault's id
-//! commits to, the fold walks outwards: the founder's certified control logs list devices, whose certified control
-//! logs list further ones. A log counts when its certificate, at its own seq 0, is signed by a listed device;
-//! until then its entries wait, within a bound. When several entries list one device, it has the strongest role of
-//! them, so that a late entry never unlists what hangs on it; its name is that of the most senior author's first.
+//! commits to, the fold walks outwards: entries of the founder list devices, whose entries list further ones. An entry
+//! counts wherever it stands in a certified control log, once; genesis and certificates stand at seq 0 of the log that
+//! they are about. A log counts when its certificate is signed by a listed device; until then its entries wait, within a
+//! bound. When several entries list one device, it has the strongest role of them, so that a late entry never unlists
+//! what hangs on it; its name is that of the most senior author's first.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod roster;
+mod segment;
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Weak};
 
 use sha2::{Digest as _, Sha256};
-use subrosa_protocol::ids::{LogId, PublicKeyBytes, Seq, VaultId};
-use subrosa_protocol::limits::{CONTROL_WAITING_MAX, DEVICES_PER_VAULT_MAX};
+use subrosa_protocol::ids::{Chain, LogId, PublicKeyBytes, Seq, VaultId};
+use subrosa_protocol::limits::CONTROL_WAITING_MAX;
 use subrosa_protocol::segment::Class;
 
-use super::{
-    ControlEntry, ControlError, DeviceAdded, DeviceName, DeviceRole, Entry, Genesis, LogCertificate,
-    SignedEntry, SignedPrekey, decode_entries,
-};
+use self::roster::Roster;
+use self::segment::{HeldEntry, Segment, Signatures};
+use super::{ControlError, DeviceName, DeviceRole, LogCertificate, SignedPrekey};
 use crate::keys::PublicKey;
 
 /// The members of one vault, as far as the control segments taken in tell.
@@ -24,13 +28,21 @@ use crate::keys::PublicKey;
 pub struct Members {
     vault: VaultId,
     logs: BTreeMap<LogId, ControlLog>,
+    /// Every entry that is held, however often it stands: its signature is checked once.
+    entries: HashMap<EntryKey, Weak<HeldEntry>>,
     roster: Roster,
     /// Weight of the segments of logs that are not certified.
     waiting: usize,
     /// How often everything was folded anew.
     #[cfg(test)]
     folds: usize,
+    /// How many entries had their signatures checked.
+    #[cfg(test)]
+    verified: usize,
 }
+
+/// An entry's tag and the SHA-256 of the rest.
+type EntryKey = (u8, [u8; 32]);
 
 /// What follows from one more segment.
 enum Effect {
@@ -49,6 +61,8 @@ pub struct MemberChanges {
     pub devices_added: Vec<PublicKey>,
     /// Logs certified now and not before: what waits for them in quarantine can be tried again.
     pub logs_certified: Vec<LogId>,
+    /// Whether [`Members::update_needed`] holds now and did not before.
+    pub update_needed: bool,
 }
 
 /// What a certificate says about one log.
@@ -75,8 +89,8 @@ pub struct ListedDevice {
     pub role: DeviceRole,
     /// Who listed it; `None` for the founder.
     pub added_by: Option<PublicKey>,
-    /// What others seal to.
-    pub prekey: SignedPrekey,
+    /// What others seal to until it has certified logs; `None` for the founder, who begins with them.
+    pub prekey: Option<SignedPrekey>,
 }
 
 /// One control log: all of its segments whose signatures hold.
@@ -85,43 +99,19 @@ struct ControlLog {
     segments: BTreeMap<Seq, Segment>,
 }
 
-/// What counts of one segment.
-#[derive(Debug)]
-struct Segment {
-    hash: [u8; 32],
-    /// `None` when no entry is of a known kind.
-    author: Option<PublicKey>,
-    genesis: Option<Genesis>,
-    certificate: Option<LogCertificate>,
-    added: Vec<DeviceAdded>,
-}
-
-/// Whether the signatures of a segment's entries were found to hold before.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Signatures {
-    Checked,
-    Unchecked,
-}
-
-/// What follows from the segments.
-#[derive(Clone, Debug, Default)]
-struct Roster {
-    /// Most senior first.
-    devices: Vec<ListedDevice>,
-    ranks: BTreeMap<PublicKey, usize>,
-    logs: BTreeMap<LogId, CertifiedLog>,
-}
-
 impl Members {
     /// Knows the vault's id and nothing else.
     pub fn new(vault: VaultId) -> Self {
         Self {
             vault,
             logs: BTreeMap::new(),
+            entries: HashMap::new(),
             roster: Roster::default(),
             waiting: 0,
             #[cfg(test)]
             folds: 0,
+            #[cfg(test)]
+            verified: 0,
         }
     }
 
@@ -136,12 +126,12 @@ impl Members {
         seq: Seq,
         data: &[u8],
     ) -> Result<MemberChanges, ControlError> {
-        self.take_in(control_log, seq, data, Signatures::Checked)
+        self.take_in((control_log, seq), data, Signatures::Checked)
     }
 
     /// Takes in the data of one control segment, whose log signature holds. Segments may come in any order, and
-    /// any number of times. Two to four signature checks an entry, about 50 microseconds each; all segments are looked
-    /// at again only when an admin adds a device, or what waited for one counts now.
+    /// any number of times. One to four signature checks an entry that is new, about 50 microseconds each; all segments
+    /// are looked at again only when an admin adds a device, or what waited for one counts now.
     ///
     /// # Errors
     /// [`ControlError`]; then nothing of the segment counts.
@@ -151,13 +141,12 @@ impl Members {
         seq: Seq,
         data: &[u8],
     ) -> Result<MemberChanges, ControlError> {
-        self.take_in(control_log, seq, data, Signatures::Unchecked)
+        self.take_in((control_log, seq), data, Signatures::Unchecked)
     }
 
     fn take_in(
         &mut self,
-        control_log: LogId,
-        seq: Seq,
+        (control_log, seq): (LogId, Seq),
         data: &[u8],
         signatures: Signatures,
     ) -> Result<MemberChanges, ControlError> {
@@ -169,46 +158,57 @@ impl Members {
                 Err(ControlError::Conflict { log: control_log, seq })
             };
         }
-        let place = (control_log, seq);
-        let segment = Segment::check(&self.vault, place, hash, data, signatures)?;
+        let segment = self.check(control_log, seq, hash, data, signatures)?;
         let effect = self.effect(control_log, seq, &segment);
         let weight = segment.weight();
+        if matches!(effect, Effect::None)
+            && !self.is_certified(&control_log)
+            && self.waiting + weight > CONTROL_WAITING_MAX
+        {
+            self.let_go(&segment);
+            return Err(ControlError::TooManyWaiting { log: control_log });
+        }
         self.logs.entry(control_log).or_default().segments.insert(seq, segment);
-        let changes = match effect {
-            Effect::None if self.roster.logs.contains_key(&control_log) => MemberChanges::default(),
-            Effect::None if self.waiting + weight > CONTROL_WAITING_MAX => {
-                self.forget(control_log, seq);
-                return Err(ControlError::TooManyWaiting { log: control_log });
-            }
+        Ok(match effect {
             Effect::None => {
-                self.waiting += weight;
+                if !self.is_certified(&control_log) {
+                    self.waiting += weight;
+                }
                 MemberChanges::default()
             }
             Effect::Certifies => self.certify_one(control_log),
             Effect::Unclear => self.fold(),
-        };
-        Ok(changes)
+        })
     }
 
     /// What follows from a segment that is not taken in yet.
     fn effect(&self, control_log: LogId, seq: Seq, segment: &Segment) -> Effect {
-        // Only entries of later kinds: nothing follows from them.
-        let Some(author) = segment.author else { return Effect::None };
-        if segment.genesis.is_some() {
+        if segment.genesis.is_some() || self.roster.overflows {
             return Effect::Unclear;
         }
-        let held = self.logs.get(&control_log);
-        let Some(certificate) = segment.certificate.as_ref().or_else(|| certificate(held?)) else {
-            return Effect::None;
-        };
-        let Some(owner) = self.device(&certificate.device) else { return Effect::None };
         if seq > Seq(0) {
-            let counts = author == owner.public && owner.role == DeviceRole::Admin;
-            return if counts && !segment.added.is_empty() { Effect::Unclear } else { Effect::None };
+            let counts = self.is_certified(&control_log)
+                && segment.entries.iter().any(|entry| self.roster.changes_by(entry));
+            return if counts { Effect::Unclear } else { Effect::None };
         }
-        let data_log = LogId::of(&certificate.data_log);
-        let is_new = held.is_none() && ![control_log, data_log].iter().any(|log| self.is_certified(log));
-        if is_new && segment.added.is_empty() { Effect::Certifies } else { Effect::Unclear }
+        let Some(certificate) = &segment.certificate else {
+            // A critical one that is not understood counts where it stands.
+            let mut critical = segment.entries.iter().filter(|entry| entry.is_critical());
+            let stops = critical.any(|entry| self.roster.changes_by(entry));
+            return if stops { Effect::Unclear } else { Effect::None };
+        };
+        if self.device(&certificate.body.device).is_none() {
+            return Effect::None;
+        }
+        let data_log = LogId::of(&certificate.body.data_log);
+        let is_new = !self.logs.contains_key(&control_log)
+            && ![control_log, data_log].iter().any(|log| self.is_certified(log));
+        let is_plain = segment.entries.is_empty() && certificate.bases.is_empty();
+        if is_new && is_plain && self.roster.has_room(&certificate.body.device) {
+            Effect::Certifies
+        } else {
+            Effect::Unclear
+        }
     }
 
     fn is_certified(&self, log: &LogId) -> bool {
@@ -217,13 +217,10 @@ impl Members {
 
     /// Certifies the logs of a listed device's certificate that claims what nobody has claimed.
     fn certify_one(&mut self, control_log: LogId) -> MemberChanges {
-        let Some(certificate) = self.logs.get(&control_log).and_then(certificate) else {
+        let Some(certificate) = self.logs.get(&control_log).and_then(ControlLog::certificate) else {
             return MemberChanges::default();
         };
-        let logs = certified_by(certificate);
-        let logs_certified = logs.iter().map(|(log, _)| *log).collect();
-        self.roster.logs.extend(logs);
-        MemberChanges { devices_added: Vec::new(), logs_certified }
+        MemberChanges { logs_certified: self.roster.certify(certificate), ..MemberChanges::default() }
     }
 
     /// Looks at all segments anew.
@@ -246,22 +243,50 @@ impl Members {
             return;
         }
         let Some(log) = self.logs.get_mut(control_log) else { return };
-        let weight = log.weight();
-        log.segments.retain(|seq, _| *seq < from);
-        self.waiting -= weight - log.weight();
+        let gone = log.segments.split_off(&from);
         if log.segments.is_empty() {
             self.logs.remove(control_log);
+        }
+        for segment in gone.into_values() {
+            self.waiting -= segment.weight();
+            self.let_go(&segment);
+        }
+    }
+
+    /// Forgets those entries of a segment, not held any more, that stand nowhere else.
+    fn let_go(&mut self, segment: &Segment) {
+        for entry in &segment.entries {
+            if Arc::strong_count(entry) == 1 {
+                self.entries.remove(&entry.key());
+            }
         }
     }
 
     /// Whether a log begins with a certificate that holds, of a device that may not be listed.
     pub fn has_certificate(&self, control_log: &LogId) -> bool {
-        self.logs.get(control_log).and_then(certificate).is_some()
+        self.logs.get(control_log).and_then(ControlLog::certificate).is_some()
+    }
+
+    /// Whether an admin has written something critical that this version does not understand: nothing may be written
+    /// any more in this vault before an update.
+    pub const fn update_needed(&self) -> bool {
+        self.roster.update_needed
     }
 
     /// The certificate of a log, control or data.
     pub fn certified(&self, log: &LogId) -> Option<CertifiedLog> {
         self.roster.logs.get(log).copied()
+    }
+
+    /// Where a log begins, if a certificate says that it does not begin at its first segment. Only tests make such ones.
+    pub fn base(&self, log: &LogId) -> Option<(Seq, Chain)> {
+        self.roster.bases.get(log).copied()
+    }
+
+    /// All that the certificate at the beginning of a certified control log says.
+    pub fn certificate(&self, control_log: &LogId) -> Option<&LogCertificate> {
+        let log = self.logs.get(control_log).filter(|_| self.is_certified(control_log))?;
+        log.certificate().map(|certificate| &certificate.body)
     }
 
     /// All listed devices, most senior first: the founder, then those it listed, and so on.
@@ -271,7 +296,19 @@ impl Members {
 
     /// One listed device.
     pub fn device(&self, public: &PublicKey) -> Option<&ListedDevice> {
-        self.roster.ranks.get(public).and_then(|rank| self.roster.devices.get(*rank))
+        self.roster.device(public)
+    }
+
+    /// The admin key of a listed device: that of its certificate of lowest rank, as far as certificates are here.
+    pub fn admin_key(&self, device: &PublicKey) -> Option<PublicKeyBytes> {
+        self.roster.pairs.get(device)?.values().next().map(|pair| pair.admin_key)
+    }
+
+    /// The number that a device's next entry has: above all that are held of it, wherever they stand.
+    pub fn next_number(&self, author: &PublicKey) -> u64 {
+        let segments = self.logs.values().flat_map(|log| log.segments.values());
+        let used = segments.flat_map(|segment| segment.numbers_of(author)).max();
+        used.map_or(0, |number| number.saturating_add(1))
     }
 
     /// The keys of all certified control logs, by log id.
@@ -279,207 +316,16 @@ impl Members {
         let control = self.roster.logs.values().filter(|log| log.class == Class::Control);
         control.map(|log| log.public).collect()
     }
-
-    fn forget(&mut self, control_log: LogId, seq: Seq) {
-        if let Some(log) = self.logs.get_mut(&control_log) {
-            log.segments.remove(&seq);
-            if log.segments.is_empty() {
-                self.logs.remove(&control_log);
-            }
-        }
-    }
 }
 
 impl ControlLog {
     fn weight(&self) -> usize {
         self.segments.values().map(Segment::weight).sum()
     }
-}
 
-impl Segment {
-    /// Checks all that can be checked without knowing who is listed.
-    fn check(
-        vault: &VaultId,
-        (log, seq): (LogId, Seq),
-        hash: [u8; 32],
-        data: &[u8],
-        signatures: Signatures,
-    ) -> Result<Self, ControlError> {
-        let mut segment = Self { hash, author: None, genesis: None, certificate: None, added: Vec::new() };
-        for (index, entry) in decode_entries(data)?.into_iter().enumerate() {
-            let ControlEntry::Known(signed) = entry else { continue };
-            let misplaced = segment.author.is_some_and(|author| author != signed.author)
-                || (matches!(signed.entry, Entry::Genesis(_)) && (seq, index) != (Seq(0), 0))
-                || (matches!(signed.entry, Entry::LogCertificate(_)) && segment.certificate.is_some());
-            if misplaced {
-                return Err(ControlError::Misplaced { log, seq });
-            }
-            if matches!(&signed.entry, Entry::LogCertificate(certificate) if certificate.vault != *vault) {
-                return Err(ControlError::OtherVault { log, seq });
-            }
-            if signatures == Signatures::Unchecked {
-                signed.verify(vault).map_err(|_| ControlError::Forged { log, seq })?;
-            }
-            segment.take(*signed);
-        }
-        segment.check_birth(vault, log, seq)?;
-        Ok(segment)
+    fn certificate(&self) -> Option<&segment::Certificate> {
+        self.segments.get(&Seq(0))?.certificate.as_ref()
     }
-
-    fn take(&mut self, signed: SignedEntry) {
-        self.author = Some(signed.author);
-        match signed.entry {
-            Entry::Genesis(genesis) => self.genesis = Some(genesis),
-            Entry::LogCertificate(certificate) => self.certificate = Some(certificate),
-            Entry::DeviceAdded(added) => self.added.push(added),
-        }
-    }
-
-    /// A certificate stands at seq 0 of the log that it names, and nowhere else; a genesis stands in the one log
-    /// that the vault's id names.
-    fn check_birth(&self, vault: &VaultId, log: LogId, seq: Seq) -> Result<(), ControlError> {
-        if self.certificate.is_some() != (seq == Seq(0)) {
-            return Err(ControlError::Misplaced { log, seq });
-        }
-        let Some(certificate) = &self.certificate else { return Ok(()) };
-        if LogId::of(&certificate.control_log) != log || certificate.control_log == certificate.data_log {
-            return Err(ControlError::Misplaced { log, seq });
-        }
-        let Some(genesis) = &self.genesis else { return Ok(()) };
-        let born = VaultId::derive(&genesis.recovery_commitment, &genesis.hash(), &certificate.control_log);
-        if born == *vault { Ok(()) } else { Err(ControlError::OtherVault { log, seq }) }
-    }
-
-    /// How much a segment counts against the bound on what waits.
-    fn weight(&self) -> usize {
-        1 + self.added.len()
-    }
-}
-
-impl Roster {
-    fn fold(logs: &BTreeMap<LogId, ControlLog>) -> Self {
-        let mut roster = Self::default();
-        let Some(founder) = logs.values().find_map(|log| founder(log.segments.get(&Seq(0))?)) else {
-            return roster;
-        };
-        let owned = logs_by_device(logs);
-        let roles = roles(&founder, &owned);
-        roster.list(founder);
-        let mut rank = 0;
-        while let Some(adder) = roster.devices.get(rank).map(|device| device.public) {
-            rank += 1;
-            if roles.get(&adder) != Some(&DeviceRole::Admin) {
-                continue;
-            }
-            for added in added_by(&adder, &owned) {
-                roster.list(ListedDevice {
-                    public: added.device,
-                    name: added.name.clone(),
-                    role: roles.get(&added.device).copied().unwrap_or(added.role),
-                    added_by: Some(adder),
-                    prekey: added.prekey,
-                });
-            }
-        }
-        roster.certify(&owned);
-        roster
-    }
-
-    /// Lists a device unless it is listed, or the vault is full.
-    fn list(&mut self, device: ListedDevice) {
-        if self.devices.len() < DEVICES_PER_VAULT_MAX && !self.ranks.contains_key(&device.public) {
-            self.ranks.insert(device.public, self.devices.len());
-            self.devices.push(device);
-        }
-    }
-
-    /// Certifies the logs of all listed devices. Should two certificates name one log, which takes one device that
-    /// gives its log key to another, the more senior device's counts.
-    fn certify(&mut self, owned: &OwnedLogs<'_>) {
-        for device in &self.devices {
-            for log in owned.get(&device.public).into_iter().flatten() {
-                let Some(certificate) = certificate(log) else { continue };
-                for (log, info) in certified_by(certificate) {
-                    self.logs.entry(log).or_insert(info);
-                }
-            }
-        }
-    }
-
-    fn changes_to(&self, next: &Self) -> MemberChanges {
-        let before: BTreeSet<_> = self.ranks.keys().collect();
-        let devices = next.devices.iter().map(|device| device.public);
-        MemberChanges {
-            devices_added: devices.filter(|public| !before.contains(public)).collect(),
-            logs_certified: next.logs.keys().filter(|log| !self.logs.contains_key(log)).copied().collect(),
-        }
-    }
-}
-
-/// Both logs of a certificate.
-fn certified_by(certificate: &LogCertificate) -> [(LogId, CertifiedLog); 2] {
-    let (device, incarnation) = (certificate.device, certificate.incarnation);
-    [(Class::Control, certificate.control_log), (Class::Data, certificate.data_log)]
-        .map(|(class, public)| (LogId::of(&public), CertifiedLog { device, class, incarnation, public }))
-}
-
-type OwnedLogs<'a> = BTreeMap<PublicKey, Vec<&'a ControlLog>>;
-
-/// The control logs that each device claims, oldest first.
-fn logs_by_device(logs: &BTreeMap<LogId, ControlLog>) -> OwnedLogs<'_> {
-    let mut owned = OwnedLogs::new();
-    for log in logs.values() {
-        if let Some(certificate) = certificate(log) {
-            owned.entry(certificate.device).or_default().push(log);
-        }
-    }
-    for logs in owned.values_mut() {
-        // Stable: logs of one incarnation, as restored copies make them, stay in the order of their ids.
-        logs.sort_by_key(|log| certificate(log).map(|certificate| certificate.incarnation));
-    }
-    owned
-}
-
-/// The entries by which a device adds others, in the order of its logs.
-fn added_by<'a>(adder: &PublicKey, owned: &OwnedLogs<'a>) -> impl Iterator<Item = &'a DeviceAdded> {
-    let adder = *adder;
-    let segments = owned.get(&adder).cloned().into_iter().flatten().flat_map(|log| log.segments.values());
-    segments.filter(move |segment| segment.author == Some(adder)).flat_map(|segment| &segment.added)
-}
-
-/// Every device that a chain of admins leads to from the founder, with its strongest role.
-fn roles(founder: &ListedDevice, owned: &OwnedLogs<'_>) -> BTreeMap<PublicKey, DeviceRole> {
-    let mut roles = BTreeMap::from([(founder.public, founder.role)]);
-    let mut admins = vec![founder.public];
-    while let Some(admin) = admins.pop() {
-        for added in added_by(&admin, owned) {
-            let before = roles.get(&added.device).copied();
-            // The stronger role has the smaller number.
-            if before.is_none_or(|role| added.role < role) {
-                roles.insert(added.device, added.role);
-                if added.role == DeviceRole::Admin {
-                    admins.push(added.device);
-                }
-            }
-        }
-    }
-    roles
-}
-
-fn certificate(log: &ControlLog) -> Option<&LogCertificate> {
-    log.segments.get(&Seq(0))?.certificate.as_ref()
-}
-
-/// The founder, as the genesis names it. Its id was checked against the vault's.
-fn founder(segment: &Segment) -> Option<ListedDevice> {
-    let genesis = segment.genesis.as_ref()?;
-    Some(ListedDevice {
-        public: genesis.founder,
-        name: genesis.name.clone(),
-        role: DeviceRole::Admin,
-        added_by: None,
-        prekey: genesis.prekey,
-    })
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 
 use data_encoding::HEXLOWER;
 use serde_json::{Value, json};
-use subrosa_protocol::ids::{Chain, Epoch, Head, LogId, PublicKeyBytes, Seq};
+use subrosa_protocol::ids::{Epoch, LogId, PublicKeyBytes, Seq};
 
 use super::*;
 use crate::entropy::SeededEntropy;
@@ -50,11 +50,12 @@ fn made() -> Value {
         name: DeviceName::new("téléphone").unwrap(),
         role: DeviceRole::Admin,
     };
-    let cited =
-        Head { log: log_of(&keyring.logs.control), seq: Seq(0), chain: Chain::from_bytes([0xc1; 32]) };
-    let adding = device_added(&device, &founded.vault, vec![cited], added).unwrap();
+    let adding = device_added(&device, &founded.vault, 2, added).unwrap();
     let logs = OwnLogs::generate(0, &entropy(5));
-    let certified = certificate(&phone, &founded.vault, &logs, vec![cited]).unwrap();
+    let admin = KeyPair::generate(&entropy(6));
+    let prekey = PrekeySecret { pair: prekey, ..PrekeySecret::generate(&logs, &entropy(7)) };
+    let birth = LogBirth { vault: &founded.vault, number: 0, logs: &logs, admin: &admin, prekey: &prekey };
+    let certified = birth.entries(&phone).unwrap();
 
     let mut members = Members::new(founded.vault);
     let control = &keyring.logs.control;

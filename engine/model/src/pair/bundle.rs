@@ -14,11 +14,11 @@ use zeroize::Zeroizing;
 use super::PairError;
 use super::message::SEALED_BYTES_MAX;
 use crate::control::{
-    EPOCHS_MAX, EpochSecrets, GRANTS_MAX, HEAD_LEN, Keyring, OwnLogs, PAIR_LEN, PrekeySecret, RecoverySeed,
-    read_list, read_option, read_pair, read_public, read_secret, write_option,
+    EPOCHS_MAX, EpochSecrets, GRANTS_MAX, HeldStatements, Keyring, OwnLogs, PAIR_LEN, PrekeySecret,
+    RecoverySeed, read_list, read_option, read_pair, read_public, write_option,
 };
 use crate::keys::KeyPair;
-use crate::keys::secret::{ControlKey, EpochKey, RecoveryEntropy};
+use crate::keys::secret::{ControlKey, EpochKey};
 use crate::seal::HPKE_OVERHEAD_BYTES;
 
 /// Where the parts of a bundle come from.
@@ -39,13 +39,19 @@ pub struct BundleParts<'a> {
 /// An encoded bundle that fits into a pairing. Wiped on drop.
 pub struct Bundle(Zeroizing<Vec<u8>>);
 
+/// The keys that a new device makes for itself.
+pub(super) struct OwnKeys {
+    pub(super) logs: OwnLogs,
+    pub(super) admin: KeyPair,
+    pub(super) prekey: PrekeySecret,
+}
+
 /// A bundle that was opened, and whose parts fit together.
 pub(super) struct OpenedBundle {
     pub(super) vault: VaultId,
     pub(super) name: String,
     pub(super) relay: RelayAddr,
     pub(super) frontier: Vec<Head>,
-    user_secret: Zeroizing<[u8; 32]>,
     recovery: RecoverySeed,
     epochs: Vec<EpochSecrets>,
     statements: Vec<Vec<u8>>,
@@ -56,18 +62,16 @@ impl Bundle {
     /// Puts a bundle together.
     ///
     /// # Errors
-    /// [`PairError::BundleTooLarge`]; [`PairError::BadBundle`] when the keyring is not a home vault's, or lacks the
-    /// live epoch's key.
+    /// [`PairError::BundleTooLarge`]; [`PairError::BadBundle`] when the keyring lacks the live epoch's key.
     pub fn new(parts: &BundleParts<'_>) -> Result<Self, PairError> {
         let keyring = parts.keyring;
         let live = keyring.live_epoch();
         let key = live.key.as_ref().ok_or(PairError::BadBundle)?;
-        let user_secret = keyring.user_secret.as_ref().ok_or(PairError::BadBundle)?;
+        let statements = keyring.statements.whole().ok_or(PairError::BadBundle)?;
         // Sized beforehand: a buffer that grows leaves secrets behind where it was.
         let mut w = Writer::with_capacity(SEALED_BYTES_MAX.max(fixed_len(parts)));
-        w.u8(VERSION).bytes(parts.vault.as_bytes()).prefixed(parts.name.as_bytes()).bytes(&**user_secret);
+        w.u8(VERSION).bytes(parts.vault.as_bytes()).prefixed(parts.name.as_bytes());
         w.bytes(keyring.recovery.public.as_bytes()).bytes(&keyring.recovery.nonce);
-        write_option(&mut w, keyring.recovery.entropy.as_ref().map(|entropy| &entropy.dangerous_bytes()[..]));
         w.u32(live.epoch.0).bytes(key.dangerous_bytes());
         write_option(
             &mut w,
@@ -78,8 +82,8 @@ impl Bundle {
         for secrets in older {
             w.u32(secrets.epoch.0).bytes(secrets.control.dangerous_bytes());
         }
-        w.count(keyring.statements.len());
-        for statement in &keyring.statements {
+        w.count(statements.len());
+        for statement in statements {
             w.prefixed(statement);
         }
         w.prefixed(parts.relay.without_invite().to_string().as_bytes());
@@ -117,7 +121,8 @@ fn frontier(heads: &[Head], room: usize) -> Vec<u8> {
 /// An upper bound of all but the frontier.
 fn fixed_len(parts: &BundleParts<'_>) -> usize {
     let keyring = parts.keyring;
-    let statements: usize = keyring.statements.iter().map(|statement| 4 + statement.len()).sum();
+    let statements: usize =
+        keyring.statements.whole().into_iter().flatten().map(|statement| 4 + statement.len()).sum();
     let grants: usize = keyring.grants.iter().map(|(_, grant)| Pin::LEN + 4 + grant.len()).sum();
     1024 + parts.name.len() + PAIR_LEN + keyring.epochs.len() * 36 + statements + grants + RELAY_BYTES_MAX
 }
@@ -141,12 +146,7 @@ impl OpenedBundle {
         }
         let vault = VaultId::from_bytes(r.array()?);
         let name = text(r.prefixed("vault name", VAULT_NAME_BYTES_MAX)?)?.to_owned();
-        let user_secret = read_secret(&mut r)?;
-        let recovery = RecoverySeed {
-            public: read_public(&mut r)?,
-            nonce: r.array()?,
-            entropy: read_option(&mut r, RecoveryEntropy::read)?,
-        };
+        let recovery = RecoverySeed { public: read_public(&mut r)?, nonce: r.array()?, entropy: None };
         let live_epoch = Epoch(r.u32()?);
         let live = EpochSecrets::live(live_epoch, EpochKey::read(&mut r)?, read_option(&mut r, read_pair)?);
         let mut epochs = read_list(&mut r, "epochs", EPOCHS_MAX, 4 + 32, |r| {
@@ -175,7 +175,7 @@ impl OpenedBundle {
         if !sorted {
             return Err(DecodeError::NotCanonical { what: "bundle" });
         }
-        Ok(Self { vault, name, relay, frontier, user_secret, recovery, epochs, statements, grants })
+        Ok(Self { vault, name, relay, frontier, recovery, epochs, statements, grants })
     }
 
     /// The statements are a chain of this vault, and the keys are those of the last one.
@@ -188,21 +188,20 @@ impl OpenedBundle {
         let fits = live.epoch == last.epoch
             && last.read == live.read_key()?.public().into()
             && write_fits
-            && self.recovery.commitment() == last.recovery_commitment
-            && self.recovery.entropy_fits();
+            && self.recovery.commitment() == last.recovery_commitment;
         fits.then_some(())
     }
 
-    /// The new device's keyring: what it was given, and logs and a prekey of its own.
-    pub(super) fn into_keyring(self, logs: OwnLogs, prekey: PrekeySecret) -> Keyring {
+    /// The new device's keyring: what it was given, and keys of its own.
+    pub(super) fn into_keyring(self, own: OwnKeys) -> Keyring {
+        let OwnKeys { logs, admin, prekey } = own;
         Keyring {
-            user_secret: Some(self.user_secret),
             recovery: self.recovery,
             epochs: self.epochs,
             logs,
-            old_control_logs: Vec::new(),
+            admin,
             prekeys: vec![prekey],
-            statements: self.statements,
+            statements: HeldStatements::Whole(self.statements),
             grants: self.grants,
         }
     }
@@ -212,7 +211,9 @@ fn text(bytes: &[u8]) -> Result<&str, DecodeError> {
     std::str::from_utf8(bytes).map_err(|_| DecodeError::Invalid { what: "text" })
 }
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
+/// Bytes of a head in the frontier.
+const HEAD_LEN: usize = 16 + 8 + 32;
 /// A relay's address: eight hosts and a pin.
 const RELAY_BYTES_MAX: usize = 2048;
 /// What fits into the pieces, once sealed.

@@ -10,7 +10,7 @@ use subrosa_protocol::labels;
 use subrosa_protocol::limits::{CLOCK_AHEAD_MAX_MS, RENDEZVOUS_SECONDS};
 use zeroize::Zeroizing;
 
-use super::bundle::OpenedBundle;
+use super::bundle::{OpenedBundle, OwnKeys};
 use super::message::{Message, Opening, PairCode, Reveal, Transcript, check_mac};
 use super::{AbortReason, PairError, PairLink};
 use crate::control::{DeviceName, Keyring, OwnLogs, PrekeySecret, SignedPrekey};
@@ -57,7 +57,7 @@ pub struct Joined {
     pub vault: VaultId,
     /// Its name.
     pub name: String,
-    /// Its secrets, with new logs and a prekey of this device.
+    /// Its secrets, with new logs, an admin key and a prekey of this device.
     pub keyring: Keyring,
     /// Where it lives.
     pub relay: RelayAddr,
@@ -72,8 +72,7 @@ pub struct JoinMachine {
     link: PairLink,
     device: Arc<dyn KeyProvider>,
     ephemeral: KeyPair,
-    logs: Option<OwnLogs>,
-    prekey: Option<PrekeySecret>,
+    own: Option<OwnKeys>,
     opening: Opening,
     deadline: Duration,
     state: State,
@@ -117,7 +116,8 @@ impl JoinMachine {
             return Err(PairError::Expired);
         }
         let ephemeral = KeyPair::generate(entropy);
-        let prekey = PrekeySecret { number: 0, pair: KeyPair::generate(entropy) };
+        let logs = OwnLogs::generate(0, entropy);
+        let prekey = PrekeySecret::generate(&logs, entropy);
         let opening = Opening {
             ephemeral: ephemeral.public(),
             nonce: entropy.array(),
@@ -132,8 +132,7 @@ impl JoinMachine {
             link,
             device,
             ephemeral,
-            logs: Some(OwnLogs::generate(0, entropy)),
-            prekey: Some(prekey),
+            own: Some(OwnKeys { logs, admin: KeyPair::generate(entropy), prekey }),
             opening,
             deadline: now.saturating_add(Duration::from_secs(RENDEZVOUS_SECONDS)),
             state: State::Committed,
@@ -248,16 +247,14 @@ impl JoinMachine {
         if reveal.vaults.first() != Some(&bundle.vault) {
             return Err(PairError::BadBundle);
         }
-        let (Some(logs), Some(prekey)) = (self.logs.take(), self.prekey.take()) else {
-            return Err(PairError::OutOfTurn);
-        };
+        let own = self.own.take().ok_or(PairError::OutOfTurn)?;
         self.outputs.push_back(JoinOutput::Joined(Box::new(Joined {
             vault: bundle.vault,
             name: bundle.name.clone(),
             relay: bundle.relay.clone(),
             frontier: bundle.frontier.clone(),
             inviter: reveal.device,
-            keyring: bundle.into_keyring(logs, prekey),
+            keyring: bundle.into_keyring(own),
         })));
         Ok(State::Storing { transcript_hash })
     }

@@ -199,7 +199,7 @@ impl Opening {
             ephemeral: read_public(r)?,
             nonce: r.array()?,
             device: read_public(r)?,
-            prekey: SignedPrekey::read(r)?,
+            prekey: SignedPrekey::read(r)?.ok_or(DecodeError::Invalid { what: "suite of a prekey" })?,
             name: DeviceName::read(r)?,
         })
     }
@@ -276,7 +276,7 @@ pub(super) fn pieces(sealed: &[u8]) -> Vec<Message> {
     pieces.map(|(bytes, index)| Message::Piece { index, count, bytes: bytes.to_vec() }).collect()
 }
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 const COMMIT: u8 = 1;
 const REVEAL: u8 = 2;
 const OPEN: u8 = 3;

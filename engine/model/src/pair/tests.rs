@@ -11,7 +11,7 @@ use subrosa_protocol::limits::RENDEZVOUS_MESSAGES_MAX;
 use super::message::{Message, Opening, Reveal, Transcript};
 use super::*;
 use crate::control::{
-    DeviceAdded, DeviceName, Founding, Keyring, Members, SignedPrekey, certificate, device_added, found_vault,
+    DeviceAdded, DeviceName, Founding, Keyring, LogBirth, Members, SignedPrekey, device_added, found_vault,
 };
 use crate::entropy::SeededEntropy;
 use crate::keys::{KeyPair, KeyProvider, SoftwareKey};
@@ -185,7 +185,7 @@ fn two_devices_pair() {
     assert!(old.added.is_some() && new.joined.is_none(), "nothing is sent before it is durable");
 
     let added = old.added.clone().unwrap();
-    let entry = device_added(&old.device, &old.vault, vec![], added).unwrap();
+    let entry = device_added(&old.device, &old.vault, 2, added).unwrap();
     let bundle = old.bundle();
     old.handle(OfferInput::DeviceAdded(&bundle)).unwrap();
     exchange(&mut old, &mut new).unwrap();
@@ -207,12 +207,18 @@ fn two_devices_pair() {
     // What follows in the control logs lists the new device, and certifies its logs.
     let mut members = Members::new(old.vault);
     let id = |pair: &KeyPair| LogId::of(&PublicKeyBytes::from_bytes(*pair.public().as_bytes()));
-    let first = certificate(&*new.device, &joined.vault, &joined.keyring.logs, vec![]).unwrap();
+    let Keyring { logs, admin, prekeys, .. } = &joined.keyring;
+    let birth = LogBirth { vault: &joined.vault, number: 0, logs, admin, prekey: &prekeys[0] };
+    let first = birth.entries(&*new.device).unwrap();
     members.apply(id(&old.keyring.logs.control), Seq(0), &old.genesis).unwrap();
     members.apply(id(&old.keyring.logs.control), Seq(1), &entry).unwrap();
     members.apply(id(&joined.keyring.logs.control), Seq(0), &first).unwrap();
     assert_eq!(members.device(&new.device.public()).unwrap().name.as_str(), "phone");
     assert!(members.certified(&id(&joined.keyring.logs.data)).is_some());
+    let certificate = members.certificate(&id(&joined.keyring.logs.control)).unwrap();
+    let listed = members.device(&new.device.public()).unwrap();
+    assert_eq!(Some(certificate.prekey), listed.prekey, "its first prekey is that of its first logs");
+    assert_ne!(joined.keyring.admin.public(), old.keyring.admin.public());
 }
 
 #[test]

@@ -21,7 +21,6 @@ const ORDER: [u8; 32] = [
 
 /// What a dishonest author may do: everything but the relay's part. Segment 0 of the founder's data log.
 struct Author<'w> {
-    world: &'w World,
     pair: &'w KeyPair,
     kind: Kind,
     vault: VaultId,
@@ -31,7 +30,7 @@ struct Author<'w> {
 impl<'w> Author<'w> {
     fn data(world: &'w World) -> Self {
         let (kind, vault) = (Kind::DATA, world.vault());
-        Self { world, pair: world.data_log(), kind, vault, key: *world.key_bytes(kind) }
+        Self { pair: world.data_log(), kind, vault, key: *world.key_bytes(kind) }
     }
 
     fn header(&self, salt: u8, plaintext: &[u8]) -> Header {
@@ -226,11 +225,8 @@ fn contents(world: &World) -> Vec<(&'static str, Vec<u8>)> {
 fn forged_entry(world: &World) -> Value {
     let pair = &world.phone_logs.control;
     let key = *world.key_bytes(Kind::CONTROL);
-    let author = Author { world, pair, kind: Kind::CONTROL, vault: world.vault(), key };
-    let other = VaultId::from_bytes([7; 32]);
-    let data =
-        subrosa_model::control::certificate(&author.world.phone, &other, &world.phone_logs, Vec::new())
-            .unwrap();
+    let author = Author { pair, kind: Kind::CONTROL, vault: world.vault(), key };
+    let data = world.phone_certificate(&VaultId::from_bytes([7; 32]));
     case("certificate for another vault", "entries", &public_of(pair), author.data_segment(40, &data).bytes())
 }
 

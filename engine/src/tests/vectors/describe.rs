@@ -2,7 +2,7 @@
 
 use data_encoding::HEXLOWER;
 use serde_json::{Value, json};
-use subrosa_model::control::{ControlEntry, Entry, decode_entries};
+use subrosa_model::control::{Entry, SignedEntry, decode_entries};
 use subrosa_model::merge::{BodyPlace, Cell, CheckedBody, FieldCell, Op, OpKind, Tombstone};
 use subrosa_protocol::ids::Head;
 use subrosa_protocol::segment::Header;
@@ -26,15 +26,15 @@ fn heads(heads: &[Head]) -> Vec<Value> {
 
 /// The entries of a control segment.
 pub(super) fn control_content(data: &[u8]) -> Value {
-    let entry = |entry: &ControlEntry| {
-        let ControlEntry::Known(signed) = entry else { panic!("only known kinds are made") };
+    let entry = |signed: &SignedEntry| {
         let (kind, name) = match &signed.entry {
             Entry::Genesis(genesis) => ("genesis", Some(genesis.name.as_str())),
             Entry::DeviceAdded(added) => ("device added", Some(added.name.as_str())),
             Entry::LogCertificate(_) => ("log certificate", None),
+            Entry::Unknown(_) => panic!("only known kinds are made"),
         };
         json!({
-            "entry": kind, "author": hex(signed.author.as_bytes()), "cited": heads(&signed.cited), "name": name,
+            "entry": kind, "author": hex(signed.author.as_bytes()), "number": signed.number, "name": name,
         })
     };
     decode_entries(data).unwrap().iter().map(entry).collect()

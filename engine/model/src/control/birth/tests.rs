@@ -16,11 +16,11 @@ fn a_relay_accepts_the_first_statement() {
     let founded = found_vault(&device, "laptop", &Founding::Home, &entropy(2)).unwrap();
     let chain = [Statement::decode(&founded.statement).unwrap()];
     let last = check_chain(&founded.vault, &chain).unwrap();
-    assert_eq!(founded.keyring.statements, [founded.statement]);
+    assert_eq!(founded.keyring.statements.whole(), Some(&[founded.statement][..]));
     let live = founded.keyring.live_epoch();
     assert_eq!(last.read, live.read_key().unwrap().public().into());
     assert_eq!(last.write, live.write.as_ref().unwrap().public().into());
-    assert_eq!(last.admins, [founded.keyring.logs.control.public().into()]);
+    assert_eq!(last.admins, [founded.keyring.admin.public().into()]);
     assert_eq!(last.recovery_commitment, founded.keyring.recovery.commitment());
 }
 
@@ -34,7 +34,12 @@ fn the_founder_is_a_member_by_the_first_segment() {
     assert_eq!(changes.devices_added, [device.public()]);
     assert_eq!(changes.logs_certified.len(), 2);
     assert_eq!(members.devices()[0].name.as_str(), "laptop");
-    assert_eq!(members.devices()[0].prekey.public, founded.keyring.prekeys[0].pair.public());
+    assert_eq!(members.devices()[0].prekey, None);
+    let certificate = members.certificate(&log).unwrap();
+    assert_eq!(certificate.prekey.public, founded.keyring.prekeys[0].pair.public());
+    assert_eq!(founded.keyring.prekeys[0].log, log);
+    assert_eq!(members.admin_key(&device.public()), Some(founded.keyring.admin.public().into()));
+    assert_eq!(members.next_number(&device.public()), 2);
 }
 
 #[test]
@@ -46,8 +51,8 @@ fn no_two_vaults_are_alike() {
     assert_ne!(home.vault, beside.vault);
     assert_eq!(beside.keyring.recovery.public, home.keyring.recovery.public);
     assert_ne!(beside.keyring.recovery.commitment(), home.keyring.recovery.commitment());
-    assert!(home.keyring.user_secret.is_some() && home.keyring.recovery.entropy.is_some());
-    assert!(beside.keyring.user_secret.is_none() && beside.keyring.recovery.entropy.is_none());
+    assert!(home.keyring.recovery.entropy.is_some());
+    assert!(beside.keyring.recovery.entropy.is_none());
     let mut members = Members::new(beside.vault);
     let log = LogId::of(&home.keyring.logs.control.public().into());
     let refused = members.apply(log, Seq(0), &home.genesis_entries);

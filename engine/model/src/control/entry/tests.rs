@@ -1,8 +1,11 @@
 use proptest::prelude::*;
 
+use subrosa_protocol::ids::LogId;
+
 use super::*;
+use crate::control::{BirthError, DeviceName, DeviceRole, OwnLogs, SignedPrekey, with_caps};
 use crate::entropy::SeededEntropy;
-use crate::keys::SoftwareKey;
+use crate::keys::{KeyPair, SoftwareKey};
 use crate::spec;
 
 fn key(seed: u64) -> SoftwareKey {
@@ -17,19 +20,18 @@ fn vault() -> VaultId {
     VaultId::from_bytes([7; 32])
 }
 
-fn head(log: u8, seq: u64) -> Head {
-    Head { log: LogId::from_bytes([log; 16]), seq: Seq(seq), chain: Chain::from_bytes([log; 32]) }
-}
-
 fn prekey(device: &SoftwareKey) -> SignedPrekey {
     SignedPrekey::sign(device, 3, pair(90).public()).unwrap()
+}
+
+fn logs() -> OwnLogs {
+    OwnLogs { incarnation: 5, control: pair(3), data: pair(4) }
 }
 
 fn genesis() -> Entry {
     Entry::Genesis(Genesis {
         recovery_commitment: [1; 32],
         founder: key(1).public(),
-        prekey: prekey(&key(1)),
         name: DeviceName::new("Ada's laptop").unwrap(),
         nonce: [2; 32],
     })
@@ -45,26 +47,36 @@ fn added() -> Entry {
 }
 
 fn certified() -> Entry {
-    let (control, data) = (pair(3), pair(4));
-    Entry::LogCertificate(LogCertificate::prove(vault(), key(1).public(), 5, &control.public(), &data))
+    let body = LogCertificate::prove(vault(), key(1).public(), &logs(), &pair(5), prekey(&key(1)));
+    Entry::LogCertificate(Box::new(body))
 }
 
-fn signed(entry: Entry, cited: Vec<Head>) -> SignedEntry {
-    SignedEntry::sign(&key(1), &vault(), cited, entry).unwrap()
+fn later(tag: u8) -> Entry {
+    Entry::Unknown(UnknownEntry::new(tag, b"of a later version".to_vec()))
+}
+
+fn extended(entry: Entry, number: u64, extensions: Extensions) -> SignedEntry {
+    SignedEntry::sign(&key(1), &vault(), number, entry, extensions).unwrap()
+}
+
+fn signed(entry: Entry, number: u64) -> SignedEntry {
+    extended(entry, number, Extensions::new())
 }
 
 fn all() -> Vec<SignedEntry> {
+    let unknown = Extensions::new().with(9, vec![1, 2]).unwrap();
+    let caps = with_caps(Extensions::new(), &[(LogId::from_bytes([4; 16]), 77)]).unwrap();
     vec![
-        signed(genesis(), vec![]),
-        signed(added(), vec![head(9, 4), head(3, 1), head(3, 1)]),
-        signed(certified(), vec![head(3, 1)]),
+        extended(genesis(), 0, unknown.clone()),
+        extended(added(), 1, unknown),
+        extended(certified(), u64::MAX, caps),
+        signed(later(100), 2),
+        signed(later(200), 2),
     ]
 }
 
 fn data() -> Vec<u8> {
-    let mut entries: Vec<_> = all().into_iter().map(|entry| ControlEntry::Known(Box::new(entry))).collect();
-    entries.insert(1, ControlEntry::Unknown { tag: 200, bytes: b"of a later version".to_vec() });
-    encode_entries(&entries)
+    encode_entries(&all())
 }
 
 #[test]
@@ -72,29 +84,18 @@ fn entries_come_back_and_verify() {
     let data = data();
     let entries = decode_entries(&data).unwrap();
     assert_eq!(encode_entries(&entries), data);
-    let known: Vec<_> = entries
-        .iter()
-        .filter_map(|entry| match entry {
-            ControlEntry::Known(signed) => Some((**signed).clone()),
-            ControlEntry::Unknown { .. } => None,
-        })
-        .collect();
-    assert_eq!(known, all());
-    for entry in known {
+    assert_eq!(entries, all());
+    for entry in &entries {
         assert_eq!(entry.verify(&vault()), Ok(()));
     }
-    let later = ControlEntry::Unknown { tag: 200, bytes: b"of a later version".to_vec() };
-    assert_eq!(entries[1], later);
-}
-
-#[test]
-fn citations_are_sorted_and_single() {
-    let entry = signed(added(), vec![head(9, 4), head(3, 1), head(3, 1)]);
-    assert_eq!(entry.cited, [head(3, 1), head(9, 4)]);
-    let mut unsorted = entry;
-    unsorted.cited.reverse();
-    let data = encode_entries(&[ControlEntry::Known(Box::new(unsorted))]);
-    assert_eq!(decode_entries(&data), Err(DecodeError::NotCanonical { what: "cited heads" }));
+    let critical = |entry: &SignedEntry| match &entry.entry {
+        Entry::Unknown(unknown) => Some(unknown.is_critical()),
+        _ => None,
+    };
+    assert_eq!(entries.iter().map(critical).collect::<Vec<_>>(), [None, None, None, Some(false), Some(true)]);
+    let hash = entries[0].genesis_hash().unwrap();
+    assert_ne!(signed(genesis(), 0).genesis_hash(), Some(hash), "extensions are part of the hash");
+    assert_eq!(entries[1].genesis_hash(), None);
 }
 
 #[test]
@@ -104,41 +105,98 @@ fn every_altered_byte_is_refused() {
         let mut altered = data.clone();
         altered[at] ^= 1;
         let Ok(entries) = decode_entries(&altered) else { continue };
-        let forged = entries.iter().any(|entry| match entry {
-            ControlEntry::Known(signed) => signed.verify(&vault()).is_err(),
-            // A tag that turned into an unknown one counts for nothing; so do bytes of an unknown entry.
-            ControlEntry::Unknown { .. } => true,
-        });
-        assert!(forged, "byte {at}");
-        assert_ne!(decode_entries(&data).unwrap(), entries, "byte {at}");
+        assert!(entries.iter().any(|entry| entry.verify(&vault()).is_err()), "byte {at}");
     }
 }
 
 #[test]
-fn a_signature_binds_vault_kind_and_author() {
+fn a_signature_binds_vault_kind_author_number_and_extensions() {
     let other = VaultId::from_bytes([8; 32]);
-    let [genesis, added, certified] = all().try_into().unwrap();
+    let [genesis, added, certified, kept, _] = all().try_into().unwrap();
     assert_eq!(genesis.verify(&other), Ok(()), "a genesis names no vault");
-    assert_eq!(added.verify(&other), Err(BadSignature));
-    assert_eq!(certified.verify(&other), Err(BadSignature));
+    let bare = SignedEntry { extensions: Extensions::new(), ..added.clone() };
     let renamed = SignedEntry { author: key(2).public(), ..added.clone() };
-    assert_eq!(renamed.verify(&vault()), Err(BadSignature));
-    let swapped = SignedEntry { entry: certified.entry, ..added.clone() };
-    assert_eq!(swapped.verify(&vault()), Err(BadSignature));
-    let uncited = SignedEntry { cited: vec![], ..added };
-    assert_eq!(uncited.verify(&vault()), Err(BadSignature));
+    let renumbered = SignedEntry { number: 9, ..added.clone() };
+    let swapped = SignedEntry { entry: certified.entry.clone(), ..added.clone() };
+    let retagged = SignedEntry { entry: later(101), ..kept.clone() };
+    for (name, entry) in [
+        ("without extensions", &bare),
+        ("another author", &renamed),
+        ("another number", &renumbered),
+        ("another entry", &swapped),
+        ("another unknown tag", &retagged),
+    ] {
+        assert_eq!(entry.verify(&vault()), Err(BadSignature), "{name}");
+    }
+    for entry in [added, certified, kept] {
+        assert_eq!(entry.verify(&other), Err(BadSignature));
+    }
 }
 
 #[test]
-fn prekey_and_data_log_must_be_the_devices_own() {
+fn prekey_data_log_and_admin_key_must_be_the_devices_own() {
     let Entry::DeviceAdded(mut stolen) = added() else { unreachable!() };
     stolen.prekey = prekey(&key(1));
-    assert_eq!(signed(Entry::DeviceAdded(stolen), vec![]).verify(&vault()), Err(BadSignature));
+    assert_eq!(signed(Entry::DeviceAdded(stolen), 0).verify(&vault()), Err(BadSignature));
 
-    // A data log whose key we do not hold, with the proof of another.
-    let Entry::LogCertificate(mut claimed) = certified() else { unreachable!() };
-    claimed.data_log = PublicKeyBytes::from_bytes(*pair(77).public().as_bytes());
-    assert_eq!(signed(Entry::LogCertificate(claimed), vec![]).verify(&vault()), Err(BadSignature));
+    let alter = |change: fn(&mut LogCertificate)| {
+        let Entry::LogCertificate(mut claimed) = certified() else { unreachable!() };
+        change(&mut claimed);
+        signed(Entry::LogCertificate(claimed), 0).verify(&vault())
+    };
+    assert_eq!(alter(|_| ()), Ok(()));
+    // Keys that we do not hold, with the proof of another.
+    assert_eq!(alter(|claimed| claimed.data_log = pair(77).public().into()), Err(BadSignature));
+    assert_eq!(alter(|claimed| claimed.admin_key = pair(77).public().into()), Err(BadSignature));
+    assert_eq!(alter(|claimed| claimed.data_proof = claimed.admin_proof), Err(BadSignature));
+    assert_eq!(alter(|claimed| claimed.admin_proof = claimed.data_proof), Err(BadSignature));
+    assert_eq!(alter(|claimed| claimed.prekey.number += 1), Err(BadSignature));
+    // All proofs hold, and the prekey is another device's.
+    let body = LogCertificate::prove(vault(), key(1).public(), &logs(), &pair(5), prekey(&key(2)));
+    assert_eq!(signed(Entry::LogCertificate(Box::new(body)), 0).verify(&vault()), Err(BadSignature));
+}
+
+/// An entry with one byte of its payload changed, signed again.
+fn resigned(entry: &SignedEntry, change: impl FnOnce(&mut Vec<u8>)) -> Result<Vec<SignedEntry>, DecodeError> {
+    let tag = entry.entry.tag();
+    let encoded = entry.encode();
+    let mut payload = encoded[65 + 8..encoded.len() - 64].to_vec();
+    change(&mut payload);
+    let mut again = signed(Entry::Unknown(UnknownEntry::new(200, payload.clone())), entry.number);
+    again.entry = Entry::Unknown(UnknownEntry { tag, bytes: payload, critical: false });
+    let bytes = again.signed_bytes(&vault());
+    again.signature = key(1).sign(&[again.label(), &bytes].concat()).unwrap();
+    decode_entries(&encode_entries(&[again]))
+}
+
+#[test]
+fn what_belongs_to_a_newer_version_is_kept_and_counts_for_nothing() {
+    let unknown = |entries: Vec<SignedEntry>| {
+        let [entry] = entries.try_into().unwrap();
+        assert_eq!(entry.verify(&vault()), Ok(()), "its envelope is known");
+        assert_eq!(decode_entries(&encode_entries(std::slice::from_ref(&entry))), Ok(vec![entry.clone()]));
+        let Entry::Unknown(unknown) = entry.entry else { panic!("understood: {entry:?}") };
+        unknown.is_critical()
+    };
+    let added = signed(added(), 4);
+    let role_at = added.encode().len() - 65 - 8 - 64 - 1;
+    assert!(!unknown(resigned(&added, |payload| payload[role_at] = 3).unwrap()), "a role");
+    assert!(!unknown(resigned(&added, |payload| payload[65] = 2).unwrap()), "a suite");
+    let longer = resigned(&added, |payload| {
+        payload[65] = 2;
+        payload.splice(65 + 5..65 + 7, [0, 70]);
+        payload.splice(65 + 7..65 + 7, [9; 5]);
+    });
+    assert!(!unknown(longer.unwrap()), "a suite with longer keys");
+    let suite_at = 32 + 65 + 4 + 3 * 65;
+    let certified = signed(certified(), 4);
+    assert!(!unknown(resigned(&certified, |payload| payload[suite_at] = 2).unwrap()), "a suite");
+    for entry in [&added, &certified, &signed(genesis(), 0)] {
+        assert!(unknown(resigned(entry, |payload| payload.extend([0x80, 0, 0])).unwrap()), "critical");
+        let kept = resigned(entry, |payload| payload.extend([0x7f, 0, 1, 5])).unwrap();
+        assert_eq!(kept[0].entry, entry.entry);
+        assert_eq!(kept[0].extensions.get(0x7f), Some(&[5][..]));
+    }
 }
 
 #[test]
@@ -148,27 +206,15 @@ fn refusals() {
         w.count(1).u8(tag).prefixed(bytes);
         w.finish()
     };
-    let good = signed(added(), vec![]).encode();
-    let foreign_founder = {
-        let mut entry = signed(genesis(), vec![]);
-        entry.author = key(2).public();
-        entry.encode()
-    };
-    let foreign_owner = {
-        let mut entry = signed(certified(), vec![]);
-        entry.author = key(2).public();
-        entry.encode()
-    };
-    let citing_genesis = {
-        let mut entry = signed(genesis(), vec![]);
-        entry.cited = vec![head(1, 1)];
-        entry.encode()
-    };
-    let role_at = good.len() - 64 - 1;
-    let mut bad_role = good.clone();
-    bad_role[role_at] = 3;
+    let good = signed(added(), 0).encode();
+    let by_another = |entry| SignedEntry { author: key(2).public(), ..signed(entry, 0) }.encode();
+    let numbered = SignedEntry { number: 1, ..signed(genesis(), 0) }.encode();
     let mut off_curve = good.clone();
-    off_curve[2 + 64] ^= 1;
+    off_curve[64] ^= 1;
+    let trailing = {
+        let (front, signature) = good.split_at(good.len() - 64);
+        [front, &[0], signature].concat()
+    };
     let author = DecodeError::Invalid { what: "author of control entry" };
     for (name, data, error) in [
         ("empty", vec![], DecodeError::Truncated { needed: 2, left: 0 }),
@@ -185,15 +231,34 @@ fn refusals() {
         ),
         ("trailing", [&one(2, &good)[..], &[0]].concat(), DecodeError::Trailing { left: 1 }),
         ("no signature", one(2, &[0; 63]), DecodeError::Truncated { needed: 64, left: 63 }),
-        ("trailing in entry", one(2, &[&good[..], &[0]].concat()), DecodeError::Trailing { left: 1 }),
-        ("unknown role", one(2, &bad_role), DecodeError::Unknown { what: "device role", value: 3 }),
+        ("no envelope of an unknown tag", one(200, &[0; 64]), DecodeError::Truncated { needed: 65, left: 0 }),
+        ("half an extension", one(2, &trailing), DecodeError::Truncated { needed: 2, left: 0 }),
         ("off the curve", one(2, &off_curve), DecodeError::Invalid { what: "public key" }),
-        ("genesis by another", one(1, &foreign_founder), author),
-        ("genesis that cites", one(1, &citing_genesis), author),
-        ("certificate by another", one(3, &foreign_owner), author),
+        ("genesis by another", one(1, &by_another(genesis())), author),
+        ("genesis with a number", one(1, &numbered), author),
+        ("certificate by another", one(3, &by_another(certified())), author),
     ] {
         assert_eq!(decode_entries(&data), Err(error), "{name}");
     }
+    let certified = signed(certified(), 4);
+    let beyond =
+        resigned(&certified, |payload| payload.splice(97..101, 1024u32.to_be_bytes()).for_each(drop));
+    let too_large = DecodeError::TooLarge { what: "incarnation", announced: 1024, limit: 1023 };
+    assert_eq!(beyond, Err(too_large));
+    let last = resigned(&certified, |payload| payload.splice(97..101, 1023u32.to_be_bytes()).for_each(drop));
+    assert!(last.is_ok());
+    let caps = resigned(&certified, |payload| payload.extend([1, 0, 0]));
+    assert_eq!(caps, Err(DecodeError::Truncated { needed: 16, left: 0 }));
+    let short = resigned(&signed(added(), 4), |payload| payload[65 + 6] = 64);
+    assert_eq!(short, Err(DecodeError::Invalid { what: "prekey" }));
+}
+
+#[test]
+fn ranks_are_by_number_and_then_by_hash() {
+    let [a, b] = [signed(added(), 3).rank(), signed(later(9), 3).rank()];
+    assert_ne!(a, b);
+    assert_eq!(a < b, a.hash < b.hash);
+    assert!(signed(added(), 4).rank() > a.max(b));
 }
 
 #[test]
@@ -220,7 +285,7 @@ fn names_can_be_shown_anywhere() {
 proptest! {
     #[test]
     fn any_bytes_decode_or_are_refused_and_have_one_encoding(
-        cut in 0usize..2000,
+        cut in 0usize..3000,
         edits in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..4),
         tail in prop::collection::vec(any::<u8>(), 0..8),
     ) {

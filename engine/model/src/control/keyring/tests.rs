@@ -8,22 +8,29 @@ fn full() -> Keyring {
     let entropy = SeededEntropy::dangerous_from_seed(1);
     let device = SoftwareKey::generate(&entropy);
     let mut keyring = found_vault(&device, "a", &Founding::Home, &entropy).unwrap().keyring;
-    keyring.rotate_logs(keyring.next_logs(&entropy));
+    rotate(&mut keyring);
     keyring.epochs.push(EpochSecrets::generate(Epoch(4), &entropy));
     keyring.epochs[0].key = None;
     keyring.epochs[0].write = None;
-    keyring.prekeys.push(PrekeySecret { number: 1, pair: KeyPair::generate(&entropy) });
+    let prekey = PrekeySecret { number: 1, ..PrekeySecret::generate(&keyring.logs, &entropy) };
+    keyring.prekeys.push(prekey);
     assert!(keyring.keep_grant(Pin::from_bytes([1; 32]), b"grant"));
     keyring
+}
+
+fn rotate(keyring: &mut Keyring) {
+    let entropy = SeededEntropy::dangerous_from_seed(2);
+    let next = keyring.next_logs(&entropy).unwrap();
+    let prekey = PrekeySecret::generate(&next, &entropy);
+    keyring.rotate_logs(next, prekey);
 }
 
 #[test]
 fn keyrings_come_back() {
     for keyring in [full(), {
         let mut bare = full();
-        bare.user_secret = None;
         bare.recovery.entropy = None;
-        bare.old_control_logs.clear();
+        bare.statements = HeldStatements::Last(bare.statements.last().to_vec());
         bare.prekeys.clear();
         bare.grants.clear();
         bare
@@ -35,6 +42,12 @@ fn keyrings_come_back() {
         assert_eq!(again.logs.data.public(), keyring.logs.data.public());
         assert_eq!(again.recovery.commitment(), keyring.recovery.commitment());
         assert_eq!(again.statements, keyring.statements);
+        assert_eq!(again.admin.public(), keyring.admin.public());
+        let prekeys = |keyring: &Keyring| {
+            let rows = keyring.prekeys.iter().map(|prekey| (prekey.log, prekey.number, prekey.pair.public()));
+            rows.collect::<Vec<_>>()
+        };
+        assert_eq!(prekeys(&again), prekeys(&keyring));
     }
 }
 
@@ -64,10 +77,12 @@ fn damage_is_an_error() {
     }
     let trailing = [&bytes[..], &[0]].concat();
     assert_eq!(Keyring::decode(&trailing).unwrap_err(), KeyringError(DecodeError::Trailing { left: 1 }));
-    let mut newer = bytes.to_vec();
-    newer[0] = 2;
-    let unknown = DecodeError::Unknown { what: "keyring version", value: 2 };
-    assert_eq!(Keyring::decode(&newer).unwrap_err(), KeyringError(unknown));
+    for version in [1, 3] {
+        let mut other = bytes.to_vec();
+        other[0] = version;
+        let unknown = DecodeError::Unknown { what: "keyring version", value: u64::from(version) };
+        assert_eq!(Keyring::decode(&other).unwrap_err(), KeyringError(unknown));
+    }
     for at in 0..bytes.len() {
         let mut altered = bytes.to_vec();
         altered[at] ^= 0x80;
@@ -102,16 +117,39 @@ fn one_grant_for_each_relay() {
 }
 
 #[test]
-fn a_control_log_that_may_still_sign_statements_is_kept() {
-    let entropy = SeededEntropy::dangerous_from_seed(2);
+fn the_admin_key_stays_and_logs_are_not_endless() {
     let mut keyring = full();
-    let listed = keyring.old_control_logs[0].public();
-    for _ in 0..OLD_LOGS_MAX + 3 {
-        keyring.rotate_logs(keyring.next_logs(&entropy));
+    let admin = keyring.admin.public();
+    while keyring.logs.incarnation < INCARNATIONS_MAX - 1 {
+        rotate(&mut keyring);
     }
-    assert_eq!(keyring.old_control_logs.len(), OLD_LOGS_MAX);
-    assert_eq!(keyring.old_control_logs[0].public(), listed);
-    assert_eq!(keyring.logs.incarnation as usize, OLD_LOGS_MAX + 4);
+    let before = keyring.encode();
+    assert_eq!(keyring.next_logs(&SeededEntropy::dangerous_from_seed(2)).err(), Some(BirthError::LogsUsedUp));
+    assert_eq!(keyring.encode(), before);
+    let again = Keyring::decode(&before).unwrap();
+    assert_eq!((again.admin.public(), again.logs.incarnation), (admin, INCARNATIONS_MAX - 1));
+    assert_eq!(again.prekeys.len(), PREKEYS_MAX);
+    assert_eq!(again.prekeys.last().unwrap().log, LogId::of(&again.logs.control.public().into()));
+}
+
+#[test]
+fn statements_are_one_or_all() {
+    let read = |bytes: &[u8]| HeldStatements::read(&mut Reader::new(bytes));
+    let one = [0, 0, 0, 1, 7];
+    let list = |whole: u8, count: u8| [&[whole, 0, count][..], &one.repeat(usize::from(count))].concat();
+    assert_eq!(read(&list(0, 1)), Ok(HeldStatements::Last(vec![7])));
+    assert_eq!(read(&list(1, 2)), Ok(HeldStatements::Whole(vec![vec![7], vec![7]])));
+    let invalid = Err(DecodeError::Invalid { what: "statements" });
+    assert_eq!(read(&list(0, 0)), invalid);
+    assert_eq!(read(&list(0, 2)), invalid);
+    assert_eq!(read(&list(1, 0)), invalid);
+    assert_eq!(read(&list(2, 1)), Err(DecodeError::Unknown { what: "wholeness", value: 2 }));
+    let chain = HeldStatements::Whole(vec![vec![1], vec![2]]);
+    assert_eq!((chain.last(), chain.whole().map(<[_]>::len)), (&[2][..], Some(2)));
+    assert_eq!(
+        (HeldStatements::Last(vec![3]).last(), HeldStatements::Last(vec![3]).whole()),
+        (&[3][..], None)
+    );
 }
 
 #[test]

@@ -65,7 +65,7 @@ fn messages_come_back_and_nothing_else_parses() {
     for (name, bytes, error) in [
         ("empty", vec![], Err(DecodeError::Truncated { needed: 1, left: 0 })),
         ("tag", vec![9], unknown("pairing message", 9)),
-        ("version", vec![COMMIT, 2], unknown("pairing version", 2)),
+        ("version", vec![COMMIT, 1], unknown("pairing version", 1)),
         ("piece beyond the last", vec![PIECE, 2, 2, 0], invalid("piece")),
         ("too many pieces", vec![PIECE, 0, 8, 0], invalid("piece")),
         ("empty piece", vec![PIECE, 0, 1], invalid("piece")),

@@ -74,6 +74,8 @@ class Status(IntEnum):
     VAULT_NAME = 402
     NOT_PERMITTED = 403
     CONTROL = 404
+    LOGS_USED_UP = 405
+    UPDATE_NEEDED = 406
     RELAY_ADDRESS = 500
     NO_RELAY = 501
     NO_PROGRESS = 502

@@ -78,6 +78,8 @@ extension SubrosaError.Code {
     public static let vaultName = Self(rawValue: 402)
     public static let notPermitted = Self(rawValue: 403)
     public static let control = Self(rawValue: 404)
+    public static let logsUsedUp = Self(rawValue: 405)
+    public static let updateNeeded = Self(rawValue: 406)
 
     // 500 to 599: sync
     public static let relayAddress = Self(rawValue: 500)
@@ -114,7 +116,8 @@ extension SubrosaError.Code {
         .keyNotExportable, .notAuthentic, .messageTooShort, .noAADHere, .badSignature, .notJSON, .notARecord,
         .wrongKind, .noField, .valueTooLarge, .tooDeep, .notFinite, .integerRange, .collectionName,
         .fieldName, .tooManyFields, .badRows, .value, .noRecord, .notAnID, .newerForm, .recordTooLarge, .noVault,
-        .vaultExists, .vaultName, .notPermitted, .control, .relayAddress, .noRelay, .noProgress, .refused, .syncStopped, .peer,
+        .vaultExists, .vaultName, .notPermitted, .control, .logsUsedUp, .updateNeeded, .relayAddress, .noRelay,
+        .noProgress, .refused, .syncStopped, .peer,
         .unreachable, .pairLink, .pairExpired, .pairWrongCode, .pairDeclined, .pairNotAuthentic,
         .pairOwnDevice, .pairAborted, .pairUnconfirmed, .pairTooLarge, .pairOver, .pairName, .pairBundle,
     ]

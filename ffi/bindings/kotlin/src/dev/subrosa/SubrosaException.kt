@@ -157,6 +157,10 @@ public class SubrosaException internal constructor(
         public const val NOT_PERMITTED: Int = 403
         /** The list of devices does not allow it. */
         public const val CONTROL: Int = 404
+        /** This device has had all its logs in the vault: it reads; to write, pair a new store. */
+        public const val LOGS_USED_UP: Int = 405
+        /** An admin uses a newer version: the vault is read here; to write, update. */
+        public const val UPDATE_NEEDED: Int = 406
         /** Not the address of a relay. */
         public const val RELAY_ADDRESS: Int = 500
         /** No relay given and none stored. */
