@@ -11,6 +11,7 @@ import json
 import pathlib
 import struct
 
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
@@ -91,59 +92,131 @@ class Reader:
 
 
 def prekey(reader, device):
+    """Says whether its suite is known."""
     start = reader.at
-    reader.number(4)
-    public_key(reader.take(65))
-    check(device, "prekey", device + reader.data[start:reader.at], reader.take(64))
+    suite, _, length = reader.number(1), reader.number(4), reader.number(2)
+    public = reader.take(length)
+    if suite == 1:
+        assert length == 65
+        public_key(public)
+    payload, signature = device + reader.data[start:reader.at], reader.take(64)
+    if suite == 1:
+        check(device, "prekey", payload, signature)
+    return suite == 1
 
 
-def read_entry(tag, body, vault, members):
-    """Checks one signed entry and folds it into `members`."""
+def read_name(reader):
+    name = reader.prefixed()
+    assert 1 <= len(name) <= 128
+    assert not any(ord(c) < 32 or 127 <= ord(c) < 160 for c in name.decode())
+    return name.decode()
+
+
+def read_extensions(reader, kind):
+    """Up to the end; those that are known are checked. Says whether one is critical and not known."""
+    tags = []
+    while reader.at < len(reader.data):
+        tag, bytes_ = reader.number(1), reader.take(reader.number(2))
+        assert not tags or tags[-1] < tag, "extensions ascend"
+        tags.append(tag)
+        if kind == 3 and tag == 1:
+            assert bytes_ and len(bytes_) % 24 == 0, "caps"
+            logs = [bytes_[at:at + 16] for at in range(0, len(bytes_), 24)]
+            assert logs == sorted(set(logs)), "caps ascend"
+    assert len(tags) <= 16, "too many extensions"
+    return any(tag & 0x80 for tag in tags)
+
+
+def read_entry(tag, body, vault):
+    """Checks one signed entry, and says what it is; `known` is False of what belongs to a newer version."""
+    assert len(body) >= 64
     unsigned, signature = body[:-64], body[-64:]
     reader = Reader(unsigned)
-    cited = [reader.take(56)[:16] for _ in range(reader.number(2))]
-    assert cited == sorted(set(cited))
-    author = reader.take(65)
-    payload = unsigned[reader.at:]
+    author, number = reader.take(65), reader.number(8)
+    public_key(author)
+    label_, prefix = ("genesis", b"") if tag == 1 else ("control entry", vault)
+    payload = Reader(unsigned[reader.at:])
+    entry = {"tag": tag, "author": author, "rank": (number, sha(body)), "known": True, "critical": False}
     if tag == 1:
-        check(author, "genesis", bytes([tag]) + unsigned, signature)
-        commitment, founder = reader.take(32), reader.take(65)
-        assert founder == author and not cited
-        prekey(reader, founder)
-        name = reader.prefixed().decode()
-        reader.take(32)
-        members[founder] = {"device": founder.hex(), "name": name, "role": 0, "added_by": None}
-        found = {"commitment": commitment, "hash": sha(payload)}
+        entry |= {"commitment": payload.take(32)}
+        assert payload.take(65) == author and number == 0
+        entry |= {"name": read_name(payload), "nonce": payload.take(32), "hash": sha(payload.data)}
+    elif tag == 2:
+        entry |= {"device": payload.take(65)}
+        public_key(entry["device"])
+        entry["known"] = prekey(payload, entry["device"])
+        entry |= {"name": read_name(payload), "role": payload.number(1)}
+        entry["known"] &= entry["role"] <= 2
+    elif tag == 3:
+        assert payload.take(32) == vault and payload.take(65) == author
+        assert payload.number(4) < 1024
+        entry |= {"control": payload.take(65), "data": payload.take(65), "admin": payload.take(65)}
+        for name in ("control", "data", "admin"):
+            public_key(entry[name])
+        entry["known"] = prekey(payload, author)
+        proved = payload.data[:payload.at]
+        proofs = payload.take(64), payload.take(64)
     else:
-        check(author, "control entry", vault + bytes([tag]) + unsigned, signature)
-        assert author in members, "not listed"
-        if tag == 2:
-            device = reader.take(65)
-            prekey(reader, device)
-            name, role = reader.prefixed().decode(), reader.number(1)
-            members[device] = {"device": device.hex(), "name": name, "role": role, "added_by": author.hex()}
-            found = {}
-        else:
-            assert tag == 3 and reader.take(32) == vault and reader.take(65) == author
-            reader.number(4)
-            control, data = reader.take(65), reader.take(65)
-            check(data, "proof of log", payload[:-64], reader.take(64))
-            found = {"control": control, "data": data}
-    reader.finish()
-    return found
+        entry |= {"known": False, "critical": bool(tag & 0x80)}
+    if tag <= 3:
+        entry["critical"] = read_extensions(payload, tag)
+        entry["known"] &= not entry["critical"]
+    if tag == 3 and entry["known"]:
+        check(entry["data"], "proof of log", proved, proofs[0])
+        check(entry["admin"], "proof of admin key", proved, proofs[1])
+    check(author, label_, prefix + bytes([tag]) + unsigned, signature)
+    return entry
 
 
-def read_segment(segment, vault, members):
-    reader, found = Reader(bytes.fromhex(segment["data"])), {}
-    for _ in range(reader.number(2)):
-        tag = reader.number(1)
-        found |= read_entry(tag, reader.prefixed(), vault, members)
+def read_segment(segment, vault):
+    """The entries of a control segment, each in a place where it may stand."""
+    reader = Reader(bytes.fromhex(segment["data"]))
+    count = reader.number(2)
+    assert count <= 256
+    entries = []
+    for _ in range(count):
+        tag, length = reader.number(1), reader.number(4)
+        assert length <= 512 << 10
+        entries.append(read_entry(tag, reader.take(length), vault))
     reader.finish()
-    if segment["seq"] == 0:
-        assert sha(label("log"), found["control"])[:16].hex() == segment["log"]
-    if "hash" in found:
-        assert sha(label("vault"), found["commitment"], found["hash"], found["control"]) == vault
-    return found
+    known = [entry for entry in entries if entry["known"]]
+    certificates = [entry for entry in known if entry["tag"] == 3]
+    for index, entry in enumerate(entries):
+        assert not entry["known"] or entry["tag"] != 1 or (segment["seq"], index) == (0, 0), "genesis out of place"
+    assert len(certificates) <= (segment["seq"] == 0), "certificate out of place"
+    assert certificates or segment["seq"] or len(known) < len(entries), "a beginning without a certificate"
+    for certificate in certificates:
+        assert sha(label("log"), certificate["control"])[:16].hex() == segment["log"]
+        assert certificate["control"] != certificate["data"]
+        for genesis in (entry for entry in known if entry["tag"] == 1):
+            assert genesis["author"] == certificate["author"]
+            born = sha(label("vault"), genesis["commitment"], genesis["hash"], certificate["admin"])
+            assert born == vault, "genesis of another vault"
+    return entries
+
+
+def fold(segments):
+    """Who is a member, of the set of segments: each is a log and its entries."""
+    every = [(log, entry) for log, entries in segments for entry in entries if entry["known"]]
+    [founder] = [entry for _, entry in every if entry["tag"] == 1]
+    owners = {log: entry["author"] for log, entry in every if entry["tag"] == 3}
+    roles, before = {founder["author"]: 0}, None
+    while before != roles:
+        before = dict(roles)
+        for log, entry in every:
+            if entry["tag"] == 2 and owners.get(log) in before and before.get(entry["author"]) == 0:
+                roles[entry["device"]] = min(roles.get(entry["device"], 2), entry["role"])
+    listed = [{"device": founder["author"], "name": founder["name"], "role": 0, "added_by": None}]
+    for adder in listed:
+        if adder["role"]:
+            continue
+        added = (entry for log, entry in every if entry["tag"] == 2 and owners.get(log) in roles)
+        for entry in sorted(added, key=lambda entry: entry["rank"]):
+            known = [device["device"] for device in listed]
+            if entry["author"] == adder["device"] and entry["device"] not in known:
+                device = {"device": entry["device"], "name": entry["name"], "role": roles[entry["device"]]}
+                listed.append(device | {"added_by": adder["device"]})
+    return listed
 
 
 def read_statement(data, vault, genesis, recovery, epoch):
@@ -153,16 +226,16 @@ def read_statement(data, vault, genesis, recovery, epoch):
     assert reader.take(32) == vault and reader.number(8) == 0 and reader.number(4) == 0
     assert reader.take(65).hex() == epoch["read"]["public"]
     assert reader.take(65).hex() == epoch["write"]["public"]
-    assert reader.number(2) == 1 and reader.take(65) == genesis["control"]
+    assert reader.number(2) == 1 and reader.take(65) == genesis["admin"]
     assert reader.take(32).hex() == recovery["commitment"] and reader.take(32) == genesis["hash"]
-    assert reader.number(1) == 0 and reader.take(65) == genesis["control"]
+    assert reader.number(1) == 0 and reader.take(65) == genesis["admin"]
     reader.finish()
-    check(genesis["control"], "statement", body, signature)
+    check(genesis["admin"], "statement", body, signature)
 
 
 def read_keyring(data, vector):
     reader, epoch, logs = Reader(data), vector["epoch_0"], vector["founder_logs"]
-    assert reader.number(1) == 1 and len(reader.option(32)) == 32
+    assert reader.number(1) == 2
     assert reader.take(65).hex() == vector["recovery"]["public"]
     assert reader.take(16).hex() == vector["recovery"]["nonce"]
     assert reader.option(32).hex() == vector["recovery"]["entropy"]
@@ -171,11 +244,30 @@ def read_keyring(data, vector):
     assert reader.option(138).hex() == epoch["write"]["pkcs8"]
     assert reader.number(4) == 0
     assert reader.take(138).hex() == logs["control"]["pkcs8"] and reader.take(138).hex() == logs["data"]["pkcs8"]
-    assert reader.number(2) == 0 and reader.number(2) == 1 and reader.number(4) == 0
+    assert reader.take(138).hex() == vector["founder_admin"]["pkcs8"]
+    assert reader.number(2) == 1
+    assert reader.take(16) == sha(label("log"), bytes.fromhex(logs["control"]["public"]))[:16]
+    assert reader.number(1) == 1 and reader.number(4) == 0
     load(reader.take(138).hex())
+    assert reader.number(1) == 1, "the whole chain"
     assert reader.number(2) == 1 and reader.prefixed().hex() == vector["statement_0"]
     assert reader.number(2) == 0
     reader.finish()
+
+
+def read_shape(shape, vault):
+    entry = read_entry(shape["tag"], bytes.fromhex(shape["bytes"]), vault)
+    assert (entry["known"], entry["critical"]) == (shape["counts"], shape["critical"]), shape["name"]
+    number, digest = entry["rank"]
+    assert (number, digest.hex()) == (shape["number"], shape["hash"]), shape["name"]
+
+
+def refuse(segment, vault):
+    try:
+        read_segment(segment, vault)
+    except (AssertionError, ValueError, InvalidSignature):
+        return
+    raise AssertionError(f"taken in: {segment['name']}")
 
 
 def control():
@@ -188,9 +280,19 @@ def control():
     assert point_of(derive_pair(bytes.fromhex(recovery["entropy"]), "recovery key")) == public
     commitment = sha(label("recovery commitment"), public, bytes.fromhex(recovery["nonce"]))
     assert commitment.hex() == recovery["commitment"]
-    members = {}
-    genesis, *_ = [read_segment(segment, vault, members) for segment in vector["segments"]]
-    assert list(members.values()) == vector["members"]
+    segments = [(segment["log"], read_segment(segment, vault)) for segment in vector["segments"]]
+    for order in (segments, segments[::-1]):
+        members = [
+            device | {key: device[key] and device[key].hex() for key in ("device", "added_by")}
+            for device in fold(order)
+        ]
+        assert members == vector["members"], members
+    for shape in vector["entries"]:
+        read_shape(shape, vault)
+    for segment in vector["bad"]:
+        refuse(segment, vault)
+    first = segments[0][1]
+    genesis = first[0] | {"admin": first[1]["admin"]}
     read_statement(bytes.fromhex(vector["statement_0"]), vault, genesis, recovery, epoch)
     read_keyring(bytes.fromhex(vector["keyring"]), vector)
 
@@ -234,7 +336,7 @@ def pairing():
     commit, reveal, opened, *pieces, done = [message for _, message in messages]
     assert senders == ["new", "old", "new"] + ["old"] * len(pieces) + ["new"]
     commitment = commit[2:34]
-    assert commit[:2] == b"\x01\x01" and commit[34:] == mac(1, link_hash, commitment)
+    assert commit[:2] == b"\x01\x02" and commit[34:] == mac(1, link_hash, commitment)
     old_half = reveal[1:-32]
     assert reveal[0] == 2 and reveal[-32:] == mac(2, link_hash, commitment, old_half)
     assert sha(label("pair key"), old_half[:65]) == key_hash
@@ -243,7 +345,7 @@ def pairing():
     assert opened[0] == 3 and opened[-32:] == mac(3, transcript, proof)
     assert sha(label("pair commit"), link_hash, new_half) == commitment
     check(new_half[97:162], "pair proof", transcript, proof)
-    prekey(Reader(new_half[162:295]), new_half[97:162])
+    assert prekey(Reader(new_half[162:298]), new_half[97:162])
     code = int.from_bytes(sha(label("pair code"), transcript)) % 1_000_000
     assert f"{code:06}" == vector["code"]
     assert [piece[:3] for piece in pieces] == [bytes([4, i, len(pieces)]) for i in range(len(pieces))]

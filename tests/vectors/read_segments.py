@@ -379,49 +379,55 @@ def read_entries(data, vault, header):
         certificate = said if tag == 3 else certificate
         found.append(entry)
     reader.finish()
-    reader.need(len({entry["author"] for entry in found}) == 1, "one author")
     reader.need((certificate is not None) == (header["seq"] == 0), "certificate out of place")
     if certificate:
         reader.need(log_id(certificate["control"]).hex() == header["log"], "certificate of another log")
     if genesis:
-        born = sha(label("vault"), genesis["commitment"], genesis["hash"], certificate["control"])
+        born = sha(label("vault"), genesis["commitment"], genesis["hash"], certificate["admin"])
         reader.need(born == vault, "genesis of another vault")
     return found
 
 
 def read_entry(tag, data, vault):
+    """The entries here have no extensions, and are all known: read_control.py has the others."""
     reader = Reader(data[:-64], "entries")
-    cited = read_heads(reader, reader.number(2), lambda: reader.number(8))
-    author = reader.take(65)
-    payload = reader.data[reader.at :]
+    author, number = reader.take(65), reader.number(8)
+    payload = reader.data[73:]
     if tag == 1:
         holds = signed(author, "genesis", bytes([tag]) + reader.data, data[-64:])
     else:
         holds = signed(author, "control entry", vault + bytes([tag]) + reader.data, data[-64:])
     reader.need(holds, "author's signature")
     kind = {1: "genesis", 2: "device added", 3: "log certificate"}[tag]
-    entry, said = {"entry": kind, "author": author.hex(), "cited": cited, "name": None}, {}
+    entry, said = {"entry": kind, "author": author.hex(), "number": number, "name": None}, {}
     if tag == 1:
         said = {"commitment": reader.take(32), "hash": sha(payload)}
-        reader.need(reader.take(65) == author and not cited, "founder")
-        entry["name"] = read_device(reader, author)
+        reader.need(reader.take(65) == author and number == 0, "founder")
+        entry["name"] = read_name(reader)
         reader.take(32)
     elif tag == 2:
-        entry["name"] = read_device(reader, reader.take(65))
+        read_prekey(reader, reader.take(65))
+        entry["name"] = read_name(reader)
         reader.need(reader.number(1) <= 2, "role")
     else:
         reader.need(reader.take(32) == vault and reader.take(65) == author, "certificate of another vault")
-        reader.number(4)
-        said = {"control": reader.take(65), "data": reader.take(65)}
-        reader.need(signed(said["data"], "proof of log", payload[:-64], reader.take(64)), "proof of the data log")
+        reader.need(reader.number(4) < 1024, "incarnation")
+        said = {"control": reader.take(65), "data": reader.take(65), "admin": reader.take(65)}
+        read_prekey(reader, author)
+        proved = payload[:-128]
+        reader.need(signed(said["data"], "proof of log", proved, reader.take(64)), "proof of the data log")
+        reader.need(signed(said["admin"], "proof of admin key", proved, reader.take(64)), "proof of the admin key")
     reader.finish()
     return entry, said
 
 
-def read_device(reader, device):
-    """prekey, then name"""
-    number, public, signature = reader.take(4), reader.take(65), reader.take(64)
-    reader.need(signed(device, "prekey", device + number + public, signature), "prekey")
+def read_prekey(reader, device):
+    front, public, signature = reader.take(7), reader.take(65), reader.take(64)
+    reader.need(front[0] == 1 and front[5:] == b"\0\x41", "suite")
+    reader.need(signed(device, "prekey", device + front + public, signature), "prekey")
+
+
+def read_name(reader):
     length = reader.number(4)
     reader.need(1 <= length <= 128, "name")
     return reader.take(length).decode()
@@ -455,7 +461,7 @@ def check_vault(vectors):
     keys, statement = vectors["keys"], vectors["statement_0"]
     yield sha(label("recovery commitment"), vault["recovery_public"], vault["recovery_nonce"]) == vault["recovery_commitment"]
     yield sha(vault["genesis_payload"]) == vault["genesis_hash"]
-    parts = vault["recovery_commitment"], vault["genesis_hash"], vault["control_log"]
+    parts = vault["recovery_commitment"], vault["genesis_hash"], vault["admin_key"]
     yield sha(label("vault"), *parts) == vault["id"]
     yield expand(bytes.fromhex(keys["epoch_0"]), label("control"), 32).hex() == keys["control_0"]
     yield json.loads((HERE / "control.json").read_text())["vault"] == vectors["vault"]["id"]
@@ -472,7 +478,7 @@ def check_vault(vectors):
     reader.finish()
     yield read | {"hash": sha(label("statement hash"), data).hex()} == statement
     yield statement["vault"] == vectors["vault"]["id"] and statement["previous"] == vectors["vault"]["genesis_hash"]
-    yield statement["admins"] == [statement["signer"]] == [vectors["vault"]["control_log"]]
+    yield statement["admins"] == [statement["signer"]] == [vectors["vault"]["admin_key"]]
     yield signed(bytes.fromhex(statement["signer"]), "statement", data[:-64], data[-64:])
 
 

@@ -1,10 +1,13 @@
-//! Frozen bytes of the birth of a vault and of a second device: `tests/vectors/control.json`, which
-//! `tests/vectors/read_control.py` checks without this code. `SUBROSA_WRITE_VECTORS=1` writes it anew.
+//! Frozen bytes of the birth of a vault, of a second device, and of entries good and bad: `tests/vectors/control.json`,
+//! which `tests/vectors/read_control.py` checks without this code. `SUBROSA_WRITE_VECTORS=1` writes it anew.
+
+mod cases;
 
 use data_encoding::HEXLOWER;
 use serde_json::{Value, json};
-use subrosa_protocol::ids::{Epoch, LogId, PublicKeyBytes, Seq};
+use subrosa_protocol::ids::{Epoch, LogId, PublicKeyBytes, Seq, VaultId};
 
+use self::cases::{bad, shapes};
 use super::*;
 use crate::entropy::SeededEntropy;
 use crate::keys::{KeyPair, KeyProvider, PublicKey, SoftwareKey};
@@ -17,12 +20,16 @@ fn key(pair: &KeyPair) -> Value {
     json!({ "pkcs8": hex(pair.dangerous_to_pkcs8_der()), "public": hex(pair.public().as_bytes()) })
 }
 
+fn entropy(seed: u64) -> SeededEntropy {
+    SeededEntropy::dangerous_from_seed(seed)
+}
+
 fn log_of(pair: &KeyPair) -> LogId {
     LogId::of(&PublicKeyBytes::from_bytes(*pair.public().as_bytes()))
 }
 
-fn segment(log: &KeyPair, seq: u64, data: &[u8]) -> Value {
-    json!({ "log": hex(log_of(log).as_bytes()), "seq": seq, "data": hex(data) })
+fn segment(log: LogId, seq: u64, data: &[u8]) -> Value {
+    json!({ "log": hex(log.as_bytes()), "seq": seq, "data": hex(data) })
 }
 
 fn member(device: &ListedDevice) -> Value {
@@ -35,39 +42,102 @@ fn member(device: &ListedDevice) -> Value {
     })
 }
 
-fn made() -> Value {
-    let entropy = |seed| SeededEntropy::dangerous_from_seed(seed);
-    let (founder, second) = (KeyPair::generate(&entropy(1)), KeyPair::generate(&entropy(2)));
-    let device = SoftwareKey::generate(&entropy(1));
-    let founded = found_vault(&device, "Ada's laptop", &Founding::Home, &entropy(3)).unwrap();
-    let keyring = &founded.keyring;
+/// The vault of all vectors, its founder, and a second device with logs of its own.
+struct World {
+    founder: SoftwareKey,
+    founded: Founded,
+    phone: SoftwareKey,
+    phone_logs: OwnLogs,
+    phone_admin: KeyPair,
+    phone_prekey: KeyPair,
+}
 
-    let phone = SoftwareKey::generate(&entropy(2));
-    let prekey = KeyPair::generate(&entropy(4));
-    let added = DeviceAdded {
-        device: phone.public(),
-        prekey: SignedPrekey::sign(&phone, 0, prekey.public()).unwrap(),
-        name: DeviceName::new("téléphone").unwrap(),
-        role: DeviceRole::Admin,
+impl World {
+    fn new() -> Self {
+        let founder = SoftwareKey::generate(&entropy(1));
+        let founded = found_vault(&founder, "Ada's laptop", &Founding::Home, &entropy(3)).unwrap();
+        Self {
+            founder,
+            founded,
+            phone: SoftwareKey::generate(&entropy(2)),
+            phone_logs: OwnLogs::generate(0, &entropy(5)),
+            phone_admin: KeyPair::generate(&entropy(6)),
+            phone_prekey: KeyPair::generate(&entropy(4)),
+        }
+    }
+
+    const fn vault(&self) -> &VaultId {
+        &self.founded.vault
+    }
+
+    /// "Device added", of the phone.
+    fn added(&self, name: &str, role: DeviceRole) -> DeviceAdded {
+        DeviceAdded {
+            device: self.phone.public(),
+            prekey: SignedPrekey::sign(&self.phone, 0, self.phone_prekey.public()).unwrap(),
+            name: DeviceName::new(name).unwrap(),
+            role,
+        }
+    }
+
+    /// The certificate of the phone's logs, in a vault.
+    fn certificate(&self, vault: &VaultId) -> LogCertificate {
+        let prekey = self.added("-", DeviceRole::Admin).prekey;
+        LogCertificate::prove(*vault, self.phone.public(), &self.phone_logs, &self.phone_admin, prekey)
+    }
+
+    fn founder_control(&self) -> LogId {
+        log_of(&self.founded.keyring.logs.control)
+    }
+
+    fn phone_control(&self) -> LogId {
+        log_of(&self.phone_logs.control)
+    }
+}
+
+/// Segments of a vault in which entries stand where their authors' logs are not, and in another order than their numbers.
+fn story(world: &World) -> Vec<(LogId, u64, Vec<u8>)> {
+    let tablet = SoftwareKey::generate(&entropy(8));
+    let prekey = SignedPrekey::sign(&tablet, 7, KeyPair::generate(&entropy(9)).public()).unwrap();
+    let by_founder = |number, name: &str, role| {
+        device_added(&world.founder, world.vault(), number, world.added(name, role)).unwrap()
     };
-    let adding = device_added(&device, &founded.vault, 2, added).unwrap();
-    let logs = OwnLogs::generate(0, &entropy(5));
-    let admin = KeyPair::generate(&entropy(6));
-    let prekey = PrekeySecret { pair: prekey, ..PrekeySecret::generate(&logs, &entropy(7)) };
-    let birth = LogBirth { vault: &founded.vault, number: 0, logs: &logs, admin: &admin, prekey: &prekey };
-    let certified = birth.entries(&phone).unwrap();
+    let name = DeviceName::new("tablet").unwrap();
+    let added = DeviceAdded { device: tablet.public(), prekey, name, role: DeviceRole::Reader };
+    let adds_tablet = device_added(&world.phone, world.vault(), 1, added).unwrap();
+    let prekey = PrekeySecret {
+        pair: KeyPair::generate(&entropy(4)),
+        ..PrekeySecret::generate(&world.phone_logs, &entropy(7))
+    };
+    let (logs, admin) = (&world.phone_logs, &world.phone_admin);
+    let birth = LogBirth { vault: world.vault(), number: 0, logs, admin, prekey: &prekey };
+    vec![
+        (world.founder_control(), 0, world.founded.genesis_entries.clone()),
+        (world.founder_control(), 1, by_founder(5, "phone, renamed too late", DeviceRole::Admin)),
+        (world.founder_control(), 2, by_founder(2, "téléphone", DeviceRole::Writer)),
+        (world.founder_control(), 3, adds_tablet),
+        (world.phone_control(), 0, birth.entries(&world.phone).unwrap()),
+        (world.phone_control(), 1, by_founder(5, "phone, renamed too late", DeviceRole::Admin)),
+    ]
+}
 
-    let mut members = Members::new(founded.vault);
-    let control = &keyring.logs.control;
-    members.apply(log_of(control), Seq(0), &founded.genesis_entries).unwrap();
-    members.apply(log_of(control), Seq(1), &adding).unwrap();
-    members.apply(log_of(&logs.control), Seq(0), &certified).unwrap();
+fn made() -> Value {
+    let world = World::new();
+    let keyring = &world.founded.keyring;
+    let mut members = Members::new(*world.vault());
+    let segments = story(&world);
+    for (log, seq, data) in &segments {
+        members.apply(*log, Seq(*seq), data).unwrap();
+    }
+    let second = KeyPair::generate(&entropy(2));
     json!({
         "note": "Test keys, published here: never use them. Layouts: docs/FORMAT.md, Control entries and Keyring.",
-        "founder": key(&founder),
-        "founder_logs": { "control": key(control), "data": key(&keyring.logs.data) },
+        "founder": key(&KeyPair::generate(&entropy(1))),
+        "founder_logs": { "control": key(&keyring.logs.control), "data": key(&keyring.logs.data) },
+        "founder_admin": key(&keyring.admin),
         "second": key(&second),
-        "second_logs": { "control": key(&logs.control), "data": key(&logs.data) },
+        "second_logs": { "control": key(&world.phone_logs.control), "data": key(&world.phone_logs.data) },
+        "second_admin": key(&world.phone_admin),
         "recovery": {
             "entropy": hex(keyring.recovery.entropy.as_ref().unwrap().dangerous_bytes()),
             "public": hex(keyring.recovery.public.as_bytes()),
@@ -80,15 +150,13 @@ fn made() -> Value {
             "read": key(&keyring.live_epoch().read_key().unwrap()),
             "write": key(keyring.live_epoch().write.as_ref().unwrap()),
         },
-        "vault": hex(founded.vault.as_bytes()),
-        "segments": [
-            segment(control, 0, &founded.genesis_entries),
-            segment(control, 1, &adding),
-            segment(&logs.control, 0, &certified),
-        ],
-        "statement_0": hex(&founded.statement),
+        "vault": hex(world.vault().as_bytes()),
+        "segments": segments.iter().map(|(log, seq, data)| segment(*log, *seq, data)).collect::<Vec<_>>(),
+        "statement_0": hex(&world.founded.statement),
         "keyring": hex(keyring.encode()),
         "members": members.devices().iter().map(member).collect::<Vec<_>>(),
+        "entries": shapes(&world),
+        "bad": bad(&world),
     })
 }
 
