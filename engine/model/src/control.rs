@@ -22,7 +22,7 @@ pub use birth::{Founded, Founding, LogBirth, device_added, found_vault};
 #[cfg(any(test, feature = "testing"))]
 pub use claims::with_bases;
 pub use claims::{caps, with_caps};
-pub use entry::{Entry, Rank, SignedEntry, UnknownEntry, decode_entries, encode_entries, read_public};
+pub use entry::{Entry, EntryRank, SignedEntry, UnknownEntry, decode_entries, encode_entries, read_public};
 pub use error::{BirthError, ControlError};
 pub use keyring::{
     EPOCHS_MAX, EpochSecrets, GRANTS_MAX, HeldStatements, Keyring, KeyringError, OwnLogs, PAIR_LEN,

@@ -3,6 +3,9 @@
 use subrosa_protocol::codec::{DecodeError, Extensions, Reader, Writer};
 use subrosa_protocol::ids::{Chain, LogId, Seq};
 
+/// Where logs begin.
+pub(super) type Bases = Vec<(LogId, (Seq, Chain))>;
+
 /// Checks the shape of those extensions of a certificate that this version knows.
 pub(super) fn check(extensions: &Extensions) -> Result<(), DecodeError> {
     caps(extensions)?;
@@ -38,7 +41,7 @@ pub fn with_caps(extensions: Extensions, caps: &[(LogId, u64)]) -> Result<Extens
 ///
 /// # Errors
 /// [`DecodeError`]; never of a decoded certificate.
-pub(super) fn bases(extensions: &Extensions) -> Result<Vec<(LogId, (Seq, Chain))>, DecodeError> {
+pub(super) fn bases(extensions: &Extensions) -> Result<Bases, DecodeError> {
     if !BASES_COUNT {
         return Ok(Vec::new());
     }

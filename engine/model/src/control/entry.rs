@@ -25,7 +25,7 @@ use crate::keys::{BadSignature, KeyError, KeyProvider, PublicKey, sign_with};
 pub struct SignedEntry {
     /// The device that signed.
     pub author: PublicKey,
-    /// Counted up by the author. A restored copy may use one twice: then the hash decides, see [`Rank`].
+    /// Counted up by the author. A restored copy may use one twice: then the hash decides, see [`EntryRank`].
     pub number: u64,
     /// What it says.
     pub entry: Entry,
@@ -60,7 +60,7 @@ pub struct UnknownEntry {
 /// Where an entry stands among those of its author: by number, and among equal ones by SHA-256 of the signed entry,
 /// wherever they stand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Rank {
+pub struct EntryRank {
     /// What its author gave it.
     pub number: u64,
     /// SHA-256 of all of the signed entry.
@@ -159,8 +159,8 @@ impl SignedEntry {
     }
 
     /// Where it stands among its author's entries.
-    pub fn rank(&self) -> Rank {
-        Rank { number: self.number, hash: Sha256::digest(self.encode()).into() }
+    pub fn rank(&self) -> EntryRank {
+        EntryRank { number: self.number, hash: Sha256::digest(self.encode()).into() }
     }
 
     const fn label(&self) -> &'static [u8] {

@@ -8,7 +8,7 @@ use subrosa_protocol::limits::{DEVICES_PER_VAULT_MAX, LOGS_PER_DEVICE_MAX};
 use subrosa_protocol::segment::Class;
 
 use super::super::DeviceRole;
-use super::super::entry::Rank;
+use super::super::entry::EntryRank;
 use super::segment::{Certificate, HeldEntry};
 use super::{CertifiedLog, ControlLog, ListedDevice, MemberChanges};
 use crate::keys::PublicKey;
@@ -20,10 +20,10 @@ pub(super) struct Roster {
     pub(super) devices: Vec<ListedDevice>,
     ranks: BTreeMap<PublicKey, usize>,
     /// Of each device but the founder, the entry that gave it its name and place: its author's seniority and its rank.
-    listings: BTreeMap<PublicKey, (usize, Rank)>,
+    listings: BTreeMap<PublicKey, (usize, EntryRank)>,
     pub(super) logs: BTreeMap<LogId, CertifiedLog>,
     /// Of each listed device, its certificates that count, by rank.
-    pub(super) pairs: BTreeMap<PublicKey, BTreeMap<Rank, Pair>>,
+    pub(super) pairs: BTreeMap<PublicKey, BTreeMap<EntryRank, Pair>>,
     /// Where logs begin, if not at their first segment.
     pub(super) bases: BTreeMap<LogId, (Seq, Chain)>,
     pub(super) update_needed: bool,
@@ -38,10 +38,10 @@ pub(super) struct Pair {
 }
 
 /// The entries that count, by author and rank.
-type Standing<'a> = BTreeMap<PublicKey, BTreeMap<Rank, &'a Arc<HeldEntry>>>;
+type Standing<'a> = BTreeMap<PublicKey, BTreeMap<EntryRank, &'a Arc<HeldEntry>>>;
 
 /// The control logs that each device claims, by the rank of their certificates; no more than count.
-type OwnedLogs<'a> = BTreeMap<PublicKey, BTreeMap<Rank, &'a ControlLog>>;
+type OwnedLogs<'a> = BTreeMap<PublicKey, BTreeMap<EntryRank, &'a ControlLog>>;
 
 /// Certificates of one device that count: two logs each.
 const PAIRS_MAX: usize = LOGS_PER_DEVICE_MAX / 2;
@@ -93,7 +93,7 @@ impl Roster {
     }
 
     /// Lists a device unless it is listed, or the vault is full.
-    fn list(&mut self, device: ListedDevice, listing: Option<(usize, Rank)>) {
+    fn list(&mut self, device: ListedDevice, listing: Option<(usize, EntryRank)>) {
         if self.devices.len() < DEVICES_PER_VAULT_MAX && !self.ranks.contains_key(&device.public) {
             self.ranks.insert(device.public, self.devices.len());
             self.listings.extend(listing.map(|listing| (device.public, listing)));
@@ -136,7 +136,7 @@ impl Roster {
         let Some(added) = entry.added() else { return entry.is_critical() && !self.update_needed };
         let Some(listed) = self.device(&added.device) else { return true };
         // The stronger role has the smaller number; the founder stays as it is.
-        let earlier = |before: &(usize, Rank)| (*seniority, entry.rank) < *before;
+        let earlier = |before: &(usize, EntryRank)| (*seniority, entry.rank) < *before;
         added.role < listed.role || self.listings.get(&added.device).is_some_and(earlier)
     }
 

@@ -2,10 +2,10 @@
 
 use std::sync::{Arc, Weak};
 
-use subrosa_protocol::ids::{Chain, LogId, Seq, VaultId};
+use subrosa_protocol::ids::{LogId, Seq, VaultId};
 
-use super::super::claims::bases;
-use super::super::entry::Rank;
+use super::super::claims::{Bases, bases};
+use super::super::entry::EntryRank;
 use super::super::{ControlError, DeviceAdded, Entry, Genesis, LogCertificate, SignedEntry, decode_entries};
 use super::{EntryKey, Members};
 use crate::keys::PublicKey;
@@ -31,15 +31,15 @@ pub(super) struct Segment {
 #[derive(Debug)]
 pub(super) struct Certificate {
     pub(super) body: LogCertificate,
-    pub(super) rank: Rank,
-    pub(super) bases: Vec<(LogId, (Seq, Chain))>,
+    pub(super) rank: EntryRank,
+    pub(super) bases: Bases,
 }
 
 /// An entry that counts wherever it stands, once.
 #[derive(Debug)]
 pub(super) struct HeldEntry {
     pub(super) author: PublicKey,
-    pub(super) rank: Rank,
+    pub(super) rank: EntryRank,
     pub(super) says: Says,
     tag: u8,
 }
@@ -124,7 +124,7 @@ impl Members {
 }
 
 impl Segment {
-    fn take(&mut self, signed: SignedEntry, rank: Rank, known: Option<Arc<HeldEntry>>) {
+    fn take(&mut self, signed: SignedEntry, rank: EntryRank, known: Option<Arc<HeldEntry>>) {
         let (tag, author) = (signed.entry.tag(), signed.author);
         let says = match signed.entry {
             Entry::Genesis(genesis) => {

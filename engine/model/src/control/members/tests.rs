@@ -360,7 +360,7 @@ fn a_device_has_a_limited_number_of_certificates_by_rank() {
     let pairs = members.roster.pairs.get_mut(&a.public()).unwrap();
     let pair = *pairs.values().next().unwrap();
     for number in 0..limit as u64 - 1 {
-        pairs.insert(super::super::entry::Rank { number: 10 + number, hash: [0; 32] }, pair);
+        pairs.insert(super::super::entry::EntryRank { number: 10 + number, hash: [0; 32] }, pair);
     }
     assert!(!members.roster.has_room(&a.public()));
     let before = members.folds;
