@@ -37,7 +37,8 @@ use subrosa_model::merge::{RecordId, Value};
 use subrosa_protocol::client_link::{FeedBatch, FeedItem};
 use subrosa_protocol::codec::Reader;
 use subrosa_protocol::digest::digest;
-use subrosa_protocol::ids::{Head, Incarnation, LogId, Pin, PublicKeyBytes, Rseq, VaultId};
+use subrosa_protocol::frame::LogKey;
+use subrosa_protocol::ids::{Head, Incarnation, LogId, Pin, Rseq, VaultId};
 use subrosa_protocol::segment::SealedSegment;
 use subrosa_store::process::ForkSign;
 
@@ -195,7 +196,7 @@ pub(super) struct ListRelay {
 
 #[derive(Default)]
 struct Listed {
-    logs: Vec<PublicKeyBytes>,
+    logs: Vec<LogKey>,
     segments: Vec<SealedSegment>,
     heads: std::collections::BTreeMap<LogId, Head>,
 }
@@ -255,9 +256,9 @@ impl ListRelay {
                 return Ok(taken);
             }
             let mut state = self.state.lock().unwrap();
-            for public in batch.logs {
-                if !state.logs.contains(&public) {
-                    state.logs.push(public);
+            for key in batch.logs {
+                if !state.logs.contains(&key) {
+                    state.logs.push(key);
                 }
             }
             let mut acks = Vec::new();
@@ -294,16 +295,17 @@ impl ListRelay {
 
 fn append(state: &mut Listed, vault: &VaultId, segment: SealedSegment) -> Result<Head, Conflict> {
     let header = *segment.header();
-    let public = *state.logs.iter().find(|public| LogId::of(public) == header.log).expect("logs come first");
+    let key = state.logs.iter().find(|key| LogId::of(&key.public) == header.log);
+    let LogKey { public, base } = *key.expect("logs come first");
     let before = state.heads.get(&header.log).copied();
-    let expected = before.map_or(0, |head| head.seq.0 + 1);
+    let expected = before.map_or(base.seq.0, |head| head.seq.0 + 1);
     if header.seq.0 < expected {
         let held = state.segments.iter().find(|held| held.header() == &header).ok_or(Conflict)?;
         assert_eq!(held.bytes(), segment.bytes());
         return Ok(Head { seq: header.seq, ..before.unwrap() });
     }
     assert_eq!(header.seq.0, expected, "pushed without a gap");
-    let prev = before.map_or(subrosa_protocol::ids::Chain::ZERO, |head| head.chain);
+    let prev = before.map_or(base.chain, |head| head.chain);
     if header.prev != prev {
         return Err(Conflict);
     }

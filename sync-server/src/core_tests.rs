@@ -7,10 +7,11 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::{Buf as _, Bytes};
+use subrosa_protocol::codec::Extensions;
 use subrosa_protocol::digest::digest;
 use subrosa_protocol::error::ErrorCode;
 use subrosa_protocol::frame::{ClientFrame, Credential, FeedFrame, RelayFrame, RelayLimits, Role, VERSION};
-use subrosa_protocol::ids::{Digest, Incarnation, PublicKeyBytes, Rseq, Seq, VaultId};
+use subrosa_protocol::ids::{Base, Digest, Incarnation, PublicKeyBytes, Rseq, Seq, VaultId};
 use subrosa_protocol::labels;
 use subrosa_protocol::relay_link::{
     Admission, Append, Feed, FeedStep, Input, LinkConfig, LinkNo, Now, Output, RelayLink, digest_of_nothing,
@@ -89,7 +90,10 @@ impl Rig {
         };
         let (machine, no) = (RelayLink::new(NOW, config), LinkNo(self.links.len() as u64));
         self.links.push(Link { no, machine, feed: None, sent: VecDeque::new() });
-        self.frame(self.links.len() - 1, &ClientFrame::Hello { versions: vec![VERSION], caps: 0 });
+        self.frame(
+            self.links.len() - 1,
+            &ClientFrame::Hello { versions: vec![VERSION], caps: 0, extensions: Extensions::new() },
+        );
         self.links.len() - 1
     }
 
@@ -155,7 +159,10 @@ impl Rig {
             return self.join(again, vault);
         }
         for log in [&vault.control, &vault.data] {
-            self.frame(link, &ClientFrame::Log { vault: vault.id, public: log.key.public() });
+            self.frame(
+                link,
+                &ClientFrame::Log { vault: vault.id, public: log.key.public(), base: Base::WHOLE },
+            );
         }
         let (cursor, digest, incarnation) = (Rseq(0), digest_of_nothing(), self.store.incarnation());
         self.frame(link, &ClientFrame::Subscribe { vault: vault.id, incarnation, cursor, digest });
@@ -434,7 +441,7 @@ fn damage_met_by_one_feed_shows_in_the_digest_of_all_and_is_pushed_again() {
     let a = rig.link();
     rig.join(a, &vault);
     let mut other = Log::new(vault.data.kind);
-    rig.frame(a, &ClientFrame::Log { vault: id, public: other.key.public() });
+    rig.frame(a, &ClientFrame::Log { vault: id, public: other.key.public(), base: Base::WHOLE });
     let segments: Vec<SealedSegment> = (0..3).map(|_| vault.data.segment(&id, 100)).collect();
     for segment in segments.iter().cloned().chain([other.segment(&id, 100)]) {
         assert_eq!(rig.pushed(a, &id, segment), None);

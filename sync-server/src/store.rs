@@ -107,6 +107,8 @@ pub struct LogTip {
 /// A segment handed to [`LogStore::append`].
 #[derive(Clone, Debug)]
 pub enum Offered {
+    /// Its signature holds, and it stands where its log begins here, as LOG said: the verifier knew nothing of it.
+    First(VerifiedSegment),
     /// Its signature holds, and it continues the tip that the verifier knew.
     Next(VerifiedSegment),
     /// At or below that tip: a repetition, or a conflict.
@@ -118,7 +120,7 @@ impl Offered {
     #[must_use]
     pub const fn segment(&self) -> &SealedSegment {
         match self {
-            Self::Next(verified) => verified.segment(),
+            Self::First(verified) | Self::Next(verified) => verified.segment(),
             Self::Repeated(segment) => segment,
         }
     }

@@ -13,6 +13,7 @@ use harness::relay::RelayProcess;
 use harness::{Args, Goal, Report, quic};
 use quinn::{Connection, Endpoint, RecvStream, SendStream};
 use subrosa::{KeyPair, OsEntropy};
+use subrosa_protocol::codec::Extensions;
 use subrosa_protocol::frame::{
     ALPN, ClientFrame, Credential, FeedFrame, FrameLimit, RelayFrame, Role, VERSION,
 };
@@ -88,7 +89,7 @@ impl Client {
         let exported = connection.export_keying_material(&mut exporter, labels::EXPORTER, b"");
         exported.map_err(|_| anyhow::Error::msg("no exporter"))?;
         let vault = Vault::new();
-        let hello = ClientFrame::Hello { versions: vec![VERSION], caps: 0 };
+        let hello = ClientFrame::Hello { versions: vec![VERSION], caps: 0, extensions: Extensions::new() };
         for frame in [hello, vault.auth(&exporter)] {
             send.write_chunk(frame.encode()).await?;
         }

@@ -14,9 +14,10 @@ use rcgen::PublicKeyData as _;
 use ring::digest::{SHA256, digest};
 use rustls::pki_types::PrivatePkcs8KeyDer;
 use subrosa::{RelayAddr, VaultId};
-use subrosa_protocol::frame::{ALPN, ClientFrame, FeedFrame, RelayFrame, RelayLimits};
+use subrosa_protocol::codec::Extensions;
+use subrosa_protocol::frame::{ALPN, ClientFrame, FeedFrame, RelayFrame, RelayLimits, VERSION};
 use subrosa_protocol::ids::{
-    Chain, Digest, Epoch, Head, Incarnation, LogId, Pin, PublicKeyBytes, Rseq, Seq, Signature,
+    Base, Chain, Digest, Epoch, Head, Incarnation, LogId, Pin, PublicKeyBytes, Rseq, Seq, Signature,
 };
 use subrosa_protocol::segment::{GroupPlace, Header, Kind, SealedSegment, TAG_LEN};
 use tokio::runtime::Runtime;
@@ -97,7 +98,14 @@ async fn serve(connection: Connection, manner: Manner, fed: Arc<AtomicU64>) -> O
         let answer = match next_frame(&mut receive).await? {
             ClientFrame::Hello { .. } => {
                 let limits = RelayLimits { segment_bytes_max: 2 << 20, vaults_max: 64 };
-                RelayFrame::Hello { version: 1, incarnation: INCARNATION, limits, now_ms: 0 }
+                RelayFrame::Hello {
+                    version: VERSION,
+                    incarnation: INCARNATION,
+                    limits,
+                    now_ms: 0,
+                    caps: 0,
+                    extensions: Extensions::new(),
+                }
             }
             ClientFrame::Auth { vault, .. } => {
                 RelayFrame::Vault { vault, quota_bytes: 1 << 30, used_bytes: 0 }
@@ -137,7 +145,11 @@ fn first_of_feed(vault: VaultId, manner: Manner) -> Vec<FeedFrame> {
             let public = PublicKeyBytes::from_bytes([4; 65]);
             let segment =
                 SealedSegment::assemble(header(LogId::of(&public)), &[0; TAG_LEN], &Signature::ZERO);
-            vec![start, FeedFrame::Log { public }, FeedFrame::Segment { rseq: Rseq(1), segment }]
+            vec![
+                start,
+                FeedFrame::Log { public, base: Base::WHOLE },
+                FeedFrame::Segment { rseq: Rseq(1), segment },
+            ]
         }
         Manner::Hides => {
             vec![start, FeedFrame::CaughtUp { rseq: Rseq(0), digest: Digest::from_bytes([8; 32]) }]

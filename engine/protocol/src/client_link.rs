@@ -22,12 +22,6 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-
-use crate::error::{ErrorCode, Refusal};
-use crate::frame::{ClientFrame, Credential, RelayFrame, VERSION};
-use crate::ids::{Incarnation, LogId, VaultId};
-use crate::limits;
-use crate::token::Grant;
 use feed::{Feeds, Wrong};
 pub use interface::{
     Event, FeedBatch, FeedItem, Input, LinkError, OutboxBatch, Output, Prepared, Progress, Purpose, Received,
@@ -35,6 +29,13 @@ pub use interface::{
 };
 use meeting::MeetingState;
 use vault::VaultLink;
+
+use crate::codec::Extensions;
+use crate::error::{ErrorCode, Refusal};
+use crate::frame::{ClientFrame, Credential, RelayFrame, VERSION, may_be_ignored};
+use crate::ids::{Incarnation, LogId, VaultId};
+use crate::limits;
+use crate::token::Grant;
 
 /// How long a relay may take to answer HELLO.
 pub const HELLO_WAIT: Duration = Duration::from_secs(10);
@@ -76,7 +77,7 @@ impl ClientLink {
     /// `invite` ([`crate::token::Invite`] bytes) is used to create vaults for which no grant is at hand.
     #[must_use]
     pub fn new(now: Instant, invite: Option<Vec<u8>>) -> Self {
-        let hello = ClientFrame::Hello { versions: vec![VERSION], caps: 0 };
+        let hello = ClientFrame::Hello { versions: vec![VERSION], caps: 0, extensions: Extensions::new() };
         Self {
             invite,
             greeting: Greeting::Sent { at: now },
@@ -152,6 +153,7 @@ impl ClientLink {
             self.heard = now;
         }
         match input {
+            Input::Frame(frame) if may_be_ignored(&frame) && self.is_greeted() => Ok(()),
             Input::Frame(frame) => self.control_frame(now, RelayFrame::decode(&frame)?),
             Input::Feed { stream, frame } => self.feed_frame(now, stream, &frame),
             Input::FeedClosed { stream } => {
@@ -259,9 +261,9 @@ impl ClientLink {
                 self.pump(now, &id);
                 self.pump_waiting(now);
             }
-            RelayFrame::Heads { vault: id, heads } => {
-                let shown = find(&mut self.vaults, &id, "HEADS")?.relay_heads(&heads);
-                if self.went_well(now, &id, shown).is_some() {
+            RelayFrame::Heads { vault: id, last, heads } => {
+                let shown = find(&mut self.vaults, &id, "HEADS")?.relay_heads(now, last, heads);
+                if let Some(Some(heads)) = self.went_well(now, &id, shown) {
                     self.out.push_back(Output::StoreHeads { vault: id, incarnation, heads });
                 }
             }
@@ -270,6 +272,10 @@ impl ClientLink {
             RelayFrame::Hello { .. } | RelayFrame::Error(_) => {}
         }
         Ok(())
+    }
+
+    const fn is_greeted(&self) -> bool {
+        matches!(self.greeting, Greeting::Done { .. })
     }
 
     fn greeted(&mut self, version: u16, incarnation: Incarnation, now_ms: u64) -> Result<(), LinkError> {

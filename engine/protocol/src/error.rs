@@ -89,6 +89,8 @@ codes! {
     WrongKind = 23, "wrong kind of segment";
     /// The log has ended with a closing segment; nothing stands behind that.
     Closed = 24, "closed";
+    /// HEADS whose logs do not ascend over all parts, or more of them than a vault may have.
+    HeadsRefused = 25, "heads refused";
 }
 
 impl ErrorCode {

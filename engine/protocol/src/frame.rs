@@ -6,20 +6,25 @@
 
 use bytes::Bytes;
 
-use crate::codec::{DecodeError, Reader, Writer};
+pub use self::feed::FeedFrame;
+pub use self::heads::{LogKey, SHORT_CHAIN_LEN, ShortHead};
+use self::heads::{read_base, read_heads, write_base, write_heads};
+use crate::codec::{DecodeError, Extensions, Reader, Writer};
 use crate::error::{ErrorCode, Refusal};
 use crate::ids::{
-    Chain, Digest, Head, Incarnation, LogId, PublicKeyBytes, RendezvousId, Rseq, Seq, Signature, VaultId,
+    Base, Chain, Digest, Head, Incarnation, LogId, PublicKeyBytes, RendezvousId, Rseq, Seq, Signature,
+    VaultId,
 };
 use crate::limits;
 use crate::segment::SealedSegment;
 
-pub use self::feed::FeedFrame;
-
 mod feed;
+mod heads;
 
 /// The one version of this crate.
-pub const VERSION: u16 = 1;
+pub const VERSION: u16 = 2;
+/// Who does not know a tag with this bit skips the frame; anywhere but before HELLO, and before FEED START on a feed.
+pub const IGNORABLE: u8 = 0x20;
 /// ALPN protocol name.
 pub const ALPN: &[u8] = b"subrosa/1";
 
@@ -53,25 +58,6 @@ pub struct RelayLimits {
     pub vaults_max: u16,
 }
 
-/// Head of a log, its chain shortened: what HEADS compares. The signed segments decide.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ShortHead {
-    /// The log.
-    pub log: LogId,
-    /// Its last segment.
-    pub seq: Seq,
-    /// First 8 bytes of the chain.
-    pub chain: [u8; 8],
-}
-
-impl From<Head> for ShortHead {
-    fn from(head: Head) -> Self {
-        let mut chain = [0; 8];
-        chain.copy_from_slice(&head.chain.as_bytes()[..8]);
-        Self { log: head.log, seq: head.seq, chain }
-    }
-}
-
 /// From device to relay, on the control stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ClientFrame {
@@ -81,6 +67,8 @@ pub enum ClientFrame {
         versions: Vec<u16>,
         /// Capability bits; none are defined yet, unknown ones are ignored.
         caps: u64,
+        /// None are defined yet, unknown ones are ignored.
+        extensions: Extensions,
     },
     /// Proves membership: signature over `exporter[32] | vault | role` under [`crate::labels::AUTH`].
     Auth {
@@ -126,6 +114,8 @@ pub enum ClientFrame {
         vault: VaultId,
         /// The log's key.
         public: PublicKeyBytes,
+        /// Its first segment that is pushed here.
+        base: Base,
     },
     /// Segments to append, each log's in order.
     Push {
@@ -134,11 +124,13 @@ pub enum ClientFrame {
         /// At most [`limits::PUSH_SEGMENTS_MAX`].
         segments: Vec<SealedSegment>,
     },
-    /// All heads that this device holds; answers the relay's HEADS.
+    /// Part of all heads that this device holds; answers the relay's HEADS.
     Heads {
         /// Which vault.
         vault: VaultId,
-        /// One for each log.
+        /// Nothing follows.
+        last: bool,
+        /// One for each log, ascending here and over all parts; at most [`limits::HEADS_PART_MAX`].
         heads: Vec<ShortHead>,
     },
     /// Asks for segments `from..=to` of one log again; answered on the feed.
@@ -184,6 +176,10 @@ pub enum RelayFrame {
         limits: RelayLimits,
         /// Its wall clock, Unix milliseconds.
         now_ms: u64,
+        /// Capability bits; none are defined yet, unknown ones are ignored.
+        caps: u64,
+        /// None are defined yet, unknown ones are ignored.
+        extensions: Extensions,
     },
     /// Answers AUTH for a known vault, and CREATE.
     Vault {
@@ -208,11 +204,13 @@ pub enum RelayFrame {
         /// Appended, or held already.
         entries: Vec<Head>,
     },
-    /// The relay's heads: sent when the subscription's incarnation or digest differ.
+    /// Part of the relay's heads: sent when the subscription's incarnation or digest differ.
     Heads {
         /// Which vault.
         vault: VaultId,
-        /// One for each log.
+        /// Nothing follows.
+        last: bool,
+        /// One for each log, ascending here and over all parts; at most [`limits::HEADS_PART_MAX`].
         heads: Vec<ShortHead>,
     },
     /// A rendezvous that this link opened was joined, or this link has joined one.
@@ -296,6 +294,18 @@ impl FrameLimit {
     }
 }
 
+/// Whether this version passes over a frame, given without its length prefix: no frame that it knows has the bit.
+#[must_use]
+pub fn may_be_ignored(frame: &[u8]) -> bool {
+    frame.first().is_some_and(|tag| tag & IGNORABLE != 0)
+}
+
+/// A HELLO comes from a peer that has proved nothing: its extensions bound it no further.
+const fn check_hello(frame: &[u8]) -> Result<(), DecodeError> {
+    let (announced, limit) = (frame.len() as u64, limits::FRAME_BYTES_MAX_UNAUTHENTICATED as u64);
+    if announced > limit { Err(DecodeError::TooLarge { what: "HELLO", announced, limit }) } else { Ok(()) }
+}
+
 fn framed(tag: u8, body: impl FnOnce(&mut Writer)) -> Bytes {
     let mut w = Writer::with_capacity(128);
     w.u32(0).u8(tag);
@@ -306,20 +316,6 @@ fn framed(tag: u8, body: impl FnOnce(&mut Writer)) -> Bytes {
     bytes.into()
 }
 
-fn write_short_heads(w: &mut Writer, heads: &[ShortHead]) {
-    w.count(heads.len());
-    for head in heads {
-        w.bytes(head.log.as_bytes()).u64(head.seq.0).bytes(&head.chain);
-    }
-}
-
-fn read_short_heads(r: &mut Reader<'_>) -> Result<Vec<ShortHead>, DecodeError> {
-    let count = r.count("heads", limits::LOGS_PER_VAULT_MAX, 32)?;
-    (0..count)
-        .map(|_| Ok(ShortHead { log: LogId::from_bytes(r.array()?), seq: Seq(r.u64()?), chain: r.array()? }))
-        .collect()
-}
-
 impl ClientFrame {
     /// The wire bytes, length prefix included.
     ///
@@ -328,12 +324,12 @@ impl ClientFrame {
     #[must_use]
     pub fn encode(&self) -> Bytes {
         match self {
-            Self::Hello { versions, caps } => framed(HELLO, |w| {
+            Self::Hello { versions, caps, extensions } => framed(HELLO, |w| {
                 w.count(versions.len());
                 for version in versions {
                     w.u16(*version);
                 }
-                w.u64(*caps);
+                extensions.write(w.u64(*caps));
             }),
             Self::Auth { vault, role, public, signature } => framed(AUTH, |w| {
                 w.bytes(vault.as_bytes())
@@ -359,8 +355,8 @@ impl ClientFrame {
                 w.bytes(vault.as_bytes()).bytes(incarnation.as_bytes());
                 w.u64(cursor.0).bytes(digest.as_bytes());
             }),
-            Self::Log { vault, public } => framed(LOG, |w| {
-                w.bytes(vault.as_bytes()).bytes(public.as_bytes());
+            Self::Log { vault, public, base } => framed(LOG, |w| {
+                write_base(w.bytes(vault.as_bytes()).bytes(public.as_bytes()), base);
             }),
             Self::Push { vault, segments } => framed(PUSH, |w| {
                 w.bytes(vault.as_bytes()).count(segments.len());
@@ -368,8 +364,8 @@ impl ClientFrame {
                     w.prefixed(segment.bytes());
                 }
             }),
-            Self::Heads { vault, heads } => framed(HEADS, |w| {
-                write_short_heads(w.bytes(vault.as_bytes()), heads);
+            Self::Heads { vault, last, heads } => framed(HEADS, |w| {
+                write_heads(w.bytes(vault.as_bytes()), *last, heads);
             }),
             Self::Want { vault, log, from, to } => framed(WANT, |w| {
                 w.bytes(vault.as_bytes()).bytes(log.as_bytes()).u64(from.0).u64(to.0);
@@ -396,7 +392,8 @@ impl ClientFrame {
             HELLO => {
                 let count = r.count("versions", limits::VERSIONS_MAX, 2)?;
                 let versions = (0..count).map(|_| r.u16()).collect::<Result<_, _>>()?;
-                Self::Hello { versions, caps: r.u64()? }
+                check_hello(frame)?;
+                return Ok(Self::Hello { versions, caps: r.u64()?, extensions: Extensions::read(r)? });
             }
             AUTH => Self::Auth {
                 vault: VaultId::from_bytes(r.array()?),
@@ -422,6 +419,7 @@ impl ClientFrame {
             LOG => Self::Log {
                 vault: VaultId::from_bytes(r.array()?),
                 public: PublicKeyBytes::from_bytes(r.array()?),
+                base: read_base(&mut r)?,
             },
             PUSH => {
                 let vault = VaultId::from_bytes(r.array()?);
@@ -429,7 +427,10 @@ impl ClientFrame {
                 let segments = (0..count).map(|_| read_segment(frame, &mut r)).collect::<Result<_, _>>()?;
                 Self::Push { vault, segments }
             }
-            HEADS => Self::Heads { vault: VaultId::from_bytes(r.array()?), heads: read_short_heads(&mut r)? },
+            HEADS => {
+                let (vault, (last, heads)) = (VaultId::from_bytes(r.array()?), read_heads(&mut r)?);
+                Self::Heads { vault, last, heads }
+            }
             WANT => Self::Want {
                 vault: VaultId::from_bytes(r.array()?),
                 log: LogId::from_bytes(r.array()?),
@@ -477,9 +478,10 @@ impl RelayFrame {
     #[must_use]
     pub fn encode(&self) -> Bytes {
         match self {
-            Self::Hello { version, incarnation, limits, now_ms } => framed(R_HELLO, |w| {
+            Self::Hello { version, incarnation, limits, now_ms, caps, extensions } => framed(R_HELLO, |w| {
                 w.u16(*version).bytes(incarnation.as_bytes());
-                w.u32(limits.segment_bytes_max).u16(limits.vaults_max).u64(*now_ms);
+                w.u32(limits.segment_bytes_max).u16(limits.vaults_max).u64(*now_ms).u64(*caps);
+                extensions.write(w);
             }),
             Self::Vault { vault, quota_bytes, used_bytes } => framed(R_VAULT, |w| {
                 w.bytes(vault.as_bytes()).u64(*quota_bytes).u64(*used_bytes);
@@ -493,8 +495,8 @@ impl RelayFrame {
                     w.bytes(head.log.as_bytes()).u64(head.seq.0).bytes(head.chain.as_bytes());
                 }
             }),
-            Self::Heads { vault, heads } => framed(R_HEADS, |w| {
-                write_short_heads(w.bytes(vault.as_bytes()), heads);
+            Self::Heads { vault, last, heads } => framed(R_HEADS, |w| {
+                write_heads(w.bytes(vault.as_bytes()), *last, heads);
             }),
             Self::RendezvousReady { id } => framed(R_RENDEZVOUS_READY, |w| {
                 w.bytes(id.as_bytes());
@@ -516,12 +518,17 @@ impl RelayFrame {
     pub fn decode(frame: &[u8]) -> Result<Self, DecodeError> {
         let mut r = Reader::new(frame);
         let decoded = match r.u8()? {
-            R_HELLO => Self::Hello {
-                version: r.u16()?,
-                incarnation: Incarnation::from_bytes(r.array()?),
-                limits: RelayLimits { segment_bytes_max: r.u32()?, vaults_max: r.u16()? },
-                now_ms: r.u64()?,
-            },
+            R_HELLO => {
+                check_hello(frame)?;
+                return Ok(Self::Hello {
+                    version: r.u16()?,
+                    incarnation: Incarnation::from_bytes(r.array()?),
+                    limits: RelayLimits { segment_bytes_max: r.u32()?, vaults_max: r.u16()? },
+                    now_ms: r.u64()?,
+                    caps: r.u64()?,
+                    extensions: Extensions::read(r)?,
+                });
+            }
             R_VAULT => Self::Vault {
                 vault: VaultId::from_bytes(r.array()?),
                 quota_bytes: r.u64()?,
@@ -544,7 +551,8 @@ impl RelayFrame {
                 Self::Ack { vault, rseq, entries }
             }
             R_HEADS => {
-                Self::Heads { vault: VaultId::from_bytes(r.array()?), heads: read_short_heads(&mut r)? }
+                let (vault, (last, heads)) = (VaultId::from_bytes(r.array()?), read_heads(&mut r)?);
+                Self::Heads { vault, last, heads }
             }
             R_RENDEZVOUS_READY => Self::RendezvousReady { id: RendezvousId::from_bytes(r.array()?) },
             R_RENDEZVOUS_DATA => Self::RendezvousData {

@@ -156,6 +156,32 @@ impl VaultId {
     }
 }
 
+/// Where a log begins for whoever holds it. What is before was never here, or is here no more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Base {
+    /// Its first segment.
+    pub seq: Seq,
+    /// The chain before that one.
+    pub chain: Chain,
+}
+
+impl Base {
+    /// Of a log that is here from its first segment on.
+    pub const WHOLE: Self = Self { seq: Seq(0), chain: Chain::ZERO };
+
+    /// Whether nothing is left out.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        *self == Self::WHOLE
+    }
+}
+
+impl Default for Base {
+    fn default() -> Self {
+        Self::WHOLE
+    }
+}
+
 /// Last segment of one log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Head {

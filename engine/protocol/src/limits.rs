@@ -151,9 +151,10 @@ pub const ACK_ENTRIES_MAX: usize = 1024;
 pub const VERSIONS_MAX: usize = 16;
 /// Extensions at the end of one layout; their bytes count in the limit of what holds them.
 pub const EXTENSIONS_MAX: usize = 16;
-/// Logs of one vault, closed ones included, and so names of one tombstone.
+/// Logs of one vault that a relay holds, and certified ones that a device holds, ever, closed ones included: what HEADS
+/// names, and a tombstone.
 pub const LOGS_PER_VAULT_MAX: usize = 16_384;
-/// Heads of logs in one part: of what a group names as seen; the rest is in the next one.
+/// Heads of logs in one HEADS, and in what one group names as seen; the rest is in the next one.
 pub const HEADS_PART_MAX: usize = 4096;
 /// Openings of a store whose writes went into one group; the next one begins another.
 pub const RUNS_MAX: usize = 1024;
@@ -195,6 +196,8 @@ pub const RENDEZVOUS_MESSAGE_BYTES_MAX: usize = 4096;
 pub const RENDEZVOUS_SECONDS: u64 = 300;
 /// Keys that FEED LOG has introduced on one link and no segment has shown to be of use yet.
 pub const LINK_KEYS_MAX: usize = 16_384;
+/// Logs without a certificate of one vault of which something is quarantined.
+pub const QUARANTINE_LOGS_MAX: usize = 4096;
 /// Quarantined bytes of one log without a certificate.
 pub const QUARANTINE_LOG_BYTES_MAX: usize = 1 << 20;
 /// Quarantined segments of one log without a certificate.
@@ -318,6 +321,7 @@ pub const TABLE: &[(&str, u64)] = &[
     ("RENDEZVOUS_MESSAGE_BYTES_MAX", RENDEZVOUS_MESSAGE_BYTES_MAX as u64),
     ("RENDEZVOUS_SECONDS", RENDEZVOUS_SECONDS),
     ("LINK_KEYS_MAX", LINK_KEYS_MAX as u64),
+    ("QUARANTINE_LOGS_MAX", QUARANTINE_LOGS_MAX as u64),
     ("QUARANTINE_LOG_BYTES_MAX", QUARANTINE_LOG_BYTES_MAX as u64),
     ("QUARANTINE_LOG_SEGMENTS_MAX", QUARANTINE_LOG_SEGMENTS_MAX as u64),
     ("QUARANTINE_VAULT_BYTES_MAX", QUARANTINE_VAULT_BYTES_MAX as u64),

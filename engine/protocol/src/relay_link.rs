@@ -23,9 +23,10 @@ pub use self::io::{
 pub use self::origin::{Origin, Prefix, Tally};
 pub use self::rendezvous::{Asker, LinkNo, PeerFrame, Rendezvous, RendezvousRequest};
 use self::vaults::LinkVaults;
+use crate::codec::Extensions;
 use crate::digest::digest;
 use crate::error::{ErrorCode, Refusal};
-use crate::frame::{ClientFrame, FrameLimit, RelayFrame, Role, VERSION};
+use crate::frame::{ClientFrame, FrameLimit, LogKey, RelayFrame, Role, VERSION, may_be_ignored};
 use crate::ids::{Digest, LogId, PublicKeyBytes, Rseq, Seq, Signature, VaultId};
 use crate::segment::SealedSegment;
 use crate::verify::verify;
@@ -49,7 +50,7 @@ enum Waiting {
     Statement { vault: VaultId },
     Digest { vault: VaultId, cursor: Rseq, digest: Digest },
     Heads { vault: VaultId },
-    Match { vault: VaultId },
+    Match { vault: VaultId, last: bool },
 }
 
 impl Waiting {
@@ -60,7 +61,7 @@ impl Waiting {
             | Self::Statement { vault }
             | Self::Digest { vault, .. }
             | Self::Heads { vault }
-            | Self::Match { vault } => *vault,
+            | Self::Match { vault, .. } => *vault,
         }
     }
 }
@@ -79,15 +80,30 @@ struct Member {
     access: Access,
     subscription: Subscription,
     /// Keys given by LOG whose logs have nothing acknowledged on this link yet.
-    introduced: BTreeMap<LogId, PublicKeyBytes>,
+    introduced: BTreeMap<LogId, LogKey>,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
 enum Subscription {
     None,
-    /// The relay's HEADS are sent; the client's are awaited.
-    AwaitingHeads,
+    /// The relay's HEADS are sent; the client's are awaited, part by part.
+    AwaitingHeads(Box<Comparison>),
     Live,
+}
+
+impl Subscription {
+    const fn is_live(&self) -> bool {
+        matches!(self, Self::Live)
+    }
+}
+
+/// What the client's HEADS have said so far. Of its heads only that is kept which concerns logs that the relay has.
+struct Comparison {
+    /// What is left out of it is known part by part.
+    feed: Feed,
+    /// The last log named.
+    after: Option<LogId>,
+    /// How many were named.
+    named: usize,
 }
 
 enum Phase {
@@ -233,6 +249,9 @@ impl RelayLink {
     }
 
     fn on_frame(&mut self, now: Now, frame: &Bytes) -> Result<(), LinkError> {
+        if may_be_ignored(frame) && !matches!(self.phase, Phase::Fresh) {
+            return Ok(()); // of a newer version, which can do without an answer
+        }
         let frame = ClientFrame::decode(frame)?;
         match (&self.phase, frame) {
             (Phase::Fresh, ClientFrame::Hello { versions, .. }) => self.on_hello(now, &versions),
@@ -254,9 +273,9 @@ impl RelayLink {
                 self.on_subscribe(vault, incarnation, cursor, digest);
                 Ok(())
             }
-            (_, ClientFrame::Heads { vault, heads }) => self.on_heads(vault, heads),
-            (_, ClientFrame::Log { vault, public }) => {
-                self.on_log(vault, public);
+            (_, ClientFrame::Heads { vault, last, heads }) => self.on_heads(vault, last, heads),
+            (_, ClientFrame::Log { vault, public, base }) => {
+                self.on_log(vault, LogKey { public, base });
                 Ok(())
             }
             (_, ClientFrame::Push { vault, segments }) => {
@@ -292,6 +311,8 @@ impl RelayLink {
             incarnation: self.config.incarnation,
             limits: self.config.limits,
             now_ms: now.wall_ms,
+            caps: 0,
+            extensions: Extensions::new(),
         });
         Ok(())
     }
@@ -321,13 +342,13 @@ impl RelayLink {
         }
     }
 
-    fn on_log(&mut self, vault: VaultId, public: PublicKeyBytes) {
+    fn on_log(&mut self, vault: VaultId, key: LogKey) {
         let Some(member) = self.writer(vault) else { return };
+        let log = LogId::of(&key.public);
         if member.introduced.len() >= limits::LOGS_INTRODUCED_MAX {
-            let log = LogId::of(&public);
-            return self.refuse(Refusal::segment(ErrorCode::TooManyLogs, vault, log, Seq(0)));
+            return self.refuse(Refusal::segment(ErrorCode::TooManyLogs, vault, log, key.base.seq));
         }
-        member.introduced.insert(LogId::of(&public), public);
+        member.introduced.insert(log, key);
     }
 
     fn on_push(&mut self, vault: VaultId, segments: Vec<SealedSegment>) {
@@ -347,8 +368,8 @@ impl RelayLink {
                 refusals.push(Refusal::segment(ErrorCode::SegmentTooLarge, vault, log, seq));
                 continue;
             }
-            if let Some(public) = member.introduced.get(&log) {
-                introduced.insert(log, *public);
+            if let Some(key) = member.introduced.get(&log) {
+                introduced.insert(log, *key);
             }
             taken.push(segment);
         }
@@ -385,7 +406,7 @@ impl RelayLink {
 
     fn on_want(&mut self, vault: VaultId, log: LogId, from: Seq, to: Seq) {
         let Some(member) = self.member(vault) else { return };
-        if member.subscription == Subscription::Live && from <= to {
+        if member.subscription.is_live() && from <= to {
             self.outputs.push_back(Output::Want(vault, Want { log, from, to }));
         } else {
             self.refuse(Refusal::segment(ErrorCode::Gap, vault, log, from));

@@ -3,7 +3,8 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use subrosa_protocol::ids::{LogId, PublicKeyBytes, VaultId};
+use subrosa_protocol::frame::LogKey;
+use subrosa_protocol::ids::{LogId, VaultId};
 use subrosa_protocol::limits::LINK_KEYS_MAX;
 
 /// The keys that one link has introduced, without those of logs that are known here. Where there are too many, the vault
@@ -16,15 +17,15 @@ pub(crate) struct LinkKeys {
 
 #[derive(Debug, Default)]
 struct OfVault {
-    keys: HashMap<LogId, PublicKeyBytes>,
+    keys: HashMap<LogId, LogKey>,
     order: VecDeque<LogId>,
 }
 
 impl LinkKeys {
     /// Keeps a key. That it is the log's is in the log's id.
-    pub(crate) fn introduce(&mut self, vault: &VaultId, public: &PublicKeyBytes) {
-        let (log, of_vault) = (LogId::of(public), self.vaults.entry(*vault).or_default());
-        if of_vault.keys.insert(log, *public).is_none() {
+    pub(crate) fn introduce(&mut self, vault: &VaultId, key: &LogKey) {
+        let (log, of_vault) = (LogId::of(&key.public), self.vaults.entry(*vault).or_default());
+        if of_vault.keys.insert(log, *key).is_none() {
             of_vault.order.push_back(log);
             self.len += 1;
         }
@@ -36,7 +37,7 @@ impl LinkKeys {
     }
 
     /// The key of a log of a vault, if it was introduced.
-    pub(crate) fn of(&self, vault: &VaultId, log: &LogId) -> Option<PublicKeyBytes> {
+    pub(crate) fn of(&self, vault: &VaultId, log: &LogId) -> Option<LogKey> {
         self.vaults.get(vault)?.keys.get(log).copied()
     }
 
@@ -58,12 +59,14 @@ impl OfVault {
 
 #[cfg(test)]
 mod tests {
+    use subrosa_protocol::ids::PublicKeyBytes;
+
     use super::*;
 
-    fn made_up(n: usize) -> PublicKeyBytes {
+    fn made_up(n: usize) -> LogKey {
         let mut bytes = [4; 65];
         bytes[1..9].copy_from_slice(&n.to_be_bytes());
-        PublicKeyBytes::from_bytes(bytes)
+        PublicKeyBytes::from_bytes(bytes).into()
     }
 
     #[test]
@@ -74,10 +77,10 @@ mod tests {
             keys.introduce(&vault, &made_up(n));
         }
         assert_eq!(keys.len(), LINK_KEYS_MAX);
-        let held = |n| keys.of(&vault, &LogId::of(&made_up(n))).is_some();
+        let held = |n| keys.of(&vault, &LogId::of(&made_up(n).public)).is_some();
         assert_eq!([0, 1, 2, LINK_KEYS_MAX + 1].map(held), [false, false, true, true]);
         assert_eq!(
-            keys.of(&VaultId::from_bytes([2; 32]), &LogId::of(&made_up(5))),
+            keys.of(&VaultId::from_bytes([2; 32]), &LogId::of(&made_up(5).public)),
             None,
             "of its vault only"
         );
@@ -91,7 +94,7 @@ mod tests {
         for n in 0..2 * LINK_KEYS_MAX {
             keys.introduce(&loud, &made_up(n));
         }
-        assert!(keys.of(&quiet, &LogId::of(&made_up(0))).is_some());
+        assert!(keys.of(&quiet, &LogId::of(&made_up(0).public)).is_some());
         assert_eq!(keys.len(), LINK_KEYS_MAX);
     }
 }

@@ -53,7 +53,7 @@ impl Tx<'_> {
             let Some(said) = said.get(&log) else { continue };
             let common = said.seq.min(seq);
             let Some(chain) = self.waiting_chain(vault, &log, common)? else { continue };
-            if said.seq > seq || chain.as_bytes()[..8] == said.chain {
+            if said.seq > seq || said.names(&chain) {
                 self.relays.put_shown(relay, vault, &log, &RelayHead { seq: common, chain })?;
             }
         }
@@ -203,7 +203,7 @@ impl Core {
                     continue;
                 }
                 let Some(chain) = tx.logs.chain(log, common)? else { continue };
-                if said.seq <= head.seq && chain.as_bytes()[..8] != said.chain {
+                if said.seq <= head.seq && !said.names(&chain) {
                     diverged |= is_own;
                     continue;
                 }
@@ -234,7 +234,7 @@ impl Core {
                 if next > head.seq {
                     continue;
                 }
-                batch.logs.push(*public);
+                batch.logs.push((*public).into());
                 for segment in held_here.segments(*log, next..=head.seq)? {
                     let (segment, _) = segment?.into_parts();
                     if bytes > 0 && bytes + segment.bytes().len() > bytes_max {

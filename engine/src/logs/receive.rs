@@ -10,6 +10,7 @@ use std::collections::HashSet;
 use subrosa_model::control::CertifiedLog;
 use subrosa_model::merge::{LogNo, VaultNo};
 use subrosa_protocol::client_link::{FeedBatch, Received};
+use subrosa_protocol::frame::LogKey;
 use subrosa_protocol::ids::{Chain, Head, LogId, Pin, PublicKeyBytes, Seq, VaultId};
 use subrosa_protocol::limits::{LOGS_PER_VAULT_MAX, STRANGERS_ASKED_MAX};
 use subrosa_protocol::segment::{Class, LogPlace, SealedSegment, VerifiedSegment};
@@ -60,8 +61,8 @@ impl Core {
         {
             let state = self.lock_state()?;
             let number = state.vault_no(vault)?;
-            let unknown = |public: &&PublicKeyBytes| state.logs.number(number, &LogId::of(public)).is_none();
-            batch.logs.iter().filter(unknown).for_each(|public| keys.introduce(vault, public));
+            let unknown = |key: &&LogKey| state.logs.number(number, &LogId::of(&key.public)).is_none();
+            batch.logs.iter().filter(unknown).for_each(|key| keys.introduce(vault, key));
         }
         // A mere "caught up" costs a comparison to lose.
         let durable = if batch.items.is_empty() { Durable::Later } else { Durable::Now };
@@ -273,7 +274,7 @@ impl Tx<'_> {
     /// Takes in a segment of a log without a certificate: it waits, if there is room, and counts as what the relay holds.
     fn take_in_stranger(&mut self, taking: &mut Taking<'_>, segment: &SealedSegment) -> Result<(), Error> {
         let (vault, header) = (taking.vault, segment.header());
-        let public = taking.keys.of(&taking.id, &header.log).ok_or(PeerFault::UnknownLog)?;
+        let LogKey { public, .. } = taking.keys.of(&taking.id, &header.log).ok_or(PeerFault::UnknownLog)?;
         let held = self.vault(vault)?.waiting.get(&header.log);
         let next = held.map_or(Seq(0), |held| held.seq.next());
         if header.seq < next {

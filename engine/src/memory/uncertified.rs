@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use subrosa_model::merge::{LogNo, VaultNo};
 use subrosa_protocol::ids::{Chain, LogId, Seq};
 use subrosa_protocol::limits::{
-    LOGS_PER_VAULT_MAX, QUARANTINE_LOG_BYTES_MAX, QUARANTINE_LOG_SEGMENTS_MAX, QUARANTINE_VAULT_BYTES_MAX,
+    QUARANTINE_LOG_BYTES_MAX, QUARANTINE_LOG_SEGMENTS_MAX, QUARANTINE_LOGS_MAX, QUARANTINE_VAULT_BYTES_MAX,
 };
 use subrosa_protocol::segment::{Class, SealedSegment};
 use subrosa_store::error::StoreError;
@@ -91,7 +91,7 @@ impl Waiting {
     pub(crate) fn who_makes_room(&self, log: &LogId, rank: Rank, bytes: usize) -> Result<Option<LogId>, ()> {
         let held = self.get(log);
         let full = self.bytes + bytes > QUARANTINE_VAULT_BYTES_MAX
-            || (held.is_none() && self.logs.len() >= LOGS_PER_VAULT_MAX);
+            || (held.is_none() && self.logs.len() >= QUARANTINE_LOGS_MAX);
         if !full {
             return Ok(None);
         }

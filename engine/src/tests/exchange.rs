@@ -270,7 +270,8 @@ fn nothing_about_a_log_is_kept_before_a_signature_holds() {
     };
     let segment = SealedSegment::assemble(header, &[0; 16], &Signature::ZERO);
     let items = vec![FeedItem { rseq: None, segment }];
-    let batch = FeedBatch { incarnation: relay.incarnation, logs: vec![public], items, caught_up: None };
+    let batch =
+        FeedBatch { incarnation: relay.incarnation, logs: vec![public.into()], items, caught_up: None };
     relay.give(a.core(), &vault, batch).unwrap();
     b.vault().records("notes").put(id(1), &record(&[("x", 1)])).unwrap();
     relay.sync(b.core(), &vault);

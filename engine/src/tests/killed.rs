@@ -93,7 +93,7 @@ fn child() {
             let batch = core.outbox(&vault.id(), &pin, &Default::default(), 1).unwrap();
             steps.step();
             let Some(segment) = batch.segments.first() else { break };
-            let mut entry = batch.logs[0].as_bytes().to_vec();
+            let mut entry = batch.logs[0].public.as_bytes().to_vec();
             entry.extend_from_slice(&(segment.bytes().len() as u32).to_be_bytes());
             entry.extend_from_slice(segment.bytes());
             Places::append(&places.relay, &entry);
@@ -190,8 +190,8 @@ impl ListRelay {
                 return;
             };
             let public = subrosa_protocol::ids::PublicKeyBytes::from_bytes(*public);
-            if !state.logs.contains(&public) {
-                state.logs.push(public);
+            if !state.logs.contains(&public.into()) {
+                state.logs.push(public.into());
             }
             let segment = SealedSegment::parse(bytes::Bytes::copy_from_slice(segment)).unwrap();
             super::append(&mut state, vault, segment).expect("a log has one future");

@@ -2,6 +2,7 @@
 
 use subrosa_model::merge::{BodyWriter, GroupHead, Seen, Stamp};
 use subrosa_model::seal::Packed;
+use subrosa_protocol::frame::LogKey;
 use subrosa_protocol::ids::{Chain, Head, Incarnation, LogId, PublicKeyBytes, Seq, VaultId};
 use subrosa_protocol::limits::{HEADS_PART_MAX, LOGS_PER_VAULT_MAX, STRANGERS_ASKED_MAX};
 use subrosa_protocol::segment::{Class, GroupPlace, Kind, SealedSegment};
@@ -18,8 +19,8 @@ fn data_log_of(device: &TestDevice, vault: &VaultId) -> Stranger {
 
 fn put(relay: &ListRelay, vault: &VaultId, public: PublicKeyBytes, segment: SealedSegment) {
     let mut state = relay.state.lock().unwrap();
-    if !state.logs.contains(&public) {
-        state.logs.push(public);
+    if !state.logs.contains(&public.into()) {
+        state.logs.push(public.into());
     }
     super::append(&mut state, vault, segment).unwrap();
 }
@@ -165,7 +166,7 @@ fn what_was_asked_for_on_a_link_that_broke_is_asked_for_on_the_next() {
     let is_missing =
         |segment: &&SealedSegment| segment.header().log == log.log() && segment.header().seq >= Seq(2);
     let missing = relay.state.lock().unwrap().segments.iter().filter(is_missing).cloned().collect();
-    relay.give(a.core(), &vault, batch(&relay, vec![], missing)).unwrap();
+    relay.give(a.core(), &vault, batch(&relay, Vec::<LogKey>::new(), missing)).unwrap();
     assert_eq!(relay.feed(a.core(), &vault).received.wants, []);
 }
 
@@ -202,7 +203,7 @@ fn a_new_device_counts_in_whatever_order_two_relays_show_it_and_whenever_the_sto
                 let kind = if n == 0 { Kind::CONTROL } else { Kind::DATA };
                 segments.push(stranger.next(kind, b""));
             }
-            let publics = publics.iter().copied().chain([stranger.public()]).collect();
+            let publics = publics.iter().copied().chain([stranger.public().into()]).collect();
             from.give(a.core(), &vault, batch(from, publics, segments)).unwrap();
             a.reopen();
         }

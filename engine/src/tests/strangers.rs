@@ -9,6 +9,7 @@ use subrosa_model::merge::{
 use subrosa_model::seal::{Packed, Place};
 use subrosa_protocol::client_link::{FeedBatch, FeedItem};
 use subrosa_protocol::codec::Reader;
+use subrosa_protocol::frame::LogKey;
 use subrosa_protocol::ids::{
     Chain, Epoch, Head, Incarnation, LogId, Pin, PublicKeyBytes, Rseq, Seq, Signature, VaultId,
 };
@@ -99,8 +100,13 @@ pub(super) fn noise(bytes: usize) -> Vec<u8> {
     noise
 }
 
-pub(super) fn batch(relay: &ListRelay, logs: Vec<PublicKeyBytes>, segments: Vec<SealedSegment>) -> FeedBatch {
+pub(super) fn batch(
+    relay: &ListRelay,
+    logs: Vec<impl Into<LogKey>>,
+    segments: Vec<SealedSegment>,
+) -> FeedBatch {
     let items = segments.into_iter().map(|segment| FeedItem { rseq: None, segment }).collect();
+    let logs = logs.into_iter().map(Into::into).collect();
     FeedBatch { incarnation: relay.incarnation, logs, items, caught_up: None }
 }
 
@@ -198,7 +204,7 @@ fn a_segment_of_a_log_that_was_not_introduced_on_the_link_is_refused() {
     let (a, _b, relay, vault) = pair();
     let mut stranger = Stranger::new(&vault);
     let segment = stranger.next(Kind::DATA, b"");
-    let refused = relay.give(a.core(), &vault, batch(&relay, vec![], vec![segment]));
+    let refused = relay.give(a.core(), &vault, batch(&relay, Vec::<LogKey>::new(), vec![segment]));
     assert!(matches!(refused, Err(Error::Peer(PeerFault::UnknownLog))), "{refused:?}");
 }
 
@@ -221,7 +227,7 @@ fn control_segments_of_a_stranger_are_bounded_and_never_passed_on() {
     let strange = |log: &LogId| strangers.iter().any(|stranger| stranger.log() == *log);
     let sent = a.core().outbox(&vault, &other.pin, &Default::default(), usize::MAX).unwrap();
     assert!(!sent.segments.iter().any(|segment| strange(&segment.header().log)));
-    assert!(!sent.logs.iter().any(|public| strange(&LogId::of(public))));
+    assert!(!sent.logs.iter().any(|key| strange(&LogId::of(&key.public))));
     a.reopen();
     assert_eq!(waiting(&a, &vault, &strangers[19].log()), (bytes, logs, Some(Rank::Shut)));
     assert_eq!(a.device.as_ref().unwrap().verify().unwrap().uncertified_logs, logs as u64);
@@ -293,7 +299,8 @@ fn made_up_logs_never_keep_out_a_new_device_whatever_arrives_first() {
             relay.give(a.core(), &vault, batch(&relay, publics, segments)).unwrap();
             more
         };
-        let publics: Vec<_> = logs.into_iter().chain(strangers.iter().map(Stranger::public)).collect();
+        let publics: Vec<_> =
+            logs.into_iter().chain(strangers.iter().map(|stranger| stranger.public().into())).collect();
         let mut wants = Vec::new();
         for part in order {
             let given = batch(&relay, publics.clone(), parts[part].clone());
@@ -365,7 +372,7 @@ fn a_control_log_that_waits_counts_when_we_let_its_device_in_ourselves() {
 fn a_log_that_nobody_certified_at_an_honest_relay_is_no_disagreement() {
     let (mut a, _b, relay, vault) = pair();
     let mut stranger = Stranger::new(&vault);
-    relay.state.lock().unwrap().logs.push(stranger.public());
+    relay.state.lock().unwrap().logs.push(stranger.public().into());
     for _ in 0..5 {
         let segment = stranger.next(Kind::DATA, &noise(600 << 10));
         super::append(&mut relay.state.lock().unwrap(), &vault, segment).unwrap();
@@ -417,7 +424,7 @@ fn what_is_not_kept_is_asked_for_at_the_next_open_and_after_a_change_of_members(
         give(&another_relay(66), &a, &stranger, segments);
     }
     let mut stranger = Stranger::new(&vault);
-    relay.state.lock().unwrap().logs.push(stranger.public());
+    relay.state.lock().unwrap().logs.push(stranger.public().into());
     let segment = stranger.next(Kind::DATA, &noise(1000 << 10));
     super::append(&mut relay.state.lock().unwrap(), &vault, segment).unwrap();
     assert!(relay.feed(a.core(), &vault).received.wants.is_empty());
@@ -555,7 +562,7 @@ fn a_log_that_holds_another_class_than_was_certified_is_passed_over() {
     let pair = a.core().with_vault(&vault, |state| Ok(super::copy_pair(&state.keyring.logs.data))).unwrap();
     // A's data log, of which nothing is at the relay yet, begins with a control segment there.
     let mut log = Stranger { pair, ..Stranger::new(&vault) };
-    relay.state.lock().unwrap().logs.push(log.public());
+    relay.state.lock().unwrap().logs.push(log.public().into());
     for _ in 0..2 {
         let segment = log.next(Kind::CONTROL, b"");
         super::append(&mut relay.state.lock().unwrap(), &vault, segment).unwrap();
@@ -570,6 +577,6 @@ fn a_log_that_holds_another_class_than_was_certified_is_passed_over() {
     let mut bytes = log.next(Kind::CONTROL, b"").bytes().to_vec();
     *bytes.last_mut().unwrap() ^= 1;
     let altered = SealedSegment::parse(bytes.into()).unwrap();
-    let refused = relay.give(b.core(), &vault, batch(&relay, vec![], vec![altered]));
+    let refused = relay.give(b.core(), &vault, batch(&relay, Vec::<LogKey>::new(), vec![altered]));
     assert!(matches!(refused, Err(Error::Peer(PeerFault::BadSignature))), "{refused:?}");
 }

@@ -5,7 +5,8 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use subrosa_protocol::error::ErrorCode;
-use subrosa_protocol::ids::{Chain, LogId, PublicKeyBytes, Seq, VaultId};
+use subrosa_protocol::frame::LogKey;
+use subrosa_protocol::ids::{LogId, VaultId};
 use subrosa_protocol::relay_link::{Append, Refused};
 use subrosa_protocol::segment::{SealedSegment, VerifiedSegment};
 
@@ -115,18 +116,21 @@ impl Verifier {
         &mut self,
         store: &dyn LogStore,
         vault: &VaultId,
-        introduced: &[PublicKeyBytes],
+        introduced: &[LogKey],
         segment: SealedSegment,
     ) -> Result<Offered, No> {
         let no = |code| No(code, None);
         let header = *segment.header();
         let key = (*vault, header.log);
         let tip = self.tip(store, &key)?;
-        let introduced = || introduced.iter().find(|public| LogId::of(public) == header.log).copied();
+        let introduced = || introduced.iter().find(|key| LogId::of(&key.public) == header.log).copied();
         let (next, prev, public) = match &tip {
             Some(tip) if header.seq <= tip.seq => return Ok(Offered::Repeated(segment)),
             Some(tip) => (tip.seq.next(), tip.chain, Some(tip.public)),
-            None => (Seq(0), Chain::ZERO, introduced()),
+            None => {
+                let LogKey { public, base } = introduced().ok_or(no(ErrorCode::UnknownLog))?;
+                (base.seq, base.chain, Some(public))
+            }
         };
         let class = tip.map_or(header.kind.class(), |tip| tip.class);
         if class != header.kind.class() {
@@ -146,6 +150,6 @@ impl Verifier {
         }
         let (seq, chain, closed) = (header.seq, *verified.chain(), header.kind.closes());
         self.tips.insert(key, LogTip { public, class, seq, chain, closed });
-        Ok(Offered::Next(verified))
+        Ok(if tip.is_some() { Offered::Next(verified) } else { Offered::First(verified) })
     }
 }

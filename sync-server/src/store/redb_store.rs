@@ -275,6 +275,7 @@ impl LogStore for RedbStore {
             Ok(logs
                 .map(|(log, row)| ClassedHead {
                     head: Head { log, seq: row.seq, chain: row.chain },
+                    base: row.base,
                     class: row.class,
                 })
                 .collect())
@@ -374,7 +375,14 @@ impl LogStore for RedbStore {
             let segments = snapshot.0.open_table(SEGMENTS)?;
             let mut offer = |rseq: Rseq, bytes: &[u8]| -> Result<bool, StoreError> {
                 let found = checked.segment(rseq, bytes)?;
-                Ok(visit(Stored { rseq, header: found.header, bytes, public: &found.public }).is_continue())
+                Ok(visit(Stored {
+                    rseq,
+                    header: found.header,
+                    bytes,
+                    public: &found.public,
+                    base: found.base,
+                })
+                .is_continue())
             };
             let keys = (meta.no, scan.after.next().0)..=(meta.no, u64::MAX);
             if scan.class == Some(Class::Control) {
@@ -418,8 +426,13 @@ impl LogStore for RedbStore {
                     if (found.header.log, found.header.seq.0) != (want.log, key.value().2) {
                         return Err(StoreError::Damaged { what: "an index entry" });
                     }
-                    let stored =
-                        Stored { rseq, header: found.header, bytes: value.value(), public: &found.public };
+                    let stored = Stored {
+                        rseq,
+                        header: found.header,
+                        bytes: value.value(),
+                        public: &found.public,
+                        base: found.base,
+                    };
                     if visit(stored).is_break() {
                         return Ok(false);
                     }

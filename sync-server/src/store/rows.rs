@@ -3,7 +3,7 @@
 use redb::TableDefinition;
 use subrosa_protocol::codec::{DecodeError, Reader, Writer};
 use subrosa_protocol::digest::HeadsDigest;
-use subrosa_protocol::ids::{Chain, Digest, PublicKeyBytes, Rseq, Seq};
+use subrosa_protocol::ids::{Base, Chain, Digest, PublicKeyBytes, Rseq, Seq};
 use subrosa_protocol::segment::Class;
 use twox_hash::XxHash3_64;
 
@@ -74,6 +74,7 @@ pub(super) struct LogRow {
     pub(super) no: u32,
     pub(super) class: Class,
     pub(super) public: PublicKeyBytes,
+    pub(super) base: Base,
     pub(super) seq: Seq,
     pub(super) chain: Chain,
     /// Whether the last segment closes the log.
@@ -82,11 +83,12 @@ pub(super) struct LogRow {
 
 impl LogRow {
     pub(super) fn encode(&self) -> Vec<u8> {
-        let mut w = Writer::with_capacity(112);
+        let mut w = Writer::with_capacity(160);
         w.u32(self.no)
             .u8(u8::from(self.class == Class::Control))
             .u8(u8::from(self.closed))
             .bytes(self.public.as_bytes());
+        w.u64(self.base.seq.0).bytes(self.base.chain.as_bytes());
         w.u64(self.seq.0).bytes(self.chain.as_bytes());
         w.finish()
     }
@@ -99,6 +101,7 @@ impl LogRow {
                 class: if r.u8()? == 1 { Class::Control } else { Class::Data },
                 closed: r.u8()? == 1,
                 public: PublicKeyBytes::from_bytes(r.array()?),
+                base: Base { seq: Seq(r.u64()?), chain: Chain::from_bytes(r.array()?) },
                 seq: Seq(r.u64()?),
                 chain: Chain::from_bytes(r.array()?),
             };

@@ -68,7 +68,8 @@ impl Check<'_> {
                 continue;
             };
             let before = seen.get(&header.log).copied();
-            let (next, prev) = before.map_or((Seq(0), Chain::ZERO), |(seq, chain, _)| (seq.next(), chain));
+            let (next, prev) =
+                before.map_or((log.base.seq, log.base.chain), |(seq, chain, _)| (seq.next(), chain));
             let Ok(chain) = segment.verify(vault, &log.public) else {
                 self.problem(format!("{at}: log {} seq {} does not verify", header.log, header.seq));
                 continue;

@@ -10,11 +10,12 @@ use quinn::{ClientConfig, Connection, ConnectionError, Endpoint, RecvStream, Sen
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{DigitallySignedStruct, SignatureScheme};
+use subrosa_protocol::codec::Extensions;
 use subrosa_protocol::error::{ErrorCode, Refusal};
 use subrosa_protocol::frame::{
     ALPN, ClientFrame, Credential, FeedFrame, FrameLimit, RelayFrame, Role, VERSION,
 };
-use subrosa_protocol::ids::{Digest, Incarnation, Rseq, VaultId};
+use subrosa_protocol::ids::{Base, Digest, Incarnation, Rseq, VaultId};
 use subrosa_protocol::labels;
 use subrosa_protocol::relay_link::digest_of_nothing;
 
@@ -158,7 +159,9 @@ impl Client {
 
     async fn said_hello(self) -> Self {
         let mut client = self;
-        client.send(&ClientFrame::Hello { versions: vec![VERSION], caps: 0 }).await;
+        client
+            .send(&ClientFrame::Hello { versions: vec![VERSION], caps: 0, extensions: Extensions::new() })
+            .await;
         match client.recv().await {
             RelayFrame::Hello { version: VERSION, incarnation, .. } => client.incarnation = incarnation,
             other => panic!("{other:?}"),
@@ -243,7 +246,8 @@ impl Client {
     /// LOG for both logs of the vault.
     pub(crate) async fn logs(&mut self, vault: &Vault) {
         for log in [&vault.control, &vault.data] {
-            self.send(&ClientFrame::Log { vault: vault.id, public: log.key.public() }).await;
+            self.send(&ClientFrame::Log { vault: vault.id, public: log.key.public(), base: Base::WHOLE })
+                .await;
         }
     }
 

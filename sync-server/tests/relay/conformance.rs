@@ -2,6 +2,7 @@
 
 use std::ops::ControlFlow;
 
+use subrosa_protocol::codec::Extensions;
 use subrosa_protocol::digest::digest;
 use subrosa_protocol::error::ErrorCode;
 use subrosa_protocol::frame::{ClientFrame, Credential, RelayLimits, Role, ShortHead, VERSION};
@@ -58,7 +59,7 @@ fn creation(key: &RelayKey, vault: &Vault, uses: Option<([u8; 8], u16)>) -> Chec
         }
         last
     };
-    frame(ClientFrame::Hello { versions: vec![VERSION], caps: 0 });
+    frame(ClientFrame::Hello { versions: vec![VERSION], caps: 0, extensions: Extensions::new() });
     let payload = [&exporter[..], vault.id.as_bytes(), &[Role::Writer as u8]].concat();
     let signature = vault.write.sign(labels::AUTH, &payload);
     let public = vault.write.public();

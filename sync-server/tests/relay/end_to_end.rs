@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use subrosa_protocol::codec::Extensions;
 use subrosa_protocol::digest::digest;
 use subrosa_protocol::error::ErrorCode;
 use subrosa_protocol::frame::{ClientFrame, Credential, FeedFrame, RelayFrame, Role, ShortHead};
-use subrosa_protocol::ids::{Chain, Digest, Incarnation, RendezvousId, Rseq, Seq};
+use subrosa_protocol::ids::{Base, Chain, Digest, Incarnation, RendezvousId, Rseq, Seq};
 use subrosa_protocol::segment::{Kind, SealedSegment};
 use subrosa_protocol::statement::{Signer, Statement};
 use subrosa_protocol::token::Grant;
@@ -121,7 +122,7 @@ async fn what_one_device_pushes_another_receives_control_first_then_live() {
         (Some(3), Kind::DATA, 1),
     ];
     assert_eq!(shape(&frames), expected);
-    assert_eq!(frames[0], FeedFrame::Log { public: vault.control.key.public() });
+    assert_eq!(frames[0], FeedFrame::Log { public: vault.control.key.public(), base: Base::WHOLE });
     assert_eq!(frames.last(), Some(&FeedFrame::CaughtUp { rseq: Rseq(4), digest: now }));
 
     let live = vault.data.segment(&id, 10);
@@ -130,6 +131,11 @@ async fn what_one_device_pushes_another_receives_control_first_then_live() {
     assert_eq!(frames[0], FeedFrame::Segment { rseq: Rseq(5), segment: live });
     let now = digest(&[vault.data.head(), vault.control.head()]);
     assert_eq!(frames[1], FeedFrame::CaughtUp { rseq: Rseq(5), digest: now });
+}
+
+fn ascending<const N: usize>(mut heads: [ShortHead; N]) -> Vec<ShortHead> {
+    heads.sort_unstable_by_key(|head| head.log);
+    heads.to_vec()
 }
 
 #[tokio::test]
@@ -155,9 +161,9 @@ async fn a_feed_resumes_at_its_cursor_and_falls_back_to_heads_when_the_digest_di
     let RelayFrame::Heads { heads, .. } = c.recv().await else { panic!("heads") };
     assert_eq!(heads.len(), 2);
     let held = ShortHead { seq: Seq(0), ..ShortHead::from(vault.data.head()) };
-    let stranger = ShortHead { log: Log::new(Kind::DATA).id, seq: Seq(9), chain: [1; 8] };
-    let wrong = ShortHead { chain: [0xee; 8], ..ShortHead::from(vault.control.head()) };
-    c.send(&ClientFrame::Heads { vault: id, heads: vec![held, stranger, wrong] }).await;
+    let stranger = ShortHead { log: Log::new(Kind::DATA).id, seq: Seq(9), chain: [1; 16], base: Base::WHOLE };
+    let wrong = ShortHead { chain: [0xee; 16], ..ShortHead::from(vault.control.head()) };
+    c.send(&ClientFrame::Heads { vault: id, last: true, heads: ascending([held, stranger, wrong]) }).await;
     let frames = c.feed(id).await.until_caught_up().await;
     let evidence = (None, Kind::CONTROL, 0);
     let all = [(Some(1), Kind::DATA, 0), (Some(2), Kind::DATA, 1)];
@@ -171,12 +177,15 @@ async fn a_feed_resumes_at_its_cursor_and_falls_back_to_heads_when_the_digest_di
     assert!(matches!(d.recv().await, RelayFrame::Heads { .. }));
     let ahead = ShortHead { seq: Seq(50), ..ShortHead::from(vault.data.head()) };
     let equal = ShortHead::from(vault.control.head());
-    d.send(&ClientFrame::Heads { vault: id, heads: vec![ahead, equal] }).await;
+    d.send(&ClientFrame::Heads { vault: id, last: true, heads: ascending([ahead, equal]) }).await;
     let mut feed = d.feed(id).await;
     assert!(matches!(feed.until_caught_up().await[..], [FeedFrame::CaughtUp { rseq: Rseq(3), .. }]));
 
     d.send(&ClientFrame::Want { vault: id, log: vault.data.id, from: Seq(0), to: Seq(9) }).await;
-    assert_eq!(feed.next().await, Some(FeedFrame::Log { public: vault.data.key.public() }));
+    assert_eq!(
+        feed.next().await,
+        Some(FeedFrame::Log { public: vault.data.key.public(), base: Base::WHOLE })
+    );
     for seq in 0..2 {
         let Some(FeedFrame::Ahead { segment }) = feed.next().await else { panic!("ahead") };
         assert_eq!((segment.header().log, segment.header().seq), (vault.data.id, Seq(seq)));
@@ -325,8 +334,8 @@ async fn after_the_database_is_deleted_a_grant_brings_the_vault_back() {
     b.logs(&vault).await;
     b.send(&ClientFrame::Subscribe { vault: id, incarnation: before, cursor: Rseq(2), digest: Digest::ZERO })
         .await;
-    assert_eq!(b.recv().await, RelayFrame::Heads { vault: id, heads: Vec::new() });
-    b.send(&ClientFrame::Heads { vault: id, heads: vec![vault.data.head().into()] }).await;
+    assert_eq!(b.recv().await, RelayFrame::Heads { vault: id, last: true, heads: Vec::new() });
+    b.send(&ClientFrame::Heads { vault: id, last: true, heads: vec![vault.data.head().into()] }).await;
     b.feed(id).await.until_caught_up().await;
     let ack = push(&mut b, &vault, segments).await;
     assert_eq!(acked(&ack), (Rseq(2), vec![Seq(0), Seq(0)]), "re-seeded");
@@ -351,7 +360,7 @@ async fn a_full_vault_refuses_data_and_still_takes_its_admins_control() {
     let control = vec![vault.control.segment(&id, 1_000), vault.control.segment(&id, 1_000)];
     assert_eq!(acked(&push(&mut a, &vault, control).await).1, [Seq(0), Seq(1)]);
     let mut stranger = Log::new(Kind::CONTROL);
-    a.send(&ClientFrame::Log { vault: id, public: stranger.key.public() }).await;
+    a.send(&ClientFrame::Log { vault: id, public: stranger.key.public(), base: Base::WHOLE }).await;
     let segment = stranger.segment(&id, 100);
     let RelayFrame::Error(refusal) = push(&mut a, &vault, vec![segment]).await else { panic!("reserve") };
     assert_eq!(refusal.code, ErrorCode::QuotaBytes, "the reserve is the admins'");
@@ -469,7 +478,7 @@ async fn bad_frames_end_the_link_and_strangers_may_not_send_large_ones() {
     let home = Home::open();
     let too_large = vec![0, 0, 0x40, 1];
     for (name, bytes) in
-        [("unknown tag", vec![0, 0, 0, 1, 0x7f]), ("empty", vec![0; 4]), ("large", too_large)]
+        [("unknown tag", vec![0, 0, 0, 1, 0x5f]), ("empty", vec![0; 4]), ("large", too_large)]
     {
         let mut client = home.client().await;
         client.send_bytes(bytes.into()).await;
@@ -477,7 +486,7 @@ async fn bad_frames_end_the_link_and_strangers_may_not_send_large_ones() {
         assert_eq!(client.try_recv().await, None, "{name}");
     }
     let mut silent = Client::connect(home.relay.addr()).await;
-    silent.send(&ClientFrame::Hello { versions: vec![99], caps: 0 }).await;
+    silent.send(&ClientFrame::Hello { versions: vec![99], caps: 0, extensions: Extensions::new() }).await;
     assert_eq!(silent.refusal().await.code, ErrorCode::Version);
 }
 

@@ -63,7 +63,7 @@ fn missing(theirs: &[ShortHead], ours: &[ShortHead]) -> u64 {
     let ours: BTreeMap<LogId, u64> =
         ours.iter().map(|head| (head.log, head.seq.0.saturating_add(1))).collect();
     theirs.iter().fold(0, |sum: u64, head| {
-        let held = ours.get(&head.log).copied().unwrap_or(0);
+        let held = ours.get(&head.log).copied().unwrap_or(0).max(head.base.seq.0);
         sum.saturating_add(head.seq.0.saturating_add(1).saturating_sub(held))
     })
 }

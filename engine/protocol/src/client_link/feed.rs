@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 use super::vault::VaultLink;
 use super::{FeedBatch, FeedItem, GATHER_BYTES_MAX, LinkError, Output, VaultFault};
-use crate::frame::FeedFrame;
+use crate::frame::{FeedFrame, LogKey, may_be_ignored};
 use crate::ids::{Digest, Incarnation, LogId, PublicKeyBytes, Rseq, VaultId};
 
 /// What an item costs beside its segment's bytes.
@@ -113,6 +113,9 @@ impl Feeds {
                 _ => return Err(LinkError::OutOfPlace { frame: "frame before FEED START" }.into()),
             },
         };
+        if may_be_ignored(frame) {
+            return Ok(Some(id));
+        }
         let vault = vaults.get_mut(&id).ok_or(LinkError::NotSubscribed { vault: id })?;
         let frame = FeedFrame::decode(frame).map_err(VaultFault::from);
         let taken = frame.and_then(|frame| self.take(stream, vault, (id, incarnation), frame));
@@ -128,9 +131,10 @@ impl Feeds {
         frame: FeedFrame,
     ) -> Result<(), VaultFault> {
         match frame {
-            FeedFrame::Log { public } => {
+            FeedFrame::Log { public, base } => {
                 vault.up.introduced(LogId::of(&public))?;
-                self.gather(stream, id, incarnation, PublicKeyBytes::LEN).batch.logs.push(public);
+                let logs = &mut self.gather(stream, id, incarnation, PublicKeyBytes::LEN).batch.logs;
+                logs.push(LogKey { public, base });
             }
             FeedFrame::Segment { rseq, segment } => {
                 vault.fed(segment.bytes().len());

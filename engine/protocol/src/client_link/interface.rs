@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use crate::codec::DecodeError;
 use crate::error::Refusal;
-use crate::frame::{Role, ShortHead};
+use crate::frame::{LogKey, Role, ShortHead};
 use crate::ids::{
     Digest, Head, Incarnation, LogId, PublicKeyBytes, RendezvousId, Rseq, Seq, Signature, VaultId,
 };
@@ -54,7 +54,7 @@ pub struct FeedBatch {
     /// The relay's incarnation that the places belong to.
     pub incarnation: Incarnation,
     /// Logs introduced.
-    pub logs: Vec<PublicKeyBytes>,
+    pub logs: Vec<LogKey>,
     /// Segments, in the order of the feed.
     pub items: Vec<FeedItem>,
     /// Cursor and digest, when the feed had been drained after the last item.
@@ -75,8 +75,8 @@ pub struct Received {
 /// Segments to push.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct OutboxBatch {
-    /// Keys of the logs among the segments.
-    pub logs: Vec<PublicKeyBytes>,
+    /// The logs among the segments.
+    pub logs: Vec<LogKey>,
     /// Each log's in order.
     pub segments: Vec<SealedSegment>,
     /// There is more beyond these.
@@ -361,6 +361,9 @@ pub enum VaultFault {
     /// More logs than a vault may have.
     #[error("too many logs in one vault")]
     TooManyLogs,
+    /// HEADS whose logs do not ascend over all parts, or a part without any that is not the last.
+    #[error("heads out of order")]
+    HeadsOrder,
     /// The relay ended a feed that was in use.
     #[error("its feed ended")]
     FeedEnded,

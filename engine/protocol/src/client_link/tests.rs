@@ -4,9 +4,9 @@ mod wants;
 mod window;
 
 use super::*;
-use crate::codec::DecodeError;
+use crate::codec::{DecodeError, Extensions};
 use crate::frame::{FeedFrame, RelayLimits, Role, ShortHead};
-use crate::ids::{Chain, Digest, Head, PublicKeyBytes, RendezvousId, Rseq, Seq, Signature};
+use crate::ids::{Base, Chain, Digest, Head, PublicKeyBytes, RendezvousId, Rseq, Seq, Signature};
 use crate::segment::{GroupPlace, Header, Kind, SealedSegment, TAG_LEN};
 use crate::token::Grant;
 
@@ -132,7 +132,15 @@ impl Rig {
 
     fn hello(&mut self) {
         let limits = RelayLimits { segment_bytes_max: 2 << 20, vaults_max: 64 };
-        self.frame(&RelayFrame::Hello { version: 1, incarnation: RELAY, limits, now_ms: 9 }).unwrap();
+        self.frame(&RelayFrame::Hello {
+            version: VERSION,
+            incarnation: RELAY,
+            limits,
+            now_ms: 9,
+            caps: 0,
+            extensions: Extensions::new(),
+        })
+        .unwrap();
     }
 
     fn known(&mut self, n: u8) {
@@ -176,7 +184,7 @@ impl Rig {
         self.give(Input::Written { vault: vault(n) });
         self.advance(Duration::from_millis(250));
         self.give(Input::Sealed { vault: vault(n), more: false });
-        let batch = OutboxBatch { logs: vec![key(n)], segments, more: false };
+        let batch = OutboxBatch { logs: vec![key(n).into()], segments, more: false };
         self.give(Input::Outbox { vault: vault(n), batch });
     }
 }
@@ -215,7 +223,7 @@ fn a_feed_may_overtake_hello_and_vault() {
     let mut rig = Rig::new();
     rig.add(1);
     rig.start(1, 3);
-    rig.feed(3, &FeedFrame::Log { public: key(9) }).unwrap();
+    rig.feed(3, &FeedFrame::Log { public: key(9), base: Base::WHOLE }).unwrap();
     rig.feed(3, &FeedFrame::Segment { rseq: Rseq(6), segment: segment(9, 0, 99) }).unwrap();
     rig.hello();
     rig.known(1);
@@ -244,7 +252,7 @@ fn catches_up_seals_pushes_and_is_synced() {
     assert_eq!(rig.take(), [Output::Seal { vault: vault(1) }]);
     rig.give(Input::Sealed { vault: vault(1), more: false });
     assert!(loads(&mut rig));
-    let batch = OutboxBatch { logs: vec![key(1)], segments: vec![segment(1, 0, 300)], more: false };
+    let batch = OutboxBatch { logs: vec![key(1).into()], segments: vec![segment(1, 0, 300)], more: false };
     rig.give(Input::Outbox { vault: vault(1), batch });
     let sent = rig.sent();
     assert!(

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use super::{ANSWER_WAIT, OutboxBatch, Output, Progress, VaultFault};
 use crate::error::{ErrorCode, Refusal};
-use crate::frame::ClientFrame;
-use crate::ids::{Head, LogId, PublicKeyBytes, Rseq, Seq, VaultId};
+use crate::frame::{ClientFrame, LogKey};
+use crate::ids::{Head, LogId, Rseq, Seq, VaultId};
 use crate::limits;
 use crate::segment::SealedSegment;
 
@@ -165,8 +165,8 @@ impl Uplink {
             return;
         }
         self.stage = Stage::Idle;
-        let publics: BTreeMap<LogId, PublicKeyBytes> =
-            batch.logs.into_iter().map(|public| (LogId::of(&public), public)).collect();
+        let keys: BTreeMap<LogId, LogKey> =
+            batch.logs.into_iter().map(|key| (LogId::of(&key.public), key)).collect();
         let mut behind = BTreeSet::new();
         let mut push = Vec::new();
         let mut push_bytes = 0;
@@ -176,14 +176,16 @@ impl Uplink {
             if !self.goes(&segment) || behind.contains(&log) {
                 continue;
             }
-            if let Some(public) = publics.get(&log).filter(|_| !self.introduced.contains(&log)) {
+            if let Some(LogKey { public, base }) =
+                keys.get(&log).copied().filter(|_| !self.introduced.contains(&log))
+            {
                 if self.fresh.len() >= INTRODUCTIONS_MAX {
                     behind.insert(log);
                     continue;
                 }
                 self.introduced.insert(log);
                 self.fresh.insert(log);
-                out.push_back(Output::Send(ClientFrame::Log { vault, public: *public }.encode()));
+                out.push_back(Output::Send(ClientFrame::Log { vault, public, base }.encode()));
             }
             went = true;
             let len = segment.bytes().len();

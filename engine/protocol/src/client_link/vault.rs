@@ -65,6 +65,11 @@ enum Down {
         statements: Vec<Vec<u8>>,
         with_grant: bool,
     },
+    /// The relay's HEADS have begun; more parts follow.
+    Gathering {
+        since: Instant,
+        theirs: Vec<ShortHead>,
+    },
     StoringHeads {
         theirs: Vec<ShortHead>,
     },
@@ -129,7 +134,10 @@ impl VaultLink {
 
     /// Whether the relay owes an answer.
     pub(super) fn is_waiting(&self) -> bool {
-        let down = matches!(self.down, Down::Joining { .. } | Down::Creating { .. } | Down::Comparing { .. });
+        let down = matches!(
+            self.down,
+            Down::Joining { .. } | Down::Creating { .. } | Down::Gathering { .. } | Down::Comparing { .. }
+        );
         down || self.up.answer_due().is_some()
     }
 
@@ -140,9 +148,10 @@ impl VaultLink {
 
     pub(super) fn deadline(&self) -> Option<Instant> {
         let down = match &self.down {
-            Down::Joining { since } | Down::Creating { since, .. } | Down::Comparing { since } => {
-                Some(*since + ANSWER_WAIT)
-            }
+            Down::Joining { since }
+            | Down::Creating { since, .. }
+            | Down::Gathering { since, .. }
+            | Down::Comparing { since } => Some(*since + ANSWER_WAIT),
             Down::Resting { until } => Some(*until),
             Down::Feeding { caught_up: true, .. } => self.up.next_action(),
             Down::Preparing
@@ -159,7 +168,10 @@ impl VaultLink {
             return Err(VaultFault::Silent);
         }
         match &self.down {
-            Down::Joining { since } | Down::Creating { since, .. } | Down::Comparing { since }
+            Down::Joining { since }
+            | Down::Creating { since, .. }
+            | Down::Gathering { since, .. }
+            | Down::Comparing { since }
                 if now >= *since + ANSWER_WAIT =>
             {
                 Err(VaultFault::Silent)
@@ -265,6 +277,7 @@ impl VaultLink {
             // It holds nothing now, whatever it held in an earlier life.
             Down::Creating { .. } => self.subscribe_afresh(now, out),
             Down::Joining { .. }
+            | Down::Gathering { .. }
             | Down::StoringHeads { .. }
             | Down::Comparing { .. }
             | Down::Feeding { .. } => {}
@@ -323,17 +336,38 @@ impl VaultLink {
         self.down = Down::Creating { since: now, statements, with_grant };
     }
 
-    /// HEADS of the relay: incarnation or digest differ.
-    pub(super) fn relay_heads(&mut self, heads: &[ShortHead]) -> Result<(), VaultFault> {
-        if !matches!(self.down, Down::Joining { .. }) || self.purpose == Purpose::Member {
-            return Err(VaultFault::OutOfPlace { frame: "HEADS" });
+    /// HEADS of the relay, part by part: incarnation or digest differ. Gives all of them behind the last part.
+    pub(super) fn relay_heads(
+        &mut self,
+        now: Instant,
+        last: bool,
+        heads: Vec<ShortHead>,
+    ) -> Result<Option<Vec<ShortHead>>, VaultFault> {
+        let mut theirs = match &mut self.down {
+            Down::Joining { .. } if self.purpose == Purpose::Sync => Vec::new(),
+            Down::Gathering { theirs, .. } => std::mem::take(theirs),
+            _ => return Err(VaultFault::OutOfPlace { frame: "HEADS" }),
+        };
+        let before = theirs.last().map(|head| head.log);
+        let ascend = heads.is_sorted_by(|one, next| one.log < next.log)
+            && heads.first().is_none_or(|first| before < Some(first.log));
+        if !ascend || (heads.is_empty() && !last) {
+            return Err(VaultFault::HeadsOrder);
         }
-        for head in heads {
+        if theirs.len() + heads.len() > limits::LOGS_PER_VAULT_MAX {
+            return Err(VaultFault::TooManyLogs);
+        }
+        for head in &heads {
             self.up.introduced(head.log)?;
         }
+        theirs.extend(heads);
+        if !last {
+            self.down = Down::Gathering { since: now, theirs };
+            return Ok(None);
+        }
         self.up.forget_sent();
-        self.down = Down::StoringHeads { theirs: heads.to_vec() };
-        Ok(())
+        self.down = Down::StoringHeads { theirs: theirs.clone() };
+        Ok(Some(theirs))
     }
 
     pub(super) fn heads_stored(
@@ -344,13 +378,21 @@ impl VaultLink {
         out: &mut VecDeque<Output>,
     ) {
         let Down::StoringHeads { theirs } = &self.down else { return };
+        heads.sort_unstable_by_key(|head| head.log);
+        heads.dedup_by_key(|head| head.log);
         self.count.expect(theirs, &heads);
         // Past the limit, the rest is merely sent to us again.
         heads.truncate(limits::LOGS_PER_VAULT_MAX);
         if diverged {
             self.up.ask_rotation();
         }
-        out.push_back(Output::Send(ClientFrame::Heads { vault: self.id, heads }.encode()));
+        let parts = heads.len().div_ceil(limits::HEADS_PART_MAX).max(1);
+        for part in 1..=parts {
+            let rest = heads.split_off(heads.len().min(limits::HEADS_PART_MAX));
+            let heads = std::mem::replace(&mut heads, rest);
+            let frame = ClientFrame::Heads { vault: self.id, last: part == parts, heads };
+            out.push_back(Output::Send(frame.encode()));
+        }
         self.down = Down::Comparing { since: now };
     }
 
@@ -496,6 +538,7 @@ impl VaultLink {
             }
             Down::Joining { .. }
             | Down::Creating { .. }
+            | Down::Gathering { .. }
             | Down::StoringHeads { .. }
             | Down::Comparing { .. } => {
                 self.grant_due = false;

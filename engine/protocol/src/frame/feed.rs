@@ -2,9 +2,10 @@
 
 use bytes::{Buf as _, Bytes};
 
+use super::heads::{read_base, write_base};
 use super::{F_AHEAD, F_CAUGHT_UP, F_LOG, F_SEGMENT, F_START, framed};
 use crate::codec::{DecodeError, Reader};
-use crate::ids::{Digest, Incarnation, PublicKeyBytes, Rseq, VaultId};
+use crate::ids::{Base, Digest, Incarnation, PublicKeyBytes, Rseq, VaultId};
 use crate::segment::SealedSegment;
 
 /// From relay to device, on a vault's feed stream.
@@ -21,6 +22,8 @@ pub enum FeedFrame {
     Log {
         /// The log's key.
         public: PublicKeyBytes,
+        /// The relay's first segment of it.
+        base: Base,
     },
     /// The next segment of the scan; moves the cursor.
     Segment {
@@ -51,8 +54,8 @@ impl FeedFrame {
             Self::Start { vault, incarnation } => framed(F_START, |w| {
                 w.bytes(vault.as_bytes()).bytes(incarnation.as_bytes());
             }),
-            Self::Log { public } => framed(F_LOG, |w| {
-                w.bytes(public.as_bytes());
+            Self::Log { public, base } => framed(F_LOG, |w| {
+                write_base(w.bytes(public.as_bytes()), base);
             }),
             Self::Segment { rseq, segment } => framed(F_SEGMENT, |w| {
                 w.u64(rseq.0).bytes(segment.bytes());
@@ -77,7 +80,7 @@ impl FeedFrame {
                 vault: VaultId::from_bytes(r.array()?),
                 incarnation: Incarnation::from_bytes(r.array()?),
             },
-            F_LOG => Self::Log { public: PublicKeyBytes::from_bytes(r.array()?) },
+            F_LOG => Self::Log { public: PublicKeyBytes::from_bytes(r.array()?), base: read_base(&mut r)? },
             F_SEGMENT => {
                 let mut rest = frame.clone();
                 rest.advance(9.min(frame.len()));

@@ -132,7 +132,9 @@ impl RelayLink {
                 self.on_digest(vault, cursor, said, (last, digest));
             }
             (Waiting::Heads { vault }, Input::Heads(heads)) => self.on_own_heads(vault, &heads),
-            (Waiting::Match { vault }, Input::Matched(matches)) => self.on_matched(vault, &matches),
+            (Waiting::Match { vault, last }, Input::Matched(matches)) => {
+                self.on_matched(vault, last, &matches);
+            }
             _ => return Err(LinkError::Driver),
         }
         if self.is_member() {
@@ -257,7 +259,7 @@ impl RelayLink {
 
     fn leave(&mut self, vault: VaultId) {
         if let Some(Vault::Member(member)) = self.vaults.remove(&vault) {
-            if member.subscription == Subscription::Live {
+            if member.subscription.is_live() {
                 self.outputs.push_back(Output::CloseFeed(vault));
             }
             self.outputs.push_back(Output::Left(vault));

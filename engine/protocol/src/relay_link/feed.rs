@@ -10,7 +10,7 @@ use std::ops::ControlFlow;
 use bytes::{BufMut as _, Bytes};
 
 use crate::frame::{F_AHEAD, F_SEGMENT, FeedFrame};
-use crate::ids::{Digest, Epoch, Incarnation, LogId, PublicKeyBytes, Rseq, Seq, VaultId};
+use crate::ids::{Base, Digest, Epoch, Incarnation, LogId, PublicKeyBytes, Rseq, Seq, VaultId};
 use crate::limits;
 use crate::segment::{Class, Header};
 
@@ -61,6 +61,8 @@ pub struct Stored<'a> {
     pub bytes: &'a [u8],
     /// The key of its log.
     pub public: &'a PublicKeyBytes,
+    /// Where its log begins here.
+    pub base: Base,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -273,7 +275,8 @@ impl Feed {
 
     /// Whether the segment fits behind what is gathered; if not, says what it needs.
     fn fits(&mut self, tag: u8, stored: &Stored<'_>) -> bool {
-        let key = if self.introduced.contains(&stored.header.log) { 0 } else { LOG_FRAME_BYTES };
+        let base = if stored.base.is_whole() { 0 } else { 40 };
+        let key = if self.introduced.contains(&stored.header.log) { 0 } else { LOG_FRAME_BYTES + base };
         let needed = key + 4 + fields(tag) + stored.bytes.len();
         let fits = self.out.len() + needed <= self.room;
         self.needed = if fits { 0 } else { needed };
@@ -282,7 +285,8 @@ impl Feed {
 
     fn write(&mut self, tag: u8, stored: Stored<'_>) {
         if self.introduced.insert(stored.header.log) {
-            self.out.extend_from_slice(&FeedFrame::Log { public: *stored.public }.encode());
+            self.out
+                .extend_from_slice(&FeedFrame::Log { public: *stored.public, base: stored.base }.encode());
         }
         let len = fields(tag) + stored.bytes.len();
         if self.out.capacity() - self.out.len() < len + 4 {
@@ -303,5 +307,5 @@ const fn fields(tag: u8) -> usize {
     if tag == F_SEGMENT { 9 } else { 1 }
 }
 
-/// A LOG frame: length, tag and key.
-const LOG_FRAME_BYTES: usize = 4 + 1 + 65;
+/// A LOG frame of a whole log: length, tag, key and no base.
+const LOG_FRAME_BYTES: usize = 4 + 1 + 65 + 1;

@@ -7,8 +7,8 @@ use bytes::Bytes;
 use super::{Admission, Creation, Feed, RendezvousRequest, Want};
 use crate::codec::DecodeError;
 use crate::error::ErrorCode;
-use crate::frame::{RelayFrame, RelayLimits, ShortHead};
-use crate::ids::{Digest, Head, Incarnation, LogId, PublicKeyBytes, Rseq, Seq, VaultId};
+use crate::frame::{LogKey, RelayFrame, RelayLimits, SHORT_CHAIN_LEN, ShortHead};
+use crate::ids::{Base, Digest, Head, Incarnation, LogId, PublicKeyBytes, Rseq, Seq, VaultId};
 use crate::segment::{Class, SealedSegment};
 use crate::statement::Statement;
 
@@ -56,11 +56,13 @@ pub struct Created {
     pub grant: Vec<u8>,
 }
 
-/// One log's head with the log's class.
+/// One log's head with where the log begins, and its class.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ClassedHead {
     /// Its last segment.
     pub head: Head,
+    /// Its first segment that is held.
+    pub base: Base,
     /// What kinds it holds.
     pub class: Class,
 }
@@ -72,8 +74,8 @@ pub struct HeadMatch {
     pub client: ShortHead,
     /// The relay's last segment of that log; `None` when it holds nothing of it.
     pub last: Option<Seq>,
-    /// First bytes of the relay's chain at the client's seq; `None` beyond the relay's last segment.
-    pub chain_there: Option<[u8; 8]>,
+    /// First bytes of the relay's chain at the client's seq; `None` beyond the relay's last segment, and before its first.
+    pub chain_there: Option<[u8; SHORT_CHAIN_LEN]>,
 }
 
 /// Segments to verify and append, in one durable step with whatever else is waiting.
@@ -81,8 +83,8 @@ pub struct HeadMatch {
 pub struct Append {
     /// Which vault.
     pub vault: VaultId,
-    /// Keys that LOG frames of this link gave for logs among `segments`.
-    pub introduced: Vec<PublicKeyBytes>,
+    /// What LOG frames of this link said of logs among `segments`.
+    pub introduced: Vec<LogKey>,
     /// Each log's in the order given.
     pub segments: Vec<SealedSegment>,
     /// Bytes of `segments`, to be handed back in [`Appended`].

@@ -1,8 +1,8 @@
 //! From SUBSCRIBE to an open feed: by cursor when the digests agree, by heads when they do not.
 
 use super::{
-    Access, ClassedHead, Feed, HeadMatch, LinkError, Output, RelayLink, Subscription, Vault, View, Waiting,
-    digest_of_nothing,
+    Access, ClassedHead, Comparison, Feed, HeadMatch, LinkError, Output, RelayLink, Subscription, Vault,
+    View, Waiting, digest_of_nothing,
 };
 use crate::error::{ErrorCode, Refusal};
 use crate::frame::{RelayFrame, ShortHead};
@@ -26,7 +26,7 @@ impl RelayLink {
         let ours = incarnation == self.config.incarnation || cursor == Rseq(0);
         let Some(member) = self.member(vault) else { return };
         let access = member.access;
-        if std::mem::replace(&mut member.subscription, Subscription::None) == Subscription::Live {
+        if std::mem::replace(&mut member.subscription, Subscription::None).is_live() {
             self.outputs.push_back(Output::CloseFeed(vault));
         }
         match access {
@@ -58,36 +58,70 @@ impl RelayLink {
     }
 
     pub(super) fn on_own_heads(&mut self, vault: VaultId, heads: &[ClassedHead]) {
+        let Some(feed) = self.feed(vault, Rseq(0)) else { return };
         let Some(Vault::Member(member)) = self.vaults.get_mut(&vault) else { return };
-        member.subscription = Subscription::AwaitingHeads;
+        member.subscription =
+            Subscription::AwaitingHeads(Box::new(Comparison { feed, after: None, named: 0 }));
         let control_only = matches!(member.access, Access::Superseded { .. });
         let visible = heads.iter().filter(|log| !control_only || log.class == Class::Control);
-        let heads = visible.map(|log| ShortHead::from(log.head)).collect();
-        self.send(RelayFrame::Heads { vault, heads });
+        let mut heads: Vec<_> = visible.map(|log| ShortHead::new(log.head, log.base)).collect();
+        heads.sort_unstable_by_key(|head| head.log);
+        let parts = heads.len().div_ceil(limits::HEADS_PART_MAX).max(1);
+        for part in 1..=parts {
+            let rest = heads.split_off(heads.len().min(limits::HEADS_PART_MAX));
+            let heads = std::mem::replace(&mut heads, rest);
+            self.send(RelayFrame::Heads { vault, last: part == parts, heads });
+        }
     }
 
-    pub(super) fn on_heads(&mut self, vault: VaultId, heads: Vec<ShortHead>) -> Result<(), LinkError> {
+    /// One part of the client's heads. Each is compared by itself, so that nothing gathers with what a peer sends.
+    pub(super) fn on_heads(
+        &mut self,
+        vault: VaultId,
+        last: bool,
+        heads: Vec<ShortHead>,
+    ) -> Result<(), LinkError> {
         let Some(member) = self.member(vault) else { return Ok(()) };
-        if member.subscription != Subscription::AwaitingHeads {
+        let Subscription::AwaitingHeads(comparison) = &mut member.subscription else {
             return Err(LinkError::OutOfPlace { what: "HEADS that were not asked for" });
+        };
+        comparison.named += heads.len();
+        let ascend = heads.is_sorted_by(|one, next| one.log < next.log)
+            && heads.first().is_none_or(|first| comparison.after < Some(first.log));
+        let goes_on = last || !heads.is_empty();
+        if !ascend || !goes_on || comparison.named > limits::LOGS_PER_VAULT_MAX {
+            member.subscription = Subscription::None;
+            self.refuse(Refusal::vault(ErrorCode::HeadsRefused, vault));
+            return Ok(());
         }
-        self.waiting = Some(Waiting::Match { vault });
+        comparison.after = heads.last().map(|head| head.log).or(comparison.after);
+        self.waiting = Some(Waiting::Match { vault, last });
         self.outputs.push_back(Output::MatchHeads { vault, heads });
         Ok(())
     }
 
-    pub(super) fn on_matched(&mut self, vault: VaultId, matches: &[HeadMatch]) {
-        let Some(mut feed) = self.feed(vault, Rseq(0)) else { return };
+    pub(super) fn on_matched(&mut self, vault: VaultId, last_part: bool, matches: &[HeadMatch]) {
+        let Some(Vault::Member(member)) = self.vaults.get_mut(&vault) else { return };
+        let Subscription::AwaitingHeads(comparison) = &mut member.subscription else { return };
+        let feed = &mut comparison.feed;
         for HeadMatch { client, last, chain_there } in matches {
             match (last, chain_there) {
                 (None, _) => {}
-                // The client is ahead: it holds whatever the relay has, or will see a conflict when it pushes.
-                (Some(last), None) => feed.skip(client.log, *last),
+                (Some(last), None) if client.seq > *last => feed.skip(client.log, *last),
+                // The relay's log begins behind what the client has of it.
+                (Some(_), None) => {}
                 (Some(_), Some(chain)) if *chain == client.chain => feed.skip(client.log, client.seq),
                 (Some(last), Some(_)) => feed.show_evidence(client.log, *last),
             }
         }
-        self.start_feed(vault, feed);
+        if !last_part {
+            return;
+        }
+        if let Subscription::AwaitingHeads(comparison) =
+            std::mem::replace(&mut member.subscription, Subscription::None)
+        {
+            self.start_feed(vault, comparison.feed);
+        }
     }
 
     fn open_feed(&mut self, vault: VaultId, cursor: Rseq) {
@@ -99,7 +133,7 @@ impl RelayLink {
     /// The client may subscribe again; its other vaults go on.
     pub(super) fn on_feed_failed(&mut self, vault: VaultId) {
         let Some(Vault::Member(member)) = self.vaults.get_mut(&vault) else { return };
-        if std::mem::replace(&mut member.subscription, Subscription::None) == Subscription::Live {
+        if std::mem::replace(&mut member.subscription, Subscription::None).is_live() {
             self.outputs.push_back(Output::CloseFeed(vault));
             self.refuse(Refusal::vault(ErrorCode::Internal, vault).retry_after(limits::RETRY_SECS));
         }

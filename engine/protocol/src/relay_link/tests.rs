@@ -3,13 +3,15 @@ use p256::ecdsa::SigningKey;
 use p256::ecdsa::signature::Signer as _;
 
 use super::*;
+use crate::codec::Extensions;
 use crate::frame::{Credential, RelayLimits, ShortHead};
-use crate::ids::{Chain, Epoch, Generation, Head, Incarnation};
+use crate::ids::{Base, Chain, Epoch, Generation, Head, Incarnation};
 use crate::segment::{Class, GroupPlace, Header, Kind};
 use crate::statement::{Signer as Who, Statement, recovery_commitment};
 use crate::token::{Grant, Invite};
 
 mod feeds;
+mod heads;
 mod hostile;
 mod meetings;
 
@@ -120,7 +122,7 @@ fn refusals(outputs: Vec<Output>) -> Vec<ErrorCode> {
 }
 
 fn hello() -> ClientFrame {
-    ClientFrame::Hello { versions: vec![7, VERSION], caps: u64::MAX }
+    ClientFrame::Hello { versions: vec![7, VERSION], caps: u64::MAX, extensions: Extensions::new() }
 }
 
 fn auth(key: u8, role: Role, vault: VaultId) -> ClientFrame {
@@ -190,7 +192,14 @@ fn hello_is_first_and_only_once() {
     let limits = RelayLimits { segment_bytes_max: 1000, vaults_max: 2 };
     assert_eq!(
         frames,
-        [RelayFrame::Hello { version: VERSION, incarnation: LIFE, limits, now_ms: at(1).wall_ms }]
+        [RelayFrame::Hello {
+            version: VERSION,
+            incarnation: LIFE,
+            limits,
+            now_ms: at(1).wall_ms,
+            caps: 0,
+            extensions: Extensions::new()
+        }]
     );
     for (name, mut link, frame, code) in [
         ("no HELLO", link_of(Admission::Open), auth(3, Role::Writer, vault()), ErrorCode::BadFrame),
@@ -198,13 +207,13 @@ fn hello_is_first_and_only_once() {
         (
             "other versions",
             link_of(Admission::Open),
-            ClientFrame::Hello { versions: vec![2, 3], caps: 0 },
+            ClientFrame::Hello { versions: vec![1, 3], caps: 0, extensions: Extensions::new() },
             ErrorCode::Version,
         ),
         (
             "HEADS out of the blue",
             member(Role::Reader),
-            ClientFrame::Heads { vault: vault(), heads: Vec::new() },
+            ClientFrame::Heads { vault: vault(), last: true, heads: Vec::new() },
             ErrorCode::BadFrame,
         ),
     ] {
@@ -226,9 +235,13 @@ fn what_a_stranger_asks_is_refused() {
     for (name, frame, code) in [
         ("subscribe", subscribe(0, LIFE), ErrorCode::AuthFailed),
         ("push", ClientFrame::Push { vault, segments: vec![segment(1, 0, 16)] }, ErrorCode::AuthFailed),
-        ("log", ClientFrame::Log { vault, public: Key::new(5).public() }, ErrorCode::AuthFailed),
+        (
+            "log",
+            ClientFrame::Log { vault, public: Key::new(5).public(), base: Base::WHOLE },
+            ErrorCode::AuthFailed,
+        ),
         ("want", ClientFrame::Want { vault, log, from: Seq(0), to: Seq(1) }, ErrorCode::AuthFailed),
-        ("heads", ClientFrame::Heads { vault, heads: Vec::new() }, ErrorCode::AuthFailed),
+        ("heads", ClientFrame::Heads { vault, last: true, heads: Vec::new() }, ErrorCode::AuthFailed),
         ("statement", ClientFrame::Statement { vault, statement }, ErrorCode::AuthFailed),
         (
             "create without a proof",
@@ -416,7 +429,8 @@ fn the_push_window_holds_back_frames_until_it_is_acknowledged() {
 #[test]
 fn a_large_segment_drops_the_rest_of_its_log_and_readers_push_nothing() {
     let mut link = member(Role::Writer);
-    feed_in(&mut link, &ClientFrame::Log { vault: vault(), public: Key::new(5).public() }).unwrap();
+    feed_in(&mut link, &ClientFrame::Log { vault: vault(), public: Key::new(5).public(), base: Base::WHOLE })
+        .unwrap();
     let segments = vec![segment(1, 0, 16), segment(2, 0, 900), segment(2, 1, 16), segment(1, 1, 16)];
     feed_in(&mut link, &ClientFrame::Push { vault: vault(), segments }).unwrap();
     let mut outputs = drain(&mut link);
@@ -429,13 +443,17 @@ fn a_large_segment_drops_the_rest_of_its_log_and_readers_push_nothing() {
 
     let mut reader = member(Role::Reader);
     feed_in(&mut reader, &ClientFrame::Push { vault: vault(), segments: vec![segment(1, 0, 16)] }).unwrap();
-    feed_in(&mut reader, &ClientFrame::Log { vault: vault(), public: Key::new(5).public() }).unwrap();
+    feed_in(
+        &mut reader,
+        &ClientFrame::Log { vault: vault(), public: Key::new(5).public(), base: Base::WHOLE },
+    )
+    .unwrap();
     assert_eq!(refusals(drain(&mut reader)), [ErrorCode::NotWriter; 2]);
     for n in 0..=limits::LOGS_INTRODUCED_MAX {
         let mut public = *Key::new(5).public().as_bytes();
         public[1] = n as u8;
         let public = PublicKeyBytes::from_bytes(public);
-        feed_in(&mut link, &ClientFrame::Log { vault: vault(), public }).unwrap();
+        feed_in(&mut link, &ClientFrame::Log { vault: vault(), public, base: Base::WHOLE }).unwrap();
     }
     assert!(refusals(drain(&mut link)).iter().all(|code| *code == ErrorCode::TooManyLogs));
 }
@@ -472,17 +490,17 @@ fn a_subscription_goes_by_cursor_or_by_heads() {
     assert!(matches!(drain(&mut link)[..], [Output::LoadHeads(_)]));
     let head = |log: u8, seq| Head { log: LogId::from_bytes([log; 16]), seq: Seq(seq), chain: Chain::ZERO };
     let heads = vec![
-        ClassedHead { head: head(1, 4), class: Class::Data },
-        ClassedHead { head: head(2, 9), class: Class::Control },
+        ClassedHead { head: head(1, 4), base: Base::WHOLE, class: Class::Data },
+        ClassedHead { head: head(2, 9), base: Base::WHOLE, class: Class::Control },
     ];
     link.handle(at(1), Input::Heads(heads.clone())).unwrap();
     let shorts = vec![head(1, 4).into(), head(2, 9).into()];
-    assert_eq!(sent(drain(&mut link)), [RelayFrame::Heads { vault: vault(), heads: shorts }]);
+    assert_eq!(sent(drain(&mut link)), [RelayFrame::Heads { vault: vault(), last: true, heads: shorts }]);
     let want = ClientFrame::Want { vault: vault(), log: LogId::ZERO, from: Seq(0), to: Seq(0) };
     feed_in(&mut link, &want).unwrap();
     assert_eq!(refusals(drain(&mut link)), [ErrorCode::Gap], "no feed to answer on");
     let client = ShortHead::from(head(1, 2));
-    feed_in(&mut link, &ClientFrame::Heads { vault: vault(), heads: vec![client] }).unwrap();
+    feed_in(&mut link, &ClientFrame::Heads { vault: vault(), last: true, heads: vec![client] }).unwrap();
     assert!(matches!(drain(&mut link)[..], [Output::MatchHeads { .. }]));
     link.handle(at(1), Input::Matched(Vec::new())).unwrap();
     assert!(matches!(drain(&mut link)[..], [Output::OpenFeed(_)]));

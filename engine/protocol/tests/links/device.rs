@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use subrosa_protocol::client_link::{FeedBatch, Input, OutboxBatch, Output, Prepared, Received};
 use subrosa_protocol::digest::digest;
-use subrosa_protocol::frame::{Role, ShortHead};
+use subrosa_protocol::frame::{LogKey, Role, ShortHead};
 use subrosa_protocol::ids::{Chain, Digest, Head, Incarnation, LogId, PublicKeyBytes, Rseq, Seq, VaultId};
 use subrosa_protocol::labels;
 use subrosa_protocol::segment::SealedSegment;
@@ -147,7 +147,7 @@ impl Device {
             }
             let common = said.seq.min(last.header().seq);
             let chain = self.logs[&said.log].segments[common.0 as usize].1;
-            if common == said.seq && chain.as_bytes()[..8] != said.chain {
+            if common == said.seq && !said.names(&chain) {
                 diverged |= own;
                 continue;
             }
@@ -158,7 +158,7 @@ impl Device {
 
     fn receive(&mut self, batch: FeedBatch) -> Received {
         let mut received = Received::default();
-        for public in batch.logs {
+        for LogKey { public, .. } in batch.logs {
             self.logs.entry(LogId::of(&public)).or_insert(Log { public, segments: Vec::new() });
         }
         if self.incarnation != batch.incarnation {
@@ -252,7 +252,7 @@ impl Device {
             if new.is_empty() {
                 continue;
             }
-            batch.logs.push(log.public);
+            batch.logs.push(log.public.into());
             for (segment, _) in new {
                 if bytes > 0 && bytes + segment.bytes().len() > bytes_max {
                     batch.more = true;

@@ -7,7 +7,7 @@ use bytes::{Buf as _, Bytes};
 use subrosa_protocol::digest::digest;
 use subrosa_protocol::error::ErrorCode;
 use subrosa_protocol::frame::RelayLimits;
-use subrosa_protocol::ids::{Chain, Digest, Head, Incarnation, LogId, PublicKeyBytes, Rseq, Seq};
+use subrosa_protocol::ids::{Base, Chain, Digest, Head, Incarnation, LogId, PublicKeyBytes, Rseq, Seq};
 use subrosa_protocol::relay_link::{
     Admission, Append, Appended, ClassedHead, Created, Feed, FeedStep, HeadMatch, Input, KnownVault,
     LinkConfig, Now, Output, Refused, RelayLink, Stored,
@@ -75,7 +75,7 @@ impl Store {
         let (mut entries, mut refused): (Vec<Head>, Vec<Refused>) = (Vec::new(), Vec::new());
         let mut rseq = Rseq(0);
         let introduced: BTreeMap<LogId, PublicKeyBytes> =
-            append.introduced.iter().map(|public| (LogId::of(public), *public)).collect();
+            append.introduced.iter().map(|key| (LogId::of(&key.public), key.public)).collect();
         for segment in append.segments {
             let (log, seq) = (segment.header().log, segment.header().seq);
             if refused.iter().any(|refused| refused.log == log) {
@@ -181,7 +181,7 @@ impl Serving {
                 return Some(Input::Digest { last, digest: store.digest(last) });
             }
             Output::LoadHeads(_) => {
-                let head = |head| ClassedHead { head, class: Class::Data };
+                let head = |head| ClassedHead { head, base: Base::WHOLE, class: Class::Data };
                 return Some(Input::Heads(store.heads(store.end()).into_iter().map(head).collect()));
             }
             Output::MatchHeads { heads, .. } => {
@@ -192,7 +192,7 @@ impl Serving {
                     last: held.get(&client.log).copied(),
                     chain_there: store
                         .chain(client.log, client.seq)
-                        .map(|chain| *chain.as_bytes().first_chunk::<8>().unwrap()),
+                        .map(|chain| *chain.as_bytes().first_chunk().unwrap()),
                 });
                 return Some(Input::Matched(matched.collect()));
             }
@@ -245,7 +245,8 @@ impl Serving {
         let offer = |feed: &mut Feed, at: usize, segment: &SealedSegment| {
             let (header, bytes) = (*segment.header(), &segment.bytes()[..]);
             let public = &store.publics[&header.log];
-            feed.offer(Stored { rseq: Rseq(at as u64 + 1), header, bytes, public }).is_break()
+            feed.offer(Stored { rseq: Rseq(at as u64 + 1), header, bytes, public, base: Base::WHOLE })
+                .is_break()
         };
         match feed.step() {
             FeedStep::Wait => return,

@@ -1,9 +1,10 @@
 //! The machine of a link, driven by hand: no runtime, no socket, no clock.
 
 use subrosa_protocol::client_link::{Prepared, Received};
+use subrosa_protocol::codec::Extensions;
 use subrosa_protocol::error::{ErrorCode, Refusal};
-use subrosa_protocol::frame::{FeedFrame, RelayFrame, RelayLimits, Role};
-use subrosa_protocol::ids::{Digest, Incarnation, PublicKeyBytes, Rseq, Signature};
+use subrosa_protocol::frame::{FeedFrame, RelayFrame, RelayLimits, Role, VERSION};
+use subrosa_protocol::ids::{Base, Digest, Incarnation, PublicKeyBytes, Rseq, Signature};
 
 use super::*;
 
@@ -69,7 +70,14 @@ impl Rig {
 
     fn hello(&mut self) {
         let limits = RelayLimits { segment_bytes_max: 2 << 20, vaults_max: 64 };
-        self.frame(&RelayFrame::Hello { version: 1, incarnation: RELAY, limits, now_ms: 9 });
+        self.frame(&RelayFrame::Hello {
+            version: VERSION,
+            incarnation: RELAY,
+            limits,
+            now_ms: 9,
+            caps: 0,
+            extensions: Extensions::new(),
+        });
     }
 
     fn prepared(&mut self, vault: VaultId) {
@@ -126,7 +134,7 @@ fn a_faulty_vault_rests_while_the_other_one_goes_on() {
     rig.prepared(vault(1));
     rig.prepared(vault(2));
     rig.feed(3, &FeedFrame::Start { vault: vault(1), incarnation: RELAY });
-    rig.feed(3, &FeedFrame::Log { public: PublicKeyBytes::from_bytes([4; 65]) });
+    rig.feed(3, &FeedFrame::Log { public: PublicKeyBytes::from_bytes([4; 65]), base: Base::WHOLE });
     let work = rig.work();
     assert!(matches!(work[..], [Work::Link(client_link::Output::Deliver { .. })]), "{work:?}");
     rig.news();

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use redb::{ReadableTable, Table, WriteTransaction};
 use subrosa_protocol::error::ErrorCode;
-use subrosa_protocol::ids::{Chain, Head, LogId, Rseq, Seq, VaultId};
+use subrosa_protocol::ids::{Base, Chain, Head, LogId, Rseq, Seq, VaultId};
 use subrosa_protocol::limits;
 use subrosa_protocol::relay_link::Refused;
 use subrosa_protocol::segment::{Class, SealedSegment, VerifiedSegment};
@@ -13,6 +13,13 @@ use subrosa_protocol::statement::Statement;
 use super::super::rows::{CONTROL, INDEX, LOGS, LogRow, Place, SEGMENTS, STATEMENTS, VAULTS, VaultMeta};
 use super::super::{Batch, Damage, Offered, Outcome, StoreError};
 use crate::config::Quotas;
+
+/// Whether LOG said that its log begins here with it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Begins {
+    Yes,
+    No,
+}
 
 /// Refusal of one segment, before its place is added.
 struct No(ErrorCode, u32);
@@ -181,12 +188,16 @@ impl<'txn, 'q> Appending<'txn, 'q> {
         {
             return self.repeated(vault, meta.no, row, segment);
         }
-        let Offered::Next(verified) = offered else { return Ok(Err(No::never(ErrorCode::Gap))) };
+        let (verified, begins) = match offered {
+            Offered::First(verified) => (verified, Begins::Yes),
+            Offered::Next(verified) => (verified, Begins::No),
+            Offered::Repeated(_) => return Ok(Err(No::never(ErrorCode::Gap))),
+        };
         if verified.vault() != vault {
             return Ok(Err(No::never(ErrorCode::BadSignature)));
         }
         let held = row.is_some();
-        let mut row = match self.place(&meta, row, verified) {
+        let mut row = match self.place(&meta, row, verified, begins) {
             Ok(row) => row,
             Err(no) => return Ok(Err(no)),
         };
@@ -228,7 +239,11 @@ impl<'txn, 'q> Appending<'txn, 'q> {
             let value = self.index.get((no, row.no, seq.0))?;
             Ok(Place::decode(value.ok_or(StoreError::Damaged { what: "a gap in a log" })?.value()))
         };
-        let Place { rseq, chain, .. } = at(segment.header().seq)?;
+        let seq = segment.header().seq;
+        if seq < row.base.seq {
+            return Ok(Err(No::never(ErrorCode::Gap))); // it was never here, or is here no more
+        }
+        let Place { rseq, chain, .. } = at(seq)?;
         if segment.preimage(vault).chain() == chain {
             return Ok(Ok((rseq, chain, false)));
         }
@@ -241,10 +256,17 @@ impl<'txn, 'q> Appending<'txn, 'q> {
     }
 
     /// The row of the log that `verified` continues or begins.
-    fn place(&self, meta: &VaultMeta, row: Option<LogRow>, verified: &VerifiedSegment) -> Result<LogRow, No> {
+    fn place(
+        &self,
+        meta: &VaultMeta,
+        row: Option<LogRow>,
+        verified: &VerifiedSegment,
+        begins: Begins,
+    ) -> Result<LogRow, No> {
         let header = verified.segment().header();
         let Some(row) = row else {
-            if header.seq != Seq(0) || *verified.prev() != Chain::ZERO {
+            let base = Base { seq: header.seq, chain: *verified.prev() };
+            if !base.is_whole() && begins == Begins::No {
                 return Err(No::never(ErrorCode::Gap));
             }
             if meta.logs as usize >= limits::LOGS_PER_VAULT_MAX {
@@ -252,14 +274,8 @@ impl<'txn, 'q> Appending<'txn, 'q> {
             }
             let class = header.kind.class();
             let public = *verified.public();
-            return Ok(LogRow {
-                no: meta.logs,
-                class,
-                public,
-                seq: Seq(0),
-                chain: Chain::ZERO,
-                closed: false,
-            });
+            let (no, seq, chain) = (meta.logs, base.seq, base.chain);
+            return Ok(LogRow { no, class, public, base, seq, chain, closed: false });
         };
         if header.kind.class() != row.class {
             return Err(No::never(ErrorCode::WrongKind));

@@ -9,7 +9,7 @@
 use std::collections::HashMap;
 
 use redb::ReadOnlyTable;
-use subrosa_protocol::ids::{Chain, LogId, PublicKeyBytes, Rseq, Seq};
+use subrosa_protocol::ids::{Base, Chain, LogId, PublicKeyBytes, Rseq, Seq};
 use subrosa_protocol::segment::Header;
 
 use super::super::StoreError;
@@ -42,6 +42,7 @@ pub(super) struct Found {
     pub(super) header: Header,
     pub(super) public: PublicKeyBytes,
     pub(super) chain: Chain,
+    pub(super) base: Base,
 }
 
 const fn damaged(what: &'static str) -> StoreError {
@@ -60,6 +61,7 @@ impl<'a> Checked<'a> {
         let row = self.row(&header.log)?;
         let place = self.place(&row, header.seq)?.ok_or(damaged("a segment without a place"))?;
         if let Some(before) = header.seq.0.checked_sub(1).map(Seq)
+            && header.seq != row.base.seq
             && self.before.get(&header.log) != Some(&before)
             && self.place(&row, before)?.is_none()
         {
@@ -72,7 +74,7 @@ impl<'a> Checked<'a> {
             return Err(damaged("a log's class"));
         }
         self.before.insert(header.log, header.seq);
-        Ok(Found { header, public: row.public, chain: place.chain })
+        Ok(Found { header, public: row.public, chain: place.chain, base: row.base })
     }
 
     fn row(&mut self, log: &LogId) -> Result<LogRow, StoreError> {

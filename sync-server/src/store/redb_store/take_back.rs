@@ -66,7 +66,7 @@ impl Survey {
                 Err(other) => return Err(other),
             };
             let log = found.header.log;
-            let next = seen.get(&log).map_or(Seq(0), |kept| kept.seq.next());
+            let next = seen.get(&log).map_or(found.base.seq, |kept| kept.seq.next());
             if found.header.seq != next {
                 survey.removed.push(rseq); // one before it is damaged or gone
                 continue;
@@ -154,7 +154,8 @@ impl Survey {
         let mut index = txn.open_table(INDEX)?;
         let mut taken = Vec::with_capacity(self.cuts.len());
         for (log, Cut { row, kept }) in &self.cuts {
-            let from = kept.map_or(Seq(0), |kept| kept.seq.next());
+            let base = row.map_or(Seq(0), |row| row.base.seq);
+            let from = kept.map_or(base, |kept| kept.seq.next());
             if let Some(row) = row {
                 index.retain_in((no, row.no, from.0)..=(no, row.no, u64::MAX), |_, _| false)?;
             }

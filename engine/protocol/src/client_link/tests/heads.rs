@@ -10,7 +10,7 @@ fn differing_heads_are_compared_and_divergence_rotates_before_sealing() {
     rig.known(1);
     rig.take();
     let heads = vec![ShortHead::from(head(9, 4))];
-    rig.frame(&RelayFrame::Heads { vault: vault(1), heads: heads.clone() }).unwrap();
+    rig.frame(&RelayFrame::Heads { vault: vault(1), last: true, heads: heads.clone() }).unwrap();
     assert_eq!(
         rig.take(),
         [Output::StoreHeads { vault: vault(1), incarnation: RELAY, heads: heads.clone() }]
@@ -33,7 +33,7 @@ fn differing_heads_are_compared_and_divergence_rotates_before_sealing() {
     assert!(matches!(asked[0], Output::LoadOutbox { .. }));
     assert_eq!(asked[1], Output::Seal { vault: vault(1) });
     rig.take();
-    rig.frame(&RelayFrame::Heads { vault: vault(1), heads }).unwrap();
+    rig.frame(&RelayFrame::Heads { vault: vault(1), last: true, heads }).unwrap();
     let fault = VaultFault::OutOfPlace { frame: "HEADS" };
     let rests = Event::Rests { vault: vault(1), fault, retry: FAULT_WAIT };
     assert_eq!(rig.events(), [rests], "nobody asked for a second comparison");
@@ -69,7 +69,7 @@ fn another_digest_compares_heads_once() {
     rig.caught_up(1, 7);
     assert_eq!(rig.take(), []);
     rig.give(Input::FeedClosed { stream: 1 });
-    rig.frame(&RelayFrame::Heads { vault: vault(1), heads: Vec::new() }).unwrap();
+    rig.frame(&RelayFrame::Heads { vault: vault(1), last: true, heads: Vec::new() }).unwrap();
     rig.give(Input::HeadsStored { vault: vault(1), diverged: false, heads: Vec::new() });
     rig.start(1, 4);
     rig.caught_up(4, 6);
@@ -106,7 +106,7 @@ fn a_conflict_compares_heads() {
     let conflict = |seq| RelayFrame::Error(Refusal::segment(ErrorCode::Conflict, vault(1), log(1), Seq(seq)));
     rig.frame(&conflict(0)).unwrap();
     assert!(matches!(rig.sent()[..], [ClientFrame::Subscribe { incarnation: Incarnation::ZERO, .. }]));
-    rig.frame(&RelayFrame::Heads { vault: vault(1), heads: vec![head(1, 7).into()] }).unwrap();
+    rig.frame(&RelayFrame::Heads { vault: vault(1), last: true, heads: vec![head(1, 7).into()] }).unwrap();
     rig.give(Input::HeadsStored { vault: vault(1), diverged: true, heads: vec![head(1, 1).into()] });
     rig.start(1, 2);
     rig.caught_up(2, 9);
@@ -114,4 +114,127 @@ fn a_conflict_compares_heads() {
     rig.delivered(1);
     assert!(rig.take().contains(&Output::Rotate { vault: vault(1) }));
     assert_eq!(rig.link.vaults[&vault(1)].up.in_flight_bytes(), 0);
+}
+
+/// Heads of so many logs, by ascending log.
+fn many(count: usize) -> Vec<ShortHead> {
+    let named = |n: usize| {
+        let mut log = [0; 16];
+        log[..8].copy_from_slice(&(n as u64 + 1).to_be_bytes());
+        ShortHead { log: LogId::from_bytes(log), seq: Seq(4), chain: [3; 16], base: Base::WHOLE }
+    };
+    (0..count).map(named).collect()
+}
+
+fn part(heads: &[ShortHead], last: bool) -> RelayFrame {
+    RelayFrame::Heads { vault: vault(1), last, heads: heads.to_vec() }
+}
+
+fn joining() -> Rig {
+    let mut rig = Rig::new();
+    rig.hello();
+    rig.add(1);
+    rig.known(1);
+    rig.take();
+    rig
+}
+
+#[test]
+fn as_many_heads_as_a_vault_may_have_come_and_go_in_parts() {
+    let mut rig = joining();
+    let all = many(limits::LOGS_PER_VAULT_MAX);
+    let parts: Vec<_> = all.chunks(limits::HEADS_PART_MAX).collect();
+    assert_eq!(parts.len(), 4);
+    for (n, heads) in parts.iter().enumerate() {
+        assert_eq!(rig.take(), [], "nothing before the last part");
+        rig.frame(&part(heads, n == 3)).unwrap();
+    }
+    let stored = rig.take();
+    assert_eq!(stored, [Output::StoreHeads { vault: vault(1), incarnation: RELAY, heads: all.clone() }]);
+    let mut ours = all;
+    ours.push(ours[0]);
+    ours.reverse(); // whatever the order in which the store gives them
+    rig.give(Input::HeadsStored { vault: vault(1), diverged: false, heads: ours });
+    let mut named = Vec::new();
+    let sent = rig.sent();
+    assert_eq!(sent.len(), 4);
+    for (n, frame) in sent.into_iter().enumerate() {
+        let ClientFrame::Heads { last, heads, .. } = frame else { panic!("HEADS") };
+        assert_eq!(last, n == 3);
+        named.extend(heads);
+    }
+    assert_eq!(named, many(limits::LOGS_PER_VAULT_MAX));
+    rig.start(1, 1);
+}
+
+#[test]
+fn an_empty_last_part_is_a_whole_answer_and_an_end() {
+    for before in [0, 2] {
+        let mut rig = joining();
+        if before > 0 {
+            rig.frame(&part(&many(before), false)).unwrap();
+        }
+        rig.frame(&part(&[], true)).unwrap();
+        assert_eq!(
+            rig.take(),
+            [Output::StoreHeads { vault: vault(1), incarnation: RELAY, heads: many(before) }]
+        );
+    }
+}
+
+#[test]
+fn parts_that_are_wrong_rest_their_vault_and_the_link_goes_on() {
+    let all = many(limits::LOGS_PER_VAULT_MAX + 1);
+    let whole: Vec<_> = all.chunks(limits::HEADS_PART_MAX).map(|heads| part(heads, false)).collect();
+    let cases: Vec<(&str, Vec<RelayFrame>, VaultFault)> = vec![
+        ("one log twice", vec![part(&[all[0], all[0]], true)], VaultFault::HeadsOrder),
+        ("not ascending", vec![part(&[all[1], all[0]], true)], VaultFault::HeadsOrder),
+        (
+            "a part that begins before the one before it ended",
+            vec![part(&all[..2], false), part(&all[1..3], true)],
+            VaultFault::HeadsOrder,
+        ),
+        ("a part of nothing that is not the last", vec![part(&[], false)], VaultFault::HeadsOrder),
+        ("more than a vault may have", whole, VaultFault::TooManyLogs),
+        (
+            "a part behind the last one",
+            vec![part(&all[..1], true), part(&all[1..2], true)],
+            VaultFault::OutOfPlace { frame: "HEADS" },
+        ),
+    ];
+    for (name, frames, fault) in cases {
+        let mut rig = joining();
+        for frame in &frames {
+            rig.frame(frame).unwrap();
+        }
+        assert_eq!(rig.events(), [Event::Rests { vault: vault(1), fault, retry: FAULT_WAIT }], "{name}");
+    }
+    let mut rig = joining();
+    rig.frame(&part(&all[..1], false)).unwrap();
+    assert!(rig.link.is_waiting());
+    rig.advance(ANSWER_WAIT - Duration::from_secs(1));
+    rig.try_give(Input::Frame(Bytes::from_static(&[0xa1]))).unwrap(); // something else comes
+    rig.advance(Duration::from_secs(1));
+    let silent = Event::Rests { vault: vault(1), fault: VaultFault::Silent, retry: FAULT_WAIT };
+    assert_eq!(rig.events(), [silent], "the last part never came");
+}
+
+#[test]
+fn frames_of_newer_versions_that_may_be_ignored_are() {
+    let newer = |tag: u8| Bytes::copy_from_slice(&[tag, 1, 2, 3]);
+    let mut rig = Rig::new();
+    rig.take();
+    assert!(rig.try_give(Input::Frame(newer(0xa1))).is_err(), "not before HELLO");
+    let mut rig = live_rig();
+    rig.try_give(Input::Frame(newer(0xa1))).unwrap();
+    rig.try_give(Input::Feed { stream: 1, frame: newer(0xe1) }).unwrap();
+    assert_eq!(rig.take(), []);
+    assert!(rig.try_give(Input::Feed { stream: 9, frame: newer(0xe1) }).is_err(), "nor before FEED START");
+    let mut rig = live_rig();
+    rig.try_give(Input::Feed { stream: 1, frame: newer(0xd1) }).unwrap();
+    assert!(matches!(
+        rig.events()[..],
+        [Event::Rests { fault: VaultFault::Decode(DecodeError::Unknown { .. }), .. }]
+    ));
+    assert!(rig.try_give(Input::Frame(newer(0x91))).is_err());
 }

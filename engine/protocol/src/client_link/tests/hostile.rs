@@ -85,7 +85,7 @@ fn vault_scenes() -> Vec<VaultScene> {
         ),
         (
             "heads while live",
-            |rig| rig.frame(&RelayFrame::Heads { vault: vault(1), heads: Vec::new() }),
+            |rig| rig.frame(&RelayFrame::Heads { vault: vault(1), last: true, heads: Vec::new() }),
             misplaced("HEADS"),
         ),
         (
@@ -123,7 +123,10 @@ fn vault_scenes() -> Vec<VaultScene> {
                 (0..=limits::LOGS_PER_VAULT_MAX as u32).try_for_each(|n| {
                     let mut public = [0; 65];
                     public[..4].copy_from_slice(&n.to_be_bytes());
-                    rig.feed(1, &FeedFrame::Log { public: PublicKeyBytes::from_bytes(public) })
+                    rig.feed(
+                        1,
+                        &FeedFrame::Log { public: PublicKeyBytes::from_bytes(public), base: Base::WHOLE },
+                    )
                 })
             },
             VaultFault::TooManyLogs,
@@ -195,7 +198,7 @@ fn a_feed_of_a_vault_that_rests_is_read_no_more() {
     assert!(rig.take().contains(&Output::StopFeed { stream: 1 }));
     rig.start(1, 7);
     assert_eq!(rig.take(), [Output::StopFeed { stream: 7 }], "of a SUBSCRIBE that it did not see the end of");
-    rig.feed(7, &FeedFrame::Log { public: key(9) }).unwrap();
+    rig.feed(7, &FeedFrame::Log { public: key(9), base: Base::WHOLE }).unwrap();
     rig.give(Input::FeedClosed { stream: 7 });
     assert!(rig.take().is_empty());
 }
@@ -219,12 +222,12 @@ fn what_was_in_flight_is_sent_again_after_a_rest_with_its_log() {
         _ => None,
     });
     assert_eq!(load, Some(BTreeMap::new()), "nothing counts as sent");
-    let batch = OutboxBatch { logs: vec![key(1)], segments: segments.clone(), more: false };
+    let batch = OutboxBatch { logs: vec![key(1).into()], segments: segments.clone(), more: false };
     rig.give(Input::Outbox { vault: vault(1), batch });
     assert_eq!(
         rig.sent(),
         [
-            ClientFrame::Log { vault: vault(1), public: key(1) },
+            ClientFrame::Log { vault: vault(1), public: key(1), base: Base::WHOLE },
             ClientFrame::Push { vault: vault(1), segments }
         ]
     );
@@ -248,18 +251,25 @@ fn silence_about_one_vault_rests_it() {
 impl Rig {
     fn hello_again(&mut self, version: u16, incarnation: Incarnation) -> Result<(), LinkError> {
         let limits = RelayLimits { segment_bytes_max: 2 << 20, vaults_max: 64 };
-        self.frame(&RelayFrame::Hello { version, incarnation, limits, now_ms: 9 })
+        self.frame(&RelayFrame::Hello {
+            version,
+            incarnation,
+            limits,
+            now_ms: 9,
+            caps: 0,
+            extensions: Extensions::new(),
+        })
     }
 }
 
 #[test]
 fn greetings_that_do_not_fit() {
     let mut rig = Rig::new();
-    assert_eq!(rig.hello_again(2, RELAY), Err(LinkError::Version { version: 2 }));
+    assert_eq!(rig.hello_again(1, RELAY), Err(LinkError::Version { version: 1 }));
     let mut rig = Rig::new();
     rig.add(1);
     rig.start(1, 1);
-    assert_eq!(rig.hello_again(1, Incarnation::ZERO), Err(LinkError::Incarnation));
+    assert_eq!(rig.hello_again(VERSION, Incarnation::ZERO), Err(LinkError::Incarnation));
     let mut rig = Rig::new();
     assert_eq!(
         rig.frame(&error(ErrorCode::AuthFailed, 1)),
@@ -287,10 +297,12 @@ fn any_short_heads() -> impl Strategy<Value = Vec<ShortHead>> {
 fn any_control() -> impl Strategy<Value = RelayFrame> {
     prop_oneof![
         Just(RelayFrame::Hello {
-            version: 1,
+            version: VERSION,
             incarnation: RELAY,
             limits: RelayLimits { segment_bytes_max: 1, vaults_max: 1 },
-            now_ms: u64::MAX
+            now_ms: u64::MAX,
+            caps: u64::MAX,
+            extensions: Extensions::new(),
         }),
         (any_id(), any::<u64>()).prop_map(|(vault, used_bytes)| RelayFrame::Vault {
             vault,
@@ -302,7 +314,11 @@ fn any_control() -> impl Strategy<Value = RelayFrame> {
             rseq: Rseq(rseq),
             entries
         }),
-        (any_id(), any_short_heads()).prop_map(|(vault, heads)| RelayFrame::Heads { vault, heads }),
+        (any_id(), any_short_heads()).prop_map(|(vault, heads)| RelayFrame::Heads {
+            vault,
+            last: true,
+            heads
+        }),
         (any_id(), 0..25_u16, any::<u32>(), 0..3_u8, any_seq(), any::<bool>()).prop_map(
             |(vault, code, after, n, seq, whole)| {
                 let code = ErrorCode::from_wire(code);
@@ -321,7 +337,7 @@ fn any_control() -> impl Strategy<Value = RelayFrame> {
 fn any_feed() -> impl Strategy<Value = FeedFrame> {
     prop_oneof![
         any_id().prop_map(|vault| FeedFrame::Start { vault, incarnation: RELAY }),
-        (0..4_u8).prop_map(|n| FeedFrame::Log { public: key(n) }),
+        (0..4_u8).prop_map(|n| FeedFrame::Log { public: key(n), base: Base::WHOLE }),
         (any_seq(), 0..3_u8, any_seq()).prop_map(|(rseq, n, seq)| FeedFrame::Segment {
             rseq: Rseq(rseq),
             segment: segment(n, seq, TAG_LEN)
@@ -364,7 +380,7 @@ fn any_input() -> impl Strategy<Value = Input> {
             .prop_map(|(vault, more)| Input::Sealed { vault, more }),
         4 => (any_id(), any_segments(), any::<bool>()).prop_map(|(vault, segments, more)| Input::Outbox {
             vault,
-            batch: OutboxBatch { logs: vec![key(1)], segments, more },
+            batch: OutboxBatch { logs: vec![key(1).into()], segments, more },
         }),
         1 => any_id().prop_map(|vault| Input::AckStored { vault }),
         2 => any_id().prop_map(|vault| Input::Written { vault }),

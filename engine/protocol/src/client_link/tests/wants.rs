@@ -50,7 +50,7 @@ fn wants_of_our_own_log_wait_for_new_logs() {
 #[test]
 fn logs_are_introduced_a_few_at_a_time() {
     let mut rig = live_rig();
-    let logs: Vec<_> = (1..=70).map(key).collect();
+    let logs: Vec<_> = (1..=70).map(|n| key(n).into()).collect();
     let segments: Vec<_> = (1..=70).map(|n| segment(n, 0, 99)).collect();
     rig.give(Input::Written { vault: vault(1) });
     rig.advance(Duration::from_millis(1));

@@ -75,7 +75,7 @@ fn the_window_is_one_for_all_vaults_and_never_exceeded() {
         }
         rig.give(Input::Outbox {
             vault: id,
-            batch: OutboxBatch { logs: vec![key(n)], segments, more: true },
+            batch: OutboxBatch { logs: vec![key(n).into()], segments, more: true },
         });
         let in_flight: usize = rig.link.vaults.values().map(|vault| vault.up.in_flight_bytes()).sum();
         assert!(in_flight <= limits::PUSH_WINDOW_BYTES);

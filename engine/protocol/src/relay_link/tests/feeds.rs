@@ -37,7 +37,13 @@ fn run(feed: &mut Feed) -> Vec<String> {
     loop {
         let offer = |feed: &mut Feed, rseq: usize| {
             let (header, bytes) = stored(rseq);
-            feed.offer(Stored { rseq: Rseq(rseq as u64), header, bytes: &bytes, public: &public })
+            feed.offer(Stored {
+                rseq: Rseq(rseq as u64),
+                header,
+                bytes: &bytes,
+                public: &public,
+                base: Base::WHOLE,
+            })
         };
         match feed.step() {
             FeedStep::Wait => break,
@@ -154,7 +160,10 @@ fn chunks_are_bounded_and_own_ranges_too() {
     feed.scanned(Rseq(0), Digest::ZERO);
     for rseq in 1..10 {
         let bytes = segment.bytes();
-        if feed.offer(Stored { rseq: Rseq(rseq), header, bytes, public: &public }).is_break() {
+        if feed
+            .offer(Stored { rseq: Rseq(rseq), header, bytes, public: &public, base: Base::WHOLE })
+            .is_break()
+        {
             broken_at = rseq;
             break;
         }
@@ -175,7 +184,13 @@ fn a_segment_that_finds_no_room_says_what_it_needs_and_is_offered_again() {
     let (header, _) = stored(1);
     let header = Header { body_len: 300_000, ..header };
     let segment = SealedSegment::assemble(header, &vec![0; 300_000], &Signature::ZERO);
-    let at = |rseq: u64| Stored { rseq: Rseq(rseq), header, bytes: segment.bytes(), public: &public };
+    let at = |rseq: u64| Stored {
+        rseq: Rseq(rseq),
+        header,
+        bytes: segment.bytes(),
+        public: &public,
+        base: Base::WHOLE,
+    };
     feed.scanned(Rseq(0), Digest::ZERO);
     feed.set_room(400_000);
     assert!(feed.offer(at(1)).is_break(), "a chunk is full");
