@@ -292,6 +292,30 @@ string do_delete(world &w, const json &step) {
   return find_collection(w, step).remove(find_id(w, text(step, "id")), find_transaction(w, step)) ? "existed" : "absent";
 }
 
+string do_names(world &w, const json &step) {
+  const subrosa::collection from = find_collection(w, step);
+  const subrosa::id id = find_id(w, text(step, "id"));
+  const std::size_t limit = step.at("limit").get<std::size_t>();
+  if (!from.get(id, find_transaction(w, step))) return "absent";
+  std::vector<string> all, page;
+  do {
+    const string after = all.empty() ? string() : all.back();
+    page = from.field_names(id, limit, all.empty() ? nullptr : &after, find_transaction(w, step));
+    all.insert(all.end(), page.begin(), page.end());
+  } while (page.size() == limit);
+  return join(all);
+}
+
+string do_get_field(world &w, const json &step) {
+  const subrosa::id id = find_id(w, text(step, "id"));
+  return find_collection(w, step).get_field_json(id, text(step, "field"), find_transaction(w, step)).value_or("absent");
+}
+
+string do_delete_field(world &w, const json &step) {
+  const subrosa::id id = find_id(w, text(step, "id"));
+  return find_collection(w, step).remove_field(id, text(step, "field"), find_transaction(w, step)) ? "existed" : "absent";
+}
+
 string do_count(world &w, const json &step) {
   return std::to_string(find_collection(w, step).count(find_transaction(w, step)));
 }
@@ -325,6 +349,7 @@ string do_write_many(world &w, const json &step) {
     if (op == "insert") batch.insert(text(row, "json"));
     else if (op == "put") batch.put(find_id(w, text(row, "id")), text(row, "json"));
     else if (op == "replace") batch.replace(find_id(w, text(row, "id")), text(row, "json"));
+    else if (op == "import") batch.import(find_id(w, text(row, "id")), text(row, "json"));
     else if (op == "delete") batch.remove(find_id(w, text(row, "id")));
     else throw std::runtime_error("no such op: " + op);
   }
@@ -458,7 +483,8 @@ const std::map<string, action> &actions() {
       {"field", do_field}, {"delete", do_delete}, {"count", do_count}, {"scan", do_scan}, {"get_many", do_get_many},
       {"write_many", do_write_many}, {"begin", do_begin}, {"commit", do_commit}, {"abort", do_abort}, {"watch", do_watch},
       {"events", do_events}, {"sync", do_sync}, {"wait_synced", do_wait_synced}, {"stop_sync", do_stop_sync}, {"pair", do_pair},
-      {"pair_wrong_code", do_pair_wrong_code}, {"tick", do_tick}};
+      {"pair_wrong_code", do_pair_wrong_code}, {"tick", do_tick}, {"names", do_names}, {"get_field", do_get_field},
+      {"delete_field", do_delete_field}};
   return all;
 }
 

@@ -198,6 +198,47 @@ static int32_t do_delete(struct world *w, const cJSON *step) {
   return SUBROSA_OK;
 }
 
+static int32_t do_names(struct world *w, const cJSON *step) {
+  const size_t limit = (size_t)cJSON_GetNumberValue(cJSON_GetObjectItem(step, "limit"));
+  char after[129] = "";
+  size_t after_len = 0, found = limit;
+  PLACE(p);
+  for (bool first = true; found == limit; first = false) {
+    subrosa_list *names = NULL;
+    TRY(subrosa_field_names(p.collection, p.tx, &p.id, first ? NULL : after, after_len, limit, &names, &err));
+    if (names == NULL) say(w, "absent");
+    found = subrosa_list_len(names);
+    for (size_t i = 0; i < found; i++) {
+      const char *name = NULL;
+      TRY(subrosa_list_text_view(names, i, &name, &after_len, &err));
+      separate(w, ',');
+      say_len(w, name, after_len);
+      if (after_len > 0) memcpy(after, name, after_len);
+    }
+    subrosa_list_close(names);
+  }
+  return SUBROSA_OK;
+}
+
+static int32_t do_get_field(struct world *w, const cJSON *step) {
+  const char *field = text_of(step, "field");
+  bool found = false;
+  PLACE(p);
+  TRY(subrosa_get_field_json(p.collection, p.tx, &p.id, field, strlen(field), &w->buffers[0], &found, &err));
+  if (found) say_len(w, w->buffers[0].data, w->buffers[0].len);
+  else say(w, "absent");
+  return SUBROSA_OK;
+}
+
+static int32_t do_delete_field(struct world *w, const cJSON *step) {
+  const char *field = text_of(step, "field");
+  bool existed = false;
+  PLACE(p);
+  TRY(subrosa_delete_field(p.collection, p.tx, &p.id, field, strlen(field), &existed, &err));
+  say(w, existed ? "existed" : "absent");
+  return SUBROSA_OK;
+}
+
 static int32_t do_count(struct world *w, const cJSON *step) {
   uint64_t count = 0;
   char digits[32];
@@ -254,6 +295,7 @@ static uint8_t op_of(const char *op) {
   for (uint8_t i = 0; i < 4; i++) {
     if (strcmp(op, ops[i]) == 0) return (uint8_t)(SUBROSA_ROW_INSERT + i);
   }
+  if (strcmp(op, "import") == 0) return SUBROSA_ROW_IMPORT;
   die("no such op", op);
   return 0;
 }
@@ -372,4 +414,5 @@ const struct named_action data_actions[] = {
     {"await", do_await},   {"set", do_set},           {"field", do_field},       {"delete", do_delete},
     {"count", do_count},   {"scan", do_scan},         {"get_many", do_get_many}, {"write_many", do_write_many},
     {"begin", do_begin},   {"commit", do_commit},     {"abort", do_abort},       {"watch", do_watch},
-    {"events", do_events}, {"tick", do_tick},         {NULL, NULL}};
+    {"events", do_events}, {"tick", do_tick},         {"names", do_names},       {"get_field", do_get_field},
+    {"delete_field", do_delete_field}, {NULL, NULL}};

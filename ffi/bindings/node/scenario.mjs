@@ -117,6 +117,19 @@ class Runner {
   }
 
   delete(step) { return this.collection(step).delete(this.id(step.id), this.in(step)) ? 'existed' : 'absent'; }
+  get_field(step) { return this.collection(step).getFieldJson(this.id(step.id), step.field, this.in(step)) ?? 'absent'; }
+  delete_field(step) { return this.collection(step).deleteField(this.id(step.id), step.field, this.in(step)) ? 'existed' : 'absent'; }
+
+  names(step) {
+    const names = [];
+    for (let page = [], more = true; more; more = page.length === step.limit) {
+      page = this.collection(step).fieldNames(this.id(step.id), { ...this.in(step), after: names.at(-1), limit: step.limit });
+      if (page === undefined) return 'absent';
+      names.push(...page);
+    }
+    return names.join(',');
+  }
+
   count(step) { return String(this.collection(step).count(this.in(step))); }
 
   scan(step) {

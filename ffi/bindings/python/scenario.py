@@ -172,6 +172,25 @@ class Run:
     def do_delete(self, step: Step) -> str:
         return "existed" if self.notes(step).delete(self.id(step["id"]), tx=self.tx(step)) else "absent"
 
+    def do_names(self, step: Step) -> str:
+        names: list[str] = []
+        while True:
+            after, limit = names[-1] if names else None, step["limit"]
+            page = self.notes(step).field_names(self.id(step["id"]), after=after, limit=limit, tx=self.tx(step))
+            if page is None:
+                return "absent"
+            names += page
+            if len(page) < limit:
+                return ",".join(names)
+
+    def do_get_field(self, step: Step) -> str:
+        found = self.notes(step).get_field_json(self.id(step["id"]), step["field"], tx=self.tx(step))
+        return "absent" if found is None else found
+
+    def do_delete_field(self, step: Step) -> str:
+        existed = self.notes(step).delete_field(self.id(step["id"]), step["field"], tx=self.tx(step))
+        return "existed" if existed else "absent"
+
     def do_count(self, step: Step) -> str:
         return str(self.notes(step).count(tx=self.tx(step)))
 
@@ -195,7 +214,8 @@ class Run:
             return subrosa.Insert(subrosa.Json(row["json"]))
         if row["op"] == "delete":
             return subrosa.Delete(self.id(row["id"]))
-        kinds: dict[str, type[subrosa.Put] | type[subrosa.Replace]] = {"put": subrosa.Put, "replace": subrosa.Replace}
+        kinds: dict[str, type[subrosa.Put] | type[subrosa.Replace] | type[subrosa.Import]]
+        kinds = {"put": subrosa.Put, "replace": subrosa.Replace, "import": subrosa.Import}
         return kinds[row["op"]](self.id(row["id"]), subrosa.Json(row["json"]))
 
     # -- transactions and events

@@ -87,6 +87,10 @@ void jni_replaceJson(JNIEnv *, jclass, jlong, jlong, jlong, jlong, jbyteArray);
 jbyteArray jni_getJson(JNIEnv *, jclass, jlong, jlong, jlong, jlong);
 jboolean jni_delete(JNIEnv *, jclass, jlong, jlong, jlong, jlong);
 jlong jni_count(JNIEnv *, jclass, jlong, jlong);
+jlong jni_fieldNames(JNIEnv *, jclass, jlong, jlong, jlong, jlong, jbyteArray, jint);
+jlong jni_getField(JNIEnv *, jclass, jlong, jlong, jlong, jlong, jbyteArray);
+jbyteArray jni_getFieldJson(JNIEnv *, jclass, jlong, jlong, jlong, jlong, jbyteArray);
+jboolean jni_deleteField(JNIEnv *, jclass, jlong, jlong, jlong, jlong, jbyteArray);
 jbyteArray jni_page(JNIEnv *, jclass, jlong, jlong, jbyteArray, jint, jint, jbooleanArray);
 jbyteArray jni_getMany(JNIEnv *, jclass, jlong, jlong, jbyteArray, jint, jint);
 jbyteArray jni_writeMany(JNIEnv *, jclass, jlong, jlong, jbyteArray, jint);
@@ -209,6 +213,10 @@ void jni_pairJoinClose(JNIEnv *, jclass, jlong);
   {(char *)"getJson", (char *)"(JJJJ)[B", (void *)jni_getJson}, \
   {(char *)"delete", (char *)"(JJJJ)Z", (void *)jni_delete}, \
   {(char *)"count", (char *)"(JJ)J", (void *)jni_count}, \
+  {(char *)"fieldNames", (char *)"(JJJJ[BI)J", (void *)jni_fieldNames}, \
+  {(char *)"getField", (char *)"(JJJJ[B)J", (void *)jni_getField}, \
+  {(char *)"getFieldJson", (char *)"(JJJJ[B)[B", (void *)jni_getFieldJson}, \
+  {(char *)"deleteField", (char *)"(JJJJ[B)Z", (void *)jni_deleteField}, \
   {(char *)"page", (char *)"(JJ[BII[Z)[B", (void *)jni_page}, \
   {(char *)"getMany", (char *)"(JJ[BII)[B", (void *)jni_getMany}, \
   {(char *)"writeMany", (char *)"(JJ[BI)[B", (void *)jni_writeMany}, \

@@ -152,7 +152,7 @@ private fun manyTests(suite: Suite) =
             same(listOf("a", "b"), notes.fieldNames(id, after = ""))
             same(emptyList<String>(), notes.fieldNames(id, after = "b"))
             same(null, notes.fieldNames(none))
-            notes.getField(id, "b")!!.use { same(1.5, it.getDouble("b")) }
+            notes.getField(id, "b")!!.use { same(1.5, it.double("b")) }
             same("1.5", notes.getFieldJson(id, "b"))
             same(null, notes.getField(id, "c"))
             same(null, notes.getFieldJson(none, "a"))

@@ -57,6 +57,7 @@ private class Scenario(private val work: File, private val relay: String) : Auto
             "create", "open", "close", "restart", "suspend", "resume", "network_changed", "verify" -> onDevice(name)
             "create_vault", "open_vault", "vaults", "devices", "collections" -> onVault(name)
             "insert", "put", "replace", "get", "await", "set", "field", "delete", "count" -> onRecord(name)
+            "names", "get_field", "delete_field" -> onField(name)
             "scan", "get_many", "write_many" -> onMany(name)
             "begin", "commit", "abort", "watch", "events" -> onTransaction(name)
             "session", "seal", "unseal" -> onSession(name)
@@ -126,6 +127,24 @@ private class Scenario(private val work: File, private val relay: String) : Auto
             }
         }
 
+    private fun onField(name: String): String =
+        collection().use { c ->
+            when (name) {
+                "names" -> names(c, (step["limit"] as Number).toInt())
+                "get_field" -> c.getFieldJson(id(), text("field"), tx()) ?: "absent"
+                else -> if (c.deleteField(id(), text("field"), tx())) "existed" else "absent"
+            }
+        }
+
+    private fun names(c: Collection, limit: Int): String {
+        val names = mutableListOf<String>()
+        do {
+            val page = c.fieldNames(id(), names.lastOrNull(), limit, tx()) ?: return "absent"
+            names += page
+        } while (page.size == limit)
+        return names.joinToString(",")
+    }
+
     private fun await(c: Collection): String {
         val id = id()
         val seen = c.observe { it.getJson(id) ?: "absent" }
@@ -183,6 +202,7 @@ private class Scenario(private val work: File, private val relay: String) : Auto
                         "insert" -> insertJson(json)
                         "put" -> putJson(id(row["id"] as String), json)
                         "replace" -> replaceJson(id(row["id"] as String), json)
+                        "import" -> importJson(id(row["id"] as String), json)
                         else -> delete(id(row["id"] as String))
                     }
                 }

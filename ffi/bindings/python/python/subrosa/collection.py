@@ -155,9 +155,18 @@ class Collection(Handle):
 
     def get_field(self, id: uuid.UUID, field: str, *, tx: Tx | None = None) -> dict[str, Any] | None:
         """One field of a record of any size, as a record that has this field alone; None if there is none."""
+        raw = self._get_field(id, field, tx)
+        return None if raw is None else {field: loads(raw)}
+
+    def get_field_json(self, id: uuid.UUID, field: str, *, tx: Tx | None = None) -> Json | None:
+        """The JSON of one field's value."""
+        raw = self._get_field(id, field, tx)
+        return None if raw is None else Json(raw.decode("utf-8"))
+
+    def _get_field(self, id: uuid.UUID, field: str, tx: Tx | None) -> bytes | None:
         raw, out, found = utf8(field), ffi.new(BUF), ffi.new(BOOL)
         call(lib.subrosa_get_field_json, self._ptr, _tx(tx), _id(id), raw, len(raw), out, found)
-        return {field: loads(take_bytes(out))} if found[0] else None
+        return take_bytes(out) if found[0] else None
 
     def delete_field(self, id: uuid.UUID, field: str, *, tx: Tx | None = None) -> bool:
         """Deletes one field of a record of any size; whether there was one. The record stays."""

@@ -12,6 +12,10 @@ extension Runner {
         case "replace": try collection.replaceJSON(id(step.get("id")), step.get("json"), in: tx)
         case "get": return try collection.getJSON(id(step.get("id")), in: tx) ?? "absent"
         case "delete": return try collection.delete(id(step.get("id")), in: tx) ? "existed" : "absent"
+        case "names": return try names(collection, id(step.get("id")), limit: step.limit ?? 1, in: tx)
+        case "get_field": return try collection.fieldJSON(step.get("field"), of: id(step.get("id")), in: tx) ?? "absent"
+        case "delete_field":
+            return try collection.deleteField(step.get("field"), of: id(step.get("id")), in: tx) ? "existed" : "absent"
         case "count": return String(try collection.count(in: tx))
         case "set":
             let record = try Record()
@@ -41,12 +45,24 @@ extension Runner {
             case "insert": .insert(try Value(json: row.get("json")))
             case "put": .put(try id(row.get("id")), try Value(json: row.get("json")))
             case "replace": .replace(try id(row.get("id")), try Value(json: row.get("json")))
+            case "import": .import(try id(row.get("id")), try Value(json: row.get("json")))
             case "delete": .delete(try id(row.get("id")))
             default: throw ScenarioError("no such op")
             }
         }
         let written = try collection.write(writes, in: tx)
         for (row, id) in zip(rows, written) where row.has("as") { ids[try row.get("as")] = id }
+    }
+
+    private func names(
+        _ collection: Vault.Collection<Value>, _ id: RecordID, limit: Int, in tx: Transaction?
+    ) throws -> String {
+        var names: [String] = []
+        while true {
+            guard let page = try collection.fieldNames(id, after: names.last, limit: limit, in: tx) else { return "absent" }
+            names += page
+            if page.count < limit { return names.joined(separator: ",") }
+        }
     }
 
     private func value(kind: String, text: String) throws -> Value {

@@ -31,7 +31,8 @@ final class Runner {
             try await runDevice(step)
         case "create_vault", "open_vault", "vaults", "devices", "collections", "begin", "commit", "abort":
             try runVault(step)
-        case "insert", "put", "replace", "get", "delete", "count", "set", "field", "scan", "get_many", "write_many":
+        case "insert", "put", "replace", "get", "delete", "count", "set", "field", "scan", "get_many", "write_many",
+            "names", "get_field", "delete_field":
             try runRecords(step)
         case "session", "seal", "unseal":
             try runSession(step)

@@ -145,7 +145,9 @@ public class SubrosaException internal constructor(
         public const val NO_RECORD: Int = 313
         /** The text is no id. */
         public const val NOT_AN_ID: Int = 314
+        /** JSON with a form of a newer version: an object whose only key begins with `$`. */
         public const val NEWER_FORM: Int = 315
+        /** A record that is larger than is read whole. */
         public const val RECORD_TOO_LARGE: Int = 316
         /** No such vault. */
         public const val NO_VAULT: Int = 400
