@@ -18,14 +18,18 @@ fn dependencies(manifest: &str) -> Vec<String> {
     names
 }
 
-/// The sources of a package, and those that it includes from elsewhere.
+/// The sources of a package, and those that it includes from elsewhere, with the folder of a module that is one.
 fn sources_and_included(package: &Path) -> Vec<PathBuf> {
     let mut found = sources(package);
     for path in found.clone() {
         let text = text(&path).unwrap();
         for line in text.lines().filter_map(|line| line.trim().strip_prefix("#[path = \"")) {
             let included = line.split('"').next().expect("a path ends");
-            found.push(path.parent().expect("a file lies in a folder").join(included));
+            let included = path.parent().expect("a file lies in a folder").join(included);
+            match included.parent() {
+                Some(folder) if included.ends_with("mod.rs") => found.extend(sources(folder)),
+                _ => found.push(included),
+            }
         }
     }
     found

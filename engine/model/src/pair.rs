@@ -22,6 +22,23 @@ pub use link::{PairLink, PairLinkError};
 pub use message::PairCode;
 pub use offer::{OfferInput, OfferMachine, OfferOutput, Offering};
 
+/// Decoders of what pairing sends, for fuzzing.
+#[cfg(feature = "testing")]
+pub mod testing {
+    use super::bundle::OpenedBundle;
+    use super::message::Message;
+
+    /// The bytes of the message that these are.
+    pub fn message_again(bytes: &[u8]) -> Option<Vec<u8>> {
+        Message::decode(bytes).ok().map(|message| message.encode())
+    }
+
+    /// Whether these are a bundle, of which all parts fit together.
+    pub fn read_bundle(bytes: &[u8]) -> bool {
+        OpenedBundle::read(bytes).is_ok()
+    }
+}
+
 #[cfg(test)]
 mod tests;
 #[cfg(test)]

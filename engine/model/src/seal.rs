@@ -20,6 +20,17 @@ pub use packed::Packed;
 pub use segment::{OpenError, OpenedBody, Place, open, seal};
 pub use xaes::{XAES_NONCE_BYTES, Xaes256Gcm};
 
+/// Decoders of what was sealed, for fuzzing.
+#[cfg(feature = "testing")]
+pub mod testing {
+    use crate::wiped::Wiped;
+
+    /// The data of a segment's plaintext: flags and length before it, padding behind it, compressed perhaps.
+    pub fn unpack(plaintext: &[u8]) -> Option<Wiped> {
+        super::segment::unpack(Wiped::new(plaintext.to_vec())).ok().map(|opened| opened.data)
+    }
+}
+
 /// Length of every authentication tag.
 pub const TAG_BYTES: usize = 16;
 

@@ -294,5 +294,37 @@ fn too_deep() -> Failure {
     Failure::new(SUBROSA_TOO_DEEP, "lists and maps nested too deep")
 }
 
+/// The decoder of packed rows, for fuzzing.
+#[cfg(feature = "testing")]
+pub mod testing {
+    use super::{RowsWriter, SUBROSA_FORMAT_FIELDS, check_writes, each_row};
+    use crate::api::payload::{FieldsPayload, JsonPayload, Payload as _};
+    use subrosa::{Record, Value};
+
+    /// Reads rows of a caller, and writes each record again, in both formats.
+    ///
+    /// # Panics
+    /// If what was written is not what was read.
+    pub fn rows(bytes: &[u8]) {
+        if check_writes(bytes).is_err() {
+            return;
+        }
+        for row in each_row(bytes) {
+            let Ok(Record(fields)) = row.record() else { continue };
+            let value = Value::Map(fields);
+            let json: JsonPayload = value.clone().into_serde().expect("any record is JSON");
+            assert_eq!(json.bytes(), Some(value.to_json_string().as_bytes()));
+            let fields: FieldsPayload = value.clone().into_serde().expect("any record is fields");
+            let mut rows = RowsWriter::default();
+            if fields.bytes().is_some() && rows.push(row.id, Some(&fields)).is_ok_and(|fits| fits) {
+                let rows = rows.finish();
+                let written = each_row(&rows).next().expect("the row that was written");
+                assert_eq!((written.format, written.id), (SUBROSA_FORMAT_FIELDS, row.id));
+                assert!(written.record().is_ok_and(|again| Value::Map(again.0) == value));
+            }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests;

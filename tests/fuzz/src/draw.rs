@@ -38,7 +38,7 @@ pub(crate) fn rows(input: &mut Unstructured<'_>) -> Result<Vec<u8>> {
         let payload = text(input)?;
         let len = if input.ratio(1, 8)? { input.arbitrary()? } else { 20 + payload.len() as u32 };
         rows.extend_from_slice(&len.to_le_bytes());
-        rows.extend_from_slice(&[input.int_in_range(0..=6)?, input.int_in_range(0..=3)?, 0, 0]);
+        rows.extend_from_slice(&[input.int_in_range(0..=7)?, input.int_in_range(0..=3)?, 0, 0]);
         let id = if input.ratio(1, 2)? { [0; 16] } else { [input.arbitrary()?; 16] };
         rows.extend_from_slice(&id);
         rows.extend_from_slice(payload);

@@ -163,7 +163,7 @@ pub(super) fn compress(data: &[u8]) -> Option<Wiped> {
     })
 }
 
-fn unpack(body: Wiped) -> Result<OpenedBody, OpenError> {
+pub(super) fn unpack(body: Wiped) -> Result<OpenedBody, OpenError> {
     let (&[flags, l0, l1, l2, l3], rest) =
         body.split_first_chunk::<PLAIN_PREFIX_LEN>().ok_or(OpenError::Malformed)?;
     let len = u32::from_be_bytes([l0, l1, l2, l3]) as usize;
