@@ -358,7 +358,7 @@ def read_value(reader, depth):
         values.append(read_value(reader, depth - 1))
     encoded = [key.encode() for key in keys]
     reader.need(encoded == sorted(set(encoded)), "order of keys")
-    if len(keys) == 1 and keys[0].lstrip("$") == "bytes" and keys[0] != "bytes":
+    if len(keys) == 1 and keys[0].startswith("$"):
         keys = ["$" + keys[0]]
     return dict(zip(keys, values))
 

@@ -244,6 +244,7 @@ fn every_value() -> Vec<(&'static str, Field)> {
         ("list", r#"[null,true,[-1,63,64,-64,-65],{"$bytes":""}]"#),
         ("map", r#"{"":1,"$$bytes":{"$bytes":"AA=="},"a":{"b":[]},"é":2.5}"#),
         ("minus_zero", "-0.0"),
+        ("named_like_a_form", r#"{"$$":{"$$text":[{"$":1,"$bytes":2},{"$$bytes":""}]}}"#),
         ("null", "null"),
         ("text", r#""sub rosa: \u0000 \n é \u7530 \ud83c\udf39""#),
         ("true", "true"),
