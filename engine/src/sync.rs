@@ -76,6 +76,9 @@ pub enum SyncEvent {
     },
     /// The relay hides something of a vault, or has lost it, and does not say so.
     Disagrees(VaultId),
+    /// An admin of a vault has written what only a newer version understands, and must not be ignored: it is received, and
+    /// nothing written here is sent before an update.
+    UpdateNeeded(VaultId),
     /// Events were dropped because nobody took them: look at [`Sync::status`].
     Lagged,
 }

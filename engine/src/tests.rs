@@ -6,6 +6,7 @@ mod exchange;
 mod fields;
 mod forked;
 mod grants;
+mod incarnations;
 mod killed;
 mod making;
 mod names;
@@ -19,6 +20,7 @@ mod spoiled;
 mod strangers;
 mod thread_ends;
 mod transactions;
+mod update_needed;
 mod vectors;
 mod writing;
 

@@ -156,6 +156,15 @@ impl Vault {
         })
     }
 
+    /// Whether an admin of the vault uses a newer version and has written what this one must not ignore. What is here can
+    /// be read, and goes on arriving; what is written here waits, and is sent after an update.
+    ///
+    /// # Errors
+    /// [`Error::NoVault`].
+    pub fn is_update_needed(&self) -> Result<bool, Error> {
+        self.core.is_update_needed(&self.id)
+    }
+
     /// How much waits for sealing: records with pending edits, and parts of bulk writes.
     ///
     /// # Errors

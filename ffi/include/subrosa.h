@@ -112,6 +112,12 @@
 #define SUBROSA_EVENT_LOG 9
 
 /**
+ * An admin of `vault` has written what only a newer version understands: it is received, and nothing that is written here is
+ * sent before the application is updated.
+ */
+#define SUBROSA_EVENT_UPDATE_NEEDED 10
+
+/**
  * The record exists now.
  */
 #define SUBROSA_CHANGE_INSERTED 1
@@ -303,7 +309,8 @@
 #define SUBROSA_SYNC_LIVE 4
 
 /**
- * The relay refused something, and nothing else is left to do. Data that it did not take stays here.
+ * The relay refused something, or a vault needs a newer version of the application, and nothing else is left to do. Data
+ * that was not sent stays here.
  */
 #define SUBROSA_SYNC_REFUSED 5
 

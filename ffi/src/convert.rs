@@ -223,6 +223,7 @@ impl From<SyncError> for Failure {
             }
             SyncError::Refused(code) => Self::of(SUBROSA_REFUSED, &error).number(code.to_wire().into()),
             SyncError::Stopped => Self::of(SUBROSA_SYNC_STOPPED, &error),
+            SyncError::UpdateNeeded => Self::of(SUBROSA_UPDATE_NEEDED, &error),
             SyncError::Suspended => Self::of(SUBROSA_SUSPENDED, &error),
             SyncError::Panicked => Self::of(SUBROSA_PANIC, &error),
             SyncError::Forked => Self::of(SUBROSA_FORKED, &error),
@@ -329,6 +330,8 @@ impl Failure {
 const fn code_of_fault(fault: SyncFault) -> i32 {
     match fault {
         SyncFault::Peer(fault) => code_of_peer(fault),
+        SyncFault::LogsUsedUp => SUBROSA_LOGS_USED_UP,
+        SyncFault::UpdateNeeded => SUBROSA_UPDATE_NEEDED,
         SyncFault::Link(
             VaultFault::Decode(_)
             | VaultFault::OutOfPlace { .. }

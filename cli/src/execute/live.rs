@@ -59,6 +59,7 @@ fn exchange(host: &Host, mut patience: Patience, caller: &mut dyn Caller) -> Res
                 patience.check(&status)?;
             }
             Err(SyncError::Refused(code)) => return Err(Failure::Refused(code)),
+            Err(SyncError::UpdateNeeded) => return Err(Failure::Engine(Error::UpdateNeeded)),
             Err(error) => return Err(Failure::Sync(error)),
         }
     }
@@ -213,9 +214,11 @@ pub(super) fn describe(status: &SyncStatus) -> String {
         Some(failure) if status.state != SyncState::Live => format!("{}: {failure}", status.reason()),
         _ => status.reason(),
     };
-    for (number, what) in
-        [(status.resting.len(), "resting"), (status.disagrees.len(), "not shown whole by the relay")]
-    {
+    for (number, what) in [
+        (status.resting.len(), "resting"),
+        (status.disagrees.len(), "not shown whole by the relay"),
+        (status.update_needed.len(), "in need of a newer version of subrosa"),
+    ] {
         if number > 0 {
             words.push_str(&format!(", {} {what}", counted(number as u64, "vault")));
         }
@@ -260,5 +263,7 @@ mod tests {
         let fault = subrosa::SyncFault::Peer(subrosa::PeerFault::BadSignature);
         status.resting.insert(subrosa::VaultId::ZERO, fault);
         assert!(describe(&status).contains("1 vault resting"));
+        status.update_needed.insert(subrosa::VaultId::ZERO);
+        assert!(describe(&status).ends_with(", 1 vault in need of a newer version of subrosa"));
     }
 }

@@ -96,9 +96,13 @@ pub(super) fn status(host: &Host, caller: &mut dyn Caller) -> Result<(), Failure
         if let Some(fault) = &resting {
             text.push(format!("        {name}: rests, and is tried again: {fault}"));
         }
+        let update_needed = vault.is_update_needed()?;
+        if update_needed {
+            text.push(format!("        {name}: {UPDATE_NEEDED}"));
+        }
         vaults.push(serde_json::json!({
             "name": info.name, "id": info.id.to_string(), "pending": pending, "devices": devices,
-            "disagrees": disagrees, "resting": resting
+            "disagrees": disagrees, "resting": resting, "update_needed": update_needed
         }));
     }
     let json = serde_json::json!({
@@ -106,6 +110,10 @@ pub(super) fn status(host: &Host, caller: &mut dyn Caller) -> Result<(), Failure
     });
     caller.answer(&Answer { text: text.join("\n"), json: json.to_string() })
 }
+
+/// What an entry means that must not be ignored and is not understood.
+const UPDATE_NEEDED: &str =
+    "an admin uses a newer subrosa; this one goes on reading and receiving, and sends nothing: update it";
 
 pub(super) fn verify(host: &Host, caller: &mut dyn Caller) -> Result<(), Failure> {
     let report = host.device().verify()?;

@@ -22,8 +22,8 @@ pub enum SyncState {
     Syncing,
     /// Everything is here and there; changes go through as they happen.
     Live,
-    /// The relay refused something, or something is wrong with a vault at it, and nothing else is left to do. Data that it
-    /// did not take stays here.
+    /// The relay refused something, or something is wrong with a vault at it, or a vault needs a newer version of this
+    /// program, and nothing else is left to do. Data that was not sent stays here.
     Refused,
     /// The device is suspended: no connection, no socket, until it resumes.
     Suspended,
@@ -46,11 +46,14 @@ pub struct SyncStatus {
     pub resting: BTreeMap<VaultId, SyncFault>,
     /// Vaults of which the relay hides something, or has lost it, and does not say so; kept until it shows what we hold.
     pub disagrees: BTreeSet<VaultId>,
+    /// Vaults in which an admin uses a newer version, and has written what this one must not ignore. They are received,
+    /// and nothing written here is sent before an update.
+    pub update_needed: BTreeSet<VaultId>,
 }
 
 impl SyncStatus {
     /// The reason code: `offline`, `connecting`, `syncing`, `live`, `suspended`, `refused: ` and the name of the
-    /// refusal, or `resting: ` and what is wrong with a vault.
+    /// refusal, `resting: ` and what is wrong with a vault, or `update needed`.
     #[must_use]
     pub fn reason(&self) -> String {
         match (self.refused, self.state) {
@@ -62,7 +65,8 @@ impl SyncStatus {
             (None, SyncState::Syncing) => "syncing".to_owned(),
             (None, SyncState::Refused) => {
                 let fault = self.resting.values().next();
-                fault.map_or_else(|| "refused".to_owned(), |fault| format!("resting: {fault}"))
+                let other = if self.update_needed.is_empty() { "refused" } else { "update needed" };
+                fault.map_or_else(|| other.to_owned(), |fault| format!("resting: {fault}"))
             }
         }
     }
@@ -117,6 +121,13 @@ pub enum SyncFault {
     /// The relay said something out of place about it, or this device cannot prove itself.
     #[error(transparent)]
     Link(#[from] VaultFault),
+    /// The relay holds another future of this device's log, and new ones cannot be begun: the device has had as many as it
+    /// may have. What is here can be read and exported; to go on, pair a new store.
+    #[error("this device has had all its logs in the vault: pair a new store")]
+    LogsUsedUp,
+    /// The relay holds another future of this device's log, and new ones may not be begun before an update.
+    #[error("the vault needs a newer version of the application")]
+    UpdateNeeded,
 }
 
 /// Why waiting for sync, or starting it, came to nothing. No data is lost.
@@ -136,6 +147,10 @@ pub enum SyncError {
     /// The relay refused, and waiting does not help by itself.
     #[error("the relay refused: {0}")]
     Refused(ErrorCode),
+    /// Everything else is done, but nothing is sent in some vaults before an update:
+    /// [`SyncStatus::update_needed`].
+    #[error("a vault needs a newer version of the application")]
+    UpdateNeeded,
     /// Sync was stopped meanwhile.
     #[error("sync was stopped")]
     Stopped,

@@ -38,8 +38,12 @@ pub(crate) struct Sealed {
 
 impl Core {
     /// Seals pending ops of a vault: bulk writes in their order, each a group; then everything else, one group.
+    /// Nothing while the vault needs an update: what was written stays pending.
     pub(crate) fn seal(&self, vault: &VaultId) -> Result<Sealed, Error> {
         let number = self.lock_state()?.vault_no(vault)?;
+        if self.is_update_needed(vault)? {
+            return Ok(Sealed::default());
+        }
         if !self.read(|doors| doors.unsealed()?.any(number))? {
             self.lock_state()?.vaults.get_mut(&number).ok_or(Error::NoVault)?.may_seal = true;
             return Ok(Sealed::default());
@@ -54,6 +58,11 @@ impl Core {
             let segments = tx.own_next(number)?.0 - before.0;
             Ok(Sealed { segments, more })
         })
+    }
+
+    /// Whether an admin of a vault has written what must not be ignored and is not understood here.
+    pub(crate) fn is_update_needed(&self, vault: &VaultId) -> Result<bool, Error> {
+        self.with_vault(vault, |state| Ok(state.members.update_needed()))
     }
 
     /// Says that the relay is not at hand any more: writes stay pending, and are coalesced.
@@ -151,6 +160,9 @@ impl Tx<'_> {
         let (seq, prev) = head.map_or((Seq(0), Chain::ZERO), |head| (head.seq.next(), head.chain));
         let entropy = self.core.options.entropy.clone();
         let state = self.vault(vault)?;
+        if state.members.update_needed() {
+            return Err(Error::UpdateNeeded);
+        }
         let live = state.keyring.live_epoch();
         let info = state.logs.get(&log).ok_or(Error::NoVault)?;
         let place = Place { group, vault: state.id, prev, kind, log: info.id, seq, epoch: live.epoch };

@@ -135,6 +135,9 @@ impl PairOffer {
         if role != Some(DeviceRole::Admin) {
             return Err(Error::NotPermitted);
         }
+        if core.is_update_needed(&vault)? {
+            return Err(Error::UpdateNeeded);
+        }
         // What does not fit is found out before anything is promised.
         bundle(&core, &vault, relay, &[])?;
         let watch = Watch::start();

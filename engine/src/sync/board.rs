@@ -37,6 +37,7 @@ struct Inner {
     refusals: BTreeMap<VaultId, Refusal>,
     resting: BTreeMap<VaultId, SyncFault>,
     disagrees: BTreeSet<VaultId>,
+    update_needed: BTreeSet<VaultId>,
     /// Counts what was stored and acknowledged: the clock of those who wait.
     moved: u64,
     stopped: bool,
@@ -68,6 +69,7 @@ impl Default for Inner {
             refusals: BTreeMap::new(),
             resting: BTreeMap::new(),
             disagrees: BTreeSet::new(),
+            update_needed: BTreeSet::new(),
             moved: 0,
             stopped: false,
             panicked: false,
@@ -189,6 +191,11 @@ impl Board {
                 inner.resting.insert(*vault, *fault);
                 inner.tell(&SyncEvent::Rests { vault: *vault, fault: *fault, retry: *retry });
             }
+            News::UpdateNeeded { vault } => {
+                if inner.update_needed.insert(*vault) {
+                    inner.tell(&SyncEvent::UpdateNeeded(*vault));
+                }
+            }
         });
     }
 
@@ -226,7 +233,7 @@ impl Board {
                 return Ok(false);
             }
             if inner.synced().is_some_and(|synced| synced >= writes) {
-                return Ok(true);
+                return if inner.update_needed.is_empty() { Ok(true) } else { Err(SyncError::UpdateNeeded) };
             }
             if inner.stopped {
                 return Err(if inner.panicked { SyncError::Panicked } else { SyncError::Stopped });
@@ -253,7 +260,9 @@ impl Board {
     /// where waiting does not help.
     pub(super) fn wait_pushed(&self, timeout: Duration) -> bool {
         let writes = self.writes();
-        let pushed = |inner: &Inner| inner.synced().is_some_and(|synced| synced >= writes);
+        let pushed = |inner: &Inner| {
+            inner.update_needed.is_empty() && inner.synced().is_some_and(|synced| synced >= writes)
+        };
         let refused = |inner: &Inner| {
             inner.state == SyncState::Refused && inner.settled().is_some_and(|settled| settled >= writes)
         };
@@ -301,6 +310,7 @@ impl Inner {
             progress: self.lines.iter().fold(Progress::default(), |sum, line| sum.plus(line.total())),
             resting: self.resting.clone(),
             disagrees: self.disagrees.clone(),
+            update_needed: self.update_needed.clone(),
         }
     }
 
@@ -365,13 +375,17 @@ impl Inner {
             } else {
                 SyncState::Offline
             }
-        } else if self.synced().is_some() {
+        } else if self.synced().is_some() && self.update_needed.is_empty() {
             SyncState::Live
-        } else if self.settled().is_some() && !(self.refusals.is_empty() && self.resting.is_empty()) {
+        } else if self.settled().is_some() && self.something_rests() {
             SyncState::Refused
         } else {
             SyncState::Syncing
         }
+    }
+
+    fn something_rests(&self) -> bool {
+        !(self.refusals.is_empty() && self.resting.is_empty() && self.update_needed.is_empty())
     }
 
     fn enter_present_state(&mut self) {

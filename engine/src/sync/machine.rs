@@ -21,7 +21,7 @@ use subrosa_protocol::limits::VAULTS_PER_LINK_MAX;
 use super::board::Standing;
 use super::pulse::{Beat, Pulse};
 use super::work::{Answer, Work};
-use crate::error::{PeerFault, SyncFailure, SyncFault};
+use crate::error::{SyncFailure, SyncFault};
 
 /// How often the wall clock is looked at while groups are held for it.
 const CLOCK_LOOK: Duration = Duration::from_secs(10);
@@ -94,6 +94,10 @@ pub(super) enum News {
         fault: SyncFault,
         retry: Duration,
     },
+    /// Nothing is sealed in a vault before an update.
+    UpdateNeeded {
+        vault: VaultId,
+    },
 }
 
 /// What happens in a rendezvous.
@@ -127,7 +131,7 @@ pub(super) struct Machine {
     /// The other side of the meeting is there.
     met: bool,
     /// What the store found about the vault whose fault is handed in.
-    found: Option<PeerFault>,
+    found: Option<SyncFault>,
     /// What ends a meeting before it began.
     unwelcome: Option<SyncFailure>,
 }
@@ -287,7 +291,7 @@ impl Machine {
     /// The store has told us, and not the link, what it found.
     fn explain(&self, fault: VaultFault) -> SyncFault {
         match (fault, self.found) {
-            (VaultFault::Store, Some(found)) => found.into(),
+            (VaultFault::Store, Some(found)) => found,
             (fault, _) => fault.into(),
         }
     }
@@ -297,6 +301,10 @@ impl Machine {
             Answer::Done => {}
             Answer::Merged => self.merging = false,
             Answer::Input(input) => self.give(now, input)?,
+            Answer::UpdateNeeded { vault, input } => {
+                self.out.push_back(MachineOutput::News(News::UpdateNeeded { vault }));
+                self.give(now, input)?;
+            }
             Answer::Faulty { vault, fault, answered } => {
                 self.found = Some(fault);
                 self.give(now, client_link::Input::Faulty { vault })?;

@@ -3,7 +3,7 @@
 use subrosa_protocol::client_link::{Input, Output};
 use subrosa_protocol::ids::VaultId;
 
-use crate::error::{Error, PeerFault};
+use crate::error::{Error, SyncFault};
 
 /// Something to be done in the store.
 #[derive(Debug)]
@@ -24,11 +24,16 @@ pub(super) enum Answer {
     Merged,
     /// Done, and nothing to say.
     Done,
-    /// The relay sent what no honest relay sends about one vault; nothing of it was taken in. `answered` is what the link
-    /// waits for all the same.
+    /// The same, and nothing is sealed in the vault before an update.
+    UpdateNeeded {
+        vault: VaultId,
+        input: Input,
+    },
+    /// Something is wrong with one vault, as when the relay sent what no honest relay sends; nothing of it was taken in.
+    /// `answered` is what the link waits for all the same.
     Faulty {
         vault: VaultId,
-        fault: PeerFault,
+        fault: SyncFault,
         answered: Option<Input>,
     },
     /// The store itself failed.

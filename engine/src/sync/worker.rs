@@ -7,13 +7,14 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use subrosa_model::control::BirthError;
 use subrosa_protocol::client_link::{Input, Output, Prepared, Received};
 use subrosa_protocol::ids::{Pin, PublicKeyBytes, VaultId};
 use tokio::sync::mpsc;
 
 use super::thread::{EngineThread, Panicked};
 use super::work::{Answer, Work};
-use crate::error::Error;
+use crate::error::{Error, SyncFault};
 use crate::life::Core;
 use crate::life::gate::end_waits_when;
 use crate::logs::link_keys::LinkKeys;
@@ -132,13 +133,39 @@ fn perform(core: &Core, relay: (&Pin, &Peer), keys: &mut LinkKeys, work: Work) -
         Work::Link(output) => {
             let (vault, answered) = (vault_of(&output), answered(&output));
             match (perform_output(core, relay, keys, output), vault) {
-                // One vault's matter: the others go on.
-                (Err(Error::Peer(fault)), Some(vault)) => Ok(Answer::Faulty { vault, fault, answered }),
-                (done, _) => done,
+                (Ok(answer), Some(vault)) => note_update_needed(core, vault, answer),
+                (Err(error), Some(vault)) => match fault_of(&error) {
+                    // One vault's matter: the others go on.
+                    Some(fault) => Ok(Answer::Faulty { vault, fault, answered }),
+                    None => Err(error),
+                },
+                (done, None) => done,
             }
         }
     };
     done.unwrap_or_else(Answer::Failed)
+}
+
+/// What is wrong with one vault, and not with the store.
+const fn fault_of(error: &Error) -> Option<SyncFault> {
+    match error {
+        Error::Peer(fault) => Some(SyncFault::Peer(*fault)),
+        Error::Birth(BirthError::LogsUsedUp) => Some(SyncFault::LogsUsedUp),
+        Error::UpdateNeeded => Some(SyncFault::UpdateNeeded),
+        _ => None,
+    }
+}
+
+/// Looks at each vault when something of it has arrived or was to be sealed.
+fn note_update_needed(core: &Core, vault: VaultId, answer: Answer) -> Result<Answer, Error> {
+    Ok(match answer {
+        Answer::Input(input @ (Input::Delivered { .. } | Input::Sealed { .. }))
+            if core.is_update_needed(&vault)? =>
+        {
+            Answer::UpdateNeeded { vault, input }
+        }
+        answer => answer,
+    })
 }
 
 const fn vault_of(output: &Output) -> Option<VaultId> {

@@ -325,6 +325,7 @@ export type SyncEvent =
   | { kind: 'refused'; vault: VaultId; code: number; retryMs: number }
   /** The relay hides or lost something. */
   | { kind: 'disagrees'; vault: VaultId }
+  | { kind: 'update-needed'; vault: VaultId }
   | { kind: 'lagged' } | { kind: 'unknown' };
 
 export type LogLevel = 'error' | 'warn' | 'info' | 'debug' | 'trace';

@@ -48,6 +48,9 @@ pub const SUBROSA_EVENT_DISAGREES: i32 = 7;
 pub const SUBROSA_EVENT_OVER: i32 = 8;
 /// The library has something to say: `detail` is a `SUBROSA_LOG_...`, `text` the message.
 pub const SUBROSA_EVENT_LOG: i32 = 9;
+/// An admin of `vault` has written what only a newer version understands: it is received, and nothing that is written here is
+/// sent before the application is updated.
+pub const SUBROSA_EVENT_UPDATE_NEEDED: i32 = 10;
 
 /// The record exists now.
 pub const SUBROSA_CHANGE_INSERTED: i32 = 1;
@@ -433,6 +436,7 @@ fn of_sync(event: &SyncEvent) -> Event {
             ..about(SUBROSA_EVENT_REFUSED, vault)
         },
         SyncEvent::Disagrees(vault) => about(SUBROSA_EVENT_DISAGREES, vault),
+        SyncEvent::UpdateNeeded(vault) => about(SUBROSA_EVENT_UPDATE_NEEDED, vault),
         _ => Event { kind: SUBROSA_EVENT_LAGGED, ..Event::default() },
     }
 }

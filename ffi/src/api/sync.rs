@@ -18,7 +18,8 @@ pub const SUBROSA_SYNC_CONNECTING: i32 = 2;
 pub const SUBROSA_SYNC_SYNCING: i32 = 3;
 /// Everything is here and there; changes go through as they happen.
 pub const SUBROSA_SYNC_LIVE: i32 = 4;
-/// The relay refused something, and nothing else is left to do. Data that it did not take stays here.
+/// The relay refused something, or a vault needs a newer version of the application, and nothing else is left to do. Data
+/// that was not sent stays here.
 pub const SUBROSA_SYNC_REFUSED: i32 = 5;
 /// The device is suspended.
 pub const SUBROSA_SYNC_SUSPENDED: i32 = 6;

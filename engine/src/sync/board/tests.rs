@@ -214,3 +214,26 @@ fn a_wait_ends_whatever_a_relay_feeds() {
     assert_eq!(patience.left(begun + idle, 1), Ok(idle / 2));
     assert_eq!(patience.left(begun + idle / 2 + idle, 1), Err(Over::NoProgress));
 }
+
+#[test]
+fn a_vault_that_needs_an_update_is_never_said_to_be_live() {
+    let board = Arc::new(Board::default());
+    let vault = VaultId::ZERO;
+    let events = board.subscribe(&Process::plain());
+    board.standing(0, standing(1, Some(0)));
+    assert!(wait(&board).is_ok());
+    for _ in 0..2 {
+        board.news(0, &News::UpdateNeeded { vault });
+    }
+    assert!(matches!(wait(&board), Err(SyncError::UpdateNeeded)));
+    assert!(!board.wait_pushed(SHORT));
+    let status = board.status();
+    assert_eq!((status.state, status.reason().as_str()), (SyncState::Refused, "update needed"));
+    assert!(status.update_needed.contains(&vault));
+    let told = std::iter::from_fn(|| events.next(Duration::ZERO));
+    let told = told.filter(|event| matches!(event, SyncEvent::UpdateNeeded(of) if *of == vault)).count();
+    assert_eq!(told, 1, "once");
+    // What is not done yet is said as such.
+    board.standing(0, standing(1, None));
+    assert_eq!(board.status().state, SyncState::Syncing);
+}

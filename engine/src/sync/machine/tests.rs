@@ -7,6 +7,7 @@ use subrosa_protocol::frame::{FeedFrame, RelayFrame, RelayLimits, Role, VERSION}
 use subrosa_protocol::ids::{Base, Digest, Incarnation, PublicKeyBytes, Rseq, Signature};
 
 use super::*;
+use crate::error::PeerFault;
 
 const RELAY: Incarnation = Incarnation::from_bytes([7; 16]);
 
@@ -139,12 +140,12 @@ fn a_faulty_vault_rests_while_the_other_one_goes_on() {
     assert!(matches!(work[..], [Work::Link(client_link::Output::Deliver { .. })]), "{work:?}");
     rig.news();
     // The store finds a signature that does not hold.
-    let fault = PeerFault::BadSignature;
+    let fault = SyncFault::Peer(PeerFault::BadSignature);
     let answered = Some(client_link::Input::Delivered { vault: vault(1), received: Received::default() });
     rig.give(MachineInput::Answer(Answer::Faulty { vault: vault(1), fault, answered }));
     assert!(rig.out.iter().any(|output| matches!(output, MachineOutput::StopFeed { stream: 3 })));
     let retry = client_link::FAULT_WAIT;
-    assert_eq!(rig.news(), [News::Rests { vault: vault(1), fault: fault.into(), retry }]);
+    assert_eq!(rig.news(), [News::Rests { vault: vault(1), fault, retry }]);
     rig.catch_up(vault(2), 4);
     let event = |event| News::Event(event);
     let vault_2 = vault(2);
@@ -280,8 +281,29 @@ fn a_vault_that_a_meeting_needs_and_that_is_faulty_ends_the_meeting() {
     let mut rig = Rig::new(Errand::Meet { id, member: Some(vault(1)) });
     rig.hello();
     rig.prepared(vault(1));
-    let fault = PeerFault::BadGrant;
+    let fault = SyncFault::Peer(PeerFault::BadGrant);
     let answer = Answer::Faulty { vault: vault(1), fault, answered: None };
     let ended = rig.try_give(MachineInput::Answer(answer));
     assert!(matches!(ended, Err(SyncFailure::Peer(SyncFault::Peer(PeerFault::BadGrant)))), "{ended:?}");
+}
+
+#[test]
+fn a_vault_that_needs_an_update_goes_on_and_is_told() {
+    let mut rig = Rig::sync(0);
+    rig.work();
+    rig.give(MachineInput::Answer(Answer::Vaults(vec![vault(1)])));
+    rig.hello();
+    rig.work();
+    rig.prepared(vault(1));
+    rig.feed(3, &FeedFrame::Start { vault: vault(1), incarnation: RELAY });
+    rig.feed(3, &FeedFrame::Log { public: PublicKeyBytes::from_bytes([4; 65]), base: Base::WHOLE });
+    rig.work();
+    rig.news();
+    let input = client_link::Input::Delivered { vault: vault(1), received: Received::default() };
+    rig.give(MachineInput::Answer(Answer::UpdateNeeded { vault: vault(1), input }));
+    assert_eq!(rig.news(), [News::UpdateNeeded { vault: vault(1) }]);
+    // Its feed is not stopped, and what it is fed goes to the store.
+    assert!(!rig.out.iter().any(|output| matches!(output, MachineOutput::StopFeed { .. })));
+    rig.feed(3, &FeedFrame::Log { public: PublicKeyBytes::from_bytes([5; 65]), base: Base::WHOLE });
+    assert!(matches!(rig.work()[..], [Work::Link(client_link::Output::Deliver { .. })]));
 }

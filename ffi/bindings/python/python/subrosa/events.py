@@ -59,6 +59,7 @@ class SyncEventKind(Enum):
     REFUSED = "refused"
     # The relay hides or lost something.
     DISAGREES = "disagrees"
+    UPDATE_NEEDED = "update_needed"
     LAGGED = "lagged"
 
 
@@ -155,6 +156,7 @@ def parse_sync_event(event: CData) -> SyncEvent | None:
         lib.SUBROSA_EVENT_CAUGHT_UP: SyncEventKind.CAUGHT_UP,
         lib.SUBROSA_EVENT_SYNCED: SyncEventKind.SYNCED,
         lib.SUBROSA_EVENT_DISAGREES: SyncEventKind.DISAGREES,
+        lib.SUBROSA_EVENT_UPDATE_NEEDED: SyncEventKind.UPDATE_NEEDED,
         lib.SUBROSA_EVENT_LAGGED: SyncEventKind.LAGGED,
     }
     return SyncEvent(simple[kind], vault=vault) if kind in simple else None

@@ -21,6 +21,8 @@ public enum SyncEvent: Sendable, Hashable {
     case refused(VaultID, code: Int32, retryAfter: Duration)
     /// The relay hides or has lost something of this vault.
     case disagrees(VaultID)
+    /// An admin of this vault uses a newer version: it is received, and nothing is sent before an update.
+    case updateNeeded(VaultID)
     /// More happened than the queue holds.
     case lagged
 }
@@ -148,6 +150,7 @@ extension Event {
         case SUBROSA_EVENT_REFUSED:
             kind = .sync(.refused(vault, code: raw.detail, retryAfter: .milliseconds(raw.number)))
         case SUBROSA_EVENT_DISAGREES: kind = .sync(.disagrees(vault))
+        case SUBROSA_EVENT_UPDATE_NEEDED: kind = .sync(.updateNeeded(vault))
         case SUBROSA_EVENT_OVER: kind = .over
         default: kind = .unknown(raw.kind)
         }

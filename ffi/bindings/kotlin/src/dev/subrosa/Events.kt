@@ -85,6 +85,12 @@ public sealed interface SyncEvent {
         public val vault: VaultId,
     ) : SyncEvent
 
+    /** An admin uses a newer version: the vault is received, and nothing is sent before an update. */
+    public data class UpdateNeeded(
+        /** Of this vault. */
+        public val vault: VaultId,
+    ) : SyncEvent
+
     /** More happened than was taken, and some is lost. The flow goes on. */
     public data object Lagged : SyncEvent
 
@@ -115,6 +121,7 @@ internal class RawEvent(bytes: ByteArray) {
         const val REFUSED = 6
         const val DISAGREES = 7
         const val OVER = 8
+        const val UPDATE_NEEDED = 10
     }
 }
 
@@ -201,6 +208,7 @@ private fun syncEvent(event: RawEvent): SyncEvent =
         RawEvent.SYNCED -> SyncEvent.Synced(event.vault)
         RawEvent.REFUSED -> SyncEvent.Refused(event.vault, event.detail, event.number.milliseconds)
         RawEvent.DISAGREES -> SyncEvent.Disagrees(event.vault)
+        RawEvent.UPDATE_NEEDED -> SyncEvent.UpdateNeeded(event.vault)
         else -> SyncEvent.Unknown(event.kind)
     }
 
