@@ -1,16 +1,18 @@
-//! Logs: receiving, waiting for a certificate, merging, sealing, sending, new logs for copies, quarantine.
+//! Logs: receiving, waiting for a certificate, merging, sealing, sending, new logs for copies.
 //!
 //! It must never keep anything of a log before a signature of it holds, send what is not in the segment table, or let a limit be
 //! one of a single step only (`docs/ARCHITECTURE.md`, "The life of a received segment").
 
 pub(crate) mod copies;
+pub(crate) mod evidence;
+pub(crate) mod groups;
+pub(crate) mod large;
 pub(crate) mod link_keys;
 pub(crate) mod local;
 pub(crate) mod merging;
 pub(crate) mod notes;
 pub(crate) mod outbox;
 pub(crate) mod pass;
-pub(crate) mod quarantine;
 pub(crate) mod receive;
 pub(crate) mod rotate;
 pub(crate) mod sealing;

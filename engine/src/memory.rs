@@ -4,6 +4,7 @@
 
 #[cfg_attr(not(test), expect(clippy::missing_const_for_fn, reason = "tests count"))]
 pub(crate) mod cost;
+pub(crate) mod extents;
 pub(crate) mod relay_view;
 pub(crate) mod state;
 pub(crate) mod uncertified;

@@ -9,6 +9,7 @@ mod grants;
 mod incarnations;
 mod killed;
 mod making;
+mod merging;
 mod names;
 mod opening;
 mod panics;

@@ -17,7 +17,7 @@ mod xaes;
 
 pub use hpke::{HPKE_OVERHEAD_BYTES, HpkeBinding, hpke_open, hpke_seal};
 pub use packed::Packed;
-pub use segment::{OpenError, OpenedBody, Place, open, seal};
+pub use segment::{OpenError, OpenedBody, Place, open, open_within, seal};
 pub use xaes::{XAES_NONCE_BYTES, Xaes256Gcm};
 
 /// Decoders of what was sealed, for fuzzing.
@@ -27,7 +27,7 @@ pub mod testing {
 
     /// The data of a segment's plaintext: flags and length before it, padding behind it, compressed perhaps.
     pub fn unpack(plaintext: &[u8]) -> Option<Wiped> {
-        super::segment::unpack(Wiped::new(plaintext.to_vec())).ok().map(|opened| opened.data)
+        super::segment::unpack(Wiped::new(plaintext.to_vec()), usize::MAX).ok().map(|opened| opened.data)
     }
 }
 

@@ -1,6 +1,6 @@
 //! One write transaction: everything that changes the store goes through [`Core::write`].
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 
@@ -19,6 +19,7 @@ use subrosa_store::vaults::Vaults;
 use crate::error::Error;
 use crate::life::gate::{Turn, Wait, WriterKind};
 use crate::life::{Core, OpenStore};
+use crate::memory::extents::WaitReason;
 use crate::memory::state::{LogInfo, State, VaultState};
 use crate::records::watch::VaultChange;
 use crate::records::{Records, watch};
@@ -59,6 +60,7 @@ struct Before {
     logs: usize,
     collections: usize,
     clock: Stamp,
+    waits: Arc<BTreeMap<LogNo, WaitReason>>,
 }
 
 impl Core {
@@ -136,8 +138,12 @@ impl Core {
             Durable::Now => txn.set_quick_repair(true),
             Durable::Later => txn.set_durability(Durability::None).map_err(StoreError::from)?,
         }
-        let before =
-            Before { logs: state.logs.len(), collections: state.collections.len(), clock: state.clock.max() };
+        let before = Before {
+            logs: state.logs.len(),
+            collections: state.collections.len(),
+            clock: state.clock.max(),
+            waits: state.waits.clone(),
+        };
         // Nothing of redb may be dropped by unwinding: it would leave the transaction's pages lost until a repair.
         let (done, changes, touched) = {
             let doors = Doors::open(&txn)?;
@@ -218,6 +224,7 @@ impl Core {
                 Err(_) => state.stale = true,
             }
         }
+        state.waits = before.waits.clone();
     }
 }
 
@@ -248,6 +255,7 @@ impl Tx<'_> {
 
     /// Writes a vault's keyring to its row.
     pub(crate) fn put_keyring(&mut self, vault: VaultNo) -> Result<(), Error> {
+        self.state.retry_shut(vault);
         let row = self.vault(vault)?.keyring.encode();
         Ok(self.vaults.put_keyring(vault, &row)?)
     }

@@ -1,54 +1,55 @@
 //! Merging of what is stored: complete groups whose time has come, in key order, in the transaction at hand.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::ops::RangeInclusive;
+use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use subrosa_model::merge::{BodyPlace, CheckedBody, LogNo, Stamp};
-use subrosa_model::seal::{OpenError, OpenedBody};
+use subrosa_model::merge::{BodyPlace, LogNo};
+use subrosa_model::seal::{OpenError, OpenedBody, open_within};
 use subrosa_protocol::ids::{LogId, Seq};
+use subrosa_protocol::limits::SEGMENT_PLAIN_MAX;
 use subrosa_protocol::segment::Kind;
 use subrosa_store::error::StoreError;
 use subrosa_store::keys::VaultNo;
-use subrosa_store::logs::{LogTip, Reason};
 
 use crate::error::Error;
 use crate::life::Core;
 use crate::life::commit::Tx;
 use crate::life::gate::Turn;
-use crate::logs::pass::{GroupSource, PASS_BYTES, Pass, Verdict};
+use crate::logs::groups::{NextGroup, group_limits};
+use crate::logs::pass::{GroupSource, Pass};
 use crate::memory::cost::{hold_bytes, look_at_log, look_at_row};
-use crate::memory::state::VaultState;
+use crate::memory::extents::{GroupExtent, WaitReason};
+use crate::memory::state::{State, VaultState};
 
-/// How far a log's next group goes.
-enum NextGroup {
-    /// To this segment.
-    Ends(Seq),
-    /// Its end has not arrived.
-    Incomplete,
+/// What opening a group that should fit into a pass came to.
+enum Opened {
+    Bodies(Vec<OpenedBody>),
+    /// It does not fit.
+    Large,
+    Waits(WaitReason),
 }
 
 impl Core {
-    /// Merges what could not be merged when it arrived: groups held for the clock, and logs that have a certificate
-    /// since. Called at every open; receiving does the same.
+    /// Merges what could not be merged when it arrived: groups held for the clock, logs that have a certificate since, and
+    /// what a newer version may read. Called at every open; receiving does the same.
     pub(crate) fn retry_held(&self, turn: &Turn) -> Result<(), Error> {
         let vaults: Vec<_> = {
             let state = self.lock_state()?;
             let waits = |vault: &VaultState| !vault.unmerged.is_empty() || vault.waiting.len() > 0;
             state.vaults.iter().filter(|(_, vault)| waits(vault)).map(|(number, _)| *number).collect()
         };
-        if vaults.is_empty() && !self.anything_in_quarantine()? {
+        if vaults.is_empty() {
             return Ok(());
         }
         self.write_in_turn(turn, |tx| {
-            tx.retry_quarantine()?;
             for vault in vaults {
                 tx.admit_waiting(vault)?;
                 tx.merge_ready(vault)?;
             }
             Ok(())
-        })
+        })?;
+        self.merge_large(Some(turn))
     }
 
     /// Merges the groups held for the clock whose time has come.
@@ -58,7 +59,8 @@ impl Core {
                 tx.merge_ready(vault)?;
             }
             Ok(())
-        })
+        })?;
+        self.merge_large(None)
     }
 
     /// How long it is until [`Core::merge_held`] has something to do; `None` if no group is held for the clock.
@@ -67,15 +69,17 @@ impl Core {
         (until != u64::MAX).then(|| Duration::from_millis(until.saturating_sub(self.now_ms())))
     }
 
-    /// Whether segments of certified logs are in quarantine.
-    fn anything_in_quarantine(&self) -> Result<bool, Error> {
-        self.read(|doors| doors.logs()?.any_in_quarantine())
+    /// Notes until when the first of all held groups is held.
+    pub(crate) fn note_held(&self, state: &State) {
+        let first = state.vaults.values().map(VaultState::held_until_ms).min().unwrap_or(u64::MAX);
+        // Should a transaction fail, the time is looked at once in vain, or is found again with the next segment.
+        self.held_until_ms.store(first, Ordering::Relaxed);
     }
 }
 
 impl Tx<'_> {
     /// Merges every complete group of data logs whose stamps the clock accepts, in the logs that have something new or
-    /// whose time has come.
+    /// whose time has come. Logs with a group that does not fit into a pass are left to [`Core::merge_large`].
     pub(crate) fn merge_ready(&mut self, vault: VaultNo) -> Result<(), Error> {
         let now_ms = self.now_ms;
         let state = self.vault(vault)?;
@@ -90,12 +94,12 @@ impl Tx<'_> {
             let state = self.vault_mut(vault)?;
             state.unmerged.remove(&log);
             state.held.remove(&log);
-            self.collect_groups(vault, log, &mut pass)?;
+            if !self.state.waits.contains_key(&log) {
+                self.collect_groups(vault, log, &mut pass)?;
+            }
         }
         self.run_pass(vault, &mut pass)?;
-        let first = self.state.vaults.values().map(VaultState::held_until_ms).min().unwrap_or(u64::MAX);
-        // Should this transaction fail, the time is looked at once in vain, or is found again with the next segment.
-        self.core.held_until_ms.store(first, Ordering::Relaxed);
+        self.core.note_held(self.state);
         Ok(())
     }
 
@@ -114,214 +118,64 @@ impl Tx<'_> {
         self.merge_ready(vault)
     }
 
-    /// Tries once more to open and decode what went to quarantine: keys or a newer version may have come since. Each
-    /// segment is looked at once.
-    fn retry_quarantine(&mut self) -> Result<(), Error> {
-        let mut shut: BTreeMap<LogNo, Vec<Seq>> = BTreeMap::new();
-        for row in self.logs.quarantine()? {
-            let row = row?;
-            if row.reason.may_pass() {
-                shut.entry(row.log).or_default().push(row.seq);
-            }
-        }
-        for (log, shut) in shut {
-            let vault = self.state.logs.vault(log).ok_or(StoreError::Inconsistent)?;
-            let mut pass = Pass::default();
-            let mut rest = &shut[..];
-            while !rest.is_empty() {
-                let tried = self.retry_group(vault, log, rest, &mut pass)?;
-                rest = &rest[tried..];
-                if pass.is_full() {
-                    self.run_pass(vault, &mut pass)?;
-                }
-            }
-            self.run_pass(vault, &mut pass)?;
-        }
-        Ok(())
-    }
-
-    /// Tries the group in quarantine that `shut` begins with; how many segments of it were looked at.
-    fn retry_group(
-        &mut self,
-        vault: VaultNo,
-        log: LogNo,
-        shut: &[Seq],
-        pass: &mut Pass,
-    ) -> Result<usize, Error> {
-        let (mut bodies, mut whole, mut tried, mut bytes) = (Vec::new(), false, 0, 0);
-        while !whole && tried < shut.len() && (tried == 0 || shut[tried] == shut[tried - 1].next()) {
-            look_at_row();
-            tried += 1;
-            let Ok(body) = self.open_stored(vault, log, shut[tried - 1])? else { break };
-            whole = self.ends_group(log, shut[tried - 1])?;
-            bytes += body.data.len();
-            if bytes > PASS_BYTES {
-                bodies.clear();
-            } else {
-                bodies.push(body);
-                hold_bytes(bytes);
-            }
-        }
-        if whole && bytes > PASS_BYTES {
-            self.run_pass(vault, pass)?;
-            self.merge_large(vault, log, shut[0]..=shut[tried - 1], GroupSource::Quarantine)?;
-        } else if whole {
-            pass.add(log, shut[0]..=shut[tried - 1], bodies, GroupSource::Quarantine);
-        }
-        Ok(tried)
-    }
-
-    /// Opens the complete groups of a log that are not merged, up to the first that is held for the clock.
+    /// Opens the complete groups of a log that are not merged, up to the first one that waits or is large.
     fn collect_groups(&mut self, vault: VaultNo, log: LogNo, pass: &mut Pass) -> Result<(), Error> {
-        let Some(LogTip { seq: last, merged: mut from, .. }) = self.logs.head(log)? else { return Ok(()) };
-        while from <= last {
-            let mut opened = Vec::new();
-            let end = match self.next_group(vault, log, from..=last, &mut opened)? {
-                NextGroup::Ends(end) => end,
+        let Some(mut from) = self.logs.head(log)?.map(|head| head.merged) else { return Ok(()) };
+        loop {
+            let extent = match self.next_group(vault, log, from)? {
+                NextGroup::Complete(extent) => extent,
                 NextGroup::Incomplete => return Ok(()),
-            };
-            let is_large = match self.open_group(vault, log, from..=end, opened)? {
-                Ok(Some(opened)) => {
-                    pass.add(log, from..=end, opened, GroupSource::Next);
-                    false
-                }
-                Ok(None) => true,
-                Err(reason) => {
-                    pass.add_shut(log, from..=end, reason);
-                    false
+                NextGroup::Waits(reason) => {
+                    self.wait(log, from, reason);
+                    return Ok(());
                 }
             };
-            if is_large || pass.is_full() {
-                self.run_pass(vault, pass)?;
-                if self.vault(vault)?.held.contains_key(&log) {
+            let next = extent.segments.end().next();
+            let opened = match (extent.has_ops, extent.is_large()) {
+                (false, _) => Opened::Bodies(Vec::new()),
+                (true, true) => Opened::Large,
+                (true, false) => self.open_group(vault, &extent, pass)?,
+            };
+            match opened {
+                Opened::Bodies(bodies) => pass.add(extent, bodies, GroupSource::Next),
+                Opened::Large => {
+                    self.vault_mut(vault)?.large.insert(log, extent);
+                    return Ok(());
+                }
+                Opened::Waits(reason) => {
+                    self.wait(log, from, reason);
                     return Ok(());
                 }
             }
-            if is_large && !self.merge_large(vault, log, from..=end, GroupSource::Next)? {
+            // The pass may have run meanwhile, and found that an earlier group of this log is to wait.
+            if self.vault(vault)?.held.contains_key(&log) || self.state.waits.contains_key(&log) {
                 return Ok(());
             }
-            from = end.next();
+            from = next;
         }
-        Ok(())
     }
 
-    /// Finds the end of the group that `segments`, which go to the end of the log, begin with. Bodies opened on the way
-    /// are kept in `opened` when the search began at the group's start and they fit into a pass.
-    fn next_group(
-        &mut self,
-        vault: VaultNo,
-        log: LogNo,
-        segments: RangeInclusive<Seq>,
-        opened: &mut Vec<OpenedBody>,
-    ) -> Result<NextGroup, Error> {
-        let (first, last) = segments.into_inner();
-        let probed = self.vault(vault)?.probed.get(&log).copied();
-        let start = probed.map_or(first, |probed| probed.next().max(first));
-        let (mut seq, mut bytes) = (start, 0);
-        while seq <= last {
-            match self.open_stored(vault, log, seq)? {
-                Ok(body) => {
-                    bytes += body.data.len();
-                    if start == first && bytes <= PASS_BYTES {
-                        opened.push(body);
-                        hold_bytes(bytes);
-                    } else {
-                        opened.clear();
-                    }
-                    if self.ends_group(log, seq)? {
-                        return Ok(NextGroup::Ends(seq));
-                    }
-                }
-                // A segment that stays shut ends its group: the group as a whole goes to quarantine.
-                Err(_) => {
-                    opened.clear();
-                    return Ok(NextGroup::Ends(seq));
-                }
+    /// Opens the bodies of a group for a pass, which runs first when it has no room for them.
+    fn open_group(&mut self, vault: VaultNo, extent: &GroupExtent, pass: &mut Pass) -> Result<Opened, Error> {
+        let limits = group_limits();
+        let (mut bodies, mut bytes) = (Vec::new(), 0);
+        for seq in extent.segments.start().0..=extent.segments.end().0 {
+            let room = limits.plain_bytes - bytes;
+            let body = match self.open_stored_within(vault, extent.log, Seq(seq), room)? {
+                Ok(body) => body,
+                Err(reason) => return Ok(Opened::Waits(reason)),
+            };
+            bytes += body.data.len();
+            if !bodies.is_empty() && bytes > limits.pass_bytes {
+                return Ok(Opened::Large);
             }
-            seq = seq.next();
-        }
-        self.vault_mut(vault)?.probed.insert(log, last);
-        Ok(NextGroup::Incomplete)
-    }
-
-    /// Opens what of the group is not open yet; or says why one of it stays shut. `None` if it does not fit into a pass.
-    fn open_group(
-        &self,
-        vault: VaultNo,
-        log: LogNo,
-        group: RangeInclusive<Seq>,
-        mut opened: Vec<OpenedBody>,
-    ) -> Result<Result<Option<Vec<OpenedBody>>, Reason>, Error> {
-        let (first, last, mut bytes) = (group.start().0, group.end().0, 0);
-        if opened.len() as u64 != last - first + 1 {
-            opened.clear();
-            for seq in first..=last {
-                match self.open_stored(vault, log, Seq(seq))? {
-                    Ok(body) => {
-                        bytes += body.data.len();
-                        opened.push(body);
-                    }
-                    Err(reason) => return Ok(Err(reason)),
-                }
-                if bytes > PASS_BYTES {
-                    return Ok(Ok(None));
-                }
-                hold_bytes(bytes);
+            if !pass.has_room(bytes) {
+                self.run_pass(vault, pass)?;
             }
+            hold_bytes(bytes);
+            bodies.push(body);
         }
-        Ok(Ok(Some(opened)))
-    }
-
-    /// Merges a group that does not fit into a pass, in several of them: first each body is looked at, so that it is the
-    /// whole group or nothing, and few of them are held at a time. `false` if it is held for the clock.
-    fn merge_large(
-        &mut self,
-        vault: VaultNo,
-        log: LogNo,
-        group: RangeInclusive<Seq>,
-        origin: GroupSource,
-    ) -> Result<bool, Error> {
-        let (first, last) = (group.start().0, group.end().0);
-        let mut latest = Ok(Stamp::default());
-        let mut place = BodyPlace::First;
-        for seq in first..=last {
-            let body = self.open_stored(vault, log, Seq(seq))?;
-            let checked = body.and_then(|body| {
-                let body = CheckedBody::decode(&body.data, place).map_err(|_| Reason::Undecodable)?;
-                Ok(body.head().map(|head| head.latest))
-            });
-            match checked {
-                Ok(None) => {}
-                Ok(Some(named)) => {
-                    latest = Ok(named);
-                    place = BodyPlace::Behind { latest: named };
-                }
-                Err(reason) => {
-                    latest = Err(reason);
-                    break;
-                }
-            }
-        }
-        let verdict = self.judge(vault, log, &group, (origin, latest))?;
-        if verdict == Verdict::Merge {
-            let mut pass = Pass::default();
-            for seq in first..=last {
-                if let Ok(body) = self.open_stored(vault, log, Seq(seq))? {
-                    let place = if seq == first { BodyPlace::First } else { place };
-                    pass.add(log, Seq(seq)..=Seq(seq), vec![body], GroupSource::Again(place));
-                }
-                if pass.is_full() {
-                    self.run_pass(vault, &mut pass)?;
-                }
-            }
-            self.run_pass(vault, &mut pass)?;
-        }
-        Ok(verdict != Verdict::Hold)
-    }
-
-    /// Whether a group ends with a stored segment.
-    fn ends_group(&self, log: LogNo, seq: Seq) -> Result<bool, Error> {
-        Ok(self.logs.header(log, seq)?.ok_or(StoreError::Inconsistent)?.place.is_last())
+        Ok(Opened::Bodies(bodies))
     }
 
     /// Where a stored segment, which was merged before, stands in its group.
@@ -336,19 +190,31 @@ impl Tx<'_> {
         vault: VaultNo,
         log: LogNo,
         seq: Seq,
-    ) -> Result<Result<OpenedBody, Reason>, Error> {
-        let missing = || Error::Store(subrosa_store::error::StoreError::Inconsistent);
-        let (segment, _) = self.logs.segment(log, seq)?.ok_or_else(missing)?.into_parts();
+    ) -> Result<Result<OpenedBody, WaitReason>, Error> {
+        self.open_stored_within(vault, log, seq, SEGMENT_PLAIN_MAX)
+    }
+
+    /// As [`Tx::open_stored`], unless its plaintext has more than so many bytes.
+    pub(crate) fn open_stored_within(
+        &self,
+        vault: VaultNo,
+        log: LogNo,
+        seq: Seq,
+        bytes_max: usize,
+    ) -> Result<Result<OpenedBody, WaitReason>, Error> {
+        look_at_row();
+        let (segment, _) = self.logs.segment(log, seq)?.ok_or(StoreError::Inconsistent)?.into_parts();
         if segment.header().kind != Kind::DATA {
-            return Ok(Err(Reason::UnknownKind));
+            return Ok(Err(WaitReason::UnknownKind));
         }
         let state = self.vault(vault)?;
         let Some(key) = state.keyring.data_key(segment.header().epoch) else {
-            return Ok(Err(Reason::StaysShut));
+            return Ok(Err(WaitReason::StaysShut));
         };
-        Ok(subrosa_model::seal::open(&state.id, &segment, key).map_err(|error| match error {
-            OpenError::OtherKey => Reason::StaysShut,
-            _ => Reason::Undecodable,
+        Ok(open_within(&state.id, &segment, key, bytes_max).map_err(|error| match error {
+            OpenError::OtherKey => WaitReason::StaysShut,
+            OpenError::OverLimit => WaitReason::TooLarge,
+            _ => WaitReason::Undecodable,
         }))
     }
 }

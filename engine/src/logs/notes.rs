@@ -15,6 +15,7 @@ use subrosa_store::logs::NoteRow;
 use crate::error::Error;
 use crate::life::commit::Tx;
 use crate::logs::pass::{GroupSource, Pass};
+use crate::memory::extents::GroupExtent;
 use crate::memory::uncertified::EVERY_NAME;
 
 impl Tx<'_> {
@@ -81,13 +82,12 @@ impl Tx<'_> {
     }
 
     fn merge_once_more(&mut self, vault: VaultNo, by: LogNo, seq: Seq, pass: &mut Pass) -> Result<(), Error> {
-        // What lies in quarantine was never merged.
-        if !self.is_set_aside(by, seq)?
-            && let Ok(body) = self.open_stored(vault, by, seq)?
-        {
-            let place = self.place_of(by, seq)?;
-            pass.add(by, seq..=seq, vec![body], GroupSource::Again(place));
+        let Ok(body) = self.open_stored(vault, by, seq)? else { return Ok(()) };
+        if !pass.has_room(body.data.len()) {
+            self.run_pass(vault, pass)?;
         }
-        if pass.is_full() { self.run_pass(vault, pass) } else { Ok(()) }
+        let source = GroupSource::Again(self.place_of(by, seq)?);
+        pass.add(GroupExtent::of_one(by, seq), vec![body], source);
+        Ok(())
     }
 }

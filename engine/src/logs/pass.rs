@@ -1,7 +1,7 @@
 //! Opened groups on their way into the records: each body is decoded once, and no group is taken apart.
 
 use std::collections::BTreeSet;
-use std::ops::{Range, RangeInclusive};
+use std::ops::Range;
 
 use subrosa_model::merge::{BodyPlace, CheckedBody, LogNo, Observed, Op, Stamp, VaultNo};
 use subrosa_model::seal::OpenedBody;
@@ -9,31 +9,27 @@ use subrosa_protocol::ids::{Head, Seq};
 use subrosa_protocol::limits;
 use subrosa_store::error::StoreError;
 use subrosa_store::keys::{CollectionNo, RecordKey};
-use subrosa_store::logs::{LogTip, Reason};
+use subrosa_store::logs::LogTip;
 
 use crate::error::Error;
 use crate::life::commit::Tx;
-
-/// Opened bodies that are merged in one sorted pass; beyond that, several passes in the same transaction.
-pub(crate) const PASS_BYTES: usize = 32 << 20;
+use crate::logs::groups::group_limits;
+use crate::memory::extents::{GroupExtent, WaitReason};
 
 /// Where a group comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum GroupSource {
     /// It is the next one of its log.
     Next,
-    /// It lay in quarantine, and opens now.
-    Quarantine,
     /// It was merged before, and says more now: one body, and where it stands in its group.
     Again(BodyPlace),
 }
 
 /// A group that is complete.
 struct ReadyGroup {
-    log: LogNo,
-    segments: RangeInclusive<Seq>,
-    /// Its bodies, or why one of them is not there.
-    bodies: Result<Range<usize>, Reason>,
+    extent: GroupExtent,
+    /// Its bodies.
+    bodies: Range<usize>,
     origin: GroupSource,
 }
 
@@ -49,47 +45,36 @@ pub(crate) struct Pass {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
     Merge,
-    /// It is in quarantine, or stays there.
-    Leave,
-    /// Its log waits for the clock from here on.
-    Hold,
+    /// Its log waits for the clock from here on, until this time in milliseconds.
+    Hold(u64),
+    /// Its log waits from here on.
+    Wait(WaitReason),
 }
 
 impl Pass {
     /// Adds a group of which every body was opened.
-    pub(crate) fn add(
-        &mut self,
-        log: LogNo,
-        segments: RangeInclusive<Seq>,
-        bodies: Vec<OpenedBody>,
-        origin: GroupSource,
-    ) {
+    pub(crate) fn add(&mut self, extent: GroupExtent, bodies: Vec<OpenedBody>, origin: GroupSource) {
         let first = self.bodies.len();
         self.bytes += bodies.iter().map(|body| body.data.len()).sum::<usize>();
         self.bodies.extend(bodies);
-        self.groups.push(ReadyGroup { log, segments, bodies: Ok(first..self.bodies.len()), origin });
+        self.groups.push(ReadyGroup { extent, bodies: first..self.bodies.len(), origin });
     }
 
-    /// Adds the next group of a log, of which a segment does not open.
-    pub(crate) fn add_shut(&mut self, log: LogNo, segments: RangeInclusive<Seq>, reason: Reason) {
-        self.groups.push(ReadyGroup { log, segments, bodies: Err(reason), origin: GroupSource::Next });
-    }
-
-    /// Whether what is there should be merged before more is opened.
-    pub(crate) const fn is_full(&self) -> bool {
-        self.bytes > PASS_BYTES
+    /// Whether there is room for that much more; there always is in an empty one.
+    pub(crate) fn has_room(&self, bytes: usize) -> bool {
+        self.bytes == 0 || self.bytes + bytes <= group_limits().pass_bytes
     }
 }
 
-/// Decodes the bodies of one group.
-fn decode_group(bodies: &[OpenedBody], origin: GroupSource) -> Result<Vec<CheckedBody<'_>>, Reason> {
+/// Decodes the bodies of one group, each once.
+fn decode_group(bodies: &[OpenedBody], origin: GroupSource) -> Result<Vec<CheckedBody<'_>>, WaitReason> {
     let mut place = match origin {
         GroupSource::Again(place) => place,
-        GroupSource::Next | GroupSource::Quarantine => BodyPlace::First,
+        GroupSource::Next => BodyPlace::First,
     };
     let mut decoded = Vec::with_capacity(bodies.len());
     for body in bodies {
-        let body = CheckedBody::decode(&body.data, place).map_err(|_| Reason::Undecodable)?;
+        let body = CheckedBody::decode(&body.data, place).map_err(|_| WaitReason::Undecodable)?;
         if let Some(head) = body.head() {
             place = BodyPlace::Behind { latest: head.latest };
         }
@@ -98,101 +83,75 @@ fn decode_group(bodies: &[OpenedBody], origin: GroupSource) -> Result<Vec<Checke
     Ok(decoded)
 }
 
-/// The latest stamp of a group, as its first body says.
-fn latest_of(bodies: &[CheckedBody<'_>]) -> Stamp {
-    bodies.first().and_then(|body| body.head()).map(|head| head.latest).unwrap_or_default()
-}
-
 impl Tx<'_> {
     /// Decodes the bodies of the pass, decides group by group, and merges what is to be merged in key order.
     pub(crate) fn run_pass(&mut self, vault: VaultNo, pass: &mut Pass) -> Result<(), Error> {
-        let Pass { bodies, groups, .. } = std::mem::take(pass);
-        let mut ready = Vec::with_capacity(bodies.len());
-        let mut held = BTreeSet::new();
-        for group in groups {
-            if held.contains(&group.log) {
+        let Pass { bodies: opened, groups, .. } = std::mem::take(pass);
+        let mut ready = Vec::with_capacity(opened.len());
+        let mut stopped = BTreeSet::new();
+        for ReadyGroup { extent, bodies, origin } in groups {
+            let log = extent.log;
+            if stopped.contains(&log) {
                 continue;
             }
-            let parts = match &group.bodies {
-                Ok(range) => decode_group(&bodies[range.clone()], group.origin),
-                Err(reason) => Err(*reason),
+            let parts = decode_group(&opened[bodies], origin);
+            let verdict = match (&parts, origin) {
+                (Err(reason), _) => Verdict::Wait(*reason),
+                (Ok(parts), GroupSource::Next) => match parts.first().and_then(CheckedBody::head) {
+                    Some(head) => self.observe(head.latest),
+                    None => Verdict::Merge,
+                },
+                (Ok(_), GroupSource::Again(_)) => Verdict::Merge,
             };
-            let latest = match &parts {
-                Ok(parts) => Ok(latest_of(parts)),
-                Err(reason) => Err(*reason),
-            };
-            match self.judge(vault, group.log, &group.segments, (group.origin, latest))? {
-                Verdict::Merge => {
-                    for (seq, body) in (group.segments.start().0..).zip(parts.unwrap_or_default()) {
-                        self.note_what_is_named(vault, group.log, Seq(seq), &body)?;
-                        ready.push((group.log, body));
+            match (verdict, origin) {
+                (Verdict::Merge, _) => {
+                    for (seq, body) in (extent.segments.start().0..).zip(parts.unwrap_or_default()) {
+                        self.note_what_is_named(vault, log, Seq(seq), &body)?;
+                        ready.push((log, body));
+                    }
+                    if origin == GroupSource::Next {
+                        self.advance(vault, log, *extent.segments.end())?;
                     }
                 }
-                Verdict::Leave => {}
-                Verdict::Hold => drop(held.insert(group.log)),
+                (Verdict::Hold(until), GroupSource::Next) => {
+                    stopped.insert(log);
+                    self.vault_mut(vault)?.held.insert(log, until);
+                }
+                (Verdict::Wait(reason), GroupSource::Next) => {
+                    stopped.insert(log);
+                    self.wait(log, *extent.segments.start(), reason);
+                }
+                // It was merged once, and stays as it is.
+                (Verdict::Hold(_) | Verdict::Wait(_), GroupSource::Again(_)) => {}
             }
         }
         self.merge_bodies(vault, &ready)
     }
 
-    /// Decides about a group by its latest stamp, or by why there is none, and notes what was decided.
-    pub(crate) fn judge(
-        &mut self,
-        vault: VaultNo,
-        log: LogNo,
-        segments: &RangeInclusive<Seq>,
-        (origin, latest): (GroupSource, Result<Stamp, Reason>),
-    ) -> Result<Verdict, Error> {
-        let last = *segments.end();
-        let observed = match (latest, origin) {
-            (_, GroupSource::Again(_)) => Ok(Observed::Merge),
-            (Ok(latest), _) => Ok(self.state.clock.observe(latest, self.now_ms)),
-            (Err(reason), _) => Err(reason),
-        };
-        match (observed, origin) {
-            (Ok(Observed::Merge), GroupSource::Next) => self.advance(vault, log, last)?,
-            (Ok(Observed::Merge), GroupSource::Quarantine) => {
-                for seq in segments.start().0..=last.0 {
-                    self.logs.take_back(log, Seq(seq))?;
-                }
-            }
-            (Ok(Observed::Merge), GroupSource::Again(_)) => {}
-            (Ok(Observed::HeldUntil { ms }), GroupSource::Next) => {
-                self.vault_mut(vault)?.held.insert(log, ms);
-                return Ok(Verdict::Hold);
-            }
-            (Err(reason), GroupSource::Next) => {
-                self.skip_group(log, segments, reason)?;
-                self.advance(vault, log, last)?;
-                return Ok(Verdict::Leave);
-            }
-            // One from the future stays where it is, and is tried again at the next open.
-            (_, GroupSource::Quarantine | GroupSource::Again(_)) => return Ok(Verdict::Leave),
+    /// Asks the clock about a group by its latest stamp.
+    pub(crate) fn observe(&mut self, latest: Stamp) -> Verdict {
+        match self.state.clock.observe(latest, self.now_ms) {
+            Observed::Merge => Verdict::Merge,
+            Observed::HeldUntil { ms } => Verdict::Hold(ms),
         }
-        Ok(Verdict::Merge)
     }
 
-    /// A log is merged, or set aside, up to here.
-    fn advance(&mut self, vault: VaultNo, log: LogNo, last: Seq) -> Result<(), Error> {
+    /// A log waits from here on. What is found out once is not tried again before something changes.
+    pub(crate) fn wait(&mut self, log: LogNo, from: Seq, reason: WaitReason) {
+        tracing::warn!(log = log.0, from = from.0, ?reason, "a log waits");
+        self.state.wait(log, reason);
+    }
+
+    /// A log is merged up to here.
+    pub(crate) fn advance(&mut self, vault: VaultNo, log: LogNo, last: Seq) -> Result<(), Error> {
         let head = self.logs.head(log)?.ok_or(StoreError::Inconsistent)?;
         self.logs.put_head(log, &LogTip { merged: last.next(), ..head })?;
         self.vault_mut(vault)?.probed.remove(&log);
         Ok(())
     }
 
-    fn skip_group(&mut self, log: LogNo, group: &RangeInclusive<Seq>, reason: Reason) -> Result<(), Error> {
-        let (first, last) = (group.start().0, group.end().0);
-        tracing::warn!(log = log.0, first, last, ?reason, "a group went to quarantine");
-        for seq in first..=last {
-            if let Some(chain) = self.logs.chain(log, Seq(seq))? {
-                self.logs.set_aside(log, Seq(seq), &chain, reason)?;
-            }
-        }
-        Ok(())
-    }
-
     /// Notes logs that a segment names and that have no certificate here, and heads that its author has seen.
-    fn note_what_is_named(
+    pub(crate) fn note_what_is_named(
         &mut self,
         vault: VaultNo,
         log: LogNo,
@@ -220,7 +179,12 @@ impl Tx<'_> {
         Ok(())
     }
 
-    fn merge_bodies(&mut self, vault: VaultNo, bodies: &[(LogNo, CheckedBody<'_>)]) -> Result<(), Error> {
+    /// Merges bodies that were decided about, in key order.
+    pub(crate) fn merge_bodies(
+        &mut self,
+        vault: VaultNo,
+        bodies: &[(LogNo, CheckedBody<'_>)],
+    ) -> Result<(), Error> {
         let mut ops: Vec<(RecordKey, LogNo, &Op<'_>)> = Vec::new();
         let mut last: Option<(&str, CollectionNo)> = None;
         for (log, body) in bodies {

@@ -15,7 +15,7 @@ use subrosa_protocol::ids::{Chain, Head, LogId, Pin, PublicKeyBytes, Seq, VaultI
 use subrosa_protocol::limits::{LOGS_PER_VAULT_MAX, STRANGERS_ASKED_MAX};
 use subrosa_protocol::segment::{Class, LogPlace, SealedSegment, VerifiedSegment};
 use subrosa_store::error::StoreError;
-use subrosa_store::logs::{CheckedSegment, Rank, Reason};
+use subrosa_store::logs::{CheckedSegment, Rank};
 use subrosa_store::relays::Cursor;
 
 use crate::error::{Error, PeerFault};
@@ -66,7 +66,7 @@ impl Core {
         }
         // A mere "caught up" costs a comparison to lose.
         let durable = if batch.items.is_empty() { Durable::Later } else { Durable::Now };
-        self.write_with(durable, |tx| {
+        let taken = self.write_with(durable, |tx| {
             let number = tx.state.vault_no(vault)?;
             let taking = Taking {
                 vault: number,
@@ -77,7 +77,9 @@ impl Core {
                 certified: Vec::new(),
             };
             tx.take_in_batch(taking, &batch)
-        })
+        })?;
+        self.merge_large(None)?;
+        Ok(taken)
     }
 }
 
@@ -415,13 +417,10 @@ impl Tx<'_> {
         let merged = self.logs.head(log)?.map_or(Seq(0), |head| head.merged);
         let taken = merged == seq && matches!(folded, Folded::Taken(_));
         self.logs.store_segment(log, checked, if taken { seq.next() } else { merged })?;
-        match folded {
-            Folded::Taken(changes) => Ok(changes.logs_certified),
-            Folded::Shut | Folded::Refused => {
-                self.logs.set_aside(log, seq, checked.chain(), Reason::StaysShut)?;
-                Ok(Vec::new())
-            }
-        }
+        Ok(match folded {
+            Folded::Taken(changes) => changes.logs_certified,
+            Folded::Shut | Folded::Refused => Vec::new(),
+        })
     }
 }
 

@@ -15,6 +15,7 @@ use subrosa_protocol::ids::Seq;
 use subrosa_protocol::segment::{Class, GroupPlace, Kind};
 use subrosa_store::error::StoreError;
 use subrosa_store::keys::{RecordKey, VaultNo};
+use subrosa_store::logs::LogTip;
 
 use crate::error::{Error, LifeError, PeerFault};
 use crate::life::Core;
@@ -104,9 +105,13 @@ impl Tx<'_> {
         }
         let old = state.own;
         let accepted = self.accepted(old.data)?;
-        let moved = self.take_moved(vault, old.data, accepted)?;
+        let whole = self.last_whole(old.data, accepted)?;
+        let moved = self.take_moved(vault, old.data, whole)?;
         // Its future is what the others hold.
         self.logs.cut_log(old.data, accepted)?;
+        if let Some(head) = self.logs.head(old.data)? {
+            self.logs.put_head(old.data, &LogTip { merged: whole.map_or(Seq(0), Seq::next), ..head })?;
+        }
         let new = self.begin_logs(vault, new)?;
         self.reassign(vault, old.data, new.data, moved, restamp)?;
         tracing::info!(vault = %self.vault(vault)?.id, "new logs opened");
@@ -121,6 +126,21 @@ impl Tx<'_> {
             accepted = accepted.max(head?.map(|head| head.seq));
         }
         Ok(accepted)
+    }
+
+    /// The last segment at or before `accepted` that ends a group: what a relay has of a group without its end is merged by
+    /// nobody.
+    fn last_whole(&self, log: LogNo, accepted: Option<Seq>) -> Result<Option<Seq>, Error> {
+        let Some(head) = self.logs.head(log)? else { return Ok(None) };
+        let mut last = accepted.map(|accepted| accepted.min(head.seq));
+        while let Some(seq) = last {
+            look_at_row();
+            if self.logs.header(log, seq)?.ok_or(StoreError::Inconsistent)?.place.is_last() {
+                break;
+            }
+            last = seq.0.checked_sub(1).map(Seq);
+        }
+        Ok(last)
     }
 
     /// Collects the ops to issue again, oldest first: sealed but not accepted, then bulk, then pending.
@@ -317,7 +337,7 @@ impl Tx<'_> {
         if moved.is_empty() {
             return Ok(());
         }
-        for seq in 0..=head.seq.0 {
+        for seq in 0..head.merged.0 {
             let Ok(body) = self.open_stored(vault, log, Seq(seq))? else { continue };
             let place = self.place_of(log, Seq(seq))?;
             let Ok(body) = CheckedBody::decode(&body.data, place) else { continue };

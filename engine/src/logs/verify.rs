@@ -29,7 +29,8 @@ pub struct VerifyReport {
     /// Logs that no control entry certifies here so far, as of a device that joined and has not synced since
     /// the device that let it in has. Not a fault.
     pub uncertified_logs: u64,
-    /// Segments in quarantine, whole or named.
+    /// Segments that are held and not merged: of logs that wait for a key, a certificate, the clock, the rest of a group or a
+    /// newer version; and evidence of second futures.
     pub quarantined: u64,
 }
 

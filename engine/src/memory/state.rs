@@ -12,11 +12,12 @@ use subrosa_protocol::segment::{Class, Kind, SealedSegment};
 use subrosa_store::doors::DoorsView;
 use subrosa_store::error::StoreError;
 use subrosa_store::keys::{CollectionNo, VaultNo};
-use subrosa_store::logs::{LogRow, LogsView, Reason};
+use subrosa_store::logs::{LogRow, LogsView};
 use subrosa_store::unsealed::UnsealedView;
 use subrosa_store::vaults::{CollectionRow, VaultRow};
 
 use crate::error::Error;
+use crate::memory::extents::{GroupExtent, Probe, WaitReason};
 use crate::memory::relay_view::RelayView;
 use crate::memory::uncertified::{Notes, Waiting};
 
@@ -77,6 +78,9 @@ pub(crate) struct State {
     pub(crate) logs: LogTable,
     pub(crate) collections: Collections,
     pub(crate) vaults: BTreeMap<VaultNo, VaultState>,
+    /// Logs that wait in front of a group, and why: found again at each open, so nothing of it is stored. A transaction that
+    /// fails leaves it as it was before.
+    pub(crate) waits: Arc<BTreeMap<LogNo, WaitReason>>,
     /// A transaction failed and what the store holds could not be read again: to be done before the next one.
     pub(crate) stale: bool,
     /// The device was closed; nothing is here any more.
@@ -95,8 +99,10 @@ pub(crate) struct VaultState {
     pub(crate) signer: SigningKey,
     /// Number of the next bulk write.
     pub(crate) next_batch: u64,
-    /// Per log, the last segment looked at for the end of a group that is not complete yet.
-    pub(crate) probed: HashMap<LogNo, Seq>,
+    /// Per log, what was seen of a group whose end is not here.
+    pub(crate) probed: HashMap<LogNo, Probe>,
+    /// Groups that are to be merged in a transaction of their own, each the next one of its log.
+    pub(crate) large: BTreeMap<LogNo, GroupExtent>,
     /// Data logs to look at for groups that can be merged.
     pub(crate) unmerged: BTreeSet<LogNo>,
     /// Logs that go on with a segment of another class than was certified: nothing after it can be taken in. Found again
@@ -234,16 +240,29 @@ impl State {
     }
 
     fn load_evidence(&mut self, logs: &LogsView) -> Result<(), StoreError> {
-        for row in logs.quarantine()? {
+        for row in logs.evidence()? {
             let row = row?;
-            if row.reason != Reason::Equivocation {
-                continue;
-            }
             let vault = self.logs.vault(row.log).and_then(|vault| self.vaults.get_mut(&vault));
             let vault = vault.ok_or(StoreError::Inconsistent)?;
             *vault.evidence.entry(row.log).or_default() += row.bytes;
         }
         Ok(())
+    }
+
+    /// A log waits from here on.
+    pub(crate) fn wait(&mut self, log: LogNo, reason: WaitReason) {
+        Arc::make_mut(&mut self.waits).insert(log, reason);
+    }
+
+    /// Has logs looked at again that wait for a key of a vault: it may have come.
+    pub(crate) fn retry_shut(&mut self, vault: VaultNo) {
+        let shut = self.waits.iter().filter(|(_, reason)| **reason == WaitReason::StaysShut);
+        let shut: Vec<_> =
+            shut.map(|(log, _)| *log).filter(|log| self.logs.vault(*log) == Some(vault)).collect();
+        for log in shut {
+            Arc::make_mut(&mut self.waits).remove(&log);
+            self.vaults.get_mut(&vault).map(|vault| vault.unmerged.insert(log));
+        }
     }
 
     /// A copy of the names for readers.
@@ -276,6 +295,7 @@ impl VaultState {
             keyring,
             next_batch: 0,
             probed: HashMap::new(),
+            large: BTreeMap::new(),
             unmerged: BTreeSet::new(),
             cut_off: BTreeSet::new(),
             unknown_control: HashMap::new(),

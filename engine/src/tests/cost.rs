@@ -1,17 +1,13 @@
 //! What work must not grow with, counted.
 
-use subrosa_model::merge::{
-    BodyWriter, Cell, FieldCell, GroupHead, LogNo, Op, OpKind, Put, Stamp, Tombstone, Value, ValueBuf,
-};
-use subrosa_model::seal::Packed;
+use subrosa_model::merge::LogNo;
 use subrosa_protocol::ids::{Chain, Pin, Seq};
-use subrosa_protocol::limits::CLOCK_AHEAD_MAX_MS;
-use subrosa_protocol::segment::{GroupPlace, Kind};
+use subrosa_protocol::segment::Kind;
 use subrosa_store::relays::RelayHead;
 
 use super::strangers::{Stranger, give, pair};
 use super::{id, record};
-use crate::memory::cost::{bytes_held_max, logs_looked_at, rows_looked_at};
+use crate::memory::cost::{logs_looked_at, rows_looked_at};
 
 #[test]
 fn what_waits_costs_the_same_for_each_segment() {
@@ -54,7 +50,7 @@ fn taking_in_one_edit_looks_at_the_logs_that_it_touches() {
 }
 
 #[test]
-fn trying_quarantine_again_looks_at_each_segment_once() {
+fn trying_again_a_log_that_waits_looks_at_its_first_group_only() {
     let (a, mut b, relay, vault) = pair();
     b.core()
         .write(|tx| {
@@ -72,7 +68,7 @@ fn trying_quarantine_again_looks_at_each_segment_once() {
     assert_eq!(b.device.as_ref().unwrap().verify().unwrap().quarantined, 100);
     let before = rows_looked_at();
     b.reopen();
-    assert_eq!(rows_looked_at() - before, 100);
+    assert!(rows_looked_at() - before <= 2, "{}", rows_looked_at() - before);
 }
 
 #[test]
@@ -89,42 +85,4 @@ fn new_logs_look_at_their_own_heads_at_relays_and_at_no_others() {
     let before = rows_looked_at();
     a.core().rotate_logs(&vault).unwrap();
     assert!(rows_looked_at() - before <= 8, "{}", rows_looked_at() - before);
-}
-
-#[test]
-fn a_group_of_any_size_is_merged_whole_with_few_bodies_in_memory() {
-    let (a, mut b, relay, vault) = pair();
-    let value = ValueBuf::encode(&Value::Bytes(vec![0; 1 << 19])).unwrap();
-    let far = 1_000_000 + CLOCK_AHEAD_MAX_MS + 1000;
-    // 60 MiB, which compress to a few KiB each; the last op is from the future.
-    for n in 0..40u8 {
-        let stamp = Stamp::from_ms(if n == 39 { far } else { 1_000_000 });
-        let latest = Stamp::from_ms(far);
-        let mut writer = match n {
-            0 => BodyWriter::first(stamp, &GroupHead::of(latest)),
-            _ => BodyWriter::behind(stamp),
-        };
-        for m in 0..3 {
-            let cells = vec![FieldCell { name: "blob", cell: Cell::Register(value.borrow()) }];
-            let kind = OpKind::Put(Put::new(Tombstone::default(), cells).unwrap());
-            writer.push(&Op { record: id(3 * n + m), collection: "tasks", stamp, kind }, 2 << 20).unwrap();
-        }
-        let (body, group) = (Packed::of(&writer.encode()), GroupPlace::of(n.into(), 40));
-        let sealed = a.core().write(|tx| {
-            let number = tx.state.vault_no(&vault)?;
-            let log = tx.vault(number)?.own.data;
-            tx.seal_next(number, log, Kind::DATA, group, &body)
-        });
-        sealed.unwrap();
-    }
-    relay.take(a.core(), &vault).unwrap();
-    relay.feed(b.core(), &vault);
-    assert_eq!(b.vault().records("tasks").get(id(0)).unwrap(), None, "held whole");
-    b.clock.set(far);
-    b.reopen();
-    for n in [0, 60, 119] {
-        assert!(b.vault().records("tasks").get(id(n)).unwrap().is_some(), "{n}");
-    }
-    assert_eq!(b.device.as_ref().unwrap().verify().unwrap().quarantined, 0);
-    assert!(bytes_held_max() <= 32 << 20, "{}", bytes_held_max());
 }

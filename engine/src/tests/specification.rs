@@ -3,12 +3,12 @@
 use subrosa_model::keys::SoftwareKey;
 use subrosa_store::doors::shapes;
 use subrosa_store::error::StoreError;
-use subrosa_store::logs::Reason;
 
 use super::TestDevice;
 use crate::device::Device;
 use crate::error::Error;
 use crate::logs::sealing::fill::{BODY_FILL_BYTES, BODY_PLAIN_MAX};
+use crate::memory::extents::WaitReason;
 use crate::options::Options;
 use crate::spec::{FORMAT, section, table};
 
@@ -41,18 +41,16 @@ fn the_names_in_meta_are_the_specified_ones() {
 }
 
 #[test]
-fn the_reasons_of_quarantine_are_the_specified_ones() {
-    use Reason::{Equivocation, StaysShut, Undecodable, UnknownKind};
-    let rows = table(section(FORMAT, "Quarantine"), "| reason | name |");
-    let rows: Vec<_> = rows.iter().map(|row| (row[0].clone(), row[1].clone(), row[2] == "here")).collect();
-    let code = [StaysShut, Undecodable, Equivocation, UnknownKind].map(|reason| {
-        let name = match reason {
-            StaysShut => "stays shut",
-            Undecodable => "undecodable",
-            Equivocation => "equivocation",
-            UnknownKind => "unknown kind",
-        };
-        ((reason as u8).to_string(), name.to_owned(), reason.holds_segment())
+fn the_reasons_for_which_a_log_waits_are_the_specified_ones() {
+    use WaitReason::{Misplaced, StaysShut, TooLarge, Undecodable, UnknownKind};
+    let rows = table(section(FORMAT, "Quarantine"), "| reason | a segment of the group |");
+    let rows: Vec<_> = rows.iter().map(|row| row[0].clone()).collect();
+    let code = [StaysShut, Undecodable, UnknownKind, Misplaced, TooLarge].map(|reason| match reason {
+        StaysShut => "stays shut",
+        Undecodable => "undecodable",
+        UnknownKind => "unknown kind",
+        Misplaced => "misplaced",
+        TooLarge => "too large",
     });
     assert_eq!(rows, code);
 }

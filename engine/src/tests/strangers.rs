@@ -60,6 +60,11 @@ impl Stranger {
         Self { pair, vault: *vault, head: None, key: [3; 32] }
     }
 
+    /// Goes on behind a segment of its log that somebody else holds.
+    pub(super) const fn go_on_from(&mut self, head: Head) {
+        self.head = Some((head.seq, head.chain));
+    }
+
     pub(super) fn public(&self) -> PublicKeyBytes {
         self.pair.public().into()
     }

@@ -437,7 +437,7 @@ fn step_that_fails(world: &World, public: &PublicKeyBytes, bytes: Vec<u8>) -> Op
         Err(OpenError::OtherKey) => Some("commitment"),
         Err(OpenError::NotAuthentic) => Some("tag"),
         Err(OpenError::Malformed) => Some("plaintext"),
-        Err(OpenError::Compression) => Some("compression"),
+        Err(OpenError::Compression | OpenError::OverLimit) => Some("compression"),
         Ok(opened) if header.kind == Kind::CONTROL => {
             let taken = Members::new(world.vault()).apply(header.log, header.seq, &opened.data);
             taken.is_err().then_some("entries")

@@ -1,4 +1,4 @@
-//! Segments and what is known of their logs: the door to the tables *logs*, *segments*, *heads*, *quarantine*, *waiting* and
+//! Segments and what is known of their logs: the door to the tables *logs*, *segments*, *heads*, *evidence*, *waiting* and
 //! *notes* (`docs/FORMAT.md`, "Tables").
 //!
 //! Nobody else names these tables. Rows are types, of which only what is stored, or was checked, makes one. It knows no
@@ -18,15 +18,16 @@ use crate::error::StoreError;
 use crate::keys::{VaultNo, joined, part};
 
 mod checked;
+mod evidence;
 mod notes;
-mod quarantine;
+
 #[cfg(test)]
 mod tests;
 mod waiting;
 
 pub use checked::CheckedSegment;
+pub use evidence::{EvidenceRow, EvidenceRows};
 pub use notes::{NoteRow, NoteRows};
-pub use quarantine::{QuarantineRow, QuarantineRows, Reason};
 pub use waiting::{Rank, WaitingRow, WaitingRows};
 
 /// Log number to vault, public key and class. Only logs with a certificate have one, and this device's own.
@@ -35,8 +36,8 @@ const LOGS: TableDefinition<u32, &[u8; 70]> = TableDefinition::new("logs");
 const SEGMENTS: TableDefinition<&[u8; 12], &[u8]> = TableDefinition::new("segments");
 /// Log to head and to what of it is merged.
 const HEADS: TableDefinition<u32, &[u8; 49]> = TableDefinition::new("heads");
-/// Log and seq to why a segment is not merged, and the segment where it is held only here.
-const QUARANTINE: TableDefinition<&[u8; 12], &[u8]> = TableDefinition::new("quarantine");
+/// Log and seq to chain and segment, of another future of the log than the one in *segments*.
+const EVIDENCE: TableDefinition<&[u8; 12], &[u8]> = TableDefinition::new("evidence");
 /// Vault, log and seq to chain and segment, of logs without a certificate.
 const WAITING: TableDefinition<&[u8; 28], &[u8]> = TableDefinition::new("waiting");
 /// Vault, log that has no certificate, log and seq of a segment whose tombstones name it.
@@ -46,7 +47,7 @@ const NOTES: TableDefinition<&[u8; 32], ()> = TableDefinition::new("notes");
 #[cfg(any(test, feature = "testing"))]
 pub(crate) fn shapes() -> Vec<crate::doors::Shape> {
     use crate::doors::shape;
-    vec![shape(LOGS), shape(SEGMENTS), shape(HEADS), shape(QUARANTINE), shape(WAITING), shape(NOTES)]
+    vec![shape(LOGS), shape(SEGMENTS), shape(HEADS), shape(EVIDENCE), shape(WAITING), shape(NOTES)]
 }
 
 /// The logs, open for writing.
@@ -54,7 +55,7 @@ pub struct Logs<'t> {
     logs: Table<'t, u32, &'static [u8; 70]>,
     segments: Table<'t, &'static [u8; 12], &'static [u8]>,
     heads: Table<'t, u32, &'static [u8; 49]>,
-    quarantine: Table<'t, &'static [u8; 12], &'static [u8]>,
+    evidence: Table<'t, &'static [u8; 12], &'static [u8]>,
     waiting: Table<'t, &'static [u8; 28], &'static [u8]>,
     notes: Table<'t, &'static [u8; 32], ()>,
 }
@@ -64,7 +65,7 @@ pub struct LogsView {
     logs: ReadOnlyTable<u32, &'static [u8; 70]>,
     segments: ReadOnlyTable<&'static [u8; 12], &'static [u8]>,
     heads: ReadOnlyTable<u32, &'static [u8; 49]>,
-    quarantine: ReadOnlyTable<&'static [u8; 12], &'static [u8]>,
+    evidence: ReadOnlyTable<&'static [u8; 12], &'static [u8]>,
     waiting: ReadOnlyTable<&'static [u8; 28], &'static [u8]>,
     notes: ReadOnlyTable<&'static [u8; 32], ()>,
 }
@@ -109,7 +110,7 @@ impl<'t> Logs<'t> {
             logs: txn.open_table(LOGS)?,
             segments: txn.open_table(SEGMENTS)?,
             heads: txn.open_table(HEADS)?,
-            quarantine: txn.open_table(QUARANTINE)?,
+            evidence: txn.open_table(EVIDENCE)?,
             waiting: txn.open_table(WAITING)?,
             notes: txn.open_table(NOTES)?,
         })
@@ -190,7 +191,7 @@ impl LogsView {
             logs: txn.open_table(LOGS)?,
             segments: txn.open_table(SEGMENTS)?,
             heads: txn.open_table(HEADS)?,
-            quarantine: txn.open_table(QUARANTINE)?,
+            evidence: txn.open_table(EVIDENCE)?,
             waiting: txn.open_table(WAITING)?,
             notes: txn.open_table(NOTES)?,
         })
@@ -217,9 +218,14 @@ impl LogsView {
         Ok(Segments(self.segments.range::<&[u8; 12]>(&first..=&last)?))
     }
 
-    /// Number of segments that are set aside or wait.
+    /// Number of segments that are held and not merged: what waits in its log, what waits for a certificate, and evidence.
     pub fn not_merged(&self) -> Result<u64, StoreError> {
-        Ok(self.quarantine.len()? + self.waiting.len()?)
+        let mut count = self.evidence.len()? + self.waiting.len()?;
+        for row in self.heads()? {
+            let (_, head) = row?;
+            count += head.seq.next().0.saturating_sub(head.merged.0);
+        }
+        Ok(count)
     }
 }
 

@@ -38,6 +38,9 @@ pub enum OpenError {
     /// The body decompresses to more than the limit, or not at all.
     #[error("body does not decompress within the limit")]
     Compression,
+    /// Its plaintext has more bytes than were asked for.
+    #[error("body has more plaintext than there is room for")]
+    OverLimit,
 }
 
 /// What goes into a segment besides its data.
@@ -115,6 +118,19 @@ pub fn open<'k>(
     segment: &SealedSegment,
     key: impl Into<SegmentKey<'k>>,
 ) -> Result<OpenedBody, OpenError> {
+    open_within(vault, segment, key, limits::SEGMENT_PLAIN_MAX)
+}
+
+/// As [`open`], unless the plaintext has more than `plain_max` bytes, which is found out before it is inflated.
+///
+/// # Errors
+/// [`OpenError`].
+pub fn open_within<'k>(
+    vault: &VaultId,
+    segment: &SealedSegment,
+    key: impl Into<SegmentKey<'k>>,
+    plain_max: usize,
+) -> Result<OpenedBody, OpenError> {
     let (header, key) = (segment.header(), key.into());
     // A member who seals under the key of the other class opens it to the wrong readers.
     if key.class() != header.kind.class() {
@@ -131,7 +147,7 @@ pub fn open<'k>(
         .map(|plaintext| plaintext.len())
         .map_err(|_| OpenError::NotAuthentic)?;
     body.truncate(len);
-    unpack(body)
+    unpack(body, plain_max)
 }
 
 fn plaintext(data: &Packed) -> Wiped {
@@ -163,7 +179,7 @@ pub(super) fn compress(data: &[u8]) -> Option<Wiped> {
     })
 }
 
-pub(super) fn unpack(body: Wiped) -> Result<OpenedBody, OpenError> {
+pub(super) fn unpack(body: Wiped, plain_max: usize) -> Result<OpenedBody, OpenError> {
     let (&[flags, l0, l1, l2, l3], rest) =
         body.split_first_chunk::<PLAIN_PREFIX_LEN>().ok_or(OpenError::Malformed)?;
     let len = u32::from_be_bytes([l0, l1, l2, l3]) as usize;
@@ -175,7 +191,9 @@ pub(super) fn unpack(body: Wiped) -> Result<OpenedBody, OpenError> {
         return Err(OpenError::Malformed);
     }
     let data = if flags & FLAG_ZSTD != 0 {
-        decompress(data)?
+        decompress_within(data, plain_max)?
+    } else if len > plain_max {
+        return Err(OpenError::OverLimit);
     } else {
         let mut body = body;
         body.copy_within(PLAIN_PREFIX_LEN..PLAIN_PREFIX_LEN + len, 0);
@@ -187,11 +205,18 @@ pub(super) fn unpack(body: Wiped) -> Result<OpenedBody, OpenError> {
 
 /// One zstd frame that names the size of its content, and nothing behind it.
 pub(super) fn decompress(data: &[u8]) -> Result<Wiped, OpenError> {
+    decompress_within(data, limits::SEGMENT_PLAIN_MAX)
+}
+
+fn decompress_within(data: &[u8], plain_max: usize) -> Result<Wiped, OpenError> {
     let size = zstd::zstd_safe::get_frame_content_size(data).ok().flatten().ok_or(OpenError::Compression)?;
     let size = usize::try_from(size).map_err(|_| OpenError::Compression)?;
     if size > limits::SEGMENT_PLAIN_MAX || zstd::zstd_safe::find_frame_compressed_size(data) != Ok(data.len())
     {
         return Err(OpenError::Compression);
+    }
+    if size > plain_max {
+        return Err(OpenError::OverLimit);
     }
     thread_local! {
         static DECOMPRESSOR: std::cell::RefCell<Option<zstd::bulk::Decompressor<'static>>> =
@@ -299,7 +324,7 @@ mod tests {
         let bad = |edit: &dyn Fn(&mut Vec<u8>)| {
             let mut body = good.to_vec();
             edit(&mut body);
-            unpack(Wiped::new(body)).err()
+            unpack(Wiped::new(body), limits::SEGMENT_PLAIN_MAX).err()
         };
         assert_eq!(bad(&|_| {}), None);
         assert_eq!(bad(&|b| b[0] |= 2), Some(OpenError::Malformed), "unknown flag");
@@ -314,6 +339,18 @@ mod tests {
     fn a_decompression_bomb_is_refused_before_it_is_inflated() {
         let bomb = zstd::bulk::compress(&vec![0; limits::SEGMENT_PLAIN_MAX + 1], 1).unwrap();
         assert_eq!(decompress(&bomb).err(), Some(OpenError::Compression));
+    }
+
+    #[test]
+    fn a_body_beyond_what_was_asked_for_is_not_inflated() {
+        let text = "rose ".repeat(2000).into_bytes();
+        for data in [&text[..], &[7; 100]] {
+            let segment = sealed(data);
+            let within =
+                |max| open_within(&place().vault, &segment, &key(5), max).map(|body| body.data.len());
+            assert_eq!(within(data.len()), Ok(data.len()));
+            assert_eq!(within(data.len() - 1), Err(OpenError::OverLimit));
+        }
     }
 
     #[test]

@@ -155,32 +155,19 @@ fn a_log_that_is_cut_ends_where_it_was_cut() {
 }
 
 #[test]
-fn what_is_set_aside_has_its_reason_until_it_is_taken_back() {
-    let database = in_memory();
-    let reasons = [Reason::StaysShut, Reason::Undecodable, Reason::UnknownKind];
+fn evidence_lies_beside_what_is_stored_of_its_log() {
+    let database = three_logs();
     let evidence = segment(ID, 9);
     change(&database, |logs| {
-        for (reason, seq) in reasons.into_iter().zip(0..) {
-            logs.set_aside(LOG, Seq(seq), &chain(seq), reason).unwrap();
-            assert_eq!(logs.reason(LOG, Seq(seq)).unwrap(), Some(reason));
-            assert!(reason.may_pass() && !reason.holds_segment());
-        }
-        assert!(!Reason::Equivocation.may_pass());
-        logs.put_evidence(LogNo(8), &evidence).unwrap();
-        assert_eq!(logs.reason(LogNo(8), Seq(9)).unwrap(), Some(Reason::Equivocation));
-        assert_eq!(logs.reason(LOG, Seq(9)).unwrap(), None);
-        logs.take_back(LOG, Seq(1)).unwrap();
+        logs.put_evidence(LOG, &evidence).unwrap();
+        let found = [(LOG, 9), (LOG, 8), (LogNo(8), 9)].map(|(log, seq)| logs.has_evidence(log, Seq(seq)));
+        assert_eq!(found.map(Result::unwrap), [true, false, false]);
+        assert!(logs.segment(LOG, Seq(9)).unwrap().is_none());
     });
-    let row = |log, seq, reason, bytes| QuarantineRow { log, seq: Seq(seq), reason, bytes };
-    let expected = [
-        row(LOG, 0, Reason::StaysShut, 33),
-        row(LOG, 2, Reason::UnknownKind, 33),
-        row(LogNo(8), 9, Reason::Equivocation, 33 + evidence.segment().bytes().len()),
-    ];
-    assert_eq!(QuarantineRow::bytes_of_evidence(&evidence), expected[2].bytes);
-    let logs = view(&database);
-    assert_eq!(logs.quarantine().unwrap().collect::<Result<Vec<_>, _>>().unwrap(), expected);
-    assert_eq!((logs.any_in_quarantine().unwrap(), logs.not_merged().unwrap()), (true, 3));
+    let bytes = EvidenceRow::bytes_of(&evidence);
+    let rows = view(&database).evidence().unwrap().collect::<Result<Vec<_>, _>>();
+    assert_eq!(rows.unwrap(), [EvidenceRow { log: LOG, seq: Seq(9), bytes }]);
+    assert_eq!(view(&database).not_merged().unwrap(), 1 + 3 * 2, "with the last two segments of each log");
 }
 
 #[test]
@@ -208,7 +195,7 @@ fn what_waits_of_a_log_is_its_own_and_is_forgotten_from_a_segment_on() {
     let logs = view(&database);
     let found = [VAULT, VaultNo(2), VaultNo(3)].map(|vault| logs.waiting(vault).unwrap().count());
     assert_eq!(found, [4, 3, 0]);
-    assert_eq!((logs.any_in_quarantine().unwrap(), logs.not_merged().unwrap()), (false, 7));
+    assert_eq!(logs.not_merged().unwrap(), 7);
 }
 
 #[test]
@@ -254,10 +241,6 @@ fn rows_that_nothing_of_ours_wrote_are_refused() {
             assert!(inconsistent(logs.segment(LOG, Seq(seq as u64)).err()), "{seq}");
         }
         assert!(inconsistent(logs.chain(LOG, Seq(0)).err()));
-        for reason in [&[][..], &[1], &[6], &[0xff]] {
-            logs.quarantine.insert(&segment_key(LOG, Seq(0)), reason).unwrap();
-            assert!(inconsistent(logs.reason(LOG, Seq(0)).err()), "{reason:?}");
-        }
         let key = joined(&[&VAULT.0.to_be_bytes(), ID.as_bytes(), &0u64.to_be_bytes()]);
         for row in [vec![], [&[3], &whole[..]].concat(), [&[0], &whole[..40]].concat()] {
             logs.waiting.insert(&key, &row[..]).unwrap();
@@ -268,5 +251,4 @@ fn rows_that_nothing_of_ours_wrote_are_refused() {
     let logs = view(&database);
     assert!(inconsistent(logs.logs().unwrap().next().unwrap().err()));
     assert!(inconsistent(logs.segments(LOG, Seq(0)..=Seq(0)).unwrap().next().unwrap().err()));
-    assert!(inconsistent(logs.quarantine().unwrap().next().unwrap().err()));
 }

@@ -1,19 +1,13 @@
-//! Segments of certified logs that are not merged, each with a reason.
+//! Evidence that logs have second futures, within bounds.
 
 use subrosa_model::merge::{LogNo, VaultNo};
-use subrosa_protocol::ids::Seq;
 use subrosa_protocol::limits::{EVIDENCE_VAULT_BYTES_MAX, QUARANTINE_LOG_BYTES_MAX};
-use subrosa_store::logs::{CheckedSegment, QuarantineRow, Reason};
+use subrosa_store::logs::{CheckedSegment, EvidenceRow};
 
 use crate::error::Error;
 use crate::life::commit::Tx;
 
 impl Tx<'_> {
-    /// Whether a stored segment is not merged for a reason that may pass.
-    pub(crate) fn is_set_aside(&self, log: LogNo, seq: Seq) -> Result<bool, Error> {
-        Ok(self.logs.reason(log, seq)?.is_some_and(Reason::may_pass))
-    }
-
     /// Keeps a segment as evidence that its log has a second future; says whether it is kept now.
     pub(crate) fn keep_evidence(
         &mut self,
@@ -21,10 +15,10 @@ impl Tx<'_> {
         log: LogNo,
         checked: &CheckedSegment,
     ) -> Result<bool, Error> {
-        if self.logs.reason(log, checked.segment().header().seq)?.is_some() {
+        if self.logs.has_evidence(log, checked.segment().header().seq)? {
             return Ok(true);
         }
-        let bytes = QuarantineRow::bytes_of_evidence(checked);
+        let bytes = EvidenceRow::bytes_of(checked);
         let evidence = &mut self.vault_mut(vault)?.evidence;
         let of_vault: usize = evidence.values().sum();
         let of_log = evidence.entry(log).or_default();

@@ -1,0 +1,134 @@
+//! How far the groups of a log reach, and why a log waits in front of one.
+//!
+//! Places in the headers say where a group begins and ends (`docs/FORMAT.md`, "Merging"), so nothing is opened to find
+//! out. A group is merged whole or waits whole, and everything behind it in its log waits too.
+
+use subrosa_model::merge::{LogNo, VaultNo};
+use subrosa_protocol::ids::Seq;
+use subrosa_protocol::limits::{GROUP_PLAIN_BYTES_MAX, GROUP_SEGMENTS_MAX, SEGMENT_PLAIN_MAX};
+use subrosa_protocol::segment::Kind;
+use subrosa_store::error::StoreError;
+
+use crate::error::Error;
+use crate::life::commit::Tx;
+use crate::logs::sealing::fill::BODY_PLAIN_MAX;
+use crate::memory::cost::look_at_row;
+use crate::memory::extents::{GroupExtent, WaitReason};
+
+/// Opened bodies that are merged in one sorted pass; beyond that, several passes in the same transaction.
+const PASS_BYTES: usize = 16 << 20;
+
+/// What bounds a group, and how much of groups is in memory at a time.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct GroupLimits {
+    /// Segments of a group.
+    pub(crate) segments: u64,
+    /// Plaintext of a group.
+    pub(crate) plain_bytes: usize,
+    /// Plaintext of all groups of a pass.
+    pub(crate) pass_bytes: usize,
+}
+
+/// The limits; tests may have smaller ones.
+#[cfg_attr(not(test), expect(clippy::missing_const_for_fn, reason = "tests look for theirs"))]
+pub(crate) fn group_limits() -> GroupLimits {
+    #[cfg(test)]
+    if let Some(limits) = testing::LIMITS.get() {
+        return limits;
+    }
+    GroupLimits {
+        segments: GROUP_SEGMENTS_MAX as u64,
+        plain_bytes: GROUP_PLAIN_BYTES_MAX,
+        pass_bytes: PASS_BYTES,
+    }
+}
+
+/// Smaller limits for the thread of a test.
+#[cfg(test)]
+pub(crate) mod testing {
+    use std::cell::Cell;
+
+    use super::GroupLimits;
+
+    thread_local! {
+        pub(crate) static LIMITS: Cell<Option<GroupLimits>> = const { Cell::new(None) };
+    }
+}
+
+/// What a log goes on with.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum NextGroup {
+    /// A group that is here as a whole.
+    Complete(GroupExtent),
+    /// One whose end has not arrived, or nothing.
+    Incomplete,
+    /// One that cannot be merged.
+    Waits(WaitReason),
+}
+
+impl GroupExtent {
+    /// One segment with ops by itself.
+    pub(crate) const fn of_one(log: LogNo, seq: Seq) -> Self {
+        Self { log, segments: seq..=seq, has_ops: true, sealed_bytes: 0 }
+    }
+
+    /// Whether it may be more than a pass has room for, so that it is merged in a transaction of its own. A group of this
+    /// program's is not that large if this says no; one of another's is found out when it is opened.
+    pub(crate) fn is_large(&self) -> bool {
+        let room = group_limits().pass_bytes as u64;
+        let count = self.segments.end().0 - self.segments.start().0 + 1;
+        self.sealed_bytes > room || (count > 1 && count * BODY_PLAIN_MAX as u64 > room)
+    }
+}
+
+impl Tx<'_> {
+    /// Finds out how far the group reaches that begins with `first`, by headers alone. What was looked at of a group whose
+    /// end is not here is not looked at again.
+    pub(crate) fn next_group(&mut self, vault: VaultNo, log: LogNo, first: Seq) -> Result<NextGroup, Error> {
+        let Some(tip) = self.logs.head(log)? else { return Ok(NextGroup::Incomplete) };
+        let probed = self.vault(vault)?.probed.get(&log).copied().filter(|probe| probe.last >= first);
+        let mut probe = probed.unwrap_or_default();
+        let mut seq = probed.map_or(first, |probe| probe.last.next());
+        let extent = |last, has_ops, sealed_bytes| {
+            NextGroup::Complete(GroupExtent { log, segments: first..=last, has_ops, sealed_bytes })
+        };
+        while seq <= tip.seq {
+            look_at_row();
+            let header = self.logs.header(log, seq)?.ok_or(StoreError::Inconsistent)?;
+            if seq > first && header.kind.closes() {
+                return Ok(extent(seq, false, 0));
+            }
+            if header.place.is_first() != (seq == first) {
+                return Ok(NextGroup::Waits(WaitReason::Misplaced));
+            }
+            if header.kind.is_group_of_its_own() && is_passed_over(header.kind) {
+                return Ok(extent(seq, false, 0));
+            }
+            probe.last = seq;
+            probe.sealed_bytes += u64::from(header.body_len);
+            probe.unknown_kind |= !header.kind.is_known();
+            if seq.0 - first.0 >= group_limits().segments {
+                return Ok(NextGroup::Waits(WaitReason::TooLarge));
+            }
+            if header.place.is_last() {
+                return Ok(if probe.unknown_kind {
+                    NextGroup::Waits(WaitReason::UnknownKind)
+                } else {
+                    extent(seq, true, probe.sealed_bytes)
+                });
+            }
+            seq = seq.next();
+        }
+        if first <= tip.seq {
+            self.vault_mut(vault)?.probed.insert(log, probe);
+        }
+        Ok(NextGroup::Incomplete)
+    }
+}
+
+/// Whether a device goes on behind a segment without opening it: it carries no ops of its log.
+fn is_passed_over(kind: Kind) -> bool {
+    kind == Kind::CARRIED || kind.closes() || !kind.may_carry_ops()
+}
+
+const _: () = assert!(PASS_BYTES >= 2 * SEGMENT_PLAIN_MAX, "a pass has room for any single body");

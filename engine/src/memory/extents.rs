@@ -1,0 +1,44 @@
+//! What is kept in memory of groups that cannot be merged yet (`docs/FORMAT.md`, "Merging").
+
+use std::ops::RangeInclusive;
+
+use subrosa_model::merge::LogNo;
+use subrosa_protocol::ids::Seq;
+
+/// Segments of one log that are merged together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct GroupExtent {
+    pub(crate) log: LogNo,
+    pub(crate) segments: RangeInclusive<Seq>,
+    /// Whether its ops count. They do not if there are none, as in a closing or carried segment, or if the log was closed
+    /// before the group had an end.
+    pub(crate) has_ops: bool,
+    /// Bytes of its bodies as they are sealed.
+    pub(crate) sealed_bytes: u64,
+}
+
+/// Why a log waits in front of a group that is here as a whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum WaitReason {
+    /// A segment of it does not open with the keys that are here.
+    StaysShut,
+    /// One opens and does not decode; perhaps a newer version reads it.
+    Undecodable,
+    /// One is of a kind of a newer version.
+    UnknownKind,
+    /// It begins or ends where no group may.
+    Misplaced,
+    /// It is more than a group may be.
+    TooLarge,
+}
+
+/// What was seen of a group whose end is not here.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Probe {
+    /// The last segment looked at.
+    pub(crate) last: Seq,
+    /// Bytes of the bodies up to it.
+    pub(crate) sealed_bytes: u64,
+    /// Whether one of them is of a kind of a newer version.
+    pub(crate) unknown_kind: bool,
+}
