@@ -319,6 +319,32 @@ def hpke_open(recipient, sender, psk, psk_id, info, sealed):
     return AESGCM(key).decrypt(nonce, ciphertext, b"")
 
 
+def read_bundle(bundle):
+    """The parts fit together: the last statement is the vault's, and names the keys."""
+    reader = Reader(bundle)
+    assert reader.number(1) == 2
+    vault, _ = reader.take(32), reader.prefixed().decode()
+    commitment = sha(label("recovery commitment"), reader.take(65), reader.take(16))
+    epoch, key, write = reader.number(4), reader.take(32), reader.option(138)
+    older = [reader.take(36)[:4] for _ in range(reader.number(2))]
+    assert older == sorted(set(older))
+    statement = Reader(reader.prefixed())
+    assert statement.number(1) == 2 and statement.take(32) == vault
+    statement.take(8)
+    assert statement.number(4) == epoch
+    assert statement.take(65) == point_of(derive_pair(key, "read"))
+    assert statement.take(65) == point_of(load(write.hex()))
+    statement.take(65 * statement.number(2))
+    assert statement.take(32) == commitment
+    assert reader.prefixed().decode().startswith("subrosa://")
+    for _ in range(reader.number(2)):
+        reader.take(32)
+        reader.prefixed()
+    frontier = [reader.take(56)[:16] for _ in range(reader.number(2))]
+    assert frontier == sorted(set(frontier))
+    reader.finish()
+
+
 def pairing():
     vector = json.loads((HERE / "pairing.json").read_text())
     hosts, fragment = vector["link"].removeprefix("subrosa://").split("/pair#")
@@ -355,6 +381,7 @@ def pairing():
     bundle = hpke_open(ephemeral, old_half[:65], secret, label("pair psk"), info, sealed)
     assert bundle.hex() == vector["bundle"]
     assert bundle[1:33] == old_half[164:196], "the home vault comes first"
+    read_bundle(bundle)
     assert done == b"\x05" + mac(5, info)
 
 

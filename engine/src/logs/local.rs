@@ -115,7 +115,7 @@ impl Tx<'_> {
         let vault = self.vault_mut(write.vault)?;
         let batch = vault.next_batch;
         vault.next_batch += 1;
-        let seal_now = vault.may_seal && !vault.members.update_needed();
+        let seal_now = vault.may_seal && vault.may_speak();
         let seen = self.take_seen(write.vault)?;
         let mut filler = Filler::new(GroupHead { seen, ..GroupHead::of(write.clock.max()) });
         for (key, written) in &write.records {

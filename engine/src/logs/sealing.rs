@@ -38,10 +38,10 @@ pub(crate) struct Sealed {
 
 impl Core {
     /// Seals pending ops of a vault: bulk writes in their order, each a group; then everything else, one group.
-    /// Nothing while the vault needs an update: what was written stays pending.
+    /// Nothing while the vault needs an update, or its statements are not here and checked: what was written stays pending.
     pub(crate) fn seal(&self, vault: &VaultId) -> Result<Sealed, Error> {
         let number = self.lock_state()?.vault_no(vault)?;
-        if self.is_update_needed(vault)? {
+        if !self.with_vault(vault, |state| Ok(state.may_speak()))? {
             return Ok(Sealed::default());
         }
         if !self.read(|doors| doors.unsealed()?.any(number))? {

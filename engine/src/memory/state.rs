@@ -326,6 +326,12 @@ impl VaultState {
         self.held.values().min().copied().unwrap_or(u64::MAX)
     }
 
+    /// Whether this device may seal in it: it understands what must not be ignored, and has checked the statements from the
+    /// vault's id to the one that it was let in under.
+    pub(crate) fn may_speak(&self) -> bool {
+        !self.members.update_needed() && self.keyring.statements.whole().is_some()
+    }
+
     /// Prepares the key of the current data log for signing.
     pub(crate) fn renew_signer(&mut self) {
         self.signer = signer_of(&self.keyring);

@@ -1,9 +1,10 @@
-//! What an admin's newer version writes, and must not be ignored.
+//! When a device is to write nothing in a vault: what an admin's newer version writes, and must not be ignored; statements
+//! that are not checked yet.
 
-use subrosa_model::control::{Entry, SignedEntry, UnknownEntry, encode_entries};
+use subrosa_model::control::{Entry, HeldStatements, SignedEntry, UnknownEntry, encode_entries};
 use subrosa_model::seal::Packed;
 use subrosa_protocol::codec::Extensions;
-use subrosa_protocol::ids::VaultId;
+use subrosa_protocol::ids::{Pin, VaultId};
 use subrosa_protocol::segment::{GroupPlace, Kind};
 
 use super::strangers::pair;
@@ -65,4 +66,38 @@ fn a_critical_entry_stops_sealing_and_nothing_else() {
     assert!(b.vault().records("notes").get(id(9)).unwrap().is_some(), "it goes on receiving");
     // Its author's version sees it, too, once it reads its own log again.
     assert!(!a.vault().is_update_needed().unwrap());
+}
+
+#[test]
+fn without_the_chain_of_statements_a_device_receives_and_says_nothing() {
+    let (a, mut b, relay, vault) = pair();
+    let statements = |held: fn(HeldStatements) -> HeldStatements| {
+        move |tx: &mut crate::life::commit::Tx<'_>| {
+            let number = tx.state.vault_no(&vault)?;
+            let keyring = &mut tx.vault_mut(number)?.keyring;
+            keyring.statements = held(keyring.statements.clone());
+            tx.put_keyring(number)
+        }
+    };
+    // As after a pairing into a vault whose statements have gone on.
+    b.core().write(statements(|held| HeldStatements::Last(held.last().to_vec()))).unwrap();
+    b.reopen();
+    let put = |device: &TestDevice, n: u8| {
+        device.vault().records("notes").put(id(n), &record(&[("x", i64::from(n))])).unwrap();
+    };
+    put(&a, 1);
+    relay.sync(a.core(), &vault);
+    put(&b, 2);
+    relay.feed(b.core(), &vault);
+    let says = |device: &TestDevice| {
+        let sealed = device.core().seal(&vault).unwrap().segments;
+        let nowhere = Pin::from_bytes([5; 32]);
+        let outbox = device.core().outbox(&vault, &nowhere, &Default::default(), usize::MAX).unwrap();
+        (sealed, outbox.segments.is_empty(), device.core().birth(&vault, &nowhere).unwrap().statements)
+    };
+    assert_eq!(says(&b), (0, true, vec![]));
+    assert!(b.vault().records("notes").get(id(1)).unwrap().is_some(), "it receives");
+    b.core().write(statements(|held| HeldStatements::Whole(vec![held.last().to_vec()]))).unwrap();
+    let (sealed, empty, chain) = says(&b);
+    assert_eq!((sealed, empty, chain.len()), (1, false, 1));
 }

@@ -1,10 +1,7 @@
 //! What a certificate says about logs in its extensions (`docs/FORMAT.md`, "Control entries").
 
 use subrosa_protocol::codec::{DecodeError, Extensions, Reader, Writer};
-use subrosa_protocol::ids::{Chain, LogId, Seq};
-
-/// Where logs begin.
-pub(super) type Bases = Vec<(LogId, (Seq, Chain))>;
+use subrosa_protocol::ids::{Base, Chain, LogId, Seq};
 
 /// Checks the shape of those extensions of a certificate that this version knows.
 pub(super) fn check(extensions: &Extensions) -> Result<(), DecodeError> {
@@ -41,12 +38,13 @@ pub fn with_caps(extensions: Extensions, caps: &[(LogId, u64)]) -> Result<Extens
 ///
 /// # Errors
 /// [`DecodeError`]; never of a decoded certificate.
-pub(super) fn bases(extensions: &Extensions) -> Result<Bases, DecodeError> {
+pub(super) fn bases(extensions: &Extensions) -> Result<Vec<(LogId, Base)>, DecodeError> {
     if !BASES_COUNT {
         return Ok(Vec::new());
     }
     read(extensions, BASES, "bases", |r| {
-        Ok((LogId::from_bytes(r.array()?), (Seq(r.u64()?), Chain::from_bytes(r.array()?))))
+        let log = LogId::from_bytes(r.array()?);
+        Ok((log, Base { seq: Seq(r.u64()?), chain: Chain::from_bytes(r.array()?) }))
     })
 }
 
@@ -55,10 +53,10 @@ pub(super) fn bases(extensions: &Extensions) -> Result<Bases, DecodeError> {
 /// # Panics
 /// If they do not fit.
 #[cfg(any(test, feature = "testing"))]
-pub fn with_bases(extensions: Extensions, bases: &[(LogId, Seq, Chain)]) -> Extensions {
+pub fn with_bases(extensions: Extensions, bases: &[(LogId, Base)]) -> Extensions {
     let mut w = Writer::new();
-    for (log, seq, chain) in bases {
-        w.bytes(log.as_bytes()).u64(seq.0).bytes(chain.as_bytes());
+    for (log, base) in bases {
+        w.bytes(log.as_bytes()).u64(base.seq.0).bytes(base.chain.as_bytes());
     }
     extensions.with(BASES, w.finish()).expect("a test names few bases")
 }
@@ -99,8 +97,9 @@ mod tests {
         let with = with_caps(Extensions::new(), &caps_of).unwrap();
         assert_eq!(caps(&with), Ok(caps_of.to_vec()));
         assert_eq!(bases(&with), Ok(vec![]));
-        let with = with_bases(with, &[(log(3), Seq(9), Chain::from_bytes([3; 32]))]);
-        assert_eq!(bases(&with), Ok(vec![(log(3), (Seq(9), Chain::from_bytes([3; 32])))]));
+        let base = Base { seq: Seq(9), chain: Chain::from_bytes([3; 32]) };
+        let with = with_bases(with, &[(log(3), base)]);
+        assert_eq!(bases(&with), Ok(vec![(log(3), base)]));
         assert_eq!(check(&with), Ok(()));
         let unsorted = DecodeError::NotCanonical { what: "caps" };
         assert_eq!(with_caps(Extensions::new(), &[caps_of[1], caps_of[0]]), Err(unsorted));

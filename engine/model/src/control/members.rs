@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Weak};
 
 use sha2::{Digest as _, Sha256};
-use subrosa_protocol::ids::{Chain, LogId, PublicKeyBytes, Seq, VaultId};
+use subrosa_protocol::ids::{Base, LogId, PublicKeyBytes, Seq, VaultId};
 use subrosa_protocol::limits::CONTROL_WAITING_MAX;
 use subrosa_protocol::segment::Class;
 
@@ -279,7 +279,7 @@ impl Members {
     }
 
     /// Where a log begins, if a certificate says that it does not begin at its first segment. Only tests make such ones.
-    pub fn base(&self, log: &LogId) -> Option<(Seq, Chain)> {
+    pub fn base(&self, log: &LogId) -> Option<Base> {
         self.roster.bases.get(log).copied()
     }
 

@@ -4,11 +4,11 @@
 
 use subrosa_protocol::addr::RelayAddr;
 use subrosa_protocol::codec::{DecodeError, Reader, Writer};
-use subrosa_protocol::ids::{Chain, Epoch, Head, LogId, Pin, Seq, VaultId};
+use subrosa_protocol::ids::{Chain, Epoch, Generation, Head, LogId, Pin, Seq, VaultId};
 use subrosa_protocol::limits::{
-    LOGS_PER_VAULT_MAX, STATEMENT_BYTES_MAX, STATEMENTS_MAX, TOKEN_BYTES_MAX, VAULT_NAME_BYTES_MAX,
+    LOGS_PER_VAULT_MAX, STATEMENT_BYTES_MAX, TOKEN_BYTES_MAX, VAULT_NAME_BYTES_MAX,
 };
-use subrosa_protocol::statement::{Statement, check_chain};
+use subrosa_protocol::statement::Statement;
 use zeroize::Zeroizing;
 
 use super::PairError;
@@ -54,7 +54,8 @@ pub(super) struct OpenedBundle {
     pub(super) frontier: Vec<Head>,
     recovery: RecoverySeed,
     epochs: Vec<EpochSecrets>,
-    statements: Vec<Vec<u8>>,
+    /// The last one.
+    statement: Vec<u8>,
     grants: Vec<(Pin, Vec<u8>)>,
 }
 
@@ -67,7 +68,6 @@ impl Bundle {
         let keyring = parts.keyring;
         let live = keyring.live_epoch();
         let key = live.key.as_ref().ok_or(PairError::BadBundle)?;
-        let statements = keyring.statements.whole().ok_or(PairError::BadBundle)?;
         // Sized beforehand: a buffer that grows leaves secrets behind where it was.
         let mut w = Writer::with_capacity(SEALED_BYTES_MAX.max(fixed_len(parts)));
         w.u8(VERSION).bytes(parts.vault.as_bytes()).prefixed(parts.name.as_bytes());
@@ -82,10 +82,7 @@ impl Bundle {
         for secrets in older {
             w.u32(secrets.epoch.0).bytes(secrets.control.dangerous_bytes());
         }
-        w.count(statements.len());
-        for statement in statements {
-            w.prefixed(statement);
-        }
+        w.prefixed(keyring.statements.last());
         w.prefixed(parts.relay.without_invite().to_string().as_bytes());
         w.count(keyring.grants.len());
         for (pin, grant) in &keyring.grants {
@@ -121,10 +118,14 @@ fn frontier(heads: &[Head], room: usize) -> Vec<u8> {
 /// An upper bound of all but the frontier.
 fn fixed_len(parts: &BundleParts<'_>) -> usize {
     let keyring = parts.keyring;
-    let statements: usize =
-        keyring.statements.whole().into_iter().flatten().map(|statement| 4 + statement.len()).sum();
     let grants: usize = keyring.grants.iter().map(|(_, grant)| Pin::LEN + 4 + grant.len()).sum();
-    1024 + parts.name.len() + PAIR_LEN + keyring.epochs.len() * 36 + statements + grants + RELAY_BYTES_MAX
+    1024 + parts.name.len()
+        + PAIR_LEN
+        + keyring.epochs.len() * 36
+        + 4
+        + keyring.statements.last().len()
+        + grants
+        + RELAY_BYTES_MAX
 }
 
 impl OpenedBundle {
@@ -153,9 +154,7 @@ impl OpenedBundle {
             Ok(EpochSecrets { epoch: Epoch(r.u32()?), key: None, control: ControlKey::read(r)?, write: None })
         })?;
         epochs.push(live);
-        let statements = read_list(&mut r, "statements", STATEMENTS_MAX, 4, |r| {
-            r.prefixed("statement", STATEMENT_BYTES_MAX).map(<[u8]>::to_vec)
-        })?;
+        let statement = r.prefixed("statement", STATEMENT_BYTES_MAX)?.to_vec();
         let relay = RelayAddr::parse(text(r.prefixed("relay", RELAY_BYTES_MAX)?)?)
             .map_err(|_| DecodeError::Invalid { what: "relay" })?;
         let grants = read_list(&mut r, "grants", GRANTS_MAX, Pin::LEN + 4, |r| {
@@ -175,14 +174,19 @@ impl OpenedBundle {
         if !sorted {
             return Err(DecodeError::NotCanonical { what: "bundle" });
         }
-        Ok(Self { vault, name, relay, frontier, recovery, epochs, statements, grants })
+        Ok(Self { vault, name, relay, frontier, recovery, epochs, statement, grants })
     }
 
-    /// The statements are a chain of this vault, and the keys are those of the last one.
+    /// The statement is of this vault, and the keys are those that it names. Whether it ends a chain from the vault's id is
+    /// checked when the relay has shown the chain; of generation 0 it is one by itself.
     fn check(&self) -> Option<()> {
-        let statements: Vec<_> =
-            self.statements.iter().map(|bytes| Statement::decode(bytes)).collect::<Result<_, _>>().ok()?;
-        let last = check_chain(&self.vault, &statements).ok()?;
+        let last = Statement::decode(&self.statement).ok()?;
+        if last.generation == Generation(0) {
+            last.check_first().ok()?;
+        }
+        if last.vault != self.vault {
+            return None;
+        }
         let live = self.epochs.last()?;
         let write_fits = live.write.as_ref().is_none_or(|pair| last.write == pair.public().into());
         let fits = live.epoch == last.epoch
@@ -201,7 +205,7 @@ impl OpenedBundle {
             logs,
             admin,
             prekeys: vec![prekey],
-            statements: HeldStatements::Whole(self.statements),
+            statements: HeldStatements::received(self.statement),
             grants: self.grants,
         }
     }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use subrosa_protocol::ids::{Chain, LogId, PublicKeyBytes, Seq};
+use subrosa_protocol::ids::{Base, LogId, PublicKeyBytes, Seq};
 use subrosa_protocol::limits::{DEVICES_PER_VAULT_MAX, LOGS_PER_DEVICE_MAX};
 use subrosa_protocol::segment::Class;
 
@@ -25,7 +25,7 @@ pub(super) struct Roster {
     /// Of each listed device, its certificates that count, by rank.
     pub(super) pairs: BTreeMap<PublicKey, BTreeMap<EntryRank, Pair>>,
     /// Where logs begin, if not at their first segment.
-    pub(super) bases: BTreeMap<LogId, (Seq, Chain)>,
+    pub(super) bases: BTreeMap<LogId, Base>,
     pub(super) update_needed: bool,
     /// More devices were added than a vault may have.
     pub(super) overflows: bool,

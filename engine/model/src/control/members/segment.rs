@@ -2,9 +2,9 @@
 
 use std::sync::{Arc, Weak};
 
-use subrosa_protocol::ids::{LogId, Seq, VaultId};
+use subrosa_protocol::ids::{Base, LogId, Seq, VaultId};
 
-use super::super::claims::{Bases, bases};
+use super::super::claims::bases;
 use super::super::entry::EntryRank;
 use super::super::{ControlError, DeviceAdded, Entry, Genesis, LogCertificate, SignedEntry, decode_entries};
 use super::{EntryKey, Members};
@@ -32,7 +32,7 @@ pub(super) struct Segment {
 pub(super) struct Certificate {
     pub(super) body: LogCertificate,
     pub(super) rank: EntryRank,
-    pub(super) bases: Bases,
+    pub(super) bases: Vec<(LogId, Base)>,
 }
 
 /// An entry that counts wherever it stands, once.

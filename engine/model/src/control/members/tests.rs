@@ -4,6 +4,7 @@ use std::sync::LazyLock;
 use proptest::prelude::*;
 
 use subrosa_protocol::codec::Extensions;
+use subrosa_protocol::ids::Chain;
 use subrosa_protocol::limits::{DEVICES_PER_VAULT_MAX, LOGS_PER_DEVICE_MAX};
 
 use super::*;
@@ -375,15 +376,16 @@ fn bases_are_the_highest_that_a_certificate_of_a_listed_device_names() {
     let mut members = told(vault, std::slice::from_ref(&first));
     let base = |members: &mut Members, actor: &Actor, seq: u64| {
         let [plain] = <[_; 1]>::try_from(decode_entries(&actor.certificate(&vault).2).unwrap()).unwrap();
-        let extensions = with_bases(Extensions::new(), &[(a.data(), Seq(seq), Chain::from_bytes([1; 32]))]);
+        let base = Base { seq: Seq(seq), chain: Chain::from_bytes([1; 32]) };
+        let extensions = with_bases(Extensions::new(), &[(a.data(), base)]);
         let raised = SignedEntry::sign(&actor.key, &vault, plain.number, plain.entry, extensions).unwrap();
         members.apply(actor.control(), Seq(0), &encode_entries(&[raised])).unwrap();
-        members.base(&a.data()).map(|(seq, _)| seq.0)
+        members.base(&a.data()).map(|base| base.seq.0)
     };
     assert_eq!(members.base(&a.data()), None);
     assert_eq!(base(&mut members, &b, 5), None, "nobody listed it");
     apply(&mut members, &a.adds(&vault, 1, &b, "b", DeviceRole::Writer)).unwrap();
-    assert_eq!(members.base(&a.data()), Some((Seq(5), Chain::from_bytes([1; 32]))));
+    assert_eq!(members.base(&a.data()), Some(Base { seq: Seq(5), chain: Chain::from_bytes([1; 32]) }));
     assert_eq!(base(&mut members, &Actor::with_logs(2, 1), 3), Some(5));
     assert_eq!(base(&mut members, &Actor::with_logs(2, 2), 9), Some(9));
 }

@@ -1,3 +1,7 @@
+use subrosa_protocol::ids::Signature;
+use subrosa_protocol::labels;
+use subrosa_protocol::limits::ADMINS_MAX;
+use subrosa_protocol::statement::{Signer, StatementError};
 use subrosa_protocol::token::Invite;
 
 use super::*;
@@ -86,11 +90,11 @@ fn a_frontier_that_does_not_fit_is_cut_and_stays_sorted() {
 #[test]
 fn a_bundle_that_does_not_fit_is_refused() {
     let (vault, mut keyring) = home();
-    keyring.statements = HeldStatements::Whole(vec![vec![0; 4000]; 8]);
+    keyring.grants = (0..55).map(|relay| (Pin::from_bytes([relay; 32]), vec![0; TOKEN_BYTES_MAX])).collect();
     let Err(PairError::BundleTooLarge { bytes, limit }) = bundle(vault, &keyring, &[]) else {
-        panic!("32,000 bytes do not fit");
+        panic!("30,000 bytes do not fit");
     };
-    assert!(bytes > 32_000);
+    assert!(bytes > 30_000);
     assert_eq!(limit, 7 * 4093 - 81);
 }
 
@@ -149,4 +153,77 @@ fn damage_is_an_error() {
         let unknown = DecodeError::Unknown { what: "bundle version", value: u64::from(version) };
         assert_eq!(OpenedBundle::read(&other).err(), Some(PairError::Message(unknown)));
     }
+}
+
+/// A later statement than generation 0, signed by the founder.
+fn next_statement(keyring: &Keyring, admins: usize) -> Statement {
+    let before = Statement::decode(keyring.statements.last()).unwrap();
+    let founder = keyring.admin.public().into();
+    let others = (1..admins as u64).map(|seed| KeyPair::generate(&entropy(100 + seed)).public().into());
+    let mut next = Statement {
+        generation: before.generation.next(),
+        admins: std::iter::once(founder).chain(others).collect(),
+        previous: before.hash(),
+        signer: Signer::Admin(founder),
+        ..before
+    };
+    let signature = keyring.admin.sign(labels::STATEMENT, &next.signed_bytes());
+    next.signature = Signature::from_bytes(signature);
+    next
+}
+
+#[test]
+fn the_last_statement_goes_along_and_the_chain_is_asked_for() {
+    let (vault, mut keyring) = home();
+    let first = keyring.statements.whole().unwrap()[0].clone();
+    assert_eq!(opened(vault, &keyring).unwrap().statement, first);
+    let next = next_statement(&keyring, 2);
+    let chain = vec![first.clone(), next.encode()];
+    keyring.statements = HeldStatements::Whole(chain.clone());
+    let opened = opened(vault, &keyring).unwrap();
+    assert_eq!(opened.statement, next.encode(), "no chain");
+    let own = || {
+        let logs = OwnLogs::generate(0, &entropy(5));
+        let prekey = PrekeySecret::generate(&logs, &entropy(6));
+        OwnKeys { logs, admin: KeyPair::generate(&entropy(7)), prekey }
+    };
+    let theirs = opened.into_keyring(own());
+    assert_eq!(theirs.statements, HeldStatements::Last(next.encode()));
+    assert_eq!(theirs.statements.whole(), None);
+
+    // A device that has only this one could let in another, too.
+    assert_eq!(
+        OpenedBundle::read(bundle(vault, &theirs, &[]).unwrap().as_bytes()).unwrap().statement,
+        next.encode()
+    );
+
+    // What a relay shows completes it, if it leads from the vault's id through this statement.
+    let decoded: Vec<_> = chain.iter().map(|bytes| Statement::decode(bytes).unwrap()).collect();
+    let held = &theirs.statements;
+    assert_eq!(held.completed(&vault, &decoded), Ok(HeldStatements::Whole(chain)));
+    let rival = next_statement(&home().1, 3);
+    let broken = StatementError::Broken { generation: next.generation };
+    assert_eq!(held.completed(&vault, &[decoded[0].clone(), rival]), Err(broken));
+    assert_eq!(held.completed(&vault, &decoded[..1]), Err(broken), "it is not in there");
+    assert!(held.completed(&vault, &decoded[1..]).is_err(), "it begins at the vault's id");
+    assert!(held.completed(&VaultId::from_bytes([1; 32]), &decoded).is_err());
+}
+
+#[test]
+fn the_largest_statement_fits_with_epochs_grants_and_a_frontier() {
+    let (vault, mut keyring) = home();
+    let most = next_statement(&keyring, ADMINS_MAX);
+    assert!(most.encode().len() <= STATEMENT_BYTES_MAX);
+    keyring.statements = HeldStatements::Last(most.encode());
+    let live = keyring.epochs.remove(0);
+    keyring.epochs = (0..520).map(|epoch| EpochSecrets::generate(Epoch(epoch), &entropy(3))).collect();
+    keyring.epochs.push(EpochSecrets { epoch: Epoch(520), ..live });
+    let moved = Statement { epoch: Epoch(520), ..most };
+    keyring.statements = HeldStatements::Last(moved.encode());
+    keyring.grants = (0..4).map(|relay| (Pin::from_bytes([relay; 32]), vec![0; TOKEN_BYTES_MAX])).collect();
+    let bytes = bundle(vault, &keyring, &heads(4000)).unwrap();
+    assert!(bytes.as_bytes().len() <= PLAIN_BYTES_MAX);
+    let opened = OpenedBundle::read(bytes.as_bytes()).unwrap();
+    assert!(opened.frontier.len() >= 32, "{} heads: two logs of every admin", opened.frontier.len());
+    assert_eq!(opened.epochs.len(), 521);
 }
