@@ -18,6 +18,7 @@ static subrosa_device *device;
 static subrosa_vault *vault;
 static subrosa_collection *collection;
 static subrosa_record *record;
+static subrosa_list *list;
 static subrosa_tx *tx;
 static subrosa_sync *sync_out;
 static subrosa_pair_offer *offer;
