@@ -6,7 +6,7 @@ use sha2::{Digest as _, Sha256};
 use subrosa_model::keys::PublicKey;
 use subrosa_model::merge::LogNo;
 use subrosa_protocol::client_link::OutboxBatch;
-use subrosa_protocol::frame::{Role, ShortHead};
+use subrosa_protocol::frame::{LogKey, Role, ShortHead};
 use subrosa_protocol::ids::{
     Digest, Head, Incarnation, LogId, Pin, PublicKeyBytes, Rseq, Seq, Signature, VaultId,
 };
@@ -53,8 +53,13 @@ impl Tx<'_> {
             let Some(said) = said.get(&log) else { continue };
             let common = said.seq.min(seq);
             let Some(chain) = self.waiting_chain(vault, &log, common)? else { continue };
-            if said.seq > seq || said.names(&chain) {
-                self.relays.put_shown(relay, vault, &log, &RelayHead { seq: common, chain })?;
+            if said.seq <= seq && !said.names(&chain) {
+                continue;
+            }
+            let head = RelayHead { seq: common, chain };
+            match self.state.logs.number(vault, &log) {
+                Some(number) => self.relays.put_head(relay, number, &head)?,
+                None => self.relays.put_shown(relay, vault, &log, &head)?,
             }
         }
         Ok(())
@@ -148,23 +153,36 @@ impl Core {
     /// Heads of everything that is held of a vault, merged or not, as HEADS sends them; with what waits for a
     /// certificate, which need not be fed again.
     pub(crate) fn local_heads(&self, vault: &VaultId) -> Result<Vec<ShortHead>, Error> {
-        let mut heads = self.heads(vault)?;
+        let mut heads = self.based_heads(vault)?;
         self.with_vault(vault, |state| {
             let waiting = state.waiting.iter();
-            heads.extend(waiting.map(|(log, held)| Head { log: *log, seq: held.seq, chain: held.chain }));
+            heads.extend(waiting.map(|(log, held)| {
+                let head = Head { log: *log, seq: held.seq, chain: held.chain };
+                ShortHead::new(head, held.base)
+            }));
             Ok(())
         })?;
-        Ok(heads.into_iter().map(ShortHead::from).collect())
+        Ok(heads)
     }
 
     /// Heads of the logs of a vault that have a certificate, merged or not.
     pub(crate) fn heads(&self, vault: &VaultId) -> Result<Vec<Head>, Error> {
+        self.heads_as(vault, |id, LogTip { seq, chain, .. }| Head { log: id, seq, chain })
+    }
+
+    fn based_heads(&self, vault: &VaultId) -> Result<Vec<ShortHead>, Error> {
+        self.heads_as(vault, |id, LogTip { seq, chain, base, .. }| {
+            ShortHead::new(Head { log: id, seq, chain }, base)
+        })
+    }
+
+    fn heads_as<T>(&self, vault: &VaultId, of: impl Fn(LogId, LogTip) -> T) -> Result<Vec<T>, Error> {
         let logs = self.log_numbers(vault)?;
         self.read(|doors| {
             let (held, mut found) = (doors.logs()?, Vec::new());
             for (log, id) in &logs {
-                if let Some(LogTip { seq, chain, .. }) = held.head(*log)? {
-                    found.push(Head { log: *id, seq, chain });
+                if let Some(head) = held.head(*log)? {
+                    found.push(of(*id, head));
                 }
             }
             Ok(found)
@@ -185,13 +203,15 @@ impl Core {
             let number = tx.state.vault_no(vault)?;
             tx.relays.put_cursor(relay, number, &Cursor { incarnation, ..Cursor::default() })?;
             tx.forget_shown(relay, number)?;
-            tx.take_shown(relay, number, &said)?;
             let own = tx.vault(number)?.own;
             let logs: Vec<_> = tx.vault(number)?.logs.iter().map(|(log, info)| (*log, info.id)).collect();
             let mut diverged = false;
             for (log, id) in logs {
                 let before = tx.relays.take_head(relay, log)?;
                 let (Some(said), Some(head)) = (said.get(&id), tx.logs.head(log)?) else { continue };
+                if said.base.seq > head.seq.next() {
+                    continue; // its part begins behind ours: the feed shows how far it goes
+                }
                 let common = said.seq.min(head.seq);
                 let is_own = log == own.data || log == own.control;
                 if is_own && said.seq > head.seq {
@@ -209,6 +229,7 @@ impl Core {
                 }
                 tx.relays.put_head(relay, log, &RelayHead { seq: common, chain })?;
             }
+            tx.take_shown(relay, number, &said)?;
             Ok(diverged)
         })
     }
@@ -234,11 +255,11 @@ impl Core {
             for (log, id, public) in &logs {
                 let Some(head) = held_here.head(*log)? else { continue };
                 let held = known.head(relay, *log)?.map(|head| head.seq);
-                let next = held.max(sent.get(id).copied()).map_or(Seq(0), Seq::next);
-                if next > head.seq {
-                    continue;
+                let next = held.max(sent.get(id).copied()).map_or(head.base.seq, Seq::next);
+                if next > head.seq || next < head.base.seq {
+                    continue; // all of it is there, or what lies between is not here
                 }
-                batch.logs.push((*public).into());
+                batch.logs.push(LogKey { public: *public, base: head.base });
                 for segment in held_here.segments(*log, next..=head.seq)? {
                     let (segment, _) = segment?.into_parts();
                     if bytes > 0 && bytes + segment.bytes().len() > bytes_max {
@@ -262,8 +283,9 @@ impl Core {
             for (log, ..) in &logs {
                 let Some(head) = held_here.head(*log)? else { continue };
                 let relay = known.head(relay, *log)?.map(|head| head.seq);
-                held += head.seq.0 + 1;
-                acknowledged += relay.map_or(0, |relay| relay.min(head.seq).0 + 1);
+                let first = head.base.seq.0;
+                held += head.seq.0 + 1 - first;
+                acknowledged += relay.map_or(0, |relay| (relay.min(head.seq).0 + 1).saturating_sub(first));
             }
             Ok((held, acknowledged))
         })

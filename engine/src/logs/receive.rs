@@ -11,9 +11,9 @@ use subrosa_model::control::CertifiedLog;
 use subrosa_model::merge::{LogNo, VaultNo};
 use subrosa_protocol::client_link::{FeedBatch, Received};
 use subrosa_protocol::frame::LogKey;
-use subrosa_protocol::ids::{Chain, Head, LogId, Pin, PublicKeyBytes, Seq, VaultId};
+use subrosa_protocol::ids::{Base, Chain, Head, LogId, Pin, PublicKeyBytes, Seq, VaultId};
 use subrosa_protocol::limits::{LOGS_PER_VAULT_MAX, STRANGERS_ASKED_MAX};
-use subrosa_protocol::segment::{Class, LogPlace, SealedSegment, VerifiedSegment};
+use subrosa_protocol::segment::{Class, Header, LogPlace, SealedSegment, VerifiedSegment};
 use subrosa_store::error::StoreError;
 use subrosa_store::logs::{CheckedSegment, Rank};
 use subrosa_store::relays::Cursor;
@@ -61,8 +61,10 @@ impl Core {
         {
             let state = self.lock_state()?;
             let number = state.vault_no(vault)?;
-            let unknown = |key: &&LogKey| state.logs.number(number, &LogId::of(&key.public)).is_none();
-            batch.logs.iter().filter(unknown).for_each(|key| keys.introduce(vault, key));
+            let counts = |key: &&LogKey| {
+                !key.base.is_whole() || state.logs.number(number, &LogId::of(&key.public)).is_none()
+            };
+            batch.logs.iter().filter(counts).for_each(|key| keys.introduce(vault, key));
         }
         // A mere "caught up" costs a comparison to lose.
         let durable = if batch.items.is_empty() { Durable::Later } else { Durable::Now };
@@ -130,10 +132,7 @@ impl Tx<'_> {
         let strangers = std::iter::from_fn(|| state.named_strangers.pop_first());
         named.extend(strangers.take(STRANGERS_ASKED_MAX));
         for (log, seq) in named {
-            let held = match self.state.logs.number(vault, &log) {
-                Some(number) => self.logs.head(number)?.map(|head| head.seq),
-                None => self.vault(vault)?.waiting.get(&log).map(|held| held.seq),
-            };
+            let held = self.held_up_to(vault, &log)?;
             if held < Some(seq) {
                 tracing::warn!(%log, seq = seq.0, "a segment that others have seen is missing");
                 received.wants.push((log, held.map_or(Seq(0), Seq::next), seq));
@@ -153,12 +152,40 @@ impl Tx<'_> {
         let Some(log) = self.state.logs.number(taking.vault, &header.log) else {
             return self.take_in_stranger(taking, segment);
         };
+        if self.waits_for_its_base(taking, log, segment)? {
+            return self.take_in_stranger(taking, segment);
+        }
         let info = *self.vault(taking.vault)?.logs.get(&log).ok_or(StoreError::Inconsistent)?;
         if self.is_cut_off(taking, log, &info, segment)? {
             self.pass_by(taking, info.public, segment)
         } else {
             self.take_in_known(taking, log, &info, segment)
         }
+    }
+
+    /// Whether a certified log that is not here yet begins, at the relay, where no certificate says that it may: it waits, for
+    /// a relay could hide what was before.
+    fn waits_for_its_base(
+        &self,
+        taking: &Taking<'_>,
+        log: LogNo,
+        segment: &SealedSegment,
+    ) -> Result<bool, Error> {
+        let header = segment.header();
+        let Some(LogKey { base, .. }) = taking.keys.of(&taking.id, &header.log) else { return Ok(false) };
+        let certified = self.vault(taking.vault)?.members.base(&header.log);
+        let may_begin = certified.is_some_and(|(seq, _)| base.seq <= seq && seq <= header.seq);
+        Ok(!base.is_whole() && header.seq >= base.seq && self.logs.head(log)?.is_none() && !may_begin)
+    }
+
+    /// The place of the next segment of a certified log, and the chain before it; of one that is not here yet, where `first`
+    /// may begin it.
+    fn next_place(&self, vault: VaultNo, log: LogNo, first: &Header) -> Result<(Seq, Chain), Error> {
+        if let Some(head) = self.logs.head(log)? {
+            return Ok((head.seq.next(), head.chain));
+        }
+        let base = self.vault(vault)?.members.base(&first.log).filter(|(seq, _)| first.seq >= *seq);
+        Ok(base.unwrap_or((Seq(0), Chain::ZERO)))
     }
 
     /// Whether a log cannot be taken in from here on: its author certified one class and wrote another, here or before.
@@ -171,12 +198,10 @@ impl Tx<'_> {
         segment: &SealedSegment,
     ) -> Result<bool, Error> {
         let header = segment.header();
-        let head = self.logs.head(log)?;
-        let next = head.map_or(Seq(0), |head| head.seq.next());
+        let (next, prev) = self.next_place(taking.vault, log, header)?;
         if header.kind.class() == info.class {
             return Ok(header.seq >= next && self.vault(taking.vault)?.cut_off.contains(&log));
         }
-        let prev = head.map_or(Chain::ZERO, |head| head.chain);
         let own = self.vault(taking.vault)?.own;
         if header.seq == next
             && log != own.data
@@ -200,7 +225,12 @@ impl Tx<'_> {
         look_at_log();
         let (vault, header) = (taking.vault, segment.header());
         let head = self.logs.head(log)?;
-        let next = head.map_or(Seq(0), |head| head.seq.next());
+        let (next, prev) = self.next_place(vault, log, header)?;
+        let begins = taking.keys.of(&taking.id, &header.log).map_or(Base::WHOLE, |key| key.base);
+        if head.is_some_and(|head| header.seq < head.base.seq || begins.seq > next) {
+            // It is before what is here, or the relay's part of it begins behind that.
+            return self.pass_by(taking, info.public, segment);
+        }
         if header.seq < next {
             let chain = segment.preimage(&taking.id).chain();
             if self.logs.chain(log, header.seq)? == Some(chain) {
@@ -214,7 +244,6 @@ impl Tx<'_> {
         }
         let verified = VerifiedSegment::check(&taking.id, info.public, segment.clone())
             .map_err(|_| PeerFault::BadSignature)?;
-        let prev = head.map_or(Chain::ZERO, |head| head.chain);
         let held = |seq| self.logs.chain(log, seq).and_then(|chain| chain.ok_or(StoreError::Inconsistent));
         let own = self.vault(vault)?.own;
         let is_own = log == own.data || log == own.control;
@@ -258,6 +287,9 @@ impl Tx<'_> {
         checked: &CheckedSegment,
     ) -> Result<(), Error> {
         let vault = taking.vault;
+        if self.vault(vault)?.waiting.get(&info.id).is_some() {
+            self.take_waiting(vault, &info.id)?; // from a base that nothing certified: here is all of it
+        }
         taking.taken.segments += 1;
         match info.class {
             Class::Data => {
@@ -276,9 +308,9 @@ impl Tx<'_> {
     /// Takes in a segment of a log without a certificate: it waits, if there is room, and counts as what the relay holds.
     fn take_in_stranger(&mut self, taking: &mut Taking<'_>, segment: &SealedSegment) -> Result<(), Error> {
         let (vault, header) = (taking.vault, segment.header());
-        let LogKey { public, .. } = taking.keys.of(&taking.id, &header.log).ok_or(PeerFault::UnknownLog)?;
+        let LogKey { public, base } = taking.keys.of(&taking.id, &header.log).ok_or(PeerFault::UnknownLog)?;
         let held = self.vault(vault)?.waiting.get(&header.log);
-        let next = held.map_or(Seq(0), |held| held.seq.next());
+        let next = held.map_or(base.seq, |held| held.seq.next());
         if header.seq < next {
             let chain = segment.preimage(&taking.id).chain();
             if self.waiting_chain(vault, &header.log, header.seq)? == Some(chain) {
@@ -286,7 +318,7 @@ impl Tx<'_> {
                 return self.raise_relay_head(taking.relay, vault, head);
             }
         }
-        let prev = held.map_or(Chain::ZERO, |held| held.chain);
+        let prev = held.map_or(base.chain, |held| held.chain);
         let fits = header.seq == next
             && header.prev == prev
             && held.is_none_or(|held| held.class == header.kind.class() && !held.closed);
@@ -309,7 +341,12 @@ impl Tx<'_> {
                     (if begins { Rank::Certificate } else { Rank::Opens }, changes.logs_certified)
                 }
             },
-            Class::Data if seq == Seq(0) && self.vault(vault)?.opens(segment) => (Rank::Opens, Vec::new()),
+            // Of a log that waits already, the rank of its first segment stays.
+            Class::Data
+                if self.vault(vault)?.waiting.get(&log).is_none() && self.vault(vault)?.opens(segment) =>
+            {
+                (Rank::Opens, Vec::new())
+            }
             Class::Data => (Rank::Shut, Vec::new()),
         };
         if certified.contains(&log) {
@@ -336,7 +373,8 @@ impl Tx<'_> {
     ) -> Result<(), Error> {
         let header = segment.header();
         let shown = self.shown(taking.relay, taking.vault, &header.log)?;
-        let next = shown.map_or(Seq(0), |shown| shown.seq.next());
+        let begins = taking.keys.of(&taking.id, &header.log).map_or(Base::WHOLE, |key| key.base);
+        let next = shown.map_or(begins.seq, |shown| shown.seq.next().max(begins.seq));
         if header.seq < next {
             return Ok(());
         }
@@ -346,7 +384,8 @@ impl Tx<'_> {
         }
         let checked = VerifiedSegment::check(&taking.id, public, segment.clone());
         let checked = CheckedSegment::from(checked.map_err(|_| PeerFault::BadSignature)?);
-        if header.prev != shown.map_or(Chain::ZERO, |shown| shown.chain) {
+        let prev = shown.filter(|shown| shown.seq.next() == next).map_or(begins.chain, |shown| shown.chain);
+        if header.prev != prev {
             return Ok(()); // of another future than the one that was shown before
         }
         self.raise_relay_head(taking.relay, taking.vault, head_of(&checked))
@@ -362,6 +401,11 @@ impl Tx<'_> {
     /// them: what names them is to be merged once more.
     pub(crate) fn admit(&mut self, vault: VaultNo, certified: Vec<LogId>) -> Result<Vec<LogId>, Error> {
         let (mut queue, mut data) = (certified, Vec::new());
+        if !queue.is_empty() {
+            // A certificate may say where a log begins that is certified already.
+            let waiting = self.vault(vault)?.waiting.iter().map(|(log, _)| *log);
+            queue.extend(waiting.filter(|log| self.state.logs.number(vault, log).is_some()));
+        }
         while let Some(id) = queue.pop() {
             let Some(certificate) = self.vault(vault)?.members.certified(&id) else { continue };
             if self.state.logs.number(vault, &id).is_none() {
@@ -371,6 +415,8 @@ impl Tx<'_> {
                 }
                 let log = self.register_log(vault, &certificate.public, certificate.class)?;
                 self.relays.move_shown(vault, &id, log)?;
+            }
+            if let Some(log) = self.state.logs.number(vault, &id) {
                 queue.extend(self.release(vault, log, &certificate)?);
             }
             if certificate.class == Class::Data {
@@ -387,8 +433,25 @@ impl Tx<'_> {
         log: LogNo,
         certificate: &CertifiedLog,
     ) -> Result<Vec<LogId>, Error> {
-        let mut certified = Vec::new();
-        for checked in self.take_waiting(vault, &LogId::of(&certificate.public))? {
+        let (id, mut certified) = (LogId::of(&certificate.public), Vec::new());
+        let Some(waiting) = self.vault(vault)?.waiting.get(&id) else { return Ok(certified) };
+        let begins = match self.vault(vault)?.members.base(&id) {
+            _ if waiting.base.is_whole() => waiting.base,
+            Some((seq, chain)) if waiting.base.seq <= seq && seq <= waiting.seq => Base { seq, chain },
+            _ => return Ok(certified),
+        };
+        let before = begins.seq.0.checked_sub(1).map(Seq).filter(|before| *before >= waiting.base.seq);
+        let fits = match before {
+            Some(before) => self.waiting_chain(vault, &id, before)? == Some(begins.chain),
+            None => waiting.base == begins,
+        };
+        if !fits || self.logs.head(log)?.is_some() {
+            return Ok(certified);
+        }
+        for checked in self.take_waiting(vault, &id)? {
+            if checked.segment().header().seq < begins.seq {
+                continue;
+            }
             if checked.segment().header().kind.class() != certificate.class {
                 continue; // its author certified one thing and wrote another
             }

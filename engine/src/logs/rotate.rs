@@ -36,6 +36,23 @@ pub(crate) struct NewLogs {
     certificate: Vec<u8>,
 }
 
+#[cfg(test)]
+impl NewLogs {
+    /// Has the certificate say where logs begin.
+    pub(crate) fn certify_bases(
+        &mut self,
+        core: &Core,
+        vault: &subrosa_protocol::ids::VaultId,
+        bases: &[(subrosa_protocol::ids::LogId, Seq, subrosa_protocol::ids::Chain)],
+    ) {
+        use subrosa_model::control::{SignedEntry, decode_entries, encode_entries, with_bases};
+        let [signed] = <[_; 1]>::try_from(decode_entries(&self.certificate).unwrap()).unwrap();
+        let extensions = with_bases(signed.extensions, bases);
+        let raised = SignedEntry::sign(core.key(), vault, signed.number, signed.entry, extensions).unwrap();
+        self.certificate = encode_entries(&[raised]);
+    }
+}
+
 /// Ops to issue again, encoded as pending rows, by record.
 type Moved = BTreeMap<RecordKey, Wiped>;
 
@@ -110,7 +127,8 @@ impl Tx<'_> {
         // Its future is what the others hold.
         self.logs.cut_log(old.data, accepted)?;
         if let Some(head) = self.logs.head(old.data)? {
-            self.logs.put_head(old.data, &LogTip { merged: whole.map_or(Seq(0), Seq::next), ..head })?;
+            self.logs
+                .put_head(old.data, &LogTip { merged: whole.map_or(head.base.seq, Seq::next), ..head })?;
         }
         let new = self.begin_logs(vault, new)?;
         self.reassign(vault, old.data, new.data, moved, restamp)?;

@@ -61,12 +61,21 @@ impl Tx<'_> {
     fn missing(&self, vault: VaultNo, view: &RelayView) -> Result<BTreeSet<LogId>, Error> {
         let mut missing = BTreeSet::new();
         for (log, RelayHead { seq, .. }) in view.heads() {
-            let Some(number) = self.state.logs.number(vault, log) else { continue };
-            if self.logs.head(number)?.map(|head| head.seq) < Some(*seq) {
+            if self.state.logs.number(vault, log).is_some() && self.held_up_to(vault, log)? < Some(*seq) {
                 missing.insert(*log);
             }
         }
         Ok(missing)
+    }
+
+    /// The last segment of a log that is here, in its log or waiting.
+    pub(crate) fn held_up_to(&self, vault: VaultNo, log: &LogId) -> Result<Option<Seq>, Error> {
+        if let Some(number) = self.state.logs.number(vault, log)
+            && let Some(head) = self.logs.head(number)?
+        {
+            return Ok(Some(head.seq));
+        }
+        Ok(self.vault(vault)?.waiting.get(log).map(|held| held.seq))
     }
 
     /// What to ask the relay for, now that it says it has shown everything.
@@ -85,10 +94,8 @@ impl Tx<'_> {
         let mut wants = Vec::new();
         for log in std::mem::take(&mut view.ask) {
             let Some(shown) = view.head(&log).map(|head| head.seq) else { continue };
-            let (held, to) = match self.state.logs.number(vault, &log) {
-                Some(number) => (self.logs.head(number)?.map(|head| head.seq), shown),
-                None => (self.vault(vault)?.waiting.get(&log).map(|held| held.seq), Seq(0)),
-            };
+            let held = self.held_up_to(vault, &log)?;
+            let to = if self.state.logs.number(vault, &log).is_some() { shown } else { Seq(0) };
             let from = held.map_or(Seq(0), Seq::next);
             if from <= to {
                 wants.push((log, from, to));

@@ -2,7 +2,6 @@
 
 use subrosa_model::control::Members;
 use subrosa_model::merge::LogNo;
-use subrosa_protocol::ids::{Chain, Seq};
 use subrosa_protocol::segment::Kind;
 use subrosa_store::error::StoreError;
 use subrosa_store::logs::LogsView;
@@ -86,8 +85,8 @@ fn walk_log(
 ) -> Result<bool, Error> {
     let Some(head) = logs.head(number)? else { return Ok(false) };
     report.logs += 1;
-    let (mut prev, mut next) = (Chain::ZERO, Seq(0));
-    for segment in logs.segments(number, Seq(0)..=head.seq)? {
+    let (mut prev, mut next) = (head.base.chain, head.base.seq);
+    for segment in logs.segments(number, head.base.seq..=head.seq)? {
         let (segment, chain) = segment?.into_parts();
         let holds = segment.header().seq == next
             && segment.header().prev == prev

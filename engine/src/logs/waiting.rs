@@ -41,7 +41,8 @@ impl Tx<'_> {
     /// Lets go of a log; of one that begins with a certificate, first of all that follows it.
     fn make_room(&mut self, vault: VaultNo, log: &LogId) -> Result<(), Error> {
         let Some(held) = self.vault(vault)?.waiting.get(log) else { return Ok(()) };
-        let from = if held.rank == Rank::Certificate && held.seq > Seq(0) { Seq(1) } else { Seq(0) };
+        let first = held.base.seq;
+        let from = if held.rank == Rank::Certificate && held.seq > first { first.next() } else { first };
         tracing::debug!(%log, from = from.0, "segments of a log without a certificate made room for others");
         self.forget_waiting(vault, log, from)?;
         self.vault_mut(vault)?.members.forget_from(log, from);

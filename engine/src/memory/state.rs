@@ -342,7 +342,7 @@ impl VaultState {
         let control = self.logs.iter().filter(|(_, log)| log.class == Class::Control);
         for (number, log) in control.map(|(number, log)| (*number, *log)).collect::<Vec<_>>() {
             let Some(head) = logs.head(number)? else { continue };
-            for segment in logs.segments(number, Seq(0)..=head.seq)? {
+            for segment in logs.segments(number, head.base.seq..=head.seq)? {
                 let (segment, _) = segment?.into_parts();
                 if segment.header().seq < head.merged {
                     self.fold_checked_segment(&log.id, &segment);

@@ -5,7 +5,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use subrosa_model::merge::{LogNo, VaultNo};
-use subrosa_protocol::ids::{Chain, LogId, Seq};
+use subrosa_protocol::ids::{Base, Chain, LogId, Seq};
 use subrosa_protocol::limits::{
     QUARANTINE_LOG_BYTES_MAX, QUARANTINE_LOG_SEGMENTS_MAX, QUARANTINE_LOGS_MAX, QUARANTINE_VAULT_BYTES_MAX,
 };
@@ -13,13 +13,14 @@ use subrosa_protocol::segment::{Class, SealedSegment};
 use subrosa_store::error::StoreError;
 use subrosa_store::logs::{CheckedSegment, LogsView, NoteRow, Rank, WaitingRow};
 
-/// A log of which segments wait: all from seq 0 to its head.
+/// A log of which segments wait: all from where it begins to its head.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct WaitingLog {
     pub(crate) class: Class,
     pub(crate) seq: Seq,
     pub(crate) chain: Chain,
     pub(crate) rank: Rank,
+    pub(crate) base: Base,
     /// Whether its last segment closes it.
     pub(crate) closed: bool,
     bytes: usize,
@@ -66,6 +67,7 @@ impl Waiting {
             chain: *checked.chain(),
             closed: header.kind.closes(),
             rank: before.map_or(rank, |before| before.rank),
+            base: before.map_or(Base { seq: header.seq, chain: header.prev }, |before| before.base),
             bytes: before.map_or(0, |before| before.bytes) + bytes,
         };
         self.bytes += after.bytes;
@@ -84,7 +86,8 @@ impl Waiting {
     pub(crate) fn has_room_of_its_own(&self, log: &LogId, bytes: usize) -> bool {
         let held = self.get(log);
         held.map_or(0, |held| held.bytes) + bytes <= QUARANTINE_LOG_BYTES_MAX
-            && held.is_none_or(|held| held.seq.next().0 < QUARANTINE_LOG_SEGMENTS_MAX as u64)
+            && held
+                .is_none_or(|held| held.seq.next().0 - held.base.seq.0 < QUARANTINE_LOG_SEGMENTS_MAX as u64)
     }
 
     /// The log that makes room for one more segment of `log`, if one is needed; `Err` if none does.

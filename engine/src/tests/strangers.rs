@@ -11,7 +11,7 @@ use subrosa_protocol::client_link::{FeedBatch, FeedItem};
 use subrosa_protocol::codec::Reader;
 use subrosa_protocol::frame::LogKey;
 use subrosa_protocol::ids::{
-    Chain, Epoch, Head, Incarnation, LogId, Pin, PublicKeyBytes, Rseq, Seq, Signature, VaultId,
+    Base, Chain, Epoch, Head, Incarnation, LogId, Pin, PublicKeyBytes, Rseq, Seq, Signature, VaultId,
 };
 use subrosa_protocol::limits::{
     HEADS_PART_MAX, LINK_KEYS_MAX, LOGS_PER_VAULT_MAX, QUARANTINE_LOG_BYTES_MAX, QUARANTINE_LOG_SEGMENTS_MAX,
@@ -499,7 +499,7 @@ fn what_a_device_says_it_has_seen_is_read_by_the_others_however_many_logs_there_
     let a = super::device_with_vault();
     let vault = a.vault().id();
     let chain = Chain::from_bytes([1; 32]);
-    let head = LogTip { seq: Seq(0), chain, merged: Seq(1), closed: false };
+    let head = LogTip { seq: Seq(0), chain, merged: Seq(1), closed: false, base: Base::WHOLE };
     a.core()
         .write(|tx| {
             let number = tx.state.vault_no(&vault)?;

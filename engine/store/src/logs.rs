@@ -11,7 +11,7 @@ use redb::{
     WriteTransaction,
 };
 use subrosa_model::merge::LogNo;
-use subrosa_protocol::ids::{Chain, PublicKeyBytes, Seq};
+use subrosa_protocol::ids::{Base, Chain, PublicKeyBytes, Seq};
 use subrosa_protocol::segment::{Class, Header};
 
 use crate::error::StoreError;
@@ -35,7 +35,7 @@ const LOGS: TableDefinition<u32, &[u8; 70]> = TableDefinition::new("logs");
 /// Log and seq to chain and sealed segment.
 const SEGMENTS: TableDefinition<&[u8; 12], &[u8]> = TableDefinition::new("segments");
 /// Log to head and to what of it is merged.
-const HEADS: TableDefinition<u32, &[u8; 49]> = TableDefinition::new("heads");
+const HEADS: TableDefinition<u32, &[u8; 89]> = TableDefinition::new("heads");
 /// Log and seq to chain and segment, of another future of the log than the one in *segments*.
 const EVIDENCE: TableDefinition<&[u8; 12], &[u8]> = TableDefinition::new("evidence");
 /// Vault, log and seq to chain and segment, of logs without a certificate.
@@ -54,7 +54,7 @@ pub(crate) fn shapes() -> Vec<crate::doors::Shape> {
 pub struct Logs<'t> {
     logs: Table<'t, u32, &'static [u8; 70]>,
     segments: Table<'t, &'static [u8; 12], &'static [u8]>,
-    heads: Table<'t, u32, &'static [u8; 49]>,
+    heads: Table<'t, u32, &'static [u8; 89]>,
     evidence: Table<'t, &'static [u8; 12], &'static [u8]>,
     waiting: Table<'t, &'static [u8; 28], &'static [u8]>,
     notes: Table<'t, &'static [u8; 32], ()>,
@@ -64,7 +64,7 @@ pub struct Logs<'t> {
 pub struct LogsView {
     logs: ReadOnlyTable<u32, &'static [u8; 70]>,
     segments: ReadOnlyTable<&'static [u8; 12], &'static [u8]>,
-    heads: ReadOnlyTable<u32, &'static [u8; 49]>,
+    heads: ReadOnlyTable<u32, &'static [u8; 89]>,
     evidence: ReadOnlyTable<&'static [u8; 12], &'static [u8]>,
     waiting: ReadOnlyTable<&'static [u8; 28], &'static [u8]>,
     notes: ReadOnlyTable<&'static [u8; 32], ()>,
@@ -93,6 +93,8 @@ pub struct LogTip {
     pub merged: Seq,
     /// Whether the last segment closes the log: nothing is stored behind it.
     pub closed: bool,
+    /// Where the log begins here.
+    pub base: Base,
 }
 
 /// Segments of one log, in their order.
@@ -102,7 +104,7 @@ pub struct Segments<'t>(Range<'t, &'static [u8; 12], &'static [u8]>);
 pub struct LogRows<'t>(Range<'t, u32, &'static [u8; 70]>);
 
 /// The heads of all logs that have one, in the order of the logs' numbers.
-pub struct LogTips<'t>(Range<'t, u32, &'static [u8; 49]>);
+pub struct LogTips<'t>(Range<'t, u32, &'static [u8; 89]>);
 
 impl<'t> Logs<'t> {
     pub(crate) fn open(txn: &'t WriteTransaction) -> Result<Self, StoreError> {
@@ -133,7 +135,8 @@ impl<'t> Logs<'t> {
         Ok(())
     }
 
-    /// Stores a segment as its log's new head; `merged` says from where on it is not merged.
+    /// Stores a segment as its log's new head; `merged` says from where on it is not merged. The first one of a log says where
+    /// the log begins here.
     pub fn store_segment(
         &mut self,
         log: LogNo,
@@ -143,7 +146,9 @@ impl<'t> Logs<'t> {
         let header = segment.segment().header();
         let (seq, closed) = (header.seq, header.kind.closes());
         segment.write(self.segments.insert_reserve(&segment_key(log, seq), segment.row_len())?.as_mut());
-        self.put_head(log, &LogTip { seq, chain: *segment.chain(), merged, closed })
+        let base = self.head(log)?.map_or(Base { seq, chain: header.prev }, |head| head.base);
+        let (chain, merged) = (*segment.chain(), merged.max(base.seq));
+        self.put_head(log, &LogTip { seq, chain, merged, closed, base })
     }
 
     /// A stored segment.
@@ -168,7 +173,7 @@ impl<'t> Logs<'t> {
     /// merged.
     pub fn cut_log(&mut self, log: LogNo, last: Option<Seq>) -> Result<(), StoreError> {
         let Some(head) = self.head(log)? else { return Ok(()) };
-        let first = last.map_or(Seq(0), Seq::next);
+        let first = last.map_or(head.base.seq, Seq::next);
         for seq in first.0..=head.seq.0 {
             self.segments.remove(&segment_key(log, Seq(seq)))?;
         }
@@ -176,7 +181,7 @@ impl<'t> Logs<'t> {
             Some(seq) if seq < head.seq => {
                 let chain = self.chain(log, seq)?.ok_or(StoreError::Inconsistent)?;
                 let merged = head.merged.min(first);
-                self.put_head(log, &LogTip { seq, chain, merged, closed: false })?;
+                self.put_head(log, &LogTip { seq, chain, merged, closed: false, base: head.base })?;
             }
             Some(_) => {}
             None => drop(self.heads.remove(log.0)?),
@@ -279,15 +284,21 @@ impl LogRow {
 }
 
 impl LogTip {
-    /// `seq | chain | merged | closed`.
-    fn encode(&self) -> [u8; 49] {
+    /// `seq | chain | merged | closed | base seq | base chain`.
+    fn encode(&self) -> [u8; 89] {
         let (seq, merged) = (self.seq.0.to_be_bytes(), self.merged.0.to_be_bytes());
-        joined(&[&seq, self.chain.as_bytes(), &merged, &[self.closed.into()]])
+        let base = self.base.seq.0.to_be_bytes();
+        let closed = [self.closed.into()];
+        joined(&[&seq, self.chain.as_bytes(), &merged, &closed, &base, self.base.chain.as_bytes()])
     }
 
-    fn decode(row: &[u8; 49]) -> Self {
+    fn decode(row: &[u8; 89]) -> Self {
         Self {
             closed: row[48] != 0,
+            base: Base {
+                seq: Seq(u64::from_be_bytes(part(row, 49))),
+                chain: Chain::from_bytes(part(row, 57)),
+            },
             seq: Seq(u64::from_be_bytes(part(row, 0))),
             chain: Chain::from_bytes(part(row, 8)),
             merged: Seq(u64::from_be_bytes(part(row, 40))),
@@ -296,7 +307,7 @@ impl LogTip {
 }
 
 fn head_in(
-    heads: &impl ReadableTable<u32, &'static [u8; 49]>,
+    heads: &impl ReadableTable<u32, &'static [u8; 89]>,
     log: LogNo,
 ) -> Result<Option<LogTip>, StoreError> {
     Ok(heads.get(log.0)?.map(|row| LogTip::decode(row.value())))

@@ -6,7 +6,7 @@ use subrosa_protocol::codec::Extensions;
 use subrosa_protocol::digest::digest;
 use subrosa_protocol::error::ErrorCode;
 use subrosa_protocol::frame::{ClientFrame, Credential, RelayLimits, Role, ShortHead, VERSION};
-use subrosa_protocol::ids::{Chain, Incarnation, Rseq, Seq, VaultId};
+use subrosa_protocol::ids::{Base, Chain, Incarnation, Rseq, Seq, VaultId};
 use subrosa_protocol::labels;
 use subrosa_protocol::relay_link::{
     Admission, CheckedCreation, Input, LinkConfig, Now, Output, RelayLink, Want,
@@ -26,6 +26,7 @@ pub(crate) fn suite<S: LogStore>(make: impl Fn(Quotas) -> S) {
     a_refused_segment_stops_its_log_only(&make(Quotas::default()));
     nothing_goes_behind_a_closing_segment(&make(Quotas::default()));
     one_commit_takes_many_vaults(&make(Quotas::default()));
+    a_log_begins_where_log_said(&make(Quotas::default()));
     heads_and_digest_are_those_of_the_last_rseq(&make(Quotas::default()));
     scans_are_in_order_and_stop_when_told(&make(Quotas::default()));
     statements_extend_their_chain(&make(Quotas::default()));
@@ -253,6 +254,51 @@ fn one_commit_takes_many_vaults(store: &impl LogStore) {
         assert_eq!(outcome.rseq, Rseq(1), "each vault counts for itself");
         assert_eq!(outcome.appended.is_some(), n < 5, "and sees what the same commit holds");
     }
+}
+
+fn a_log_begins_where_log_said(store: &impl LogStore) {
+    let mut vault = new_vault(store);
+    let id = vault.id;
+    let all: Vec<Offered> = (0..6).map(|_| next(&id, &mut vault.data, 10)).collect();
+    let base = {
+        let header = all[3].segment().header();
+        Base { seq: header.seq, chain: header.prev }
+    };
+    let gap = |offered: &Offered| {
+        let outcome = append(store, &id, vec![offered.clone()]);
+        assert_eq!(outcome.refused[0].code, ErrorCode::Gap);
+    };
+    gap(&all[3]); // the verifier believed that something was there
+    let Offered::Next(first) = &all[3] else { panic!("verified") };
+    let outcome = append(store, &id, vec![Offered::First(first.clone()), all[4].clone()]);
+    assert_eq!((outcome.refused.len(), outcome.rseq), (0, Rseq(2)));
+    gap(&all[0]);
+    gap(&Offered::Repeated(all[2].segment().clone()));
+    for held in [3, 4] {
+        let again = append(store, &id, vec![Offered::Repeated(all[held].segment().clone())]);
+        assert_eq!((again.refused.len(), again.appended), (0, None), "held");
+    }
+    assert_eq!(append(store, &id, vec![all[5].clone()]).rseq, Rseq(3));
+
+    let heads = store.heads(&id).unwrap();
+    assert_eq!((heads[0].head, heads[0].base), (vault.data.head(), base));
+    let (from, to) = (Seq(0), Seq(9));
+    let mut seqs = Vec::new();
+    store
+        .range(&id, Want { log: vault.data.id, from, to }, &mut |stored| {
+            assert_eq!(stored.base, base);
+            seqs.push(stored.header.seq.0);
+            ControlFlow::Continue(())
+        })
+        .unwrap();
+    assert_eq!(seqs, [3, 4, 5]);
+    let scan = Scan { after: Rseq(0), class: None };
+    assert_eq!(scanned(store, &id, scan, 9).0.len(), 3);
+    let head = ShortHead::from(vault.data.head());
+    let asked = [ShortHead { seq: Seq(2), ..head }, head];
+    let found = store.match_heads(&id, &asked).unwrap();
+    assert_eq!(found.iter().map(|found| found.chain_there).collect::<Vec<_>>(), [None, Some(head.chain)]);
+    assert!(store.verify().unwrap().problems.is_empty(), "{:?}", store.verify().unwrap().problems);
 }
 
 fn heads_and_digest_are_those_of_the_last_rseq(store: &impl LogStore) {

@@ -193,6 +193,36 @@ async fn a_feed_resumes_at_its_cursor_and_falls_back_to_heads_when_the_digest_di
 }
 
 #[tokio::test]
+async fn a_log_that_begins_at_a_base_is_pushed_shown_and_fed_from_there() {
+    let home = Home::open();
+    let (mut vault, mut a) = home.vault().await;
+    let id = vault.id;
+    let mut other = Log::new(Kind::DATA);
+    let all: Vec<SealedSegment> = (0..5).map(|_| other.segment(&id, 10)).collect();
+    let base = Base { seq: Seq(2), chain: all[2].header().prev };
+    let public = other.key.public();
+    a.send(&ClientFrame::Log { vault: id, public, base }).await;
+    let pushed = push(&mut a, &vault, all[2..].to_vec()).await;
+    assert_eq!(acked(&pushed), (Rseq(3), vec![Seq(2), Seq(3), Seq(4)]));
+    let refused = push(&mut a, &vault, vec![all[1].clone()]).await;
+    assert!(matches!(&refused, RelayFrame::Error(refusal) if refusal.code == ErrorCode::Gap), "{refused:?}");
+    let _ = vault.data.segment(&id, 10);
+
+    let mut b = home.client().await;
+    b.auth(&vault, Role::Reader).await;
+    b.send_subscribe(id, Rseq(0), Digest::ZERO).await;
+    let shown = b.recv().await;
+    let head = ShortHead::new(other.head(), base);
+    assert_eq!(shown, RelayFrame::Heads { vault: id, last: true, heads: vec![head] });
+    b.send(&ClientFrame::Heads { vault: id, last: true, heads: Vec::new() }).await;
+    let frames = b.feed(id).await.until_caught_up().await;
+    assert_eq!(frames[0], FeedFrame::Log { public, base });
+    assert_eq!(shape(&frames).len(), 3);
+    let digest = digest(&[other.head()]);
+    assert_eq!(frames.last(), Some(&FeedFrame::CaughtUp { rseq: Rseq(3), digest }));
+}
+
+#[tokio::test]
 async fn a_push_is_refused_from_the_first_segment_that_does_not_hold() {
     let home = Home::open();
     let (mut vault, mut a) = home.vault().await;

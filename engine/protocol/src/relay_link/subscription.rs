@@ -107,8 +107,10 @@ impl RelayLink {
         for HeadMatch { client, last, chain_there } in matches {
             match (last, chain_there) {
                 (None, _) => {}
-                (Some(last), None) if client.seq > *last => feed.skip(client.log, *last),
-                // The relay's log begins behind what the client has of it.
+                (Some(last), None) if client.seq > *last && client.base.seq <= *last => {
+                    feed.skip(client.log, *last);
+                }
+                // What the relay has of it lies before, or behind, what the client has.
                 (Some(_), None) => {}
                 (Some(_), Some(chain)) if *chain == client.chain => feed.skip(client.log, client.seq),
                 (Some(last), Some(_)) => feed.show_evidence(client.log, *last),

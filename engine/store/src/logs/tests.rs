@@ -1,5 +1,5 @@
 use redb::Database;
-use subrosa_protocol::ids::{Epoch, LogId, Signature};
+use subrosa_protocol::ids::{Base, Epoch, LogId, Signature};
 use subrosa_protocol::segment::{GroupPlace, Header, Kind, SealedSegment};
 
 use super::*;
@@ -86,7 +86,7 @@ fn logs_come_back_as_they_were_put_in_the_order_of_their_numbers() {
 #[test]
 fn a_stored_segment_is_the_head_of_its_log_and_comes_back_with_its_chain() {
     let database = three_logs();
-    let head = LogTip { seq: Seq(3), chain: chain(3), merged: Seq(2), closed: false };
+    let head = LogTip { seq: Seq(3), chain: chain(3), merged: Seq(2), closed: false, base: Base::WHOLE };
     change(&database, |logs| {
         assert_eq!(logs.head(LOG).unwrap(), Some(head));
         assert_eq!(logs.head(LogNo(9)).unwrap(), None);
@@ -133,8 +133,15 @@ fn a_range_has_the_segments_of_one_log_and_no_others() {
 
 #[test]
 fn a_log_that_is_cut_ends_where_it_was_cut() {
-    let tip =
-        |seq, merged| Some(LogTip { seq: Seq(seq), chain: chain(seq), merged: Seq(merged), closed: false });
+    let tip = |seq, merged| {
+        Some(LogTip {
+            seq: Seq(seq),
+            chain: chain(seq),
+            merged: Seq(merged),
+            closed: false,
+            base: Base::WHOLE,
+        })
+    };
     for (last, head, left) in [
         (None, None, 0),
         (Some(Seq(0)), tip(0, 1), 1),

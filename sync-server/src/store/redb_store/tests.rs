@@ -295,6 +295,31 @@ fn damage_in_one_vault_fails_its_own_share_of_a_commit_only() {
 }
 
 #[test]
+fn a_log_with_a_base_is_taken_back_to_it_and_no_further() {
+    let vault = VaultId::from_bytes([7; 32]);
+    for (rseq, kept) in [(1, 0), (2, 1), (3, 2)] {
+        let store = in_memory(&[vault]);
+        let all = log(&vault, 5);
+        let id = all[0].segment().header().log;
+        let mut offered = batch(vault, &all[2..]);
+        offered.offered[0] = Offered::First(all[2].clone());
+        assert_eq!(store.append(&[offered.clone()]).unwrap()[0].refused, []);
+        store.flip(&vault, Rseq(rseq), 500).unwrap();
+        let (segments, error) = shown(&store, &vault);
+        assert_eq!(segments.len() as u64, kept);
+        let taken = store.take_back(&damage(error)).unwrap();
+        assert_eq!(taken, [TakenBack { log: id, from: Seq(2 + if kept == 0 { 0 } else { kept }) }]);
+        let again = store.append(&[offered]).unwrap().remove(0);
+        assert_eq!(again.refused, [], "given again from the base on, {rseq}");
+        let (segments, error) = shown(&store, &vault);
+        assert!(error.is_none());
+        assert_eq!(segments.iter().map(|(_, _, seq)| *seq).collect::<Vec<_>>(), [2, 3, 4]);
+        let problems = store.verify().unwrap().problems;
+        assert!(problems.iter().all(|problem| !problem.contains("rseq") && !problem.contains("head")));
+    }
+}
+
+#[test]
 fn the_digest_is_kept_from_edit_to_edit_and_a_refused_share_leaves_it_alone() {
     let vault = VaultId::from_bytes([7; 32]);
     let store = in_memory(&[vault]);
