@@ -255,3 +255,65 @@ fn prepare(core: &Core, relay: &Pin, vault: &VaultId, exporter: &[u8; 32]) -> Re
         digest: plan.digest,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use subrosa_model::control::{Entry, SignedEntry, UnknownEntry, encode_entries};
+    use subrosa_protocol::codec::Extensions;
+    use subrosa_protocol::limits::INCARNATIONS_MAX;
+
+    use super::*;
+    use crate::tests::TestDevice;
+
+    fn asked(device: &TestDevice, output: Output) -> Answer {
+        let peer = Peer { share: 0, exporter: [0; 32], key: None };
+        perform(
+            device.core(),
+            (&Pin::from_bytes([1; 32]), &peer),
+            &mut LinkKeys::default(),
+            Work::Link(output),
+        )
+    }
+
+    fn with_a_vault() -> (TestDevice, VaultId) {
+        let device = TestDevice::new();
+        let vault = device.device.as_ref().unwrap().create_vault("personal").unwrap().id();
+        (device, vault)
+    }
+
+    #[test]
+    fn a_vault_that_needs_an_update_is_told_whenever_something_of_it_arrives_or_is_to_be_sealed() {
+        let (device, vault) = with_a_vault();
+        let seal = || asked(&device, Output::Seal { vault });
+        assert!(matches!(seal(), Answer::Input(Input::Sealed { more: false, .. })));
+        let append = |number| {
+            let entry = Entry::Unknown(UnknownEntry::new(0x90, Vec::new()));
+            let signed = SignedEntry::sign(device.core().key(), &vault, number, entry, Extensions::new())?;
+            Ok(encode_entries(&[signed]))
+        };
+        device.core().append_control(&vault, append).unwrap();
+        let told = seal();
+        assert!(
+            matches!(told, Answer::UpdateNeeded { vault: of, input: Input::Sealed { more: false, .. } } if of == vault),
+            "{told:?}"
+        );
+        // It is this vault's matter, and no reason to end the link.
+        let rests = asked(&device, Output::Rotate { vault });
+        assert!(matches!(rests, Answer::Faulty { fault: SyncFault::UpdateNeeded, .. }), "{rests:?}");
+        let again = device.core().append_control(&vault, append);
+        assert!(matches!(again, Err(Error::UpdateNeeded)), "{again:?}");
+    }
+
+    #[test]
+    fn a_device_without_further_logs_rests_the_vault_and_not_the_link() {
+        let (device, vault) = with_a_vault();
+        let last = |tx: &mut crate::life::commit::Tx<'_>| {
+            let number = tx.state.vault_no(&vault)?;
+            tx.vault_mut(number)?.keyring.logs.incarnation = INCARNATIONS_MAX - 1;
+            Ok(())
+        };
+        device.core().write(last).unwrap();
+        let rests = asked(&device, Output::Rotate { vault });
+        assert!(matches!(rests, Answer::Faulty { fault: SyncFault::LogsUsedUp, .. }), "{rests:?}");
+    }
+}

@@ -568,3 +568,79 @@ fn what_is_forgotten_of_a_log_that_waits_may_come_again() {
     members.forget_from(&b.control(), Seq(0));
     assert!(members.certified(&b.control()).is_some() && members.has_certificate(&b.control()));
 }
+
+/// What a random story is made of: who writes, in whose log, at which place, with which number, about whom.
+#[derive(Clone, Debug)]
+struct Step {
+    author: usize,
+    log: usize,
+    number: u64,
+    about: usize,
+    role: DeviceRole,
+    critical: bool,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let role = prop_oneof![Just(DeviceRole::Admin), Just(DeviceRole::Writer), Just(DeviceRole::Reader)];
+    (0..5usize, 0..5usize, 2..6u64, 1..5usize, role, prop::bool::weighted(0.1)).prop_map(
+        |(author, log, number, about, role, critical)| Step { author, log, number, about, role, critical },
+    )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn random_entries_in_random_logs_give_the_same_members_in_any_order_and_batches(
+        steps in prop::collection::vec(step(), 1..14),
+        cuts in prop::collection::vec(1..4usize, 14),
+        seed in any::<prop::sample::Index>(),
+        shuffled in Just((0..24usize).collect::<Vec<_>>()).prop_shuffle(),
+    ) {
+        let (vault, founder, first) = founded();
+        let actors: Vec<_> = std::iter::once(founder).chain((2..6).map(Actor::new)).collect();
+        let mut segments = vec![first];
+        segments.extend(actors[1..].iter().map(|actor| actor.certificate(&vault)));
+        // Entries in batches of one to three, each in a log of somebody.
+        let mut next = [1u64; 5];
+        let mut left = &steps[..];
+        for cut in cuts {
+            let (batch, rest) = left.split_at(cut.min(left.len()));
+            let Some(log) = batch.first().map(|step| step.log) else { break };
+            let entries: Vec<_> = batch.iter().map(|step| {
+                let entry = if step.critical {
+                    Entry::Unknown(UnknownEntry::new(0x91, vec![]))
+                } else {
+                    Entry::DeviceAdded(actors[step.about].as_added("x", step.role))
+                };
+                actors[step.author].signs(&vault, step.number, entry)
+            }).collect();
+            segments.push((actors[log].control(), Seq(next[log]), encode_entries(&entries)));
+            next[log] += 1;
+            left = rest;
+        }
+        let in_order = told(vault, &segments);
+        let mut members = Members::new(vault);
+        let (mut devices, mut logs, mut updates) = (BTreeSet::new(), BTreeSet::new(), 0);
+        let order: Vec<_> = shuffled.into_iter().filter(|at| *at < segments.len()).collect();
+        // One of them comes again at the end.
+        for at in order.iter().copied().chain([order[seed.index(order.len())]]) {
+            let changes = apply(&mut members, &segments[at]).unwrap();
+            devices.extend(changes.devices_added);
+            logs.extend(changes.logs_certified);
+            updates += usize::from(changes.update_needed);
+        }
+        prop_assert_eq!(outcome(&members), outcome(&in_order));
+        prop_assert_eq!(members.update_needed(), in_order.update_needed());
+        prop_assert_eq!(updates, usize::from(members.update_needed()));
+        prop_assert_eq!(members.roster.overflows, in_order.roster.overflows);
+        prop_assert_eq!((members.waiting, members.entries.len()), (in_order.waiting, in_order.entries.len()));
+        prop_assert_eq!(devices.len(), members.devices().len());
+        prop_assert_eq!(logs.len(), members.roster.logs.len());
+        let folded = Roster::fold(&members.logs);
+        prop_assert_eq!((&folded.devices, &folded.logs), (&members.roster.devices, &members.roster.logs));
+        for actor in &actors {
+            prop_assert_eq!(members.admin_key(&actor.public()), in_order.admin_key(&actor.public()));
+        }
+    }
+}
