@@ -174,7 +174,7 @@ impl Tx<'_> {
         let header = segment.header();
         let Some(LogKey { base, .. }) = taking.keys.of(&taking.id, &header.log) else { return Ok(false) };
         let certified = self.vault(taking.vault)?.members.base(&header.log);
-        let may_begin = certified.is_some_and(|(seq, _)| base.seq <= seq && seq <= header.seq);
+        let may_begin = certified.is_some_and(|begins| base.seq <= begins.seq && begins.seq <= header.seq);
         Ok(!base.is_whole() && header.seq >= base.seq && self.logs.head(log)?.is_none() && !may_begin)
     }
 
@@ -184,8 +184,9 @@ impl Tx<'_> {
         if let Some(head) = self.logs.head(log)? {
             return Ok((head.seq.next(), head.chain));
         }
-        let base = self.vault(vault)?.members.base(&first.log).filter(|(seq, _)| first.seq >= *seq);
-        Ok(base.unwrap_or((Seq(0), Chain::ZERO)))
+        let base = self.vault(vault)?.members.base(&first.log).filter(|base| first.seq >= base.seq);
+        let Base { seq, chain } = base.unwrap_or_default();
+        Ok((seq, chain))
     }
 
     /// Whether a log cannot be taken in from here on: its author certified one class and wrote another, here or before.
@@ -437,7 +438,7 @@ impl Tx<'_> {
         let Some(waiting) = self.vault(vault)?.waiting.get(&id) else { return Ok(certified) };
         let begins = match self.vault(vault)?.members.base(&id) {
             _ if waiting.base.is_whole() => waiting.base,
-            Some((seq, chain)) if waiting.base.seq <= seq && seq <= waiting.seq => Base { seq, chain },
+            Some(base) if waiting.base.seq <= base.seq && base.seq <= waiting.seq => base,
             _ => return Ok(certified),
         };
         let before = begins.seq.0.checked_sub(1).map(Seq).filter(|before| *before >= waiting.base.seq);

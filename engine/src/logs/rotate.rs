@@ -43,7 +43,7 @@ impl NewLogs {
         &mut self,
         core: &Core,
         vault: &subrosa_protocol::ids::VaultId,
-        bases: &[(subrosa_protocol::ids::LogId, Seq, subrosa_protocol::ids::Chain)],
+        bases: &[(subrosa_protocol::ids::LogId, subrosa_protocol::ids::Base)],
     ) {
         use subrosa_model::control::{SignedEntry, decode_entries, encode_entries, with_bases};
         let [signed] = <[_; 1]>::try_from(decode_entries(&self.certificate).unwrap()).unwrap();

@@ -50,7 +50,7 @@ impl World {
     fn certify(&self) {
         let number = self.b.core().lock_state().unwrap().vault_no(&self.vault).unwrap();
         let mut new = self.b.core().new_logs(number).unwrap();
-        new.certify_bases(self.b.core(), &self.vault, &[(self.log, self.base.seq, self.base.chain)]);
+        new.certify_bases(self.b.core(), &self.vault, &[(self.log, self.base)]);
         self.b.core().write(|tx| tx.rotate_logs(number, None, new)).unwrap();
         self.relay.take(self.b.core(), &self.vault).unwrap();
     }
