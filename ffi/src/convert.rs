@@ -337,6 +337,7 @@ const fn code_of_fault(fault: SyncFault) -> i32 {
             | VaultFault::OutOfPlace { .. }
             | VaultFault::NotSent { .. }
             | VaultFault::TooManyLogs
+            | VaultFault::HeadsOrder
             | VaultFault::FeedEnded
             | VaultFault::Silent
             | VaultFault::Unable

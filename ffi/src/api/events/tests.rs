@@ -234,3 +234,22 @@ fn a_panic_of_a_listener_ends_one_delivery() {
     assert_eq!(hearing.recv().unwrap(), SUBROSA_EVENT_OVER);
     queue.close();
 }
+
+#[test]
+fn each_thing_that_sync_says_of_a_vault_has_a_kind_of_its_own() {
+    let vault = subrosa::VaultId::from_bytes([7; 32]);
+    let kinds = [
+        SyncEvent::CaughtUp(vault),
+        SyncEvent::Synced(vault),
+        SyncEvent::Disagrees(vault),
+        SyncEvent::UpdateNeeded(vault),
+    ]
+    .map(|event| {
+        let told = of_sync(&event);
+        assert_eq!(told.vault, [7; 32], "{event:?}");
+        told.kind
+    });
+    let wanted =
+        [SUBROSA_EVENT_CAUGHT_UP, SUBROSA_EVENT_SYNCED, SUBROSA_EVENT_DISAGREES, SUBROSA_EVENT_UPDATE_NEEDED];
+    assert_eq!(kinds, wanted);
+}
