@@ -26,6 +26,7 @@ ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 HEADER_LEN, SIGNATURE_LEN, TAG_LEN = 115, 64, 16
 DATA, CARRIED, CLOSING, CONTROL, CONTROL_CLOSING = 0x01, 0x02, 0x03, 0x41, 0x43
 VALUE_BYTES_MAX, DEPTH_MAX = 1 << 20, 64
+CARRIED_DEPTH_MAX, EXTENSIONS_MAX = 8, 16
 SEGMENT_BYTES_MAX, PLAIN_MAX = 2 << 20, (2 << 20) + (64 << 10)
 COLLECTION_MAX = FIELD_MAX = 128
 FIELDS_MAX, NAMES_MAX, LOGS_MAX = 1024, 1 << 16, 16384
@@ -165,16 +166,21 @@ def is_control(header):
     return header["kind"] >> 6 == 1
 
 
-def open_segment(data, vault, public, keys):
-    """Every step of docs/FORMAT.md "Opening", in its order. What was found on the way, as a dict."""
+def verify_segment(data, vault, public):
+    """Shape and signature: what a relay can check. Header, hdr, body, preimage and signature."""
     header, body, signature = parse(data)
-    commit = bytes.fromhex(header["commit"])
     hdr = sha(label("segment"), vault, data[:79], data[111:115])
-    preimage = hdr + commit + sha(body)
+    preimage = hdr + bytes.fromhex(header["commit"]) + sha(body)
     if log_id(public).hex() != header["log"] or not signed(public, "chain", preimage, signature):
         raise Bad("signature")
+    return header, hdr, body, preimage, signature
+
+
+def open_segment(data, vault, public, keys):
+    """Every step of docs/FORMAT.md "Opening", in its order. What was found on the way, as a dict."""
+    header, hdr, body, preimage, signature = verify_segment(data, vault, public)
     okm = expand(keys["control" if is_control(header) else "data"], label("segment key") + hdr, 64)
-    if okm[32:] != commit:
+    if okm[32:] != bytes.fromhex(header["commit"]):
         raise Bad("commitment")
     try:
         plaintext = AESGCM(okm[:32]).decrypt(bytes(12), body, hdr)
@@ -188,8 +194,40 @@ def open_segment(data, vault, public, keys):
         found["content"] = read_entries(content, vault, header)
     elif header["kind"] == DATA:
         found["content"] = read_body(content, bool(header["place"] & 1))
+    elif header["kind"] == CARRIED:
+        found["content"] = read_carried(content, vault, keys)
+    elif header["kind"] in (CLOSING, CONTROL_CLOSING):
+        found["content"] = {"extensions": read_extensions(Reader(content, "closing"))}
     else:
-        raise Bad("data", "kind of a newer version")
+        found["content"] = None
+    return found
+
+
+def read_carried(data, vault, keys, depth=1):
+    """log public[65] | segment, which is checked; what that carries is checked too."""
+    reader = Reader(data, "carried")
+    reader.need(depth <= CARRIED_DEPTH_MAX, "too deep")
+    public = reader.take(65)
+    inside = reader.take(reader.left())
+    try:
+        header, hdr, body, preimage, _ = verify_segment(inside, vault, public)
+    except Bad as bad:
+        raise Bad("carried", str(bad)) from None
+    reader.need(not is_control(header), "of a control log")
+    if header["kind"] == CARRIED:
+        key = expand(keys["data"], label("segment key") + hdr, 64)[:32]
+        read_carried(unpack(AESGCM(key).decrypt(bytes(12), body, hdr))[1], vault, keys, depth + 1)
+    return {"public": public.hex(), "segment": inside.hex(), "chain": sha(label("chain"), preimage).hex()}
+
+
+def read_extensions(reader):
+    """(tag u8 | length u16 | bytes)*, ascending"""
+    found = []
+    while reader.left():
+        tag, length = reader.number(1), reader.number(2)
+        reader.need(not found or found[-1]["tag"] < tag, "order of extensions")
+        found.append({"tag": tag, "bytes": reader.take(length).hex()})
+    reader.need(len(found) <= EXTENSIONS_MAX, "too many extensions")
     return found
 
 
@@ -449,7 +487,7 @@ def same(ours, theirs):
 
 def with_values(content):
     """Turns the JSON texts of values into values."""
-    for op in content["ops"] if isinstance(content, dict) else []:
+    for op in content.get("ops", []) if isinstance(content, dict) else []:
         for cell in op.get("cells", []):
             if "json" in cell:
                 cell["json"] = json.loads(cell["json"])
@@ -508,7 +546,7 @@ def main():
     vault = bytes.fromhex(vectors["vault"]["id"])
     keys = {"data": bytes.fromhex(vectors["keys"]["epoch_0"]), "control": bytes.fromhex(vectors["keys"]["control_0"])}
     chains = {}
-    for segment in vectors["segments"]:
+    for segment in vectors["segments"] + vectors["other_kinds"]:
         data, public = bytes.fromhex(segment["bytes"]), bytes.fromhex(segment["public"])
         given = {"name": segment["name"], "public": segment["public"]}
         try:
@@ -518,6 +556,8 @@ def main():
             continue
         with_values(segment["content"])
         result(segment["name"], same(found, segment))
+        if segment in vectors["other_kinds"]:
+            continue
         log, seq = found["header"]["log"], found["header"]["seq"]
         result(f"place of {segment['name']}", chains.get(log, (0, bytes(32).hex())) == (seq, found["header"]["prev"]))
         chains[log] = (seq + 1, found["chain"])

@@ -3,6 +3,7 @@
 //! No file, clock, socket or thread: time and randomness are arguments. Applications embed the crate `subrosa`; nothing
 //! here is promised to them but what that crate shows.
 
+pub mod carried;
 pub mod control;
 pub mod entropy;
 pub mod keys;

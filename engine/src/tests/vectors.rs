@@ -12,6 +12,7 @@ mod describe;
 use hkdf::Hkdf;
 use serde_json::{Value, json};
 use sha2::Sha256;
+use subrosa_model::carried::{Carried, Closing, innermost};
 use subrosa_model::control::{
     DeviceAdded, DeviceName, DeviceRole, Founded, Founding, LogBirth, Members, OwnLogs, PrekeySecret,
     SignedPrekey, decode_entries, device_added, found_vault,
@@ -24,13 +25,14 @@ use subrosa_model::merge::{
     Stamp, Tombstone, Value as Field, ValueBuf,
 };
 use subrosa_model::seal::{OpenError, Packed, Place, seal};
+use subrosa_protocol::codec::Extensions;
 use subrosa_protocol::digest::digest;
 use subrosa_protocol::ids::{Chain, Epoch, Head, LogId, PublicKeyBytes, Seq, Signature, VaultId};
 use subrosa_protocol::labels;
-use subrosa_protocol::segment::{GroupPlace, Kind, SealedSegment};
+use subrosa_protocol::segment::{Class, GroupPlace, Kind, SealedSegment, VerifiedSegment};
 use subrosa_protocol::statement::{Signer, Statement};
 
-use self::describe::{control_content, data_content, hex, place_of, unhex};
+use self::describe::{carried_content, closing_content, control_content, data_content, hex, place_of, unhex};
 
 /// 2025-01-01 00:00:00 UTC.
 const START_MS: u64 = 1_735_689_600_000;
@@ -80,7 +82,7 @@ impl World {
     /// What a kind of segment is sealed under.
     pub(super) fn key(&self, kind: Kind) -> SegmentKey<'_> {
         let keyring = &self.founded.keyring;
-        if kind == Kind::CONTROL {
+        if kind.class() == Class::Control {
             keyring.control_key(Epoch(0)).unwrap().into()
         } else {
             keyring.data_key(Epoch(0)).unwrap().into()
@@ -171,7 +173,10 @@ fn describe(world: &World, name: &str, public: &PublicKeyBytes, bytes: &[u8]) ->
     let opened = subrosa_model::seal::open(&world.vault(), &segment, key).unwrap();
     let content = match header.kind {
         Kind::CONTROL => control_content(&opened.data),
-        _ => data_content(&opened.data, place_of(&header)),
+        Kind::DATA => data_content(&opened.data, place_of(&header)),
+        Kind::CARRIED => carried_content(&opened.data, &world.vault()),
+        kind if kind.closes() => closing_content(&opened.data),
+        _ => Value::Null,
     };
     json!({
         "name": name,
@@ -403,10 +408,33 @@ fn keys(world: &World) -> Value {
     })
 }
 
+/// Carried and closing segments, in logs of their own, and one of a kind that only a newer version knows.
+fn other_kinds(world: &World, carried: &Value) -> Vec<Value> {
+    let mut log = world.log(&world.founded.keyring.logs.data, Kind::CARRIED);
+    let mut carrier = world.log(&world.phone_logs.data, Kind::CARRIED);
+    let inside = |entry: &Value| [unhex(&entry["public"]), unhex(&entry["bytes"])].concat();
+    let once = log.seal(world, "carried", GroupPlace::Whole, &inside(carried));
+    let twice = carrier.seal(world, "carried, and that carried", GroupPlace::Whole, &inside(&once));
+    log.kind = Kind::from_wire(0x3e).unwrap();
+    let newer = log.seal(world, "of a kind without ops of a newer version", GroupPlace::Whole, b"later");
+    log.kind = Kind::CLOSING;
+    let closing = log.seal(world, "closing", GroupPlace::Whole, &Closing::default().encode());
+    carrier.kind = Kind::CLOSING;
+    let extensions =
+        Extensions::new().with(1, b"one".to_vec()).and_then(|one| one.with(200, Vec::new())).unwrap();
+    let extended =
+        carrier.seal(world, "closing, with extensions", GroupPlace::Whole, &Closing { extensions }.encode());
+    let mut control = world.log(&world.phone_logs.control, Kind::CONTROL_CLOSING);
+    let closed = control.seal(world, "closing of a control log", GroupPlace::Whole, b"");
+    vec![once, twice, newer, closing, extended, closed]
+}
+
 fn made() -> Value {
     let world = World::new();
     let (mut segments, control) = control_segments(&world);
     let (data, phone) = data_segments(&world, control);
+    let by_the_phone = data.iter().find(|entry| entry["name"] == "by the phone").unwrap();
+    let others = other_kinds(&world, by_the_phone);
     let heads = [phone, control[0], control[1]];
     segments.extend(data);
     let lengths = [0, 1, 255, 256, 257, 272, 273, 1000, 4097, 64 << 10, 65_537, 1_048_581];
@@ -422,6 +450,7 @@ fn made() -> Value {
         },
         "padded": lengths.map(|len| [len, subrosa_protocol::segment::padded_len(len)]),
         "segments": segments,
+        "other_kinds": others,
         "must_fail": bad::segments(&world),
     })
 }
@@ -442,7 +471,16 @@ fn step_that_fails(world: &World, public: &PublicKeyBytes, bytes: Vec<u8>) -> Op
             let taken = Members::new(world.vault()).apply(header.log, header.seq, &opened.data);
             taken.is_err().then_some("entries")
         }
-        Ok(opened) => CheckedBody::decode(&opened.data, place_of(header)).is_err().then_some("data"),
+        Ok(_) if header.kind == Kind::CARRIED => {
+            let carried = VerifiedSegment::check(&world.vault(), *public, segment.clone()).unwrap();
+            let found = innermost(&carried, |_| world.founded.keyring.data_key(Epoch(0)));
+            found.is_err().then_some("carried")
+        }
+        Ok(opened) if header.kind.closes() => Closing::decode(&opened.data).is_err().then_some("closing"),
+        Ok(opened) if header.kind == Kind::DATA => {
+            CheckedBody::decode(&opened.data, place_of(header)).is_err().then_some("data")
+        }
+        Ok(_) => None,
     }
 }
 
@@ -488,13 +526,20 @@ fn segment_bytes_are_frozen() {
 fn frozen_segments_verify_open_decode_and_encode_to_the_same_bytes() {
     let (world, frozen) = (World::new(), frozen());
     let segments = frozen["segments"].as_array().unwrap();
+    let others = frozen["other_kinds"].as_array().unwrap();
     assert!(segments.iter().any(|entry| entry["compressed"] == true), "one body is compressed");
-    for entry in segments {
+    for entry in segments.iter().chain(others) {
         let name = entry["name"].as_str().unwrap();
         let public = PublicKeyBytes::from_bytes(field(entry, "public"));
         let bytes = unhex(&entry["bytes"]);
         assert_eq!(&describe(&world, name, &public, &bytes), entry, "{name}");
         assert_eq!(step_that_fails(&world, &public, bytes.clone()), None, "{name}");
+        let data = unhex(&entry["data"]);
+        match entry["header"]["kind"].as_u64().unwrap() {
+            2 => assert_eq!(Carried::decode(&data).unwrap().encode(), data, "{name}"),
+            3 | 0x43 => assert_eq!(Closing::decode(&data).unwrap().encode(), data, "{name}"),
+            _ => {}
+        }
         if entry["header"]["kind"] == 1 {
             let (segment, data) = (SealedSegment::parse(bytes.into()).unwrap(), unhex(&entry["data"]));
             let decoded = CheckedBody::decode(&data, place_of(segment.header())).unwrap();

@@ -7,7 +7,7 @@ use subrosa_model::keys::KeyPair;
 use subrosa_model::merge::{BodyPlace, CheckedBody, Tombstone};
 use subrosa_protocol::ids::{Chain, Epoch, LogId, PublicKeyBytes, Seq, Signature, VaultId};
 use subrosa_protocol::labels;
-use subrosa_protocol::limits::SEGMENT_PLAIN_MAX;
+use subrosa_protocol::limits::{CARRIED_DEPTH_MAX, SEGMENT_PLAIN_MAX};
 use subrosa_protocol::segment::{ChainPreimage, GroupPlace, Header, Kind, SealedSegment, TAG_LEN};
 
 use super::describe::hex;
@@ -109,6 +109,7 @@ pub(super) fn segments(world: &World) -> Vec<Value> {
     cases.extend(contents(world).into_iter().map(|(name, bytes)| entry(name, "data", bytes)));
     cases.push(forged_entry(world));
     cases.extend(compressions(world));
+    cases.extend(other_kinds(world));
     cases
 }
 
@@ -246,4 +247,44 @@ fn compressions(world: &World) -> Vec<Value> {
         bad("two frames", 51, &[&good[..], &good[..]].concat()),
         bad("frame without its size", 52, &zstd::stream::encode_all(&good_data()[..], 1).unwrap()),
     ]
+}
+
+/// What carried and closing segments must not say.
+fn other_kinds(world: &World) -> Vec<Value> {
+    let own = public_of(world.data_log());
+    let of = |kind| Author { kind, ..Author::data(world) };
+    let good = Author::data(world).data_segment(60, &good_data());
+    let inside = [&own.as_bytes()[..], good.bytes()].concat();
+    let control = public_of(&world.phone_logs.control);
+    let key = *world.key_bytes(Kind::CONTROL);
+    let of_control =
+        Author { pair: &world.phone_logs.control, key, ..of(Kind::CONTROL) }.data_segment(61, b"");
+    let of_control = [&control.as_bytes()[..], of_control.bytes()].concat();
+    let edit = |edit: &dyn Fn(&mut Vec<u8>)| edited(&inside, edit);
+    let mut deep = inside.clone();
+    for depth in 0..=CARRIED_DEPTH_MAX as u8 {
+        deep = [&own.as_bytes()[..], of(Kind::CARRIED).data_segment(62 + depth, &deep).bytes()].concat();
+    }
+    let carried = [
+        ("carried, of a control log", of_control),
+        ("carried, under the key of another log", edit(&|bytes| bytes[64] ^= 1)),
+        ("carried, altered", edit(&|bytes| *bytes.last_mut().unwrap() ^= 1)),
+        ("carried, with a byte behind it", edit(&|bytes| bytes.push(0))),
+        ("carried, cut off", edit(&|bytes| bytes.truncate(200))),
+        ("carried, nothing", Vec::new()),
+        ("carried too deep", deep),
+    ];
+    let closing = [
+        ("closing, with extensions that do not ascend", b"\x02\0\0\x01\0\0".to_vec()),
+        ("closing, with an extension twice", b"\x01\0\0\x01\0\0".to_vec()),
+        ("closing, cut off", b"\x01\0\x02\0".to_vec()),
+    ];
+    let mut cases = Vec::new();
+    for (salt, (name, data)) in (80..).zip(carried) {
+        cases.push(case(name, "carried", &own, of(Kind::CARRIED).data_segment(salt, &data).bytes()));
+    }
+    for (salt, (name, data)) in (90..).zip(closing) {
+        cases.push(case(name, "closing", &own, of(Kind::CLOSING).data_segment(salt, &data).bytes()));
+    }
+    cases
 }

@@ -2,9 +2,10 @@
 
 use data_encoding::HEXLOWER;
 use serde_json::{Value, json};
+use subrosa_model::carried::{Carried, Closing};
 use subrosa_model::control::{Entry, SignedEntry, decode_entries};
 use subrosa_model::merge::{BodyPlace, Cell, CheckedBody, FieldCell, Op, OpKind, Tombstone};
-use subrosa_protocol::ids::Head;
+use subrosa_protocol::ids::{Head, VaultId};
 use subrosa_protocol::segment::Header;
 
 pub(super) fn hex(bytes: impl AsRef<[u8]>) -> String {
@@ -97,4 +98,21 @@ fn cell(cell: &FieldCell<'_>) -> Value {
             json!({ "field": cell.name, "cell": tag, "bytes": hex(bytes.as_bytes()) })
         }
     }
+}
+
+/// What a carried segment has inside.
+pub(super) fn carried_content(data: &[u8], vault: &VaultId) -> Value {
+    let inside = Carried::decode(data).unwrap().check(vault).unwrap();
+    json!({
+        "public": hex(inside.public().as_bytes()),
+        "segment": hex(inside.segment().bytes()),
+        "chain": hex(inside.chain().as_bytes()),
+    })
+}
+
+/// The extensions of a closing segment.
+pub(super) fn closing_content(data: &[u8]) -> Value {
+    let closing = Closing::decode(data).unwrap();
+    let extensions = closing.extensions.iter().map(|(tag, bytes)| json!({ "tag": tag, "bytes": hex(bytes) }));
+    json!({ "extensions": extensions.collect::<Vec<_>>() })
 }
