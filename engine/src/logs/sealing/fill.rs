@@ -8,6 +8,10 @@ use subrosa_model::merge::{BodyPlace, BodyWriter, CheckedBody, GroupHead, Op, St
 use subrosa_model::seal::Packed;
 use subrosa_model::wiped::Wiped;
 use subrosa_protocol::ids::Chain;
+use subrosa_protocol::limits::{
+    COLLECTION_NAME_BYTES_MAX, FIELD_NAME_BYTES_MAX, FIELDS_MAX, HEADS_PART_MAX, LOGS_PER_VAULT_MAX,
+    RUNS_MAX, SEGMENT_OWN_BYTES_MAX, VALUE_BYTES_MAX,
+};
 use subrosa_protocol::segment::data_within;
 
 /// What stands beside a segment in a page of the store that holds its row alone: the chain in the row; header, key and
@@ -30,6 +34,22 @@ pub(crate) const BODY_FILL_BYTES: usize = FITS[0];
 /// No more plaintext than this goes into a body of several ops, however well it compresses: what its readers hold to
 /// merge it, four times a full body that does not compress.
 pub(crate) const BODY_PLAIN_MAX: usize = 256 << 10;
+
+/// The longest body there can be: the head of a group, and one op, which is never split: a put that names every log of a
+/// vault and whose cells are as many and as long as one op may have.
+const LONGEST_BODY: usize = HEAD_MAX + TABLES_MAX + OP_MAX;
+/// Latest stamp, runs, and heads with what counts them.
+const HEAD_MAX: usize = 8 + 3 + RUNS_MAX * 16 + 4 + HEADS_PART_MAX * (16 + 10 + 32);
+/// Base, a collection, and the logs that the tombstone names; fields are counted with their cells.
+const TABLES_MAX: usize = 8 + 2 * 3 + 2 + COLLECTION_NAME_BYTES_MAX + LOGS_PER_VAULT_MAX * 16;
+/// Tag, length, header, tombstone, and cells: their names and values together are no more than one value and one name, but
+/// for what says how long each is.
+const OP_MAX: usize = 64
+    + LOGS_PER_VAULT_MAX * (3 + 10)
+    + (VALUE_BYTES_MAX + FIELD_NAME_BYTES_MAX)
+    + FIELDS_MAX * (2 + 3 + 1 + 4);
+const _: () =
+    assert!(LONGEST_BODY <= data_within(SEGMENT_OWN_BYTES_MAX), "it can be carried as deep as anybody reads");
 
 /// A body of at least so many hundredths of the room is full; to fill it better would cost another packing.
 const FULL_PERCENT: usize = 87;
