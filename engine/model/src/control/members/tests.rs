@@ -5,8 +5,9 @@ use proptest::prelude::*;
 
 use subrosa_protocol::codec::Extensions;
 use subrosa_protocol::ids::Chain;
-use subrosa_protocol::limits::{DEVICES_PER_VAULT_MAX, LOGS_PER_DEVICE_MAX};
+use subrosa_protocol::limits::DEVICES_PER_VAULT_MAX;
 
+use super::roster::PAIRS_MAX;
 use super::*;
 use crate::control::{
     DeviceAdded, Entry, Founded, Founding, LogBirth, OwnLogs, PrekeySecret, SignedEntry, UnknownEntry,
@@ -349,24 +350,28 @@ fn a_certificate_that_is_not_understood_certifies_nothing_and_spoils_nothing() {
 #[test]
 fn a_device_has_a_limited_number_of_certificates_by_rank() {
     let (vault, a, first) = founded();
-    let limit = LOGS_PER_DEVICE_MAX / 2;
-    let mut members = told(vault, std::slice::from_ref(&first));
-    // Made up by hand, for making thousands of certificates takes minutes: what counts is the roster's rule.
-    let [early, late] = [Actor::with_logs(1, 1), Actor::with_logs(1, 2)];
-    let of_a = |logs: Actor, number| {
-        Actor { key: SoftwareKey::generate(&SeededEntropy::dangerous_from_seed(1)), ..logs }
-            .certificate_numbered(&vault, number)
-    };
-    assert_eq!(of_a(Actor::with_logs(1, 1), 2).0, early.control());
-    let pairs = members.roster.pairs.get_mut(&a.public()).unwrap();
-    let pair = *pairs.values().next().unwrap();
-    for number in 0..limit as u64 - 1 {
-        pairs.insert(super::super::entry::EntryRank { number: 10 + number, hash: [0; 32] }, pair);
-    }
-    assert!(!members.roster.has_room(&a.public()));
-    let before = members.folds;
-    apply(&mut members, &of_a(late, 1 << 40)).unwrap();
-    assert_eq!(members.folds, before + 1, "who has no room is looked at whole");
+    // The first one is the founder's own, of number 1; two more than count.
+    let certificates: Vec<_> = (2..PAIRS_MAX as u64 + 3)
+        .map(|number| {
+            let logs = Actor::with_logs(7, number as u32);
+            let again = Actor { key: SoftwareKey::generate(&SeededEntropy::dangerous_from_seed(1)), ..logs };
+            assert_eq!(again.public(), a.public());
+            again.certificate_numbered(&vault, number)
+        })
+        .collect();
+    let in_order = told(vault, &[vec![first.clone()], certificates.clone()].concat());
+    assert_eq!(in_order.control_log_publics().len(), PAIRS_MAX);
+    let [.., before, last, beyond] = &certificates[..] else { unreachable!() };
+    assert!(in_order.certified(&before.0).is_some(), "the last one that counts");
+    assert_eq!((in_order.certified(&last.0), in_order.certified(&beyond.0)), (None, None));
+    assert_eq!(in_order.waiting, 2, "they wait");
+    assert!(!in_order.roster.has_room(&a.public()));
+    // Whoever comes first: those of higher rank give way.
+    let mut backwards = vec![first];
+    backwards.extend(certificates.iter().rev().cloned());
+    let backwards = told(vault, &backwards);
+    assert_eq!(outcome(&backwards), outcome(&in_order));
+    assert_eq!(backwards.waiting, 2);
 }
 
 #[test]
