@@ -49,6 +49,7 @@ pub(crate) const TARGETS: &[Target] = &[
     Target { name: "relay_frame", run: wire::relay_frame, memory: COPIES },
     Target { name: "feed_frame", run: wire::feed_frame, memory: COPIES },
     Target { name: "segment", run: wire::segment, memory: COPIES },
+    Target { name: "carried", run: wire::carried, memory: COPIES },
     Target { name: "statement", run: wire::statement, memory: COPIES },
     Target { name: "chain", run: wire::chain, memory: KEYS },
     Target { name: "token", run: wire::token, memory: COPIES },
