@@ -189,6 +189,7 @@ fn engine_remedy(error: &subrosa::Error) -> &'static str {
         subrosa::Error::RecordTooLarge { .. } => {
             "read it field by field with `subrosa get --names` and `get --field NAME`, or in parts with `subrosa list`"
         }
+        subrosa::Error::TransactionTooLarge { .. } => "write it in several parts",
         subrosa::Error::Value(_) | subrosa::Error::Op(_) => {
             "split the record, or shorten its names; see docs/CLI.md"
         }

@@ -70,6 +70,14 @@ pub enum Error {
         /// The limit.
         limit: usize,
     },
+    /// The transaction is more than devices merge in one go. Write it in several.
+    #[error("a transaction has at most {bytes_max} bytes and {segments_max} segments")]
+    TransactionTooLarge {
+        /// The most bytes that it may have, encoded.
+        bytes_max: usize,
+        /// The most segments that they may fill.
+        segments_max: usize,
+    },
     /// There is no record of that id to update.
     #[error("there is no such record")]
     NoRecord,

@@ -37,6 +37,7 @@ impl From<Error> for Failure {
             Error::NotARecord => SUBROSA_NOT_A_RECORD,
             Error::NoRecord => SUBROSA_NO_RECORD,
             Error::RecordTooLarge { .. } => SUBROSA_RECORD_TOO_LARGE,
+            Error::TransactionTooLarge { .. } => SUBROSA_TOO_LARGE,
             Error::Peer(fault) => code_of_peer(fault),
             Error::NotPermitted => SUBROSA_NOT_PERMITTED,
             Error::UpdateNeeded => SUBROSA_UPDATE_NEEDED,

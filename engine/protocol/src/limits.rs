@@ -156,6 +156,10 @@ pub const EXTENSIONS_MAX: usize = 16;
 pub const LOGS_PER_VAULT_MAX: usize = 16_384;
 /// Heads of logs in one HEADS, and in what one group names as seen; the rest is in the next one.
 pub const HEADS_PART_MAX: usize = 4096;
+/// Ops that a device writes into one batch, which is sealed as one group; the next write begins another.
+pub const BATCH_OPS_MAX: usize = 65_536;
+/// Bytes of such a batch, as they wait. A larger write is a batch of its own.
+pub const BATCH_BYTES_MAX: usize = 16 << 20;
 /// Openings of a store whose writes went into one group; the next one begins another.
 pub const RUNS_MAX: usize = 1024;
 /// Vaults on one link.
@@ -301,6 +305,8 @@ pub const TABLE: &[(&str, u64)] = &[
     ("EXTENSIONS_MAX", EXTENSIONS_MAX as u64),
     ("LOGS_PER_VAULT_MAX", LOGS_PER_VAULT_MAX as u64),
     ("HEADS_PART_MAX", HEADS_PART_MAX as u64),
+    ("BATCH_OPS_MAX", BATCH_OPS_MAX as u64),
+    ("BATCH_BYTES_MAX", BATCH_BYTES_MAX as u64),
     ("RUNS_MAX", RUNS_MAX as u64),
     ("VAULTS_PER_LINK_MAX", VAULTS_PER_LINK_MAX as u64),
     ("STATEMENT_BYTES_MAX", STATEMENT_BYTES_MAX as u64),

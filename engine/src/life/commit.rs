@@ -19,6 +19,7 @@ use subrosa_store::vaults::Vaults;
 use crate::error::Error;
 use crate::life::gate::{Turn, Wait, WriterKind};
 use crate::life::{Core, OpenStore};
+use crate::memory::batches::Batches;
 use crate::memory::extents::WaitReason;
 use crate::memory::state::{LogInfo, State, VaultState};
 use crate::records::watch::VaultChange;
@@ -53,6 +54,8 @@ pub(crate) struct Tx<'t> {
     clock_before: Stamp,
     /// Vaults whose memory must be read again should this not commit.
     touched: BTreeSet<VaultNo>,
+    /// What this has changed of batches, as it was before.
+    batches_before: BTreeMap<VaultNo, Batches>,
 }
 
 /// Names and clock before a transaction.
@@ -61,6 +64,7 @@ struct Before {
     collections: usize,
     clock: Stamp,
     waits: Arc<BTreeMap<LogNo, WaitReason>>,
+    batches: BTreeMap<VaultNo, Batches>,
 }
 
 impl Core {
@@ -138,10 +142,11 @@ impl Core {
             Durable::Now => txn.set_quick_repair(true),
             Durable::Later => txn.set_durability(Durability::None).map_err(StoreError::from)?,
         }
-        let before = Before {
+        let mut before = Before {
             logs: state.logs.len(),
             collections: state.collections.len(),
             clock: state.clock.max(),
+            batches: BTreeMap::new(),
             waits: state.waits.clone(),
         };
         // Nothing of redb may be dropped by unwinding: it would leave the transaction's pages lost until a repair.
@@ -152,6 +157,7 @@ impl Core {
                 now_ms,
                 clock_before: before.clock,
                 touched: BTreeSet::new(),
+                batches_before: BTreeMap::new(),
                 state: &mut *state,
                 logs: doors.logs,
                 relays: doors.relays,
@@ -161,6 +167,7 @@ impl Core {
             };
             let work = || f(&mut tx).and_then(|result| tx.finish().map(|()| result));
             let done = catch_unwind(AssertUnwindSafe(work));
+            before.batches = std::mem::take(&mut tx.batches_before);
             (done, tx.records.into_changes(), !tx.touched.is_empty())
         };
         match done {
@@ -218,6 +225,11 @@ impl Core {
     fn undo(&self, open: &OpenStore, state: &mut State, before: &Before, touched: bool) {
         state.logs.truncate(before.logs);
         state.collections.truncate(before.collections);
+        for (number, batches) in &before.batches {
+            if let Some(vault) = state.vaults.get_mut(number) {
+                vault.batches = batches.clone();
+            }
+        }
         if touched {
             match open.load_state() {
                 Ok(reloaded) => *state = reloaded,
@@ -231,6 +243,7 @@ impl Core {
 impl Tx<'_> {
     /// Persists how far this transaction moved the clock.
     fn finish(&mut self) -> Result<(), Error> {
+        self.note_moved();
         let clock = self.state.clock.max();
         if clock != self.clock_before {
             self.vaults.put_clock(clock)?;
@@ -246,6 +259,13 @@ impl Tx<'_> {
     pub(crate) fn vault_mut(&mut self, number: VaultNo) -> Result<&mut VaultState, Error> {
         self.touched.insert(number);
         self.state.vaults.get_mut(&number).ok_or(Error::NoVault)
+    }
+
+    /// The batches of a vault for changing what is in memory of them; should the transaction fail, it is put back.
+    pub(crate) fn batches_mut(&mut self, number: VaultNo) -> Result<&mut Batches, Error> {
+        let vault = self.state.vaults.get_mut(&number).ok_or(Error::NoVault)?;
+        self.batches_before.entry(number).or_insert_with(|| vault.batches.clone());
+        Ok(&mut vault.batches)
     }
 
     /// Says that the memory of a new vault must go should the transaction fail.

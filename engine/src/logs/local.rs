@@ -1,10 +1,5 @@
-//! The end of a local write: state, pending ops and clock go into the tables, in key order.
-//!
-//! Small writes leave their ops coalesced in the pending table; a bulk write leaves packed bodies, so that sealing
-//! it later (or at once, where the relay has been compared with) copies no op a second time.
+//! The end of a local write: state, ops and clock go into the tables, in key order.
 
-use subrosa_model::merge::GroupHead;
-use subrosa_model::seal::Packed;
 use subrosa_store::error::StoreError;
 use subrosa_store::keys::VaultNo;
 
@@ -13,9 +8,9 @@ use crate::life::Core;
 use crate::life::commit::{Durable, Tx};
 use crate::life::gate::{Turn, Wait, WriterKind};
 use crate::life::host::HostSlot;
-use crate::logs::sealing::fill::Filler;
-use crate::records::write::{BULK_OPS_MIN, Finished};
-use crate::records::{Before, WriteSet, decode_pending};
+use crate::logs::batches::NewOps;
+use crate::records::write::Finished;
+use crate::records::{Before, WriteSet};
 
 impl Core {
     /// Runs `f` as one local write.
@@ -62,11 +57,18 @@ impl Tx<'_> {
                 return Err(Error::Store(StoreError::Inconsistent));
             }
         }
-        if self.is_bulk(&write)? {
-            self.put_bulk(&write)?;
+        let rows = write.records.iter().map(|(key, written)| (key, &*written.collection, &written.ops[..]));
+        let new = NewOps { rows: rows.collect(), ops: write.ops, latest: write.latest };
+        // Once heads are compared, a bulk write is sealed as it commits, unless too much waits in front of it.
+        let state = self.vault(write.vault)?;
+        let may_seal = state.may_seal && state.may_speak();
+        if new.is_bulk() && may_seal && !self.seal_batches(write.vault)? {
+            let bodies = self.bodies_of(write.vault, &new)?;
+            self.seal_bodies(write.vault, bodies.iter())?;
         } else {
-            self.put_pending(&write)?;
+            self.queue(write.vault, &new)?;
         }
+        drop(new);
         for (key, written) in std::mem::take(&mut write.records) {
             if let Some(row) = &written.row
                 && written.changed
@@ -76,58 +78,5 @@ impl Tx<'_> {
             }
         }
         Ok(())
-    }
-
-    /// Bulk writes skip coalescing; so none of their records may have ops that wait for it.
-    fn is_bulk(&self, write: &Finished) -> Result<bool, Error> {
-        if write.ops < BULK_OPS_MIN {
-            return Ok(false);
-        }
-        if !self.unsealed.has_any_ops(write.vault)? {
-            return Ok(true);
-        }
-        for key in write.records.keys() {
-            if self.unsealed.has_ops(key)? {
-                return Ok(false);
-            }
-        }
-        Ok(true)
-    }
-
-    fn put_pending(&mut self, write: &Finished) -> Result<(), Error> {
-        for (key, written) in &write.records {
-            let Some(earlier) = self.unsealed.ops(key)? else {
-                self.unsealed.put_ops(key, &written.ops)?;
-                continue;
-            };
-            let mut pending = decode_pending(key.record(), &written.collection, &earlier)?;
-            for op in decode_pending(key.record(), &written.collection, &written.ops)?.into_ops() {
-                pending.push(op);
-            }
-            let mut row = Vec::new();
-            pending.encode(&mut row);
-            self.unsealed.put_ops(key, &row)?;
-        }
-        Ok(())
-    }
-
-    fn put_bulk(&mut self, write: &Finished) -> Result<(), Error> {
-        let vault = self.vault_mut(write.vault)?;
-        let batch = vault.next_batch;
-        vault.next_batch += 1;
-        let seal_now = vault.may_seal && vault.may_speak();
-        let seen = self.take_seen(write.vault)?;
-        let mut filler = Filler::new(GroupHead { seen, ..GroupHead::of(write.clock.max()) });
-        for (key, written) in &write.records {
-            for op in decode_pending(key.record(), &written.collection, &written.ops)?.into_ops() {
-                filler.push(&op);
-            }
-        }
-        let bodies = filler.finish();
-        if seal_now && !self.unsealed.has_bulk(write.vault)? {
-            return self.seal_bodies(write.vault, bodies.iter());
-        }
-        let rows: Vec<_> = bodies.iter().map(Packed::to_row).collect();
-        Ok(self.unsealed.put_bulk(write.vault, batch, &rows)?)
     }
 }

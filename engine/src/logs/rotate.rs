@@ -3,23 +3,25 @@
 //! What of the old data log nobody else is known to hold is issued again under the new log, with its original times;
 //! the rest of the old log is foreign data from here on, and another copy of this store may go on writing it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering;
 
 use subrosa_model::control::{BirthError, LogBirth, OwnLogs, PrekeySecret};
 use subrosa_model::keys::KeyPair;
-use subrosa_model::merge::{BodyPlace, CheckedBody, LogMove, LogNo, PendingOps, RowBuf, Stamp};
+use subrosa_model::merge::{BodyPlace, CheckedBody, LogMove, LogNo, PendingOps, RowBuf, Stamp, Tombstone};
 use subrosa_model::seal::Packed;
 use subrosa_model::wiped::Wiped;
-use subrosa_protocol::ids::Seq;
+use subrosa_protocol::ids::{LogId, Seq};
 use subrosa_protocol::segment::{Class, GroupPlace, Kind};
 use subrosa_store::error::StoreError;
 use subrosa_store::keys::{RecordKey, VaultNo};
 use subrosa_store::logs::LogTip;
+use subrosa_store::unsealed::BatchKind;
 
 use crate::error::{Error, LifeError, PeerFault};
 use crate::life::Core;
 use crate::life::commit::Tx;
+use crate::logs::batches::NewOps;
 use crate::memory::cost::look_at_row;
 use crate::memory::state::OwnLogNos;
 use crate::records::{Before, decode_pending, decode_state};
@@ -53,8 +55,8 @@ impl NewLogs {
     }
 }
 
-/// Ops to issue again, encoded as pending rows, by record.
-type Moved = BTreeMap<RecordKey, Wiped>;
+/// The ops of one group to issue again, encoded as pending rows, by record.
+type Unit = BTreeMap<RecordKey, Wiped>;
 
 impl Core {
     /// Makes the keys of new logs for a vault, and has the device key sign for them. Before the turn: that key may have
@@ -131,7 +133,7 @@ impl Tx<'_> {
                 .put_head(old.data, &LogTip { merged: whole.map_or(head.base.seq, Seq::next), ..head })?;
         }
         let new = self.begin_logs(vault, new)?;
-        self.reassign(vault, old.data, new.data, moved, restamp)?;
+        self.reassign(vault, (old.data, new.data), &moved, restamp)?;
         tracing::info!(vault = %self.vault(vault)?.id, "new logs opened");
         Ok(())
     }
@@ -161,57 +163,60 @@ impl Tx<'_> {
         Ok(last)
     }
 
-    /// Collects the ops to issue again, oldest first: sealed but not accepted, then bulk, then pending.
-    fn take_moved(&mut self, vault: VaultNo, log: LogNo, accepted: Option<Seq>) -> Result<Moved, Error> {
-        let mut bodies: Vec<(BodyPlace, Wiped)> = Vec::new();
+    /// Collects the ops to issue again, group by group, oldest first: what is sealed and not accepted, then what waits.
+    fn take_moved(&mut self, vault: VaultNo, log: LogNo, accepted: Option<Seq>) -> Result<Vec<Unit>, Error> {
+        let mut units = Vec::<Unit>::new();
         if let Some(head) = self.logs.head(log)? {
             for seq in accepted.map_or(0, |seq| seq.0 + 1)..=head.seq.0 {
-                if let Ok(body) = self.open_stored(vault, log, Seq(seq))? {
-                    bodies.push((self.place_of(log, Seq(seq))?, body.data));
+                let place = self.place_of(log, Seq(seq))?;
+                if place == BodyPlace::First || units.is_empty() {
+                    units.push(Unit::new());
+                }
+                if let (Ok(body), Some(unit)) = (self.open_stored(vault, log, Seq(seq))?, units.last_mut()) {
+                    self.add_body(vault, place, &body.data, unit)?;
                 }
             }
         }
-        let (batches, _) = self.unsealed.take_bulk(vault, usize::MAX)?;
-        for rows in batches {
-            for (index, row) in rows.iter().enumerate() {
-                let body = Packed::from_row(row).ok_or(StoreError::Inconsistent)?;
-                let latest = Stamp(u64::MAX);
-                let place = if index == 0 { BodyPlace::First } else { BodyPlace::Behind { latest } };
-                bodies.push((place, body.unpack().map_err(|_| StoreError::Inconsistent)?));
-            }
+        while let Some((batch, row)) = self.unsealed.first_batch(vault)? {
+            let unit = match row.kind {
+                BatchKind::Bulk => {
+                    let (mut unit, mut place) = (Unit::new(), BodyPlace::First);
+                    for row in self.unsealed.take_bulk(vault, batch)? {
+                        let body = Packed::from_row(&row).ok_or(StoreError::Inconsistent)?;
+                        let body = body.unpack().map_err(|_| StoreError::Inconsistent)?;
+                        self.add_body(vault, place, &body, &mut unit)?;
+                        place = BodyPlace::once_more(GroupPlace::Middle);
+                    }
+                    unit
+                }
+                BatchKind::Open(_) | BatchKind::Closed(_) => {
+                    self.unsealed.take_ops(vault, batch)?.into_iter().collect()
+                }
+            };
+            units.push(unit);
         }
-        let mut moved = Moved::new();
-        for (place, body) in &bodies {
-            let body = CheckedBody::decode(body, *place).map_err(|_| StoreError::Inconsistent)?;
-            for op in body.ops().iter().cloned() {
-                let collection = self.intern_collection(vault, op.collection)?;
-                let key = RecordKey::new(vault, collection, &op.record);
-                let row = moved.entry(key).or_default();
-                let earlier = std::mem::take(row);
-                let mut pending = decode_pending(op.record, op.collection, &earlier)?;
-                pending.push(op);
-                let mut encoded = Vec::new();
-                pending.encode(&mut encoded);
-                *row = Wiped::new(encoded);
-            }
-        }
-        self.take_pending(vault, &mut moved)?;
-        Ok(moved)
+        self.batches_mut(vault)?.open = None;
+        Ok(units)
     }
 
-    fn take_pending(&mut self, vault: VaultNo, moved: &mut Moved) -> Result<(), Error> {
-        let rows = self.unsealed.take_ops(vault)?;
-        let collections = self.state.collections.clone();
-        for (key, row) in rows {
-            let collection = collections.name(key.collection()).ok_or(StoreError::Inconsistent)?;
-            let earlier = moved.remove(&key).unwrap_or_default();
-            let mut pending = decode_pending(key.record(), collection, &earlier)?;
-            for op in decode_pending(key.record(), collection, &row)?.into_ops() {
-                pending.push(op);
-            }
+    /// Adds the ops of a body of ours to those of its group.
+    fn add_body(
+        &mut self,
+        vault: VaultNo,
+        place: BodyPlace,
+        body: &[u8],
+        unit: &mut Unit,
+    ) -> Result<(), Error> {
+        let body = CheckedBody::decode(body, place).map_err(|_| StoreError::Inconsistent)?;
+        for op in body.ops() {
+            let collection = self.intern_collection(vault, op.collection)?;
+            let row = unit.entry(RecordKey::new(vault, collection, &op.record)).or_default();
+            let earlier = std::mem::take(row);
+            let mut pending = decode_pending(op.record, op.collection, &earlier)?;
+            pending.push(op.clone());
             let mut encoded = Vec::new();
             pending.encode(&mut encoded);
-            moved.insert(key, Wiped::new(encoded));
+            *row = Wiped::new(encoded);
         }
         Ok(())
     }
@@ -220,7 +225,10 @@ impl Tx<'_> {
     fn begin_logs(&mut self, vault: VaultNo, new: NewLogs) -> Result<OwnLogNos, Error> {
         self.vault_mut(vault)?.keyring.rotate_logs(new.logs, new.prekey);
         // The new data log has not named anything as seen.
-        self.vaults.forget_seen(vault)?;
+        for log in self.vault(vault)?.logs.keys().copied().collect::<Vec<_>>() {
+            self.logs.forget_said(log)?;
+            self.vault_mut(vault)?.unsaid.insert(log);
+        }
         self.put_keyring(vault)?;
         self.install_logs(vault, &new.certificate)
     }
@@ -254,13 +262,12 @@ impl Tx<'_> {
         self.admit_and_merge(vault, changes.logs_certified)
     }
 
-    /// Rewrites the state of moved records and puts their ops back as pending.
+    /// Rewrites the state of moved records, and lets their ops wait again, each group as one.
     fn reassign(
         &mut self,
         vault: VaultNo,
-        old: LogNo,
-        new: LogNo,
-        moved: Moved,
+        (old, new): (LogNo, LogNo),
+        units: &[Unit],
         restamp: Option<u64>,
     ) -> Result<(), Error> {
         let (old_id, new_id) = {
@@ -268,41 +275,65 @@ impl Tx<'_> {
             let id = |log| logs.get(&log).map(|info| info.id).ok_or(Error::NoVault);
             (id(old)?, id(new)?)
         };
-        let stamps = self.new_stamps(&moved, restamp)?;
+        let stamps = self.new_stamps(old_id, units, restamp)?;
         let stamped = |stamp: Stamp| stamps.get(&stamp).copied().unwrap_or(stamp);
+        let moved: BTreeSet<RecordKey> = units.iter().flat_map(|unit| unit.keys().copied()).collect();
         let staying = self.staying(vault, old, &moved)?;
-        let collections = self.state.collections.clone();
+        let moving = |key: &RecordKey| LogMove { old: old_id, new: new_id, after: staying.get(key).copied() };
         let mut scratch = Vec::new();
-        for (key, row) in &moved {
-            let collection = collections.name(key.collection()).ok_or(StoreError::Inconsistent)?;
-            let moving = LogMove { old: old_id, new: new_id, after: staying.get(key).copied() };
+        for key in &moved {
             let held = self.records.get(key)?.map(|stored| stored.row().to_buf());
             if let Some(held) = held {
                 let mut state = decode_state(Some(held.borrow()))?;
-                state.reassign_log(&moving, &self.state.logs.of(vault), stamped);
+                state.reassign_log(&moving(key), &self.state.logs.of(vault), stamped);
                 let row = RowBuf::of(&state, &mut scratch);
                 self.records.replace(key, Before::Row(held.borrow()), row.borrow())?;
             }
-            let mut pending: PendingOps<'_> = decode_pending(key.record(), collection, row)?;
-            pending.reassign_log(&moving, stamped);
-            let mut encoded = Vec::new();
-            pending.encode(&mut encoded);
-            self.unsealed.put_ops(key, &encoded)?;
+        }
+        let collections = self.state.collections.clone();
+        for unit in units {
+            let (mut rows, mut ops, mut latest) = (Vec::with_capacity(unit.len()), 0, Stamp::default());
+            for (key, row) in unit {
+                let collection = collections.name(key.collection()).ok_or(StoreError::Inconsistent)?;
+                let mut pending: PendingOps<'_> = decode_pending(key.record(), collection, row)?;
+                pending.reassign_log(&moving(key), stamped);
+                ops += pending.ops().len();
+                latest = pending.ops().iter().map(|op| op.stamp).fold(latest, Stamp::max);
+                let mut encoded = Vec::new();
+                pending.encode(&mut encoded);
+                rows.push((key, &**collection, Wiped::new(encoded)));
+            }
+            let rows = rows.iter().map(|(key, collection, row)| (*key, *collection, &row[..])).collect();
+            if ops > 0 {
+                self.queue(vault, &NewOps { rows, ops, latest })?;
+            }
         }
         self.merge_again(vault, old, &moved)
     }
 
     /// New times for moved ops, in their old order; empty when times are kept.
-    fn new_stamps(&mut self, moved: &Moved, restamp: Option<u64>) -> Result<BTreeMap<Stamp, Stamp>, Error> {
+    fn new_stamps(
+        &mut self,
+        old: LogId,
+        units: &[Unit],
+        restamp: Option<u64>,
+    ) -> Result<BTreeMap<Stamp, Stamp>, Error> {
         let Some(now_ms) = restamp else { return Ok(BTreeMap::new()) };
-        let mut stamps = BTreeMap::new();
-        for (key, row) in moved {
+        let mut named = BTreeMap::<Stamp, Vec<(LogId, Stamp)>>::new();
+        for (key, row) in units.iter().flatten() {
             for op in decode_pending(key.record(), "-", row)?.ops() {
-                stamps.insert(op.stamp, op.stamp);
+                let names = op.names().into_iter().flat_map(Tombstone::iter);
+                named.entry(op.stamp).or_default().extend(names);
             }
         }
-        for stamp in stamps.values_mut() {
-            *stamp = self.state.clock.tick(now_ms);
+        let (mut stamps, mut last) = (BTreeMap::new(), Stamp::default());
+        for (stamp, names) in named {
+            // What moves is named by its new time, and what stays by the old one. An op is later than what it names.
+            let moves = |log: &LogId, stamp| stamps.get(stamp).copied().filter(|_| *log == old);
+            let names = names.iter().map(|(log, stamp)| moves(log, stamp).unwrap_or(*stamp));
+            let before = names.fold(last, Stamp::max);
+            last = self.state.clock.tick(now_ms).max(Stamp(before.0.saturating_add(1)));
+            stamps.insert(stamp, last);
         }
         Ok(stamps)
     }
@@ -312,7 +343,7 @@ impl Tx<'_> {
         &self,
         vault: VaultNo,
         old: LogNo,
-        moved: &Moved,
+        moved: &BTreeSet<RecordKey>,
     ) -> Result<BTreeMap<RecordKey, Stamp>, Error> {
         let mut staying = BTreeMap::new();
         self.for_each_op_of(vault, old, moved, |key, op| {
@@ -324,7 +355,7 @@ impl Tx<'_> {
     }
 
     /// Takes in once more what stays in the old log of moved records: cells that a moved op had replaced.
-    fn merge_again(&mut self, vault: VaultNo, old: LogNo, moved: &Moved) -> Result<(), Error> {
+    fn merge_again(&mut self, vault: VaultNo, old: LogNo, moved: &BTreeSet<RecordKey>) -> Result<(), Error> {
         let mut rows: BTreeMap<RecordKey, RowBuf> = BTreeMap::new();
         let mut scratch = Vec::new();
         self.for_each_op_of(vault, old, moved, |key, op| {
@@ -348,7 +379,7 @@ impl Tx<'_> {
         &self,
         vault: VaultNo,
         log: LogNo,
-        moved: &Moved,
+        moved: &BTreeSet<RecordKey>,
         mut visit: impl FnMut(RecordKey, &subrosa_model::merge::Op<'_>) -> Result<(), Error>,
     ) -> Result<(), Error> {
         let Some(head) = self.logs.head(log)? else { return Ok(()) };
@@ -362,7 +393,7 @@ impl Tx<'_> {
             for op in body.ops() {
                 let Some(collection) = self.state.collections.number(vault, op.collection) else { continue };
                 let key = RecordKey::new(vault, collection, &op.record);
-                if moved.contains_key(&key) {
+                if moved.contains(&key) {
                     visit(key, op)?;
                 }
             }

@@ -3,16 +3,14 @@
 //! It runs only when this open has compared its own heads with the relay's: a restored copy must find out before it
 //! writes a second future of its logs. Only what stands in the segment table is ever sent.
 
-use std::collections::BTreeMap;
-
-use subrosa_model::merge::{GroupHead, LogNo, Seen};
+use subrosa_model::merge::{GroupHead, LogNo};
 use subrosa_model::seal::{Packed, Place, seal};
-use subrosa_protocol::ids::{Chain, Head, Seq, Signature, VaultId};
-use subrosa_protocol::limits::HEADS_PART_MAX;
+use subrosa_protocol::ids::{Chain, Seq, Signature, VaultId};
 use subrosa_protocol::segment::{Class, GroupPlace, Kind};
 use subrosa_store::error::StoreError;
 use subrosa_store::keys::VaultNo;
-use subrosa_store::logs::{CheckedSegment, LogTip};
+use subrosa_store::logs::CheckedSegment;
+use subrosa_store::unsealed::{BatchKind, BatchNo};
 
 use crate::error::Error;
 use crate::life::Core;
@@ -23,9 +21,9 @@ pub(crate) mod fill;
 
 use fill::Filler;
 
-/// Bytes of bulk bodies sealed in one transaction, but for whole groups: what is read and written for them fits into the
+/// Bytes of batches sealed in one transaction, but for whole ones: what is read and written for them fits into the
 /// write buffer of the default cache, so that no page travels to the disk and back before the commit.
-const BULK_BYTES_MAX: usize = 4 << 20;
+const SEAL_BYTES_MAX: u64 = 4 << 20;
 
 /// What sealing did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -37,7 +35,7 @@ pub(crate) struct Sealed {
 }
 
 impl Core {
-    /// Seals pending ops of a vault: bulk writes in their order, each a group; then everything else, one group.
+    /// Seals what waits in a vault: its batches in their order, each a group.
     /// Nothing while the vault needs an update, or its statements are not here and checked: what was written stays pending.
     pub(crate) fn seal(&self, vault: &VaultId) -> Result<Sealed, Error> {
         let number = self.lock_state()?.vault_no(vault)?;
@@ -51,10 +49,7 @@ impl Core {
         self.write(|tx| {
             tx.vault_mut(number)?.may_seal = true;
             let before = tx.own_next(number)?;
-            let more = tx.seal_bulk(number)?;
-            if !more {
-                tx.seal_pending(number)?;
-            }
+            let more = tx.seal_batches(number)?;
             let segments = tx.own_next(number)?.0 - before.0;
             Ok(Sealed { segments, more })
         })
@@ -87,14 +82,26 @@ impl Tx<'_> {
         Ok(self.logs.head(log)?.map_or(Seq(0), |head| head.seq.next()))
     }
 
-    /// Seals whole bulk writes; says whether some are left.
-    fn seal_bulk(&mut self, vault: VaultNo) -> Result<bool, Error> {
-        let (batches, more) = self.unsealed.take_bulk(vault, BULK_BYTES_MAX)?;
-        for rows in batches {
-            let bodies: Option<Vec<_>> = rows.iter().map(|row| Packed::from_row(row)).collect();
-            self.seal_bodies(vault, bodies.ok_or(StoreError::Inconsistent)?.iter())?;
+    /// Seals batches, the open one too, oldest first, until enough is sealed for one transaction; says whether some are left.
+    pub(crate) fn seal_batches(&mut self, vault: VaultNo) -> Result<bool, Error> {
+        self.close_batch(vault)?;
+        let mut bytes = 0;
+        while let Some((number, batch)) = self.unsealed.first_batch(vault)? {
+            if bytes >= SEAL_BYTES_MAX {
+                return Ok(true);
+            }
+            bytes += batch.bytes;
+            match batch.kind {
+                BatchKind::Open(_) => return Err(StoreError::Inconsistent.into()),
+                BatchKind::Closed(head) => self.seal_pending(vault, number, head)?,
+                BatchKind::Bulk => {
+                    let rows = self.unsealed.take_bulk(vault, number)?;
+                    let bodies: Option<Vec<_>> = rows.iter().map(|row| Packed::from_row(row)).collect();
+                    self.seal_bodies(vault, bodies.ok_or(StoreError::Inconsistent)?.iter())?;
+                }
+            }
         }
-        Ok(more)
+        Ok(false)
     }
 
     /// Seals bodies as one group.
@@ -110,13 +117,9 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Seals everything in the pending table as one group, in the order of time.
-    fn seal_pending(&mut self, vault: VaultNo) -> Result<(), Error> {
-        let rows = self.unsealed.take_ops(vault)?;
-        if rows.is_empty() {
-            return Ok(());
-        }
-        let seen = self.take_seen(vault)?;
+    /// Seals the ops of a closed batch as one group, in the order of time.
+    fn seal_pending(&mut self, vault: VaultNo, batch: BatchNo, head: GroupHead) -> Result<(), Error> {
+        let rows = self.unsealed.take_ops(vault, batch)?;
         let collections = self.state.collections.clone();
         let mut ops = Vec::with_capacity(rows.len());
         for (key, row) in &rows {
@@ -124,8 +127,6 @@ impl Tx<'_> {
             ops.extend(decode_pending(key.record(), collection, row)?.into_ops());
         }
         ops.sort_by(by_time);
-        let latest = ops.last().map(|op| op.stamp).unwrap_or_default();
-        let head = GroupHead { seen, ..GroupHead::of(latest) };
         let (mut filler, mut sealed) = (Filler::new(head), 0);
         for op in &ops {
             filler.push(op);
@@ -134,7 +135,7 @@ impl Tx<'_> {
                 sealed += 1;
             }
         }
-        let rest = filler.finish();
+        let (rest, _) = filler.finish();
         for (body, index) in rest.iter().zip(sealed..) {
             self.seal_data(vault, GroupPlace::of(index, sealed + rest.len()), body)?;
         }
@@ -185,34 +186,5 @@ impl Tx<'_> {
         let behind = head.filter(|head| kind.class() == Class::Control && head.merged <= head.seq);
         let merged = behind.map_or(seq.next(), |head| head.merged);
         Ok(self.logs.store_segment(log, &CheckedSegment::sealed_here(sealed), merged)?)
-    }
-
-    /// Heads of other logs that changed since we last said so, and notes that we now say so.
-    pub(crate) fn take_seen(&mut self, vault: VaultNo) -> Result<Seen, Error> {
-        let said: BTreeMap<LogNo, Seq> = self.vaults.seen(vault)?.into_iter().collect();
-        let (mut seen, mut now, mut is_complete) = (Vec::new(), Vec::new(), true);
-        let state = self.vault(vault)?;
-        let others: Vec<_> = state.logs.iter().map(|(log, info)| (*log, info.id)).collect();
-        let own = state.own;
-        for (log, id) in others {
-            let Some(LogTip { seq, chain, merged, .. }) = self.logs.head(log)? else { continue };
-            if log == own.data || merged <= seq {
-                continue;
-            }
-            let before = said.get(&log).copied();
-            // A body names no more than that; the others are named next time.
-            let says = if before == Some(seq) || seen.len() < HEADS_PART_MAX { Some(seq) } else { before };
-            if says != before {
-                seen.push(Head { log: id, seq, chain });
-            }
-            is_complete &= says == Some(seq);
-            if let Some(seq) = says {
-                now.push((log, seq));
-            }
-        }
-        if !seen.is_empty() {
-            self.vaults.put_seen(vault, &now)?;
-        }
-        Ok(if is_complete { Seen::new(seen) } else { Seen::part(seen) })
     }
 }

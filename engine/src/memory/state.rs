@@ -17,6 +17,7 @@ use subrosa_store::unsealed::UnsealedView;
 use subrosa_store::vaults::{CollectionRow, VaultRow};
 
 use crate::error::Error;
+use crate::memory::batches::{Batches, unsaid};
 use crate::memory::extents::{GroupExtent, Probe, WaitReason};
 use crate::memory::relay_view::RelayView;
 use crate::memory::uncertified::{Notes, Waiting};
@@ -97,8 +98,10 @@ pub(crate) struct VaultState {
     pub(crate) own: OwnLogNos,
     /// Signs data segments, fast.
     pub(crate) signer: SigningKey,
-    /// Number of the next bulk write.
-    pub(crate) next_batch: u64,
+    /// What it has not sealed.
+    pub(crate) batches: Batches,
+    /// Logs of which more may be merged than its data log has named as seen.
+    pub(crate) unsaid: BTreeSet<LogNo>,
     /// Per log, what was seen of a group whose end is not here.
     pub(crate) probed: HashMap<LogNo, Probe>,
     /// Groups that are to be merged in a transaction of their own, each the next one of its log.
@@ -293,7 +296,8 @@ impl VaultState {
             own,
             signer: signer_of(&keyring),
             keyring,
-            next_batch: 0,
+            batches: Batches::default(),
+            unsaid: BTreeSet::new(),
             probed: HashMap::new(),
             large: BTreeMap::new(),
             unmerged: BTreeSet::new(),
@@ -317,7 +321,9 @@ impl VaultState {
             self.fold_control_segment(log, segment);
         })?;
         self.notes = Notes::load(logs, number)?;
-        self.next_batch = unsealed.next_batch(number)?;
+        self.batches = Batches::load(unsealed, number)?;
+        let own = self.own.data;
+        self.unsaid = unsaid(logs, self.logs.keys().copied().filter(|log| *log != own))?;
         Ok(())
     }
 

@@ -47,6 +47,8 @@ pub(crate) struct WriteSet {
     new_collections: Vec<Arc<str>>,
     records: BTreeMap<RecordKey, Written>,
     ops: usize,
+    /// No op is later.
+    latest: Stamp,
     /// In [`WriteSet::all_or_nothing`]: what the changed records were before, in the order of the changes.
     undo: Option<Vec<(RecordKey, Option<Box<Written>>)>>,
     ids: IdPool,
@@ -130,6 +132,7 @@ impl WriteSet {
             new_collections: Vec::new(),
             records: BTreeMap::new(),
             ops: 0,
+            latest: Stamp::default(),
             undo: None,
             ids: IdPool::new(ids),
             vacant: None,
@@ -145,8 +148,8 @@ impl WriteSet {
     /// Lets go of the snapshot, so that the commit can use its pages again.
     pub(crate) fn into_finished(self) -> Finished {
         let collections_before = self.names.shared().collections.len();
-        let Self { names, clock, new_collections, records, ops, .. } = self;
-        Finished { vault: names.vault(), clock, collections_before, new_collections, records, ops }
+        let Self { names, clock, new_collections, records, ops, latest, .. } = self;
+        Finished { vault: names.vault(), clock, collections_before, new_collections, records, ops, latest }
     }
 
     /// A new id, which sorts behind all that this device gave since it was opened.
@@ -366,7 +369,12 @@ impl WriteSet {
         let logs = self.names.logs();
         let mut state = decode_state(written.row())?;
         let kind = make(&state, logs)?;
-        let stamp = self.clock.tick(self.now_ms);
+        let kind_names = kind.names().map(|names| names.iter());
+        let named = kind_names.into_iter().flatten().map(|name| name.1).max().unwrap_or_default();
+        // Names are of the past: a clock that was put back goes on behind what it wrote before.
+        let before = state.last_of(self.log).unwrap_or_default().max(named);
+        let stamp = self.clock.tick(self.now_ms).max(Stamp(before.0.saturating_add(1)));
+        self.latest = self.latest.max(stamp);
         let op = Op { record: id, collection: &written.collection, stamp, kind };
         let changed = state.apply(self.log, &op, &logs.of(self.names.vault()));
         let row = RowBuf::of(&state, &mut self.scratch);
@@ -414,6 +422,8 @@ pub(crate) struct Finished {
     pub(crate) new_collections: Vec<Arc<str>>,
     pub(crate) records: BTreeMap<RecordKey, Written>,
     pub(crate) ops: usize,
+    /// No op is later.
+    pub(crate) latest: Stamp,
 }
 
 /// A change of one record that is not part of the write yet.

@@ -1,9 +1,10 @@
-//! Segments and what is known of their logs: the door to the tables *logs*, *segments*, *heads*, *evidence*, *waiting* and
-//! *notes* (`docs/FORMAT.md`, "Tables").
+//! Segments and what is known of their logs: the door to the tables *logs*, *segments*, *heads*, *evidence*, *waiting*,
+//! *notes* and *said* (`docs/FORMAT.md`, "Tables").
 //!
 //! Nobody else names these tables. Rows are types, of which only what is stored, or was checked, makes one. It knows no
 //! rule: which log gets a number, what is merged, what makes room for what, is up to the caller.
 
+use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 
 use redb::{
@@ -20,7 +21,7 @@ use crate::keys::{VaultNo, joined, part};
 mod checked;
 mod evidence;
 mod notes;
-
+mod said;
 #[cfg(test)]
 mod tests;
 mod waiting;
@@ -42,12 +43,22 @@ const EVIDENCE: TableDefinition<&[u8; 12], &[u8]> = TableDefinition::new("eviden
 const WAITING: TableDefinition<&[u8; 28], &[u8]> = TableDefinition::new("waiting");
 /// Vault, log that has no certificate, log and seq of a segment whose tombstones name it.
 const NOTES: TableDefinition<&[u8; 32], ()> = TableDefinition::new("notes");
+/// Log to the last segment of it that this device's data log has named as seen.
+const SAID: TableDefinition<u32, u64> = TableDefinition::new("said");
 
 /// The shapes of the tables, for the test against the specification.
 #[cfg(any(test, feature = "testing"))]
 pub(crate) fn shapes() -> Vec<crate::doors::Shape> {
     use crate::doors::shape;
-    vec![shape(LOGS), shape(SEGMENTS), shape(HEADS), shape(EVIDENCE), shape(WAITING), shape(NOTES)]
+    vec![
+        shape(LOGS),
+        shape(SEGMENTS),
+        shape(HEADS),
+        shape(EVIDENCE),
+        shape(WAITING),
+        shape(NOTES),
+        shape(SAID),
+    ]
 }
 
 /// The logs, open for writing.
@@ -58,6 +69,9 @@ pub struct Logs<'t> {
     evidence: Table<'t, &'static [u8; 12], &'static [u8]>,
     waiting: Table<'t, &'static [u8; 28], &'static [u8]>,
     notes: Table<'t, &'static [u8; 32], ()>,
+    said: Table<'t, u32, u64>,
+    /// Logs whose head was put in this transaction.
+    moved: BTreeSet<LogNo>,
 }
 
 /// The logs as of one moment.
@@ -68,6 +82,7 @@ pub struct LogsView {
     evidence: ReadOnlyTable<&'static [u8; 12], &'static [u8]>,
     waiting: ReadOnlyTable<&'static [u8; 28], &'static [u8]>,
     notes: ReadOnlyTable<&'static [u8; 32], ()>,
+    said: ReadOnlyTable<u32, u64>,
 }
 
 /// A log that has a number.
@@ -115,6 +130,8 @@ impl<'t> Logs<'t> {
             evidence: txn.open_table(EVIDENCE)?,
             waiting: txn.open_table(WAITING)?,
             notes: txn.open_table(NOTES)?,
+            said: txn.open_table(SAID)?,
+            moved: BTreeSet::new(),
         })
     }
 
@@ -129,8 +146,14 @@ impl<'t> Logs<'t> {
         head_in(&self.heads, log)
     }
 
+    /// The logs whose head was put since this was asked.
+    pub fn take_moved(&mut self) -> BTreeSet<LogNo> {
+        std::mem::take(&mut self.moved)
+    }
+
     /// Puts a head in the place of the one before.
     pub fn put_head(&mut self, log: LogNo, head: &LogTip) -> Result<(), StoreError> {
+        self.moved.insert(log);
         self.heads.insert(log.0, &head.encode())?;
         Ok(())
     }
@@ -199,6 +222,7 @@ impl LogsView {
             evidence: txn.open_table(EVIDENCE)?,
             waiting: txn.open_table(WAITING)?,
             notes: txn.open_table(NOTES)?,
+            said: txn.open_table(SAID)?,
         })
     }
 

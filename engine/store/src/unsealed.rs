@@ -1,90 +1,116 @@
-//! What this device wrote and has not sealed: the door to the tables *pending* and *bulk* (`docs/FORMAT.md`, "Tables").
+//! What this device wrote and has not sealed: the door to the tables *batches*, *pending* and *bulk* (`docs/FORMAT.md`,
+//! "Tables" and "Batches").
 //!
-//! Nobody else names these tables. It knows their keys and gives back what was put in; what the bytes mean, and how ops of
-//! one record are coalesced, is up to the caller.
+//! Nobody else names these tables. It knows their keys and gives back what was put in; what the bytes of an op mean, how ops
+//! of one record are coalesced, and when a batch is closed, is up to the caller.
 
 use std::ops::RangeInclusive;
 
 use redb::{
     Key, Range, ReadOnlyTable, ReadTransaction, ReadableTable as _, Table, TableDefinition, WriteTransaction,
 };
+use subrosa_model::merge::GroupHead;
 use subrosa_model::wiped::Wiped;
+use subrosa_protocol::codec::Reader;
 
 use crate::error::StoreError;
-use crate::keys::{RecordKey, VaultNo};
+use crate::keys::{RecordKey, VaultNo, joined, part};
 
 #[cfg(test)]
 mod tests;
 
-/// Vault, collection, record id to ops not sealed yet, coalesced.
-const PENDING: TableDefinition<&[u8; 24], &[u8]> = TableDefinition::new("pending");
+/// Vault and batch to what is known of it.
+const BATCHES: TableDefinition<&[u8; 12], &[u8]> = TableDefinition::new("batches");
+/// Vault, batch, collection, record id to ops not sealed yet, coalesced.
+const PENDING: TableDefinition<&[u8; 32], &[u8]> = TableDefinition::new("pending");
 /// Vault, batch, chunk to the body of a bulk write not sealed yet.
 const BULK: TableDefinition<&[u8; 16], &[u8]> = TableDefinition::new("bulk");
 
 /// The shapes of the tables, for the test against the specification.
 #[cfg(any(test, feature = "testing"))]
 pub(crate) fn shapes() -> Vec<crate::doors::Shape> {
-    vec![crate::doors::shape(PENDING), crate::doors::shape(BULK)]
+    use crate::doors::shape;
+    vec![shape(BATCHES), shape(PENDING), shape(BULK)]
+}
+
+/// Number of a batch of a vault; batches are sealed in the order of their numbers, which is that of writing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct BatchNo(pub u64);
+
+impl BatchNo {
+    /// The one behind it.
+    #[must_use]
+    pub const fn next(self) -> Self {
+        Self(self.0 + 1)
+    }
+}
+
+/// What waits together and is sealed as one group.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BatchRow {
+    /// Where its ops lie, and whether more may come.
+    pub kind: BatchKind,
+    /// How many ops were written into it.
+    pub ops: u32,
+    /// Bytes of its rows.
+    pub bytes: u64,
+}
+
+/// Where the ops of a batch lie, and whether more may come.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum BatchKind {
+    /// In *pending*, coalesced, and more may come. What was seen is not said yet.
+    Open(GroupHead),
+    /// In *pending*, and nothing is added any more.
+    Closed(GroupHead),
+    /// In *bulk*, as bodies of which the first has the head.
+    Bulk,
 }
 
 /// The rows of one bulk write, a body each.
 pub type Bodies = Vec<Wiped>;
 
+/// The batches of one vault, in their order.
+pub struct Batches<'t>(Range<'t, &'static [u8; 12], &'static [u8]>);
+
 /// What waits, open for writing.
 pub struct Unsealed<'t> {
-    pending: Table<'t, &'static [u8; 24], &'static [u8]>,
+    batches: Table<'t, &'static [u8; 12], &'static [u8]>,
+    pending: Table<'t, &'static [u8; 32], &'static [u8]>,
     bulk: Table<'t, &'static [u8; 16], &'static [u8]>,
 }
 
 impl<'t> Unsealed<'t> {
     pub(crate) fn open(txn: &'t WriteTransaction) -> Result<Self, StoreError> {
-        Ok(Self { pending: txn.open_table(PENDING)?, bulk: txn.open_table(BULK)? })
+        let (batches, pending) = (txn.open_table(BATCHES)?, txn.open_table(PENDING)?);
+        Ok(Self { batches, pending, bulk: txn.open_table(BULK)? })
     }
 
-    /// Whether a record of the vault has ops that wait.
-    pub fn has_any_ops(&self, vault: VaultNo) -> Result<bool, StoreError> {
-        let range = records_of(vault);
-        holds_any(self.pending.range::<&[u8; 24]>(range.start()..=range.end())?)
+    /// The oldest batch of a vault.
+    pub fn first_batch(&self, vault: VaultNo) -> Result<Option<(BatchNo, BatchRow)>, StoreError> {
+        let range = batches_of(vault);
+        Batches(self.batches.range::<&[u8; 12]>(range.start()..=range.end())?).next().transpose()
     }
 
-    /// Whether the record has ops that wait.
-    pub fn has_ops(&self, key: &RecordKey) -> Result<bool, StoreError> {
-        Ok(self.pending.get(&key.0)?.is_some())
-    }
-
-    /// The ops of a record that wait.
-    pub fn ops(&self, key: &RecordKey) -> Result<Option<Wiped>, StoreError> {
-        Ok(self.pending.get(&key.0)?.map(|row| Wiped::new(row.value().to_vec())))
-    }
-
-    /// Puts the ops of a record in the place of those that waited.
-    pub fn put_ops(&mut self, key: &RecordKey, ops: &[u8]) -> Result<(), StoreError> {
-        self.pending.insert(&key.0, ops)?;
+    /// Puts a batch in the place of what was known of it.
+    pub fn put_batch(&mut self, vault: VaultNo, batch: BatchNo, row: &BatchRow) -> Result<(), StoreError> {
+        self.batches.insert(&batch_key(vault, batch), &row.encode()[..])?;
         Ok(())
     }
 
-    /// Takes the ops of all records of a vault out, in the order of their keys.
-    pub fn take_ops(&mut self, vault: VaultNo) -> Result<Vec<(RecordKey, Wiped)>, StoreError> {
-        let range = records_of(vault);
-        let mut taken = Vec::new();
-        for row in self.pending.range::<&[u8; 24]>(range.start()..=range.end())? {
-            let (key, row) = row?;
-            taken.push((RecordKey(*key.value()), Wiped::new(row.value().to_vec())));
-        }
-        for (key, _) in &taken {
-            self.pending.remove(&key.0)?;
-        }
-        Ok(taken)
+    /// The ops of a record that wait in a batch.
+    pub fn ops(&self, batch: BatchNo, key: &RecordKey) -> Result<Option<Wiped>, StoreError> {
+        Ok(self.pending.get(&pending_key(batch, key))?.map(|row| Wiped::new(row.value().to_vec())))
     }
 
-    /// Whether a bulk write of the vault waits.
-    pub fn has_bulk(&self, vault: VaultNo) -> Result<bool, StoreError> {
-        let range = bulk_of(vault);
-        holds_any(self.bulk.range::<&[u8; 16]>(range.start()..=range.end())?)
+    /// Puts the ops of a record in the place of those that waited in the batch.
+    pub fn put_ops(&mut self, batch: BatchNo, key: &RecordKey, ops: &[u8]) -> Result<(), StoreError> {
+        self.pending.insert(&pending_key(batch, key), ops)?;
+        Ok(())
     }
 
-    /// Adds a bulk write. They are taken in the order of their `batch`.
-    pub fn put_bulk(&mut self, vault: VaultNo, batch: u64, bodies: &[Wiped]) -> Result<(), StoreError> {
+    /// Adds the bodies of a bulk write.
+    pub fn put_bulk(&mut self, vault: VaultNo, batch: BatchNo, bodies: &[Wiped]) -> Result<(), StoreError> {
         for (chunk, body) in bodies.iter().enumerate() {
             let number = u32::try_from(chunk).map_err(|_| StoreError::ValueTooLarge { bytes: chunk })?;
             self.bulk.insert(&bulk_key(vault, batch, number), &body[..])?;
@@ -92,72 +118,132 @@ impl<'t> Unsealed<'t> {
         Ok(())
     }
 
-    /// Takes the oldest bulk writes of a vault out, whole ones, until they have `bytes_max` bytes or more. Says whether some
-    /// are left.
-    pub fn take_bulk(&mut self, vault: VaultNo, bytes_max: usize) -> Result<(Vec<Bodies>, bool), StoreError> {
-        let range = bulk_of(vault);
-        let (mut keys, mut batches) = (Vec::<[u8; 16]>::new(), Vec::<Bodies>::new());
-        let (mut bytes, mut more) = (0, false);
+    /// Takes a batch out, with the ops of its records in the order of their keys.
+    pub fn take_ops(
+        &mut self,
+        vault: VaultNo,
+        batch: BatchNo,
+    ) -> Result<Vec<(RecordKey, Wiped)>, StoreError> {
+        let range = records_of(vault, batch..=batch);
+        let mut taken = Vec::new();
+        for row in self.pending.range::<&[u8; 32]>(range.start()..=range.end())? {
+            let (key, row) = row?;
+            let key = RecordKey(joined(&[&key.value()[..4], &key.value()[12..]]));
+            taken.push((key, Wiped::new(row.value().to_vec())));
+        }
+        for (key, _) in &taken {
+            self.pending.remove(&pending_key(batch, key))?;
+        }
+        self.batches.remove(&batch_key(vault, batch))?;
+        Ok(taken)
+    }
+
+    /// Takes a batch out, with the bodies of its bulk write.
+    pub fn take_bulk(&mut self, vault: VaultNo, batch: BatchNo) -> Result<Bodies, StoreError> {
+        let range = bulk_of(vault, batch..=batch);
+        let (mut keys, mut bodies) = (Vec::<[u8; 16]>::new(), Bodies::new());
         for row in self.bulk.range::<&[u8; 16]>(range.start()..=range.end())? {
             let (key, row) = row?;
-            let key = *key.value();
-            let same = keys.last().is_some_and(|before| before[..12] == key[..12]);
-            if !same && bytes >= bytes_max {
-                more = true;
-                break;
-            }
-            keys.push(key);
-            let body = Wiped::new(row.value().to_vec());
-            bytes += body.len();
-            match batches.last_mut().filter(|_| same) {
-                Some(batch) => batch.push(body),
-                None => batches.push(vec![body]),
-            }
+            keys.push(*key.value());
+            bodies.push(Wiped::new(row.value().to_vec()));
         }
         for key in &keys {
             self.bulk.remove(key)?;
         }
-        Ok((batches, more))
+        self.batches.remove(&batch_key(vault, batch))?;
+        Ok(bodies)
     }
 }
 
 /// What waits, as of one moment.
 pub struct UnsealedView {
-    pending: ReadOnlyTable<&'static [u8; 24], &'static [u8]>,
+    batches: ReadOnlyTable<&'static [u8; 12], &'static [u8]>,
+    pending: ReadOnlyTable<&'static [u8; 32], &'static [u8]>,
     bulk: ReadOnlyTable<&'static [u8; 16], &'static [u8]>,
 }
 
 impl UnsealedView {
     pub(crate) fn open(txn: &ReadTransaction) -> Result<Self, StoreError> {
-        Ok(Self { pending: txn.open_table(PENDING)?, bulk: txn.open_table(BULK)? })
+        let (batches, pending) = (txn.open_table(BATCHES)?, txn.open_table(PENDING)?);
+        Ok(Self { batches, pending, bulk: txn.open_table(BULK)? })
+    }
+
+    /// The batches of a vault, in their order.
+    pub fn batches(&self, vault: VaultNo) -> Result<Batches<'_>, StoreError> {
+        let range = batches_of(vault);
+        Ok(Batches(self.batches.range::<&[u8; 12]>(range.start()..=range.end())?))
+    }
+
+    /// The last batch of a vault.
+    pub fn last_batch(&self, vault: VaultNo) -> Result<Option<(BatchNo, BatchRow)>, StoreError> {
+        let range = batches_of(vault);
+        let mut batches = self.batches.range::<&[u8; 12]>(range.start()..=range.end())?;
+        batches.next_back().map(|row| decode_batch(row?)).transpose()
     }
 
     /// Whether anything of a vault waits.
     pub fn any(&self, vault: VaultNo) -> Result<bool, StoreError> {
-        let (records, bodies) = (records_of(vault), bulk_of(vault));
-        let records = self.pending.range::<&[u8; 24]>(records.start()..=records.end())?;
-        let bodies = self.bulk.range::<&[u8; 16]>(bodies.start()..=bodies.end())?;
-        Ok(holds_any(records)? || holds_any(bodies)?)
+        let range = batches_of(vault);
+        holds_any(self.batches.range::<&[u8; 12]>(range.start()..=range.end())?)
     }
 
-    /// Number of records whose ops wait, and of bodies of bulk writes.
+    /// Number of rows that wait: records of each batch, and bodies of bulk writes.
     pub fn count(&self, vault: VaultNo) -> Result<u64, StoreError> {
-        let (records, bodies) = (records_of(vault), bulk_of(vault));
-        let records = self.pending.range::<&[u8; 24]>(records.start()..=records.end())?.count();
+        let all = BatchNo(0)..=BatchNo(u64::MAX);
+        let (records, bodies) = (records_of(vault, all.clone()), bulk_of(vault, all));
+        let records = self.pending.range::<&[u8; 32]>(records.start()..=records.end())?.count();
         let bodies = self.bulk.range::<&[u8; 16]>(bodies.start()..=bodies.end())?.count();
         Ok(records as u64 + bodies as u64)
     }
+}
 
-    /// The number that the next bulk write of a vault gets.
-    pub fn next_batch(&self, vault: VaultNo) -> Result<u64, StoreError> {
-        let range = bulk_of(vault);
-        let last = self.bulk.range::<&[u8; 16]>(range.start()..=range.end())?.next_back().transpose()?;
-        Ok(last.map_or(0, |(key, _)| {
-            let mut batch = [0; 8];
-            batch.copy_from_slice(&key.value()[4..12]);
-            u64::from_be_bytes(batch) + 1
-        }))
+impl Iterator for Batches<'_> {
+    type Item = Result<(BatchNo, BatchRow), StoreError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        Some(self.0.next()?.map_err(StoreError::from).and_then(decode_batch))
     }
+}
+
+impl BatchRow {
+    /// `state u8 | ops u32 | bytes u64 | head`, without a head in bulk.
+    fn encode(&self) -> Vec<u8> {
+        let (state, head) = match &self.kind {
+            BatchKind::Open(head) => (1, Some(head)),
+            BatchKind::Closed(head) => (2, Some(head)),
+            BatchKind::Bulk => (3, None),
+        };
+        let mut row = vec![state];
+        row.extend_from_slice(&self.ops.to_be_bytes());
+        row.extend_from_slice(&self.bytes.to_be_bytes());
+        if let Some(head) = head {
+            head.write(&mut row);
+        }
+        row
+    }
+
+    fn decode(row: &[u8]) -> Result<Self, StoreError> {
+        let read = |mut reader: Reader<'_>| {
+            let (state, ops, bytes) = (reader.u8()?, reader.u32()?, reader.u64()?);
+            let head = if state == 3 { None } else { Some(GroupHead::read(&mut reader)?) };
+            reader.finish().map(|()| (state, ops, bytes, head))
+        };
+        let (state, ops, bytes, head) = read(Reader::new(row)).map_err(|_| StoreError::Inconsistent)?;
+        let kind = match (state, head) {
+            (1, Some(head)) => BatchKind::Open(head),
+            (2, Some(head)) => BatchKind::Closed(head),
+            (3, None) => BatchKind::Bulk,
+            _ => return Err(StoreError::Inconsistent),
+        };
+        Ok(Self { kind, ops, bytes })
+    }
+}
+
+type StoredBatch<'t> = (redb::AccessGuard<'t, &'static [u8; 12]>, redb::AccessGuard<'t, &'static [u8]>);
+
+fn decode_batch((key, row): StoredBatch<'_>) -> Result<(BatchNo, BatchRow), StoreError> {
+    let number = BatchNo(u64::from_be_bytes(part(key.value(), 4)));
+    Ok((number, BatchRow::decode(row.value())?))
 }
 
 /// Whether a range of a table has a row.
@@ -165,21 +251,28 @@ fn holds_any<K: Key + 'static>(mut rows: Range<'_, K, &'static [u8]>) -> Result<
     Ok(rows.next().transpose()?.is_some())
 }
 
-fn records_of(vault: VaultNo) -> RangeInclusive<[u8; 24]> {
-    let (mut first, mut last) = ([0; 24], [0xff; 24]);
-    first[..4].copy_from_slice(&vault.0.to_be_bytes());
-    last[..4].copy_from_slice(&vault.0.to_be_bytes());
-    first..=last
+fn batches_of(vault: VaultNo) -> RangeInclusive<[u8; 12]> {
+    batch_key(vault, BatchNo(0))..=batch_key(vault, BatchNo(u64::MAX))
 }
 
-fn bulk_of(vault: VaultNo) -> RangeInclusive<[u8; 16]> {
-    bulk_key(vault, 0, 0)..=bulk_key(vault, u64::MAX, u32::MAX)
+fn records_of(vault: VaultNo, batches: RangeInclusive<BatchNo>) -> RangeInclusive<[u8; 32]> {
+    let (first, last) = batches.into_inner();
+    joined(&[&batch_key(vault, first), &[0; 20]])..=joined(&[&batch_key(vault, last), &[0xff; 20]])
 }
 
-fn bulk_key(vault: VaultNo, batch: u64, chunk: u32) -> [u8; 16] {
-    let mut key = [0; 16];
-    key[..4].copy_from_slice(&vault.0.to_be_bytes());
-    key[4..12].copy_from_slice(&batch.to_be_bytes());
-    key[12..].copy_from_slice(&chunk.to_be_bytes());
-    key
+fn bulk_of(vault: VaultNo, batches: RangeInclusive<BatchNo>) -> RangeInclusive<[u8; 16]> {
+    let (first, last) = batches.into_inner();
+    bulk_key(vault, first, 0)..=bulk_key(vault, last, u32::MAX)
+}
+
+fn batch_key(vault: VaultNo, batch: BatchNo) -> [u8; 12] {
+    joined(&[&vault.0.to_be_bytes(), &batch.0.to_be_bytes()])
+}
+
+fn pending_key(batch: BatchNo, key: &RecordKey) -> [u8; 32] {
+    joined(&[&batch_key(key.vault(), batch), &key.0[4..]])
+}
+
+fn bulk_key(vault: VaultNo, batch: BatchNo, chunk: u32) -> [u8; 16] {
+    joined(&[&batch_key(vault, batch), &chunk.to_be_bytes()])
 }

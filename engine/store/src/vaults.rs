@@ -8,11 +8,11 @@ use redb::{
     AccessGuard, Range, ReadOnlyTable, ReadTransaction, ReadableTable, Table, TableDefinition, TableError,
     WriteTransaction,
 };
-use subrosa_model::merge::{LogNo, Stamp};
-use subrosa_protocol::ids::{Seq, VaultId};
+use subrosa_model::merge::Stamp;
+use subrosa_protocol::ids::VaultId;
 
 use crate::error::StoreError;
-use crate::keys::{CollectionNo, VaultNo, part};
+use crate::keys::{CollectionNo, VaultNo};
 
 #[cfg(test)]
 mod tests;
@@ -166,36 +166,6 @@ impl<'t> Vaults<'t> {
         notes.inode.map_or(Ok(()), |inode| self.put(META_INODE, &inode.to_be_bytes()))
     }
 
-    /// The heads of other logs that a vault's data log has named as seen.
-    pub fn seen(&self, vault: VaultNo) -> Result<Vec<(LogNo, Seq)>, StoreError> {
-        let row = self.meta.get(&*seen_name(vault))?;
-        let Some(row) = row else { return Ok(Vec::new()) };
-        let (entries, rest) = row.value().as_chunks::<12>();
-        if !rest.is_empty() {
-            return Err(StoreError::Inconsistent);
-        }
-        let entries = entries.iter().map(|entry| {
-            (LogNo(u32::from_be_bytes(part(entry, 0))), Seq(u64::from_be_bytes(part(entry, 4))))
-        });
-        Ok(entries.collect())
-    }
-
-    /// Keeps what a vault's data log has named as seen.
-    pub fn put_seen(&mut self, vault: VaultNo, seen: &[(LogNo, Seq)]) -> Result<(), StoreError> {
-        let mut row = Vec::with_capacity(12 * seen.len());
-        for (log, seq) in seen {
-            row.extend_from_slice(&log.0.to_be_bytes());
-            row.extend_from_slice(&seq.0.to_be_bytes());
-        }
-        self.put(&seen_name(vault), &row)
-    }
-
-    /// A vault's data log has named nothing.
-    pub fn forget_seen(&mut self, vault: VaultNo) -> Result<(), StoreError> {
-        self.meta.remove(&*seen_name(vault))?;
-        Ok(())
-    }
-
     fn put(&mut self, name: &str, value: &[u8]) -> Result<(), StoreError> {
         self.meta.insert(name, value)?;
         Ok(())
@@ -313,9 +283,4 @@ impl Iterator for CollectionRows<'_> {
             Ok(CollectionRow { vault, name, number: CollectionNo(number.value()) })
         }))
     }
-}
-
-/// Name in *meta* of what a vault's data log has named as seen.
-fn seen_name(vault: VaultNo) -> String {
-    format!("seen {}", vault.0)
 }

@@ -32,10 +32,17 @@ pub struct Op<'a> {
 impl Op<'_> {
     /// The logs that it names, if it is of a kind that does.
     pub const fn names(&self) -> Option<&Tombstone> {
-        match &self.kind {
-            OpKind::Put(put) => Some(&put.names),
-            OpKind::Delete(names) => Some(names),
-            OpKind::Unknown { .. } => None,
+        self.kind.names()
+    }
+}
+
+impl OpKind<'_> {
+    /// The logs that it names, if it is of a kind that does.
+    pub const fn names(&self) -> Option<&Tombstone> {
+        match self {
+            Self::Put(put) => Some(&put.names),
+            Self::Delete(names) => Some(names),
+            Self::Unknown { .. } => None,
         }
     }
 }

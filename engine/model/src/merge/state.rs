@@ -116,6 +116,11 @@ impl<'a> RecordState<'a> {
         self.last.iter().any(|(log, stamp)| !self.tomb.covers(log, stamp))
     }
 
+    /// The stamp of a log's last op on the record, deletes not counted.
+    pub fn last_of(&self, log: LogNo) -> Option<Stamp> {
+        self.last.get(log)
+    }
+
     /// Whether it has taken in nothing at all.
     pub const fn is_empty(&self) -> bool {
         self.last.0.is_empty() && self.tomb.0.is_empty()

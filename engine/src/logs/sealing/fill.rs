@@ -93,12 +93,16 @@ pub(crate) struct Filler {
     place: BodyPlace,
     goal: Goal,
     full: Vec<Packed>,
+    /// How many bodies are done, and their plaintext.
+    segments: usize,
+    plain_bytes: u64,
 }
 
 impl Filler {
     /// `head` goes into the first body.
-    pub(crate) const fn new(head: GroupHead) -> Self {
-        Self { writer: None, head, place: BodyPlace::First, goal: Goal::FIRST, full: Vec::new() }
+    pub(crate) fn new(head: GroupHead) -> Self {
+        let (place, goal, full) = (BodyPlace::First, Goal::FIRST, Vec::new());
+        Self { writer: None, head, place, goal, full, segments: 0, plain_bytes: 0 }
     }
 
     /// Adds an op.
@@ -118,17 +122,27 @@ impl Filler {
         std::mem::take(&mut self.full)
     }
 
-    /// The bodies that are left, the last one as full as it is.
-    pub(crate) fn finish(mut self) -> Vec<Packed> {
+    /// How many bodies are done.
+    pub(crate) const fn segments(&self) -> usize {
+        self.segments
+    }
+
+    /// Their plaintext, before it was compressed.
+    pub(crate) const fn plain_bytes(&self) -> u64 {
+        self.plain_bytes
+    }
+
+    /// The bodies that are left, the last one as full as it is; and the plaintext of all.
+    pub(crate) fn finish(mut self) -> (Vec<Packed>, u64) {
         while let Some(writer) = &self.writer {
             let (plain, packed) = (writer.len(), Packed::new(Wiped::new(writer.encode())));
             if writer.ops() > 1 && packed.len() > BODY_FILL_BYTES {
                 self.cut(Goal::after(plain, packed.len()));
             } else {
-                self.keep(packed);
+                self.keep(plain, packed);
             }
         }
-        self.full
+        (self.full, self.plain_bytes)
     }
 
     /// The body at hand has come to its goal: it is full, or it is cut again, or its goal is raised.
@@ -142,13 +156,15 @@ impl Filler {
         let thin = packed.len() * 100 < next.packed * FULL_PERCENT;
         // Raised at most to the cap, and never twice for the same bytes.
         if !(thin && next.plain > self.goal.plain) {
-            self.keep(packed);
+            self.keep(plain, packed);
         }
         self.goal = next;
     }
 
     /// The body at hand is done; the next one is a later one.
-    fn keep(&mut self, packed: Packed) {
+    fn keep(&mut self, plain: usize, packed: Packed) {
+        self.segments += 1;
+        self.plain_bytes += plain as u64;
         self.full.push(packed);
         self.writer = None;
         self.place = BodyPlace::Behind { latest: self.head.latest };
@@ -166,7 +182,7 @@ impl Filler {
             let (plain, packed) = (writer.len(), Packed::new(Wiped::new(writer.encode())));
             if packed.len() <= goal.packed || taken <= 1 {
                 self.goal = Goal::after(plain, packed.len());
-                self.keep(packed);
+                self.keep(plain, packed);
                 break taken;
             }
             // Its front is less compressible than the whole. That much fits, whatever it is.

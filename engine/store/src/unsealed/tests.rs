@@ -1,5 +1,6 @@
 use redb::Database;
-use subrosa_model::merge::RecordId;
+use subrosa_model::merge::{RecordId, Run, Seen, Stamp};
+use subrosa_protocol::ids::{Chain, Head, LogId, Seq};
 
 use super::*;
 use crate::doors::{Doors, DoorsView, in_memory};
@@ -18,50 +19,109 @@ fn change<R>(database: &Database, f: impl FnOnce(&mut Unsealed<'_>) -> R) -> R {
     result
 }
 
+fn view(database: &Database) -> UnsealedView {
+    DoorsView::begin(database).unwrap().unsealed().unwrap()
+}
+
 fn body(n: u8, len: usize) -> Wiped {
     Wiped::new(vec![n; len])
 }
 
-#[test]
-fn the_ops_of_one_vault_are_taken_in_the_order_of_their_records_and_others_stay() {
-    change(&in_memory(), |unsealed| {
-        for (vault, n) in [(VAULT, 3), (VAULT, 1), (VaultNo(0), 1), (VaultNo(2), 1)] {
-            unsealed.put_ops(&key(vault, n), b"before").unwrap();
-            unsealed.put_ops(&key(vault, n), &[n]).unwrap();
-        }
-        assert_eq!(unsealed.ops(&key(VAULT, 3)).unwrap().unwrap()[..], [3]);
-        assert!(unsealed.has_ops(&key(VAULT, 1)).unwrap() && !unsealed.has_ops(&key(VAULT, 2)).unwrap());
-        let taken = unsealed.take_ops(VAULT).unwrap();
-        let taken: Vec<_> = taken.iter().map(|(key, ops)| (*key, ops.to_vec())).collect();
-        assert_eq!(taken, [1, 3].map(|n| (key(VAULT, n), vec![n])));
-        let left = [0, 1, 2].map(|vault| unsealed.has_any_ops(VaultNo(vault)).unwrap());
-        assert_eq!(left, [true, false, true]);
-    });
+fn head() -> GroupHead {
+    let seen = vec![Head { log: LogId::from_bytes([1; 16]), seq: Seq(300), chain: Chain::ZERO }];
+    let mut head = GroupHead { seen: Seen::part(seen), ..GroupHead::of(Stamp(9)) };
+    head.runs.raise(Run::from_bytes([5; 8]), Stamp(8));
+    head
+}
+
+fn row(kind: BatchKind) -> BatchRow {
+    BatchRow { kind, ops: 7, bytes: 1 << 40 }
 }
 
 #[test]
-fn bulk_writes_are_taken_whole_and_oldest_first() {
+fn the_ops_of_one_batch_are_taken_in_the_order_of_their_records_and_others_stay() {
     let database = in_memory();
     change(&database, |unsealed| {
-        unsealed.put_bulk(VAULT, 7, &[body(3, 10)]).unwrap();
-        unsealed.put_bulk(VAULT, 2, &[body(1, 10), body(2, 10)]).unwrap();
-        unsealed.put_bulk(VaultNo(2), 0, &[body(4, 10)]).unwrap();
+        for (vault, batch, n) in
+            [(VAULT, 2, 3), (VAULT, 2, 1), (VAULT, 3, 1), (VaultNo(0), 2, 1), (VaultNo(2), 2, 1)]
+        {
+            unsealed.put_ops(BatchNo(batch), &key(vault, n), b"before").unwrap();
+            unsealed.put_ops(BatchNo(batch), &key(vault, n), &[n]).unwrap();
+            unsealed.put_batch(vault, BatchNo(batch), &row(BatchKind::Closed(head()))).unwrap();
+        }
+        assert_eq!(unsealed.ops(BatchNo(2), &key(VAULT, 3)).unwrap().unwrap()[..], [3]);
+        assert_eq!(unsealed.ops(BatchNo(3), &key(VAULT, 3)).unwrap(), None);
     });
-    let view = DoorsView::begin(&database).unwrap().unsealed().unwrap();
-    assert_eq!([0, 1, 2].map(|vault| view.next_batch(VaultNo(vault)).unwrap()), [0, 8, 1]);
-    assert_eq!([0, 1, 2].map(|vault| view.count(VaultNo(vault)).unwrap()), [0, 3, 1]);
-    assert_eq!([0, 1, 2].map(|vault| view.any(VaultNo(vault)).unwrap()), [false, true, true]);
+    assert_eq!([0, 1, 2].map(|vault| view(&database).count(VaultNo(vault)).unwrap()), [1, 3, 1]);
     change(&database, |unsealed| {
-        let mut take = |bytes_max| {
-            let (batches, more) = unsealed.take_bulk(VAULT, bytes_max).unwrap();
-            let first = |body: &Wiped| (body[0], body.len());
-            let batches = batches.iter().map(|batch| batch.iter().map(first).collect::<Vec<_>>());
-            (batches.collect::<Vec<_>>(), more)
-        };
-        assert_eq!(take(1), (vec![vec![(1, 10), (2, 10)]], true));
-        assert_eq!(take(11), (vec![vec![(3, 10)]], false));
-        assert_eq!(take(11), (vec![], false));
-        let left = [VAULT, VaultNo(2)].map(|vault| unsealed.has_bulk(vault).unwrap());
-        assert_eq!(left, [false, true]);
+        let taken = unsealed.take_ops(VAULT, BatchNo(2)).unwrap();
+        let taken: Vec<_> = taken.iter().map(|(key, ops)| (*key, ops.to_vec())).collect();
+        assert_eq!(taken, [1, 3].map(|n| (key(VAULT, n), vec![n])));
     });
+    assert_eq!([0, 1, 2].map(|vault| view(&database).count(VaultNo(vault)).unwrap()), [1, 1, 1]);
+    assert_eq!([0, 1, 2].map(|vault| view(&database).any(VaultNo(vault)).unwrap()), [true; 3]);
+    change(&database, |unsealed| assert_eq!(unsealed.take_ops(VAULT, BatchNo(3)).unwrap().len(), 1));
+    assert_eq!([0, 1, 2].map(|vault| view(&database).any(VaultNo(vault)).unwrap()), [true, false, true]);
+}
+
+#[test]
+fn batches_come_oldest_first_each_as_it_was_put() {
+    let database = in_memory();
+    let kinds = [BatchKind::Bulk, BatchKind::Closed(head()), BatchKind::Open(GroupHead::of(Stamp(3)))];
+    let rows: Vec<_> = (1..).map(|n| BatchNo(n << 8)).zip(kinds.map(row)).collect();
+    change(&database, |unsealed| {
+        assert_eq!(unsealed.first_batch(VAULT).unwrap(), None);
+        for (batch, row) in rows.iter().rev() {
+            unsealed.put_batch(VAULT, *batch, row).unwrap();
+        }
+        unsealed.put_batch(VaultNo(2), BatchNo(0), &rows[0].1).unwrap();
+        assert_eq!(unsealed.first_batch(VAULT).unwrap().as_ref(), rows.first());
+    });
+    let view = view(&database);
+    let found = view.batches(VAULT).unwrap().collect::<Result<Vec<_>, _>>().unwrap();
+    assert_eq!(found, rows);
+    assert_eq!(view.last_batch(VAULT).unwrap().as_ref(), rows.last());
+    assert_eq!(view.last_batch(VaultNo(0)).unwrap(), None);
+}
+
+#[test]
+fn bulk_writes_are_taken_whole() {
+    let database = in_memory();
+    change(&database, |unsealed| {
+        for (vault, batch, bodies) in [
+            (VAULT, 7, vec![body(3, 10)]),
+            (VAULT, 2, vec![body(1, 10), body(2, 9)]),
+            (VaultNo(2), 2, vec![body(4, 1)]),
+        ] {
+            unsealed.put_bulk(vault, BatchNo(batch), &bodies).unwrap();
+            unsealed.put_batch(vault, BatchNo(batch), &row(BatchKind::Bulk)).unwrap();
+        }
+    });
+    assert_eq!([0, 1, 2].map(|vault| view(&database).count(VaultNo(vault)).unwrap()), [0, 3, 1]);
+    change(&database, |unsealed| {
+        let mut take = |batch| {
+            let bodies = unsealed.take_bulk(VAULT, BatchNo(batch)).unwrap();
+            bodies.iter().map(|body| (body[0], body.len())).collect::<Vec<_>>()
+        };
+        assert_eq!([take(2), take(2), take(7)], [vec![(1, 10), (2, 9)], vec![], vec![(3, 10)]]);
+    });
+    assert_eq!([0, 1, 2].map(|vault| view(&database).any(VaultNo(vault)).unwrap()), [false, false, true]);
+}
+
+#[test]
+fn batches_that_nothing_of_ours_wrote_are_refused() {
+    let good = row(BatchKind::Closed(head())).encode();
+    let bulk = row(BatchKind::Bulk).encode();
+    let rows = [
+        ("nothing", Vec::new()),
+        ("cut", good[..good.len() - 1].to_vec()),
+        ("trailing", [&good[..], &[0]].concat()),
+        ("no such state", [&[4], &good[1..]].concat()),
+        ("state 0", [&[0], &good[1..]].concat()),
+        ("bulk with a head", [&[3], &good[1..]].concat()),
+        ("open without a head", [&[1], &bulk[1..]].concat()),
+    ];
+    for (name, row) in rows {
+        assert!(matches!(BatchRow::decode(&row), Err(StoreError::Inconsistent)), "{name}");
+    }
 }

@@ -92,35 +92,13 @@ fn tokens_are_noted_each_under_its_name_and_what_is_not_given_stays() {
 }
 
 #[test]
-fn what_a_log_has_named_is_kept_for_each_vault_until_it_is_forgotten() {
-    let database = in_memory();
-    let seen = [(LogNo(5), Seq(1 << 40)), (LogNo(u32::MAX), Seq(0))];
-    change(&database, |vaults| {
-        assert_eq!(vaults.seen(VAULT).unwrap(), []);
-        vaults.put_seen(VAULT, &seen).unwrap();
-        vaults.put_seen(VaultNo(11), &seen[..1]).unwrap();
-        assert_eq!(
-            (vaults.seen(VAULT).unwrap(), vaults.seen(VaultNo(11)).unwrap()),
-            (seen.to_vec(), seen[..1].to_vec())
-        );
-        vaults.forget_seen(VAULT).unwrap();
-        assert_eq!(
-            (vaults.seen(VAULT).unwrap(), vaults.seen(VaultNo(11)).unwrap()),
-            (vec![], seen[..1].to_vec())
-        );
-    });
-    assert_eq!(view(&database).meta_names().unwrap(), ["seen 11"]);
-}
-
-#[test]
 fn rows_that_nothing_of_ours_wrote_are_refused() {
     let database = in_memory();
     let inconsistent = |error| matches!(error, Some(StoreError::Inconsistent));
     change(&database, |vaults| {
-        for name in [META_FORMAT, META_CLOCK, META_INODE, META_NAME, META_RELAY, "seen 1"] {
+        for name in [META_FORMAT, META_CLOCK, META_INODE, META_NAME, META_RELAY] {
             vaults.put(name, &[0xff; 13]).unwrap();
         }
-        assert!(inconsistent(vaults.seen(VAULT).err()));
         vaults.vaults.insert(0, &[b'a'; 31][..]).unwrap();
         vaults.vaults.insert(1, &[0xff; 33][..]).unwrap();
         vaults.collections.insert(&[b'a'; 3][..], 0).unwrap();

@@ -62,7 +62,10 @@ fn filled(values: &[ValueBuf]) -> Vec<Packed> {
         filler.push(&put(n, value));
         bodies.extend(filler.take_full());
     }
-    bodies.extend(filler.finish());
+    let (rest, plain_bytes) = filler.finish();
+    bodies.extend(rest);
+    let unpacked = bodies.iter().map(|packed| Packed::from_row(&packed.to_row()).unwrap().unpack().unwrap());
+    assert_eq!(unpacked.map(|data| data.len() as u64).sum::<u64>(), plain_bytes);
     bodies
 }
 

@@ -1,0 +1,56 @@
+//! What is kept in memory of what a vault has not sealed: the open batch, and what its data log has not named as seen.
+
+use std::collections::BTreeSet;
+
+use subrosa_model::merge::{GroupHead, LogNo, Run, VaultNo};
+use subrosa_store::error::StoreError;
+use subrosa_store::logs::LogsView;
+use subrosa_store::unsealed::{BatchKind, BatchNo, UnsealedView};
+
+/// The batch that small writes share.
+#[derive(Clone, Debug)]
+pub(crate) struct OpenBatch {
+    pub(crate) number: BatchNo,
+    pub(crate) head: GroupHead,
+    pub(crate) ops: u32,
+    pub(crate) bytes: u64,
+}
+
+/// The batches of one vault.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Batches {
+    /// The last one, while more may come into it.
+    pub(crate) open: Option<OpenBatch>,
+    /// Number of the next one.
+    pub(crate) next: BatchNo,
+    /// This opening of the store, drawn before its first write.
+    pub(crate) run: Option<Run>,
+}
+
+impl Batches {
+    pub(crate) fn load(unsealed: &UnsealedView, vault: VaultNo) -> Result<Self, StoreError> {
+        let Some((number, row)) = unsealed.last_batch(vault)? else { return Ok(Self::default()) };
+        let (ops, bytes) = (row.ops, row.bytes);
+        let open = match row.kind {
+            BatchKind::Open(head) => Some(OpenBatch { number, head, ops, bytes }),
+            BatchKind::Closed(_) | BatchKind::Bulk => None,
+        };
+        Ok(Self { open, next: number.next(), run: None })
+    }
+}
+
+/// Of these logs, those that are merged beyond what the data log of this device has named.
+pub(crate) fn unsaid(
+    logs: &LogsView,
+    all: impl Iterator<Item = LogNo>,
+) -> Result<BTreeSet<LogNo>, StoreError> {
+    let mut unsaid = BTreeSet::new();
+    for log in all {
+        if let Some(head) = logs.head(log)?
+            && head.merged.0 > logs.said(log)?.map_or(0, |said| said.next().0)
+        {
+            unsaid.insert(log);
+        }
+    }
+    Ok(unsaid)
+}
