@@ -1,6 +1,7 @@
 //! Tests of the core: two stores and a relay made of a list.
 
 mod bases;
+mod batches;
 mod closing;
 mod cost;
 mod exchange;

@@ -230,6 +230,32 @@ fn notes_are_found_by_the_log_that_they_name() {
 }
 
 #[test]
+fn what_was_said_of_a_log_is_kept_until_it_is_forgotten() {
+    let database = in_memory();
+    change(&database, |logs| {
+        assert_eq!(logs.said(LogNo(5)).unwrap(), None);
+        logs.put_said(LogNo(5), Seq(1)).unwrap();
+        logs.put_said(LogNo(5), Seq(1 << 40)).unwrap();
+        logs.put_said(LogNo(u32::MAX), Seq(0)).unwrap();
+        assert_eq!(logs.said(LogNo(5)).unwrap(), Some(Seq(1 << 40)));
+        logs.forget_said(LogNo(u32::MAX)).unwrap();
+    });
+    let said = [5, u32::MAX].map(|log| view(&database).said(LogNo(log)).unwrap());
+    assert_eq!(said, [Some(Seq(1 << 40)), None]);
+}
+
+#[test]
+fn a_head_that_is_put_is_noted_once_as_moved() {
+    change(&in_memory(), |logs| {
+        logs.store_segment(LOG, &segment(ID, 0), Seq(0)).unwrap();
+        let head = logs.head(LOG).unwrap().unwrap();
+        logs.put_head(LOG, &LogTip { merged: Seq(1), ..head }).unwrap();
+        assert_eq!(logs.take_moved().into_iter().collect::<Vec<_>>(), [LOG]);
+        assert!(logs.take_moved().is_empty());
+    });
+}
+
+#[test]
 fn rows_that_nothing_of_ours_wrote_are_refused() {
     let inconsistent = |error| matches!(error, Some(StoreError::Inconsistent));
     let database = in_memory();
