@@ -2,10 +2,10 @@
 //!
 //! It is read once when a store is opened, kept up by transactions, and read again when one fails. It must never write a table.
 
-pub(crate) mod batches;
 #[cfg_attr(not(test), expect(clippy::missing_const_for_fn, reason = "tests count"))]
 pub(crate) mod cost;
 pub(crate) mod extents;
+pub(crate) mod open_batch;
 pub(crate) mod relay_view;
 pub(crate) mod state;
 pub(crate) mod uncertified;

@@ -19,8 +19,8 @@ use subrosa_store::vaults::Vaults;
 use crate::error::Error;
 use crate::life::gate::{Turn, Wait, WriterKind};
 use crate::life::{Core, OpenStore};
-use crate::memory::batches::Batches;
 use crate::memory::extents::WaitReason;
+use crate::memory::open_batch::Batches;
 use crate::memory::state::{LogInfo, State, VaultState};
 use crate::records::watch::VaultChange;
 use crate::records::{Records, watch};
@@ -266,6 +266,18 @@ impl Tx<'_> {
         let vault = self.state.vaults.get_mut(&number).ok_or(Error::NoVault)?;
         self.batches_before.entry(number).or_insert_with(|| vault.batches.clone());
         Ok(&mut vault.batches)
+    }
+
+    /// Notes the logs whose heads this transaction has put.
+    pub(crate) fn note_moved(&mut self) {
+        for log in self.logs.take_moved() {
+            if let Some(vault) = self.state.logs.vault(log)
+                && let Some(state) = self.state.vaults.get_mut(&vault)
+                && log != state.own.data
+            {
+                state.unsaid.insert(log);
+            }
+        }
     }
 
     /// Says that the memory of a new vault must go should the transaction fail.

@@ -17,7 +17,7 @@ use subrosa_store::unsealed::{BatchKind, BatchRow};
 use crate::error::Error;
 use crate::life::commit::Tx;
 use crate::logs::sealing::fill::Filler;
-use crate::memory::batches::OpenBatch;
+use crate::memory::open_batch::OpenBatch;
 use crate::records::decode_pending;
 use crate::records::write::BULK_OPS_MIN;
 
@@ -168,18 +168,6 @@ impl Tx<'_> {
             state.unsaid.remove(log);
         }
         Ok(if looked_at == changed.len() { Seen::new(seen) } else { Seen::part(seen) })
-    }
-
-    /// Notes the logs whose heads this transaction has put.
-    pub(crate) fn note_moved(&mut self) {
-        for log in self.logs.take_moved() {
-            if let Some(vault) = self.state.logs.vault(log)
-                && let Some(state) = self.state.vaults.get_mut(&vault)
-                && log != state.own.data
-            {
-                state.unsaid.insert(log);
-            }
-        }
     }
 }
 

@@ -17,8 +17,8 @@ use subrosa_store::unsealed::UnsealedView;
 use subrosa_store::vaults::{CollectionRow, VaultRow};
 
 use crate::error::Error;
-use crate::memory::batches::{Batches, unsaid};
 use crate::memory::extents::{GroupExtent, Probe, WaitReason};
+use crate::memory::open_batch::{Batches, unsaid};
 use crate::memory::relay_view::RelayView;
 use crate::memory::uncertified::{Notes, Waiting};
 

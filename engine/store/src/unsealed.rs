@@ -71,7 +71,7 @@ pub enum BatchKind {
 pub type Bodies = Vec<Wiped>;
 
 /// The batches of one vault, in their order.
-pub struct Batches<'t>(Range<'t, &'static [u8; 12], &'static [u8]>);
+pub struct BatchRows<'t>(Range<'t, &'static [u8; 12], &'static [u8]>);
 
 /// What waits, open for writing.
 pub struct Unsealed<'t> {
@@ -89,7 +89,7 @@ impl<'t> Unsealed<'t> {
     /// The oldest batch of a vault.
     pub fn first_batch(&self, vault: VaultNo) -> Result<Option<(BatchNo, BatchRow)>, StoreError> {
         let range = batches_of(vault);
-        Batches(self.batches.range::<&[u8; 12]>(range.start()..=range.end())?).next().transpose()
+        BatchRows(self.batches.range::<&[u8; 12]>(range.start()..=range.end())?).next().transpose()
     }
 
     /// Puts a batch in the place of what was known of it.
@@ -169,9 +169,9 @@ impl UnsealedView {
     }
 
     /// The batches of a vault, in their order.
-    pub fn batches(&self, vault: VaultNo) -> Result<Batches<'_>, StoreError> {
+    pub fn batches(&self, vault: VaultNo) -> Result<BatchRows<'_>, StoreError> {
         let range = batches_of(vault);
-        Ok(Batches(self.batches.range::<&[u8; 12]>(range.start()..=range.end())?))
+        Ok(BatchRows(self.batches.range::<&[u8; 12]>(range.start()..=range.end())?))
     }
 
     /// The last batch of a vault.
@@ -197,7 +197,7 @@ impl UnsealedView {
     }
 }
 
-impl Iterator for Batches<'_> {
+impl Iterator for BatchRows<'_> {
     type Item = Result<(BatchNo, BatchRow), StoreError>;
 
     fn next(&mut self) -> Option<Self::Item> {
