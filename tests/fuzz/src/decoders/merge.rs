@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use subrosa_model::carried::{Carried, Closing};
 use subrosa_model::merge::{
     BodyPlace, BodyWriter, CheckedBody, GroupHead, LogTable, Op, OpKind, PendingOps, Put, RecordId,
     RecordState, Stamp, Value, ValueBuf, ValueRef, VaultNo,
 };
 use subrosa_model::seal::Packed;
-use subrosa_protocol::ids::LogId;
+use subrosa_protocol::ids::{LogId, VaultId};
 use subrosa_protocol::segment::Class;
 
 pub(super) fn value(data: &[u8]) {
@@ -112,5 +113,18 @@ pub(super) fn plaintext(data: &[u8]) {
     }
     if let Some(packed) = Packed::from_row(data) {
         let _ = packed.unpack();
+    }
+}
+
+pub(super) fn carried(data: &[u8]) {
+    if let Ok(carried) = Carried::decode(data) {
+        assert_eq!(carried.encode(), data);
+        let _ = carried.check(&VaultId::from_bytes([1; 32]));
+    }
+}
+
+pub(super) fn closing(data: &[u8]) {
+    if let Ok(closing) = Closing::decode(data) {
+        assert_eq!(closing.encode(), data);
     }
 }

@@ -64,6 +64,8 @@ pub(crate) const TARGETS: &[Target] = &[
     Target { name: "row", run: merge::row, memory: VALUES },
     Target { name: "pending_row", run: merge::pending_row, memory: VALUES },
     Target { name: "plaintext", run: merge::plaintext, memory: INFLATES },
+    Target { name: "carried", run: merge::carried, memory: COPIES },
+    Target { name: "closing", run: merge::closing, memory: COPIES },
     Target { name: "control_entries", run: secrets::control_entries, memory: KEYS },
     Target { name: "keyring", run: secrets::keyring, memory: KEYS },
     Target { name: "bundle", run: secrets::bundle, memory: KEYS },
