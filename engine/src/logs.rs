@@ -18,5 +18,6 @@ pub(crate) mod receive;
 pub(crate) mod rotate;
 pub(crate) mod sealing;
 pub(crate) mod shown;
+pub(crate) mod statements;
 pub(crate) mod verify;
 pub(crate) mod waiting;

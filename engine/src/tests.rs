@@ -20,6 +20,7 @@ mod restored;
 mod sealing;
 mod specification;
 mod spoiled;
+mod statements;
 mod strangers;
 mod thread_ends;
 mod transactions;
@@ -186,7 +187,7 @@ fn copy_secret(key: &EpochKey) -> EpochKey {
     EpochKey::read(&mut Reader::new(key.dangerous_bytes())).unwrap()
 }
 
-fn copy_pair(pair: &KeyPair) -> KeyPair {
+pub(super) fn copy_pair(pair: &KeyPair) -> KeyPair {
     KeyPair::from_pkcs8_der(&pair.dangerous_to_pkcs8_der()).unwrap()
 }
 
@@ -261,7 +262,7 @@ impl ListRelay {
                 return Ok(taken);
             }
             let mut state = self.state.lock().unwrap();
-            for key in batch.logs {
+            for key in batch.logs.into_iter().map(|log| log.key) {
                 if !state.logs.contains(&key) {
                     state.logs.push(key);
                 }

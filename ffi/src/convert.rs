@@ -198,7 +198,8 @@ const fn code_of_peer(fault: PeerFault) -> i32 {
         | PeerFault::TooManyLogs
         | PeerFault::BadAck
         | PeerFault::DisputedLogs
-        | PeerFault::BadGrant => SUBROSA_PEER,
+        | PeerFault::BadGrant
+        | PeerFault::BadStatements => SUBROSA_PEER,
         _ => SUBROSA_PEER,
     }
 }

@@ -247,8 +247,7 @@ fn answer(
 fn status(dir: &DataDir, clock: Clock, live: Option<&Live<'_>>) -> Result<Status, Error> {
     let census = live.map(|live| live.shared.hub.census()).unwrap_or_default();
     let tried = live.map(|live| live.shared.lobby.tried()).unwrap_or_default();
-    let frames: Vec<_> =
-        live.iter().flat_map(|live| [&live.shared.frames, &live.shared.pending_frames]).collect();
+    let frames: Vec<_> = live.iter().map(|live| &live.shared.frames).collect();
     Ok(Status {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         listening: live.map(|live| live.addr),

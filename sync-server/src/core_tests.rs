@@ -149,20 +149,16 @@ impl Rig {
         let auth = ClientFrame::Auth { vault: vault.id, role: Role::Writer, public, signature };
         self.frame(link, &auth);
         if self.store.vault(&vault.id).unwrap().is_none() {
-            let credential = Credential::None;
-            self.frame(
-                link,
-                &ClientFrame::Create { vault: vault.id, statements: vault.encoded(), credential },
-            );
+            for part in vault.parts() {
+                self.frame(link, &part);
+            }
+            self.frame(link, &ClientFrame::Create { vault: vault.id, credential: Credential::None });
             self.links.pop(); // it waits for a grant, which is not what is tested
             let again = self.link();
             return self.join(again, vault);
         }
         for log in [&vault.control, &vault.data] {
-            self.frame(
-                link,
-                &ClientFrame::Log { vault: vault.id, public: log.key.public(), base: Base::WHOLE },
-            );
+            self.frame(link, &vault.log_frame(log));
         }
         let (cursor, digest, incarnation) = (Rseq(0), digest_of_nothing(), self.store.incarnation());
         self.frame(link, &ClientFrame::Subscribe { vault: vault.id, incarnation, cursor, digest });
@@ -441,7 +437,8 @@ fn damage_met_by_one_feed_shows_in_the_digest_of_all_and_is_pushed_again() {
     let a = rig.link();
     rig.join(a, &vault);
     let mut other = Log::new(vault.data.kind);
-    rig.frame(a, &ClientFrame::Log { vault: id, public: other.key.public(), base: Base::WHOLE });
+    let (vault_id, public) = (id, other.key.public());
+    rig.frame(a, &ClientFrame::Log { vault: vault_id, public, base: Base::WHOLE, vouch: None });
     let segments: Vec<SealedSegment> = (0..3).map(|_| vault.data.segment(&id, 100)).collect();
     for segment in segments.iter().cloned().chain([other.segment(&id, 100)]) {
         assert_eq!(rig.pushed(a, &id, segment), None);

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use subrosa_protocol::addr::RelayAddr;
 use subrosa_protocol::error::ErrorCode;
-use subrosa_protocol::ids::Incarnation;
-use subrosa_protocol::relay_link::{Created, Creation, KnownVault};
+use subrosa_protocol::ids::{Incarnation, VaultId};
+use subrosa_protocol::relay_link::{Created, Creation, KnownVault, Now};
 use subrosa_protocol::statement::Statement;
 use subrosa_protocol::token::Invite;
 
@@ -15,7 +15,9 @@ use crate::error::Error;
 use crate::files::{self, DataLock, Placed};
 use crate::invites::Revocations;
 use crate::key::RelayKey;
-use crate::store::{LogStore, RedbStore, StoreError, VaultRow};
+use crate::store::{JoinedRow, LogStore, RedbStore, StoreError, VaultRow};
+
+const MS_PER_DAY: u64 = 24 * 60 * 60 * 1000;
 
 /// Key, settings, revocations and database, locked against other processes.
 pub struct DataDir {
@@ -149,8 +151,20 @@ impl DataDir {
     pub(crate) fn add_statement(
         &self,
         statement: &Statement,
+        now: Now,
     ) -> Result<Result<KnownVault, ErrorCode>, StoreError> {
-        Ok(self.store.add_statement(statement)?.map(|row| self.state(row)))
+        let day = u32::try_from(now.wall_ms / MS_PER_DAY).unwrap_or(u32::MAX);
+        Ok(self.store.add_statement(statement, day)?.map(|row| self.state(row)))
+    }
+
+    /// Takes what joins a statement chain; and whether that was news.
+    pub(crate) fn join_statements(
+        &self,
+        vault: &VaultId,
+        tail: &[Statement],
+    ) -> Result<Result<(KnownVault, bool), ErrorCode>, StoreError> {
+        let joined = self.store.join_statements(vault, tail)?;
+        Ok(joined.map(|JoinedRow { row, changed }| (self.state(row), changed)))
     }
 
     pub(crate) fn state(&self, row: VaultRow) -> KnownVault {

@@ -269,8 +269,11 @@ impl Intake {
 
 // Every frame finds room in an empty table.
 const _: () = assert!(limits::FRAME_BYTES_MAX + 4 <= limits::FRAMES_BYTES_MAX / limits::FRAMES_SHARE_HOST);
-const _: () =
-    assert!(limits::FRAME_BYTES_MAX_PENDING + 4 <= limits::PENDING_BYTES_MAX / limits::FRAMES_SHARE_HOST);
+// And every chain.
+const _: () = assert!(
+    limits::STATEMENTS_MAX * limits::STATEMENT_BYTES_MAX
+        <= limits::CHAINS_BYTES_MAX / limits::FRAMES_SHARE_HOST
+);
 
 #[cfg(test)]
 mod tests;

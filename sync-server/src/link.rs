@@ -22,7 +22,7 @@ use crate::heal::Healer;
 use crate::hub::Hub;
 use crate::intake::Owner;
 use crate::lobby::{Guest, Lobby};
-use crate::places::{Places, Windows};
+use crate::places::{ChainRoom, Chains, Places, Windows};
 use crate::sending::Sending;
 use crate::store::StoreError;
 use crate::transport::{self, Stalled};
@@ -44,8 +44,8 @@ pub(crate) struct Shared {
     pub(crate) reads: Arc<Semaphore>,
     /// Whom the relay lets in.
     pub(crate) lobby: Arc<Lobby>,
-    /// Large frames of peers that have proved no membership.
-    pub(crate) pending_frames: Arc<Places>,
+    /// Chains that come in parts.
+    pub(crate) chains: Arc<Chains>,
     /// Large frames of members.
     pub(crate) frames: Arc<Places>,
     /// Larger windows of members.
@@ -128,6 +128,7 @@ pub(crate) async fn serve(connection: Connection, shared: Arc<Shared>, guest: Gu
         sending: None,
         guest,
         vault: None,
+        chain: None,
         shared,
     });
     drop(inbox);
@@ -147,6 +148,8 @@ struct Driver {
     guest: Guest,
     /// The first vault of which the peer proved a key: its large frames are of that vault's share.
     vault: Option<VaultId>,
+    /// What the link has gathered of a chain.
+    chain: Option<ChainRoom>,
     shared: Arc<Shared>,
 }
 
@@ -168,6 +171,7 @@ impl Driver {
                     if let Err(error) = self.link.handle(self.shared.clock.now(), input) {
                         tracing::debug!(link = self.no.0, %error, "link ended");
                     }
+                    self.count_chain();
                     if let Err(end) = self.perform(&mut frames).await {
                         break end;
                     }
@@ -190,6 +194,22 @@ impl Driver {
         }
     }
 
+    /// Counts what the link holds of chains among those of all links.
+    fn count_chain(&mut self) {
+        let bytes = self.link.gathered_bytes();
+        if bytes == 0 {
+            self.chain = None;
+            return;
+        }
+        let owner = self.owner();
+        let room = self.chain.get_or_insert_with(|| Arc::clone(&self.shared.chains).room(owner));
+        if !room.fit(bytes) {
+            let refused = self.link.handle(self.shared.clock.now(), Input::NoRoom);
+            debug_assert!(refused.is_ok(), "it ends no link");
+            room.fit(self.link.gathered_bytes());
+        }
+    }
+
     /// Waits for the next thing that happens to the link.
     ///
     /// # Cancel safety
@@ -204,7 +224,7 @@ impl Driver {
         let terms = Terms {
             limit: self.link.frame_limit(),
             owner: self.owner(),
-            places: if member { &self.shared.frames } else { &self.shared.pending_frames },
+            places: &self.shared.frames,
             windows: member.then_some(&self.shared.windows),
         };
         let deadline = self.link.deadline().map(|at| self.shared.clock.instant(at));
@@ -375,11 +395,18 @@ fn answer(shared: &Shared, no: LinkNo, lookup: Output) -> Result<Input, StoreErr
         Output::LoadVault(vault) => Input::Vault(data.store.vault(&vault)?.map(|row| data.state(row))),
         Output::Create(creation) => Input::Created(data.create(*creation)?),
         Output::StoreStatement(statement) => {
-            let result = data.add_statement(&statement)?;
+            let result = data.add_statement(&statement, shared.clock.now())?;
             if let Ok(state) = &result {
                 shared.hub.statements_changed(statement.vault, state, no);
             }
             Input::StatementStored(result)
+        }
+        Output::JoinStatements { vault, tail } => {
+            let joined = data.join_statements(&vault, &tail)?;
+            if let Ok((state, true)) = &joined {
+                shared.hub.statements_changed(vault, state, no);
+            }
+            Input::StatementStored(joined.map(|(state, _)| state))
         }
         Output::LoadDigest(vault) => {
             let (last, digest) = healer.read(|store| store.digest(&vault))?;

@@ -1,5 +1,6 @@
 //! Carries out what [`Intake`] decides: a [`Place`] for each large frame under way, and a [`Lease`] of a larger
-//! window for each link that sends such frames. Chunks of feeds, which the relay sends, take places of the same kind.
+//! window for each link that sends such frames. Chunks of feeds, which the relay sends, take places of the same kind; and
+//! chains of statements that come in parts have their room here.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -179,5 +180,88 @@ pub(crate) struct Lease {
 impl Drop for Lease {
     fn drop(&mut self) {
         self.windows.shares().give_back(&self.owner, self.windows.lease_bytes);
+    }
+}
+
+/// Chains that come in parts, of all links together.
+pub(crate) struct Chains(Mutex<Shares>);
+
+impl Chains {
+    pub(crate) fn new(bytes_max: usize) -> Self {
+        Self(Mutex::new(Shares::new(bytes_max)))
+    }
+
+    fn shares(&self) -> MutexGuard<'_, Shares> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Bytes of chains under way.
+    #[cfg(test)]
+    pub(crate) fn taken(&self) -> usize {
+        self.shares().taken()
+    }
+
+    /// Room for what one link gathers: nothing yet.
+    pub(crate) const fn room(self: Arc<Self>, owner: Owner) -> ChainRoom {
+        ChainRoom { chains: self, owner, bytes: 0 }
+    }
+}
+
+/// What one link has gathered of chains; given back when dropped.
+pub(crate) struct ChainRoom {
+    chains: Arc<Chains>,
+    owner: Owner,
+    bytes: usize,
+}
+
+impl ChainRoom {
+    /// Takes or gives back what it takes to hold `bytes`. `false` when there is no room: what was had stays.
+    pub(crate) fn fit(&mut self, bytes: usize) -> bool {
+        let fits = match bytes.checked_sub(self.bytes) {
+            Some(0) => true,
+            Some(more) => self.chains.shares().take(&self.owner, more),
+            None => {
+                self.chains.shares().give_back(&self.owner, self.bytes - bytes);
+                true
+            }
+        };
+        if fits {
+            self.bytes = bytes;
+        }
+        fits
+    }
+}
+
+impl Drop for ChainRoom {
+    fn drop(&mut self) {
+        self.fit(0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{IpAddr, Ipv4Addr};
+
+    use subrosa_protocol::relay_link::Origin;
+
+    use super::*;
+
+    #[test]
+    fn chains_of_all_links_have_one_bound_and_a_host_its_share_of_it() {
+        let chains = Arc::new(Chains::new(400));
+        let room = |n: u8| {
+            let origin = Origin::of(IpAddr::V4(Ipv4Addr::new(n, 1, 1, 1)));
+            Arc::clone(&chains).room(Owner { origin, vault: None })
+        };
+        let (mut one, mut same) = (room(1), room(1));
+        assert!(one.fit(60) && one.fit(100) && !one.fit(101), "a quarter");
+        assert!(!same.fit(1), "for all links of the host");
+        assert!(one.fit(70) && same.fit(30) && !same.fit(31));
+        let mut others: Vec<_> = (2..=4).map(room).collect();
+        assert!(others.iter_mut().all(|room| room.fit(100)));
+        assert!(!room(5).fit(1), "the whole");
+        drop(one);
+        assert!(room(5).fit(70));
+        assert_eq!(chains.taken(), 330, "what is dropped is given back");
     }
 }

@@ -26,7 +26,7 @@ use crate::heal::Healer;
 use crate::hub::Hub;
 use crate::link::{self, Shared, Tap};
 use crate::lobby::{Lobby, Welcome};
-use crate::places::{Places, Windows};
+use crate::places::{Chains, Places, Windows};
 use crate::strangers::Address;
 use crate::transport;
 
@@ -142,7 +142,7 @@ impl Relay {
             clock,
             reads: Arc::new(Semaphore::new(READS_MAX)),
             lobby: Arc::new(Lobby::new(clock, data.config.connections_max)),
-            pending_frames: Arc::new(Places::new(clock, limits::PENDING_BYTES_MAX)),
+            chains: Arc::new(Chains::new(limits::CHAINS_BYTES_MAX)),
             frames: Arc::new(Places::new(clock, limits::FRAMES_BYTES_MAX)),
             windows: Arc::new(Windows::new(
                 limits::WINDOWS_BYTES_MAX,

@@ -13,6 +13,7 @@ use subrosa_protocol::relay_link::{CheckedCreation, ClassedHead, HeadMatch, Refu
 use subrosa_protocol::segment::{Class, SealedSegment, VerifiedSegment};
 use subrosa_protocol::statement::Statement;
 use subrosa_protocol::token::Invite;
+use subrosa_protocol::vouch::CheckedVouch;
 
 pub use self::redb_store::RedbStore;
 #[cfg(test)]
@@ -89,6 +90,15 @@ pub struct VaultRow {
     pub used_bytes: u64,
 }
 
+/// A vault to which a tail of statements was brought.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JoinedRow {
+    /// The vault now.
+    pub row: VaultRow,
+    /// Whether something of the tail was news.
+    pub changed: bool,
+}
+
 /// Where the next segment of a log is chained to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LogTip {
@@ -133,6 +143,8 @@ pub struct Batch {
     pub vault: VaultId,
     /// Each log's segments in order.
     pub offered: Vec<Offered>,
+    /// For logs among them.
+    pub vouches: Vec<CheckedVouch>,
 }
 
 /// What became of a [`Batch`].
@@ -214,11 +226,27 @@ pub trait LogStore: Send + Sync + 'static {
     /// [`StoreError`]; the inner error is the client's: its invite is used up, or the relay is full.
     fn create(&self, creation: &CheckedCreation) -> Result<Result<VaultRow, ErrorCode>, StoreError>;
 
-    /// Extends a vault's statement chain, durably.
+    /// Extends a vault's statement chain, durably: by at most
+    /// [`STATEMENTS_PER_DAY`](subrosa_protocol::limits::STATEMENTS_PER_DAY) statements in one day, those of recovery not
+    /// counted. `day` counts from 1970.
     ///
     /// # Errors
     /// [`StoreError`]; the inner error is the client's.
-    fn add_statement(&self, statement: &Statement) -> Result<Result<VaultRow, ErrorCode>, StoreError>;
+    fn add_statement(
+        &self,
+        statement: &Statement,
+        day: u32,
+    ) -> Result<Result<VaultRow, ErrorCode>, StoreError>;
+
+    /// Takes what joins a vault's statement chain of a tail that somebody brings, durably; counts none of it.
+    ///
+    /// # Errors
+    /// [`StoreError`]; the inner error is the client's.
+    fn join_statements(
+        &self,
+        vault: &VaultId,
+        tail: &[Statement],
+    ) -> Result<Result<JoinedRow, ErrorCode>, StoreError>;
 
     /// The head of each log of a vault.
     ///

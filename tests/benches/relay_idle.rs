@@ -15,7 +15,7 @@ use quinn::{Connection, Endpoint, RecvStream, SendStream};
 use subrosa::{KeyPair, OsEntropy};
 use subrosa_protocol::codec::Extensions;
 use subrosa_protocol::frame::{
-    ALPN, ClientFrame, Credential, FeedFrame, FrameLimit, RelayFrame, Role, VERSION,
+    ALPN, ClientFrame, Credential, FeedFrame, FrameLimit, RelayFrame, Role, StatementsPart, VERSION,
 };
 use subrosa_protocol::ids::{Epoch, Generation, PublicKeyBytes, Rseq, Signature, VaultId};
 use subrosa_protocol::statement::{Signer, Statement, recovery_commitment};
@@ -97,7 +97,9 @@ impl Client {
             anyhow::bail!("no HELLO");
         };
         ensure!(matches!(recv.control().await?, RelayFrame::Error(_)), "the vault is new");
-        send.write_chunk(vault.create().encode()).await?;
+        for frame in vault.create() {
+            send.write_chunk(frame.encode()).await?;
+        }
         ensure!(matches!(recv.control().await?, RelayFrame::Vault { .. }), "no VAULT");
         ensure!(matches!(recv.control().await?, RelayFrame::Grant { .. }), "no GRANT");
         let digest = digest::digest(&[]);
@@ -150,9 +152,10 @@ impl Vault {
         ClientFrame::Auth { vault: self.id, role, public: bytes_of(&self.write), signature }
     }
 
-    fn create(&self) -> ClientFrame {
+    fn create(&self) -> [ClientFrame; 2] {
         let statements = vec![self.statement.encode()];
-        ClientFrame::Create { vault: self.id, statements, credential: Credential::None }
+        let part = StatementsPart { vault: self.id, last: true, statements };
+        [ClientFrame::Statements(part), ClientFrame::Create { vault: self.id, credential: Credential::None }]
     }
 }
 

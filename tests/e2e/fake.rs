@@ -15,7 +15,10 @@ use ring::digest::{SHA256, digest};
 use rustls::pki_types::PrivatePkcs8KeyDer;
 use subrosa::{RelayAddr, VaultId};
 use subrosa_protocol::codec::Extensions;
-use subrosa_protocol::frame::{ALPN, ClientFrame, FeedFrame, RelayFrame, RelayLimits, VERSION};
+use subrosa_protocol::error::{ErrorCode, Refusal};
+use subrosa_protocol::frame::{
+    ALPN, ClientFrame, FeedFrame, RelayFrame, RelayLimits, StatementsPart, VERSION,
+};
 use subrosa_protocol::ids::{
     Base, Chain, Digest, Epoch, Head, Incarnation, LogId, Pin, PublicKeyBytes, Rseq, Seq, Signature,
 };
@@ -94,6 +97,7 @@ async fn serve(connection: Connection, manner: Manner, fed: Arc<AtomicU64>) -> O
     }
     let (mut send, mut receive) = connection.accept_bi().await.ok()?;
     let mut feeds: BTreeMap<VaultId, SendStream> = BTreeMap::new();
+    let mut chains: BTreeMap<VaultId, Vec<Vec<u8>>> = BTreeMap::new();
     loop {
         let answer = match next_frame(&mut receive).await? {
             ClientFrame::Hello { .. } => {
@@ -107,9 +111,21 @@ async fn serve(connection: Connection, manner: Manner, fed: Arc<AtomicU64>) -> O
                     extensions: Extensions::new(),
                 }
             }
-            ClientFrame::Auth { vault, .. } => {
+            ClientFrame::Auth { vault, .. } if !chains.contains_key(&vault) => {
+                RelayFrame::Error(Refusal::vault(ErrorCode::UnknownVault, vault))
+            }
+            ClientFrame::Statements(part) => {
+                chains.insert(part.vault, part.statements);
+                continue;
+            }
+            ClientFrame::StatementsWant { vault, from } => {
+                let wanted = chains.get(&vault)?.iter().skip(from.0 as usize).cloned();
+                RelayFrame::Statements(StatementsPart::cut(vault, wanted).remove(0))
+            }
+            ClientFrame::Auth { vault, .. } | ClientFrame::Create { vault, .. } => {
                 RelayFrame::Vault { vault, quota_bytes: 1 << 30, used_bytes: 0 }
             }
+            ClientFrame::Subscribe { vault, .. } if !chains.contains_key(&vault) => continue,
             ClientFrame::Subscribe { vault, .. } => {
                 let mut feed = connection.open_uni().await.ok()?;
                 for frame in first_of_feed(vault, manner) {

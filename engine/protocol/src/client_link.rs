@@ -11,6 +11,7 @@
 //! else is wrong with one vault: a frame about it out of place, a feed of it that does not parse, what the store finds in
 //! it. Only what breaks the transport, or the frames themselves, ends a link.
 
+mod chain;
 mod count;
 mod feed;
 mod interface;
@@ -24,8 +25,8 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use feed::{Feeds, Wrong};
 pub use interface::{
-    Event, FeedBatch, FeedItem, Input, LinkError, OutboxBatch, Output, Prepared, Progress, Purpose, Received,
-    VaultFault,
+    Birth, Event, FeedBatch, FeedItem, HeldChain, Input, LinkError, OutboxBatch, OutboxLog, Output, Prepared,
+    Progress, Purpose, Received, StatementsKept, VaultFault,
 };
 use meeting::MeetingState;
 use vault::VaultLink;
@@ -205,8 +206,13 @@ impl ClientLink {
             Input::Prepared { prepared, .. } => vault.prepared(now, prepared, out),
             Input::Unable { .. } => vault.unable(now, &mut self.feeds, out),
             Input::Faulty { .. } => vault.fault(now, VaultFault::Store, &mut self.feeds, out),
-            Input::Birth { statements, grant, .. } => {
-                vault.birth(now, statements, grant, self.invite.as_ref(), out);
+            Input::Birth { birth, .. } => {
+                vault.birth(now, birth, self.invite.as_ref(), &mut self.feeds, out);
+            }
+            Input::StatementsStored { kept, .. } => {
+                if let Err(fault) = vault.chain.stored(now, id, kept, out) {
+                    vault.fault(now, fault, &mut self.feeds, out);
+                }
             }
             Input::HeadsStored { diverged, heads, .. } => vault.heads_stored(now, diverged, heads, out),
             Input::Delivered { received, .. } => {
@@ -239,7 +245,7 @@ impl ClientLink {
         match frame {
             RelayFrame::Vault { vault: id, used_bytes, .. } => {
                 let known = find(&mut self.vaults, &id, "VAULT")?.known(now, used_bytes, &mut self.out);
-                if self.went_well(now, &id, known).is_some() {
+                if self.went_well(now, &id, known) == Some(true) {
                     self.out.push_back(Output::Event(Event::Known { vault: id }));
                     self.meeting.vault_known(&mut self.out);
                 }
@@ -266,6 +272,11 @@ impl ClientLink {
                 if let Some(Some(heads)) = self.went_well(now, &id, shown) {
                     self.out.push_back(Output::StoreHeads { vault: id, incarnation, heads });
                 }
+            }
+            RelayFrame::Statements(part) => {
+                let id = part.vault;
+                let shown = find(&mut self.vaults, &id, "STATEMENTS")?.chain.part(now, part, &mut self.out);
+                self.went_well(now, &id, shown);
             }
             RelayFrame::RendezvousReady { id } => self.meeting.ready(&id, &mut self.out)?,
             RelayFrame::RendezvousData { id, message } => self.meeting.heard(&id, message, &mut self.out)?,

@@ -9,17 +9,20 @@ use bytes::Bytes;
 pub use self::feed::FeedFrame;
 pub use self::heads::{LogKey, SHORT_CHAIN_LEN, ShortHead};
 use self::heads::{read_base, read_heads, write_base, write_heads};
+pub use self::statements::StatementsPart;
 use crate::codec::{DecodeError, Extensions, Reader, Writer};
 use crate::error::{ErrorCode, Refusal};
 use crate::ids::{
-    Base, Chain, Digest, Head, Incarnation, LogId, PublicKeyBytes, RendezvousId, Rseq, Seq, Signature,
-    VaultId,
+    Base, Chain, Digest, Generation, Head, Incarnation, LogId, PublicKeyBytes, RendezvousId, Rseq, Seq,
+    Signature, VaultId,
 };
 use crate::limits;
 use crate::segment::SealedSegment;
+use crate::vouch::Vouch;
 
 mod feed;
 mod heads;
+mod statements;
 
 /// The one version of this crate.
 pub const VERSION: u16 = 2;
@@ -81,12 +84,10 @@ pub enum ClientFrame {
         /// The proof.
         signature: Signature,
     },
-    /// Creates a vault that AUTH found unknown.
+    /// Creates a vault that AUTH found unknown, of the chain that came before in [`ClientFrame::Statements`].
     Create {
         /// Which vault.
         vault: VaultId,
-        /// Its whole statement chain, encoded.
-        statements: Vec<Vec<u8>>,
         /// What permits it.
         credential: Credential,
     },
@@ -97,6 +98,15 @@ pub enum ClientFrame {
         /// The statement, encoded.
         statement: Vec<u8>,
     },
+    /// Asks for the vault's statements from a generation on.
+    StatementsWant {
+        /// Which vault.
+        vault: VaultId,
+        /// The first one wanted.
+        from: Generation,
+    },
+    /// A part of a vault's chain: all of it before CREATE, or the tail that the relay may lack.
+    Statements(StatementsPart),
     /// Asks for the feed of an authenticated vault. `Incarnation::ZERO` and cursor 0 ask from the start.
     Subscribe {
         /// Which vault.
@@ -116,6 +126,8 @@ pub enum ClientFrame {
         public: PublicKeyBytes,
         /// Its first segment that is pushed here.
         base: Base,
+        /// Who vouches for it.
+        vouch: Option<Vouch>,
     },
     /// Segments to append, each log's in order.
     Push {
@@ -204,6 +216,8 @@ pub enum RelayFrame {
         /// Appended, or held already.
         entries: Vec<Head>,
     },
+    /// Answers STATEMENTS WANT, in parts.
+    Statements(StatementsPart),
     /// Part of the relay's heads: sent when the subscription's incarnation or digest differ.
     Heads {
         /// Which vault.
@@ -250,6 +264,8 @@ tags! { TAG_TABLE:
     RENDEZVOUS_OPEN = 0x0a, "RENDEZVOUS OPEN", "C->R";
     RENDEZVOUS_JOIN = 0x0b, "RENDEZVOUS JOIN", "C->R";
     RENDEZVOUS_DATA = 0x0c, "RENDEZVOUS DATA", "C->R";
+    STATEMENTS_WANT = 0x0e, "STATEMENTS WANT", "C->R";
+    STATEMENTS = 0x0f, "STATEMENTS", "C->R";
     R_HELLO = 0x81, "HELLO", "R->C";
     R_VAULT = 0x82, "VAULT", "R->C";
     R_GRANT = 0x83, "GRANT", "R->C";
@@ -257,6 +273,7 @@ tags! { TAG_TABLE:
     R_HEADS = 0x88, "HEADS", "R->C";
     R_RENDEZVOUS_READY = 0x8a, "RENDEZVOUS READY", "R->C";
     R_RENDEZVOUS_DATA = 0x8c, "RENDEZVOUS DATA", "R->C";
+    R_STATEMENTS = 0x8e, "STATEMENTS", "R->C";
     R_ERROR = 0x8f, "ERROR", "R->C";
     F_START = 0xc0, "FEED START", "feed";
     F_LOG = 0xc1, "FEED LOG", "feed";
@@ -272,8 +289,6 @@ pub struct FrameLimit(usize);
 impl FrameLimit {
     /// For a peer that has proved nothing yet.
     pub const UNAUTHENTICATED: Self = Self(limits::FRAME_BYTES_MAX_UNAUTHENTICATED);
-    /// For a peer that has proved a key of a vault that is not here: its CREATE carries a statement chain.
-    pub const PENDING: Self = Self(limits::FRAME_BYTES_MAX_PENDING);
     /// For a member, and for frames from a pinned relay.
     pub const FULL: Self = Self(limits::FRAME_BYTES_MAX);
 
@@ -337,11 +352,8 @@ impl ClientFrame {
                     .bytes(public.as_bytes())
                     .bytes(signature.as_bytes());
             }),
-            Self::Create { vault, statements, credential } => framed(CREATE, |w| {
-                w.bytes(vault.as_bytes()).count(statements.len());
-                for statement in statements {
-                    w.prefixed(statement);
-                }
+            Self::Create { vault, credential } => framed(CREATE, |w| {
+                w.bytes(vault.as_bytes());
                 match credential {
                     Credential::None => w.u8(0),
                     Credential::Invite(bytes) => w.u8(1).prefixed(bytes),
@@ -351,12 +363,17 @@ impl ClientFrame {
             Self::Statement { vault, statement } => framed(STATEMENT, |w| {
                 w.bytes(vault.as_bytes()).prefixed(statement);
             }),
+            Self::StatementsWant { vault, from } => framed(STATEMENTS_WANT, |w| {
+                w.bytes(vault.as_bytes()).u64(from.0);
+            }),
+            Self::Statements(part) => framed(STATEMENTS, |w| part.write(w)),
             Self::Subscribe { vault, incarnation, cursor, digest } => framed(SUBSCRIBE, |w| {
                 w.bytes(vault.as_bytes()).bytes(incarnation.as_bytes());
                 w.u64(cursor.0).bytes(digest.as_bytes());
             }),
-            Self::Log { vault, public, base } => framed(LOG, |w| {
+            Self::Log { vault, public, base, vouch } => framed(LOG, |w| {
                 write_base(w.bytes(vault.as_bytes()).bytes(public.as_bytes()), base);
+                Vouch::write_option(vouch.as_ref(), w);
             }),
             Self::Push { vault, segments } => framed(PUSH, |w| {
                 w.bytes(vault.as_bytes()).count(segments.len());
@@ -410,6 +427,10 @@ impl ClientFrame {
                 vault: VaultId::from_bytes(r.array()?),
                 statement: r.prefixed("statement", limits::STATEMENT_BYTES_MAX)?.to_vec(),
             },
+            STATEMENTS_WANT => {
+                Self::StatementsWant { vault: VaultId::from_bytes(r.array()?), from: Generation(r.u64()?) }
+            }
+            STATEMENTS => Self::Statements(StatementsPart::read(&mut r)?),
             SUBSCRIBE => Self::Subscribe {
                 vault: VaultId::from_bytes(r.array()?),
                 incarnation: Incarnation::from_bytes(r.array()?),
@@ -420,6 +441,7 @@ impl ClientFrame {
                 vault: VaultId::from_bytes(r.array()?),
                 public: PublicKeyBytes::from_bytes(r.array()?),
                 base: read_base(&mut r)?,
+                vouch: Vouch::read_option(&mut r)?,
             },
             PUSH => {
                 let vault = VaultId::from_bytes(r.array()?);
@@ -451,17 +473,13 @@ impl ClientFrame {
 
     fn decode_create(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
         let vault = VaultId::from_bytes(r.array()?);
-        let count = r.count("statements", limits::STATEMENTS_MAX, 4)?;
-        let statements = (0..count)
-            .map(|_| r.prefixed("statement", limits::STATEMENT_BYTES_MAX).map(<[u8]>::to_vec))
-            .collect::<Result<_, _>>()?;
         let credential = match r.u8()? {
             0 => Credential::None,
             1 => Credential::Invite(r.prefixed("invite", limits::TOKEN_BYTES_MAX)?.to_vec()),
             2 => Credential::Grant(r.prefixed("grant", limits::TOKEN_BYTES_MAX)?.to_vec()),
             other => return Err(DecodeError::Unknown { what: "credential", value: u64::from(other) }),
         };
-        Ok(Self::Create { vault, statements, credential })
+        Ok(Self::Create { vault, credential })
     }
 }
 
@@ -498,6 +516,7 @@ impl RelayFrame {
             Self::Heads { vault, last, heads } => framed(R_HEADS, |w| {
                 write_heads(w.bytes(vault.as_bytes()), *last, heads);
             }),
+            Self::Statements(part) => framed(R_STATEMENTS, |w| part.write(w)),
             Self::RendezvousReady { id } => framed(R_RENDEZVOUS_READY, |w| {
                 w.bytes(id.as_bytes());
             }),
@@ -554,6 +573,7 @@ impl RelayFrame {
                 let (vault, (last, heads)) = (VaultId::from_bytes(r.array()?), read_heads(&mut r)?);
                 Self::Heads { vault, last, heads }
             }
+            R_STATEMENTS => Self::Statements(StatementsPart::read(&mut r)?),
             R_RENDEZVOUS_READY => Self::RendezvousReady { id: RendezvousId::from_bytes(r.array()?) },
             R_RENDEZVOUS_DATA => Self::RendezvousData {
                 id: RendezvousId::from_bytes(r.array()?),

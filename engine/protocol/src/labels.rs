@@ -19,6 +19,8 @@ pub const DIGEST: &[u8] = b"subrosa/1 digest";
 pub const STATEMENT: &[u8] = b"subrosa/1 statement";
 /// Hash: a statement, as cited by its successor.
 pub const STATEMENT_HASH: &[u8] = b"subrosa/1 statement hash";
+/// Signature: an admin's vouch for a log, by its admin key.
+pub const VOUCH: &[u8] = b"subrosa/1 vouch";
 /// Signature: proof of a reader or writer to a relay, by the read or write key.
 pub const AUTH: &[u8] = b"subrosa/1 auth";
 /// TLS exporter label (RFC 8446 section 7.5) of the value that AUTH signs.
@@ -82,6 +84,7 @@ pub const ALL: &[&[u8]] = &[
     DIGEST,
     STATEMENT,
     STATEMENT_HASH,
+    VOUCH,
     AUTH,
     EXPORTER,
     INVITE,

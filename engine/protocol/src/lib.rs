@@ -19,3 +19,4 @@ pub mod segment;
 pub mod statement;
 pub mod token;
 pub mod verify;
+pub mod vouch;

@@ -38,10 +38,9 @@ pub const GROUP_PLAIN_BYTES_MAX: usize = 256 << 20;
 pub const FRAME_BYTES_MAX: usize = SEGMENT_BYTES_MAX + 1024;
 /// A frame of a peer that has not proved membership of any vault.
 pub const FRAME_BYTES_MAX_UNAUTHENTICATED: usize = 16 << 10;
-/// A frame of a peer that has proved a key of an unknown vault: a CREATE with a long statement chain.
-pub const FRAME_BYTES_MAX_PENDING: usize = 512 << 10;
-/// Such frames above [`FRAME_BYTES_MAX_UNAUTHENTICATED`] that a relay takes in at a time, together.
-pub const PENDING_BYTES_MAX: usize = 8 << 20;
+/// Statements of chains that peers bring in parts and that are not stored yet, over all links: four chains of the largest
+/// kind. One host has at most [`FRAMES_SHARE_HOST`] of it.
+pub const CHAINS_BYTES_MAX: usize = 4 * STATEMENTS_MAX * STATEMENT_BYTES_MAX;
 /// Frames of members above [`FRAME_BYTES_MAX_UNAUTHENTICATED`] that a relay takes in at a time, together:
 /// announced, and not handed over yet. Others wait in the transport.
 pub const FRAMES_BYTES_MAX: usize = 32 << 20;
@@ -168,6 +167,13 @@ pub const VAULTS_PER_LINK_MAX: usize = 64;
 pub const STATEMENT_BYTES_MAX: usize = 4096;
 /// Statements of one vault's chain as a whole.
 pub const STATEMENTS_MAX: usize = 1024;
+/// Statements in one part of a chain; a part is a frame of at most [`FRAME_BYTES_MAX_UNAUTHENTICATED`].
+pub const STATEMENTS_PART_MAX: usize = 64;
+/// Statements by which a vault's chain grows at a relay in one day (UTC), those of recovery and tails not counted: a device
+/// that went wrong does not use up a chain.
+pub const STATEMENTS_PER_DAY: usize = 64;
+/// Tails of chains on one link after which a key was still not listed.
+pub const TAILS_MAX: usize = 4;
 /// Admin keys in one statement.
 pub const ADMINS_MAX: usize = 32;
 /// An invite or grant.
@@ -248,8 +254,7 @@ pub const TABLE: &[(&str, u64)] = &[
     ("GROUP_PLAIN_BYTES_MAX", GROUP_PLAIN_BYTES_MAX as u64),
     ("FRAME_BYTES_MAX", FRAME_BYTES_MAX as u64),
     ("FRAME_BYTES_MAX_UNAUTHENTICATED", FRAME_BYTES_MAX_UNAUTHENTICATED as u64),
-    ("FRAME_BYTES_MAX_PENDING", FRAME_BYTES_MAX_PENDING as u64),
-    ("PENDING_BYTES_MAX", PENDING_BYTES_MAX as u64),
+    ("CHAINS_BYTES_MAX", CHAINS_BYTES_MAX as u64),
     ("FRAMES_BYTES_MAX", FRAMES_BYTES_MAX as u64),
     ("FRAMES_SHARE", FRAMES_SHARE as u64),
     ("FRAMES_SHARE_HOST", FRAMES_SHARE_HOST as u64),
@@ -311,6 +316,9 @@ pub const TABLE: &[(&str, u64)] = &[
     ("VAULTS_PER_LINK_MAX", VAULTS_PER_LINK_MAX as u64),
     ("STATEMENT_BYTES_MAX", STATEMENT_BYTES_MAX as u64),
     ("STATEMENTS_MAX", STATEMENTS_MAX as u64),
+    ("STATEMENTS_PART_MAX", STATEMENTS_PART_MAX as u64),
+    ("STATEMENTS_PER_DAY", STATEMENTS_PER_DAY as u64),
+    ("TAILS_MAX", TAILS_MAX as u64),
     ("ADMINS_MAX", ADMINS_MAX as u64),
     ("TOKEN_BYTES_MAX", TOKEN_BYTES_MAX as u64),
     ("PUSH_WINDOW_BYTES", PUSH_WINDOW_BYTES as u64),

@@ -17,19 +17,21 @@ pub use self::admission::{Access, Admission, CheckedCreation, Creation};
 pub use self::buckets::{Buckets, Rate, Rates};
 pub use self::feed::{Feed, FeedStep, Stored, View, Want};
 pub use self::io::{
-    Append, Appended, ClassedHead, Created, HeadMatch, Input, KnownVault, LinkConfig, LinkError, Now, Output,
-    Refused,
+    Append, Appended, ClassedHead, Created, HeadMatch, Input, Introduced, KnownVault, LinkConfig, LinkError,
+    Now, Output, Refused,
 };
 pub use self::origin::{Origin, Prefix, Tally};
 pub use self::rendezvous::{Asker, LinkNo, PeerFrame, Rendezvous, RendezvousRequest};
+use self::statements::Gathered;
 use self::vaults::LinkVaults;
 use crate::codec::Extensions;
 use crate::digest::digest;
 use crate::error::{ErrorCode, Refusal};
 use crate::frame::{ClientFrame, FrameLimit, LogKey, RelayFrame, Role, VERSION, may_be_ignored};
-use crate::ids::{Digest, LogId, PublicKeyBytes, Rseq, Seq, Signature, VaultId};
+use crate::ids::{Digest, Generation, LogId, PublicKeyBytes, Rseq, Seq, Signature, VaultId};
 use crate::segment::SealedSegment;
 use crate::verify::verify;
+use crate::vouch::Vouch;
 use crate::{labels, limits};
 
 mod admission;
@@ -38,6 +40,7 @@ mod feed;
 mod io;
 mod origin;
 mod rendezvous;
+mod statements;
 mod subscription;
 #[cfg(test)]
 mod tests;
@@ -48,6 +51,8 @@ enum Waiting {
     Vault { vault: VaultId, role: Role, public: PublicKeyBytes },
     Create { vault: VaultId },
     Statement { vault: VaultId },
+    Tail { vault: VaultId },
+    Statements { vault: VaultId, from: Generation },
     Digest { vault: VaultId, cursor: Rseq, digest: Digest },
     Heads { vault: VaultId },
     Match { vault: VaultId, last: bool },
@@ -59,6 +64,8 @@ impl Waiting {
             Self::Vault { vault, .. }
             | Self::Create { vault }
             | Self::Statement { vault }
+            | Self::Tail { vault }
+            | Self::Statements { vault, .. }
             | Self::Digest { vault, .. }
             | Self::Heads { vault }
             | Self::Match { vault, .. } => *vault,
@@ -70,6 +77,8 @@ impl Waiting {
 enum Vault {
     /// Proved a key for a vault that the relay does not have: CREATE is permitted.
     Pending { role: Role, public: PublicKeyBytes },
+    /// Proved a key that no statement here lists: it may bring the tail of a chain that does.
+    Unlisted { role: Role, public: PublicKeyBytes },
     /// Proved a key that the vault's statements list.
     Member(Member),
 }
@@ -79,8 +88,8 @@ struct Member {
     public: PublicKeyBytes,
     access: Access,
     subscription: Subscription,
-    /// Keys given by LOG whose logs have nothing acknowledged on this link yet.
-    introduced: BTreeMap<LogId, LogKey>,
+    /// What LOG said of logs that have nothing acknowledged on this link since.
+    introduced: BTreeMap<LogId, Introduced>,
 }
 
 enum Subscription {
@@ -125,6 +134,12 @@ pub struct RelayLink {
     append_bytes: usize,
     auth_failures: usize,
     joins: usize,
+    /// What has come of a chain.
+    gathered: Option<Gathered>,
+    /// Bytes of the chain that the driver works on.
+    chain_bytes: usize,
+    /// Tails after which the key was still not listed.
+    tails: usize,
     deadline: Option<Duration>,
     outputs: VecDeque<Output>,
 }
@@ -142,6 +157,9 @@ impl RelayLink {
             append_bytes: 0,
             auth_failures: 0,
             joins: 0,
+            gathered: None,
+            chain_bytes: 0,
+            tails: 0,
             deadline: Some(now.mono + limits::AUTH_DEADLINE),
             outputs: VecDeque::new(),
         }
@@ -159,13 +177,7 @@ impl RelayLink {
     /// How large the next frame may be: strangers get little.
     #[must_use]
     pub fn frame_limit(&self) -> FrameLimit {
-        if self.is_member() {
-            FrameLimit::FULL
-        } else if self.vaults.is_empty() {
-            FrameLimit::UNAUTHENTICATED
-        } else {
-            FrameLimit::PENDING
-        }
+        if self.is_member() { FrameLimit::FULL } else { FrameLimit::UNAUTHENTICATED }
     }
 
     /// Whether the peer has proved membership of any vault.
@@ -176,8 +188,9 @@ impl RelayLink {
 
     /// When to feed [`Input::Timeout`].
     #[must_use]
-    pub const fn deadline(&self) -> Option<Duration> {
-        self.deadline
+    pub fn deadline(&self) -> Option<Duration> {
+        let gathered = self.gathered.as_ref().map(|gathered| gathered.until);
+        self.deadline.into_iter().chain(gathered).min()
     }
 
     /// The next thing to do. Drain to `None` before the next [`RelayLink::handle`].
@@ -230,6 +243,10 @@ impl RelayLink {
                 self.close(ErrorCode::RateLimited);
                 Ok(())
             }
+            Input::NoRoom => {
+                self.on_no_room();
+                Ok(())
+            }
             Input::FeedFailed(vault) => {
                 self.on_feed_failed(vault);
                 Ok(())
@@ -261,8 +278,16 @@ impl RelayLink {
                 self.on_auth(vault, role, public, &signature);
                 Ok(())
             }
-            (_, ClientFrame::Create { vault, statements, credential }) => {
-                self.on_create(now, vault, &statements, &credential);
+            (_, ClientFrame::Create { vault, credential }) => {
+                self.on_create(now, vault, &credential);
+                Ok(())
+            }
+            (_, ClientFrame::StatementsWant { vault, from }) => {
+                self.on_statements_want(vault, from);
+                Ok(())
+            }
+            (_, ClientFrame::Statements(part)) => {
+                self.on_statements(now, part);
                 Ok(())
             }
             (_, ClientFrame::Statement { vault, statement }) => {
@@ -274,8 +299,8 @@ impl RelayLink {
                 Ok(())
             }
             (_, ClientFrame::Heads { vault, last, heads }) => self.on_heads(vault, last, heads),
-            (_, ClientFrame::Log { vault, public, base }) => {
-                self.on_log(vault, LogKey { public, base });
+            (_, ClientFrame::Log { vault, public, base, vouch }) => {
+                self.on_log(vault, LogKey { public, base }, vouch);
                 Ok(())
             }
             (_, ClientFrame::Push { vault, segments }) => {
@@ -336,19 +361,32 @@ impl RelayLink {
     /// Says so; a peer that keeps guessing is cut off, since every guess costs a signature check.
     fn auth_failed(&mut self, vault: VaultId) {
         self.refuse(Refusal::vault(ErrorCode::AuthFailed, vault));
+        self.guessed();
+    }
+
+    fn guessed(&mut self) {
         self.auth_failures += 1;
         if self.auth_failures >= limits::AUTH_FAILURES_MAX {
             self.close(ErrorCode::AuthFailed);
         }
     }
 
-    fn on_log(&mut self, vault: VaultId, key: LogKey) {
-        let Some(member) = self.writer(vault) else { return };
+    /// A vouch that does not hold counts as a guess: it costs as much to check as one.
+    fn on_log(&mut self, vault: VaultId, key: LogKey, vouch: Option<Vouch>) {
         let log = LogId::of(&key.public);
-        if member.introduced.len() >= limits::LOGS_INTRODUCED_MAX {
+        let Some(member) = self.writer(vault) else { return };
+        if member.introduced.len() >= limits::LOGS_INTRODUCED_MAX && !member.introduced.contains_key(&log) {
             return self.refuse(Refusal::segment(ErrorCode::TooManyLogs, vault, log, key.base.seq));
         }
-        member.introduced.insert(log, key);
+        match vouch.map(|vouch| vouch.check(&vault, &key.public)).transpose() {
+            Ok(vouch) => {
+                member.introduced.insert(log, Introduced { key, vouch });
+            }
+            Err(_) => {
+                self.refuse(Refusal::segment(ErrorCode::BadSignature, vault, log, key.base.seq));
+                self.guessed();
+            }
+        }
     }
 
     fn on_push(&mut self, vault: VaultId, segments: Vec<SealedSegment>) {
@@ -368,8 +406,8 @@ impl RelayLink {
                 refusals.push(Refusal::segment(ErrorCode::SegmentTooLarge, vault, log, seq));
                 continue;
             }
-            if let Some(key) = member.introduced.get(&log) {
-                introduced.insert(log, *key);
+            if let Some(known) = member.introduced.get(&log) {
+                introduced.insert(log, *known);
             }
             taken.push(segment);
         }
@@ -438,6 +476,7 @@ impl RelayLink {
     }
 
     fn on_timeout(&mut self, now: Now) {
+        self.gathered.take_if(|gathered| gathered.until <= now.mono);
         if self.deadline.is_none_or(|deadline| now.mono < deadline) {
             return;
         }
@@ -453,14 +492,14 @@ impl RelayLink {
         let code = match self.vaults.get(&vault) {
             Some(Vault::Member(_)) => None,
             Some(Vault::Pending { .. }) => Some(ErrorCode::UnknownVault),
-            None => Some(ErrorCode::AuthFailed),
+            Some(Vault::Unlisted { .. }) | None => Some(ErrorCode::AuthFailed),
         };
         if let Some(code) = code {
             self.refuse(Refusal::vault(code, vault));
         }
         match self.vaults.get_mut(&vault) {
             Some(Vault::Member(member)) => Some(member),
-            Some(Vault::Pending { .. }) | None => None,
+            Some(Vault::Pending { .. } | Vault::Unlisted { .. }) | None => None,
         }
     }
 
@@ -473,7 +512,7 @@ impl RelayLink {
         }
         match self.vaults.get_mut(&vault) {
             Some(Vault::Member(member)) => Some(member),
-            Some(Vault::Pending { .. }) | None => None,
+            Some(Vault::Pending { .. } | Vault::Unlisted { .. }) | None => None,
         }
     }
 

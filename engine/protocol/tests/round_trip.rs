@@ -4,11 +4,14 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use proptest::collection::{btree_map, vec};
+use proptest::option::of as option;
 use proptest::prelude::*;
 use subrosa_protocol::addr::RelayAddr;
 use subrosa_protocol::codec::Extensions;
 use subrosa_protocol::error::{ErrorCode, Refusal};
-use subrosa_protocol::frame::{ClientFrame, Credential, FeedFrame, RelayFrame, RelayLimits, Role, ShortHead};
+use subrosa_protocol::frame::{
+    ClientFrame, Credential, FeedFrame, RelayFrame, RelayLimits, Role, ShortHead, StatementsPart,
+};
 use subrosa_protocol::ids::{
     Base, Chain, Digest, Epoch, Generation, Head, Incarnation, LogId, Pin, PublicKeyBytes, RendezvousId,
     Rseq, Seq, Signature, VaultId,
@@ -17,6 +20,7 @@ use subrosa_protocol::limits;
 use subrosa_protocol::segment::{GroupPlace, Header, Kind, SealedSegment};
 use subrosa_protocol::statement::{Signer, Statement};
 use subrosa_protocol::token::{Grant, Invite};
+use subrosa_protocol::vouch::Vouch;
 
 prop_compose! {
     fn vault()(bytes in any::<[u8; 32]>()) -> VaultId { VaultId::from_bytes(bytes) }
@@ -149,20 +153,29 @@ fn rendezvous() -> impl Strategy<Value = RendezvousId> {
     any::<[u8; 16]>().prop_map(RendezvousId::from_bytes)
 }
 
+prop_compose! {
+    fn statements_part()(
+        vault in vault(), last in any::<bool>(), statements in vec(vec(any::<u8>(), 0..600), 0..8),
+    ) -> StatementsPart {
+        StatementsPart { vault, last, statements }
+    }
+}
+prop_compose! {
+    fn vouch()(admin in public(), signature in signature()) -> Vouch { Vouch { admin, signature } }
+}
+
 fn client_frame() -> impl Strategy<Value = ClientFrame> {
     let role = prop_oneof![Just(Role::Reader), Just(Role::Writer)];
-    let statements = vec(vec(any::<u8>(), 0..600), 0..8);
     prop_oneof![
         (vec(any::<u16>(), 0..=limits::VERSIONS_MAX), any::<u64>(), extensions())
             .prop_map(|(versions, caps, extensions)| ClientFrame::Hello { versions, caps, extensions }),
         (vault(), role, public(), signature()).prop_map(|(vault, role, public, signature)| {
             ClientFrame::Auth { vault, role, public, signature }
         }),
-        (vault(), statements, credential()).prop_map(|(vault, statements, credential)| ClientFrame::Create {
-            vault,
-            statements,
-            credential
-        }),
+        (vault(), credential()).prop_map(|(vault, credential)| ClientFrame::Create { vault, credential }),
+        statements_part().prop_map(ClientFrame::Statements),
+        (vault(), any::<u64>())
+            .prop_map(|(vault, from)| ClientFrame::StatementsWant { vault, from: Generation(from) }),
         (vault(), statement()).prop_map(|(vault, s)| ClientFrame::Statement { vault, statement: s.encode() }),
         (vault(), any::<[u8; 16]>(), any::<u64>(), any::<[u8; 32]>()).prop_map(
             |(vault, life, cursor, digest)| {
@@ -174,11 +187,8 @@ fn client_frame() -> impl Strategy<Value = ClientFrame> {
                 }
             }
         ),
-        (vault(), public(), base()).prop_map(|(vault, public, base)| ClientFrame::Log {
-            vault,
-            public,
-            base
-        }),
+        (vault(), public(), base(), option(vouch()))
+            .prop_map(|(vault, public, base, vouch)| ClientFrame::Log { vault, public, base, vouch }),
         (vault(), vec(segment(), 0..6)).prop_map(|(vault, segments)| ClientFrame::Push { vault, segments }),
         (vault(), any::<bool>(), heads()).prop_map(|(vault, last, heads)| ClientFrame::Heads {
             vault,
@@ -232,6 +242,7 @@ fn relay_frame() -> impl Strategy<Value = RelayFrame> {
             last,
             heads
         }),
+        statements_part().prop_map(RelayFrame::Statements),
         rendezvous().prop_map(|id| RelayFrame::RendezvousReady { id }),
         (rendezvous(), message()).prop_map(|(id, message)| RelayFrame::RendezvousData { id, message }),
         refusal().prop_map(RelayFrame::Error),

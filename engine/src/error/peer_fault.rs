@@ -25,4 +25,7 @@ pub enum PeerFault {
     /// A grant for another vault, or none at all.
     #[error("a grant that is not for this vault")]
     BadGrant,
+    /// Statements that do not lead from the vault's id to the one that this device was let in with.
+    #[error("statements that do not lead to this device's")]
+    BadStatements,
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use sha2::{Digest as _, Sha256};
 use subrosa_model::keys::PublicKey;
 use subrosa_model::merge::LogNo;
-use subrosa_protocol::client_link::OutboxBatch;
+use subrosa_protocol::client_link::{OutboxBatch, OutboxLog};
 use subrosa_protocol::frame::{LogKey, Role, ShortHead};
 use subrosa_protocol::ids::{
     Digest, Head, Incarnation, LogId, Pin, PublicKeyBytes, Rseq, Seq, Signature, VaultId,
@@ -29,15 +29,6 @@ pub(crate) struct SyncPlan {
     pub(crate) incarnation: Incarnation,
     pub(crate) cursor: Rseq,
     pub(crate) digest: Digest,
-}
-
-/// What CREATE needs.
-#[derive(Clone, Debug)]
-pub(crate) struct Birth {
-    /// The statement chain, encoded.
-    pub(crate) statements: Vec<Vec<u8>>,
-    /// This relay's grant, if it gave one.
-    pub(crate) grant: Option<Vec<u8>>,
 }
 
 impl Tx<'_> {
@@ -111,15 +102,6 @@ impl Core {
         payload[64] = role as u8;
         let signature = Signature::from_bytes(pair.sign(labels::AUTH, &payload));
         Ok((role, pair.public().into(), signature))
-    }
-
-    /// What CREATE needs for a vault.
-    pub(crate) fn birth(&self, vault: &VaultId, relay: &Pin) -> Result<Birth, Error> {
-        let state = self.lock_state()?;
-        let number = state.vault_no(vault)?;
-        let keyring = &state.vaults.get(&number).ok_or(Error::NoVault)?.keyring;
-        let statements = keyring.statements.whole().map(<[_]>::to_vec).unwrap_or_default();
-        Ok(Birth { statements, grant: keyring.grant(relay).map(<[u8]>::to_vec) })
     }
 
     /// Keeps a relay's grant for a vault, in place of the one before. `key` is the key that the relay proved on the link.
@@ -248,6 +230,7 @@ impl Core {
             return Ok(OutboxBatch::default());
         }
         let logs = self.logs_to_send(vault)?;
+        let vouches = self.vouches(vault)?;
         self.read(|doors| {
             let (held_here, known) = (doors.logs()?, doors.relays()?);
             let mut batch = OutboxBatch::default();
@@ -259,7 +242,8 @@ impl Core {
                 if next > head.seq || next < head.base.seq {
                     continue; // all of it is there, or what lies between is not here
                 }
-                batch.logs.push(LogKey { public: *public, base: head.base });
+                let vouch = vouches.iter().find(|(of, _)| of == id).map(|(_, vouch)| *vouch);
+                batch.logs.push(OutboxLog { key: LogKey { public: *public, base: head.base }, vouch });
                 for segment in held_here.segments(*log, next..=head.seq)? {
                     let (segment, _) = segment?.into_parts();
                     if bytes > 0 && bytes + segment.bytes().len() > bytes_max {

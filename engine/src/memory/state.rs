@@ -9,6 +9,7 @@ use subrosa_model::merge::{HybridClock, LogNo, LogTable};
 use subrosa_model::wiped::Wiped;
 use subrosa_protocol::ids::{LogId, Pin, PublicKeyBytes, Seq, VaultId};
 use subrosa_protocol::segment::{Class, Kind, SealedSegment};
+use subrosa_protocol::vouch::Vouch;
 use subrosa_store::doors::DoorsView;
 use subrosa_store::error::StoreError;
 use subrosa_store::keys::{CollectionNo, VaultNo};
@@ -129,6 +130,8 @@ pub(crate) struct VaultState {
     pub(crate) named: BTreeMap<LogId, Seq>,
     /// The same of logs that have no number here, which a member may have made up.
     pub(crate) named_strangers: BTreeMap<LogId, Seq>,
+    /// This device's vouches for its own logs: none while it is no admin, or until they are asked for.
+    pub(crate) vouches: Vec<(LogId, Vouch)>,
     /// Set once this open has compared our own head with the relay; then bulk writes are sealed as they commit.
     pub(crate) may_seal: bool,
 }
@@ -311,6 +314,7 @@ impl VaultState {
             member_changes: 0,
             named: BTreeMap::new(),
             named_strangers: BTreeMap::new(),
+            vouches: Vec::new(),
             may_seal: false,
         }
     }

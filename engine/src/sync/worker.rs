@@ -172,6 +172,7 @@ const fn vault_of(output: &Output) -> Option<VaultId> {
     match output {
         Output::Prepare { vault }
         | Output::LoadBirth { vault }
+        | Output::StoreStatements { vault, .. }
         | Output::StoreGrant { vault, .. }
         | Output::StoreHeads { vault, .. }
         | Output::Deliver { vault, .. }
@@ -208,9 +209,9 @@ fn perform_output(
             Err(Error::NotPermitted | Error::NoVault | Error::Key(_)) => Input::Unable { vault },
             Err(error) => return Err(error),
         },
-        Output::LoadBirth { vault } => {
-            let birth = core.birth(&vault, relay)?;
-            Input::Birth { vault, statements: birth.statements, grant: birth.grant }
+        Output::LoadBirth { vault } => Input::Birth { vault, birth: core.birth(&vault, relay)? },
+        Output::StoreStatements { vault, statements } => {
+            Input::StatementsStored { vault, kept: core.take_statements(&vault, &statements)? }
         }
         Output::StoreGrant { vault, grant } => {
             core.store_grant(relay, peer.key.as_ref(), &vault, &grant)?;
@@ -253,6 +254,7 @@ fn prepare(core: &Core, relay: &Pin, vault: &VaultId, exporter: &[u8; 32]) -> Re
         incarnation: plan.incarnation,
         cursor: plan.cursor,
         digest: plan.digest,
+        chain: core.held_chain(vault)?,
     })
 }
 

@@ -93,7 +93,7 @@ fn child() {
             let batch = core.outbox(&vault.id(), &pin, &Default::default(), 1).unwrap();
             steps.step();
             let Some(segment) = batch.segments.first() else { break };
-            let mut entry = batch.logs[0].public.as_bytes().to_vec();
+            let mut entry = batch.logs[0].key.public.as_bytes().to_vec();
             entry.extend_from_slice(&(segment.bytes().len() as u32).to_be_bytes());
             entry.extend_from_slice(segment.bytes());
             Places::append(&places.relay, &entry);

@@ -232,7 +232,7 @@ fn control_segments_of_a_stranger_are_bounded_and_never_passed_on() {
     let strange = |log: &LogId| strangers.iter().any(|stranger| stranger.log() == *log);
     let sent = a.core().outbox(&vault, &other.pin, &Default::default(), usize::MAX).unwrap();
     assert!(!sent.segments.iter().any(|segment| strange(&segment.header().log)));
-    assert!(!sent.logs.iter().any(|key| strange(&LogId::of(&key.public))));
+    assert!(!sent.logs.iter().any(|log| strange(&LogId::of(&log.key.public))));
     a.reopen();
     assert_eq!(waiting(&a, &vault, &strangers[19].log()), (bytes, logs, Some(Rank::Shut)));
     assert_eq!(a.device.as_ref().unwrap().verify().unwrap().uncertified_logs, logs as u64);

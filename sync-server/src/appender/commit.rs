@@ -115,7 +115,7 @@ impl Committer {
 
     /// Parts what may go to the store from what was verified behind something that was refused since.
     fn sort_out(&self, verified: Verified) -> (Batch, Rest) {
-        let Verified { batch: Batch { vault, offered }, mut refused, bytes, heard, .. } = verified;
+        let Verified { batch: Batch { vault, offered, vouches }, mut refused, bytes, heard, .. } = verified;
         let mut kept = Vec::with_capacity(offered.len());
         for one in offered {
             let (log, seq) = (one.segment().header().log, one.segment().header().seq);
@@ -131,7 +131,7 @@ impl Committer {
                 None => kept.push(one),
             }
         }
-        (Batch { vault, offered: kept }, Rest { vault, bytes, refused, heard })
+        (Batch { vault, offered: kept, vouches }, Rest { vault, bytes, refused, heard })
     }
 
     /// Takes back the verifier's notion of each head that was refused, and gives what stood behind it in the same

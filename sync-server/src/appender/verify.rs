@@ -7,7 +7,7 @@ use std::time::Duration;
 use subrosa_protocol::error::ErrorCode;
 use subrosa_protocol::frame::LogKey;
 use subrosa_protocol::ids::{LogId, VaultId};
-use subrosa_protocol::relay_link::{Append, Refused};
+use subrosa_protocol::relay_link::{Append, Introduced, Refused};
 use subrosa_protocol::segment::{SealedSegment, VerifiedSegment};
 
 use super::news::{Heard, Untrue};
@@ -74,6 +74,7 @@ impl Verifier {
     /// Checks an append.
     pub(crate) fn verify(&mut self, ground: Ground<'_>, now: Duration, append: Append) -> Verified {
         let Append { vault, introduced, segments, bytes } = append;
+        let vouches = introduced.iter().filter_map(|log| log.vouch).collect();
         let mut refused: Vec<Refused> = Vec::new();
         let mut offered = Vec::with_capacity(segments.len());
         let mut damaged = None;
@@ -99,7 +100,7 @@ impl Verifier {
             };
             refused.push(Refused { code, retry_after_secs, log, seq });
         }
-        Verified { batch: Batch { vault, offered }, refused, bytes, heard: self.heard, damaged }
+        Verified { batch: Batch { vault, offered, vouches }, refused, bytes, heard: self.heard, damaged }
     }
 
     fn tip(&self, store: &dyn LogStore, key: &(VaultId, LogId)) -> Result<Option<LogTip>, No> {
@@ -116,14 +117,17 @@ impl Verifier {
         &mut self,
         store: &dyn LogStore,
         vault: &VaultId,
-        introduced: &[LogKey],
+        introduced: &[Introduced],
         segment: SealedSegment,
     ) -> Result<Offered, No> {
         let no = |code| No(code, None);
         let header = *segment.header();
         let key = (*vault, header.log);
         let tip = self.tip(store, &key)?;
-        let introduced = || introduced.iter().find(|key| LogId::of(&key.public) == header.log).copied();
+        let introduced = || {
+            let log = introduced.iter().find(|log| LogId::of(&log.key.public) == header.log);
+            log.map(|log| log.key)
+        };
         let (next, prev, public) = match &tip {
             Some(tip) if header.seq <= tip.seq => return Ok(Offered::Repeated(segment)),
             Some(tip) => (tip.seq.next(), tip.chain, Some(tip.public)),

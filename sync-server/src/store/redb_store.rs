@@ -5,13 +5,13 @@ use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use redb::{Database, ReadableTable, ReadableTableMetadata, WriteTransaction};
-use subrosa_protocol::digest::{HeadsDigest, digest};
+use subrosa_protocol::digest::digest;
 use subrosa_protocol::error::ErrorCode;
 use subrosa_protocol::frame::ShortHead;
 use subrosa_protocol::ids::{Digest, Head, Incarnation, LogId, Rseq, VaultId};
 use subrosa_protocol::relay_link::{CheckedCreation, ClassedHead, HeadMatch, Stored, Want};
 use subrosa_protocol::segment::{Class, Header};
-use subrosa_protocol::statement::{OfferedStatement, Statement, offer};
+use subrosa_protocol::statement::Statement;
 use subrosa_protocol::token::Invite;
 
 use self::append::Appending;
@@ -26,15 +26,17 @@ use super::rows::{
     CONTROL, INDEX, INVITES, LOGS, META, Place, SEGMENTS, STATEMENTS, USES, VAULTS, VaultMeta,
 };
 use super::{
-    Batch, Damage, InviteRow, LogStore, LogTip, Outcome, Scan, StoreError, TakenBack, Usage, VaultRow,
-    VerifyReport, Visit, verify_all,
+    Batch, Damage, InviteRow, JoinedRow, LogStore, LogTip, Outcome, Scan, StoreError, TakenBack, Usage,
+    VaultRow, VerifyReport, Visit, verify_all,
 };
 use crate::config::Quotas;
 
 mod append;
+mod chains;
 mod check;
 mod open;
 mod opened;
+mod shares;
 mod snapshot;
 mod take_back;
 #[cfg(test)]
@@ -221,14 +223,7 @@ impl LogStore for RedbStore {
             let mut table = txn.open_table(META)?;
             let no = table.get("next_vault")?.map_or(Ok(0), |value| number(value.value()))?;
             table.insert("next_vault", &(no + 1).to_be_bytes()[..])?;
-            let meta = VaultMeta {
-                no,
-                class: creation.class(),
-                used_bytes: 0,
-                last: Rseq(0),
-                logs: 0,
-                digest: HeadsDigest::new(),
-            };
+            let meta = VaultMeta::new(no, creation.class());
             vaults.insert(creation.vault().as_bytes(), &meta.encode()[..])?;
             let mut statements = txn.open_table(STATEMENTS)?;
             for statement in creation.statements() {
@@ -243,30 +238,20 @@ impl LogStore for RedbStore {
         })
     }
 
-    fn add_statement(&self, statement: &Statement) -> Result<Result<VaultRow, ErrorCode>, StoreError> {
-        self.write(|txn| {
-            let vaults = txn.open_table(VAULTS)?;
-            let Some(row) = vaults.get(statement.vault.as_bytes())? else {
-                return Ok((Err(ErrorCode::UnknownVault), Changed::No));
-            };
-            let meta = VaultMeta::decode(row.value())?;
-            let mut table = txn.open_table(STATEMENTS)?;
-            let mut statements = load_statements(&table, meta.no)?;
-            let VaultMeta { class, used_bytes, .. } = meta;
-            let kept = match offer(&statements, statement) {
-                Ok(OfferedStatement::Held) => {
-                    return Ok((Ok(VaultRow { statements, class, used_bytes }), Changed::No));
-                }
-                Ok(OfferedStatement::Taken { kept }) => kept,
-                Err(_) => return Ok((Err(ErrorCode::StatementRefused), Changed::No)),
-            };
-            for replaced in statements.drain(kept..) {
-                table.remove((meta.no, replaced.generation.0))?;
-            }
-            table.insert((meta.no, statement.generation.0), &statement.encode()[..])?;
-            statements.push(statement.clone());
-            Ok((Ok(VaultRow { statements, class, used_bytes }), Changed::Yes))
-        })
+    fn add_statement(
+        &self,
+        statement: &Statement,
+        day: u32,
+    ) -> Result<Result<VaultRow, ErrorCode>, StoreError> {
+        self.write(|txn| chains::add(txn, statement, day))
+    }
+
+    fn join_statements(
+        &self,
+        vault: &VaultId,
+        tail: &[Statement],
+    ) -> Result<Result<JoinedRow, ErrorCode>, StoreError> {
+        self.write(|txn| chains::join_tail(txn, vault, tail))
     }
 
     fn heads(&self, vault: &VaultId) -> Result<Vec<ClassedHead>, StoreError> {
@@ -330,9 +315,8 @@ impl LogStore for RedbStore {
                 assert_ne!(*lock(&self.cursed), Some(batch.vault), "cursed");
                 outcomes.push(appending.append(batch)?);
             }
-            let changed = outcomes.iter().any(|outcome| outcome.appended.is_some());
-            let total = appending.finish()?;
-            Ok(((outcomes, total), if changed { Changed::Yes } else { Changed::No }))
+            let (total, changed) = appending.finish()?;
+            Ok(((outcomes, total), changed))
         })?;
         *total_bytes = total;
         Ok(outcomes)

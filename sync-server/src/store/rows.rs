@@ -5,6 +5,7 @@ use subrosa_protocol::codec::{DecodeError, Reader, Writer};
 use subrosa_protocol::digest::HeadsDigest;
 use subrosa_protocol::ids::{Base, Chain, Digest, PublicKeyBytes, Rseq, Seq};
 use subrosa_protocol::segment::Class;
+use subrosa_protocol::vouch::Vouch;
 use twox_hash::XxHash3_64;
 
 use super::StoreError;
@@ -27,6 +28,8 @@ pub(super) const CONTROL: TableDefinition<'static, (u64, u64), ()> = TableDefini
 /// (vault number, log number, seq) -> [`Place`].
 pub(super) const INDEX: TableDefinition<'static, (u64, u32, u64), &[u8; Place::LEN]> =
     TableDefinition::new("index");
+/// (vault number, admin key) -> how many of the vault's logs that key vouches for.
+pub(super) const SHARES: TableDefinition<'static, (u64, [u8; 65]), u32> = TableDefinition::new("shares");
 /// (invite id, vault id) of each use.
 pub(super) const USES: TableDefinition<'static, ([u8; 8], [u8; 32]), ()> = TableDefinition::new("uses");
 /// Invite id -> invite.
@@ -39,15 +42,32 @@ pub(super) struct VaultMeta {
     pub(super) used_bytes: u64,
     pub(super) last: Rseq,
     pub(super) logs: u32,
+    /// The day, counted from 1970, on which statements last counted, and how many did.
+    pub(super) day: u32,
+    pub(super) statements_that_day: u16,
     /// Over the heads of all logs.
     pub(super) digest: HeadsDigest,
 }
 
 impl VaultMeta {
+    /// A vault that holds nothing.
+    pub(super) fn new(no: u64, class: u8) -> Self {
+        Self {
+            no,
+            class,
+            used_bytes: 0,
+            last: Rseq(0),
+            logs: 0,
+            day: 0,
+            statements_that_day: 0,
+            digest: HeadsDigest::new(),
+        }
+    }
+
     pub(super) fn encode(&self) -> Vec<u8> {
-        let mut w = Writer::with_capacity(64);
+        let mut w = Writer::with_capacity(80);
         w.u64(self.no).u8(self.class).u64(self.used_bytes).u64(self.last.0).u32(self.logs);
-        w.bytes(self.digest.value().as_bytes());
+        w.u32(self.day).u16(self.statements_that_day).bytes(self.digest.value().as_bytes());
         w.finish()
     }
 
@@ -60,6 +80,8 @@ impl VaultMeta {
                 used_bytes: r.u64()?,
                 last: Rseq(r.u64()?),
                 logs: r.u32()?,
+                day: r.u32()?,
+                statements_that_day: r.u16()?,
                 digest: HeadsDigest::resume(&Digest::from_bytes(r.array()?)),
             };
             r.finish()?;
@@ -79,17 +101,20 @@ pub(super) struct LogRow {
     pub(super) chain: Chain,
     /// Whether the last segment closes the log.
     pub(super) closed: bool,
+    /// Who vouches for it. The signature held when it was written.
+    pub(super) vouch: Option<Vouch>,
 }
 
 impl LogRow {
     pub(super) fn encode(&self) -> Vec<u8> {
-        let mut w = Writer::with_capacity(160);
+        let mut w = Writer::with_capacity(256);
         w.u32(self.no)
             .u8(u8::from(self.class == Class::Control))
             .u8(u8::from(self.closed))
             .bytes(self.public.as_bytes());
         w.u64(self.base.seq.0).bytes(self.base.chain.as_bytes());
         w.u64(self.seq.0).bytes(self.chain.as_bytes());
+        Vouch::write_option(self.vouch.as_ref(), &mut w);
         w.finish()
     }
 
@@ -104,6 +129,7 @@ impl LogRow {
                 base: Base { seq: Seq(r.u64()?), chain: Chain::from_bytes(r.array()?) },
                 seq: Seq(r.u64()?),
                 chain: Chain::from_bytes(r.array()?),
+                vouch: Vouch::read_option(&mut r)?,
             };
             r.finish()?;
             Ok(row)

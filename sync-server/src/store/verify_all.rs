@@ -10,7 +10,7 @@ use subrosa_protocol::segment::{Class, SealedSegment};
 use subrosa_protocol::statement::check_chain;
 
 use super::redb_store::{Snapshot, contained, load_statements};
-use super::rows::{CONTROL, INDEX, LogRow, Place, SEGMENTS, STATEMENTS, VAULTS, VaultMeta};
+use super::rows::{CONTROL, INDEX, LogRow, Place, SEGMENTS, SHARES, STATEMENTS, VAULTS, VaultMeta};
 use super::{StoreError, Usage, VerifyReport};
 
 const PROBLEMS_MAX: usize = 100;
@@ -97,6 +97,7 @@ impl Check<'_> {
         if digest(&heads.collect::<Vec<_>>()) != meta.digest.value() {
             self.problem(format!("vault {vault}: its digest is not that of its heads"));
         }
+        self.vouches(vault, meta, &logs)?;
         if bytes != meta.used_bytes || last > meta.last.0 {
             self.problem(format!("vault {vault}: its counts are wrong"));
         }
@@ -104,6 +105,34 @@ impl Check<'_> {
         *vaults += 1;
         *sum += logs.len() as u64;
         *total += bytes;
+        Ok(())
+    }
+
+    /// Each vouch is signed, and counted once for the key that signed it.
+    fn vouches(
+        &mut self,
+        vault: &VaultId,
+        meta: &VaultMeta,
+        logs: &HashMap<LogId, LogRow>,
+    ) -> Result<(), StoreError> {
+        let mut counts: HashMap<[u8; 65], u32> = HashMap::new();
+        for (log, row) in logs {
+            let Some(vouch) = row.vouch else { continue };
+            *counts.entry(*vouch.admin.as_bytes()).or_default() += 1;
+            if vouch.check(vault, &row.public).is_err() {
+                self.problem(format!("vault {vault}: the vouch for log {log} is not signed"));
+            }
+        }
+        let shares = self.snapshot.0.open_table(SHARES)?;
+        for entry in shares.range((meta.no, [0; 65])..=(meta.no, [0xff; 65]))? {
+            let (key, held) = entry?;
+            if counts.remove(&key.value().1) != Some(held.value()) {
+                self.problem(format!("vault {vault}: its vouches are counted wrong"));
+            }
+        }
+        if !counts.is_empty() {
+            self.problem(format!("vault {vault}: its vouches are not all counted"));
+        }
         Ok(())
     }
 }

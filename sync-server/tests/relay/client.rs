@@ -15,11 +15,11 @@ use subrosa_protocol::error::{ErrorCode, Refusal};
 use subrosa_protocol::frame::{
     ALPN, ClientFrame, Credential, FeedFrame, FrameLimit, RelayFrame, Role, VERSION,
 };
-use subrosa_protocol::ids::{Base, Digest, Incarnation, Rseq, VaultId};
+use subrosa_protocol::ids::{Digest, Incarnation, Rseq, VaultId};
 use subrosa_protocol::labels;
 use subrosa_protocol::relay_link::digest_of_nothing;
 
-use crate::fixture::Vault;
+use crate::fixture::{Key, Vault};
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -199,10 +199,13 @@ impl Client {
     }
 
     pub(crate) async fn send_auth(&mut self, vault: &Vault, role: Role) {
-        let payload = [&self.exporter[..], vault.id.as_bytes(), &[role as u8]].concat();
-        let key = vault.key(role);
+        self.send_auth_by(vault.id, role, vault.key(role)).await;
+    }
+
+    pub(crate) async fn send_auth_by(&mut self, vault: VaultId, role: Role, key: &Key) {
+        let payload = [&self.exporter[..], vault.as_bytes(), &[role as u8]].concat();
         let signature = key.sign(labels::AUTH, &payload);
-        self.send(&ClientFrame::Auth { vault: vault.id, role, public: key.public(), signature }).await;
+        self.send(&ClientFrame::Auth { vault, role, public: key.public(), signature }).await;
     }
 
     /// Proves membership of a vault that the relay has.
@@ -231,7 +234,10 @@ impl Client {
         vault: &Vault,
         credential: Credential,
     ) -> Result<Vec<u8>, ErrorCode> {
-        self.send(&ClientFrame::Create { vault: vault.id, statements: vault.encoded(), credential }).await;
+        for part in vault.parts() {
+            self.send(&part).await;
+        }
+        self.send(&ClientFrame::Create { vault: vault.id, credential }).await;
         match self.recv().await {
             RelayFrame::Vault { .. } => {}
             RelayFrame::Error(refusal) => return Err(refusal.code),
@@ -246,8 +252,7 @@ impl Client {
     /// LOG for both logs of the vault.
     pub(crate) async fn logs(&mut self, vault: &Vault) {
         for log in [&vault.control, &vault.data] {
-            self.send(&ClientFrame::Log { vault: vault.id, public: log.key.public(), base: Base::WHOLE })
-                .await;
+            self.send(&vault.log_frame(log)).await;
         }
     }
 

@@ -7,15 +7,17 @@ use subrosa_protocol::digest::digest;
 use subrosa_protocol::error::ErrorCode;
 use subrosa_protocol::frame::{ClientFrame, Credential, RelayLimits, Role, ShortHead, VERSION};
 use subrosa_protocol::ids::{Base, Chain, Incarnation, Rseq, Seq, VaultId};
-use subrosa_protocol::labels;
 use subrosa_protocol::relay_link::{
     Admission, CheckedCreation, Input, LinkConfig, Now, Output, RelayLink, Want,
 };
 use subrosa_protocol::segment::{Class, Kind, SealedSegment, VerifiedSegment};
+use subrosa_protocol::statement::{Signer, Statement};
+use subrosa_protocol::vouch::{CheckedVouch, Vouch};
+use subrosa_protocol::{labels, limits};
 use subrosa_relay::store::{Batch, LogStore, Offered, RedbStore, Scan, StoreError};
 use subrosa_relay::{Quotas, RelayKey};
 
-use crate::fixture::{Key, Log, Vault};
+use crate::fixture::{Key, Log, NONCE, Vault, sign_statement};
 
 /// Runs every rule against stores that `make` makes, each new and empty, with these quotas.
 pub(crate) fn suite<S: LogStore>(make: impl Fn(Quotas) -> S) {
@@ -30,10 +32,13 @@ pub(crate) fn suite<S: LogStore>(make: impl Fn(Quotas) -> S) {
     heads_and_digest_are_those_of_the_last_rseq(&make(Quotas::default()));
     scans_are_in_order_and_stop_when_told(&make(Quotas::default()));
     statements_extend_their_chain(&make(Quotas::default()));
+    a_day_has_so_many_statements_and_recovery_and_tails_are_no_part_of_them(&make(Quotas::default()));
     let mut quotas =
         Quotas { relay_bytes_max: 3_000, reserve_bytes: 500, vaults_max: 2, ..Quotas::default() };
     quotas.class[0].vault_bytes = 2_000;
-    quotas_hold(&make(quotas));
+    quotas_hold(&make(quotas.clone()));
+    quotas.reserve_bytes = 2_000;
+    the_reserve_is_for_control_logs_that_an_admin_vouches_for(&make(quotas));
 }
 
 /// A creation as the link machine makes it; an invite of `uses` vaults if given.
@@ -69,8 +74,10 @@ fn creation(key: &RelayKey, vault: &Vault, uses: Option<([u8; 8], u16)>) -> Chec
         None => Credential::None,
         Some((id, uses_max)) => Credential::Invite(key.invite(id, 0, uses_max, 0).unwrap().encode()),
     };
-    let create = ClientFrame::Create { vault: vault.id, statements: vault.encoded(), credential };
-    match frame(create) {
+    for part in vault.parts() {
+        frame(part);
+    }
+    match frame(ClientFrame::Create { vault: vault.id, credential }) {
         Some(Output::Create(creation)) => creation.check().unwrap(),
         other => panic!("{other:?}"),
     }
@@ -106,7 +113,7 @@ fn forged(vault: &VaultId, log: &Log, kind: Kind, seq: Seq, prev: Chain) -> Offe
 }
 
 fn append(store: &impl LogStore, vault: &VaultId, offered: Vec<Offered>) -> subrosa_relay::store::Outcome {
-    store.append(&[Batch { vault: *vault, offered }]).unwrap().remove(0)
+    store.append(&[Batch { vault: *vault, offered, vouches: Vec::new() }]).unwrap().remove(0)
 }
 
 fn scanned(store: &impl LogStore, vault: &VaultId, scan: Scan, max: usize) -> (Vec<SealedSegment>, bool) {
@@ -245,7 +252,11 @@ fn one_commit_takes_many_vaults(store: &impl LogStore) {
     let mut vaults: Vec<Vault> = (0..5).map(|_| new_vault(store)).collect();
     let batches: Vec<Batch> = vaults
         .iter_mut()
-        .map(|vault| Batch { vault: vault.id, offered: vec![next(&vault.id, &mut vault.data, 10)] })
+        .map(|vault| Batch {
+            vault: vault.id,
+            offered: vec![next(&vault.id, &mut vault.data, 10)],
+            vouches: Vec::new(),
+        })
         .collect();
     let twice = [batches.clone(), batches].concat();
     let outcomes = store.append(&twice).unwrap();
@@ -358,17 +369,88 @@ fn scans_are_in_order_and_stop_when_told(store: &impl LogStore) {
 
 fn statements_extend_their_chain(store: &impl LogStore) {
     let mut vault = new_vault(store);
-    let next = vault.next_statement(&Key::new(), &Key::new());
-    let fork = vault.next_statement(&Key::new(), &Key::new());
-    let row = store.add_statement(&next).unwrap().unwrap();
-    assert_eq!(row.statements.len(), 2);
-    assert_eq!(store.add_statement(&next).unwrap().unwrap(), row, "again");
-    assert_eq!(store.add_statement(&fork).unwrap(), Err(ErrorCode::StatementRefused));
+    let [next, fork] = vault.rivals();
+    store.add_statement(&fork, 1).unwrap().unwrap();
+    let row = store.add_statement(&next, 1).unwrap().unwrap();
+    assert_eq!(row.statements.len(), 2, "it stands earlier");
+    assert_eq!(store.add_statement(&next, 1).unwrap().unwrap(), row, "again");
+    assert_eq!(store.add_statement(&fork, 1).unwrap(), Err(ErrorCode::StatementRefused));
     vault.statements.push(next);
     assert_eq!(store.vault(&vault.id).unwrap().unwrap().statements, vault.statements);
     let nowhere = Vault::new();
     let unknown = nowhere.next_statement(&Key::new(), &Key::new());
-    assert_eq!(store.add_statement(&unknown).unwrap(), Err(ErrorCode::UnknownVault));
+    assert_eq!(store.add_statement(&unknown, 1).unwrap(), Err(ErrorCode::UnknownVault));
+    assert_eq!(store.join_statements(&nowhere.id, &[unknown]).unwrap(), Err(ErrorCode::UnknownVault));
+}
+
+fn a_day_has_so_many_statements_and_recovery_and_tails_are_no_part_of_them(store: &impl LogStore) {
+    let mut vault = new_vault(store);
+    for n in 0..limits::STATEMENTS_PER_DAY {
+        vault.advance();
+        assert!(store.add_statement(vault.statements.last().unwrap(), 7).unwrap().is_ok(), "{n}");
+    }
+    let held = vault.statements.len();
+    vault.advance();
+    let next = vault.statements.last().unwrap().clone();
+    assert_eq!(store.add_statement(&next, 7).unwrap(), Err(ErrorCode::RateLimited));
+    assert_eq!(store.vault(&vault.id).unwrap().unwrap().statements, vault.statements[..held]);
+    let signer = Signer::Recovery { public: vault.recovery.public(), nonce: NONCE };
+    let recovered = sign_statement(Statement { signer, ..next.clone() }, &vault.recovery);
+    assert!(store.add_statement(&recovered, 7).unwrap().is_ok(), "recovery cannot wait");
+    assert_eq!(store.add_statement(&next, 8).unwrap(), Err(ErrorCode::StatementRefused), "and it stays");
+    vault.statements[held] = recovered;
+    vault.advance();
+    vault.advance();
+    let joined = store.join_statements(&vault.id, &vault.statements).unwrap().unwrap();
+    assert_eq!(
+        (joined.row.statements, joined.changed),
+        (vault.statements.clone(), true),
+        "nor are tails counted"
+    );
+    let again = store.join_statements(&vault.id, &vault.statements[3..]).unwrap().unwrap();
+    assert!(!again.changed);
+    for tail in [vec![], vec![Vault::new().statements.remove(0)]] {
+        assert_eq!(store.join_statements(&vault.id, &tail).unwrap(), Err(ErrorCode::StatementRefused));
+    }
+    vault.advance();
+    let next = vault.statements.last().unwrap();
+    assert_eq!(store.add_statement(next, 7).unwrap(), Err(ErrorCode::RateLimited), "the same day");
+    assert!(store.add_statement(next, 8).unwrap().is_ok(), "the next");
+}
+
+fn vouched(vault: &Vault, log: &Log) -> CheckedVouch {
+    vault.vouch(log).check(&vault.id, &log.key.public()).unwrap()
+}
+
+fn the_reserve_is_for_control_logs_that_an_admin_vouches_for(store: &impl LogStore) {
+    let mut vault = new_vault(store);
+    let id = vault.id;
+    append(store, &id, vec![next(&id, &mut vault.data, 1_700)]);
+    let quota = |outcome: subrosa_relay::store::Outcome| {
+        outcome.refused.first().is_some_and(|refused| refused.code == ErrorCode::QuotaBytes)
+    };
+    let (mut other, stranger) = (Log::new(Kind::CONTROL), Key::new());
+    let segment = next(&id, &mut other, 400);
+    assert!(quota(append(store, &id, vec![segment.clone()])), "nobody vouches");
+    let signature = stranger.sign(labels::VOUCH, &Vouch::signed_bytes(&id, &other.key.public()));
+    let vouch = Vouch { admin: stranger.public(), signature }.check(&id, &other.key.public()).unwrap();
+    let batch = |offered, vouches| [Batch { vault: id, offered, vouches }];
+    let outcome = store.append(&batch(vec![segment.clone()], vec![vouch])).unwrap().remove(0);
+    assert!(quota(outcome), "who is no admin vouches");
+    let vouch = vouched(&vault, &vault.data);
+    let data = next(&id, &mut vault.data, 400);
+    assert!(quota(store.append(&batch(vec![data], vec![vouch])).unwrap().remove(0)), "a data log");
+    let vouch = vouched(&vault, &other);
+    let outcome = store.append(&batch(vec![segment], vec![vouch])).unwrap().remove(0);
+    assert_eq!(outcome.refused, [], "an admin vouches");
+    assert_eq!(append(store, &id, vec![next(&id, &mut other, 10)]).refused, [], "the vouch is kept");
+    assert_eq!(store.verify().unwrap().problems, Vec::<String>::new());
+    // The admin gives way to another: what he vouched for has a reserve no more.
+    let successor = Key::new();
+    let unsigned =
+        Statement { admins: vec![successor.public()], ..vault.next_statement(&Key::new(), &Key::new()) };
+    store.add_statement(&sign_statement(unsigned, &vault.admin), 1).unwrap().unwrap();
+    assert!(quota(append(store, &id, vec![next(&id, &mut other, 10)])));
 }
 
 fn quotas_hold(store: &impl LogStore) {
@@ -379,7 +461,9 @@ fn quotas_hold(store: &impl LogStore) {
     append(store, &one.id, vec![next(&one.id, &mut one.data, 1_700)]);
     let outcome = append(store, &one.id, vec![next(&one.id, &mut one.data, 400)]);
     assert_eq!(outcome.refused[0].code, ErrorCode::QuotaBytes);
-    let outcome = append(store, &one.id, vec![next(&one.id, &mut one.control, 400)]);
+    let vouches = vec![vouched(&one, &one.control)];
+    let offered = vec![next(&one.id, &mut one.control, 400)];
+    let outcome = store.append(&[Batch { vault: one.id, offered, vouches }]).unwrap().remove(0);
     assert_eq!(outcome.refused, [], "the admin's control log has a reserve");
     let outcome = append(store, &two.id, vec![next(&two.id, &mut two.data, 900)]);
     assert_eq!(outcome.refused[0].code, ErrorCode::RelayFull, "3,000 bytes over all vaults");

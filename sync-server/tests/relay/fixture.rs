@@ -4,11 +4,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use p256::ecdsa::SigningKey;
 use p256::ecdsa::signature::Signer as _;
-use subrosa_protocol::frame::{FeedFrame, Role};
-use subrosa_protocol::ids::{Chain, Epoch, Generation, Head, LogId, PublicKeyBytes, Seq, Signature, VaultId};
+use subrosa_protocol::frame::{ClientFrame, FeedFrame, Role, StatementsPart};
+use subrosa_protocol::ids::{
+    Base, Chain, Epoch, Generation, Head, LogId, PublicKeyBytes, Seq, Signature, VaultId,
+};
 use subrosa_protocol::labels;
 use subrosa_protocol::segment::{GroupPlace, Header, Kind, SealedSegment};
 use subrosa_protocol::statement::{Signer, Statement, recovery_commitment};
+use subrosa_protocol::vouch::Vouch;
 
 static NEXT: AtomicU64 = AtomicU64::new(1);
 
@@ -95,34 +98,47 @@ pub(crate) struct Vault {
     pub(crate) read: Key,
     pub(crate) write: Key,
     pub(crate) recovery: Key,
+    pub(crate) admin: Key,
     pub(crate) control: Log,
     pub(crate) data: Log,
     pub(crate) statements: Vec<Statement>,
+    /// Read and write keys of the statements before the last one.
+    pub(crate) past: Vec<(Key, Key)>,
 }
 
 pub(crate) const NONCE: [u8; 16] = [5; 16];
 
 impl Vault {
     pub(crate) fn new() -> Self {
-        let (read, write, recovery) = (Key::new(), Key::new(), Key::new());
+        let (read, write, recovery, admin) = (Key::new(), Key::new(), Key::new(), Key::new());
         let (control, data) = (Log::new(Kind::CONTROL), Log::new(Kind::DATA));
         let commitment = recovery_commitment(&recovery.public(), &NONCE);
         let genesis = [NEXT.fetch_add(1, Ordering::Relaxed) as u8; 32];
-        let id = VaultId::derive(&commitment, &genesis, &control.key.public());
-        let mut vault = Self { id, read, write, recovery, control, data, statements: Vec::new() };
+        let id = VaultId::derive(&commitment, &genesis, &admin.public());
+        let mut vault = Self {
+            id,
+            read,
+            write,
+            recovery,
+            admin,
+            control,
+            data,
+            statements: Vec::new(),
+            past: Vec::new(),
+        };
         let first = Statement {
             vault: id,
             generation: Generation(0),
             epoch: Epoch(0),
             read: vault.read.public(),
             write: vault.write.public(),
-            admins: vec![vault.control.key.public()],
+            admins: vec![vault.admin.public()],
             recovery_commitment: commitment,
             previous: genesis,
-            signer: Signer::Admin(vault.control.key.public()),
+            signer: Signer::Admin(vault.admin.public()),
             signature: Signature::from_bytes([0; 64]),
         };
-        vault.statements.push(sign_statement(first, &vault.control.key));
+        vault.statements.push(sign_statement(first, &vault.admin));
         vault
     }
 
@@ -135,9 +151,41 @@ impl Vault {
             read: read.public(),
             write: write.public(),
             previous: last.hash(),
+            signer: Signer::Admin(self.admin.public()),
             ..last.clone()
         };
-        sign_statement(next, &self.control.key)
+        sign_statement(next, &self.admin)
+    }
+
+    /// Two rivals that would follow the last statement; the first stands earlier.
+    pub(crate) fn rivals(&self) -> [Statement; 2] {
+        let mut rivals = [(); 2].map(|()| self.next_statement(&Key::new(), &Key::new()));
+        rivals.sort_by_key(Statement::hash);
+        rivals
+    }
+
+    /// The next statement becomes the last one, with new keys.
+    pub(crate) fn advance(&mut self) {
+        let (read, write) = (Key::new(), Key::new());
+        self.statements.push(self.next_statement(&read, &write));
+        self.past.push((std::mem::replace(&mut self.read, read), std::mem::replace(&mut self.write, write)));
+    }
+
+    /// The admin's vouch for a log.
+    pub(crate) fn vouch(&self, log: &Log) -> Vouch {
+        let bytes = Vouch::signed_bytes(&self.id, &log.key.public());
+        Vouch { admin: self.admin.public(), signature: self.admin.sign(labels::VOUCH, &bytes) }
+    }
+
+    /// LOG for one of its logs, vouched for if it is the control log.
+    pub(crate) fn log_frame(&self, log: &Log) -> ClientFrame {
+        let vouch = (log.kind == Kind::CONTROL).then(|| self.vouch(log));
+        ClientFrame::Log { vault: self.id, public: log.key.public(), base: Base::WHOLE, vouch }
+    }
+
+    /// Its chain, in parts.
+    pub(crate) fn parts(&self) -> Vec<ClientFrame> {
+        StatementsPart::cut(self.id, self.encoded()).into_iter().map(ClientFrame::Statements).collect()
     }
 
     pub(crate) fn key(&self, role: Role) -> &Key {

@@ -18,3 +18,5 @@ mod fixture;
 mod measure;
 #[cfg(test)]
 mod process;
+#[cfg(test)]
+mod restored;

@@ -130,7 +130,8 @@ impl HeldStatements {
         }
     }
 
-    fn list(&self) -> &[Vec<u8>] {
+    /// What is here: the chain, or its last statement.
+    pub fn list(&self) -> &[Vec<u8>] {
         match self {
             Self::Whole(chain) => chain,
             Self::Last(statement) => std::slice::from_ref(statement),

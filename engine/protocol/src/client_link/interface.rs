@@ -9,9 +9,10 @@ use crate::codec::DecodeError;
 use crate::error::Refusal;
 use crate::frame::{LogKey, Role, ShortHead};
 use crate::ids::{
-    Digest, Head, Incarnation, LogId, PublicKeyBytes, RendezvousId, Rseq, Seq, Signature, VaultId,
+    Digest, Generation, Head, Incarnation, LogId, PublicKeyBytes, RendezvousId, Rseq, Seq, Signature, VaultId,
 };
 use crate::segment::SealedSegment;
+use crate::vouch::Vouch;
 
 /// What a vault is on this link for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +38,48 @@ pub struct Prepared {
     pub cursor: Rseq,
     /// Digest of the heads known at the cursor.
     pub digest: Digest,
+    /// What the store holds of the vault's statements.
+    pub chain: HeldChain,
+}
+
+/// What a store holds of a vault's statement chain.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum HeldChain {
+    /// All of it; there is nothing to ask the relay.
+    #[default]
+    Unasked,
+    /// All of it.
+    Whole {
+        /// Its last statement.
+        last: Generation,
+    },
+    /// The last statement only: until the relay has shown a chain that leads there, nothing is sealed, pushed or created.
+    Last,
+}
+
+/// What a vault's creation needs, and what brings a relay up to date.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Birth {
+    /// The statements held, encoded.
+    pub statements: Vec<Vec<u8>>,
+    /// What they are of the chain.
+    pub chain: HeldChain,
+    /// This relay's grant, if one was ever given.
+    pub grant: Option<Vec<u8>>,
+}
+
+/// What comparing the relay's statements with ours showed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StatementsKept {
+    /// They part, or meet nowhere: the relay's whole chain is needed.
+    Ask,
+    /// The store holds the whole chain.
+    Compared {
+        /// Its last statement.
+        last: Generation,
+        /// What the relay would take of ours, encoded.
+        tail: Vec<Vec<u8>>,
+    },
 }
 
 /// One segment off a feed.
@@ -72,11 +115,27 @@ pub struct Received {
     pub digest_ok: Option<bool>,
 }
 
+/// What a relay is told of a log before its first segment on a link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OutboxLog {
+    /// Its key, and where it begins.
+    pub key: LogKey,
+    /// This device's vouch, if it is an admin's and the log its own.
+    pub vouch: Option<Vouch>,
+}
+
+/// A whole log without a vouch.
+impl From<PublicKeyBytes> for OutboxLog {
+    fn from(public: PublicKeyBytes) -> Self {
+        Self { key: public.into(), vouch: None }
+    }
+}
+
 /// Segments to push.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct OutboxBatch {
     /// The logs among the segments.
-    pub logs: Vec<LogKey>,
+    pub logs: Vec<OutboxLog>,
     /// Each log's in order.
     pub segments: Vec<SealedSegment>,
     /// There is more beyond these.
@@ -135,10 +194,15 @@ pub enum Input {
     Birth {
         /// Which vault.
         vault: VaultId,
-        /// Its statement chain, encoded.
-        statements: Vec<Vec<u8>>,
-        /// This relay's grant, if one was ever given.
-        grant: Option<Vec<u8>>,
+        /// The answer.
+        birth: Birth,
+    },
+    /// Answers [`Output::StoreStatements`].
+    StatementsStored {
+        /// Which vault.
+        vault: VaultId,
+        /// The answer.
+        kept: StatementsKept,
     },
     /// Answers [`Output::StoreHeads`].
     HeadsStored {
@@ -209,10 +273,17 @@ pub enum Output {
         /// Which vault.
         vault: VaultId,
     },
-    /// Load what CREATE needs.
+    /// Load the statements, and what CREATE needs beside them.
     LoadBirth {
         /// Which vault.
         vault: VaultId,
+    },
+    /// Compare the relay's statements, from our last one on or from the beginning, with ours; keep what extends ours.
+    StoreStatements {
+        /// Which vault.
+        vault: VaultId,
+        /// The statements, encoded.
+        statements: Vec<Vec<u8>>,
     },
     /// Keep a grant, if the relay signed it for this vault. No answer.
     StoreGrant {
@@ -462,6 +533,7 @@ impl Input {
             | Self::Unable { vault }
             | Self::Faulty { vault }
             | Self::Birth { vault, .. }
+            | Self::StatementsStored { vault, .. }
             | Self::HeadsStored { vault, .. }
             | Self::Delivered { vault, .. }
             | Self::Rotated { vault }

@@ -1,3 +1,4 @@
+mod chains;
 mod heads;
 mod hostile;
 mod wants;
@@ -5,7 +6,7 @@ mod window;
 
 use super::*;
 use crate::codec::{DecodeError, Extensions};
-use crate::frame::{FeedFrame, RelayLimits, Role, ShortHead};
+use crate::frame::{FeedFrame, RelayLimits, Role, ShortHead, StatementsPart};
 use crate::ids::{Base, Chain, Digest, Head, PublicKeyBytes, RendezvousId, Rseq, Seq, Signature};
 use crate::segment::{GroupPlace, Header, Kind, SealedSegment, TAG_LEN};
 use crate::token::Grant;
@@ -51,7 +52,12 @@ fn prepared(role: Role) -> Prepared {
         incarnation: RELAY,
         cursor: Rseq(5),
         digest: Digest::from_bytes([5; 32]),
+        chain: HeldChain::Unasked,
     }
+}
+
+fn birth(statements: Vec<Vec<u8>>, grant: Option<Vec<u8>>) -> Birth {
+    Birth { statements, chain: HeldChain::Unasked, grant }
 }
 
 /// A link, a clock, and what it asked for.
@@ -278,14 +284,16 @@ fn unknown_vault_is_created_with_grant_then_invite() {
     rig.frame(&error(ErrorCode::UnknownVault, 1)).unwrap();
     assert!(rig.take().contains(&Output::LoadBirth { vault: vault(1) }));
     let statements = vec![vec![3; 10]];
-    let create =
-        |credential| ClientFrame::Create { vault: vault(1), statements: vec![vec![3; 10]], credential };
-    rig.give(Input::Birth { vault: vault(1), statements, grant: Some(vec![2; 97]) });
-    assert_eq!(rig.sent(), [create(Credential::Grant(vec![2; 97]))]);
+    let create = |credential| {
+        let part = StatementsPart { vault: vault(1), last: true, statements: vec![vec![3; 10]] };
+        [ClientFrame::Statements(part), ClientFrame::Create { vault: vault(1), credential }]
+    };
+    rig.give(Input::Birth { vault: vault(1), birth: birth(statements, Some(vec![2; 97])) });
+    assert_eq!(rig.sent(), create(Credential::Grant(vec![2; 97])));
     rig.frame(&error(ErrorCode::UnknownVault, 1)).unwrap();
     assert_eq!(rig.take(), [], "AUTH and SUBSCRIBE are answered one by one");
     rig.frame(&error(ErrorCode::GrantRefused, 1)).unwrap();
-    assert_eq!(rig.sent(), [create(Credential::Invite(vec![1; 83]))]);
+    assert_eq!(rig.sent(), create(Credential::Invite(vec![1; 83])));
     rig.known(1);
     assert!(
         matches!(rig.sent()[..], [ClientFrame::Subscribe { digest: Digest::ZERO, .. }]),
@@ -305,7 +313,7 @@ fn a_refused_vault_rests_and_the_others_go_on() {
     let mut rig = live_rig();
     rig.add(2);
     rig.frame(&error(ErrorCode::UnknownVault, 2)).unwrap();
-    rig.give(Input::Birth { vault: vault(2), statements: Vec::new(), grant: None });
+    rig.give(Input::Birth { vault: vault(2), birth: birth(Vec::new(), None) });
     rig.take();
     let refusal = Refusal::vault(ErrorCode::NeedsInvite, vault(2)).retry_after(5);
     rig.frame(&RelayFrame::Error(refusal)).unwrap();

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
-use super::{ANSWER_WAIT, OutboxBatch, Output, Progress, VaultFault};
+use super::{ANSWER_WAIT, OutboxBatch, OutboxLog, Output, Progress, VaultFault};
 use crate::error::{ErrorCode, Refusal};
 use crate::frame::{ClientFrame, LogKey};
 use crate::ids::{Head, LogId, Rseq, Seq, VaultId};
@@ -41,6 +41,8 @@ pub(super) struct Uplink {
     introduced: BTreeSet<LogId>,
     /// Those among them that this link introduced and nothing of which is acknowledged.
     fresh: BTreeSet<LogId>,
+    /// Logs for which this link has vouched: a relay may have them from somebody who could not.
+    vouched: BTreeSet<LogId>,
     /// Segments stayed behind because of [`INTRODUCTIONS_MAX`].
     starved: bool,
     unacked: BTreeMap<LogId, VecDeque<(Seq, usize)>>,
@@ -165,8 +167,8 @@ impl Uplink {
             return;
         }
         self.stage = Stage::Idle;
-        let keys: BTreeMap<LogId, LogKey> =
-            batch.logs.into_iter().map(|key| (LogId::of(&key.public), key)).collect();
+        let logs: BTreeMap<LogId, OutboxLog> =
+            batch.logs.into_iter().map(|log| (LogId::of(&log.key.public), log)).collect();
         let mut behind = BTreeSet::new();
         let mut push = Vec::new();
         let mut push_bytes = 0;
@@ -176,8 +178,8 @@ impl Uplink {
             if !self.goes(&segment) || behind.contains(&log) {
                 continue;
             }
-            if let Some(LogKey { public, base }) =
-                keys.get(&log).copied().filter(|_| !self.introduced.contains(&log))
+            if let Some(OutboxLog { key: LogKey { public, base }, vouch }) =
+                logs.get(&log).copied().filter(|known| self.tells(known, log))
             {
                 if self.fresh.len() >= INTRODUCTIONS_MAX {
                     behind.insert(log);
@@ -185,7 +187,10 @@ impl Uplink {
                 }
                 self.introduced.insert(log);
                 self.fresh.insert(log);
-                out.push_back(Output::Send(ClientFrame::Log { vault, public, base }.encode()));
+                if vouch.is_some() {
+                    self.vouched.insert(log);
+                }
+                out.push_back(Output::Send(ClientFrame::Log { vault, public, base, vouch }.encode()));
             }
             went = true;
             let len = segment.bytes().len();
@@ -206,6 +211,11 @@ impl Uplink {
         }
         self.starved = !behind.is_empty();
         self.outbox = batch.more && went;
+    }
+
+    /// Whether LOG goes out for a log.
+    fn tells(&self, known: &OutboxLog, log: LogId) -> bool {
+        !self.introduced.contains(&log) || (known.vouch.is_some() && !self.vouched.contains(&log))
     }
 
     fn goes(&self, segment: &SealedSegment) -> bool {
@@ -267,6 +277,7 @@ impl Uplink {
         }
         if code == ErrorCode::UnknownLog {
             self.introduced.remove(&log);
+            self.vouched.remove(&log);
         }
         if self.resting.get(&log).is_some_and(|rest| seq >= rest.from) {
             return Ok(false);
@@ -292,6 +303,7 @@ impl Uplink {
         for log in std::mem::take(&mut self.fresh) {
             self.introduced.remove(&log);
         }
+        self.vouched.clear();
     }
 
     /// Takes back everything in flight; gives the logs, and where each begins again.

@@ -1,19 +1,22 @@
 //! One vault on a link: from the proof of membership to a live feed.
 
+mod birth;
+mod heads;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
+use super::chain::Chain;
 use super::count::Count;
 use super::feed::{BatchUnderway, Feeds};
 use super::uplink::Uplink;
 use super::{
     ANSWER_WAIT, Event, FAULT_WAIT, FAULT_WAIT_MAX, Output, Prepared, Progress, Purpose, Received,
-    VaultFault, credential, rest,
+    VaultFault, rest,
 };
 use crate::error::{ErrorCode, Refusal};
 use crate::frame::{ClientFrame, Role, ShortHead};
 use crate::ids::{Digest, Incarnation, LogId, Rseq, Seq, VaultId};
-use crate::limits;
 
 /// Fresh subscriptions on one link because the relay's digest differed.
 const MISMATCHES_MAX: u8 = 1;
@@ -30,7 +33,10 @@ pub(super) struct VaultLink {
     purpose: Purpose,
     down: Down,
     pub(super) up: Uplink,
+    pub(super) chain: Chain,
     prepared: Option<Prepared>,
+    /// The tail of our chain went to this relay, which did not list our key: once a link.
+    tail_brought: bool,
     /// VAULT was seen.
     known: bool,
     /// CREATE was sent and its GRANT is still to come.
@@ -58,7 +64,13 @@ enum Down {
     Joining {
         since: Instant,
     },
-    LoadingBirth,
+    LoadingBirth {
+        goal: Goal,
+    },
+    /// STATEMENTS is sent by a key that the relay does not list.
+    Proving {
+        since: Instant,
+    },
     /// CREATE is sent; the chain is kept in case the grant is refused and an invite is at hand.
     Creating {
         since: Instant,
@@ -89,6 +101,13 @@ enum Down {
     },
 }
 
+/// What the chain is loaded for.
+#[derive(Debug)]
+enum Goal {
+    Create,
+    BringTail,
+}
+
 impl VaultLink {
     pub(super) fn new(id: VaultId, purpose: Purpose) -> Self {
         Self {
@@ -96,7 +115,9 @@ impl VaultLink {
             purpose,
             down: Down::Preparing,
             up: Uplink::default(),
+            chain: Chain::default(),
             prepared: None,
+            tail_brought: false,
             known: false,
             grant_due: false,
             mismatches: 0,
@@ -134,11 +155,7 @@ impl VaultLink {
 
     /// Whether the relay owes an answer.
     pub(super) fn is_waiting(&self) -> bool {
-        let down = matches!(
-            self.down,
-            Down::Joining { .. } | Down::Creating { .. } | Down::Gathering { .. } | Down::Comparing { .. }
-        );
-        down || self.up.answer_due().is_some()
+        self.answer_since().is_some() || self.up.answer_due().is_some() || self.chain.answer_due().is_some()
     }
 
     pub(super) fn add_progress(&self, mut sum: Progress) -> Progress {
@@ -146,44 +163,40 @@ impl VaultLink {
         self.up.add_progress(sum)
     }
 
-    pub(super) fn deadline(&self) -> Option<Instant> {
-        let down = match &self.down {
+    /// Since when the relay owes an answer about where the vault stands.
+    const fn answer_since(&self) -> Option<Instant> {
+        match self.down {
             Down::Joining { since }
+            | Down::Proving { since }
             | Down::Creating { since, .. }
             | Down::Gathering { since, .. }
-            | Down::Comparing { since } => Some(*since + ANSWER_WAIT),
-            Down::Resting { until } => Some(*until),
-            Down::Feeding { caught_up: true, .. } => self.up.next_action(),
-            Down::Preparing
-            | Down::LoadingBirth
-            | Down::StoringHeads { .. }
-            | Down::Feeding { .. }
-            | Down::Member => None,
+            | Down::Comparing { since } => Some(since),
+            _ => None,
+        }
+    }
+
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        let down = match self.down {
+            Down::Resting { until } => Some(until),
+            Down::Feeding { caught_up: true, .. } if self.chain.is_whole() => self.up.next_action(),
+            _ => self.answer_since().map(|since| since + ANSWER_WAIT),
         };
-        down.into_iter().chain(self.up.answer_due()).min()
+        down.into_iter().chain(self.up.answer_due()).chain(self.chain.answer_due()).min()
     }
 
     pub(super) fn timeout(&mut self, now: Instant, out: &mut VecDeque<Output>) -> Result<(), VaultFault> {
-        if self.up.answer_due().is_some_and(|due| now >= due) {
+        let due = self.answer_since().map(|since| since + ANSWER_WAIT);
+        if [due, self.up.answer_due(), self.chain.answer_due()].into_iter().flatten().any(|due| now >= due) {
             return Err(VaultFault::Silent);
         }
-        match &self.down {
-            Down::Joining { since }
-            | Down::Creating { since, .. }
-            | Down::Gathering { since, .. }
-            | Down::Comparing { since }
-                if now >= *since + ANSWER_WAIT =>
-            {
-                Err(VaultFault::Silent)
-            }
-            Down::Resting { until } if now >= *until => {
-                self.down = Down::Preparing;
-                self.known = false;
-                out.push_back(Output::Prepare { vault: self.id });
-                Ok(())
-            }
-            _ => Ok(()),
+        if let Down::Resting { until } = self.down
+            && now >= until
+        {
+            self.down = Down::Preparing;
+            self.known = false;
+            out.push_back(Output::Prepare { vault: self.id });
         }
+        Ok(())
     }
 
     /// Sends the proof and, without waiting for what comes of it, the subscription.
@@ -194,6 +207,7 @@ impl VaultLink {
         let Prepared { role, public, signature, .. } = prepared;
         out.push_back(Output::Send(ClientFrame::Auth { vault: self.id, role, public, signature }.encode()));
         self.up.set_writer(role == Role::Writer);
+        self.chain.begin(prepared.chain);
         self.prepared = Some(prepared);
         self.down = Down::Joining { since: now };
         self.subscribe(out);
@@ -201,7 +215,7 @@ impl VaultLink {
 
     /// This device cannot prove membership now.
     pub(super) fn unable(&mut self, now: Instant, feeds: &mut Feeds, out: &mut VecDeque<Output>) {
-        if matches!(self.down, Down::Preparing | Down::LoadingBirth) {
+        if matches!(self.down, Down::Preparing | Down::LoadingBirth { .. }) {
             self.fault(now, VaultFault::Unable, feeds, out);
         }
     }
@@ -223,6 +237,7 @@ impl VaultLink {
         self.leave_feed(feeds, out);
         self.held.clear();
         self.grant_due = false;
+        self.chain.abandon();
         self.up.abandon();
         self.down = Down::Resting { until: now + retry };
         out.push_back(Output::Event(Event::Rests { vault: self.id, fault, retry }));
@@ -262,138 +277,44 @@ impl VaultLink {
         self.subscribe(out);
     }
 
-    /// VAULT. It may arrive after the feed, which has a stream of its own.
+    /// VAULT. It may arrive after the feed, which has a stream of its own. Says whether it is news.
     pub(super) fn known(
         &mut self,
         now: Instant,
         used_bytes: u64,
         out: &mut VecDeque<Output>,
-    ) -> Result<(), VaultFault> {
+    ) -> Result<bool, VaultFault> {
         let out_of_place = Err(VaultFault::OutOfPlace { frame: "VAULT" });
         if self.known {
-            return out_of_place;
+            return if self.chain.answered() { Ok(false) } else { out_of_place };
         }
         match self.down {
             // It holds nothing now, whatever it held in an earlier life.
             Down::Creating { .. } => self.subscribe_afresh(now, out),
+            // It has dropped the SUBSCRIBE that came with the proof.
+            Down::Proving { .. } => {
+                self.down = Down::Joining { since: now };
+                self.subscribe(out);
+            }
             Down::Joining { .. }
             | Down::Gathering { .. }
             | Down::StoringHeads { .. }
             | Down::Comparing { .. }
             | Down::Feeding { .. } => {}
-            Down::Preparing | Down::LoadingBirth | Down::Member | Down::Resting { .. } => {
+            Down::Preparing | Down::LoadingBirth { .. } | Down::Member | Down::Resting { .. } => {
                 return out_of_place;
             }
         }
         self.known = true;
-        if self.purpose == Purpose::Member {
-            self.down = Down::Member;
+        match self.purpose {
+            Purpose::Member => self.down = Down::Member,
+            Purpose::Sync => self.chain.ask(now, self.id, out),
         }
         // Only a vault read from the start has its size for a goal.
         if self.prepared.as_ref().is_some_and(|prepared| prepared.cursor == Rseq(0)) {
             self.count.expect_bytes(used_bytes);
         }
-        Ok(())
-    }
-
-    /// GRANT.
-    pub(super) fn granted(&mut self) -> Result<(), VaultFault> {
-        if !std::mem::take(&mut self.grant_due) {
-            return Err(VaultFault::OutOfPlace { frame: "GRANT" });
-        }
-        Ok(())
-    }
-
-    pub(super) fn birth(
-        &mut self,
-        now: Instant,
-        statements: Vec<Vec<u8>>,
-        grant: Option<Vec<u8>>,
-        invite: Option<&Vec<u8>>,
-        out: &mut VecDeque<Output>,
-    ) {
-        if matches!(self.down, Down::LoadingBirth) {
-            self.create(now, statements, grant, invite, out);
-        }
-    }
-
-    fn create(
-        &mut self,
-        now: Instant,
-        statements: Vec<Vec<u8>>,
-        grant: Option<Vec<u8>>,
-        invite: Option<&Vec<u8>>,
-        out: &mut VecDeque<Output>,
-    ) {
-        let with_grant = grant.is_some();
-        let frame = ClientFrame::Create {
-            vault: self.id,
-            statements: statements.clone(),
-            credential: credential(grant, invite),
-        };
-        out.push_back(Output::Send(frame.encode()));
-        self.grant_due = true;
-        self.down = Down::Creating { since: now, statements, with_grant };
-    }
-
-    /// HEADS of the relay, part by part: incarnation or digest differ. Gives all of them behind the last part.
-    pub(super) fn relay_heads(
-        &mut self,
-        now: Instant,
-        last: bool,
-        heads: Vec<ShortHead>,
-    ) -> Result<Option<Vec<ShortHead>>, VaultFault> {
-        let mut theirs = match &mut self.down {
-            Down::Joining { .. } if self.purpose == Purpose::Sync => Vec::new(),
-            Down::Gathering { theirs, .. } => std::mem::take(theirs),
-            _ => return Err(VaultFault::OutOfPlace { frame: "HEADS" }),
-        };
-        let before = theirs.last().map(|head| head.log);
-        let ascend = heads.is_sorted_by(|one, next| one.log < next.log)
-            && heads.first().is_none_or(|first| before < Some(first.log));
-        if !ascend || (heads.is_empty() && !last) {
-            return Err(VaultFault::HeadsOrder);
-        }
-        if theirs.len() + heads.len() > limits::LOGS_PER_VAULT_MAX {
-            return Err(VaultFault::TooManyLogs);
-        }
-        for head in &heads {
-            self.up.introduced(head.log)?;
-        }
-        theirs.extend(heads);
-        if !last {
-            self.down = Down::Gathering { since: now, theirs };
-            return Ok(None);
-        }
-        self.up.forget_sent();
-        self.down = Down::StoringHeads { theirs: theirs.clone() };
-        Ok(Some(theirs))
-    }
-
-    pub(super) fn heads_stored(
-        &mut self,
-        now: Instant,
-        diverged: bool,
-        mut heads: Vec<ShortHead>,
-        out: &mut VecDeque<Output>,
-    ) {
-        let Down::StoringHeads { theirs } = &self.down else { return };
-        heads.sort_unstable_by_key(|head| head.log);
-        heads.dedup_by_key(|head| head.log);
-        self.count.expect(theirs, &heads);
-        // Past the limit, the rest is merely sent to us again.
-        heads.truncate(limits::LOGS_PER_VAULT_MAX);
-        if diverged {
-            self.up.ask_rotation();
-        }
-        let parts = heads.len().div_ceil(limits::HEADS_PART_MAX).max(1);
-        for part in 1..=parts {
-            let rest = heads.split_off(heads.len().min(limits::HEADS_PART_MAX));
-            let heads = std::mem::replace(&mut heads, rest);
-            let frame = ClientFrame::Heads { vault: self.id, last: part == parts, heads };
-            out.push_back(Output::Send(frame.encode()));
-        }
-        self.down = Down::Comparing { since: now };
+        Ok(true)
     }
 
     pub(super) fn feed_started(&mut self, stream: u64) -> Result<(), VaultFault> {
@@ -520,9 +441,17 @@ impl VaultLink {
         out: &mut VecDeque<Output>,
     ) {
         let retry = rest(&refusal);
+        let goal = match refusal.code {
+            ErrorCode::UnknownVault => Some(Goal::Create),
+            // It may be older than our key: a copy of its database that was put back.
+            ErrorCode::AuthFailed if !self.tail_brought => Some(Goal::BringTail),
+            _ => None,
+        };
         match &mut self.down {
-            Down::Joining { .. } if refusal.code == ErrorCode::UnknownVault && !self.known => {
-                self.down = Down::LoadingBirth;
+            Down::Joining { .. } if !self.known && goal.is_some() => {
+                let goal = goal.expect("looked at above");
+                self.tail_brought |= matches!(goal, Goal::BringTail);
+                self.down = Down::LoadingBirth { goal };
                 out.push_back(Output::LoadBirth { vault: self.id });
                 return;
             }
@@ -536,7 +465,10 @@ impl VaultLink {
                 self.create(now, statements, None, invite, out);
                 return;
             }
+            // What it has stands earlier than ours, or is no chain of the vault's: nothing else depends on it.
+            _ if refusal.code == ErrorCode::StatementRefused && self.chain.answered() => {}
             Down::Joining { .. }
+            | Down::Proving { .. }
             | Down::Creating { .. }
             | Down::Gathering { .. }
             | Down::StoringHeads { .. }
@@ -547,7 +479,7 @@ impl VaultLink {
             Down::Feeding { .. } => self.up.rest_all(now + retry, refusal.code),
             Down::Member => {}
             // Says again what is known, or what an earlier attempt was told.
-            Down::Preparing | Down::LoadingBirth | Down::Resting { .. } => return,
+            Down::Preparing | Down::LoadingBirth { .. } | Down::Resting { .. } => return,
         }
         out.push_back(Output::Event(Event::Refused { refusal, retry }));
     }
@@ -601,7 +533,9 @@ impl VaultLink {
         {
             feeds.caught_up(self.id, caught_up);
         }
-        if let Down::Feeding { caught_up: true, .. } = self.down {
+        if let Down::Feeding { caught_up: true, .. } = self.down
+            && self.chain.is_whole()
+        {
             self.up.pump(now, self.id, window, out);
         }
     }
@@ -610,7 +544,8 @@ impl VaultLink {
         let synced = match self.down {
             Down::Member => true,
             Down::Feeding { caught_up: true, .. } => {
-                self.known && self.late.is_none() && self.up.is_done() && feeds.is_idle(&self.id)
+                let up = self.chain.is_done() && self.up.is_done();
+                self.known && self.late.is_none() && up && feeds.is_idle(&self.id)
             }
             _ => false,
         };

@@ -1,5 +1,6 @@
 //! Who may do what with a vault: proofs against statements, and what permits a vault's creation.
 
+use super::statements::{chain_refusal, statement_refusal};
 use super::{
     Created, Input, KnownVault, LinkError, Member, Now, Output, RelayLink, Subscription, Vault, Waiting,
 };
@@ -24,10 +25,10 @@ pub enum Admission {
 pub enum Access {
     /// The last statement lists the key.
     Current(Role),
-    /// An earlier statement did: reads control segments up to that statement's epoch, nothing else.
+    /// An earlier statement did: reads what it needs to walk forward, nothing else.
     Superseded {
-        /// The last epoch it may read.
-        epoch: Epoch,
+        /// It reads control segments of epochs below that of the statement after the last one that lists it.
+        below: Epoch,
     },
 }
 
@@ -39,11 +40,11 @@ impl Access {
             Role::Reader => statement.read == *public,
             Role::Writer => statement.write == *public,
         };
-        let (last, earlier) = statements.split_last()?;
-        if listed(last) {
-            return Some(Self::Current(role));
-        }
-        earlier.iter().rev().find(|s| listed(s)).map(|s| Self::Superseded { epoch: s.epoch })
+        let at = statements.iter().rposition(listed)?;
+        Some(match statements.get(at + 1) {
+            None => Self::Current(role),
+            Some(after) => Self::Superseded { below: after.epoch },
+        })
     }
 }
 
@@ -111,6 +112,7 @@ impl RelayLink {
     /// An answer to the request that is waited for.
     pub(super) fn on_answer(&mut self, now: Now, answer: Input) -> Result<(), LinkError> {
         let waiting = self.waiting.take().ok_or(LinkError::Driver)?;
+        self.chain_bytes = 0;
         match (waiting, answer) {
             (waiting, Input::Failed) => {
                 self.refuse(
@@ -126,8 +128,12 @@ impl RelayLink {
                     self.on_statements_changed(&vault, &state);
                     self.send_vault(vault, &state);
                 }
-                Err(code) => self.refuse(Refusal::vault(code, vault)),
+                Err(code) => self.refuse(statement_refusal(now, code, vault)),
             },
+            (Waiting::Tail { vault }, Input::StatementStored(result)) => self.on_tail(vault, result),
+            (Waiting::Statements { vault, from }, Input::Vault(Some(state))) => {
+                self.send_statements(vault, from, &state);
+            }
             (Waiting::Digest { vault, cursor, digest: said }, Input::Digest { last, digest }) => {
                 self.on_digest(vault, cursor, said, (last, digest));
             }
@@ -156,32 +162,30 @@ impl RelayLink {
                 self.join(vault, Member::new(role, public, access));
                 self.send_vault(vault, state);
             }
-            None => self.auth_failed(vault),
+            None => {
+                self.vaults.insert(vault, Vault::Unlisted { role, public });
+                self.auth_failed(vault);
+            }
         }
     }
 
-    pub(super) fn on_create(
-        &mut self,
-        now: Now,
-        vault: VaultId,
-        statements: &[Vec<u8>],
-        credential: &Credential,
-    ) {
+    pub(super) fn on_create(&mut self, now: Now, vault: VaultId, credential: &Credential) {
         let Some(Vault::Pending { role, public }) = self.vaults.get(&vault) else {
             return self.refuse(Refusal::vault(ErrorCode::AuthFailed, vault));
         };
         let (role, public) = (*role, *public);
+        let gathered = self.take_gathered(&vault);
         let admitted = self.admit(now, &vault, credential).and_then(|(class, invite)| {
-            let statements = statements.iter().map(|bytes| Statement::decode(bytes));
-            let statements = statements.collect::<Result<_, _>>().map_err(|_| ErrorCode::StatementRefused)?;
-            Ok(Creation { vault, role, public, statements, class, invite })
+            let (statements, bytes) = gathered?;
+            Ok((Creation { vault, role, public, statements, class, invite }, bytes))
         });
         match admitted {
-            Ok(creation) => {
+            Ok((creation, bytes)) => {
+                self.chain_bytes = bytes;
                 self.waiting = Some(Waiting::Create { vault });
                 self.outputs.push_back(Output::Create(Box::new(creation)));
             }
-            Err(code) => self.refuse(Refusal::vault(code, vault)),
+            Err(code) => self.refuse(chain_refusal(code, vault)),
         }
     }
 
@@ -252,7 +256,7 @@ impl RelayLink {
         }
     }
 
-    fn join(&mut self, vault: VaultId, member: Member) {
+    pub(super) fn join(&mut self, vault: VaultId, member: Member) {
         self.vaults.insert(vault, Vault::Member(member));
         self.outputs.push_back(Output::Joined(vault));
     }
@@ -266,14 +270,14 @@ impl RelayLink {
         }
     }
 
-    fn send_vault(&mut self, vault: VaultId, state: &KnownVault) {
+    pub(super) fn send_vault(&mut self, vault: VaultId, state: &KnownVault) {
         let KnownVault { quota_bytes, used_bytes, .. } = *state;
         self.send(RelayFrame::Vault { vault, quota_bytes, used_bytes });
     }
 }
 
 impl Member {
-    const fn new(role: Role, public: PublicKeyBytes, access: Access) -> Self {
+    pub(super) const fn new(role: Role, public: PublicKeyBytes, access: Access) -> Self {
         Self {
             role,
             public,

@@ -19,8 +19,8 @@ use crate::segment::{Class, Header};
 pub enum View {
     /// Every one.
     All,
-    /// Control segments of epochs up to this one: what a superseded key may read.
-    ControlUpTo(Epoch),
+    /// Control segments of epochs below this one: what a superseded key may read.
+    ControlBelow(Epoch),
 }
 
 /// Segments that a client asks for again.
@@ -195,7 +195,7 @@ impl Feed {
         let control = kind.class() == Class::Control;
         let visible = match self.view {
             View::All => true,
-            View::ControlUpTo(max) => control && epoch <= max,
+            View::ControlBelow(end) => control && epoch < end,
         };
         let held = self.skip.get(&log).is_some_and(|last| seq <= *last) || self.is_own(stored.rseq);
         let (tag, shown) = match (self.wants.is_empty(), self.pass) {

@@ -11,6 +11,7 @@ use crate::frame::{LogKey, RelayFrame, RelayLimits, SHORT_CHAIN_LEN, ShortHead};
 use crate::ids::{Base, Digest, Head, Incarnation, LogId, PublicKeyBytes, Rseq, Seq, VaultId};
 use crate::segment::{Class, SealedSegment};
 use crate::statement::Statement;
+use crate::vouch::CheckedVouch;
 
 /// The driver's clocks at the moment of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,13 +79,22 @@ pub struct HeadMatch {
     pub chain_there: Option<[u8; SHORT_CHAIN_LEN]>,
 }
 
+/// What LOG said of a log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Introduced {
+    /// Its key, and where it begins.
+    pub key: LogKey,
+    /// Who vouches for it.
+    pub vouch: Option<CheckedVouch>,
+}
+
 /// Segments to verify and append, in one durable step with whatever else is waiting.
 #[derive(Clone, Debug)]
 pub struct Append {
     /// Which vault.
     pub vault: VaultId,
     /// What LOG frames of this link said of logs among `segments`.
-    pub introduced: Vec<LogKey>,
+    pub introduced: Vec<Introduced>,
     /// Each log's in the order given.
     pub segments: Vec<SealedSegment>,
     /// Bytes of `segments`, to be handed back in [`Appended`].
@@ -128,7 +138,7 @@ pub enum Input {
     Vault(Option<KnownVault>),
     /// Answers [`Output::Create`].
     Created(Result<Created, ErrorCode>),
-    /// Answers [`Output::StoreStatement`].
+    /// Answers [`Output::StoreStatement`] and [`Output::JoinStatements`].
     StatementStored(Result<KnownVault, ErrorCode>),
     /// Answers [`Output::LoadDigest`].
     Digest {
@@ -153,6 +163,8 @@ pub enum Input {
     Drain,
     /// A frame of the peer came, or the peer took a feed, so slowly that its place in memory goes to another link.
     TooSlow,
+    /// All links together have gathered as much of chains as they may: this one's part in it is dropped.
+    NoRoom,
     /// The relay's own fault ended the vault's feed.
     FeedFailed(VaultId),
     /// [`super::RelayLink::deadline`] has passed.
@@ -171,6 +183,14 @@ pub enum Output {
     /// Extend the vault's chain by [`crate::statement::offer`], tell the vault's other links; answer with
     /// [`Input::StatementStored`].
     StoreStatement(Box<Statement>),
+    /// Take what joins the vault's chain by [`crate::statement::join`], and tell the vault's other links if something
+    /// did; answer with [`Input::StatementStored`], refused when nothing did that was not held.
+    JoinStatements {
+        /// Which vault.
+        vault: VaultId,
+        /// The tail.
+        tail: Vec<Statement>,
+    },
     /// Look up the vault's last rseq and the digest of its heads; answer with [`Input::Digest`].
     LoadDigest(VaultId),
     /// Read all heads; answer with [`Input::Heads`].

@@ -11,8 +11,8 @@ use crate::limits;
 use crate::segment::Class;
 
 impl RelayLink {
-    /// A SUBSCRIBE that was pipelined behind the AUTH of an unknown vault is dropped: the client sends it
-    /// again once it has created the vault.
+    /// A SUBSCRIBE that was pipelined behind the AUTH of an unknown vault, or by a key that is not listed, is dropped: the
+    /// client sends it again once it has created the vault, or its tail has joined.
     pub(super) fn on_subscribe(
         &mut self,
         vault: VaultId,
@@ -20,7 +20,7 @@ impl RelayLink {
         cursor: Rseq,
         digest: Digest,
     ) {
-        if matches!(self.vaults.get(&vault), Some(Vault::Pending { .. })) {
+        if matches!(self.vaults.get(&vault), Some(Vault::Pending { .. } | Vault::Unlisted { .. })) {
             return;
         }
         let ours = incarnation == self.config.incarnation || cursor == Rseq(0);
@@ -145,7 +145,7 @@ impl RelayLink {
         let Some(Vault::Member(member)) = self.vaults.get(&vault) else { return None };
         let view = match member.access {
             Access::Current(_) => View::All,
-            Access::Superseded { epoch } => View::ControlUpTo(epoch),
+            Access::Superseded { below } => View::ControlBelow(below),
         };
         Some(Feed::new(vault, self.config.incarnation, cursor, view))
     }

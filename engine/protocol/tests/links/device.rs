@@ -2,10 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use subrosa_protocol::client_link::{FeedBatch, Input, OutboxBatch, Output, Prepared, Received};
+use subrosa_protocol::client_link::{
+    Birth, FeedBatch, HeldChain, Input, OutboxBatch, Output, Prepared, Received, StatementsKept,
+};
 use subrosa_protocol::digest::digest;
 use subrosa_protocol::frame::{LogKey, Role, ShortHead};
-use subrosa_protocol::ids::{Chain, Digest, Head, Incarnation, LogId, PublicKeyBytes, Rseq, Seq, VaultId};
+use subrosa_protocol::ids::{
+    Chain, Digest, Generation, Head, Incarnation, LogId, PublicKeyBytes, Rseq, Seq, VaultId,
+};
 use subrosa_protocol::labels;
 use subrosa_protocol::segment::SealedSegment;
 
@@ -70,7 +74,13 @@ impl Device {
         Some(match output {
             Output::Prepare { .. } => Input::Prepared { vault, prepared: self.prepare() },
             Output::LoadBirth { .. } => {
-                Input::Birth { vault, statements: vec![statement().encode()], grant: Some(grant()) }
+                let (statements, chain) = (vec![statement().encode()], whole());
+                Input::Birth { vault, birth: Birth { statements, chain, grant: Some(grant()) } }
+            }
+            Output::StoreStatements { statements, .. } => {
+                assert_eq!(statements, [statement().encode()], "the relay has what it was given");
+                let kept = StatementsKept::Compared { last: Generation(0), tail: Vec::new() };
+                Input::StatementsStored { vault, kept }
             }
             Output::StoreHeads { incarnation, heads, .. } => {
                 let diverged = self.store_heads(incarnation, &heads);
@@ -115,6 +125,7 @@ impl Device {
             incarnation: self.incarnation,
             cursor: self.scanned,
             digest: if verified == self.scanned { known } else { Digest::ZERO },
+            chain: whole(),
         }
     }
 
@@ -273,4 +284,8 @@ impl Device {
             }
         }
     }
+}
+
+const fn whole() -> HeldChain {
+    HeldChain::Whole { last: Generation(0) }
 }

@@ -75,7 +75,7 @@ impl Store {
         let (mut entries, mut refused): (Vec<Head>, Vec<Refused>) = (Vec::new(), Vec::new());
         let mut rseq = Rseq(0);
         let introduced: BTreeMap<LogId, PublicKeyBytes> =
-            append.introduced.iter().map(|key| (LogId::of(&key.public), key.public)).collect();
+            append.introduced.iter().map(|log| (LogId::of(&log.key.public), log.key.public)).collect();
         for segment in append.segments {
             let (log, seq) = (segment.header().log, segment.header().seq);
             if refused.iter().any(|refused| refused.log == log) {
@@ -213,7 +213,11 @@ impl Serving {
                 }
             }
             Output::Close(code) => panic!("the relay ends a link: {code}"),
-            Output::Joined(_) | Output::Left(_) | Output::StoreStatement(_) | Output::Rendezvous(_) => {}
+            Output::Joined(_)
+            | Output::Left(_)
+            | Output::StoreStatement(_)
+            | Output::JoinStatements { .. }
+            | Output::Rendezvous(_) => {}
         }
         None
     }

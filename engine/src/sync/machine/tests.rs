@@ -1,6 +1,6 @@
 //! The machine of a link, driven by hand: no runtime, no socket, no clock.
 
-use subrosa_protocol::client_link::{Prepared, Received};
+use subrosa_protocol::client_link::{Birth, HeldChain, Prepared, Received};
 use subrosa_protocol::codec::Extensions;
 use subrosa_protocol::error::{ErrorCode, Refusal};
 use subrosa_protocol::frame::{FeedFrame, RelayFrame, RelayLimits, Role, VERSION};
@@ -89,6 +89,7 @@ impl Rig {
             incarnation: RELAY,
             cursor: Rseq(5),
             digest: Digest::from_bytes([5; 32]),
+            chain: HeldChain::Unasked,
         };
         self.answer(client_link::Input::Prepared { vault, prepared });
     }
@@ -256,6 +257,11 @@ fn a_meeting_that_is_refused_is_over_and_one_that_is_met_takes_messages() {
     rig.hello();
     rig.prepared(vault(1));
     let refusal = Refusal::vault(ErrorCode::AuthFailed, vault(1));
+    rig.frame(&RelayFrame::Error(refusal));
+    let loads = |work: &Work| matches!(work, Work::Link(client_link::Output::LoadBirth { .. }));
+    assert!(rig.work().iter().any(loads), "the relay may be older than our key");
+    let birth = Birth { statements: vec![vec![1; 9]], chain: HeldChain::Unasked, grant: None };
+    rig.answer(client_link::Input::Birth { vault: vault(1), birth });
     let refused = rig.try_give(MachineInput::Frame(RelayFrame::Error(refusal).encode().slice(4..)));
     assert!(
         matches!(refused, Err(SyncFailure::Link(LinkError::Refused(of))) if of == refusal),

@@ -8,10 +8,12 @@ use subrosa_protocol::ids::{Base, Chain, Head, LogId, Rseq, Seq, VaultId};
 use subrosa_protocol::limits;
 use subrosa_protocol::relay_link::Refused;
 use subrosa_protocol::segment::{Class, SealedSegment, VerifiedSegment};
-use subrosa_protocol::statement::Statement;
+use subrosa_protocol::vouch::{CheckedVouch, Vouch};
 
-use super::super::rows::{CONTROL, INDEX, LOGS, LogRow, Place, SEGMENTS, STATEMENTS, VAULTS, VaultMeta};
+use super::super::rows::{CONTROL, INDEX, LOGS, LogRow, Place, SEGMENTS, VAULTS, VaultMeta};
 use super::super::{Batch, Damage, Offered, Outcome, StoreError};
+use super::opened::Changed;
+use super::shares::{Counted, LogShares};
 use crate::config::Quotas;
 
 /// Whether LOG said that its log begins here with it.
@@ -43,6 +45,7 @@ struct Before {
     vault: VaultId,
     meta: Option<VaultMeta>,
     rows: HashMap<(u64, LogId), LogRow>,
+    shares: Counted,
     total_bytes: u64,
 }
 
@@ -52,15 +55,18 @@ impl Before {
         let rows = appending.rows.iter();
         let own = rows.filter(|((no, _), _)| meta.is_some_and(|meta| meta.no == *no));
         let rows = own.map(|(key, row)| (*key, *row)).collect();
-        Self { vault: batch.vault, meta, rows, total_bytes: appending.total_bytes }
+        let shares = appending.shares.counted(meta.map(|meta| meta.no));
+        Self { vault: batch.vault, meta, rows, shares, total_bytes: appending.total_bytes }
     }
 
     fn restore(self, appending: &mut Appending<'_, '_>, written: &[Written]) -> Result<(), StoreError> {
+        let no = appending.metas.get(&self.vault).map(|meta| meta.no);
+        appending.shares.restore(no, self.shares);
+        appending.rows.retain(|(of, _), _| Some(*of) != no);
         for Written { no, rseq, log_no, seq } in written {
             appending.segments.remove((*no, rseq.0))?;
             appending.control.remove((*no, rseq.0))?;
             appending.index.remove((*no, *log_no, seq.0))?;
-            appending.rows.retain(|(vault_no, _), _| vault_no != no);
         }
         match self.meta {
             Some(meta) => appending.metas.insert(self.vault, meta),
@@ -86,18 +92,20 @@ fn refuse_all(batch: &Batch, damage: Damage) -> Outcome {
 }
 
 pub(super) struct Appending<'txn, 'q> {
-    txn: &'txn WriteTransaction,
     quotas: &'q Quotas,
     vaults: Table<'txn, &'static [u8; 32], &'static [u8]>,
     logs: Table<'txn, (u64, [u8; 16]), &'static [u8]>,
     segments: Table<'txn, (u64, u64), &'static [u8]>,
     control: Table<'txn, (u64, u64), ()>,
     index: Table<'txn, (u64, u32, u64), &'static [u8; Place::LEN]>,
+    shares: LogShares<'txn>,
     /// Rows read, written back once at the end.
     metas: HashMap<VaultId, VaultMeta>,
     rows: HashMap<(u64, LogId), LogRow>,
     /// Bytes held by all vaults.
     total_bytes: u64,
+    /// A log came under a vouch, or a segment was appended.
+    changed: bool,
 }
 
 impl<'txn, 'q> Appending<'txn, 'q> {
@@ -107,16 +115,17 @@ impl<'txn, 'q> Appending<'txn, 'q> {
         total_bytes: u64,
     ) -> Result<Self, StoreError> {
         Ok(Self {
-            txn,
             quotas,
             vaults: txn.open_table(VAULTS)?,
             logs: txn.open_table(LOGS)?,
             segments: txn.open_table(SEGMENTS)?,
             control: txn.open_table(CONTROL)?,
             index: txn.open_table(INDEX)?,
+            shares: LogShares::new(txn),
             metas: HashMap::new(),
             rows: HashMap::new(),
             total_bytes,
+            changed: false,
         })
     }
 
@@ -144,7 +153,9 @@ impl<'txn, 'q> Appending<'txn, 'q> {
             if stopped.contains(&log) {
                 continue;
             }
-            match self.append_one(&batch.vault, offered, written)? {
+            let vouch =
+                batch.vouches.iter().find(|vouch| LogId::of(vouch.log()) == log).map(CheckedVouch::vouch);
+            match self.append_one(&batch.vault, offered, vouch, written)? {
                 Ok((rseq, chain, fresh)) => {
                     outcome.entries.push(Head { log, seq, chain });
                     outcome.rseq = outcome.rseq.max(rseq);
@@ -162,15 +173,16 @@ impl<'txn, 'q> Appending<'txn, 'q> {
         Ok(outcome)
     }
 
-    /// Writes the rows that changed; returns the bytes held by all vaults now.
-    pub(super) fn finish(mut self) -> Result<u64, StoreError> {
+    /// Writes the rows that changed; returns the bytes held by all vaults now, and whether there is something to commit.
+    pub(super) fn finish(mut self) -> Result<(u64, Changed), StoreError> {
         for (vault, meta) in &self.metas {
             self.vaults.insert(vault.as_bytes(), &meta.encode()[..])?;
         }
         for ((no, log), row) in &self.rows {
             self.logs.insert((*no, *log.as_bytes()), &row.encode()[..])?;
         }
-        Ok(self.total_bytes)
+        self.shares.finish()?;
+        Ok((self.total_bytes, if self.changed { Changed::Yes } else { Changed::No }))
     }
 
     /// The rseq and chain of the segment, and whether it was appended just now.
@@ -178,11 +190,15 @@ impl<'txn, 'q> Appending<'txn, 'q> {
         &mut self,
         vault: &VaultId,
         offered: &Offered,
+        vouch: Option<&Vouch>,
         written: &mut Vec<Written>,
     ) -> Result<Result<(Rseq, Chain, bool), No>, StoreError> {
         let segment = offered.segment();
         let Some(mut meta) = self.meta(vault)? else { return Ok(Err(No::never(ErrorCode::UnknownVault))) };
-        let row = self.row(meta.no, &segment.header().log)?;
+        let mut row = self.row(meta.no, &segment.header().log)?;
+        if let Some(row) = &mut row {
+            self.take_vouch(&meta, row, vouch)?;
+        }
         if let Some(row) = &row
             && segment.header().seq <= row.seq
         {
@@ -197,13 +213,17 @@ impl<'txn, 'q> Appending<'txn, 'q> {
             return Ok(Err(No::never(ErrorCode::BadSignature)));
         }
         let held = row.is_some();
-        let mut row = match self.place(&meta, row, verified, begins) {
+        let mut row = match self.place(&meta, row, vouch, (verified, begins))? {
             Ok(row) => row,
             Err(no) => return Ok(Err(no)),
         };
-        if let Err(no) = self.within_quota(&meta, verified)? {
+        if let Err(no) = self.within_quota(&meta, &row, verified)? {
             return Ok(Err(no));
         }
+        if let Some(vouch) = row.vouch.filter(|_| !held) {
+            self.shares.add(meta.no, &vouch.admin)?;
+        }
+        self.changed = true;
         let rseq = meta.last.next();
         meta.last = rseq;
         meta.used_bytes += segment.bytes().len() as u64;
@@ -257,26 +277,79 @@ impl<'txn, 'q> Appending<'txn, 'q> {
 
     /// The row of the log that `verified` continues or begins.
     fn place(
-        &self,
+        &mut self,
         meta: &VaultMeta,
         row: Option<LogRow>,
+        vouch: Option<&Vouch>,
+        (verified, begins): (&VerifiedSegment, Begins),
+    ) -> Result<Result<LogRow, No>, StoreError> {
+        let Some(row) = row else { return self.new_log(meta, vouch, verified, begins) };
+        Ok(Self::continues(row, verified))
+    }
+
+    /// A place for a log of which nothing is held: in the share of the admin who vouches for it, or in the common half.
+    fn new_log(
+        &mut self,
+        meta: &VaultMeta,
+        vouch: Option<&Vouch>,
         verified: &VerifiedSegment,
         begins: Begins,
-    ) -> Result<LogRow, No> {
+    ) -> Result<Result<LogRow, No>, StoreError> {
         let header = verified.segment().header();
-        let Some(row) = row else {
-            let base = Base { seq: header.seq, chain: *verified.prev() };
-            if !base.is_whole() && begins == Begins::No {
-                return Err(No::never(ErrorCode::Gap));
-            }
-            if meta.logs as usize >= limits::LOGS_PER_VAULT_MAX {
-                return Err(No::never(ErrorCode::TooManyLogs));
-            }
-            let class = header.kind.class();
-            let public = *verified.public();
-            let (no, seq, chain) = (meta.logs, base.seq, base.chain);
-            return Ok(LogRow { no, class, public, base, seq, chain, closed: false });
+        let base = Base { seq: header.seq, chain: *verified.prev() };
+        if !base.is_whole() && begins == Begins::No {
+            return Ok(Err(No::never(ErrorCode::Gap)));
+        }
+        let full = Ok(Err(No::never(ErrorCode::TooManyLogs)));
+        if meta.logs as usize >= limits::LOGS_PER_VAULT_MAX {
+            return full;
+        }
+        let vouch = match vouch {
+            Some(vouch) if self.shares.has_place(meta.no, &vouch.admin)? => Some(*vouch),
+            _ if self.shares.has_common_place(meta.no, meta.logs)? => None,
+            _ => return full,
         };
+        Ok(Ok(LogRow {
+            no: meta.logs,
+            class: header.kind.class(),
+            public: *verified.public(),
+            base,
+            seq: base.seq,
+            chain: base.chain,
+            closed: false,
+            vouch,
+        }))
+    }
+
+    /// A log that is held comes under the vouch of an admin of the last statement, unless it is under one's already.
+    fn take_vouch(
+        &mut self,
+        meta: &VaultMeta,
+        row: &mut LogRow,
+        vouch: Option<&Vouch>,
+    ) -> Result<(), StoreError> {
+        let Some(vouch) = vouch.filter(|vouch| row.vouch.is_none_or(|old| old.admin != vouch.admin)) else {
+            return Ok(());
+        };
+        if let Some(old) = &row.vouch
+            && self.shares.is_admin(meta.no, &old.admin)?
+        {
+            return Ok(());
+        }
+        if !self.shares.has_place(meta.no, &vouch.admin)? {
+            return Ok(());
+        }
+        if let Some(old) = row.vouch.replace(*vouch) {
+            self.shares.remove(meta.no, &old.admin)?;
+        }
+        self.shares.add(meta.no, &vouch.admin)?;
+        self.rows.insert((meta.no, LogId::of(&row.public)), *row);
+        self.changed = true;
+        Ok(())
+    }
+
+    fn continues(row: LogRow, verified: &VerifiedSegment) -> Result<LogRow, No> {
+        let header = verified.segment().header();
         if header.kind.class() != row.class {
             return Err(No::never(ErrorCode::WrongKind));
         }
@@ -292,19 +365,18 @@ impl<'txn, 'q> Appending<'txn, 'q> {
         Ok(row)
     }
 
-    /// An admin's control segments may use a reserve, so that a full vault can still revoke.
+    /// Control logs for which an admin vouches may use a reserve, so that a full vault can still revoke.
     fn within_quota(
-        &self,
+        &mut self,
         meta: &VaultMeta,
+        row: &LogRow,
         verified: &VerifiedSegment,
     ) -> Result<Result<(), No>, StoreError> {
         let quota = self.quotas.of(meta.class);
         let bytes = verified.segment().bytes().len() as u64;
-        let reserved = verified.segment().header().kind.class() == Class::Control && {
-            let statements = self.txn.open_table(STATEMENTS)?;
-            let last = statements.range((meta.no, 0)..=(meta.no, u64::MAX))?.next_back().transpose()?;
-            let last = last.and_then(|(_, value)| Statement::decode(value.value()).ok());
-            last.is_some_and(|statement| statement.admins.contains(verified.public()))
+        let reserved = match &row.vouch {
+            Some(vouch) if row.class == Class::Control => self.shares.is_admin(meta.no, &vouch.admin)?,
+            _ => false,
         };
         let reserve = if reserved { self.quotas.reserve_bytes } else { 0 };
         if bytes > quota.segment_bytes_max {

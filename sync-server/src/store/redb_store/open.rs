@@ -6,7 +6,9 @@ use redb::{Database, ReadableDatabase as _, WriteTransaction};
 use subrosa_protocol::ids::Incarnation;
 
 use super::super::StoreError;
-use super::super::rows::{CONTROL, FORMAT, INDEX, INVITES, LOGS, META, SEGMENTS, STATEMENTS, USES, VAULTS};
+use super::super::rows::{
+    CONTROL, FORMAT, INDEX, INVITES, LOGS, META, SEGMENTS, SHARES, STATEMENTS, USES, VAULTS,
+};
 use crate::files;
 
 /// Makes the database if it is not there: under another name first, since one whose making was cut short cannot be
@@ -49,6 +51,7 @@ pub(super) fn prepare(database: &Database, fresh: Incarnation) -> Result<Incarna
         txn.open_table(SEGMENTS)?;
         txn.open_table(CONTROL)?;
         txn.open_table(INDEX)?;
+        txn.open_table(SHARES)?;
         txn.open_table(USES)?;
         txn.open_table(INVITES)?;
     }

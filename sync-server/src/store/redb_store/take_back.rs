@@ -12,6 +12,7 @@ use subrosa_protocol::segment::{Class, Header};
 use super::super::rows::{CONTROL, INDEX, LOGS, LogRow, SEGMENTS, VAULTS, VaultMeta};
 use super::super::{StoreError, TakenBack};
 use super::check::{Checked, HeadCheck};
+use super::shares::LogShares;
 use super::snapshot::Snapshot;
 
 /// What is wrong with a vault.
@@ -152,6 +153,7 @@ impl Survey {
         }
         let mut logs = txn.open_table(LOGS)?;
         let mut index = txn.open_table(INDEX)?;
+        let mut shares = LogShares::new(txn);
         let mut taken = Vec::with_capacity(self.cuts.len());
         for (log, Cut { row, kept }) in &self.cuts {
             let base = row.map_or(Seq(0), |row| row.base.seq);
@@ -165,11 +167,15 @@ impl Survey {
                     logs.insert((no, *log.as_bytes()), &row.encode()[..])?;
                 }
                 _ => {
+                    if let Some(vouch) = row.and_then(|row| row.vouch) {
+                        shares.remove(no, &vouch.admin)?;
+                    }
                     logs.remove((no, *log.as_bytes()))?;
                 }
             }
             taken.push(TakenBack { log: *log, from });
         }
+        shares.finish()?;
         let less = meta.used_bytes.saturating_sub(self.kept_bytes);
         meta.used_bytes = self.kept_bytes;
         meta.last = meta.last.next();

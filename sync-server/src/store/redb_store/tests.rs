@@ -16,6 +16,8 @@ use super::super::rows::LogRow;
 use super::test_disk::{on_a_bad_disk, on_a_disk};
 use super::*;
 
+mod shares;
+
 fn key() -> EcdsaKeyPair {
     let pkcs8 = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &SystemRandom::new()).unwrap();
     EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, pkcs8.as_ref(), &SystemRandom::new()).unwrap()
@@ -53,7 +55,7 @@ fn next(key: &EcdsaKeyPair, vault: &VaultId, prev: Option<&VerifiedSegment>) -> 
 
 /// Puts a vault's row in without its birth, which is not what is tested here.
 fn plant(store: &RedbStore, vault: &VaultId, no: u64) {
-    let meta = VaultMeta { no, class: 0, used_bytes: 0, last: Rseq(0), logs: 0, digest: HeadsDigest::new() };
+    let meta = VaultMeta::new(no, 0);
     let planted = store.write(|txn| {
         txn.open_table(VAULTS)?.insert(vault.as_bytes(), &meta.encode()[..])?;
         Ok(((), Changed::Yes))
@@ -68,7 +70,7 @@ fn a_full_disk_loses_nothing_and_the_store_goes_on_when_there_is_space() {
     plant(&store, &vault, 0);
     let key = key();
     let append = |segment: &VerifiedSegment| {
-        store.append(&[Batch { vault, offered: vec![Offered::Next(segment.clone())] }])
+        store.append(&[Batch { vault, offered: vec![Offered::Next(segment.clone())], vouches: vec![] }])
     };
     let held = |store: &RedbStore| {
         let mut seqs = Vec::new();
@@ -134,7 +136,7 @@ fn log(vault: &VaultId, segments: usize) -> Vec<VerifiedSegment> {
 }
 
 fn batch(vault: VaultId, segments: &[VerifiedSegment]) -> Batch {
-    Batch { vault, offered: segments.iter().cloned().map(Offered::Next).collect() }
+    Batch { vault, offered: segments.iter().cloned().map(Offered::Next).collect(), vouches: vec![] }
 }
 
 /// What a feed from the start would show, as (rseq, log, seq), and the error that ends it, if one does.
@@ -360,7 +362,7 @@ fn the_digest_is_kept_from_edit_to_edit_and_a_refused_share_leaves_it_alone() {
         .write(|txn| {
             let mut vaults = txn.open_table(VAULTS)?;
             let mut meta = VaultMeta::decode(vaults.get(vault.as_bytes())?.unwrap().value())?;
-            meta.digest = HeadsDigest::new();
+            meta.digest = subrosa_protocol::digest::HeadsDigest::new();
             vaults.insert(vault.as_bytes(), &meta.encode()[..])?;
             Ok(((), Changed::Yes))
         })

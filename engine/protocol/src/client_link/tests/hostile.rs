@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::ids::Generation;
 
 type Scene = (&'static str, fn(&mut Rig) -> Result<(), LinkError>, LinkError);
 type VaultScene = (&'static str, fn(&mut Rig) -> Result<(), LinkError>, VaultFault);
@@ -227,7 +228,7 @@ fn what_was_in_flight_is_sent_again_after_a_rest_with_its_log() {
     assert_eq!(
         rig.sent(),
         [
-            ClientFrame::Log { vault: vault(1), public: key(1), base: Base::WHOLE },
+            ClientFrame::Log { vault: vault(1), public: key(1), base: Base::WHOLE, vouch: None },
             ClientFrame::Push { vault: vault(1), segments }
         ]
     );
@@ -330,6 +331,9 @@ fn any_control() -> impl Strategy<Value = RelayFrame> {
         any_id().prop_map(|vault| RelayFrame::Grant {
             grant: Grant { vault, class: 0, signature: Signature::ZERO }.encode()
         }),
+        (any_id(), any::<bool>(), 0..3_usize).prop_map(|(vault, last, count)| {
+            RelayFrame::Statements(StatementsPart { vault, last, statements: vec![vec![1; 9]; count] })
+        }),
         Just(RelayFrame::RendezvousReady { id: RendezvousId::ZERO }),
     ]
 }
@@ -363,8 +367,18 @@ fn any_input() -> impl Strategy<Value = Input> {
         3 => any_id().prop_map(|vault| Input::Add { vault, purpose: Purpose::Sync }),
         3 => any_id()
             .prop_map(|vault| Input::Prepared { vault, prepared: prepared(Role::Writer) }),
+        1 => any_id().prop_map(|vault| {
+            Input::Prepared { vault, prepared: Prepared { chain: HeldChain::Last, ..prepared(Role::Writer) } }
+        }),
+        2 => (any_id(), 0..3_usize).prop_map(|(vault, count)| {
+            let kept = match count {
+                2 => StatementsKept::Ask,
+                _ => StatementsKept::Compared { last: Generation(0), tail: vec![vec![1; 9]; count] },
+            };
+            Input::StatementsStored { vault, kept }
+        }),
         2 => any_id()
-            .prop_map(|vault| Input::Birth { vault, statements: Vec::new(), grant: Some(vec![1]) }),
+            .prop_map(|vault| Input::Birth { vault, birth: birth(Vec::new(), Some(vec![1])) }),
         2 => (any_id(), any::<bool>(), any_short_heads())
             .prop_map(|(vault, diverged, heads)| Input::HeadsStored { vault, diverged, heads }),
         4 => (any_id(), any::<bool>(), any::<Option<bool>>(), any_seq()).prop_map(

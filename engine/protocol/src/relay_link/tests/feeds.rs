@@ -142,7 +142,7 @@ fn evidence_and_wants_come_ahead() {
 
 #[test]
 fn a_superseded_key_gets_control_of_its_epochs_and_no_digest() {
-    let mut old = feed(0, View::ControlUpTo(Epoch(0)));
+    let mut old = feed(0, View::ControlBelow(Epoch(1)));
     assert_eq!(run(&mut old), ["start", "log", "A2.0", "C6 blind"]);
     let want = Want { log: LogId::from_bytes([1; 16]), from: Seq(0), to: Seq(9) };
     assert!(old.want(want));

@@ -18,7 +18,7 @@ enum Event {
 fn event() -> impl Strategy<Value = Event> {
     prop_oneof![
         2 => vec(any::<u8>(), 0..200).prop_map(Event::Bytes),
-        12 => (0..14usize).prop_map(Event::Frame),
+        12 => (0..17usize).prop_map(Event::Frame),
         8 => (0..3usize).prop_map(Event::Answer),
         4 => any::<bool>().prop_map(Event::Appended),
         1 => any::<bool>().prop_map(Event::Changed),
@@ -35,14 +35,11 @@ fn frame(n: usize) -> ClientFrame {
         1 => auth(3, Role::Writer, vault),
         2 => auth(2, Role::Reader, vault),
         3 => auth(5, Role::Writer, VaultId::from_bytes([5; 32])),
-        4 => {
-            let statements = statements().iter().map(Statement::encode).collect();
-            ClientFrame::Create { vault, statements, credential: Credential::None }
-        }
+        4 => ClientFrame::Create { vault, credential: Credential::None },
         5 => ClientFrame::Statement { vault, statement: following(&statements()[0], 6, 7).encode() },
         6 => subscribe(0, LIFE),
         7 => subscribe(9, Incarnation::ZERO),
-        8 => ClientFrame::Log { vault, public: Key::new(5).public(), base: Base::WHOLE },
+        8 => log_frame(Key::new(5).public(), None),
         9 => ClientFrame::Push { vault, segments: vec![segment(1, 0, 16), segment(1, 1, 990)] },
         10 => ClientFrame::Heads {
             vault,
@@ -51,6 +48,9 @@ fn frame(n: usize) -> ClientFrame {
         },
         11 => ClientFrame::Want { vault, log, from: Seq(1), to: Seq(0) },
         12 => ClientFrame::RendezvousJoin { id },
+        13 => parts(&statements()).remove(0),
+        14 => ClientFrame::Statements(StatementsPart { vault, last: false, statements: vec![vec![1; 99]] }),
+        15 => ClientFrame::StatementsWant { vault, from: Generation(0) },
         _ => ClientFrame::RendezvousData { id, message: vec![0; 9] },
     }
 }
@@ -62,12 +62,14 @@ fn answer(question: &Output, how: usize) -> Option<Input> {
         Output::LoadVault(_) => Input::Vault(well.then(state)),
         Output::Create(_) if well => Input::Created(Ok(Created { state: state(), grant: vec![1] })),
         Output::Create(_) => Input::Created(Err(ErrorCode::RelayFull)),
-        Output::StoreStatement(_) if well => {
+        Output::StoreStatement(_) | Output::JoinStatements { .. } if well => {
             let mut state = state();
             state.statements.push(following(&state.statements[0], 6, 7));
             Input::StatementStored(Ok(state))
         }
-        Output::StoreStatement(_) => Input::StatementStored(Err(ErrorCode::StatementRefused)),
+        Output::StoreStatement(_) | Output::JoinStatements { .. } => {
+            Input::StatementStored(Err(ErrorCode::StatementRefused))
+        }
         Output::LoadDigest(_) => {
             Input::Digest { last: Rseq(9), digest: if well { SAID } else { digest_of_nothing() } }
         }
