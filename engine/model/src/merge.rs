@@ -15,6 +15,8 @@ pub mod value;
 pub mod varint;
 
 #[cfg(test)]
+mod closure_tests;
+#[cfg(test)]
 mod convergence_tests;
 #[cfg(test)]
 mod testing;
