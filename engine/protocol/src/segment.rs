@@ -116,8 +116,8 @@ impl Header {
     /// Reads the first [`HEADER_LEN`] bytes of a segment.
     ///
     /// # Errors
-    /// [`DecodeError`]: suite, class or place that is not known, a place that the kind cannot have, a first segment that
-    /// names one before it.
+    /// [`DecodeError`]: suite, class or place that is not known, a place that the kind cannot have, a seq that none can
+    /// follow, a first segment that names one before it.
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         let mut r = Reader::new(bytes);
         let suite = r.u8()?;
@@ -137,6 +137,9 @@ impl Header {
         };
         if header.kind.is_group_of_its_own() && header.place != GroupPlace::Whole {
             return Err(DecodeError::Invalid { what: "place in a group" });
+        }
+        if header.seq == Seq(u64::MAX) {
+            return Err(DecodeError::Invalid { what: "seq" }); // nothing could follow it
         }
         if header.seq == Seq(0) && header.prev != Chain::ZERO {
             return Err(DecodeError::Invalid { what: "chain before the first segment" });
@@ -300,6 +303,25 @@ mod tests {
     fn carried(segment_bytes: usize) -> usize {
         let plain = padded_len(PLAIN_PREFIX_LEN + CARRIED_KEY_LEN + segment_bytes);
         HEADER_LEN + plain + TAG_LEN + SIGNATURE_LEN
+    }
+
+    #[test]
+    fn a_seq_that_none_can_follow_is_refused() {
+        let header = |seq| Header {
+            kind: Kind::DATA,
+            place: GroupPlace::Whole,
+            log: LogId::from_bytes([1; 16]),
+            seq: Seq(seq),
+            epoch: Epoch(0),
+            prev: Chain::from_bytes([2; 32]),
+            salt: [3; 16],
+            commit: [4; 32],
+            body_len: 16,
+        };
+        let last = header(u64::MAX - 1);
+        assert_eq!(Header::decode(&last.encode()), Ok(last));
+        let beyond = Header::decode(&header(u64::MAX).encode());
+        assert_eq!(beyond, Err(DecodeError::Invalid { what: "seq" }));
     }
 
     #[test]
