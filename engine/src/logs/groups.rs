@@ -126,6 +126,26 @@ impl Tx<'_> {
     }
 }
 
+impl Tx<'_> {
+    /// Up to where the merged segments of a log count, exclusive: a group that had no end when its log was closed never does.
+    pub(crate) fn end_of_ops(&self, log: LogNo) -> Result<Seq, Error> {
+        let Some(tip) = self.logs.head(log)? else { return Ok(Seq(0)) };
+        if !tip.closed || tip.merged <= tip.seq {
+            return Ok(tip.merged);
+        }
+        let mut end = tip.seq;
+        while end > tip.base.seq {
+            look_at_row();
+            let before = Seq(end.0 - 1);
+            if self.logs.header(log, before)?.ok_or(StoreError::Inconsistent)?.place.is_last() {
+                break;
+            }
+            end = before;
+        }
+        Ok(end)
+    }
+}
+
 /// Whether a device goes on behind a segment without opening it: it carries no ops of its log.
 fn is_passed_over(kind: Kind) -> bool {
     kind == Kind::CARRIED || kind.closes() || !kind.may_carry_ops()

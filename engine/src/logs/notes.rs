@@ -73,8 +73,8 @@ impl Tx<'_> {
             self.merge_once_more(vault, by, seq, &mut pass)?;
         }
         for (by, from) in every {
-            let merged = self.logs.head(by)?.map_or(Seq(0), |head| head.merged);
-            for seq in from.0..merged.0 {
+            let end = self.end_of_ops(by)?;
+            for seq in from.0..end.0 {
                 self.merge_once_more(vault, by, Seq(seq), &mut pass)?;
             }
         }

@@ -2,12 +2,14 @@
 
 use std::ops::Bound;
 
-use subrosa_model::merge::{BodyWriter, GroupHead, Op, OpKind, RecordId, Stamp, Tombstone};
+use subrosa_model::merge::{
+    BodyWriter, Cell, FieldCell, GroupHead, Op, OpKind, Put, RecordId, Stamp, Tombstone,
+};
 use subrosa_model::seal::Packed;
 use subrosa_protocol::client_link::{FeedBatch, FeedItem};
 use subrosa_protocol::ids::{LogId, Seq, VaultId};
 use subrosa_protocol::limits::NOTES_PER_LOG_MAX;
-use subrosa_protocol::segment::{GroupPlace, Kind, SealedSegment};
+use subrosa_protocol::segment::{Class, GroupPlace, Kind, SealedSegment};
 
 use super::strangers::pair;
 use super::{ListRelay, TestDevice, everything, id, join, record};
@@ -192,4 +194,31 @@ fn what_is_written_before_a_name_counts_is_kept() {
     for device in [&late.a, &late.b, &late.c] {
         assert_eq!(device.vault().records("tasks").get(id(5)).unwrap().as_ref(), Some(&shown));
     }
+}
+
+#[test]
+fn a_group_without_an_end_in_a_closed_log_never_counts_however_often_the_log_is_merged() {
+    let mut late = Late::new(NOTES_PER_LOG_MAX as u32);
+    let stamp = Stamp::from_ms(1_000_600);
+    let cells = vec![FieldCell { name: "x", cell: Cell::Unset }];
+    let kind = OpKind::Put(Put::new(Tombstone::default(), cells).unwrap());
+    let op = Op { record: RecordId::from_bytes([6; 16]), collection: "tasks", stamp, kind };
+    let mut writer = BodyWriter::first(stamp, &GroupHead::of(stamp));
+    writer.push(&op, 1 << 16).unwrap();
+    let sealed = late.a.core().write(|tx| {
+        let number = tx.state.vault_no(&late.vault)?;
+        let log = tx.vault(number)?.own.data;
+        tx.seal_next(number, log, Kind::DATA, GroupPlace::First, &Packed::of(&writer.encode()))?;
+        tx.seal_next(number, log, Kind::CLOSING, GroupPlace::Whole, &Packed::of(b""))
+    });
+    sealed.unwrap();
+    late.relay.take(late.a.core(), &late.vault).unwrap();
+    late.show(|late, segment| segment.header().kind.class() == Class::Data && late.is_of(&late.a, segment));
+    assert_eq!(row_of(&late.b, 6), 0);
+    assert_eq!(notes(&late.b, &late.vault, &late.a), (NOTES_PER_LOG_MAX, Some(Seq(1))));
+    late.show(|_, _| true);
+    assert_eq!(late.b.vault().records("tasks").get(id(5)).unwrap(), None, "A's log was merged once more");
+    assert_eq!(row_of(&late.b, 6), 0);
+    late.b.reopen();
+    assert_eq!(row_of(&late.b, 6), 0);
 }
