@@ -359,7 +359,7 @@ impl Tx<'_> {
         if self.keep_waiting(vault, checked, rank)? {
             taking.taken.segments += 1;
         } else {
-            self.vault_mut(vault)?.members.forget_from(&log, seq);
+            self.vault_mut(vault)?.forget_folded(&log, seq);
         }
         self.raise_relay_head(taking.relay, vault, head_of(checked))?;
         self.admit_for(taking, certified)

@@ -44,8 +44,13 @@ impl Tx<'_> {
         let first = held.base.seq;
         let from = if held.rank == Rank::Certificate && held.seq > first { first.next() } else { first };
         tracing::debug!(%log, from = from.0, "segments of a log without a certificate made room for others");
+        self.let_go_from(vault, log, from)
+    }
+
+    /// Lets go of what waits of a log from `from` on, and of what it said.
+    pub(crate) fn let_go_from(&mut self, vault: VaultNo, log: &LogId, from: Seq) -> Result<(), Error> {
         self.forget_waiting(vault, log, from)?;
-        self.vault_mut(vault)?.members.forget_from(log, from);
+        self.vault_mut(vault)?.forget_folded(log, from);
         Ok(())
     }
 

@@ -393,6 +393,14 @@ impl VaultState {
         }
     }
 
+    /// Forgets what was folded of a control log without a certificate from a segment on: it is not kept, and may come again.
+    pub(crate) fn forget_folded(&mut self, log: &LogId, from: Seq) {
+        self.members.forget_from(log, from);
+        if self.unknown_control.get(log).is_some_and(|unknown| *unknown >= from) {
+            self.unknown_control.remove(log);
+        }
+    }
+
     /// As [`Self::fold_control_segment`], of one that was taken in before this open.
     fn fold_checked_segment(&mut self, log: &LogId, segment: &SealedSegment) {
         if segment.header().kind != Kind::CONTROL {

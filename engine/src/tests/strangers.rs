@@ -585,3 +585,23 @@ fn a_log_that_holds_another_class_than_was_certified_is_passed_over() {
     let refused = relay.give(b.core(), &vault, batch(&relay, Vec::<LogKey>::new(), vec![altered]));
     assert!(matches!(refused, Err(Error::Peer(PeerFault::BadSignature))), "{refused:?}");
 }
+
+#[test]
+fn kinds_of_newer_versions_in_made_up_logs_leave_nothing_behind() {
+    let (a, _b, relay, vault) = pair();
+    let newer = Kind::from_wire(0x44).unwrap();
+    let noted = || a.core().with_vault(&vault, |state| Ok(state.unknown_control.len())).unwrap();
+    for _ in 0..3 {
+        let mut stranger = Stranger::new(&vault);
+        let segment = stranger.next(newer, &noise(QUARANTINE_LOG_BYTES_MAX));
+        give(&relay, &a, &stranger, vec![segment]);
+    }
+    assert_eq!(noted(), 0, "nothing of them is kept");
+    for _ in 0..20 {
+        let mut stranger = Stranger::new(&vault);
+        let segment = stranger.next(newer, &noise(1000 << 10));
+        give(&relay, &a, &stranger, vec![segment]);
+    }
+    let waiting = a.core().with_vault(&vault, |state| Ok(state.waiting.len())).unwrap();
+    assert_eq!((noted(), waiting), (16, 16), "of 20");
+}
