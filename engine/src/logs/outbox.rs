@@ -133,15 +133,15 @@ impl Core {
     }
 
     /// Heads of everything that is held of a vault, merged or not, as HEADS sends them; with what waits for a
-    /// certificate, which need not be fed again.
+    /// certificate, which need not be fed again; but not what waits for a base, of which another relay may have the beginning.
     pub(crate) fn local_heads(&self, vault: &VaultId) -> Result<Vec<ShortHead>, Error> {
         let mut heads = self.based_heads(vault)?;
         self.with_vault(vault, |state| {
-            let waiting = state.waiting.iter();
-            heads.extend(waiting.map(|(log, held)| {
-                let head = Head { log: *log, seq: held.seq, chain: held.chain };
-                ShortHead::new(head, held.base)
-            }));
+            let waiting = state.waiting.iter().filter(|(_, held)| held.base.is_whole());
+            heads
+                .extend(waiting.map(|(log, held)| {
+                    ShortHead::from(Head { log: *log, seq: held.seq, chain: held.chain })
+                }));
             Ok(())
         })?;
         Ok(heads)

@@ -319,6 +319,15 @@ impl Tx<'_> {
                 return self.raise_relay_head(taking.relay, vault, head);
             }
         }
+        if held.is_some_and(|held| base.seq < held.base.seq)
+            && (header.seq, header.prev) == (base.seq, base.chain)
+        {
+            // Somebody has more of it than who showed it first, whose word for where it begins proves nothing.
+            let verified = VerifiedSegment::check(&taking.id, public, segment.clone());
+            let checked = verified.map_err(|_| PeerFault::BadSignature)?.into();
+            self.let_go_from(vault, &header.log, Seq(0))?;
+            return self.let_wait(taking, &checked);
+        }
         let prev = held.map_or(base.chain, |held| held.chain);
         let fits = header.seq == next
             && header.prev == prev

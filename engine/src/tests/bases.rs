@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 
 use subrosa_protocol::client_link::{FeedBatch, FeedItem};
-use subrosa_protocol::frame::ShortHead;
+use subrosa_protocol::frame::{LogKey, ShortHead};
 use subrosa_protocol::ids::{Base, Head, LogId, Seq, VaultId};
+use subrosa_protocol::segment::Kind;
 
-use super::strangers::{another_relay, pair};
-use super::{ListRelay, TestDevice, id, record};
+use super::strangers::{another_relay, batch, pair, segments_of};
+use super::{ListRelay, TestDevice, id, join, record};
 
 /// Two devices, of which A has nothing of B's data log yet, and a relay that holds that log from segment 3 on only.
 struct World {
@@ -61,7 +62,16 @@ impl World {
     }
 
     fn waits(&self) -> bool {
-        self.a.core().with_vault(&self.vault, |state| Ok(state.waiting.get(&self.log).is_some())).unwrap()
+        self.waits_from().is_some()
+    }
+
+    /// Where the log waits, if it does, and up to which segment.
+    fn waits_from(&self) -> Option<(Seq, Base)> {
+        let held = self.a.core().with_vault(&self.vault, |state| Ok(state.waiting.get(&self.log)));
+        let named = self.a.core().local_heads(&self.vault).unwrap();
+        let held = held.unwrap()?;
+        assert!(named.iter().all(|head| head.log != self.log), "another relay may have the beginning");
+        Some((held.seq, held.base))
     }
 
     fn head(&self) -> ShortHead {
@@ -88,11 +98,10 @@ fn a_log_whose_base_nothing_certified_waits_and_counts_when_a_certificate_says_s
         "kept, and the relay is believed"
     );
     assert!(taken.received.wants.is_empty(), "{:?}", taken.received.wants);
-    assert!(world.waits() && world.shown().is_empty());
-    assert_eq!((world.head().seq, world.head().base), (Seq(5), world.base));
+    assert!(world.shown().is_empty());
+    assert_eq!(world.waits_from(), Some((Seq(5), world.base)));
     world.a.reopen();
-    assert!(world.waits());
-    assert_eq!((world.head().seq, world.head().base), (Seq(5), world.base), "after opening too");
+    assert_eq!(world.waits_from(), Some((Seq(5), world.base)), "after opening too");
     let again = world.relay.feed(world.a.core(), &world.vault);
     assert_eq!(again.received.digest_ok, Some(true));
     assert!(again.received.wants.is_empty(), "{:?}", again.received.wants);
@@ -212,4 +221,32 @@ fn what_a_relay_holds_before_our_base_is_looked_at_and_nothing_of_it_kept() {
     let more = world.a.core().outbox(&world.vault, &short.pin, &BTreeMap::new(), 1 << 20).unwrap();
     assert!(more.segments.iter().all(|segment| segment.header().log != world.log));
     assert_eq!(world.shown(), [3, 4, 5]);
+}
+
+#[test]
+fn a_base_that_a_relay_made_up_keeps_no_device_out_once_another_shows_the_whole_log() {
+    let (mut a, b, relay, vault) = pair();
+    let (c, d) = (TestDevice::new(), TestDevice::new());
+    join(&b, &c);
+    relay.sync(b.core(), &vault);
+    relay.sync(c.core(), &vault);
+    join(&c, &d);
+    relay.sync(c.core(), &vault);
+    relay.sync(d.core(), &vault);
+    // The liar begins C's control log behind its certificate.
+    let control = segments_of(&relay, &c, &vault, Kind::CONTROL);
+    let second = control[1].clone();
+    let (log, base) = (second.header().log, Base { seq: Seq(1), chain: second.header().prev });
+    let public = c.core().with_vault(&vault, |state| Ok(state.keyring.logs.control.public().into())).unwrap();
+    let liar = another_relay(66);
+    liar.give(a.core(), &vault, batch(&liar, vec![LogKey { public, base }], vec![second])).unwrap();
+    let held = |a: &TestDevice| a.core().with_vault(&vault, |state| Ok(state.waiting.get(&log))).unwrap();
+    assert_eq!(held(&a).map(|held| held.base), Some(base));
+    a.reopen();
+    let named = a.core().local_heads(&vault).unwrap();
+    assert!(named.iter().all(|head| head.log != log), "or an honest relay would leave it out");
+    relay.sync(a.core(), &vault);
+    assert_eq!(a.vault().devices().unwrap().len(), 4);
+    assert!(held(&a).is_none());
+    assert!(a.device.as_ref().unwrap().verify().unwrap().is_good());
 }
