@@ -109,6 +109,7 @@ impl Tx<'_> {
         self.merge_named(vault, &taking.certified)?;
         self.merge_ready(vault)?;
         let TakenIn { segments, mut received } = taking.taken;
+        self.vault_mut(vault)?.own_log_shown |= received.own_log_foreign;
         if let Some((rseq, said)) = batch.caught_up {
             self.want_what_is_named(vault, &mut received)?;
             received.wants.extend(self.take_asks(relay, vault)?);

@@ -12,6 +12,7 @@ use subrosa_model::merge::{BodyPlace, CheckedBody, LogMove, LogNo, PendingOps, R
 use subrosa_model::seal::Packed;
 use subrosa_model::wiped::Wiped;
 use subrosa_protocol::ids::{LogId, Seq};
+use subrosa_protocol::limits::INCARNATIONS_MAX;
 use subrosa_protocol::segment::{Class, GroupPlace, Kind};
 use subrosa_store::error::StoreError;
 use subrosa_store::keys::{RecordKey, VaultNo};
@@ -29,6 +30,9 @@ use crate::records::{Before, decode_pending, decode_state};
 /// How often a relay can make us open new logs before the store is opened again: it could lie about what it holds,
 /// and a vault has room for a limited number of logs.
 const ROTATIONS_PER_OPEN_MAX: u32 = 16;
+/// From here on its word is not enough: a device has a limited number of logs in its life, and the rest is for other copies
+/// of its store that were seen to write.
+const UNPROVED_INCARNATIONS_MAX: u32 = INCARNATIONS_MAX / 2;
 
 /// Logs to open, ready but for being stored.
 pub(crate) struct NewLogs {
@@ -96,12 +100,22 @@ impl Core {
     /// Opens new logs for a vault, because the relay holds another future of the old ones.
     ///
     /// # Errors
-    /// [`PeerFault::DisputedLogs`] when that has happened too often in this open; those of [`Tx::rotate_logs`].
+    /// [`PeerFault::DisputedLogs`] when that has happened too often in this open, or has often happened and the relay shows
+    /// nothing of that future; those of [`Tx::rotate_logs`].
     pub(crate) fn rotate_logs(&self, vault: &subrosa_protocol::ids::VaultId) -> Result<(), Error> {
         if self.rotations.fetch_add(1, Ordering::Relaxed) >= ROTATIONS_PER_OPEN_MAX {
             return Err(Error::Peer(PeerFault::DisputedLogs));
         }
-        let number = self.lock_state()?.vault_no(vault)?;
+        let number = {
+            let state = self.lock_state()?;
+            let number = state.vault_no(vault)?;
+            let vault = state.vaults.get(&number).ok_or(Error::NoVault)?;
+            let unproved = UNPROVED_INCARNATIONS_MAX..INCARNATIONS_MAX - 1;
+            if !vault.own_log_shown && unproved.contains(&vault.keyring.logs.incarnation) {
+                return Err(Error::Peer(PeerFault::DisputedLogs));
+            }
+            number
+        };
         let new = self.new_logs(number)?;
         self.write(|tx| tx.rotate_logs(number, None, new))
     }
@@ -245,6 +259,7 @@ impl Tx<'_> {
         };
         let state = self.vault_mut(vault)?;
         state.own = own;
+        state.own_log_shown = false;
         state.renew_signer();
         self.append_control(vault, data)?;
         Ok(own)

@@ -132,6 +132,9 @@ pub(crate) struct VaultState {
     pub(crate) named_strangers: BTreeMap<LogId, Seq>,
     /// This device's vouches for its own logs: none while it is no admin, or until they are asked for.
     pub(crate) vouches: Vec<(LogId, Vouch)>,
+    /// A segment of a log that we write now was shown which is not here, and its signature holds: another copy of this store
+    /// has written it. Without that, nothing but a relay's word says so.
+    pub(crate) own_log_shown: bool,
     /// Set once this open has compared our own head with the relay; then bulk writes are sealed as they commit.
     pub(crate) may_seal: bool,
 }
@@ -315,6 +318,7 @@ impl VaultState {
             named: BTreeMap::new(),
             named_strangers: BTreeMap::new(),
             vouches: Vec::new(),
+            own_log_shown: false,
             may_seal: false,
         }
     }

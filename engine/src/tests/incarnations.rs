@@ -1,13 +1,13 @@
 //! A device whose logs were replaced again and again.
 
 use subrosa_model::control::BirthError;
-use subrosa_protocol::ids::Pin;
+use subrosa_protocol::ids::{Head, Pin};
 use subrosa_protocol::limits::INCARNATIONS_MAX;
-use subrosa_protocol::segment::Class;
+use subrosa_protocol::segment::{Class, Kind};
 
-use super::strangers::pair;
-use super::{TestDevice, id, record};
-use crate::error::Error;
+use super::strangers::{Stranger, give, pair};
+use super::{TestDevice, copy_pair, id, record};
+use crate::error::{Error, PeerFault};
 
 /// Bytes of the certificates that `count` further pairs of logs cost.
 fn bytes_of_certificates(device: &mut TestDevice, count: usize) -> usize {
@@ -85,4 +85,37 @@ fn a_device_that_has_had_all_its_logs_changes_nothing_reads_and_receives() {
     relay.sync(b.core(), &vault);
     relay.feed(a.core(), &vault);
     assert!(a.vault().records("notes").get(id(2)).unwrap().is_some());
+}
+
+#[test]
+fn what_a_relay_only_says_never_uses_up_a_devices_logs() {
+    let (a, _b, relay, vault) = pair();
+    let half = |a: &TestDevice| {
+        a.core()
+            .write(|tx| {
+                let number = tx.state.vault_no(&vault)?;
+                tx.vault_mut(number)?.keyring.logs.incarnation = INCARNATIONS_MAX / 2;
+                tx.put_keyring(number)
+            })
+            .unwrap();
+    };
+    half(&a);
+    let refused = a.core().rotate_logs(&vault);
+    assert!(matches!(refused, Err(Error::Peer(PeerFault::DisputedLogs))), "{refused:?}");
+    a.vault().records("notes").put(id(1), &record(&[("x", 1)])).unwrap();
+    relay.sync(a.core(), &vault);
+    // What a copy of the store has written is another matter.
+    let own = a.core().with_vault(&vault, |state| {
+        let log = state.own.data;
+        Ok((log, copy_pair(&state.keyring.logs.data)))
+    });
+    let (log, pair) = own.unwrap();
+    let head = a.core().read(|doors| doors.logs()?.head(log)).unwrap().unwrap();
+    let mut copy = Stranger::with_log(pair, &vault);
+    copy.go_on_from(Head { log: copy.log(), seq: head.seq, chain: head.chain });
+    let segment = copy.next(Kind::DATA, b"");
+    assert!(give(&relay, &a, &copy, vec![segment]).received.own_log_foreign);
+    a.core().rotate_logs(&vault).unwrap();
+    let refused = a.core().rotate_logs(&vault);
+    assert!(matches!(refused, Err(Error::Peer(PeerFault::DisputedLogs))), "once: {refused:?}");
 }
