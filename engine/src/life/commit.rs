@@ -318,4 +318,13 @@ impl Tx<'_> {
         self.vault_mut(vault)?.logs.insert(number, LogInfo { id, public: *public, class });
         Ok(number)
     }
+
+    /// A log of which nothing is here turns out to be of another class.
+    pub(crate) fn reclassify_log(&mut self, vault: VaultNo, log: LogNo, class: Class) -> Result<(), Error> {
+        let info = self.vault_mut(vault)?.logs.get_mut(&log).ok_or(StoreError::Inconsistent)?;
+        info.class = class;
+        let public = info.public;
+        self.state.logs.reclassify(log, class);
+        Ok(self.logs.put_log(log, &LogRow { vault, public, class })?)
+    }
 }

@@ -156,11 +156,36 @@ impl Tx<'_> {
         if self.waits_for_its_base(taking, log, segment)? {
             return self.take_in_stranger(taking, segment);
         }
+        self.look_at_class(taking, log, segment)?;
         let info = *self.vault(taking.vault)?.logs.get(&log).ok_or(StoreError::Inconsistent)?;
         if self.is_cut_off(taking, log, &info, segment)? {
             self.pass_by(taking, info.public, segment)
         } else {
             self.take_in_known(taking, log, &info, segment)
+        }
+    }
+
+    /// A log that one certificate names as data, and that begins with a certificate of its own, is a control log, whichever
+    /// of the two came first.
+    fn look_at_class(
+        &mut self,
+        taking: &mut Taking<'_>,
+        log: LogNo,
+        segment: &SealedSegment,
+    ) -> Result<(), Error> {
+        let (vault, header) = (taking.vault, segment.header());
+        let info = *self.vault(vault)?.logs.get(&log).ok_or(StoreError::Inconsistent)?;
+        let begins = header.seq == Seq(0) && header.kind.class() == Class::Control;
+        if !begins
+            || info.class == Class::Control
+            || self.logs.head(log)?.is_some()
+            || VerifiedSegment::check(&taking.id, info.public, segment.clone()).is_err()
+        {
+            return Ok(());
+        }
+        match self.vault_mut(vault)?.fold_control_segment(&info.id, segment) {
+            Folded::Taken(changes) => self.admit_for(taking, changes.logs_certified),
+            Folded::Shut | Folded::Refused => Ok(()),
         }
     }
 
@@ -428,6 +453,10 @@ impl Tx<'_> {
                 self.relays.move_shown(vault, &id, log)?;
             }
             if let Some(log) = self.state.logs.number(vault, &id) {
+                let class = self.vault(vault)?.logs.get(&log).map(|info| info.class);
+                if class != Some(certificate.class) && self.logs.head(log)?.is_none() {
+                    self.reclassify_log(vault, log, certificate.class)?;
+                }
                 queue.extend(self.release(vault, log, &certificate)?);
             }
             if certificate.class == Class::Data {

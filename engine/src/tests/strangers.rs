@@ -1,10 +1,11 @@
 //! What a relay, or a member, makes up: logs that nobody certified, names of logs, segments of strangers.
 
+use subrosa_model::control::{LogBirth, OwnLogs, PrekeySecret};
 use subrosa_model::entropy::{Entropy, OsEntropy};
 use subrosa_model::keys::KeyPair;
 use subrosa_model::keys::secret::{ControlKey, EpochKey, SegmentKey};
 use subrosa_model::merge::{
-    BodyPlace, BodyWriter, Cell, CheckedBody, FieldCell, Op, OpKind, Put, Stamp, Tombstone,
+    BodyPlace, BodyWriter, Cell, CheckedBody, FieldCell, GroupHead, Op, OpKind, Put, Stamp, Tombstone,
 };
 use subrosa_model::seal::{Packed, Place};
 use subrosa_protocol::client_link::{FeedBatch, FeedItem};
@@ -604,4 +605,52 @@ fn kinds_of_newer_versions_in_made_up_logs_leave_nothing_behind() {
     }
     let waiting = a.core().with_vault(&vault, |state| Ok(state.waiting.len())).unwrap();
     assert_eq!((noted(), waiting), (16, 16), "of 20");
+}
+
+#[test]
+fn a_log_certified_as_data_and_as_control_makes_no_two_devices_differ() {
+    let shown = [[0, 1], [1, 0]].map(|order| {
+        let (mut a, b, relay, vault) = pair();
+        let (live, control, admin) = b
+            .core()
+            .with_vault(&vault, |state| {
+                let live = state.keyring.live_epoch();
+                let key = *live.key.as_ref().unwrap().dangerous_bytes();
+                Ok((key, *live.control.dangerous_bytes(), super::copy_pair(&state.keyring.admin)))
+            })
+            .unwrap();
+        // B certifies one log as the data log of one pair, and as the control log of another.
+        let mut pairs = [1, 2].map(|incarnation| OwnLogs::generate(incarnation, &OsEntropy));
+        pairs[0].data = super::copy_pair(&pairs[1].control);
+        let certificates: Vec<_> = (10..)
+            .zip(&pairs)
+            .map(|(number, logs)| {
+                let prekey = PrekeySecret::generate(logs, &OsEntropy);
+                let birth = LogBirth { vault: &vault, number, logs, admin: &admin, prekey: &prekey };
+                let log = super::copy_pair(&logs.control);
+                let mut log = Stranger { key: control, ..Stranger::with_log(log, &vault) };
+                (log.public(), log.next(Kind::CONTROL, &birth.entries(b.core().key()).unwrap()))
+            })
+            .collect();
+        for at in order {
+            let (public, segment) = certificates[at].clone();
+            relay.give(a.core(), &vault, batch(&relay, vec![public], vec![segment])).unwrap();
+        }
+        let stamp = Stamp::from_ms(1_000_000);
+        let cells = vec![FieldCell { name: "x", cell: Cell::Unset }];
+        let kind = OpKind::Put(Put::new(Tombstone::default(), cells).unwrap());
+        let mut writer = BodyWriter::first(stamp, &GroupHead::of(stamp));
+        writer.push(&Op { record: id(1), collection: "tasks", stamp, kind }, 1 << 16).unwrap();
+        let data = super::copy_pair(&pairs[1].data);
+        let mut data = Stranger { key: live, ..Stranger::with_log(data, &vault) };
+        let segment = data.next(Kind::DATA, &writer.encode());
+        give(&relay, &a, &data, vec![segment]);
+        let before = everything(&a.vault());
+        a.reopen();
+        assert_eq!(everything(&a.vault()), before);
+        assert!(a.device.as_ref().unwrap().verify().unwrap().is_good());
+        before
+    });
+    assert_eq!(shown[0].len(), 1);
+    assert_eq!(shown[0], shown[1]);
 }

@@ -59,7 +59,7 @@ enum Effect {
 pub struct MemberChanges {
     /// Devices listed now and not before, most senior first.
     pub devices_added: Vec<PublicKey>,
-    /// Logs certified now and not before: what waits for them in quarantine can be tried again.
+    /// Logs certified now and not before, or not as of this class: what waits for them in quarantine can be tried again.
     pub logs_certified: Vec<LogId>,
     /// Whether [`Members::update_needed`] holds now and did not before.
     pub update_needed: bool,

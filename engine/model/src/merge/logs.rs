@@ -61,6 +61,13 @@ impl LogTable {
         number
     }
 
+    /// A log is of another class than was thought; nothing of it was merged.
+    pub fn reclassify(&mut self, number: LogNo, class: Class) {
+        if let Some(log) = self.logs.get_mut(number.0 as usize) {
+            log.class = class;
+        }
+    }
+
     /// The number of a vault's log that has one.
     pub fn number(&self, vault: VaultNo, id: &LogId) -> Option<LogNo> {
         self.numbers.get(&(vault, *id)).copied()

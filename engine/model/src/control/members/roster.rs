@@ -1,5 +1,6 @@
 //! What follows from a vault's control segments: folded from their set, never from an order of arrival.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -61,12 +62,14 @@ impl Roster {
             rank += 1;
         }
         let listed: Vec<_> = roster.devices.iter().map(|device| device.public).collect();
-        for device in listed {
-            for log in owned.get(&device).into_iter().flat_map(BTreeMap::values) {
-                if let Some(certificate) = log.certificate() {
-                    roster.certify(certificate);
-                }
-            }
+        let logs_of_listed = listed.iter().filter_map(|device| owned.get(device)).flat_map(BTreeMap::values);
+        let certificates: Vec<_> = logs_of_listed.filter_map(|log| log.certificate()).collect();
+        // A log that begins with a certificate is a control log, whoever names it as data.
+        for certificate in &certificates {
+            roster.certify_log(certificate, Class::Control);
+        }
+        for certificate in certificates {
+            roster.certify(certificate);
         }
         roster.update_needed = roster.finds_critical(&reach, logs);
         roster.overflows = reach.roles.len() > DEVICES_PER_VAULT_MAX;
@@ -105,21 +108,27 @@ impl Roster {
     /// one log, which takes one device that gives its log key to another, the one that comes first counts.
     pub(super) fn certify(&mut self, certificate: &Certificate) -> Vec<LogId> {
         let Certificate { body, rank, bases } = certificate;
-        let (device, incarnation) = (body.device, body.incarnation);
-        self.pairs.entry(device).or_default().insert(*rank, Pair { admin_key: body.admin_key });
+        self.pairs.entry(body.device).or_default().insert(*rank, Pair { admin_key: body.admin_key });
         for (log, base) in bases {
             let raised = self.bases.entry(*log).or_insert(*base);
             *raised = (*raised).max(*base);
         }
-        let mut certified = Vec::new();
-        for (class, public) in [(Class::Control, body.control_log), (Class::Data, body.data_log)] {
-            let log = LogId::of(&public);
-            self.logs.entry(log).or_insert_with(|| {
-                certified.push(log);
-                CertifiedLog { device, class, incarnation, public }
-            });
-        }
-        certified
+        let classes = [Class::Control, Class::Data];
+        classes.into_iter().filter_map(|class| self.certify_log(certificate, class)).collect()
+    }
+
+    /// Certifies one of the two, unless it was certified.
+    fn certify_log(&mut self, certificate: &Certificate, class: Class) -> Option<LogId> {
+        let body = &certificate.body;
+        let (device, incarnation) = (body.device, body.incarnation);
+        let public = match class {
+            Class::Control => body.control_log,
+            Class::Data => body.data_log,
+        };
+        let log = LogId::of(&public);
+        let Entry::Vacant(free) = self.logs.entry(log) else { return None };
+        free.insert(CertifiedLog { device, class, incarnation, public });
+        Some(log)
     }
 
     /// Whether one more certificate of a device counts whatever its rank.
@@ -154,9 +163,12 @@ impl Roster {
     pub(super) fn changes_to(&self, next: &Self) -> MemberChanges {
         let before: BTreeSet<_> = self.ranks.keys().collect();
         let devices = next.devices.iter().map(|device| device.public);
+        let is_new = |(log, now): &(&LogId, &CertifiedLog)| {
+            self.logs.get(log).is_none_or(|before| before.class != now.class)
+        };
         MemberChanges {
             devices_added: devices.filter(|public| !before.contains(public)).collect(),
-            logs_certified: next.logs.keys().filter(|log| !self.logs.contains_key(log)).copied().collect(),
+            logs_certified: next.logs.iter().filter(is_new).map(|(log, _)| *log).collect(),
             update_needed: next.update_needed && !self.update_needed,
         }
     }

@@ -649,3 +649,22 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_log_that_begins_with_a_certificate_is_a_control_log_whoever_names_it_as_data() {
+    let (vault, a, first) = founded();
+    let again = |incarnation| {
+        let key = SoftwareKey::generate(&SeededEntropy::dangerous_from_seed(1));
+        Actor { key, ..Actor::with_logs(7, incarnation) }
+    };
+    let (mut naming, named) = (again(2), again(3));
+    assert_eq!(naming.public(), a.public());
+    naming.logs.data = again(3).logs.control;
+    let [naming, named] = [naming.certificate_numbered(&vault, 2), named.certificate_numbered(&vault, 3)];
+    let mut members = told(vault, &[first.clone(), naming.clone()]);
+    assert_eq!(members.certified(&named.0).unwrap().class, Class::Data, "so far");
+    let changes = apply(&mut members, &named).unwrap();
+    assert!(changes.logs_certified.contains(&named.0), "told anew");
+    assert_eq!(members.certified(&named.0).unwrap().class, Class::Control);
+    assert_eq!(outcome(&members), outcome(&told(vault, &[first, named, naming])));
+}
