@@ -268,13 +268,15 @@ impl Tx<'_> {
         Ok(&mut vault.batches)
     }
 
-    /// Notes the logs whose heads this transaction has put.
+    /// Notes the logs whose heads this transaction has put: others may not have heard of them, and relays may lack something.
     pub(crate) fn note_moved(&mut self) {
         for log in self.logs.take_moved() {
-            if let Some(vault) = self.state.logs.vault(log)
-                && let Some(state) = self.state.vaults.get_mut(&vault)
-                && log != state.own.data
-            {
+            let vault = self.state.logs.vault(log);
+            let Some(state) = vault.and_then(|vault| self.state.vaults.get_mut(&vault)) else { continue };
+            state.unsent.values_mut().for_each(|unsent| {
+                unsent.insert(log);
+            });
+            if log != state.own.data {
                 state.unsaid.insert(log);
             }
         }

@@ -1,6 +1,6 @@
 //! What the sync driver asks of the core besides receiving: plans, proofs, what to send, what was acknowledged.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use sha2::{Digest as _, Sha256};
 use subrosa_model::keys::PublicKey;
@@ -21,6 +21,7 @@ use subrosa_store::relays::{Cursor, RelayHead};
 use crate::error::{Error, LifeError, PeerFault};
 use crate::life::Core;
 use crate::life::commit::{Durable, Tx};
+use crate::memory::cost::look_at_log;
 use crate::memory::relay_view::RelayView;
 
 /// How to subscribe to a vault at a relay.
@@ -212,6 +213,7 @@ impl Core {
                 tx.relays.put_head(relay, log, &RelayHead { seq: common, chain })?;
             }
             tx.take_shown(relay, number, &said)?;
+            tx.vault_mut(number)?.unsent.remove(relay);
             Ok(diverged)
         })
     }
@@ -229,18 +231,23 @@ impl Core {
             // Nothing is said in a vault whose statements are not checked.
             return Ok(OutboxBatch::default());
         }
-        let logs = self.logs_to_send(vault)?;
         let vouches = self.vouches(vault)?;
-        self.read(|doors| {
+        let logs = self.take_unsent(vault, relay)?;
+        let found = self.read(|doors| {
             let (held_here, known) = (doors.logs()?, doors.relays()?);
-            let mut batch = OutboxBatch::default();
+            let (mut batch, mut left) = (OutboxBatch::default(), Vec::new());
             let mut bytes = 0;
             for (log, id, public) in &logs {
+                look_at_log();
                 let Some(head) = held_here.head(*log)? else { continue };
                 let held = known.head(relay, *log)?.map(|head| head.seq);
+                if held >= Some(head.seq) {
+                    continue;
+                }
+                left.push(*log);
                 let next = held.max(sent.get(id).copied()).map_or(head.base.seq, Seq::next);
-                if next > head.seq || next < head.base.seq {
-                    continue; // all of it is there, or what lies between is not here
+                if batch.more || next > head.seq || next < head.base.seq {
+                    continue; // it is on its way, or what lies between is not here
                 }
                 let vouch = vouches.iter().find(|(of, _)| of == id).map(|(_, vouch)| *vouch);
                 batch.logs.push(OutboxLog { key: LogKey { public: *public, base: head.base }, vouch });
@@ -248,14 +255,44 @@ impl Core {
                     let (segment, _) = segment?.into_parts();
                     if bytes > 0 && bytes + segment.bytes().len() > bytes_max {
                         batch.more = true;
-                        return Ok(batch);
+                        break;
                     }
                     bytes += segment.bytes().len();
                     batch.segments.push(segment);
                 }
             }
-            Ok(batch)
-        })
+            Ok((batch, left))
+        });
+        let mut state = self.lock_state()?;
+        let number = state.vault_no(vault)?;
+        let unsent = &mut state.vaults.get_mut(&number).ok_or(Error::NoVault)?.unsent;
+        match found {
+            Ok((batch, left)) => {
+                // Unless heads were compared meanwhile, after which all logs are looked at again.
+                unsent.entry(*relay).and_modify(|logs| logs.extend(left));
+                Ok(batch)
+            }
+            Err(error) => {
+                unsent.remove(relay);
+                Err(error)
+            }
+        }
+    }
+
+    /// The logs that may have something which a relay lacks, control logs first. What moves from now on is noted anew.
+    fn take_unsent(
+        &self,
+        vault: &VaultId,
+        relay: &Pin,
+    ) -> Result<Vec<(LogNo, LogId, PublicKeyBytes)>, Error> {
+        let mut state = self.lock_state()?;
+        let number = state.vault_no(vault)?;
+        let vault = state.vaults.get_mut(&number).ok_or(Error::NoVault)?;
+        let unsent = vault.unsent.insert(*relay, BTreeSet::new());
+        let logs = unsent.unwrap_or_else(|| vault.logs.keys().copied().collect());
+        let mut logs: Vec<_> = logs.iter().filter_map(|log| Some((*log, *vault.logs.get(log)?))).collect();
+        logs.sort_by_key(|(log, info)| (info.class != Class::Control, *log));
+        Ok(logs.into_iter().map(|(log, info)| (log, info.id, info.public)).collect())
     }
 
     /// How many segments are held here, and how many of them the relay is known to hold durably.

@@ -134,7 +134,13 @@ impl Tx<'_> {
         let (log, head) = (head.log, RelayHead { seq: head.seq, chain: head.chain });
         view.put(log, head);
         Ok(match number {
-            Some(number) => self.relays.put_head(relay, number, &head),
+            Some(number) => {
+                // What lay between its part and ours may be there now.
+                if let Some(unsent) = self.vault_mut(vault)?.unsent.get_mut(relay) {
+                    unsent.insert(number);
+                }
+                self.relays.put_head(relay, number, &head)
+            }
             None => self.relays.put_shown(relay, vault, &log, &head),
         }?)
     }

@@ -124,6 +124,8 @@ pub(crate) struct VaultState {
     pub(crate) notes: Notes,
     /// What relays are known to hold.
     pub(crate) relays: HashMap<Pin, RelayView>,
+    /// Per relay, the logs that may have something which it lacks; found once in an open, then kept up.
+    pub(crate) unsent: HashMap<Pin, BTreeSet<LogNo>>,
     /// How often members or their logs have changed in this open.
     pub(crate) member_changes: u64,
     /// Heads that merged segments say their authors have seen, until they are here or were asked for.
@@ -314,6 +316,7 @@ impl VaultState {
             waiting: Waiting::default(),
             notes: Notes::default(),
             relays: HashMap::new(),
+            unsent: HashMap::new(),
             member_changes: 0,
             named: BTreeMap::new(),
             named_strangers: BTreeMap::new(),

@@ -26,6 +26,51 @@ fn what_waits_costs_the_same_for_each_segment() {
 }
 
 #[test]
+fn sending_one_edit_looks_at_the_logs_that_moved() {
+    let (mut a, b, relay, vault) = pair();
+    for n in 0..60 {
+        if n % 15 == 14 {
+            a.reopen();
+        }
+        a.core().rotate_logs(&vault).unwrap();
+    }
+    for device in [&a, &b, &a, &b] {
+        relay.sync(device.core(), &vault);
+    }
+    let looked = |device: &super::TestDevice| {
+        let before = logs_looked_at();
+        let sent = relay.take(device.core(), &vault).unwrap();
+        (sent, logs_looked_at() - before)
+    };
+    looked(&a);
+    assert_eq!(looked(&a), (0, 0), "nothing moved");
+    let logs = a.core().with_vault(&vault, |state| Ok(state.logs.len())).unwrap();
+    assert!(logs > 120);
+    a.vault().records("tasks").put(id(1), &record(&[("done", 1)])).unwrap();
+    a.core().seal(&vault).unwrap();
+    let (sent, cost) = looked(&a);
+    assert_eq!(sent, 1);
+    assert!(cost <= 2, "{cost} of {logs}");
+    // What somebody else wrote is looked at once, and is nothing to send.
+    b.vault().records("tasks").put(id(2), &record(&[("done", 1)])).unwrap();
+    relay.sync(b.core(), &vault);
+    relay.feed(a.core(), &vault);
+    let (sent, cost) = looked(&a);
+    assert_eq!(sent, 0);
+    assert!(cost <= 4, "{cost} of {logs}");
+    // After heads were compared, and after opening, all are looked at once.
+    let heads: Vec<_> = {
+        let state = relay.state.lock().unwrap();
+        state.heads.values().map(|head| subrosa_protocol::frame::ShortHead::from(*head)).collect()
+    };
+    a.core().relay_heads(&vault, &relay.pin, relay.incarnation, &heads).unwrap();
+    assert_eq!(looked(&a), (0, logs as u64));
+    assert_eq!(looked(&a), (0, 0));
+    a.reopen();
+    assert_eq!(looked(&a), (0, logs as u64));
+}
+
+#[test]
 fn taking_in_one_edit_looks_at_the_logs_that_it_touches() {
     let (mut a, b, relay, vault) = pair();
     for n in 0..60 {

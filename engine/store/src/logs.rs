@@ -196,6 +196,7 @@ impl<'t> Logs<'t> {
     /// merged.
     pub fn cut_log(&mut self, log: LogNo, last: Option<Seq>) -> Result<(), StoreError> {
         let Some(head) = self.head(log)? else { return Ok(()) };
+        self.moved.insert(log);
         let first = last.map_or(head.base.seq, Seq::next);
         for seq in first.0..=head.seq.0 {
             self.segments.remove(&segment_key(log, Seq(seq)))?;
