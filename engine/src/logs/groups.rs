@@ -13,7 +13,7 @@ use crate::error::Error;
 use crate::life::commit::Tx;
 use crate::logs::sealing::fill::BODY_PLAIN_MAX;
 use crate::memory::cost::look_at_row;
-use crate::memory::extents::{GroupExtent, WaitReason};
+use crate::memory::extents::{GroupExtent, Probe, WaitReason};
 
 /// Opened bodies that are merged in one sorted pass; beyond that, several passes in the same transaction.
 const PASS_BYTES: usize = 16 << 20;
@@ -86,8 +86,9 @@ impl Tx<'_> {
     /// end is not here is not looked at again.
     pub(crate) fn next_group(&mut self, vault: VaultNo, log: LogNo, first: Seq) -> Result<NextGroup, Error> {
         let Some(tip) = self.logs.head(log)? else { return Ok(NextGroup::Incomplete) };
-        let probed = self.vault(vault)?.probed.get(&log).copied().filter(|probe| probe.last >= first);
-        let mut probe = probed.unwrap_or_default();
+        // It may be of a group further on, when one before it is held.
+        let probed = self.vault(vault)?.probed.get(&log).copied().filter(|probe| probe.first == first);
+        let mut probe = probed.unwrap_or(Probe { first, ..Probe::default() });
         let mut seq = probed.map_or(first, |probe| probe.last.next());
         let extent = |last, has_ops, sealed_bytes| {
             NextGroup::Complete(GroupExtent { log, segments: first..=last, has_ops, sealed_bytes })

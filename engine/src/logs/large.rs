@@ -16,6 +16,7 @@ use crate::logs::groups::group_limits;
 use crate::logs::pass::Verdict;
 use crate::memory::cost::hold_bytes;
 use crate::memory::extents::{GroupExtent, WaitReason};
+use crate::memory::state::VaultState;
 
 /// Bodies of a large group on their way, at most as many bytes as one may have.
 struct Portion {
@@ -47,29 +48,51 @@ impl Core {
                 verdict = tx.merge_large_group(vault, &extent)?;
                 if verdict == Verdict::Merge { Ok(()) } else { Err(LifeError::Busy.into()) }
             });
-            let mut state = self.lock_state()?;
-            let held = match verdict {
+            match verdict {
                 Verdict::Merge => {
                     if done.is_err() {
+                        let mut state = self.lock_state()?;
                         state.vaults.get_mut(&vault).map(|vault| vault.unmerged.insert(log));
                     }
                     done?;
-                    continue;
                 }
-                Verdict::Hold(until) => {
-                    state.vaults.get_mut(&vault).map(|vault| vault.held.insert(log, until));
-                    true
+                Verdict::Hold(_) | Verdict::Wait(_) => {
+                    self.stop_at_large(vault, log, verdict)?;
+                    self.merge_what_was_forgotten(turn)?;
                 }
-                Verdict::Wait(reason) => {
-                    tracing::warn!(log = log.0, ?reason, "a log waits in front of a large group");
-                    state.wait(log, reason);
-                    false
-                }
-            };
-            if held {
-                self.note_held(&state);
             }
         }
+    }
+
+    /// A log waits in front of a large group.
+    fn stop_at_large(&self, vault: VaultNo, log: LogNo, verdict: Verdict) -> Result<(), Error> {
+        let mut state = self.lock_state()?;
+        if let Verdict::Wait(reason) = verdict {
+            tracing::warn!(log = log.0, ?reason, "a log waits in front of a large group");
+            state.wait(log, reason);
+        }
+        if let Some(vault) = state.vaults.get_mut(&vault) {
+            vault.unmerged.remove(&log);
+            if let Verdict::Hold(until) = verdict {
+                vault.held.insert(log, until);
+            }
+        }
+        self.note_held(&state);
+        Ok(())
+    }
+
+    /// A transaction that was given up may have read memory anew: what was found of other logs, large groups and held ones,
+    /// is to be found again.
+    fn merge_what_was_forgotten(&self, turn: Option<&Turn>) -> Result<(), Error> {
+        let unmerged = |vault: &VaultState| !vault.unmerged.is_empty();
+        let vaults: Vec<_> = {
+            let state = self.lock_state()?;
+            state.vaults.iter().filter(|(_, vault)| unmerged(vault)).map(|(number, _)| *number).collect()
+        };
+        if vaults.is_empty() {
+            return Ok(());
+        }
+        self.write_as(turn, |tx| vaults.into_iter().try_for_each(|vault| tx.merge_ready(vault)))
     }
 
     fn write_as<R>(

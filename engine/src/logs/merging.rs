@@ -93,6 +93,10 @@ impl Tx<'_> {
             look_at_log();
             let state = self.vault_mut(vault)?;
             state.unmerged.remove(&log);
+            // What arrives behind a group that is held is looked at when its time has come.
+            if state.held.get(&log).is_some_and(|until| *until > now_ms) {
+                continue;
+            }
             state.held.remove(&log);
             if !self.state.waits.contains_key(&log) {
                 self.collect_groups(vault, log, &mut pass)?;
@@ -136,6 +140,10 @@ impl Tx<'_> {
                 (true, true) => Opened::Large,
                 (true, false) => self.open_group(vault, &extent, pass)?,
             };
+            // The pass may have run meanwhile, and found that an earlier group of this log is to wait.
+            if self.vault(vault)?.held.contains_key(&log) || self.state.waits.contains_key(&log) {
+                return Ok(());
+            }
             match opened {
                 Opened::Bodies(bodies) => pass.add(extent, bodies, GroupSource::Next),
                 Opened::Large => {
@@ -146,10 +154,6 @@ impl Tx<'_> {
                     self.wait(log, from, reason);
                     return Ok(());
                 }
-            }
-            // The pass may have run meanwhile, and found that an earlier group of this log is to wait.
-            if self.vault(vault)?.held.contains_key(&log) || self.state.waits.contains_key(&log) {
-                return Ok(());
             }
             from = next;
         }

@@ -116,6 +116,8 @@ impl Tx<'_> {
                 (Verdict::Hold(until), GroupSource::Next) => {
                     stopped.insert(log);
                     self.vault_mut(vault)?.held.insert(log, until);
+                    // What stands behind it is looked at when its time has come.
+                    self.state.wait_no_more(log);
                 }
                 (Verdict::Wait(reason), GroupSource::Next) => {
                     stopped.insert(log);

@@ -35,6 +35,8 @@ pub(crate) enum WaitReason {
 /// What was seen of a group whose end is not here.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Probe {
+    /// The segment that the group begins with.
+    pub(crate) first: Seq,
     /// The last segment looked at.
     pub(crate) last: Seq,
     /// Bytes of the bodies up to it.

@@ -265,13 +265,20 @@ impl State {
         Arc::make_mut(&mut self.waits).insert(log, reason);
     }
 
+    /// A log does not wait, but for the clock.
+    pub(crate) fn wait_no_more(&mut self, log: LogNo) {
+        if self.waits.contains_key(&log) {
+            Arc::make_mut(&mut self.waits).remove(&log);
+        }
+    }
+
     /// Has logs looked at again that wait for a key of a vault: it may have come.
     pub(crate) fn retry_shut(&mut self, vault: VaultNo) {
         let shut = self.waits.iter().filter(|(_, reason)| **reason == WaitReason::StaysShut);
         let shut: Vec<_> =
             shut.map(|(log, _)| *log).filter(|log| self.logs.vault(*log) == Some(vault)).collect();
         for log in shut {
-            Arc::make_mut(&mut self.waits).remove(&log);
+            self.wait_no_more(log);
             self.vaults.get_mut(&vault).map(|vault| vault.unmerged.insert(log));
         }
     }

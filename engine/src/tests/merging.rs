@@ -19,17 +19,23 @@ use crate::logs::groups::{GroupLimits, testing};
 use crate::memory::cost::{bytes_held_max, rows_looked_at};
 use crate::memory::extents::WaitReason;
 
-const NOW: u64 = 1_000_000;
+pub(super) const NOW: u64 = 1_000_000;
 /// The largest bytes that a value may be, about.
 const MIB: usize = (1 << 20) - 16;
 
 /// One body: a put of a value on each of these records.
-fn body(index: usize, latest: u64, records: impl Iterator<Item = u32>, value: &Value) -> Packed {
-    let (stamp, latest) = (Stamp::from_ms(NOW), Stamp::from_ms(latest));
-    let mut writer = match index {
-        0 => BodyWriter::first(stamp, &GroupHead::of(latest)),
+pub(super) fn body(index: usize, latest: u64, records: impl Iterator<Item = u32>, value: &Value) -> Packed {
+    let stamp = Stamp::from_ms(NOW);
+    let writer = match index {
+        0 => BodyWriter::first(stamp, &GroupHead::of(Stamp::from_ms(latest))),
         _ => BodyWriter::behind(stamp),
     };
+    body_of(writer, records, value)
+}
+
+/// A body that was begun: a put of a value on each of these records.
+pub(super) fn body_of(mut writer: BodyWriter, records: impl Iterator<Item = u32>, value: &Value) -> Packed {
+    let stamp = Stamp::from_ms(NOW);
     let value = ValueBuf::encode(value).unwrap();
     for record in records {
         let mut bytes = [0; 16];
@@ -43,7 +49,7 @@ fn body(index: usize, latest: u64, records: impl Iterator<Item = u32>, value: &V
 }
 
 /// Seals one segment of a device's data log, as its author may who writes his own client.
-fn seal(device: &TestDevice, vault: &VaultId, kind: Kind, place: GroupPlace, body: &Packed) {
+pub(super) fn seal(device: &TestDevice, vault: &VaultId, kind: Kind, place: GroupPlace, body: &Packed) {
     let sealed = device.core().write(|tx| {
         let number = tx.state.vault_no(vault)?;
         let log = tx.vault(number)?.own.data;
@@ -53,30 +59,30 @@ fn seal(device: &TestDevice, vault: &VaultId, kind: Kind, place: GroupPlace, bod
 }
 
 /// Seals a group of `count` segments with one record each, from `first` on.
-fn seal_group(device: &TestDevice, vault: &VaultId, first: u32, count: usize, value: &Value) {
+pub(super) fn seal_group(device: &TestDevice, vault: &VaultId, first: u32, count: usize, value: &Value) {
     for (index, record) in (0..count).zip(first..) {
         let body = body(index, NOW, std::iter::once(record), value);
         seal(device, vault, Kind::DATA, GroupPlace::of(index, count), &body);
     }
 }
 
-fn smaller_groups(segments: u64, plain_bytes: usize, pass_bytes: usize) {
+pub(super) fn smaller_groups(segments: u64, plain_bytes: usize, pass_bytes: usize) {
     testing::LIMITS.set(Some(GroupLimits { segments, plain_bytes, pass_bytes }));
 }
 
 /// Why a device waits with the data log of another.
-fn reason(at: &TestDevice, vault: &VaultId, by: &TestDevice) -> Option<WaitReason> {
+pub(super) fn reason(at: &TestDevice, vault: &VaultId, by: &TestDevice) -> Option<WaitReason> {
     let log = by.core().with_vault(vault, |state| Ok(state.logs[&state.own.data].id)).unwrap();
     let state = at.core().lock_state().unwrap();
     let number = state.vault_no(vault).unwrap();
     state.waits.get(&state.logs.number(number, &log).unwrap()).copied()
 }
 
-fn waiting(device: &TestDevice) -> u64 {
+pub(super) fn waiting(device: &TestDevice) -> u64 {
     device.device.as_ref().unwrap().verify().unwrap().quarantined
 }
 
-fn show(from: &TestDevice, to: &TestDevice, relay: &ListRelay, vault: &VaultId) {
+pub(super) fn show(from: &TestDevice, to: &TestDevice, relay: &ListRelay, vault: &VaultId) {
     relay.take(from.core(), vault).unwrap();
     relay.feed(to.core(), vault);
 }

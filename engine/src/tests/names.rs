@@ -3,13 +3,14 @@
 use std::ops::Bound;
 
 use subrosa_model::merge::{
-    BodyWriter, Cell, FieldCell, GroupHead, Op, OpKind, Put, RecordId, Stamp, Tombstone,
+    BodyWriter, Cell, FieldCell, GroupHead, Op, OpKind, Put, RecordId, Stamp, Tombstone, Value, ValueBuf,
 };
 use subrosa_model::seal::Packed;
 use subrosa_protocol::client_link::{FeedBatch, FeedItem};
 use subrosa_protocol::ids::{LogId, Seq, VaultId};
-use subrosa_protocol::limits::NOTES_PER_LOG_MAX;
+use subrosa_protocol::limits::{LOGS_PER_VAULT_MAX, NOTES_PER_LOG_MAX};
 use subrosa_protocol::segment::{Class, GroupPlace, Kind, SealedSegment};
+use subrosa_store::keys::RecordKey;
 
 use super::strangers::pair;
 use super::{ListRelay, TestDevice, everything, id, join, record};
@@ -196,29 +197,45 @@ fn what_is_written_before_a_name_counts_is_kept() {
     }
 }
 
-#[test]
-fn a_group_without_an_end_in_a_closed_log_never_counts_however_often_the_log_is_merged() {
-    let mut late = Late::new(NOTES_PER_LOG_MAX as u32);
-    let stamp = Stamp::from_ms(1_000_600);
-    let cells = vec![FieldCell { name: "x", cell: Cell::Unset }];
-    let kind = OpKind::Put(Put::new(Tombstone::default(), cells).unwrap());
-    let op = Op { record: RecordId::from_bytes([6; 16]), collection: "tasks", stamp, kind };
-    let mut writer = BodyWriter::first(stamp, &GroupHead::of(stamp));
-    writer.push(&op, 1 << 16).unwrap();
-    let sealed = late.a.core().write(|tx| {
-        let number = tx.state.vault_no(&late.vault)?;
-        let log = tx.vault(number)?.own.data;
-        tx.seal_next(number, log, Kind::DATA, GroupPlace::First, &Packed::of(&writer.encode()))?;
-        tx.seal_next(number, log, Kind::CLOSING, GroupPlace::Whole, &Packed::of(b""))
+/// One op on a record by each of so many logs, of fields of their own, as if all were merged.
+fn touched_by_many_logs(device: &TestDevice, vault: &VaultId, logs: usize, n: u8) {
+    let stamp = Stamp::from_ms(1_000_000);
+    let value = ValueBuf::encode(&Value::from(1)).unwrap();
+    let merged = device.core().write(|tx| {
+        let number = tx.state.vault_no(vault)?;
+        let collection = tx.intern_collection(number, "tasks")?;
+        let key = RecordKey::new(number, collection, &id(n));
+        let fields: Vec<_> = (0..logs).map(|field| format!("field {field}")).collect();
+        let mut ops = Vec::new();
+        for (index, field) in fields.iter().enumerate() {
+            let log = tx.register_log(number, &super::strangers::made_up(index as u32), Class::Data)?;
+            let cells = vec![FieldCell { name: field, cell: Cell::Register(value.borrow()) }];
+            let kind = OpKind::Put(Put::new(Tombstone::default(), cells).unwrap());
+            ops.push((log, Op { record: id(n), collection: "tasks", stamp, kind }));
+        }
+        let ops: Vec<_> = ops.iter().map(|(log, op)| (key, *log, op)).collect();
+        tx.records.merge_sorted(&tx.state.logs.of(number), &ops)
     });
-    sealed.unwrap();
-    late.relay.take(late.a.core(), &late.vault).unwrap();
-    late.show(|late, segment| segment.header().kind.class() == Class::Data && late.is_of(&late.a, segment));
-    assert_eq!(row_of(&late.b, 6), 0);
-    assert_eq!(notes(&late.b, &late.vault, &late.a), (NOTES_PER_LOG_MAX, Some(Seq(1))));
-    late.show(|_, _| true);
-    assert_eq!(late.b.vault().records("tasks").get(id(5)).unwrap(), None, "A's log was merged once more");
-    assert_eq!(row_of(&late.b, 6), 0);
-    late.b.reopen();
-    assert_eq!(row_of(&late.b, 6), 0);
+    merged.unwrap();
+}
+
+#[test]
+fn what_is_written_of_a_record_that_all_logs_of_a_full_vault_touched_is_read_by_the_others() {
+    let (a, b, relay, vault) = pair();
+    let logs = LOGS_PER_VAULT_MAX - b.core().lock_state().unwrap().logs.len();
+    touched_by_many_logs(&b, &vault, logs, 4);
+    let tasks = b.vault().records("tasks");
+    b.clock.set(1_000_100);
+    let (one, two) = (record(&[("x", 1)]), record(&[("y", 2)]));
+    tasks.replace(id(4), &one).unwrap();
+    relay.sync(b.core(), &vault);
+    assert!(tasks.delete(id(4)).unwrap());
+    relay.sync(b.core(), &vault);
+    tasks.put(id(4), &one).unwrap();
+    tasks.replace(id(4), &two).unwrap();
+    relay.sync(b.core(), &vault);
+    assert_eq!(tasks.get(id(4)).unwrap(), Some(two.clone()));
+    relay.feed(a.core(), &vault);
+    assert_eq!(a.device.as_ref().unwrap().verify().unwrap().quarantined, 0);
+    assert_eq!(a.vault().records("tasks").get(id(4)).unwrap(), Some(two));
 }
