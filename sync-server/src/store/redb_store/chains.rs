@@ -14,6 +14,27 @@ use super::snapshot::load_statements;
 
 type Answered<T> = Result<(Result<T, ErrorCode>, Changed), StoreError>;
 
+/// The answer to a statement that changes nothing. It is looked for in a snapshot first, so that no commit waits while what
+/// anybody brings again and again is compared and its signatures are checked.
+pub(super) fn no_news(row: &VaultRow, statement: &Statement) -> Option<Result<VaultRow, ErrorCode>> {
+    match offer(&row.statements, statement) {
+        Ok(OfferedStatement::Held) => Some(Ok(row.clone())),
+        Ok(OfferedStatement::Taken { .. }) => None,
+        Err(_) => Some(Err(ErrorCode::StatementRefused)),
+    }
+}
+
+/// As [`no_news`], to a tail.
+pub(super) fn no_news_in_tail(row: &VaultRow, tail: &[Statement]) -> Option<Result<JoinedRow, ErrorCode>> {
+    let joined = join(&row.statements, tail);
+    if joined.chain != row.statements {
+        return None;
+    }
+    let refused = joined.refused.is_some() || tail.is_empty();
+    let held = || JoinedRow { row: row.clone(), changed: false };
+    Some(if refused { Err(ErrorCode::StatementRefused) } else { Ok(held()) })
+}
+
 /// Adds one statement. Recovery counts for nothing: what it answers cannot wait until tomorrow.
 pub(super) fn add(txn: &WriteTransaction, statement: &Statement, day: u32) -> Answered<VaultRow> {
     let Some(mut meta) = meta(txn, &statement.vault)? else {
@@ -44,17 +65,13 @@ pub(super) fn add(txn: &WriteTransaction, statement: &Statement, day: u32) -> An
 /// Takes what joins of a tail.
 pub(super) fn join_tail(txn: &WriteTransaction, vault: &VaultId, tail: &[Statement]) -> Answered<JoinedRow> {
     let Some(meta) = meta(txn, vault)? else { return Ok((Err(ErrorCode::UnknownVault), Changed::No)) };
-    let statements = load_statements(&txn.open_table(STATEMENTS)?, meta.no)?;
-    let joined = join(&statements, tail);
-    let changed = joined.chain != statements;
-    if !changed {
-        let row = row(&meta, statements);
-        let refused = joined.refused.is_some() || tail.is_empty();
-        let result = if refused { Err(ErrorCode::StatementRefused) } else { Ok(JoinedRow { row, changed }) };
-        return Ok((result, Changed::No));
+    let held = row(&meta, load_statements(&txn.open_table(STATEMENTS)?, meta.no)?);
+    if let Some(answer) = no_news_in_tail(&held, tail) {
+        return Ok((answer, Changed::No));
     }
+    let joined = join(&held.statements, tail);
     put(txn, meta.no, &joined.chain, joined.kept)?;
-    Ok((Ok(JoinedRow { row: row(&meta, joined.chain), changed }), Changed::Yes))
+    Ok((Ok(JoinedRow { row: row(&meta, joined.chain), changed: true }), Changed::Yes))
 }
 
 fn meta(txn: &WriteTransaction, vault: &VaultId) -> Result<Option<VaultMeta>, StoreError> {

@@ -16,6 +16,7 @@ use super::super::rows::LogRow;
 use super::test_disk::{on_a_bad_disk, on_a_disk};
 use super::*;
 
+mod chains;
 mod shares;
 
 fn key() -> EcdsaKeyPair {

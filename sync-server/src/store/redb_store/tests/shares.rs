@@ -105,7 +105,7 @@ fn a_vouch_that_comes_later_counts_once_and_follows_the_statements() {
     assert_eq!(held(), None);
 }
 
-fn a_statement(vault: VaultId) -> Statement {
+pub(super) fn a_statement(vault: VaultId) -> Statement {
     let zero = PublicKeyBytes::ZERO;
     Statement {
         vault,
