@@ -124,7 +124,7 @@ impl Rig {
             Output::LoadVault(vault) => {
                 let row = self.store.vault(&vault).unwrap();
                 let state = row.map(|row| subrosa_protocol::relay_link::KnownVault {
-                    statements: row.statements,
+                    statements: row.statements.into(),
                     quota_bytes: 0,
                     used_bytes: row.used_bytes,
                 });

@@ -169,7 +169,7 @@ impl DataDir {
 
     pub(crate) fn state(&self, row: VaultRow) -> KnownVault {
         let quota_bytes = self.config.quotas.of(row.class).vault_bytes;
-        KnownVault { statements: row.statements, quota_bytes, used_bytes: row.used_bytes }
+        KnownVault { statements: row.statements.into(), quota_bytes, used_bytes: row.used_bytes }
     }
 }
 

@@ -22,7 +22,7 @@ pub use self::io::{
 };
 pub use self::origin::{Origin, Prefix, Tally};
 pub use self::rendezvous::{Asker, LinkNo, PeerFrame, Rendezvous, RendezvousRequest};
-use self::statements::Gathered;
+use self::statements::{Gathered, Showing};
 use self::vaults::LinkVaults;
 use crate::codec::Extensions;
 use crate::digest::digest;
@@ -136,6 +136,8 @@ pub struct RelayLink {
     joins: usize,
     /// What has come of a chain.
     gathered: Option<Gathered>,
+    /// A chain that the peer asked for, and has not all of.
+    showing: Option<Showing>,
     /// Bytes of the chain that the driver works on.
     chain_bytes: usize,
     /// Tails after which the key was still not listed.
@@ -158,6 +160,7 @@ impl RelayLink {
             auth_failures: 0,
             joins: 0,
             gathered: None,
+            showing: None,
             chain_bytes: 0,
             tails: 0,
             deadline: Some(now.mono + limits::AUTH_DEADLINE),
@@ -195,7 +198,7 @@ impl RelayLink {
 
     /// The next thing to do. Drain to `None` before the next [`RelayLink::handle`].
     pub fn poll(&mut self) -> Option<Output> {
-        let output = self.outputs.pop_front();
+        let output = self.outputs.pop_front().or_else(|| self.next_shown());
         if self.outputs.is_empty() {
             self.outputs = VecDeque::new(); // an idle link keeps no buffers
         }

@@ -1,5 +1,6 @@
 //! What goes into and comes out of a [`RelayLink`](super::RelayLink).
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -40,8 +41,8 @@ pub struct LinkConfig {
 /// A vault as the relay knows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KnownVault {
-    /// The whole chain, from generation 0; never empty.
-    pub statements: Vec<Statement>,
+    /// The whole chain, from generation 0; never empty. One for all links that are told of it.
+    pub statements: Arc<[Statement]>,
     /// Bytes it may hold.
     pub quota_bytes: u64,
     /// Bytes it holds.

@@ -3,6 +3,7 @@
 //! What has come of a chain is held for one vault of a link at a time, for as long as a stranger may take to prove itself;
 //! the driver counts it over all links ([`RelayLink::gathered_bytes`]).
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Access, KnownVault, Member, Now, Output, RelayLink, Vault, Waiting};
@@ -48,6 +49,13 @@ impl Gathered {
         self.statements = Vec::new();
         self.bytes = 0;
     }
+}
+
+/// A chain that a peer asked for, as far as it is not sent.
+pub(super) struct Showing {
+    vault: VaultId,
+    statements: Arc<[Statement]>,
+    from: usize,
 }
 
 /// What is wrong with a chain that was brought.
@@ -170,9 +178,20 @@ impl RelayLink {
 
     pub(super) fn send_statements(&mut self, vault: VaultId, from: Generation, state: &KnownVault) {
         let from = usize::try_from(from.0).unwrap_or(usize::MAX);
-        let wanted = state.statements.get(from..).unwrap_or_default();
-        for part in StatementsPart::cut(vault, wanted.iter().map(Statement::encode)) {
-            self.send(RelayFrame::Statements(part));
+        self.showing = Some(Showing { vault, statements: Arc::clone(&state.statements), from });
+    }
+
+    /// The next part of a chain that is shown: made when the one before is sent, and not kept.
+    pub(super) fn next_shown(&mut self) -> Option<Output> {
+        let Showing { vault, statements, from } = self.showing.take()?;
+        let wanted = statements.get(from..).unwrap_or_default();
+        let some = wanted.iter().take(limits::STATEMENTS_PART_MAX + 1).map(Statement::encode);
+        let mut part = StatementsPart::cut(vault, some).into_iter().next()?;
+        part.last = part.statements.len() == wanted.len();
+        if !part.last {
+            let from = from + part.statements.len();
+            self.showing = Some(Showing { vault, statements, from });
         }
+        Some(Output::Send(RelayFrame::Statements(part)))
     }
 }

@@ -83,7 +83,7 @@ fn vault() -> VaultId {
 }
 
 fn state() -> KnownVault {
-    KnownVault { statements: statements(), quota_bytes: 100, used_bytes: 7 }
+    KnownVault { statements: statements().into(), quota_bytes: 100, used_bytes: 7 }
 }
 
 fn link_of(admission: Admission) -> RelayLink {
@@ -535,7 +535,7 @@ fn a_subscription_goes_by_cursor_or_by_heads() {
 fn a_superseded_key_sees_its_epochs_control_and_loses_the_vault_when_it_is_superseded_now() {
     let mut chain = statements();
     chain.push(following(&chain[0], 6, 7));
-    let later = KnownVault { statements: chain, ..state() };
+    let later = KnownVault { statements: chain.into(), ..state() };
     let mut link = open_link(Admission::Closed);
     feed_in(&mut link, &auth(3, Role::Writer, vault())).unwrap();
     link.handle(at(1), Input::Vault(Some(later.clone()))).unwrap();

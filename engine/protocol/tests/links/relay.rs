@@ -163,7 +163,7 @@ impl Serving {
 
     fn perform(&mut self, store: &mut Store, output: Output) -> Option<Input> {
         let state = |statements: &Vec<Statement>| KnownVault {
-            statements: statements.clone(),
+            statements: statements.as_slice().into(),
             quota_bytes: 1 << 30,
             used_bytes: 0,
         };

@@ -64,7 +64,9 @@ fn answer(question: &Output, how: usize) -> Option<Input> {
         Output::Create(_) => Input::Created(Err(ErrorCode::RelayFull)),
         Output::StoreStatement(_) | Output::JoinStatements { .. } if well => {
             let mut state = state();
-            state.statements.push(following(&state.statements[0], 6, 7));
+            let first = state.statements[0].clone();
+            let next = following(&first, 6, 7);
+            state.statements = [first, next].into();
             Input::StatementStored(Ok(state))
         }
         Output::StoreStatement(_) | Output::JoinStatements { .. } => {
@@ -121,7 +123,9 @@ proptest! {
                 Event::Changed(same) => {
                     let mut state = state();
                     if !same {
-                        state.statements.push(following(&state.statements[0], 6, 7));
+                        let first = state.statements[0].clone();
+                        let next = following(&first, 6, 7);
+                        state.statements = [first, next].into();
                     }
                     Input::StatementsChanged(vault(), state)
                 }

@@ -11,7 +11,7 @@ fn chain() -> Vec<Statement> {
 }
 
 fn known(chain: &[Statement]) -> KnownVault {
-    KnownVault { statements: chain.to_vec(), ..state() }
+    KnownVault { statements: chain.into(), ..state() }
 }
 
 /// A link that proved write key 5, which the relay does not list.
@@ -262,4 +262,24 @@ fn a_vouch_is_for_one_log_of_one_vault() {
         panic!("one, with its vouch")
     };
     assert_eq!((public, *kept.log(), *kept.vouch()), (log, log, good));
+}
+
+#[test]
+fn a_long_chain_is_shown_in_parts_that_are_made_as_they_are_sent() {
+    let chain = vec![statements().remove(0); 2 * limits::STATEMENTS_PART_MAX + 1];
+    let mut link = open_link(Admission::Closed);
+    feed_in(&mut link, &auth(3, Role::Writer, vault())).unwrap();
+    link.handle(at(1), Input::Vault(Some(known(&chain)))).unwrap();
+    drain(&mut link);
+    feed_in(&mut link, &ClientFrame::StatementsWant { vault: vault(), from: Generation(1) }).unwrap();
+    drain(&mut link);
+    link.handle(at(1), Input::Vault(Some(known(&chain)))).unwrap();
+    let mut shown = Vec::new();
+    while let Some(output) = link.poll() {
+        assert!(link.outputs.is_empty(), "no part waits for the one before it");
+        let Output::Send(RelayFrame::Statements(part)) = output else { panic!("{output:?}") };
+        shown.extend(part.statements);
+        assert_eq!(part.last, shown.len() == chain.len() - 1);
+    }
+    assert_eq!(shown, chain[1..].iter().map(Statement::encode).collect::<Vec<_>>());
 }
