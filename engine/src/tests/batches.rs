@@ -209,6 +209,42 @@ fn a_full_batch_is_closed_and_no_write_is_in_two() {
 }
 
 #[test]
+fn one_op_or_one_byte_too_many_is_the_next_group_and_all_arrives() {
+    let (a, mut b, relay, vault) = pair();
+    let writes = |device: &TestDevice, count: u32, value: &Value| {
+        let vault = device.vault();
+        let notes = vault.records("notes");
+        let each = 255;
+        for first in (0..count).step_by(each) {
+            let fields = Record([("x".to_owned(), value.clone())].into());
+            let written = vault.write(|tx| {
+                (first..count.min(first + each as u32))
+                    .try_for_each(|n| notes.in_tx(tx).put(wide(n % 1000), &fields))
+            });
+            written.unwrap();
+        }
+    };
+    // 65,537 ops in small writes, on a thousand records; coalesced, they are few, and counted all the same.
+    writes(&b, BATCH_OPS_MAX as u32 + 1, &Value::from(1));
+    assert_eq!(kinds(&b), "co");
+    let closed = batches(&b);
+    assert!(closed[0].1.ops <= BATCH_OPS_MAX as u32);
+    assert_eq!(closed.iter().map(|(_, row)| row.ops).sum::<u32>(), BATCH_OPS_MAX as u32 + 1);
+    b.reopen();
+    // And 17 MiB, of which no write has 16.
+    writes(&b, 272, &Value::Bytes(vec![7; 64 << 10]));
+    assert!(kinds(&b).starts_with("cc"), "{}", kinds(&b));
+    assert!(batches(&b).iter().all(|(_, row)| row.bytes <= BATCH_BYTES_MAX as u64));
+    b.reopen();
+    let shown = everything(&b.vault());
+    for device in [&b, &a] {
+        relay.sync(device.core(), &vault);
+    }
+    assert_eq!(everything(&a.vault()), shown);
+    assert_eq!(everything(&b.vault()), shown);
+}
+
+#[test]
 fn a_large_write_of_few_ops_is_a_batch_of_its_own() {
     let device = device_with_vault();
     let vault = device.vault();

@@ -316,6 +316,73 @@ fn kinds_without_ops_are_passed_over_and_others_of_newer_versions_hold_up_their_
 }
 
 #[test]
+fn a_kind_of_a_newer_version_holds_up_its_log_wherever_in_a_group_it_stands() {
+    let one = Value::from(1);
+    for (at, count) in [(0, 1), (0, 3), (1, 3), (2, 3)] {
+        let (a, b, relay, vault) = pair();
+        seal_group(&a, &vault, 1, 1, &one);
+        for index in 0..count {
+            let kind = if index == at { Kind::from_wire(0x04).unwrap() } else { Kind::DATA };
+            let body = body(index, NOW, 10..11, &one);
+            // One by one: what was looked at of a group without its end is not looked at again.
+            seal(&a, &vault, kind, GroupPlace::of(index, count), &body);
+            show(&a, &b, &relay, &vault);
+        }
+        seal_group(&a, &vault, 20, 1, &one);
+        show(&a, &b, &relay, &vault);
+        assert_eq!((everything(&b.vault()).len(), waiting(&b)), (1, count as u64 + 1), "{at} of {count}");
+        assert_eq!(reason(&b, &vault, &a), Some(WaitReason::UnknownKind), "{at} of {count}");
+    }
+}
+
+#[test]
+fn what_stands_in_a_group_without_an_end_does_not_matter_once_its_log_is_closed() {
+    let one = Value::from(1);
+    let (a, b, relay, vault) = pair();
+    let later = EpochSecrets::generate(Epoch(1), &OsEntropy);
+    seal_group(&a, &vault, 1, 2, &one);
+    seal(&a, &vault, Kind::DATA, GroupPlace::First, &Packed::of(b"of a newer version"));
+    seal(&a, &vault, Kind::from_wire(0x04).unwrap(), GroupPlace::Middle, &Packed::of(b""));
+    with_epoch(&a, &vault, &later, || {
+        seal(&a, &vault, Kind::DATA, GroupPlace::Middle, &body(1, NOW, 7..8, &one));
+    });
+    show(&a, &b, &relay, &vault);
+    assert_eq!((everything(&b.vault()).len(), reason(&b, &vault, &a)), (2, None));
+    seal(&a, &vault, Kind::CLOSING, GroupPlace::Whole, &Packed::of(b""));
+    show(&a, &b, &relay, &vault);
+    assert_eq!((everything(&b.vault()).len(), waiting(&b), reason(&b, &vault, &a)), (2, 0, None));
+}
+
+#[test]
+fn of_logs_that_wait_each_goes_on_when_what_it_waits_for_is_there() {
+    let (a, b, relay, vault) = pair();
+    let c = TestDevice::new();
+    super::join(&a, &c);
+    for device in [&a, &c, &a, &b] {
+        relay.sync(device.core(), &vault);
+    }
+    let one = Value::from(1);
+    let epochs = [1, 2].map(|epoch| EpochSecrets::generate(Epoch(epoch), &OsEntropy));
+    let far = NOW + CLOCK_AHEAD_MAX_MS + 1000;
+    for (device, epoch, first) in [(&a, &epochs[0], 10), (&c, &epochs[1], 20)] {
+        with_epoch(device, &vault, epoch, || seal_group(device, &vault, first, 2, &one));
+        seal(device, &vault, Kind::DATA, GroupPlace::Whole, &body(0, far, first + 5..first + 6, &one));
+        show(device, &b, &relay, &vault);
+    }
+    let held = || (everything(&b.vault()).len(), waiting(&b));
+    assert_eq!(held(), (0, 6));
+    for (key, (merged, waits)) in epochs.iter().zip([(2, 4), (4, 2)]) {
+        give_epoch(&b, &vault, key);
+        b.core().merge_held().unwrap();
+        assert_eq!(held(), (merged, waits));
+    }
+    assert_eq!([&a, &c].map(|device| reason(&b, &vault, device)), [None, None]);
+    b.clock.set(far);
+    b.core().merge_held().unwrap();
+    assert_eq!(held(), (6, 0));
+}
+
+#[test]
 fn a_segment_that_begins_or_ends_where_no_group_may_holds_up_its_log() {
     use GroupPlace::{First, Last, Middle, Whole};
     for places in [&[Whole, Last][..], &[Whole, Middle], &[First, First], &[First, Middle, Whole]] {

@@ -183,6 +183,26 @@ fn a_log_that_names_too_many_is_merged_once_more_from_there() {
 }
 
 #[test]
+fn a_group_without_an_end_in_a_closed_log_stays_empty_when_the_log_is_merged_once_more() {
+    let late = Late::new(NOTES_PER_LOG_MAX as u32);
+    let one = Value::from(1);
+    let data = |index, record| super::merging::body(index, 1_000_500, record..record + 1, &one);
+    let seal = |kind, place, data: &Packed| super::merging::seal(&late.a, &late.vault, kind, place, data);
+    seal(Kind::DATA, GroupPlace::Whole, &data(0, 700));
+    seal(Kind::DATA, GroupPlace::First, &data(0, 800));
+    seal(Kind::DATA, GroupPlace::Middle, &data(1, 801));
+    seal(Kind::CLOSING, GroupPlace::Whole, &Packed::of(b""));
+    late.relay.take(late.a.core(), &late.vault).unwrap();
+    late.show(|late, segment| late.is_of(&late.a, segment));
+    let before = everything(&late.b.vault());
+    assert_eq!(before.len(), 1);
+    // With the certificate of C, all of the log is merged once more.
+    late.show(|_, _| true);
+    assert_eq!(late.b.vault().records("tasks").get(id(5)).unwrap(), None, "it was deleted");
+    assert_eq!(everything(&late.b.vault()), before);
+}
+
+#[test]
 fn what_is_written_before_a_name_counts_is_kept() {
     let late = Late::new(0);
     late.b.clock.set(1_000_600);

@@ -497,7 +497,7 @@ fn a_fed_segment_at_an_honest_place_moves_the_cursor_whether_it_is_kept_or_not()
 
 #[test]
 fn what_a_device_says_it_has_seen_is_read_by_the_others_however_many_logs_there_are() {
-    let a = super::device_with_vault();
+    let mut a = super::device_with_vault();
     let vault = a.vault().id();
     let chain = Chain::from_bytes([1; 32]);
     let head = LogTip { seq: Seq(0), chain, merged: Seq(1), closed: false, base: Base::WHOLE };
@@ -514,7 +514,15 @@ fn what_a_device_says_it_has_seen_is_read_by_the_others_however_many_logs_there_
     let mut seen = Vec::new();
     for n in 0..3 {
         a.vault().records("tasks").put(id(n), &record(&[("done", 1)])).unwrap();
+        // One that fails has said nothing, and neither an open nor new memory forgets what is left to be said.
+        let failed = a.core().write(|tx| {
+            let number = tx.state.vault_no(&vault)?;
+            tx.close_batch(number)?;
+            Err::<(), _>(Error::NoRecord)
+        });
+        assert!(failed.is_err());
         a.core().seal(&vault).unwrap();
+        a.reopen();
     }
     a.core()
         .write(|tx| {
