@@ -1,6 +1,7 @@
 //! What goes into a [`ClientLink`](super::ClientLink) and what comes out of it.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -327,8 +328,9 @@ pub enum Output {
     LoadOutbox {
         /// Which vault.
         vault: VaultId,
-        /// Last segment of each log that needs no loading.
-        sent: BTreeMap<LogId, Seq>,
+        /// Last segment of each log that needs no loading. Shared with the link, which copies it when it sends more while
+        /// somebody still holds this.
+        sent: Arc<BTreeMap<LogId, Seq>>,
         /// At most so many, but at least one segment.
         bytes_max: usize,
     },

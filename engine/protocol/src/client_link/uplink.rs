@@ -5,6 +5,7 @@
 //! in a row share segments.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::{ANSWER_WAIT, OutboxBatch, OutboxLog, Output, Progress, VaultFault};
@@ -34,7 +35,7 @@ pub(super) struct Uplink {
     outbox: bool,
     rotate: bool,
     /// Last segment of each log that went out and was not refused.
-    sent: BTreeMap<LogId, Seq>,
+    sent: Arc<BTreeMap<LogId, Seq>>,
     /// Last segment of each log that ever went out on this link.
     sent_ever: BTreeMap<LogId, Seq>,
     /// Logs that the relay knows.
@@ -150,7 +151,7 @@ impl Uplink {
     /// The relay's heads are about to replace what we believed it holds: only what is in flight counts as sent.
     pub(super) fn forget_sent(&mut self) {
         let unacked = &self.unacked;
-        self.sent.retain(|log, _| unacked.contains_key(log));
+        Arc::make_mut(&mut self.sent).retain(|log, _| unacked.contains_key(log));
         let compared = |code| matches!(code, ErrorCode::Conflict | ErrorCode::Gap | ErrorCode::Closed);
         self.resting.retain(|_, rest| !compared(rest.code));
     }
@@ -226,7 +227,7 @@ impl Uplink {
 
     fn note_sent(&mut self, segment: &SealedSegment) {
         let (log, seq, len) = (segment.header().log, segment.header().seq, segment.bytes().len());
-        self.sent.insert(log, seq);
+        Arc::make_mut(&mut self.sent).insert(log, seq);
         let ever = self.sent_ever.entry(log).or_insert(seq);
         *ever = seq.max(*ever);
         self.unacked.entry(log).or_default().push_back((seq, len));
@@ -317,9 +318,10 @@ impl Uplink {
     }
 
     fn take_back(&mut self, log: LogId, from: Seq) {
+        let sent = Arc::make_mut(&mut self.sent);
         match from.0.checked_sub(1) {
-            Some(before) => self.sent.insert(log, Seq(before)),
-            None => self.sent.remove(&log),
+            Some(before) => sent.insert(log, Seq(before)),
+            None => sent.remove(&log),
         };
         if let Some(queue) = self.unacked.get_mut(&log) {
             while let Some((_, len)) = queue.back().copied().filter(|(seq, _)| *seq >= from) {
@@ -356,7 +358,10 @@ impl Uplink {
             let bytes_max = window.min(OUTBOX_BYTES);
             self.stage = Stage::Loading { bytes_max };
             let mut sent = self.sent.clone();
-            sent.extend(self.resting.keys().map(|log| (*log, Seq(u64::MAX))));
+            if !self.resting.is_empty() {
+                let resting = self.resting.keys().map(|log| (*log, Seq(u64::MAX)));
+                Arc::make_mut(&mut sent).extend(resting);
+            }
             out.push_back(Output::LoadOutbox { vault, sent, bytes_max });
         } else if self.seal_due().is_some_and(|due| due.is_none_or(|due| now >= due)) {
             self.dirty = None;

@@ -47,6 +47,29 @@ fn a_resting_log_is_not_loaded() {
 }
 
 #[test]
+fn what_was_sent_is_not_copied_for_each_load() {
+    let mut rig = live_rig();
+    rig.push(1, vec![segment(1, 0, 300)]);
+    rig.frame(&RelayFrame::Ack { vault: vault(1), rseq: Rseq(6), entries: vec![head(1, 0)] }).unwrap();
+    rig.give(Input::AckStored { vault: vault(1) });
+    let mut load = || {
+        rig.take();
+        rig.give(Input::Written { vault: vault(1) });
+        rig.advance(Duration::from_secs(1));
+        rig.give(Input::Sealed { vault: vault(1), more: false });
+        let sent = rig.take().into_iter().find_map(|output| match output {
+            Output::LoadOutbox { sent, .. } => Some(sent),
+            _ => None,
+        });
+        rig.give(Input::Outbox { vault: vault(1), batch: OutboxBatch::default() });
+        sent.expect("a load is asked for")
+    };
+    let (first, second) = (load(), load());
+    assert_eq!(first[&log(1)], Seq(0));
+    assert!(std::sync::Arc::ptr_eq(&first, &second));
+}
+
+#[test]
 fn the_window_is_one_for_all_vaults_and_never_exceeded() {
     let mut rig = Rig::new();
     rig.hello();
