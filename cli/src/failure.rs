@@ -216,7 +216,9 @@ fn store_remedy(error: &StoreError) -> &'static str {
         StoreError::NotAStore => "name the folder of a store with --store",
         StoreError::WrongKey => "put the key file of this store back",
         StoreError::NewerFormat { .. } => "update subrosa",
-        StoreError::OlderFormat { .. } => "pair anew in another folder from a device that is up to date",
+        StoreError::OlderFormat { .. } => {
+            "export with the subrosa that made it what is on no other device, and pair anew in another folder"
+        }
         StoreError::Damaged { .. }
         | StoreError::Hole { .. }
         | StoreError::Truncated
@@ -241,5 +243,23 @@ fn refused_remedy(code: ErrorCode) -> &'static str {
         }
         ErrorCode::Version => "update subrosa, or the relay",
         _ => "run `subrosa verify`, and `subrosa -v sync` once more",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_store_of_another_format_is_named_with_what_to_do() {
+        let older = StoreError::OlderFormat { found: 2, supported: 5 };
+        let newer = StoreError::NewerFormat { found: 6, supported: 5 };
+        for (error, names, does) in [(older, "format 2", "pair anew"), (newer, "format 6", "update subrosa")]
+        {
+            let failure = Failure::Engine(subrosa::Error::Store(error));
+            let (reason, remedy) = (failure.to_string(), failure.remedy());
+            assert!([names, "5"].iter().all(|said| reason.contains(said)), "{reason}");
+            assert!(remedy.contains(does), "{remedy}");
+        }
     }
 }

@@ -33,12 +33,12 @@ pub enum StoreError {
     /// Another process has the database open.
     #[error("another relay has this database open")]
     InUse,
-    /// Written by a version that this one does not know.
-    #[error("the database is of format {found}, this version reads up to {known}")]
+    /// Written by a version that this one does not know. Nothing was changed.
+    #[error("the database is of format {found}, this version reads format {known}: {}", remedy_of_format(*found, *known))]
     Format {
         /// What the file says.
         found: u64,
-        /// What this version reads.
+        /// The one format that this version reads.
         known: u64,
     },
     /// What the database holds contradicts itself. Devices hold the data: deleting the database and letting
@@ -57,6 +57,15 @@ pub enum StoreError {
     /// The database or its file failed.
     #[error("database: {0}")]
     Database(#[source] Box<redb::Error>),
+}
+
+/// What the owner of a relay does about a database of another format.
+const fn remedy_of_format(found: u64, known: u64) -> &'static str {
+    if found < known {
+        "move relay.redb away and start again; devices will send their data again"
+    } else {
+        "update subrosa-relay"
+    }
 }
 
 /// Found while a vault was read: a row that cannot be what was written.

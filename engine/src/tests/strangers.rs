@@ -471,13 +471,27 @@ fn the_file_stops_growing_under_an_endless_feed_of_made_up_logs() {
 }
 
 #[test]
-fn a_store_of_an_older_format_is_refused_by_name() {
+fn a_store_of_another_format_is_refused_by_name_and_left_as_it_is() {
     let mut a = super::device_with_vault();
-    a.core().write(|tx| Ok(tx.vaults.put_format(1)?)).unwrap();
-    a.device = None;
-    let key = subrosa_model::keys::SoftwareKey::from_pkcs8_der(&a.key_der).unwrap();
-    let opened = crate::device::Device::open(a.path(), std::sync::Arc::new(key), super::options(&a.clock));
-    is_store(opened.map(drop), &StoreError::OlderFormat { found: 1, supported: TABLES_FORMAT });
+    let supported = TABLES_FORMAT;
+    for found in [1, supported - 1, supported + 1] {
+        a.core().write(|tx| Ok(tx.vaults.put_format(found)?)).unwrap();
+        a.device = None;
+        for _ in ["refused", "refused again: nothing was changed"] {
+            let key = subrosa_model::keys::SoftwareKey::from_pkcs8_der(&a.key_der).unwrap();
+            let opened =
+                crate::device::Device::open(a.path(), std::sync::Arc::new(key), super::options(&a.clock));
+            let expected = if found < supported {
+                StoreError::OlderFormat { found, supported }
+            } else {
+                StoreError::NewerFormat { found, supported }
+            };
+            let text = expected.to_string();
+            assert!([found, supported].iter().all(|format| text.contains(&format.to_string())), "{text}");
+            is_store(opened.map(drop), &expected);
+        }
+        a = super::device_with_vault();
+    }
 }
 
 #[test]

@@ -8,6 +8,7 @@ use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use redb::ReadableTable as _;
 use subrosa_protocol::addr::RelayAddr;
 use subrosa_protocol::frame::{ClientFrame, Credential, FeedFrame, RelayFrame, Role};
 use subrosa_protocol::ids::Seq;
@@ -255,6 +256,31 @@ fn an_admin_command_says_once_what_is_wrong_and_names_a_running_relay_only_where
     std::fs::write(data.join("relay.toml"), "opne = true\n").unwrap();
     assert!(line(&["serve"]).ends_with("; correct it, see docs/RELAY.md\n"));
     assert!(!line(&["serve"]).contains("\n;"));
+}
+
+#[test]
+fn the_binary_refuses_a_database_of_an_older_format_by_name_and_says_what_to_do() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("relay");
+    stdout(&relay(&["init", "--listen", "127.0.0.1:0"], &data));
+    let table = redb::TableDefinition::<&str, &[u8]>::new("meta");
+    let database = redb::Database::open(data.join(subrosa_relay::DATABASE)).unwrap();
+    let txn = database.begin_write().unwrap();
+    let known = {
+        let mut meta = txn.open_table(table).unwrap();
+        let known = meta.get("format").unwrap().unwrap().value().to_vec();
+        meta.insert("format", &1u64.to_be_bytes()[..]).unwrap();
+        u64::from_be_bytes(known.try_into().unwrap())
+    };
+    txn.commit().unwrap();
+    drop(database);
+    for args in [&["serve"][..], &["status"], &["verify"], &["invite", "list"]] {
+        let refused = relay(args, &data);
+        let said = String::from_utf8(refused.stderr).unwrap();
+        assert_eq!((refused.status.code(), refused.stdout.len()), (Some(1), 0), "{said}");
+        let reason = format!("is of format 1, this version reads format {known}: move relay.redb away");
+        assert_eq!(said.matches(&reason).count(), 1, "{args:?}: {said}");
+    }
 }
 
 #[test]

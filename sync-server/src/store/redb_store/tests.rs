@@ -12,7 +12,7 @@ use subrosa_protocol::labels;
 use subrosa_protocol::segment::{GroupPlace, Kind, SealedSegment, VerifiedSegment};
 
 use super::super::Offered;
-use super::super::rows::LogRow;
+use super::super::rows::{FORMAT, LogRow};
 use super::test_disk::{on_a_bad_disk, on_a_disk};
 use super::*;
 
@@ -382,6 +382,29 @@ fn a_database_is_whole_or_not_there() {
     let store = RedbStore::open(&path, Quotas::default(), 1 << 20, later).unwrap();
     assert_eq!(store.incarnation(), life);
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 2, "the database, and what the cut left");
+}
+
+#[test]
+fn a_database_of_another_format_is_refused_by_name_and_left_as_it_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("relay.redb");
+    let open = || RedbStore::open(&path, Quotas::default(), 1 << 20, Incarnation::from_bytes([1; 16]));
+    drop(open().unwrap());
+    for other in (0..FORMAT).chain([FORMAT + 1]) {
+        let database = redb::Database::open(&path).unwrap();
+        let txn = database.begin_write().unwrap();
+        txn.open_table(META).unwrap().insert("format", &other.to_be_bytes()[..]).unwrap();
+        txn.commit().unwrap();
+        drop(database);
+        let refused = open().err().unwrap();
+        let StoreError::Format { found, known } = refused else { panic!("{refused:?}") };
+        assert_eq!((found, known), (other, FORMAT));
+        let text = refused.to_string();
+        let does = if other < FORMAT { "move relay.redb away" } else { "update subrosa-relay" };
+        assert!(text.contains(&format!("format {other}, ")) && text.contains(does), "{text}");
+        let again = open().err().unwrap();
+        assert_eq!(again.to_string(), text, "nothing was changed");
+    }
 }
 
 #[test]
