@@ -64,6 +64,56 @@ fn an_emptied_relay_is_filled_again_by_either_device_alone() {
     reason_becomes(&sync, "live");
 }
 
+#[test]
+fn an_older_copy_of_the_relays_database_is_healed_by_either_device_and_nothing_is_lost() {
+    for healer in ["the device that wrote", "the device that only received it"] {
+        let mut relay = TestRelay::open();
+        let (database, kept) = {
+            let path = relay.data().join(subrosa_relay::DATABASE);
+            (path.clone(), path.with_extension("kept"))
+        };
+        let mut a = TestDevice::new();
+        a.put("a", "in the copy");
+        a.sync_once(&relay.url());
+        relay.stop();
+        std::fs::copy(&database, &kept).unwrap();
+        relay.start();
+
+        // Behind the copy: a device that it does not know, and notes of both.
+        let mut b = a.pair(&relay.url());
+        b.put("b", "behind the copy");
+        b.sync_once(&relay.url());
+        a.put("late", "behind the copy");
+        a.sync_once(&relay.url());
+        b.sync_once(&relay.url());
+        let all = a.notes();
+        assert_eq!((all.len(), &b.notes()), (3, &all), "{healer}");
+        relay.stop();
+        std::fs::copy(&kept, &database).unwrap();
+        relay.start();
+
+        let (first, second) =
+            if healer == "the device that wrote" { (&mut a, &mut b) } else { (&mut b, &mut a) };
+        second.close();
+        first.sync_once(&relay.url());
+        // Whoever comes anew gets everything from the relay, the other device being away.
+        let c = first.pair(&relay.url());
+        first.sync_once(&relay.url());
+        c.sync_once(&relay.url());
+        assert_eq!(c.notes(), all, "{healer}");
+        second.open();
+        second.put("after", "the copy was put back");
+        for device in [&*second, &*first, &c] {
+            device.sync_once(&relay.url());
+        }
+        assert_eq!(first.notes().len(), 4, "{healer}");
+        assert!(second.notes() == first.notes() && c.notes() == first.notes(), "{healer}");
+        let asked = subrosa_relay::ask(&relay.data(), &Question::Verify).unwrap();
+        let Answer::Verified { problems, .. } = asked else { panic!("{asked:?}") };
+        assert_eq!(problems, Vec::<String>::new(), "{healer}");
+    }
+}
+
 /// Flips a bit of the last stored segment of `class`, as the disk of a relay that is not running might.
 fn damage(relay: &TestRelay, vault: VaultId, class: Class) {
     let path = relay.data().join(subrosa_relay::DATABASE);
