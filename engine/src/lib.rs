@@ -43,6 +43,9 @@ mod snapshot;
 #[cfg(test)]
 mod spec;
 mod sync;
+#[cfg(feature = "testing")]
+#[doc(hidden)]
+pub mod testing;
 #[cfg(test)]
 mod tests;
 mod transaction;

@@ -12,6 +12,8 @@ mod many;
 #[cfg(test)]
 mod mute;
 #[cfg(test)]
+mod newer;
+#[cfg(test)]
 mod paired;
 #[cfg(test)]
 mod refusals;

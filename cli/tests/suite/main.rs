@@ -6,6 +6,7 @@ mod fields;
 mod holder;
 mod init;
 mod making;
+mod newer;
 mod path;
 mod records;
 mod refusals;
