@@ -11,7 +11,8 @@ use crate::terminal::TEXT_BYTES_MAX;
 
 /// Records of one transaction: few commits, and little to do again after an error.
 const BATCH_RECORDS: usize = 4096;
-/// Bytes of lines after which a transaction is committed although it has fewer.
+/// Bytes of lines that a transaction has at most, but for one line that is longer and is a transaction by itself: far less
+/// than devices merge in one go, so that no import of good lines meets `TransactionTooLarge`.
 const BATCH_BYTES: usize = 4 << 20;
 
 /// Reads JSON lines until the input ends. A line that is refused takes its transaction with it; what was
@@ -105,15 +106,25 @@ impl<'a> Import<'a> {
             .map_err(|_| line::LineError::NotUtf8)
             .and_then(|text| line::read(text, self.shape))
             .map_err(|error| self.bad_line(self.lines, error.into()))?;
+        if !self.has_room_for(bytes.len()) {
+            self.commit_before(self.lines, caller)?;
+        }
         self.batch.push((self.lines, line));
         self.batch_bytes += bytes.len();
-        if self.batch.len() >= BATCH_RECORDS || self.batch_bytes >= BATCH_BYTES {
-            self.commit(caller)?;
-        }
-        Ok(())
+        if self.batch.len() >= BATCH_RECORDS { self.commit(caller) } else { Ok(()) }
     }
 
+    fn has_room_for(&self, bytes: usize) -> bool {
+        self.batch.is_empty() || self.batch_bytes + bytes <= BATCH_BYTES
+    }
+
+    /// Commits all lines so far.
     fn commit(&mut self, caller: &mut dyn Caller) -> Result<(), Failure> {
+        self.commit_before(self.lines + 1, caller)
+    }
+
+    /// Commits what waits, all of it of the lines before `resume`.
+    fn commit_before(&mut self, resume: u64, caller: &mut dyn Caller) -> Result<(), Failure> {
         let batch = std::mem::take(&mut self.batch);
         let mut at = None;
         let written = self.vault.write(|tx| {
@@ -137,7 +148,7 @@ impl<'a> Import<'a> {
             (Err(error), None) => return Err(self.stopped(error.into())),
         }
         self.standing += batch.len() as u64;
-        self.resume = self.lines + 1;
+        self.resume = resume;
         self.batch_bytes = 0;
         caller.progress(Progress::Imported { records: self.standing, bytes: self.bytes })
     }

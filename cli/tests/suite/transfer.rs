@@ -96,6 +96,36 @@ fn a_bad_line_names_itself_and_what_stands() {
 }
 
 #[test]
+fn an_import_of_records_of_several_mib_is_cut_into_transactions_by_their_bytes() {
+    let store = Store::init();
+    // Three of 6 MiB, each beyond a transaction's bytes by itself; then eight of which two fit into one.
+    let record = |n: usize, fields: usize| {
+        let field =
+            |f: usize| format!(r#""f{f}":"{}""#, char::from(b'a' + f as u8).to_string().repeat(1 << 19));
+        let fields: Vec<String> = (0..fields).map(field).collect();
+        format!("{{{},\"id\":\"r{n}\"}}\n", fields.join(","))
+    };
+    let file: String = (1..=3).map(|n| record(n, 12)).chain((4..=11).map(|n| record(n, 3))).collect();
+    store.ok_with(&["import", "notes", "-"], &file);
+    let exported = store.ok(&["export", "notes"]);
+    assert_eq!(exported.lines().count(), 11);
+
+    // Where the transactions are cut shows where an import that is refused is to go on.
+    for (lines, resume) in [(3, 3), (4, 4), (5, 4), (6, 6)] {
+        let again = Store::init();
+        let some: String = file.split_inclusive('\n').take(lines).chain(["[]\n"]).collect();
+        let line = again.refused_with(&["import", "notes", "-"], &some);
+        let stands = resume - 1;
+        let says = format!("{stands} records of the lines before {resume} stand");
+        assert!(line.contains(&says), "{lines}: {line}");
+        assert_eq!(again.ok(&["list", "notes"]).lines().count(), stands, "{lines}");
+    }
+    let again = Store::init();
+    again.ok_with(&["import", "notes", "-"], &exported);
+    assert_eq!(again.ok(&["export", "notes"]), exported);
+}
+
+#[test]
 fn lines_are_refused_one_by_one() {
     let store = Store::init();
     for (file, reason) in [
