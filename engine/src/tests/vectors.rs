@@ -9,6 +9,8 @@ mod bad;
 mod bodies;
 mod describe;
 
+use std::sync::OnceLock;
+
 use hkdf::Hkdf;
 use serde_json::{Value, json};
 use sha2::Sha256;
@@ -500,12 +502,19 @@ fn parts(vectors: &Value) -> Vec<(String, &Value)> {
     parts
 }
 
-fn frozen() -> Value {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/vectors/segments.json");
-    if std::env::var_os("SUBROSA_WRITE_VECTORS").is_some() {
-        std::fs::write(path, serde_json::to_string_pretty(&made()).unwrap() + "\n").unwrap();
-    }
-    serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
+fn frozen() -> &'static Value {
+    static FROZEN: OnceLock<Value> = OnceLock::new();
+    frozen_once(&FROZEN, concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/vectors/segments.json"), made)
+}
+
+/// What a file of vectors holds, for all tests of it: it is written at most once, before any of them reads it.
+fn frozen_once(frozen: &'static OnceLock<Value>, path: &str, made: impl FnOnce() -> Value) -> &'static Value {
+    frozen.get_or_init(|| {
+        if std::env::var_os("SUBROSA_WRITE_VECTORS").is_some() {
+            std::fs::write(path, serde_json::to_string_pretty(&made()).unwrap() + "\n").unwrap();
+        }
+        serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
+    })
 }
 
 fn field<const N: usize>(entry: &Value, name: &str) -> [u8; N] {
@@ -515,7 +524,7 @@ fn field<const N: usize>(entry: &Value, name: &str) -> [u8; N] {
 #[test]
 fn segment_bytes_are_frozen() {
     let (made, frozen) = (made(), frozen());
-    let (made, frozen) = (parts(&made), parts(&frozen));
+    let (made, frozen) = (parts(&made), parts(frozen));
     assert_eq!(made.len(), frozen.len());
     for (made, frozen) in made.iter().zip(&frozen) {
         assert!(made == frozen, "{} differs from {}", made.0, frozen.0);

@@ -1,6 +1,8 @@
 //! Frozen bodies of data segments, each shape and each single failure: `tests/vectors/bodies.json`, which
 //! `tests/vectors/read_bodies.py` checks without this code. `SUBROSA_WRITE_VECTORS=1` writes it anew.
 
+use std::sync::OnceLock;
+
 use serde_json::{Value, json};
 use subrosa_model::merge::{
     BodyPlace, BodyWriter, Cell, CheckedBody, FieldCell, GroupHead, Op, OpKind, Put, RecordId, Run, Seen,
@@ -10,6 +12,7 @@ use subrosa_protocol::ids::{Chain, Head, LogId, Seq};
 use subrosa_protocol::limits::RUNS_MAX;
 
 use super::describe::{data_content, hex, unhex};
+use super::frozen_once;
 
 const LATEST: u64 = 0x0123_4567_89ab_cdef;
 
@@ -195,15 +198,13 @@ fn bad_ops() -> Vec<Value> {
     rows.iter().map(|(name, bytes, place)| entry(name, *place, bytes)).collect()
 }
 
-fn frozen() -> Value {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/vectors/bodies.json");
-    if std::env::var_os("SUBROSA_WRITE_VECTORS").is_some() {
-        let made = json!({
-            "note": "Bodies of data segments. Layout: docs/FORMAT.md.", "bodies": good(), "must_fail": bad(),
-        });
-        std::fs::write(path, serde_json::to_string_pretty(&made).unwrap() + "\n").unwrap();
-    }
-    serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
+fn frozen() -> &'static Value {
+    static FROZEN: OnceLock<Value> = OnceLock::new();
+    frozen_once(
+        &FROZEN,
+        concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/vectors/bodies.json"),
+        || json!({ "note": "Bodies of data segments. Layout: docs/FORMAT.md.", "bodies": good(), "must_fail": bad() }),
+    )
 }
 
 /// Place and bytes of a vector.
