@@ -22,7 +22,7 @@ use crate::store::{Damage, StoreError};
 
 use self::commit::{Answer, Committed, Committer};
 use self::news::News;
-use self::verify::{Ground, Verified, Verifier};
+use self::verify::{Bases, Ground, Verified, Verifier};
 
 pub(crate) mod commit;
 pub(crate) mod news;
@@ -102,11 +102,12 @@ impl Appender {
         clock: Clock,
         alarm: &Alarm,
         trap: Option<Trap>,
+        bases: Bases,
     ) -> io::Result<(Self, AppenderThreads)> {
         let (jobs, waiting) = mpsc::channel(JOBS_MAX);
         let (verified, ready) = mpsc::channel(JOBS_MAX);
         let trap = trap.unwrap_or_else(|| Arc::new(|_| {}));
-        let verifier = VerifierThread { healer: Arc::clone(&healer), clock, trap: Arc::clone(&trap) };
+        let verifier = VerifierThread { healer: Arc::clone(&healer), clock, trap: Arc::clone(&trap), bases };
         let committer = CommitterThread { healer, trap, healing: None };
         let (first, second) =
             (alarm.guard("the thread that verifies"), alarm.guard("the thread that commits"));
@@ -143,12 +144,13 @@ struct VerifierThread {
     healer: Arc<Healer>,
     clock: Clock,
     trap: Trap,
+    bases: Bases,
 }
 
 impl VerifierThread {
     fn run(self, mut jobs: mpsc::Receiver<Job>, out: &mpsc::Sender<Ready>) {
-        let Self { healer, clock, trap } = self;
-        let ground = Ground { store: &*healer.data.store, quotas: &healer.data.config.quotas };
+        let Self { healer, clock, trap, bases } = self;
+        let ground = Ground { store: &*healer.data.store, quotas: &healer.data.config.quotas, bases };
         let mut verifier = Verifier::default();
         while let Some(Job { append, rest }) = jobs.blocking_recv() {
             trap(Moment::Verify);

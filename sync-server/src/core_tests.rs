@@ -20,7 +20,7 @@ use subrosa_protocol::segment::SealedSegment;
 
 use crate::appender::commit::{Answer, Committed, Committer};
 use crate::appender::news::{News, Untrue};
-use crate::appender::verify::{Ground, Verified, Verifier};
+use crate::appender::verify::{Bases, Ground, Verified, Verifier};
 use crate::config::{Config, Quotas};
 use crate::feed::steps::{Mail, read};
 use crate::fixture::{Log, Vault};
@@ -173,7 +173,7 @@ impl Rig {
     fn verify(&mut self) {
         let (link, append) = self.asked.pop_front().unwrap();
         self.verifier.hear(self.news.take());
-        let ground = Ground { store: &self.store, quotas: &self.quotas };
+        let ground = Ground { store: &self.store, quotas: &self.quotas, bases: Bases::Refused };
         self.ready.push((link, self.verifier.verify(ground, NOW.mono, append)));
     }
 
@@ -353,6 +353,36 @@ fn after_a_full_vault_refused_a_push_the_reason_stays_and_pushing_goes_on_once_t
 }
 
 #[test]
+fn a_log_whose_first_segment_was_refused_keeps_the_reason_and_begins_once_there_is_room() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("relay.redb");
+    let mut rig = Rig::new(&path, small(500));
+    let mut vault = Vault::new();
+    let id = vault.id;
+    let a = rig.link();
+    rig.join(a, &vault);
+    let segments: Vec<SealedSegment> = (0..3).map(|_| vault.data.segment(&id, 1_000)).collect();
+    for _ in 0..3 {
+        assert_eq!(rig.pushed(a, &id, segments[0].clone()), Some(ErrorCode::QuotaBytes));
+    }
+    for segment in &segments {
+        rig.push(a, &id, vec![segment.clone()]);
+        rig.verify();
+    }
+    rig.commit();
+    let quota = |seq| (ErrorCode::QuotaBytes, Seq(seq));
+    assert_eq!(rig.refused(a), [quota(0), quota(1), quota(2)], "in flight behind it");
+
+    rig.quotas = small(1 << 20);
+    let elsewhere = RedbStore::open(&dir.path().join("other"), Quotas::default(), 1 << 20, Incarnation::ZERO);
+    rig.store = elsewhere.unwrap(); // lets go of the file
+    rig.store = open(&path, &rig.quotas);
+    for segment in segments {
+        assert_eq!(rig.pushed(a, &id, segment), None, "there is room");
+    }
+}
+
+#[test]
 fn after_a_relay_that_is_full_refused_a_push_the_reason_stays_for_all_logs() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("relay.redb");
@@ -419,7 +449,8 @@ fn after_a_conflict_another_writer_of_the_log_goes_on_from_the_head_that_is_held
     let behind = rig.ready.pop().unwrap();
     let mut elsewhere = Verifier::default();
     let append = Append { vault: id, introduced: vec![], bytes: one.bytes().len(), segments: vec![one] };
-    let first = elsewhere.verify(Ground { store: &rig.store, quotas: &rig.quotas }, NOW.mono, append);
+    let ground = Ground { store: &rig.store, quotas: &rig.quotas, bases: Bases::Refused };
+    let first = elsewhere.verify(ground, NOW.mono, append);
     Committer::default().commit(&rig.store, vec![first], &mut |_| 0);
     rig.ready.push(behind);
     rig.commit();

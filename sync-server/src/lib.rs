@@ -40,6 +40,8 @@ mod transport;
 pub use self::admin::{Answer, InviteInfo, Question, Status, TurnedAway, ask};
 #[doc(hidden)]
 pub use self::appender::Moment;
+#[doc(hidden)]
+pub use self::appender::verify::Bases;
 pub use self::config::{Class, Config, Quotas};
 pub use self::data::{DataDir, Initialized, init};
 pub use self::error::Error;

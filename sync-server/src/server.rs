@@ -57,6 +57,8 @@ pub struct Hooks {
     pub tap: Option<Tap>,
     /// Called at moments of threads that work on the store; may panic.
     pub trap: Option<Arc<dyn Fn(crate::appender::Moment) + Send + Sync>>,
+    /// Whether logs may begin behind their first segment.
+    pub bases: crate::appender::verify::Bases,
 }
 
 /// A relay that serves until it is stopped or dropped, or until a part without which it is none is gone.
@@ -108,7 +110,7 @@ impl Relay {
     /// [`Error`].
     #[doc(hidden)]
     pub fn start_tapped(config: Config, data: &Path, tap: Option<Tap>) -> Result<RunningRelay, Error> {
-        Self::start_hooked(config, data, Hooks { tap, trap: None })
+        Self::start_hooked(config, data, Hooks { tap, ..Hooks::default() })
     }
 
     /// As [`Relay::start`], with what tests need.
@@ -117,7 +119,7 @@ impl Relay {
     /// [`Error`].
     #[doc(hidden)]
     pub fn start_hooked(config: Config, data: &Path, hooks: Hooks) -> Result<RunningRelay, Error> {
-        let Hooks { tap, trap } = hooks;
+        let Hooks { tap, trap, bases } = hooks;
         let data = Arc::new(DataDir::open(data, config)?);
         let runtime = runtime()?;
         let endpoint = {
@@ -133,7 +135,8 @@ impl Relay {
         let hub = Arc::new(Hub::new(clock.now()));
         let healer = Arc::new(Healer::new(Arc::clone(&data), Arc::clone(&hub)));
         let alarm = Alarm::new();
-        let (appender, appender_threads) = Appender::start(Arc::clone(&healer), clock, &alarm, trap.clone())?;
+        let (appender, appender_threads) =
+            Appender::start(Arc::clone(&healer), clock, &alarm, trap.clone(), bases)?;
         let shared = Arc::new(Shared {
             data: Arc::clone(&data),
             hub,

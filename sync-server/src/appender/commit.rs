@@ -154,7 +154,8 @@ impl Committer {
             }
             let was_head = batch.offered.iter().any(|one| {
                 let header = one.segment().header();
-                matches!(one, Offered::Next(_)) && (header.log, header.seq) == (refused.log, refused.seq)
+                matches!(one, Offered::First(_) | Offered::Next(_))
+                    && (header.log, header.seq) == (refused.log, refused.seq)
             });
             if was_head {
                 self.refused.insert(key, (tell(Untrue::Log(batch.vault, refused.log)), *refused));

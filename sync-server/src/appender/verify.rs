@@ -19,11 +19,23 @@ use crate::store::{Batch, Damage, LogStore, LogTip, Offered, StoreError};
 /// Tips kept in memory; dropped all at once, to be read again.
 const TIPS_MAX: usize = 1 << 16;
 
+/// Whether a log may begin here behind its first segment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Bases {
+    /// No. Whoever holds one segment of another's log could begin it there, and the rest would find no place ever; a relay
+    /// reads no certificates, so it cannot tell who may.
+    #[default]
+    Refused,
+    /// Where LOG says. For tests of what devices and feeds make of such logs.
+    Taken,
+}
+
 /// What appends are checked against.
 #[derive(Clone, Copy)]
 pub(crate) struct Ground<'a> {
     pub(crate) store: &'a dyn LogStore,
     pub(crate) quotas: &'a Quotas,
+    pub(crate) bases: Bases,
 }
 
 /// Why one segment is refused, and the damage that was met on the way.
@@ -87,7 +99,7 @@ impl Verifier {
             }
             let (code, retry_after_secs) = match limited {
                 Some(secs) => (ErrorCode::RateLimited, secs),
-                None => match self.verify_one(ground.store, &vault, &introduced, segment) {
+                None => match self.verify_one(ground, &vault, &introduced, segment) {
                     Ok(one) => {
                         offered.push(one);
                         continue;
@@ -115,7 +127,7 @@ impl Verifier {
 
     fn verify_one(
         &mut self,
-        store: &dyn LogStore,
+        ground: Ground<'_>,
         vault: &VaultId,
         introduced: &[Introduced],
         segment: SealedSegment,
@@ -123,7 +135,7 @@ impl Verifier {
         let no = |code| No(code, None);
         let header = *segment.header();
         let key = (*vault, header.log);
-        let tip = self.tip(store, &key)?;
+        let tip = self.tip(ground.store, &key)?;
         let introduced = || {
             let log = introduced.iter().find(|log| LogId::of(&log.key.public) == header.log);
             log.map(|log| log.key)
@@ -133,6 +145,9 @@ impl Verifier {
             Some(tip) => (tip.seq.next(), tip.chain, Some(tip.public)),
             None => {
                 let LogKey { public, base } = introduced().ok_or(no(ErrorCode::UnknownLog))?;
+                if !base.is_whole() && ground.bases == Bases::Refused {
+                    return Err(no(ErrorCode::Gap));
+                }
                 (base.seq, base.chain, Some(public))
             }
         };

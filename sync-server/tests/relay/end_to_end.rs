@@ -12,7 +12,7 @@ use subrosa_protocol::segment::{Kind, SealedSegment};
 use subrosa_protocol::statement::{Signer, Statement};
 use subrosa_protocol::token::Grant;
 use subrosa_relay::store::RedbStore;
-use subrosa_relay::{Config, Error, Hooks, Moment, Quotas, Relay, RunningRelay};
+use subrosa_relay::{Bases, Config, Error, Hooks, Moment, Quotas, Relay, RunningRelay};
 
 use crate::client::Client;
 use crate::fixture::{Key, Log, NONCE, Vault, sign_statement};
@@ -42,6 +42,16 @@ impl Home {
 
     pub(crate) fn open() -> Self {
         Self::with(Config { open: true, ..config() })
+    }
+
+    /// One that lets a log begin where LOG says.
+    fn taking_bases() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let (data, config) = (dir.path().join("relay"), Config { open: true, ..config() });
+        subrosa_relay::init(&data, &config).unwrap();
+        let hooks = Hooks { bases: Bases::Taken, ..Hooks::default() };
+        let relay = Relay::start_hooked(config, &data, hooks).unwrap();
+        Self { dir, relay }
     }
 
     pub(crate) fn data(&self) -> std::path::PathBuf {
@@ -193,8 +203,49 @@ async fn a_feed_resumes_at_its_cursor_and_falls_back_to_heads_when_the_digest_di
 }
 
 #[tokio::test]
-async fn a_log_that_begins_at_a_base_is_pushed_shown_and_fed_from_there() {
+async fn nobody_can_begin_anothers_log_behind_its_first_segment_and_shut_its_owner_out() {
     let home = Home::open();
+    let (vault, mut owner) = home.vault().await;
+    let id = vault.id;
+    let mut log = Log::new(Kind::DATA);
+    let all: Vec<SealedSegment> = (0..5).map(|_| log.segment(&id, 10)).collect();
+    let public = log.key.public();
+    let begins = |seq: usize| match seq {
+        0 => Base::WHOLE,
+        _ => Base { seq: Seq(seq as u64), chain: all[seq].header().prev },
+    };
+    let mut other = home.client().await;
+    other.auth(&vault, Role::Writer).await;
+    let gap = |answer: &RelayFrame, seq| {
+        let RelayFrame::Error(refusal) = answer else { panic!("{answer:?}") };
+        assert_eq!((refusal.code, refusal.log, refusal.seq), (ErrorCode::Gap, log.id, Seq(seq)));
+    };
+    for seq in [3, 1, 4] {
+        other.send(&ClientFrame::Log { vault: id, public, base: begins(seq), vouch: None }).await;
+        gap(&push(&mut other, &vault, all[seq..].to_vec()).await, seq as u64);
+    }
+    gap(&push(&mut other, &vault, vec![all[0].clone()]).await, 0); // it said another base
+
+    owner.send(&ClientFrame::Log { vault: id, public, base: Base::WHOLE, vouch: None }).await;
+    let pushed = push(&mut owner, &vault, all[..3].to_vec()).await;
+    assert_eq!(acked(&pushed), (Rseq(3), vec![Seq(0), Seq(1), Seq(2)]));
+    // A log that is held goes on for whoever has less of it.
+    other.send(&ClientFrame::Log { vault: id, public, base: begins(3), vouch: None }).await;
+    let pushed = push(&mut other, &vault, all[3..].to_vec()).await;
+    assert_eq!(acked(&pushed), (Rseq(5), vec![Seq(3), Seq(4)]));
+
+    let mut new = home.client().await;
+    new.auth(&vault, Role::Reader).await;
+    let frames = new.subscribe(id).await.until_caught_up().await;
+    assert_eq!(frames[0], FeedFrame::Log { public, base: Base::WHOLE });
+    assert_eq!(shape(&frames).len(), 5);
+    let digest = digest(&[log.head()]);
+    assert_eq!(frames.last(), Some(&FeedFrame::CaughtUp { rseq: Rseq(5), digest }));
+}
+
+#[tokio::test]
+async fn a_log_that_begins_at_a_base_is_pushed_shown_and_fed_from_there() {
+    let home = Home::taking_bases();
     let (mut vault, mut a) = home.vault().await;
     let id = vault.id;
     let mut other = Log::new(Kind::DATA);
@@ -628,7 +679,7 @@ async fn a_relay_whose_thread_panics_stops_as_a_whole_and_acknowledges_nothing_m
         let armed = Arc::new(AtomicBool::new(false));
         let trigger = Arc::clone(&armed);
         let trap = move |at| assert!(at != moment || !trigger.load(Ordering::Acquire), "a trap");
-        let hooks = Hooks { tap: None, trap: Some(Arc::new(trap)) };
+        let hooks = Hooks { trap: Some(Arc::new(trap)), ..Hooks::default() };
         let relay = Relay::start_hooked(config.clone(), &data, hooks).unwrap();
         let mut vault = Vault::new();
         let id = vault.id;

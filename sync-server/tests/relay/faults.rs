@@ -20,7 +20,7 @@ fn armed_for(moment: Moment) -> (tempfile::TempDir, RunningRelay, Arc<AtomicBool
     let armed = Arc::new(AtomicBool::new(false));
     let trigger = Arc::clone(&armed);
     let trap = move |at| assert!(at != moment || !trigger.swap(false, Ordering::AcqRel), "a trap");
-    let hooks = Hooks { tap: None, trap: Some(Arc::new(trap)) };
+    let hooks = Hooks { trap: Some(Arc::new(trap)), ..Hooks::default() };
     let relay = Relay::start_hooked(config, &data, hooks).unwrap();
     (dir, relay, armed)
 }
