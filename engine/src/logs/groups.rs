@@ -17,6 +17,8 @@ use crate::memory::extents::{GroupExtent, Probe, WaitReason};
 
 /// Opened bodies that are merged in one sorted pass; beyond that, several passes in the same transaction.
 const PASS_BYTES: usize = 16 << 20;
+/// What decoded bodies take in memory at a time: ops of a few bytes each take ten times as much when they are decoded.
+const DECODED_BYTES: usize = 20 << 20;
 
 /// What bounds a group, and how much of groups is in memory at a time.
 #[derive(Clone, Copy, Debug)]
@@ -27,6 +29,8 @@ pub(crate) struct GroupLimits {
     pub(crate) plain_bytes: usize,
     /// Plaintext of all groups of a pass.
     pub(crate) pass_bytes: usize,
+    /// Decoded ops of one group of a pass, and of those that are merged together.
+    pub(crate) decoded_bytes: usize,
 }
 
 /// The limits; tests may have smaller ones.
@@ -40,6 +44,7 @@ pub(crate) fn group_limits() -> GroupLimits {
         segments: GROUP_SEGMENTS_MAX as u64,
         plain_bytes: GROUP_PLAIN_BYTES_MAX,
         pass_bytes: PASS_BYTES,
+        decoded_bytes: DECODED_BYTES,
     }
 }
 

@@ -140,8 +140,10 @@ impl Tx<'_> {
                 (true, true) => Opened::Large,
                 (true, false) => self.open_group(vault, &extent, pass)?,
             };
-            // The pass may have run meanwhile, and found that an earlier group of this log is to wait.
-            if self.vault(vault)?.held.contains_key(&log) || self.state.waits.contains_key(&log) {
+            // The pass may have run meanwhile, and found that an earlier group of this log is to wait, or is large.
+            let state = self.vault(vault)?;
+            let is_stopped = state.held.contains_key(&log) || state.large.contains_key(&log);
+            if is_stopped || self.state.waits.contains_key(&log) {
                 return Ok(());
             }
             match opened {

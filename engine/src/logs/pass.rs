@@ -14,6 +14,7 @@ use subrosa_store::logs::LogTip;
 use crate::error::Error;
 use crate::life::commit::Tx;
 use crate::logs::groups::group_limits;
+use crate::memory::cost::hold_decoded;
 use crate::memory::extents::{GroupExtent, WaitReason};
 
 /// Where a group comes from.
@@ -66,68 +67,94 @@ impl Pass {
     }
 }
 
+/// A group that was decoded.
+enum Decoded<'a> {
+    /// Each body once.
+    Bodies { bodies: Vec<CheckedBody<'a>>, bytes: usize },
+    /// Its ops take too much memory to be decoded together.
+    Large,
+    /// It cannot be decoded.
+    Waits(WaitReason),
+}
+
+/// Bodies that were decided about and are to be merged.
+#[derive(Default)]
+struct Ready<'a> {
+    bodies: Vec<(LogNo, CheckedBody<'a>)>,
+    bytes: usize,
+}
+
 /// Decodes the bodies of one group, each once.
-fn decode_group(bodies: &[OpenedBody], origin: GroupSource) -> Result<Vec<CheckedBody<'_>>, WaitReason> {
+fn decode_group(opened: &[OpenedBody], origin: GroupSource) -> Decoded<'_> {
     let mut place = match origin {
         GroupSource::Again(place) => place,
         GroupSource::Next => BodyPlace::First,
     };
-    let mut decoded = Vec::with_capacity(bodies.len());
-    for body in bodies {
-        let body = CheckedBody::decode(&body.data, place).map_err(|_| WaitReason::Undecodable)?;
+    let (mut bodies, mut bytes) = (Vec::with_capacity(opened.len()), 0);
+    for body in opened {
+        let Ok(body) = CheckedBody::decode(&body.data, place) else {
+            return Decoded::Waits(WaitReason::Undecodable);
+        };
         if let Some(head) = body.head() {
             place = BodyPlace::Behind { latest: head.latest };
         }
-        decoded.push(body);
+        bytes += body.memory();
+        bodies.push(body);
+        if bytes > group_limits().decoded_bytes && opened.len() > 1 {
+            return Decoded::Large;
+        }
     }
-    Ok(decoded)
+    Decoded::Bodies { bodies, bytes }
 }
 
 impl Tx<'_> {
     /// Decodes the bodies of the pass, decides group by group, and merges what is to be merged in key order.
     pub(crate) fn run_pass(&mut self, vault: VaultNo, pass: &mut Pass) -> Result<(), Error> {
         let Pass { bodies: opened, groups, .. } = std::mem::take(pass);
-        let mut ready = Vec::with_capacity(opened.len());
+        let mut ready = Ready::default();
         let mut stopped = BTreeSet::new();
         for ReadyGroup { extent, bodies, origin } in groups {
             let log = extent.log;
             if stopped.contains(&log) {
                 continue;
             }
-            let parts = decode_group(&opened[bodies], origin);
-            let verdict = match (&parts, origin) {
-                (Err(reason), _) => Verdict::Wait(*reason),
-                (Ok(parts), GroupSource::Next) => match parts.first().and_then(CheckedBody::head) {
-                    Some(head) => self.observe(head.latest),
-                    None => Verdict::Merge,
-                },
-                (Ok(_), GroupSource::Again(_)) => Verdict::Merge,
-            };
-            match (verdict, origin) {
-                (Verdict::Merge, _) => {
-                    for (seq, body) in (extent.segments.start().0..).zip(parts.unwrap_or_default()) {
-                        self.note_what_is_named(vault, log, Seq(seq), &body)?;
-                        ready.push((log, body));
-                    }
-                    if origin == GroupSource::Next {
-                        self.advance(vault, log, *extent.segments.end())?;
-                    }
+            let (bodies, bytes) = match (decode_group(&opened[bodies], origin), origin) {
+                (Decoded::Bodies { bodies, bytes }, _) => (bodies, bytes),
+                (Decoded::Large, GroupSource::Next) => {
+                    stopped.insert(log);
+                    self.vault_mut(vault)?.large.insert(log, extent);
+                    continue;
                 }
-                (Verdict::Hold(until), GroupSource::Next) => {
+                (Decoded::Waits(reason), GroupSource::Next) => {
+                    stopped.insert(log);
+                    self.wait(log, *extent.segments.start(), reason);
+                    continue;
+                }
+                // It was merged once, and stays as it is.
+                (Decoded::Large | Decoded::Waits(_), GroupSource::Again(_)) => continue,
+            };
+            if origin == GroupSource::Next {
+                let head = bodies.first().and_then(CheckedBody::head);
+                if let Some(Verdict::Hold(until)) = head.map(|head| self.observe(head.latest)) {
                     stopped.insert(log);
                     self.vault_mut(vault)?.held.insert(log, until);
                     // What stands behind it is looked at when its time has come.
                     self.state.wait_no_more(log);
+                    continue;
                 }
-                (Verdict::Wait(reason), GroupSource::Next) => {
-                    stopped.insert(log);
-                    self.wait(log, *extent.segments.start(), reason);
-                }
-                // It was merged once, and stays as it is.
-                (Verdict::Hold(_) | Verdict::Wait(_), GroupSource::Again(_)) => {}
+                self.advance(vault, log, *extent.segments.end())?;
+            }
+            hold_decoded(ready.bytes + bytes);
+            if ready.bytes + bytes > group_limits().decoded_bytes {
+                self.merge_bodies(vault, &std::mem::take(&mut ready).bodies)?;
+            }
+            ready.bytes += bytes;
+            for (seq, body) in (extent.segments.start().0..).zip(bodies) {
+                self.note_what_is_named(vault, log, Seq(seq), &body)?;
+                ready.bodies.push((log, body));
             }
         }
-        self.merge_bodies(vault, &ready)
+        self.merge_bodies(vault, &ready.bodies)
     }
 
     /// Asks the clock about a group by its latest stamp.

@@ -5,6 +5,7 @@ thread_local! {
     static LOGS: std::cell::Cell<u64> = const { std::cell::Cell::new(0) };
     static ROWS: std::cell::Cell<u64> = const { std::cell::Cell::new(0) };
     static HELD: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
+    static DECODED: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
 }
 
 /// Notes that a log was looked at.
@@ -28,6 +29,21 @@ pub(crate) fn hold_bytes(bytes: usize) {
     HELD.set(HELD.get().max(bytes));
     #[cfg(not(test))]
     let _ = bytes;
+}
+
+/// Notes that decoded bodies take so many bytes in memory.
+#[cfg_attr(not(test), expect(clippy::missing_const_for_fn, reason = "tests count"))]
+pub(crate) fn hold_decoded(bytes: usize) {
+    #[cfg(test)]
+    DECODED.set(DECODED.get().max(bytes));
+    #[cfg(not(test))]
+    let _ = bytes;
+}
+
+/// How many bytes of decoded bodies this thread has held at most.
+#[cfg(test)]
+pub(crate) fn decoded_held_max() -> usize {
+    DECODED.get()
 }
 
 /// How many bytes of one group this thread has held at most.

@@ -16,7 +16,7 @@ use super::{ListRelay, TestDevice, copy_pair, copy_secret, everything, id, recor
 use crate::collection::Record;
 use crate::error::{Error, PeerFault};
 use crate::logs::groups::{GroupLimits, testing};
-use crate::memory::cost::{bytes_held_max, rows_looked_at};
+use crate::memory::cost::{bytes_held_max, decoded_held_max, rows_looked_at};
 use crate::memory::extents::WaitReason;
 
 pub(super) const NOW: u64 = 1_000_000;
@@ -67,7 +67,8 @@ pub(super) fn seal_group(device: &TestDevice, vault: &VaultId, first: u32, count
 }
 
 pub(super) fn smaller_groups(segments: u64, plain_bytes: usize, pass_bytes: usize) {
-    testing::LIMITS.set(Some(GroupLimits { segments, plain_bytes, pass_bytes }));
+    let decoded_bytes = 20 << 20;
+    testing::LIMITS.set(Some(GroupLimits { segments, plain_bytes, pass_bytes, decoded_bytes }));
 }
 
 /// Why a device waits with the data log of another.
@@ -287,6 +288,41 @@ fn many_small_segments_that_inflate_are_never_in_memory_together() {
     show(&a, &b, &relay, &vault);
     assert_eq!(waiting(&b), 0);
     assert!(bytes_held_max() <= 16 << 20, "{}", bytes_held_max());
+}
+
+#[test]
+fn ops_of_a_few_bytes_that_take_far_more_in_memory_are_never_decoded_together() {
+    let (a, b, relay, vault) = pair();
+    // 1,024 cells of three bytes each in an op: in memory they take twenty times as much.
+    let fields: Vec<_> = (0..1024).map(|n| n.to_string()).collect();
+    let unset = |name| FieldCell { name, cell: Cell::Unset };
+    let many = |index, first: u8| {
+        let stamp = Stamp::from_ms(NOW);
+        let mut writer = match index {
+            0 => BodyWriter::first(stamp, &GroupHead::of(stamp)),
+            _ => BodyWriter::behind(stamp),
+        };
+        for n in 0..=u8::MAX {
+            let put =
+                Put::new(Tombstone::default(), fields.iter().map(|name| unset(name)).collect()).unwrap();
+            let record = RecordId::from_bytes([first, n, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]);
+            let op = Op { record, collection: "tasks", stamp, kind: OpKind::Put(put) };
+            writer.push(&op, SEGMENT_PLAIN_MAX).unwrap();
+        }
+        Packed::of(&writer.encode())
+    };
+    // Two groups that are decoded in turn, and one that is too much for a pass by itself, with another behind it.
+    seal(&a, &vault, Kind::DATA, GroupPlace::Whole, &many(0, 1));
+    seal(&a, &vault, Kind::DATA, GroupPlace::Whole, &many(0, 2));
+    for (index, first) in (0..3).zip(3..) {
+        seal(&a, &vault, Kind::DATA, GroupPlace::of(index, 3), &many(index, first));
+    }
+    seal_group(&a, &vault, 9, 1, &Value::from(1));
+    show(&a, &b, &relay, &vault);
+    assert_eq!(waiting(&b), 0);
+    assert_eq!(everything(&b.vault()).len(), 5 * 256 + 1);
+    assert!(decoded_held_max() > 8 << 20, "{}", decoded_held_max());
+    assert!(decoded_held_max() <= 40 << 20, "{}", decoded_held_max());
 }
 
 #[test]

@@ -125,6 +125,11 @@ impl<'a> CheckedBody<'a> {
         &self.ahead
     }
 
+    /// About how many bytes its ops take in memory, themselves and what they hold, beyond the bytes that they borrow.
+    pub fn memory(&self) -> usize {
+        self.ops.iter().map(Op::memory).sum()
+    }
+
     /// The ops in their order.
     pub fn ops(&self) -> &[Op<'a>] {
         &self.ops

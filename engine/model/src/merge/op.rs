@@ -30,6 +30,13 @@ pub struct Op<'a> {
 }
 
 impl Op<'_> {
+    /// About how many bytes it takes in memory, beyond those that it borrows.
+    pub(super) fn memory(&self) -> usize {
+        let names = self.names().map_or(0, |names| size_of_val(&names.0[..]));
+        let cells = if let OpKind::Put(put) = &self.kind { size_of_val(&put.cells[..]) } else { 0 };
+        size_of::<Self>() + names + cells
+    }
+
     /// The logs that it names, if it is of a kind that does.
     pub const fn names(&self) -> Option<&Tombstone> {
         self.kind.names()
