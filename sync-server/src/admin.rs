@@ -30,6 +30,10 @@ const QUESTION_BYTES_MAX: u64 = 4096;
 /// Time for a question to arrive.
 const QUESTION_TIMEOUT: Duration = Duration::from_secs(5);
 const DAY_SECS: u64 = 24 * 60 * 60;
+/// Pause before a directory that another process has is tried again.
+const PAUSE: Duration = Duration::from_millis(50);
+/// So a command gives up after 5 s.
+const PAUSES_MAX: u32 = 100;
 
 /// What an admin asks.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -168,14 +172,14 @@ struct Live<'a> {
 /// # Errors
 /// [`Error::NotARelay`], [`Error::Admin`] with the relay's own words, and what opening the directory says.
 pub fn ask(data: &Path, question: &Question) -> Result<Answer, Error> {
-    let (path, _dir) = files::socket_path(data)?;
-    let answer = match UnixStream::connect(&path) {
-        Ok(stream) => ask_running(stream, question)?,
-        Err(_) => {
-            let config = load_config(data)?;
-            let dir = DataDir::open(data, config)?;
-            answer(&dir, question, Clock::start(), None)?
+    let mut pauses = PAUSES_MAX;
+    let answer = loop {
+        match ask_once(data, question) {
+            // Who has the directory is a relay between its lock and its socket, or another command: either is soon over.
+            Err(Error::Serving(_)) if pauses > 0 => pauses -= 1,
+            other => break other?,
         }
+        std::thread::sleep(PAUSE);
     };
     match answer {
         Answer::Failed(reason) => Err(Error::Admin(reason)),
@@ -183,11 +187,14 @@ pub fn ask(data: &Path, question: &Question) -> Result<Answer, Error> {
     }
 }
 
-fn load_config(data: &Path) -> Result<Config, Error> {
-    if !data.join(files::KEY).exists() {
-        return Err(Error::NotARelay(data.to_owned()));
+fn ask_once(data: &Path, question: &Question) -> Result<Answer, Error> {
+    let (path, _dir) = files::socket_path(data)?;
+    if let Ok(stream) = UnixStream::connect(&path) {
+        return ask_running(stream, question);
     }
-    Config::load(data)
+    files::check_is_relay(data)?;
+    let dir = DataDir::open(data, Config::load(data)?)?;
+    answer(&dir, question, Clock::start(), None)
 }
 
 fn ask_running(mut stream: UnixStream, question: &Question) -> Result<Answer, Error> {

@@ -28,7 +28,7 @@ pub enum Error {
     #[error("relay.key is not a PKCS#8 P-256 key: restore it from your backup")]
     Key,
     /// A file could not be read or written.
-    #[error("{}: {source}", path.display())]
+    #[error("{}: {source}; check the path, who may use it, and the disk", path.display())]
     File {
         /// Which.
         path: PathBuf,

@@ -102,6 +102,19 @@ pub(crate) fn sync_parent(path: &Path) -> io::Result<()> {
     File::open(dir)?.sync_all()
 }
 
+/// Whether a relay is in the directory: its key. Where that cannot be seen, it is not said that there is none.
+///
+/// # Errors
+/// [`Error::NotARelay`]; [`Error::File`].
+pub fn check_is_relay(data: &Path) -> Result<(), Error> {
+    let path = data.join(KEY);
+    match path.try_exists() {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(Error::NotARelay(data.to_owned())),
+        Err(source) => Err(Error::file(&path, source)),
+    }
+}
+
 /// Held by the one process that may open the data directory.
 #[derive(Debug)]
 pub(crate) struct DataLock {

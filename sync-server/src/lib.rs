@@ -45,7 +45,7 @@ pub use self::appender::verify::Bases;
 pub use self::config::{Class, Config, Quotas};
 pub use self::data::{DataDir, Initialized, init};
 pub use self::error::Error;
-pub use self::files::{CONFIG, DATABASE, KEY, REVOKED, SOCKET};
+pub use self::files::{CONFIG, DATABASE, KEY, REVOKED, SOCKET, check_is_relay};
 pub use self::invites::{format_id, parse_id};
 pub use self::key::RelayKey;
 #[doc(hidden)]

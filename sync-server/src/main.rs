@@ -9,7 +9,8 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
 use clap::{Args, Parser, Subcommand};
-use subrosa_relay::{Answer, Config, Question, Relay, Signals, Status, ask, init};
+use subrosa_relay::store::Usage;
+use subrosa_relay::{Answer, Config, Question, Relay, Signals, Status, ask, check_is_relay, init};
 
 mod log;
 
@@ -172,9 +173,7 @@ fn initialize(data: &Path, config: &Config) -> anyhow::Result<()> {
 }
 
 fn serve(data: &Path, open: bool) -> anyhow::Result<()> {
-    if !data.join(subrosa_relay::KEY).exists() {
-        bail!(subrosa_relay::Error::NotARelay(data.to_owned()));
-    }
+    check_is_relay(data)?;
     let mut config = Config::load(data)?;
     config.open |= open;
     let signals = Signals::catch()?; // before anybody is told where it listens
@@ -190,7 +189,7 @@ fn invite(command: InviteCommand) -> anyhow::Result<()> {
         InviteCommand::New { data, uses, class, expires_days } => {
             let question = Question::InviteNew { uses, class, expires_days };
             let Answer::Invite { id, url, token } = ask(&data.dir, &question)? else { bail!(UNEXPECTED) };
-            say(format_args!("Invite {id}, for {uses} vault(s)."));
+            say(format_args!("Invite {id}, for {}.", counted(uses.into(), "vault")));
             match url {
                 Some(url) => print_line(&url)?,
                 None => bail!(
@@ -214,10 +213,7 @@ fn invite(command: InviteCommand) -> anyhow::Result<()> {
 
 fn verify(data: &Path) -> anyhow::Result<ExitCode> {
     let Answer::Verified { checked, problems } = ask(data, &Question::Verify)? else { bail!(UNEXPECTED) };
-    print_line(&format!(
-        "{} vaults, {} logs, {} segments, {} bytes",
-        checked.vaults, checked.logs, checked.segments, checked.bytes
-    ))?;
+    print_line(&usage(&checked))?;
     for problem in &problems {
         say(format_args!("{problem}"));
     }
@@ -225,8 +221,8 @@ fn verify(data: &Path) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     bail!(
-        "{} problems: stop the relay and move relay.redb away; devices will send their data again",
-        problems.len()
+        "{}: stop the relay and move relay.redb away; devices will send their data again",
+        counted(problems.len() as u64, "problem")
     )
 }
 
@@ -247,9 +243,18 @@ fn print_status(status: &Status) -> anyhow::Result<()> {
         "turned away  {} connections, {strangers} strangers, {rendezvous} rendezvous, {} slow frames, {} slow feeds",
         away.connections, away.frames, away.feeds
     ))?;
-    let stored = status.stored;
-    let (vaults, logs, segments, bytes) = (stored.vaults, stored.logs, stored.segments, stored.bytes);
-    print_line(&format!("stored       {vaults} vaults, {logs} logs, {segments} segments, {bytes} bytes"))
+    print_line(&format!("stored       {}", usage(&status.stored)))
+}
+
+fn usage(usage: &Usage) -> String {
+    let (vaults, logs) = (counted(usage.vaults, "vault"), counted(usage.logs, "log"));
+    let (segments, bytes) = (counted(usage.segments, "segment"), counted(usage.bytes, "byte"));
+    format!("{vaults}, {logs}, {segments}, {bytes}")
+}
+
+fn counted(number: u64, noun: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{number} {noun}{plural}")
 }
 
 fn print_line(line: &str) -> anyhow::Result<()> {

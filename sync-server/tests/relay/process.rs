@@ -113,7 +113,7 @@ async fn nothing_acknowledged_is_lost_when_the_relay_is_killed() {
         vault.rewind(&frames);
     }
     let report = stdout(&relay(&["verify"], &data));
-    assert!(report.starts_with("1 vaults, 1 logs"), "{report}");
+    assert!(report.starts_with("1 vault, 1 log, "), "{report}");
 }
 
 #[test]
@@ -169,6 +169,36 @@ fn the_command_line_keeps_its_promises() {
     serving.child.stdout.take().unwrap().read_to_string(&mut rest).unwrap();
     assert_eq!(rest, "", "stdout is one line");
     assert!(stdout(&relay(&["status"], &data)).contains("not serving"));
+}
+
+#[test]
+fn admin_commands_wait_for_each_other_and_for_a_relay_that_starts() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("relay");
+    stdout(&relay(&["init", "--listen", "127.0.0.1:0", "--public", "relay.example:4433"], &data));
+    let new = |_| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_subrosa-relay"));
+        command.args(["invite", "new", "--data"]).arg(&data);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    };
+    let at_once: Vec<Child> = (0..8).map(new).collect();
+    for child in at_once {
+        assert!(stdout(&child.wait_with_output().unwrap()).starts_with("subrosa://"));
+    }
+    assert_eq!(stdout(&relay(&["invite", "list"], &data)).lines().count(), 9);
+}
+
+#[test]
+fn a_directory_that_cannot_be_looked_into_is_not_said_to_be_empty() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("relay");
+    std::os::unix::fs::symlink(&data, &data).unwrap();
+    for args in [&["serve"][..], &["status"], &["verify"], &["invite", "list"]] {
+        let output = relay(args, &data);
+        let reason = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{args:?}");
+        assert!(reason.contains("check the path") && !reason.contains("no relay in"), "{args:?}: {reason}");
+    }
 }
 
 /// A stream whose other end takes nothing: closed, or full and read by nobody.
