@@ -34,22 +34,25 @@ pub(super) fn sync_within(host: &Host, idle_max: Duration, caller: &mut dyn Call
 
 fn exchange(host: &Host, mut patience: Patience, caller: &mut dyn Caller) -> Result<SyncStatus, Failure> {
     let mut relay = host.relay_changes();
+    // Of a sync that runs already, what it exchanged before is not ours to tell.
+    let mut before = host.running_sync().map_or(0, |sync| sync.status().progress.segments_done);
     let mut sync = host.sync()?;
     loop {
         if relay != host.relay_changes() {
             relay = host.relay_changes();
             drop(sync);
+            before = 0;
             sync = host.sync()?;
         }
         // A glance in all: what a relay feeds meanwhile must not keep us from looking at the time.
         let waited = sync.wait_caught_up_within(GLANCE, GLANCE);
-        let status = sync.status();
+        let mut status = sync.status();
         show(&status, caller)?;
         match waited {
             Ok(()) => {
-                let segments = status.progress.segments_done;
-                caller
-                    .note(Level::Plain, &format!("caught up, {} exchanged", counted(segments, "segment")))?;
+                let done = &mut status.progress.segments_done;
+                *done = done.saturating_sub(before);
+                caller.note(Level::Plain, &format!("caught up, {} exchanged", counted(*done, "segment")))?;
                 return Ok(status);
             }
             Err(SyncError::NoProgress(_) | SyncError::Unfinished(_)) => {

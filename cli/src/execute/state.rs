@@ -77,13 +77,10 @@ pub(super) fn status(host: &Host, caller: &mut dyn Caller) -> Result<(), Failure
     for info in device.vaults()? {
         let vault = device.vault_by_id(&info.id)?;
         let (pending, devices) = (vault.pending()?, vault.devices()?.len());
-        let unsent = match &relay_addr {
-            Some(relay) => {
-                let delivery = vault.delivery(relay)?;
-                format!(", {} of {} at the relay", delivery.acknowledged, counted(delivery.held, "segment"))
-            }
-            None => String::new(),
-        };
+        let delivery = relay_addr.as_ref().map(|relay| vault.delivery(relay)).transpose()?;
+        let unsent = delivery.map_or_else(String::new, |delivery| {
+            format!(", {} of {} at the relay", delivery.acknowledged, counted(delivery.held, "segment"))
+        });
         let name = printable(&info.name);
         let (members, changes) = (counted(devices as u64, "device"), counted(pending, "change"));
         text.push(format!("vault   {name}: {members}, {changes} to seal{unsent}"));
@@ -102,6 +99,8 @@ pub(super) fn status(host: &Host, caller: &mut dyn Caller) -> Result<(), Failure
         }
         vaults.push(serde_json::json!({
             "name": info.name, "id": info.id.to_string(), "pending": pending, "devices": devices,
+            "segments": delivery.map(|delivery| delivery.held),
+            "segments_at_relay": delivery.map(|delivery| delivery.acknowledged),
             "disagrees": disagrees, "resting": resting, "update_needed": update_needed
         }));
     }

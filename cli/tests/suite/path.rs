@@ -170,6 +170,20 @@ fn changes_arrive_live_and_through_a_killed_relay() {
 }
 
 #[test]
+fn a_sync_beside_a_live_one_counts_what_came_while_it_ran() {
+    let relay = Relay::start();
+    let a = Store::nowhere();
+    a.ok(&["init", "--name", "laptop", "--relay", &relay.url]);
+    let mut live = a.spawn(&["sync", "--live"]);
+    live.says("syncing");
+    a.ok(&["put", "notes", "x", r#"{"a":1}"#]);
+    a.ok(&["sync"]);
+    assert_eq!(a.ok(&["sync", "--json"]), r#"{"disagrees":[],"segments":0}"#);
+    let status = a.ok(&["status", "--json"]);
+    assert!(status.contains(r#""segments":2,"segments_at_relay":2"#), "{status}");
+}
+
+#[test]
 fn a_pairing_goes_through_the_holder_and_a_link_works_once() {
     let relay = Relay::start();
     let a = Store::nowhere();
