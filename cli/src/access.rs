@@ -7,7 +7,7 @@ use subrosa::{Error, StoreError};
 
 use crate::clock::Stopwatch;
 use crate::execute::{LAGGED, execute};
-use crate::failure::Failure;
+use crate::failure::{Failure, cause};
 use crate::holder::client::{self, Asked};
 use crate::holder::server::Server;
 use crate::host::Host;
@@ -67,7 +67,7 @@ impl Access<'_> {
                 }
                 Err(error) => {
                     let text =
-                        format!("other commands have to wait: no socket can be made ({})", error.kind());
+                        format!("other commands have to wait: no socket can be made ({})", cause(&error));
                     caller.note(Level::Detail, &text)?;
                     None
                 }

@@ -26,7 +26,7 @@ pub(crate) struct Global {
     #[arg(long, value_name = "NAME", default_value = "personal", global = true)]
     pub(crate) vault: String,
     /// Seconds to wait for a store that another process holds
-    #[arg(long, value_name = "SECS", default_value_t = 5, global = true)]
+    #[arg(long, value_name = "SECS", default_value_t = 5, value_parser = seconds, global = true)]
     pub(crate) wait: u64,
     /// Say more on stderr
     #[arg(short, long, action = ArgAction::Count, global = true)]
@@ -166,8 +166,13 @@ pub(crate) struct Sync {
     #[arg(long, conflicts_with = "timeout")]
     pub(crate) live: bool,
     /// Give up after this many seconds, whatever has come by then [default: after 30 without any progress]
-    #[arg(long, value_name = "SECS")]
+    #[arg(long, value_name = "SECS", value_parser = seconds)]
     pub(crate) timeout: Option<u64>,
+}
+
+/// Seconds of an option.
+fn seconds(text: &str) -> Result<u64, &'static str> {
+    text.parse().map_err(|_| "give a whole number of seconds")
 }
 
 #[derive(Subcommand)]

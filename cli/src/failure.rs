@@ -14,8 +14,10 @@ use crate::line::LineError;
 pub(crate) enum Failure {
     #[error("no folder for the store is known")]
     NoPlace,
-    #[error("the folder of the store cannot be made ({})", .0.kind())]
+    #[error("the folder of the store cannot be made ({})", cause(.0))]
     Folder(io::Error),
+    #[error("the folder of the store cannot be looked into ({})", cause(.0))]
+    Closed(io::Error),
     #[error("there is no store in {}", .0.display())]
     NoStore(PathBuf),
     #[error("{} holds a store already, or files that have the names of its own", .0.display())]
@@ -36,15 +38,15 @@ pub(crate) enum Failure {
     Ending,
     #[error("interrupted")]
     Interrupted,
-    #[error("signals cannot be caught ({})", .0.kind())]
+    #[error("signals cannot be caught ({})", cause(.0))]
     Signals(io::Error),
-    #[error("the input cannot be read ({})", .0.kind())]
+    #[error("the input cannot be read ({})", cause(.0))]
     Input(io::Error),
     #[error("the input is not UTF-8")]
     InputNotText,
     #[error("the input is longer than {limit} bytes")]
     InputTooLong { limit: usize },
-    #[error("the output cannot be written ({})", .0.kind())]
+    #[error("the output cannot be written ({})", cause(.0))]
     Output(io::Error),
     /// The reader of our output went away; nothing to say to anybody.
     #[error("the output was closed")]
@@ -83,7 +85,7 @@ pub(crate) enum Failure {
     Damaged { damaged: u64 },
     #[error(transparent)]
     Engine(#[from] subrosa::Error),
-    #[error("the demo cannot run ({})", .0.kind())]
+    #[error("the demo cannot run ({})", cause(.0))]
     Demo(io::Error),
     #[error("the relay of the demo failed: {0}")]
     DemoRelay(Box<subrosa_relay::Error>),
@@ -111,12 +113,30 @@ fn holder(pid: Option<u32>) -> String {
     }
 }
 
+/// What the operating system says, in words for a user: the standard library's own are for its programmers.
+pub(crate) fn cause(error: &io::Error) -> String {
+    let words = match error.kind() {
+        io::ErrorKind::NotFound => "there is no such file or folder",
+        io::ErrorKind::AlreadyExists => "a file of that name is there",
+        io::ErrorKind::IsADirectory => "it is a folder",
+        io::ErrorKind::NotADirectory => "a part of its path is a file",
+        io::ErrorKind::InvalidFilename => "its name is too long",
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "no room is left",
+        io::ErrorKind::ReadOnlyFilesystem => "nothing can be written there",
+        kind => return kind.to_string(),
+    };
+    words.to_owned()
+}
+
 impl Failure {
     /// What the user can do about it.
     pub(crate) fn remedy(&self) -> String {
         match self {
             Self::NoPlace => "name a folder with --store".to_owned(),
             Self::Folder(_) => "choose another folder with --store".to_owned(),
+            Self::Closed(_) => {
+                "run the command as the owner of the store, or name another folder with --store".to_owned()
+            }
             Self::NoStore(_) => {
                 "run `subrosa init` or `subrosa pair join`, or name another folder with --store".to_owned()
             }

@@ -26,7 +26,7 @@ pub(crate) struct Host {
 impl Host {
     /// Opens the store of `place` with the key beside it.
     pub(crate) fn open(place: &Place) -> Result<Self, Failure> {
-        if !place.has_store() {
+        if !place.has_store()? {
             return Err(Failure::NoStore(place.dir().to_path_buf()));
         }
         let key = keyfile::load(&place.key_file())?;

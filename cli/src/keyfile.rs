@@ -13,6 +13,8 @@ use std::sync::Arc;
 use subrosa::{KeyError, KeyProvider, OsEntropy, SoftwareKey};
 use zeroize::Zeroizing;
 
+use crate::failure::cause;
+
 /// The longest PKCS#8 form of a P-256 key that is read.
 const KEY_BYTES_MAX: u64 = 150;
 
@@ -23,9 +25,9 @@ pub(crate) enum KeyFileError {
     Missing(PathBuf),
     #[error("the device key {} is open to others (mode {mode:04o})", path.display())]
     Lax { path: PathBuf, mode: u32 },
-    #[error("the device key {} cannot be read ({})", path.display(), source.kind())]
+    #[error("the device key {} cannot be read ({})", path.display(), cause(source))]
     Unreadable { path: PathBuf, source: io::Error },
-    #[error("the device key {} cannot be written ({})", path.display(), source.kind())]
+    #[error("the device key {} cannot be written ({})", path.display(), cause(source))]
     Unwritable { path: PathBuf, source: io::Error },
     #[error("{} does not hold a device key ({source})", path.display())]
     NotAKey { path: PathBuf, source: KeyError },

@@ -37,7 +37,7 @@ pub(crate) struct Line {
 /// Why a line is not a record. Says nothing of what the line holds.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum LineError {
-    #[error("it is not valid JSON: {problem} at byte {offset}")]
+    #[error("{}: {problem} at byte {offset}", unreadable(*problem))]
     Json { problem: JsonProblem, offset: usize },
     #[error("it holds a value that cannot be stored: {0}")]
     Value(ValueError),
@@ -60,6 +60,13 @@ impl LineError {
             Self::Json { problem: JsonProblem::NewerForm, .. } => {
                 "update subrosa, or write one more `$` in front of a key that stands alone"
             }
+            Self::Json { problem: JsonProblem::NumberRange, .. } => "write such a number as text",
+            Self::Json { problem: JsonProblem::Base64, .. } => {
+                "write bytes in standard Base64 with its padding"
+            }
+            Self::Json { problem: JsonProblem::TooDeep, .. } => {
+                "nest it less, or store a part of it as JSON in a text"
+            }
             Self::Json { .. } | Self::NotUtf8 => "correct it",
             Self::Value(_) => "store such a value as text",
             Self::NotAnObject => "write {\"field\": value, ...}",
@@ -67,6 +74,16 @@ impl LineError {
             Self::NoCollection => "name the collection before the file, or in each line",
             Self::BadCollection => "write `$collection` for a field that is called collection",
         }
+    }
+}
+
+/// What is wrong with the text at all: JSON may say more than a record holds.
+const fn unreadable(problem: JsonProblem) -> &'static str {
+    match problem {
+        JsonProblem::NumberRange | JsonProblem::Base64 | JsonProblem::NewerForm | JsonProblem::TooDeep => {
+            "it holds a value that cannot be stored"
+        }
+        _ => "it is not valid JSON",
     }
 }
 

@@ -44,9 +44,13 @@ impl Place {
         self.0.join("socket")
     }
 
-    /// Whether a store is here.
-    pub(crate) fn has_store(&self) -> bool {
-        self.store_file().exists()
+    /// Whether a store is here. Where that cannot be seen, it is not said that there is none.
+    pub(crate) fn has_store(&self) -> Result<bool, Failure> {
+        match self.store_file().try_exists() {
+            // The folder would be below a file.
+            Err(error) if error.kind() == std::io::ErrorKind::NotADirectory => Ok(false),
+            seen => seen.map_err(Failure::Closed),
+        }
     }
 
     /// Makes the folder, for its owner alone, unless it is there.

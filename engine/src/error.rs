@@ -63,7 +63,7 @@ pub enum Error {
     /// The record is larger than is read whole. Read its fields one by one, with
     /// [`Reading::see_fields`](crate::Reading::see_fields) or [`Reading::get_field`](crate::Reading::get_field), and delete those
     /// that are not needed.
-    #[error("record of {bytes} bytes is over the {limit} that are read at once: read it field by field")]
+    #[error("record of {bytes} bytes is over the {limit} that are read at once")]
     RecordTooLarge {
         /// Its fields' names and encoded values.
         bytes: usize,

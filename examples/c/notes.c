@@ -66,7 +66,10 @@ int main(int argc, char **argv) {
   subrosa_collection *notes = NULL;
   subrosa_key *key;
   bool first;
-  if (argc < 2 || argc > 4 || subrosa_abi_version() != SUBROSA_ABI_VERSION) return 2;
+  if (argc < 2 || argc > 4 || subrosa_abi_version() != SUBROSA_ABI_VERSION) {
+    fprintf(stderr, "usage: notes FOLDER [TEXT [RELAY]], with the library of this header\n");
+    return 2;
+  }
   mkdir(argv[1], 0700);
   snprintf(store, sizeof store, "%s/store", argv[1]);
   snprintf(key_file, sizeof key_file, "%s/key", argv[1]);

@@ -113,7 +113,7 @@ fn show_code(code: PairCode, yes: bool, terminal: &mut Terminal) -> Result<(), F
 fn device_key(place: &Place) -> Result<Arc<dyn KeyProvider>, Failure> {
     place.make()?;
     let path = place.key_file();
-    if place.has_store() && !path.exists() {
+    if place.has_store()? && !path.exists() {
         // Its key is elsewhere, and another one beside it would only look like it.
         return Err(Failure::StoreExists(place.dir().to_path_buf()));
     }

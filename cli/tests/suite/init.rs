@@ -123,5 +123,6 @@ fn wrong_usage_has_a_code_of_its_own() {
         assert_eq!((ran.code, ran.stdout.as_str()), (2, ""), "{args:?}");
         assert!(!ran.stderr.is_empty(), "{args:?}");
     }
+    assert!(store.run(&["sync", "--timeout", "soon"]).stderr.contains("give a whole number of seconds"));
     assert!(store.ok(&["--version"]).starts_with("subrosa "));
 }

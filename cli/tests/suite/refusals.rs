@@ -40,9 +40,9 @@ fn bad_records_are_refused_without_a_word_of_them() {
         ("[\"marker\"]", "not a JSON object"),
         ("\"marker\"", "not a JSON object"),
         ("{\"marker\":1,\"marker\":2}", "occurs twice"),
-        ("{\"marker\":9223372036854775808}", "range"),
-        ("{\"marker\":1e999}", "range"),
-        ("{\"marker\":{\"$bytes\":\"!\"}}", "base64"),
+        ("{\"marker\":9223372036854775808}", "out of range at byte 10; write such a number as text"),
+        ("{\"marker\":1e999}", "it holds a value that cannot be stored"),
+        ("{\"marker\":{\"$bytes\":\"!\"}}", "standard Base64 with its padding"),
         ("{\"id\":[\"marker\"]}", "`id`"),
         ("", "not valid JSON"),
     ] {
@@ -51,7 +51,7 @@ fn bad_records_are_refused_without_a_word_of_them() {
         assert!(!line.contains("marker"), "{json}: {line}");
     }
     let deep = format!("{{\"marker\":{}{}}}", "[".repeat(100), "]".repeat(100));
-    assert!(store.refused_with(&["put", "notes", "-"], &deep).contains("nested"));
+    assert!(store.refused_with(&["put", "notes", "-"], &deep).contains("nest it less"));
     assert_eq!(store.ok(&["list", "notes"]), "");
 }
 
@@ -83,10 +83,31 @@ fn an_unknown_vault_is_refused() {
 fn what_cannot_be_read_is_refused() {
     let store = Store::init();
     let missing = store.beside("missing.jsonl");
-    for path in [missing.as_path(), store.dir()] {
+    for (path, reason) in
+        [(missing.as_path(), "there is no such file or folder"), (store.dir(), "it is a folder")]
+    {
         let line = store.refused(&["import", "notes", path.to_str().unwrap()]);
-        assert!(line.contains("the input cannot be read"), "{line}");
+        assert!(line.contains(&format!("the input cannot be read ({reason})")), "{line}");
     }
+}
+
+#[test]
+fn a_folder_that_cannot_be_looked_into_is_not_said_to_be_without_a_store() {
+    let store = Store::nowhere();
+    std::os::unix::fs::symlink(store.dir(), store.dir()).unwrap();
+    for args in [&["status"][..], &["list", "notes"], &["put", "notes", "{}"]] {
+        let line = store.refused(args);
+        assert!(
+            line.contains("cannot be looked into") && line.contains("owner of the store"),
+            "{args:?}: {line}"
+        );
+    }
+    let below = Store::below("file/store");
+    fs::write(below.beside("file"), "").unwrap();
+    assert!(below.refused(&["status"]).contains("there is no store in"));
+    assert!(below.refused(&["init"]).contains("(a file of that name is there)"));
+    let long = Store::below(&"d".repeat(256));
+    assert!(long.refused(&["init"]).contains("(its name is too long)"));
 }
 
 #[test]
