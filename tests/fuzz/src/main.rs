@@ -13,7 +13,7 @@ use libfuzzer_sys::fuzz_target;
 const ROWS: Target = Target {
     name: "rows",
     run: subrosa_ffi::testing::rows,
-    memory: Memory { per_byte: 1024, fixed: 64 << 10 },
+    memory: Memory { per_byte: 2048, fixed: 256 << 10 },
 };
 
 fn chosen() -> &'static Target {

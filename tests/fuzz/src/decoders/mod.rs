@@ -33,12 +33,12 @@ impl Memory {
 }
 
 /// What copies bytes, and little more: frames, segments, tokens, texts.
-const COPIES: Memory = Memory { per_byte: 16, fixed: 16 << 10 };
+const COPIES: Memory = Memory { per_byte: 64, fixed: 64 << 10 };
 /// Points on a curve and secrets are larger in memory than where they stand, and are parsed by code that allocates.
-const KEYS: Memory = Memory { per_byte: 32, fixed: 64 << 10 };
+const KEYS: Memory = Memory { per_byte: 128, fixed: 256 << 10 };
 /// A value, a cell or an op is larger than the byte or two that announce it: a list of nulls takes 32 for each, twice while it
 /// grows.
-const VALUES: Memory = Memory { per_byte: 256, fixed: 64 << 10 };
+const VALUES: Memory = Memory { per_byte: 1024, fixed: 256 << 10 };
 /// A plaintext names its inflated size, which is refused above this before anything is inflated.
 const INFLATES: Memory =
     Memory { per_byte: 8, fixed: 2 * subrosa_protocol::limits::SEGMENT_PLAIN_MAX + (64 << 10) };
