@@ -1,11 +1,5 @@
-use std::collections::BTreeSet;
-use std::sync::LazyLock;
-
-use proptest::prelude::*;
-
 use subrosa_protocol::codec::Extensions;
 use subrosa_protocol::ids::Chain;
-use subrosa_protocol::limits::DEVICES_PER_VAULT_MAX;
 
 use super::roster::PAIRS_MAX;
 use super::*;
@@ -15,6 +9,8 @@ use crate::control::{
 };
 use crate::entropy::SeededEntropy;
 use crate::keys::{KeyPair, KeyProvider, SoftwareKey};
+
+mod order;
 
 /// A device with its keys and the logs that it writes.
 struct Actor {
@@ -100,40 +96,6 @@ fn apply(members: &mut Members, (log, seq, data): &Applied) -> Result<MemberChan
     members.apply(*log, *seq, data)
 }
 
-/// Founder A, B added by A, C added by A as a reader and by B as an admin, D added by C as a reader and adding F in
-/// vain, E added by nobody and adding F in vain, B's second pair of logs, and G and C, whom B adds there; an entry of B,
-/// who adds H, that stands only in D's log; B's first entry once more in A's log, with something unknown.
-fn story() -> (VaultId, Vec<Applied>) {
-    use DeviceRole::{Admin, Reader, Writer};
-    let (vault, a, first) = founded();
-    let [b, c, d, e, f, g, h] = [2, 3, 4, 5, 6, 7, 8].map(Actor::new);
-    let again = Actor::with_logs(2, 1);
-    assert_eq!(again.public(), b.public());
-    let (_, _, b_adds_c) = b.adds(&vault, 1, &c, "c by b", Admin);
-    let (_, _, b_adds_h) = b.adds(&vault, 3, &h, "h by b", Writer);
-    let unknown = a.signs(&vault, 9, Entry::Unknown(UnknownEntry::new(77, vec![1])));
-    let repeated = [decode_entries(&b_adds_c).unwrap(), vec![unknown]].concat();
-    let story = vec![
-        first,
-        a.adds(&vault, 2, &b, "b", Admin),
-        b.certificate(&vault),
-        (b.control(), Seq(1), b_adds_c),
-        a.adds(&vault, 3, &c, "c by a", Reader),
-        c.certificate(&vault),
-        c.adds(&vault, 1, &d, "d by c", Reader),
-        d.certificate(&vault),
-        d.adds(&vault, 1, &f, "f by d", Admin),
-        (d.control(), Seq(2), b_adds_h),
-        e.certificate(&vault),
-        e.adds(&vault, 1, &f, "f by e", Admin),
-        again.certificate_numbered(&vault, 4),
-        again.adds(&vault, 2, &g, "g by b", Reader),
-        (a.control(), Seq(4), encode_entries(&repeated)),
-        h.certificate(&vault),
-    ];
-    (vault, story)
-}
-
 fn told(vault: VaultId, story: &[Applied]) -> Members {
     let mut members = Members::new(vault);
     for segment in story {
@@ -144,95 +106,6 @@ fn told(vault: VaultId, story: &[Applied]) -> Members {
 
 fn outcome(members: &Members) -> (Vec<ListedDevice>, Vec<(LogId, CertifiedLog)>) {
     (members.devices().to_vec(), members.roster.logs.iter().map(|(log, info)| (*log, *info)).collect())
-}
-
-#[test]
-fn the_story_lists_whom_it_should() {
-    let (vault, story) = story();
-    let members = told(vault, &story);
-    let [b, c, d, e, f, _, h] = [2, 3, 4, 5, 6, 7, 8].map(Actor::new);
-    let names: Vec<_> = members.devices().iter().map(|device| device.name.as_str()).collect();
-    let by_seniority = ["founder", "b", "c by a", "g by b", "h by b", "d by c"];
-    assert_eq!(names, by_seniority, "the senior author gives the name, wherever an entry stands");
-    assert_eq!(members.device(&h.public()).unwrap().role, DeviceRole::Writer);
-    assert_eq!(members.device(&b.public()).unwrap().added_by, Some(members.devices()[0].public));
-    assert_eq!(members.device(&c.public()).unwrap().role, DeviceRole::Admin, "the strongest role counts");
-    assert_eq!(members.device(&d.public()).unwrap().role, DeviceRole::Reader);
-    assert!(members.device(&f.public()).is_none(), "neither a reader nor a stranger adds anyone");
-    let log = members.certified(&id_of(&b.logs.data)).unwrap();
-    assert_eq!((log.device, log.class, log.incarnation), (b.public(), Class::Data, 0));
-    let log = members.certified(&b.control()).unwrap();
-    assert_eq!((log.device, log.class), (b.public(), Class::Control));
-    assert_eq!(members.certified(&e.control()), None);
-    assert_eq!(members.certified(&id_of(&e.logs.data)), None);
-    assert_eq!(members.control_log_publics().len(), 6, "founder, B twice, C, D, H");
-    assert_eq!(members.next_number(&b.public()), 5);
-    assert_eq!(members.next_number(&Actor::new(9).public()), 0);
-    assert_eq!(members.admin_key(&b.public()), Some(b.admin.public().into()));
-    assert_eq!(members.admin_key(&e.public()), None, "not listed");
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(40))]
-
-    #[test]
-    fn any_order_and_any_repetition_gives_the_same(
-        order in Just((0..16usize).collect::<Vec<_>>()).prop_shuffle(),
-        repeats in prop::collection::vec(0..16usize, 0..6),
-        opened_again in prop::option::of(0..16usize),
-    ) {
-        static STORY: LazyLock<(VaultId, Vec<Applied>)> = LazyLock::new(story);
-        let (vault, story) = &*STORY;
-        let mut members = Members::new(*vault);
-        let (mut devices, mut logs) = (BTreeSet::new(), BTreeSet::new());
-        for (step, at) in order.iter().copied().chain(repeats).enumerate() {
-            if opened_again == Some(step) {
-                // What was taken in is read again at an opening, log by log; each is checked no second time.
-                let held: BTreeSet<_> = order[..step].iter().copied().collect();
-                members = Members::new(*vault);
-                for at in held {
-                    let (log, seq, data) = &story[at];
-                    members.apply_checked(*log, *seq, data).unwrap();
-                }
-            }
-            let changes = apply(&mut members, &story[at]).unwrap();
-            for device in changes.devices_added {
-                prop_assert!(devices.insert(device), "told twice");
-            }
-            for log in changes.logs_certified {
-                prop_assert!(logs.insert(log), "told twice");
-            }
-        }
-        prop_assert_eq!(outcome(&members), outcome(&told(*vault, story)));
-        let folded = Roster::fold(&members.logs);
-        prop_assert_eq!((&folded.devices, &folded.logs), (&members.roster.devices, &members.roster.logs));
-        let waits = members.logs.iter().filter(|(log, _)| !folded.logs.contains_key(log));
-        prop_assert_eq!(members.waiting, waits.map(|(_, log)| log.weight()).sum::<usize>());
-        prop_assert_eq!(devices.len(), members.devices().len());
-        prop_assert_eq!(logs.len(), members.roster.logs.len());
-    }
-
-    #[test]
-    fn a_forged_byte_never_lists_anyone(which in 1..4usize, at in any::<prop::sample::Index>(), bit in 0..8u8) {
-        static STORY: LazyLock<(VaultId, Vec<Applied>)> = LazyLock::new(story);
-        let (vault, story) = &*STORY;
-        let mut story = story[..4].to_vec();
-        let at = at.index(story[which].2.len());
-        story[which].2[at] ^= 1 << bit;
-        let mut members = Members::new(*vault);
-        for (i, segment) in story.iter().enumerate() {
-            prop_assert_eq!(apply(&mut members, segment).is_err(), i == which);
-        }
-        // Without the altered segment: B is not added, B is not certified, or C is not added.
-        prop_assert_eq!(members.devices().len(), if which == 1 { 1 } else { 2 });
-    }
-}
-
-#[test]
-fn nothing_counts_without_the_genesis() {
-    let (vault, story) = story();
-    let members = told(vault, &story[1..]);
-    assert_eq!(outcome(&members), (vec![], vec![]));
 }
 
 #[test]
@@ -271,25 +144,6 @@ fn an_entry_counts_wherever_it_stands_in_a_certified_log_and_once() {
     let (_, _, data) = b.adds(&vault, 9, &stranger, "s", DeviceRole::Writer);
     assert_eq!(members.apply(a.control(), Seq(3), &data), Ok(MemberChanges::default()));
     assert!(members.device(&stranger.public()).is_none());
-}
-
-#[test]
-fn numbers_and_not_places_order_the_entries_of_an_author() {
-    let (vault, a, first) = founded();
-    let [b, c] = [2, 3].map(Actor::new);
-    let adds = |place: u64, number, other: &Actor, name: &str| {
-        let entry = a.signs(&vault, number, Entry::DeviceAdded(other.as_added(name, DeviceRole::Writer)));
-        (a.control(), Seq(place), encode_entries(&[entry]))
-    };
-    let later = adds(1, 9, &b, "b later");
-    let other = adds(2, 5, &c, "c");
-    let earlier = adds(3, 4, &b, "b earlier");
-    for order in [[&later, &other, &earlier], [&earlier, &later, &other], [&other, &earlier, &later]] {
-        let mut members = told(vault, std::slice::from_ref(&first));
-        order.into_iter().for_each(|segment| drop(apply(&mut members, segment).unwrap()));
-        let names: Vec<_> = members.devices().iter().map(|device| device.name.as_str()).collect();
-        assert_eq!(names, ["founder", "b earlier", "c"]);
-    }
 }
 
 #[test]
@@ -393,42 +247,6 @@ fn bases_are_the_highest_that_a_certificate_of_a_listed_device_names() {
     assert_eq!(members.base(&a.data()), Some(Base { seq: Seq(5), chain: Chain::from_bytes([1; 32]) }));
     assert_eq!(base(&mut members, &Actor::with_logs(2, 1), 3), Some(5));
     assert_eq!(base(&mut members, &Actor::with_logs(2, 2), 9), Some(9));
-}
-
-#[test]
-fn a_full_vault_lists_the_same_devices_in_any_order() {
-    let (vault, a, first) = founded();
-    let base = told(vault, std::slice::from_ref(&first));
-    let known = Actor::new(2);
-    // 1,024 devices by one key would take long to sign: the last places decide, and they are few.
-    let crowd: Vec<_> =
-        (0..DEVICES_PER_VAULT_MAX as u64 + 2).map(|number| (number, Actor::new(100 + number))).collect();
-    let segments: Vec<_> = crowd
-        .chunks(256)
-        .zip(1..)
-        .map(|(chunk, seq)| {
-            let added = chunk.iter().map(|(number, device)| {
-                let added = Entry::DeviceAdded(device.as_added("x", DeviceRole::Writer));
-                a.signs(&vault, 10 + number, added)
-            });
-            (a.control(), Seq(seq), encode_entries(&added.collect::<Vec<_>>()))
-        })
-        .collect();
-    let first_of_all = {
-        let added = a.signs(&vault, 2, Entry::DeviceAdded(known.as_added("first", DeviceRole::Writer)));
-        (a.control(), Seq(90), encode_entries(&[added]))
-    };
-    let mut orders = [base, told(vault, std::slice::from_ref(&first))];
-    apply(&mut orders[0], &first_of_all).unwrap();
-    for at in 0..segments.len() {
-        apply(&mut orders[0], &segments[at]).unwrap();
-        apply(&mut orders[1], &segments[segments.len() - 1 - at]).unwrap();
-    }
-    assert!(orders[1].device(&known.public()).is_none());
-    apply(&mut orders[1], &first_of_all).unwrap();
-    assert_eq!(outcome(&orders[0]), outcome(&orders[1]));
-    assert_eq!(orders[0].devices().len(), DEVICES_PER_VAULT_MAX);
-    assert!(orders[0].device(&known.public()).is_some());
 }
 
 #[test]
@@ -572,82 +390,6 @@ fn what_is_forgotten_of_a_log_that_waits_may_come_again() {
     // What counts is not forgotten.
     members.forget_from(&b.control(), Seq(0));
     assert!(members.certified(&b.control()).is_some() && members.has_certificate(&b.control()));
-}
-
-/// What a random story is made of: who writes, in whose log, at which place, with which number, about whom.
-#[derive(Clone, Debug)]
-struct Step {
-    author: usize,
-    log: usize,
-    number: u64,
-    about: usize,
-    role: DeviceRole,
-    critical: bool,
-}
-
-fn step() -> impl Strategy<Value = Step> {
-    let role = prop_oneof![Just(DeviceRole::Admin), Just(DeviceRole::Writer), Just(DeviceRole::Reader)];
-    (0..5usize, 0..5usize, 2..6u64, 1..5usize, role, prop::bool::weighted(0.1)).prop_map(
-        |(author, log, number, about, role, critical)| Step { author, log, number, about, role, critical },
-    )
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(24))]
-
-    #[test]
-    fn random_entries_in_random_logs_give_the_same_members_in_any_order_and_batches(
-        steps in prop::collection::vec(step(), 1..14),
-        cuts in prop::collection::vec(1..4usize, 14),
-        seed in any::<prop::sample::Index>(),
-        shuffled in Just((0..24usize).collect::<Vec<_>>()).prop_shuffle(),
-    ) {
-        let (vault, founder, first) = founded();
-        let actors: Vec<_> = std::iter::once(founder).chain((2..6).map(Actor::new)).collect();
-        let mut segments = vec![first];
-        segments.extend(actors[1..].iter().map(|actor| actor.certificate(&vault)));
-        // Entries in batches of one to three, each in a log of somebody.
-        let mut next = [1u64; 5];
-        let mut left = &steps[..];
-        for cut in cuts {
-            let (batch, rest) = left.split_at(cut.min(left.len()));
-            let Some(log) = batch.first().map(|step| step.log) else { break };
-            let entries: Vec<_> = batch.iter().map(|step| {
-                let entry = if step.critical {
-                    Entry::Unknown(UnknownEntry::new(0x91, vec![]))
-                } else {
-                    Entry::DeviceAdded(actors[step.about].as_added("x", step.role))
-                };
-                actors[step.author].signs(&vault, step.number, entry)
-            }).collect();
-            segments.push((actors[log].control(), Seq(next[log]), encode_entries(&entries)));
-            next[log] += 1;
-            left = rest;
-        }
-        let in_order = told(vault, &segments);
-        let mut members = Members::new(vault);
-        let (mut devices, mut logs, mut updates) = (BTreeSet::new(), BTreeSet::new(), 0);
-        let order: Vec<_> = shuffled.into_iter().filter(|at| *at < segments.len()).collect();
-        // One of them comes again at the end.
-        for at in order.iter().copied().chain([order[seed.index(order.len())]]) {
-            let changes = apply(&mut members, &segments[at]).unwrap();
-            devices.extend(changes.devices_added);
-            logs.extend(changes.logs_certified);
-            updates += usize::from(changes.update_needed);
-        }
-        prop_assert_eq!(outcome(&members), outcome(&in_order));
-        prop_assert_eq!(members.update_needed(), in_order.update_needed());
-        prop_assert_eq!(updates, usize::from(members.update_needed()));
-        prop_assert_eq!(members.roster.overflows, in_order.roster.overflows);
-        prop_assert_eq!((members.waiting, members.entries.len()), (in_order.waiting, in_order.entries.len()));
-        prop_assert_eq!(devices.len(), members.devices().len());
-        prop_assert_eq!(logs.len(), members.roster.logs.len());
-        let folded = Roster::fold(&members.logs);
-        prop_assert_eq!((&folded.devices, &folded.logs), (&members.roster.devices, &members.roster.logs));
-        for actor in &actors {
-            prop_assert_eq!(members.admin_key(&actor.public()), in_order.admin_key(&actor.public()));
-        }
-    }
 }
 
 #[test]
