@@ -12,20 +12,19 @@ use subrosa_protocol::client_link::{FeedBatch, FeedItem};
 use subrosa_protocol::codec::Reader;
 use subrosa_protocol::frame::LogKey;
 use subrosa_protocol::ids::{
-    Base, Chain, Epoch, Head, Incarnation, LogId, Pin, PublicKeyBytes, Rseq, Seq, Signature, VaultId,
+    Base, Chain, Epoch, Head, LogId, Pin, PublicKeyBytes, Rseq, Seq, Signature, VaultId,
 };
-use subrosa_protocol::limits::{
-    HEADS_PART_MAX, LINK_KEYS_MAX, LOGS_PER_VAULT_MAX, QUARANTINE_LOG_BYTES_MAX, QUARANTINE_LOG_SEGMENTS_MAX,
-    QUARANTINE_VAULT_BYTES_MAX,
-};
+use subrosa_protocol::limits::{HEADS_PART_MAX, LINK_KEYS_MAX, LOGS_PER_VAULT_MAX};
 use subrosa_protocol::segment::{Class, GroupPlace, Kind, SealedSegment};
 use subrosa_store::error::StoreError;
-use subrosa_store::logs::{LogTip, Rank};
+use subrosa_store::logs::LogTip;
 
 use super::{ListRelay, TestDevice, everything, id, is_store, join, record};
 use crate::error::{Error, PeerFault};
 use crate::life::TABLES_FORMAT;
 use crate::logs::receive::TakenIn;
+
+mod waiting;
 
 pub(super) fn pair() -> (TestDevice, TestDevice, ListRelay, VaultId) {
     let (a, b) = (TestDevice::new(), TestDevice::new());
@@ -139,14 +138,6 @@ pub(super) fn made_up(n: u32) -> PublicKeyBytes {
     PublicKeyBytes::from_bytes(bytes)
 }
 
-/// Bytes, logs and the rank of one log, of what waits.
-fn waiting(device: &TestDevice, vault: &VaultId, log: &LogId) -> (usize, usize, Option<Rank>) {
-    let found = device.core().with_vault(vault, |state| {
-        Ok((state.waiting.bytes(), state.waiting.len(), state.waiting.get(log).map(|held| held.rank)))
-    });
-    found.unwrap()
-}
-
 #[test]
 fn logs_of_one_vault_named_in_the_feed_of_another_change_nothing_in_either() {
     let mut a = TestDevice::new();
@@ -214,43 +205,6 @@ fn a_segment_of_a_log_that_was_not_introduced_on_the_link_is_refused() {
     assert!(matches!(refused, Err(Error::Peer(PeerFault::UnknownLog))), "{refused:?}");
 }
 
-#[test]
-fn control_segments_of_a_stranger_are_bounded_and_never_passed_on() {
-    let (mut a, _b, relay, vault) = pair();
-    let mut stored = 0;
-    let mut strangers: Vec<_> = (0..20).map(|_| Stranger::new(&vault)).collect();
-    for stranger in &mut strangers {
-        for _ in 0..3 {
-            let segment = stranger.next(Kind::CONTROL, &noise(450 << 10));
-            stored += give(&relay, &a, stranger, vec![segment]).segments;
-        }
-    }
-    let (bytes, logs, rank) = waiting(&a, &vault, &strangers[19].log());
-    assert!(bytes <= QUARANTINE_VAULT_BYTES_MAX, "{bytes}");
-    assert!(stored >= 34 && logs <= 18, "{stored} segments of {logs} logs");
-    assert_eq!(rank, Some(Rank::Shut), "the last one found room, and the largest one made it");
-    let other = another_relay(8);
-    let strange = |log: &LogId| strangers.iter().any(|stranger| stranger.log() == *log);
-    let sent = a.core().outbox(&vault, &other.pin, &Default::default(), usize::MAX).unwrap();
-    assert!(!sent.segments.iter().any(|segment| strange(&segment.header().log)));
-    assert!(!sent.logs.iter().any(|log| strange(&LogId::of(&log.key.public))));
-    a.reopen();
-    assert_eq!(waiting(&a, &vault, &strangers[19].log()), (bytes, logs, Some(Rank::Shut)));
-    assert_eq!(a.device.as_ref().unwrap().verify().unwrap().uncertified_logs, logs as u64);
-}
-
-#[test]
-fn a_log_has_no_more_segments_in_quarantine_than_its_limit() {
-    let (a, _b, relay, vault) = pair();
-    let mut stranger = Stranger::new(&vault);
-    let segments: Vec<_> =
-        (0..QUARANTINE_LOG_SEGMENTS_MAX + 3).map(|_| stranger.next(Kind::DATA, b"")).collect();
-    let taken = give(&relay, &a, &stranger, segments);
-    let (bytes, ..) = waiting(&a, &vault, &stranger.log());
-    assert!(bytes <= QUARANTINE_LOG_BYTES_MAX);
-    assert!(taken.segments <= QUARANTINE_LOG_SEGMENTS_MAX as u64 && taken.segments > 2000, "{taken:?}");
-}
-
 /// What the relay holds of logs of a device, of one class.
 pub(super) fn segments_of(
     relay: &ListRelay,
@@ -269,148 +223,6 @@ pub(super) fn segments_of(
 }
 
 #[test]
-fn made_up_logs_never_keep_out_a_new_device_whatever_arrives_first() {
-    for order in [
-        [0, 1, 2, 3],
-        [0, 2, 1, 3],
-        [1, 2, 0, 3],
-        [2, 1, 0, 3],
-        [2, 0, 1, 3],
-        [1, 0, 2, 3],
-        [2, 1, 3, 0],
-        [3, 1, 2, 0],
-    ] {
-        let (a, b, relay, vault) = pair();
-        let c = TestDevice::new();
-        join(&b, &c);
-        relay.sync(b.core(), &vault);
-        c.vault().records("tasks").put(id(3), &record(&[("done", 3)])).unwrap();
-        relay.sync(c.core(), &vault);
-        let logs = relay.state.lock().unwrap().logs.clone();
-        // Who was let in, the new device's certificate, its data; and logs that fill all that there is.
-        let mut parts = vec![
-            segments_of(&relay, &b, &vault, Kind::CONTROL),
-            segments_of(&relay, &c, &vault, Kind::CONTROL),
-            segments_of(&relay, &c, &vault, Kind::DATA),
-        ];
-        let mut strangers: Vec<_> = (0..9).map(|_| Stranger::new(&vault)).collect();
-        let mut junk = |stranger: &mut Stranger| {
-            (0..2).map(|_| stranger.next(Kind::CONTROL, &noise(480 << 10))).collect::<Vec<_>>()
-        };
-        parts.push(strangers.iter_mut().flat_map(&mut junk).collect());
-        let more: Vec<_> = {
-            let mut more: Vec<_> = (0..9).map(|_| Stranger::new(&vault)).collect();
-            let segments: Vec<_> = more.iter_mut().flat_map(&mut junk).collect();
-            let publics: Vec<_> = more.iter().map(Stranger::public).collect();
-            relay.give(a.core(), &vault, batch(&relay, publics, segments)).unwrap();
-            more
-        };
-        let publics: Vec<_> =
-            logs.into_iter().chain(strangers.iter().map(|stranger| stranger.public().into())).collect();
-        let mut wants = Vec::new();
-        for part in order {
-            let given = batch(&relay, publics.clone(), parts[part].clone());
-            wants.extend(relay.give(a.core(), &vault, given).unwrap().received.wants);
-        }
-        // What made room, data perhaps, is asked for now that it is certified.
-        let asked = relay.feed(a.core(), &vault).received.wants;
-        let held = relay.state.lock().unwrap().segments.clone();
-        let wanted = held.into_iter().filter(|segment| {
-            let header = segment.header();
-            asked.iter().any(|(log, from, to)| header.log == *log && (*from..=*to).contains(&header.seq))
-        });
-        let given = batch(&relay, publics, wanted.collect());
-        relay.give(a.core(), &vault, given).unwrap();
-        assert_eq!(everything(&a.vault()), everything(&c.vault()), "{order:?}");
-        assert_eq!(a.vault().devices().unwrap().len(), 3, "{order:?}");
-        assert!(waiting(&a, &vault, &more[0].log()).0 <= QUARANTINE_VAULT_BYTES_MAX);
-    }
-}
-
-#[test]
-fn a_certificate_stays_longer_than_anything_that_is_made_up() {
-    let (mut a, b, relay, vault) = pair();
-    let c = TestDevice::new();
-    join(&b, &c);
-    c.core().seal(&vault).unwrap();
-    relay.take(c.core(), &vault).unwrap();
-    relay.feed(a.core(), &vault);
-    let log = c.core().with_vault(&vault, |state| Ok(state.logs[&state.own.control].id)).unwrap();
-    assert_eq!(waiting(&a, &vault, &log).2, Some(Rank::Certificate));
-    let key = a
-        .core()
-        .with_vault(&vault, |state| Ok(*state.keyring.live_epoch().key.as_ref().unwrap().dangerous_bytes()))
-        .unwrap();
-    // By a relay, and by somebody who has the vault's key.
-    for key in [[3; 32], key] {
-        for _ in 0..18 {
-            let mut stranger = Stranger { key, ..Stranger::new(&vault) };
-            let segments = (0..2).map(|_| stranger.next(Kind::DATA, &noise(480 << 10))).collect();
-            give(&another_relay(66), &a, &stranger, segments);
-        }
-    }
-    assert_eq!(waiting(&a, &vault, &log).2, Some(Rank::Certificate));
-    a.reopen();
-    relay.sync(b.core(), &vault);
-    relay.sync(a.core(), &vault);
-    assert_eq!(a.vault().devices().unwrap().len(), 3);
-}
-
-#[test]
-fn a_control_log_that_waits_counts_when_we_let_its_device_in_ourselves() {
-    let (a, _b, relay, vault) = pair();
-    let c = TestDevice::new();
-    // C's log is at the relay, and here, before A says that C belongs to the vault.
-    let told = join(&a, &c);
-    assert_eq!(told, vault);
-    let control =
-        |device: &TestDevice| device.core().with_vault(&vault, |state| Ok(state.logs.len())).unwrap();
-    let before = control(&a);
-    c.vault().records("tasks").put(id(3), &record(&[("done", 3)])).unwrap();
-    c.core().seal(&vault).unwrap();
-    relay.take(c.core(), &vault).unwrap();
-    relay.feed(a.core(), &vault);
-    assert_eq!(control(&a), before + 2);
-    assert_eq!(everything(&a.vault()).len(), 1);
-}
-
-#[test]
-fn a_log_that_nobody_certified_at_an_honest_relay_is_no_disagreement() {
-    let (mut a, _b, relay, vault) = pair();
-    let mut stranger = Stranger::new(&vault);
-    relay.state.lock().unwrap().logs.push(stranger.public().into());
-    for _ in 0..5 {
-        let segment = stranger.next(Kind::DATA, &noise(600 << 10));
-        super::append(&mut relay.state.lock().unwrap(), &vault, segment).unwrap();
-    }
-    let plan = |a: &TestDevice| a.core().sync_plan(&vault, &relay.pin).unwrap();
-    assert_eq!(
-        relay.feed(a.core(), &vault).received.digest_ok,
-        Some(true),
-        "what is not kept counts as what the relay holds"
-    );
-    assert!(waiting(&a, &vault, &stranger.log()).0 <= QUARANTINE_LOG_BYTES_MAX);
-    a.reopen();
-    assert_ne!(plan(&a).digest, subrosa_protocol::ids::Digest::ZERO, "the feed goes on where it was");
-    assert_eq!(relay.feed(a.core(), &vault).received.digest_ok, Some(true));
-    // All heads are compared, and what HEADS does not name is fed anew.
-    for _ in 0..2 {
-        let heads: Vec<_> = relay.state.lock().unwrap().heads.values().copied().map(Into::into).collect();
-        a.core().relay_heads(&vault, &relay.pin, relay.incarnation, &heads).unwrap();
-        assert_eq!(relay.feed(a.core(), &vault).received.digest_ok, Some(true));
-        a.core().relay_heads(&vault, &relay.pin, Incarnation::ZERO, &[]).unwrap();
-        assert_eq!(relay.feed(a.core(), &vault).received.digest_ok, Some(true));
-    }
-    let named = a.core().local_heads(&vault).unwrap();
-    assert!(named.iter().any(|head| head.log == stranger.log()), "what waits need not be fed again");
-    // One more segment is not a new beginning.
-    let segment = stranger.next(Kind::DATA, b"");
-    super::append(&mut relay.state.lock().unwrap(), &vault, segment).unwrap();
-    let taken = relay.feed(a.core(), &vault);
-    assert_eq!((taken.received.digest_ok, taken.segments), (Some(true), 0));
-}
-
-#[test]
 fn a_relay_that_shows_more_logs_than_a_vault_has_room_for_is_not_believed() {
     let (a, _b, relay, vault) = pair();
     let head = |n: u32| Head { log: LogId::of(&made_up(n)), seq: Seq(0), chain: Chain::from_bytes([1; 32]) };
@@ -419,28 +231,6 @@ fn a_relay_that_shows_more_logs_than_a_vault_has_room_for_is_not_believed() {
         (0..LOGS_PER_VAULT_MAX as u32).try_for_each(|n| tx.raise_relay_head(&relay.pin, number, head(n)))
     });
     assert!(matches!(shown, Err(Error::Peer(PeerFault::TooManyLogs))), "{shown:?}");
-}
-
-#[test]
-fn what_is_not_kept_is_asked_for_at_the_next_open_and_after_a_change_of_members() {
-    let (mut a, b, relay, vault) = pair();
-    for _ in 0..17 {
-        let mut stranger = Stranger::new(&vault);
-        let segments = (0..2).map(|_| stranger.next(Kind::DATA, &noise(480 << 10))).collect();
-        give(&another_relay(66), &a, &stranger, segments);
-    }
-    let mut stranger = Stranger::new(&vault);
-    relay.state.lock().unwrap().logs.push(stranger.public().into());
-    let segment = stranger.next(Kind::DATA, &noise(1000 << 10));
-    super::append(&mut relay.state.lock().unwrap(), &vault, segment).unwrap();
-    assert!(relay.feed(a.core(), &vault).received.wants.is_empty());
-    let wanted = [(stranger.log(), Seq(0), Seq(0))];
-    a.reopen();
-    assert_eq!(relay.feed(a.core(), &vault).received.wants, wanted);
-    assert!(relay.feed(a.core(), &vault).received.wants.is_empty(), "once");
-    join(&b, &TestDevice::new());
-    relay.sync(b.core(), &vault);
-    assert_eq!(relay.feed(a.core(), &vault).received.wants, wanted);
 }
 
 #[test]
@@ -607,26 +397,6 @@ fn a_log_that_holds_another_class_than_was_certified_is_passed_over() {
     let altered = SealedSegment::parse(bytes.into()).unwrap();
     let refused = relay.give(b.core(), &vault, batch(&relay, Vec::<LogKey>::new(), vec![altered]));
     assert!(matches!(refused, Err(Error::Peer(PeerFault::BadSignature))), "{refused:?}");
-}
-
-#[test]
-fn kinds_of_newer_versions_in_made_up_logs_leave_nothing_behind() {
-    let (a, _b, relay, vault) = pair();
-    let newer = Kind::from_wire(0x44).unwrap();
-    let noted = || a.core().with_vault(&vault, |state| Ok(state.unknown_control.len())).unwrap();
-    for _ in 0..3 {
-        let mut stranger = Stranger::new(&vault);
-        let segment = stranger.next(newer, &noise(QUARANTINE_LOG_BYTES_MAX));
-        give(&relay, &a, &stranger, vec![segment]);
-    }
-    assert_eq!(noted(), 0, "nothing of them is kept");
-    for _ in 0..20 {
-        let mut stranger = Stranger::new(&vault);
-        let segment = stranger.next(newer, &noise(1000 << 10));
-        give(&relay, &a, &stranger, vec![segment]);
-    }
-    let waiting = a.core().with_vault(&vault, |state| Ok(state.waiting.len())).unwrap();
-    assert_eq!((noted(), waiting), (16, 16), "of 20");
 }
 
 #[test]
