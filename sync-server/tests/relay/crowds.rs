@@ -10,8 +10,8 @@ use subrosa_protocol::limits;
 use subrosa_relay::{Answer, Question, Status};
 
 use crate::client::Client;
-use crate::end_to_end::{Home, acked, push};
 use crate::fixture::Vault;
+use crate::home::{Home, acked, push};
 
 const LOUD: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 1));
 const QUIET: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));

@@ -8,8 +8,8 @@ use subrosa_protocol::frame::{Credential, FeedFrame, Role};
 use subrosa_relay::{Config, Hooks, Moment, Relay, RunningRelay};
 
 use crate::client::Client;
-use crate::end_to_end::{acked, config, push};
 use crate::fixture::Vault;
+use crate::home::{acked, config, push};
 
 /// A relay that panics at each next `moment` for which it is armed.
 fn armed_for(moment: Moment) -> (tempfile::TempDir, RunningRelay, Arc<AtomicBool>) {

@@ -1,6 +1,8 @@
 //! The relay's tests: its store, its protocol over loopback, its process.
 
 #[cfg(test)]
+mod admission;
+#[cfg(test)]
 mod client;
 #[cfg(test)]
 mod conformance;
@@ -14,6 +16,8 @@ mod end_to_end;
 mod faults;
 #[cfg(test)]
 mod fixture;
+#[cfg(test)]
+mod home;
 #[cfg(test)]
 mod measure;
 #[cfg(test)]

@@ -10,8 +10,8 @@ use subrosa_protocol::statement::Statement;
 use subrosa_relay::{Config, Relay, RunningRelay, init};
 
 use crate::client::Client;
-use crate::end_to_end::{acked, config};
 use crate::fixture::{Key, Vault, sign_statement};
+use crate::home::{acked, config};
 
 /// A relay that is stopped and started on one directory.
 struct Machine {
