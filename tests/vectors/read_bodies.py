@@ -6,37 +6,28 @@ anything differs from what the file says.
 """
 
 import json
-import sys
 
-from read_segments import HERE, Bad, read_body, same, with_values
+from read_segments import HERE, Bad, Tally, read_body, same, with_values
 
 
 def main():
     vectors = json.loads((HERE / "bodies.json").read_text())
-    results = []
-
-    def result(name, holds):
-        results.append(holds)
-        if not holds:
-            print("FAILED:", name, file=sys.stderr)
-
+    tally = Tally()
     for body in vectors["bodies"]:
         try:
             found = read_body(bytes.fromhex(body["bytes"]), body["first"], body["latest"])
         except Bad as bad:
-            result(f"{body['name']} ({bad})", False)
+            tally.result(f"{body['name']} ({bad})", False)
             continue
-        result(body["name"], same(found, with_values(body["content"])))
+        tally.result(body["name"], same(found, with_values(body["content"])))
     for body in vectors["must_fail"]:
         try:
             read_body(bytes.fromhex(body["bytes"]), body["first"], body["latest"])
             failed = False
         except Bad:
             failed = True
-        result(f"{body['name']} fails", failed)
-    failed = results.count(False)
-    print(f"{len(results) - failed} passed, {failed} failed")
-    sys.exit(1 if failed else 0)
+        tally.result(f"{body['name']} fails", failed)
+    tally.end()
 
 
 if __name__ == "__main__":

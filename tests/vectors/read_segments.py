@@ -494,6 +494,24 @@ def with_values(content):
     return content
 
 
+class Tally:
+    """What holds and what does not; what does not is named at once."""
+
+    def __init__(self):
+        self.held = self.failed = 0
+
+    def result(self, name, holds):
+        if holds:
+            self.held += 1
+        else:
+            self.failed += 1
+            print("FAILED:", name, file=sys.stderr)
+
+    def end(self):
+        print(f"{self.held} passed, {self.failed} failed")
+        sys.exit(1 if self.failed else 0)
+
+
 def check_vault(vectors):
     vault = {name: bytes.fromhex(value) for name, value in vectors["vault"].items()}
     keys, statement = vectors["keys"], vectors["statement_0"]
@@ -533,13 +551,8 @@ def check_digest(vectors):
 
 def main():
     vectors = json.loads((HERE / "segments.json").read_text())
-    results = []
-
-    def result(name, holds):
-        results.append(holds)
-        if not holds:
-            print("FAILED:", name, file=sys.stderr)
-
+    tally = Tally()
+    result = tally.result
     for part in (check_vault, check_digest):
         for number, holds in enumerate(part(vectors)):
             result(f"{part.__name__} {number}", holds)
@@ -569,9 +582,7 @@ def main():
         except Bad as bad:
             step = bad.step
         result(f"{segment['name']} fails at {step}", step == segment["fails_at"])
-    failed = results.count(False)
-    print(f"{len(results) - failed} passed, {failed} failed")
-    sys.exit(1 if failed else 0)
+    tally.end()
 
 
 if __name__ == "__main__":
