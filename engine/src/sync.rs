@@ -139,7 +139,8 @@ impl Sync {
     }
 
     /// Waits until all vaults are caught up both ways: what the relay had is stored, and what was written before
-    /// this call is sealed and acknowledged.
+    /// this call is sealed and acknowledged; and until the relay has shown since this call that it is there, which takes a round
+    /// trip. What it was given meanwhile by others may still be on its way.
     ///
     /// # Errors
     /// [`SyncError::NoProgress`] after `idle_max` in which not one segment was stored or acknowledged, and

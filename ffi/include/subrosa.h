@@ -2799,7 +2799,8 @@ SUBROSA_API int32_t subrosa_sync_reason(subrosa_sync *sync, subrosa_buf *out, su
 
 /**
  * Waits until all vaults are caught up both ways: what the relay had is stored here, and what was written before this call
- * is there. `idle_ms`: how long nothing may move; negative for no limit. `cancel` may be NULL.
+ * is there. The relay has to show that it is there now, which takes a round trip. `idle_ms`: how long nothing may move; negative
+ * for no limit. `cancel` may be NULL.
  * Errors: `SUBROSA_NO_PROGRESS`, `SUBROSA_REFUSED`, `SUBROSA_CANCELLED`, `SUBROSA_SUSPENDED`, at once; sync goes on all the
  * same. `SUBROSA_SYNC_STOPPED`, `SUBROSA_CLOSED`, `SUBROSA_PANIC`. Since 0.1.
  *

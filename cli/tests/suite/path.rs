@@ -184,6 +184,21 @@ fn a_sync_beside_a_live_one_counts_what_came_while_it_ran() {
 }
 
 #[test]
+fn a_sync_beside_a_live_one_is_not_caught_up_when_the_relay_has_just_died() {
+    let mut relay = Relay::start();
+    let a = Store::nowhere();
+    a.ok(&["init", "--name", "laptop", "--relay", &relay.url]);
+    let mut live = a.spawn(&["sync", "--live"]);
+    live.says("sync: live");
+    assert!(a.run(&["sync"]).stderr.contains("caught up"));
+    relay.kill();
+    let line = a.refused(&["sync", "--timeout", "1"]);
+    assert!(line.contains("no progress for 1 s"), "{line}");
+    relay.restart();
+    assert!(a.run(&["sync"]).stderr.contains("caught up"));
+}
+
+#[test]
 fn a_pairing_goes_through_the_holder_and_a_link_works_once() {
     let relay = Relay::start();
     let a = Store::nowhere();

@@ -9,6 +9,7 @@ use subrosa_protocol::client_link::{Event, Progress};
 use subrosa_protocol::error::Refusal;
 use subrosa_protocol::ids::VaultId;
 use subrosa_store::process::Process;
+use tokio::sync::watch;
 
 use super::SyncEvent;
 use super::events::{ArrivalCall, EventQueue, SyncEvents};
@@ -23,6 +24,8 @@ const WAIT_IDLES_MAX: u32 = 60;
 pub(crate) struct Board {
     /// Local writes so far; compared with what a link has taken note of.
     writes: AtomicU64,
+    /// How many have asked whether the relay is there; compared with those whom a link has an answer for.
+    asks: watch::Sender<u64>,
     inner: Mutex<Inner>,
     changed: Condvar,
 }
@@ -104,6 +107,8 @@ pub(super) struct Standing {
     pub(super) synced: Option<u64>,
     /// Nothing to do before a refused thing is tried again, as of this count of writes.
     pub(super) settled: Option<u64>,
+    /// The relay has shown itself since so many had asked for it.
+    pub(super) answered: u64,
     pub(super) progress: Progress,
 }
 
@@ -116,6 +121,17 @@ impl Board {
     /// Local writes so far.
     pub(super) fn writes(&self) -> u64 {
         self.writes.load(Ordering::SeqCst)
+    }
+
+    /// How many have asked whether the relay is there, now and whenever that changes.
+    pub(super) fn asks(&self) -> watch::Receiver<u64> {
+        self.asks.subscribe()
+    }
+
+    /// Has the links find out whether the relay is there: what stands on the board may be of before it went.
+    fn ask(&self) -> u64 {
+        self.asks.send_modify(|asks| *asks += 1);
+        *self.asks.borrow()
     }
 
     pub(super) fn status(&self) -> SyncStatus {
@@ -219,7 +235,7 @@ impl Board {
         cancel: &Cancel,
         is_suspended: impl Fn() -> bool,
     ) -> Result<bool, SyncError> {
-        let writes = self.writes();
+        let (writes, asks) = (self.writes(), self.ask());
         let board = self.clone();
         let _hook = cancel.on_cancel(Arc::new(move || {
             // Whoever is between its look at the token and its sleep holds the lock.
@@ -232,7 +248,8 @@ impl Board {
             if cancel.is_cancelled() {
                 return Ok(false);
             }
-            if inner.synced().is_some_and(|synced| synced >= writes) {
+            let synced = inner.synced().is_some_and(|synced| synced >= writes);
+            if synced && inner.answered().is_some_and(|answered| answered >= asks) {
                 return if inner.update_needed.is_empty() { Ok(true) } else { Err(SyncError::UpdateNeeded) };
             }
             if inner.stopped {
@@ -355,6 +372,11 @@ impl Inner {
     /// Nothing is to be done before something that rests is tried again, as of this count of writes.
     fn settled(&self) -> Option<u64> {
         self.of_all_links(|standing| standing.settled)
+    }
+
+    /// The relay is there, as of so many questions.
+    fn answered(&self) -> Option<u64> {
+        self.of_all_links(|standing| Some(standing.answered))
     }
 
     fn of_all_links(&self, what: impl Fn(&Standing) -> Option<u64>) -> Option<u64> {

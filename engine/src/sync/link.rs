@@ -72,6 +72,7 @@ pub(super) struct Link<'a> {
     answer_sender: mpsc::Sender<Answer>,
     owner: Owner<'a>,
     pending: Option<watch::Receiver<()>>,
+    asks: Option<watch::Receiver<u64>>,
     probes: u32,
 }
 
@@ -87,6 +88,7 @@ enum Happening {
     HandedOver,
     Answer(Answer),
     Written,
+    Asked(u64),
     Say(Vec<u8>),
     Time,
 }
@@ -115,9 +117,9 @@ impl<'a> Link<'a> {
         let (send, receive) = opened.ok().and_then(Result::ok).ok_or(SyncFailure::Lost)?;
         let (feed_sender, feeds) = mpsc::channel(FEED_FRAMES_MAX);
         let (answer_sender, answers) = mpsc::channel(ANSWERS_MAX);
-        let pending = match &owner {
-            Owner::Device { context, .. } => Some(context.pending.subscribe()),
-            Owner::Meeting(_) => None,
+        let (pending, asks) = match &owner {
+            Owner::Device { context, .. } => (Some(context.pending.subscribe()), Some(context.board.asks())),
+            Owner::Meeting(_) => (None, None),
         };
         Ok(Self {
             machine: Machine::new(now(), invite_for(relay, peer.key.as_ref()), &errand())?,
@@ -136,6 +138,7 @@ impl<'a> Link<'a> {
             answer_sender,
             owner,
             pending,
+            asks,
             probes: 0,
         })
     }
@@ -194,6 +197,7 @@ impl<'a> Link<'a> {
                 Happening::Sent(written.is_ok())
             }
             () = written(self.pending.as_mut()) => Happening::Written,
+            asks = asked(self.asks.as_mut()) => Happening::Asked(asks),
             Some(message) = said(meeting), if is_met => Happening::Say(message),
             stream = self.connection.accept_uni() => Happening::Stream(stream.ok()),
             Some((stream, event)) = self.feeds.recv(), if reads_feeds => Happening::Feed(stream, event),
@@ -246,6 +250,7 @@ impl<'a> Link<'a> {
             Happening::Control(Ok(frame)) => MachineInput::Frame(frame),
             Happening::Answer(answer) => MachineInput::Answer(answer),
             Happening::Written => MachineInput::Written { writes: self.writes() },
+            Happening::Asked(asks) => MachineInput::Asked { asks, datagrams: self.datagrams() },
             Happening::Say(message) => MachineInput::Say(message),
             Happening::Time => MachineInput::Timeout { datagrams: self.datagrams() },
         };
@@ -391,6 +396,15 @@ async fn written(pending: Option<&mut watch::Receiver<()>>) {
         && pending.changed().await.is_ok()
     {
         return;
+    }
+    std::future::pending().await
+}
+
+async fn asked(asks: Option<&mut watch::Receiver<u64>>) -> u64 {
+    if let Some(asks) = asks
+        && asks.changed().await.is_ok()
+    {
+        return *asks.borrow_and_update();
     }
     std::future::pending().await
 }

@@ -26,11 +26,14 @@ use crate::error::{SyncFailure, SyncFault};
 /// How often the wall clock is looked at while groups are held for it.
 const CLOCK_LOOK: Duration = Duration::from_secs(10);
 
+/// How often datagrams are counted while somebody asks whether the relay is there.
+const ANSWER_LOOK: Duration = Duration::from_millis(5);
+
 /// What a link is for.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Errand {
-    /// A share of the vaults of the device, from 0; `writes` is how many local writes there were before.
-    Sync { share: usize, writes: u64 },
+    /// A share of the vaults of the device, from 0; `writes` and `asks` are how many there were before.
+    Sync { share: usize, writes: u64, asks: u64 },
     /// A rendezvous, and the vault that proves a member if it is to be opened.
     Meet { id: RendezvousId, member: Option<VaultId> },
 }
@@ -47,6 +50,8 @@ pub(super) enum MachineInput {
     Answer(Answer),
     /// Something was written on this device, perhaps a new vault; so many writes by now.
     Written { writes: u64 },
+    /// Somebody wants to know whether the relay is there: so many have asked by now, and so many datagrams have arrived.
+    Asked { asks: u64, datagrams: u64 },
     /// What is said in the meeting.
     Say(Vec<u8>),
     /// This machine's way to the network is another one; so many datagrams have arrived.
@@ -107,6 +112,16 @@ pub(super) enum Heard {
     Parted,
 }
 
+/// A question that waits for a sign of life.
+#[derive(Clone, Copy, Debug)]
+struct Asked {
+    asks: u64,
+    /// When it came, in all.
+    datagrams: u64,
+    /// When to look for more of them.
+    look: Instant,
+}
+
 /// One link. See the module.
 #[derive(Debug)]
 pub(super) struct Machine {
@@ -128,6 +143,10 @@ pub(super) struct Machine {
     /// Groups held for the clock are being merged.
     merging: bool,
     held_due: Option<Instant>,
+    /// Who asks whether the relay is there.
+    asked: Option<Asked>,
+    /// How many of those who asked have an answer.
+    answered: u64,
     /// The other side of the meeting is there.
     met: bool,
     /// What the store found about the vault whose fault is handed in.
@@ -153,12 +172,16 @@ impl Machine {
             noted: 0,
             merging: false,
             held_due: None,
+            asked: None,
+            answered: 0,
             met: false,
             found: None,
             unwelcome: None,
         };
         match *errand {
-            Errand::Sync { writes, .. } => {
+            Errand::Sync { writes, asks, .. } => {
+                // The answer to HELLO comes after them.
+                machine.answered = asks;
                 machine.list(writes);
                 machine.drain();
             }
@@ -176,6 +199,7 @@ impl Machine {
         match input {
             MachineInput::Frame(frame) => {
                 self.pulse.heard(now);
+                self.sign_of_life();
                 self.give(now, client_link::Input::Frame(frame))?;
             }
             MachineInput::Feed { stream, event } => {
@@ -191,6 +215,7 @@ impl Machine {
             }
             MachineInput::Answer(answer) => self.answer(now, answer)?,
             MachineInput::Written { writes } => self.written(now, writes)?,
+            MachineInput::Asked { asks, datagrams } => self.asked(now, asks, datagrams),
             MachineInput::Say(message) => self.give(now, client_link::Input::Say { message })?,
             MachineInput::PathChanged { datagrams } => {
                 self.out.push_back(MachineOutput::Probe);
@@ -219,7 +244,7 @@ impl Machine {
 
     /// When to hand in [`MachineInput::Timeout`].
     pub(super) fn deadline(&self) -> Instant {
-        let others = [self.link.deadline(), self.held_due];
+        let others = [self.link.deadline(), self.held_due, self.asked.map(|asked| asked.look)];
         others.into_iter().flatten().fold(self.pulse.due(), Instant::min)
     }
 
@@ -240,6 +265,7 @@ impl Machine {
             greeted: self.greeted,
             synced: noted(self.link.is_synced()),
             settled: noted(self.link.is_settled()),
+            answered: self.answered,
             progress: self.link.progress(),
         }
     }
@@ -368,7 +394,32 @@ impl Machine {
         }
     }
 
+    /// Makes the peer's transport answer, unless it has shown itself since.
+    fn asked(&mut self, now: Instant, asks: u64, datagrams: u64) {
+        self.look(now, datagrams);
+        if asks > self.answered {
+            self.asked = Some(Asked { asks, datagrams, look: now + ANSWER_LOOK });
+            self.pulse.ask(now, datagrams);
+            self.out.push_back(MachineOutput::Probe);
+        }
+    }
+
+    fn look(&mut self, now: Instant, datagrams: u64) {
+        match &mut self.asked {
+            Some(asked) if datagrams > asked.datagrams => self.sign_of_life(),
+            Some(asked) => asked.look = now + ANSWER_LOOK,
+            None => {}
+        }
+    }
+
+    fn sign_of_life(&mut self) {
+        if let Some(asked) = self.asked.take() {
+            self.answered = asked.asks;
+        }
+    }
+
     fn timeout(&mut self, now: Instant, datagrams: u64) -> Result<(), SyncFailure> {
+        self.look(now, datagrams);
         match self.pulse.beat(now, self.link.is_waiting(), datagrams) {
             Beat::Nothing => {}
             Beat::Dead => return Err(SyncFailure::Lost),

@@ -51,6 +51,14 @@ impl Pulse {
         self.probed = true;
     }
 
+    /// Somebody wants to know whether the path works; the peer is being probed. However often that is asked, a path that
+    /// stays silent has the same time.
+    pub(super) fn ask(&mut self, now: Instant, datagrams: u64) {
+        if self.awaiting.is_none_or(|(_, then)| datagrams != then) {
+            self.awaiting = Some((now, datagrams));
+        }
+    }
+
     /// When to call [`Pulse::beat`] at the latest.
     pub(super) fn due(&self) -> Instant {
         self.awaiting.map_or(self.heard + self.interval, |(since, _)| since + STALL_WAIT)
@@ -132,6 +140,22 @@ mod tests {
         assert_eq!(pulse.beat(start + STALL_WAIT, false, 8), Beat::Nothing);
         pulse.suspect(start + STALL_WAIT, 8);
         assert_eq!(pulse.beat(start + STALL_WAIT * 2, false, 8), Beat::Dead);
+    }
+
+    #[test]
+    fn a_path_that_is_asked_for_again_and_again_and_stays_silent_is_dead_in_time() {
+        let start = base();
+        let mut pulse = Pulse::new(start);
+        for step in 0..10 {
+            pulse.ask(start + STALL_WAIT * step / 10, 7);
+        }
+        assert_eq!(pulse.due(), start + STALL_WAIT);
+        assert_eq!(pulse.beat(start + STALL_WAIT, false, 7), Beat::Dead);
+        let mut pulse = Pulse::new(start);
+        pulse.ask(start, 7);
+        pulse.ask(start + FIRST / 2, 8);
+        assert_eq!(pulse.beat(start + FIRST / 2 + STALL_WAIT, false, 9), Beat::Nothing);
+        assert_eq!(pulse.beat(start + FIRST * 2, false, 9), Beat::Probe, "as quiet as before");
     }
 
     #[test]

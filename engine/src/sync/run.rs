@@ -228,7 +228,10 @@ async fn carry(
     wish: &mut watch::Receiver<Wish>,
 ) -> LinkEnd {
     let owner = Owner::Device { context, share };
-    let errand = || Errand::Sync { share, writes: context.board.writes() };
+    let errand = || {
+        let asks = *context.board.asks().borrow();
+        Errand::Sync { share, writes: context.board.writes(), asks }
+    };
     let path = (connection.clone(), dialer);
     let opened = tokio::select! {
         opened = Link::open(&context.relay, Some(jobs.clone()), path, owner, errand) => opened,

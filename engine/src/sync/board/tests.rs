@@ -12,7 +12,7 @@ fn wait(board: &Arc<Board>) -> Result<bool, SyncError> {
 fn standing(segments_done: u64, synced: Option<u64>) -> Standing {
     let mut progress = Progress::default();
     (progress.segments_done, progress.segments_known) = (segments_done, 9);
-    Standing { greeted: true, synced, settled: synced, progress }
+    Standing { greeted: true, synced, settled: synced, answered: u64::MAX, progress }
 }
 
 #[test]
@@ -24,6 +24,27 @@ fn caught_up_counts_only_what_was_written_before() {
     board.standing(0, standing(1, Some(1)));
     assert!(wait(&board).is_ok());
     assert_eq!(board.status().reason(), "live");
+}
+
+#[test]
+fn caught_up_is_what_a_relay_has_shown_itself_for_since_it_was_asked() {
+    let board = Arc::new(Board::default());
+    let answered = |answered| Standing { answered, ..standing(1, Some(0)) };
+    let asks = board.asks();
+    board.standing(0, answered(0));
+    assert_eq!(board.status().state, SyncState::Live);
+    assert!(matches!(wait(&board), Err(SyncError::NoProgress(_))), "it may be gone");
+    board.standing(0, answered(1));
+    assert!(matches!(wait(&board), Err(SyncError::NoProgress(_))), "that was for the one before");
+    assert_eq!(*asks.borrow(), 2);
+    let waits = board.clone();
+    let waiting = std::thread::spawn(move || wait_long(&waits));
+    board.standing(0, answered(3));
+    assert!(matches!(waiting.join().unwrap(), Ok(true)));
+}
+
+fn wait_long(board: &Arc<Board>) -> Result<bool, SyncError> {
+    board.wait_caught_up(WaitLimits::of_idle(Duration::from_secs(60)), &Cancel::new(), || false)
 }
 
 #[test]

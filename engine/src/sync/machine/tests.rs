@@ -38,7 +38,7 @@ impl Rig {
     }
 
     fn sync(share: usize) -> Self {
-        Self::new(Errand::Sync { share, writes: 0 })
+        Self::new(Errand::Sync { share, writes: 0, asks: 0 })
     }
 
     fn drain(&mut self) {
@@ -224,6 +224,44 @@ fn a_path_that_owes_an_answer_and_stays_silent_is_given_up() {
         }
     }
     assert_eq!(probes, 1);
+}
+
+#[test]
+fn who_asks_for_the_relay_has_an_answer_when_it_shows_itself_and_none_of_before() {
+    let mut rig = Rig::sync(0);
+    let probes =
+        |rig: &mut Rig| rig.out.drain(..).filter(|output| matches!(output, MachineOutput::Probe)).count();
+    rig.give(MachineInput::Asked { asks: 1, datagrams: 7 });
+    assert_eq!((probes(&mut rig), rig.machine.standing().answered), (1, 0));
+    rig.hello();
+    assert_eq!(rig.machine.standing().answered, 1, "it speaks");
+    rig.give(MachineInput::Asked { asks: 1, datagrams: 7 });
+    assert_eq!(probes(&mut rig), 0, "answered");
+    rig.give(MachineInput::Asked { asks: 2, datagrams: 7 });
+    rig.now += ANSWER_LOOK;
+    assert_eq!(rig.machine.deadline(), rig.now);
+    rig.give(MachineInput::Timeout { datagrams: 7 });
+    assert_eq!(rig.machine.standing().answered, 1);
+    rig.give(MachineInput::Timeout { datagrams: 8 });
+    assert_eq!(rig.machine.standing().answered, 2);
+    // What has arrived when the next one asks is an answer to the one before.
+    rig.give(MachineInput::Asked { asks: 3, datagrams: 8 });
+    rig.give(MachineInput::Asked { asks: 4, datagrams: 9 });
+    assert_eq!(rig.machine.standing().answered, 3);
+    // Asked for again and again, and gone.
+    let mut lost = None;
+    for asks in 5..1000 {
+        rig.give(MachineInput::Asked { asks, datagrams: 9 });
+        rig.now += ANSWER_LOOK * 4;
+        lost = rig.try_give(MachineInput::Timeout { datagrams: 9 }).err();
+        if lost.is_some() {
+            break;
+        }
+    }
+    assert!(matches!(lost, Some(SyncFailure::Lost)), "{lost:?}");
+    assert_eq!(rig.machine.standing().answered, 3);
+    let later = Rig::new(Errand::Sync { share: 0, writes: 0, asks: 5 });
+    assert_eq!(later.machine.standing().answered, 5, "a new link says HELLO after them");
 }
 
 #[test]
