@@ -17,6 +17,8 @@ pub mod limits;
 pub mod relay_link;
 pub mod segment;
 pub mod statement;
+#[cfg(test)]
+mod testing;
 pub mod token;
 pub mod verify;
 pub mod vouch;

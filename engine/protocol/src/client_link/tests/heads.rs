@@ -1,6 +1,7 @@
 //! Copies of a log that differ: heads are compared before anything is sealed.
 
 use super::*;
+use crate::testing::many_heads;
 
 #[test]
 fn differing_heads_are_compared_and_divergence_rotates_before_sealing() {
@@ -116,16 +117,6 @@ fn a_conflict_compares_heads() {
     assert_eq!(rig.link.vaults[&vault(1)].up.in_flight_bytes(), 0);
 }
 
-/// Heads of so many logs, by ascending log.
-fn many(count: usize) -> Vec<ShortHead> {
-    let named = |n: usize| {
-        let mut log = [0; 16];
-        log[..8].copy_from_slice(&(n as u64 + 1).to_be_bytes());
-        ShortHead { log: LogId::from_bytes(log), seq: Seq(4), chain: [3; 16], base: Base::WHOLE }
-    };
-    (0..count).map(named).collect()
-}
-
 fn part(heads: &[ShortHead], last: bool) -> RelayFrame {
     RelayFrame::Heads { vault: vault(1), last, heads: heads.to_vec() }
 }
@@ -142,7 +133,7 @@ fn joining() -> Rig {
 #[test]
 fn as_many_heads_as_a_vault_may_have_come_and_go_in_parts() {
     let mut rig = joining();
-    let all = many(limits::LOGS_PER_VAULT_MAX);
+    let all = many_heads(limits::LOGS_PER_VAULT_MAX);
     let parts: Vec<_> = all.chunks(limits::HEADS_PART_MAX).collect();
     assert_eq!(parts.len(), 4);
     for (n, heads) in parts.iter().enumerate() {
@@ -163,7 +154,7 @@ fn as_many_heads_as_a_vault_may_have_come_and_go_in_parts() {
         assert_eq!(last, n == 3);
         named.extend(heads);
     }
-    assert_eq!(named, many(limits::LOGS_PER_VAULT_MAX));
+    assert_eq!(named, many_heads(limits::LOGS_PER_VAULT_MAX));
     rig.start(1, 1);
 }
 
@@ -172,19 +163,19 @@ fn an_empty_last_part_is_a_whole_answer_and_an_end() {
     for before in [0, 2] {
         let mut rig = joining();
         if before > 0 {
-            rig.frame(&part(&many(before), false)).unwrap();
+            rig.frame(&part(&many_heads(before), false)).unwrap();
         }
         rig.frame(&part(&[], true)).unwrap();
         assert_eq!(
             rig.take(),
-            [Output::StoreHeads { vault: vault(1), incarnation: RELAY, heads: many(before) }]
+            [Output::StoreHeads { vault: vault(1), incarnation: RELAY, heads: many_heads(before) }]
         );
     }
 }
 
 #[test]
 fn parts_that_are_wrong_rest_their_vault_and_the_link_goes_on() {
-    let all = many(limits::LOGS_PER_VAULT_MAX + 1);
+    let all = many_heads(limits::LOGS_PER_VAULT_MAX + 1);
     let whole: Vec<_> = all.chunks(limits::HEADS_PART_MAX).map(|heads| part(heads, false)).collect();
     let cases: Vec<(&str, Vec<RelayFrame>, VaultFault)> = vec![
         ("one log twice", vec![part(&[all[0], all[0]], true)], VaultFault::HeadsOrder),

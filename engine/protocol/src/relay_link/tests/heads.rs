@@ -1,6 +1,7 @@
 //! HEADS in parts, and what newer versions send.
 
 use super::*;
+use crate::testing::many_heads;
 
 fn awaiting_heads(link: &mut RelayLink) {
     feed_in(link, &subscribe_as(0, LIFE, Digest::ZERO)).unwrap();
@@ -8,16 +9,6 @@ fn awaiting_heads(link: &mut RelayLink) {
     link.handle(at(1), Input::Heads(Vec::new())).unwrap();
     let frames = sent(drain(link));
     assert_eq!(frames, [RelayFrame::Heads { vault: vault(), last: true, heads: Vec::new() }]);
-}
-
-/// Heads of so many logs, by ascending log.
-fn many(count: usize) -> Vec<ShortHead> {
-    let named = |n: usize| {
-        let mut log = [0; 16];
-        log[..8].copy_from_slice(&(n as u64 + 1).to_be_bytes());
-        ShortHead { log: LogId::from_bytes(log), seq: Seq(4), chain: [3; 16], base: Base::WHOLE }
-    };
-    (0..count).map(named).collect()
 }
 
 fn part(heads: &[ShortHead], last: bool) -> ClientFrame {
@@ -33,7 +24,7 @@ fn heads_come_and_go_in_parts_and_each_is_compared_by_itself() {
     feed_in(&mut link, &subscribe_as(0, LIFE, Digest::ZERO)).unwrap();
     link.handle(at(1), Input::Digest { last: Rseq(9), digest: SAID }).unwrap();
     drain(&mut link);
-    let all = many(limits::LOGS_PER_VAULT_MAX);
+    let all = many_heads(limits::LOGS_PER_VAULT_MAX);
     let base = Base { seq: Seq(2), chain: Chain::from_bytes([9; 32]) };
     let own = |head: &ShortHead| ClassedHead {
         head: Head { log: head.log, seq: head.seq, chain: Chain::from_bytes([3; 32]) },
@@ -70,7 +61,7 @@ fn heads_come_and_go_in_parts_and_each_is_compared_by_itself() {
 
 #[test]
 fn parts_that_are_wrong_are_refused_and_the_link_goes_on() {
-    let all = many(limits::LOGS_PER_VAULT_MAX + 1);
+    let all = many_heads(limits::LOGS_PER_VAULT_MAX + 1);
     let whole: Vec<_> = all.chunks(limits::HEADS_PART_MAX).map(|heads| part(heads, false)).collect();
     let cases: Vec<(&str, Vec<ClientFrame>)> = vec![
         ("one log twice", vec![part(&[all[0], all[0]], true)]),
