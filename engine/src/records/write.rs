@@ -16,7 +16,7 @@ use subrosa_model::entropy::Entropy;
 use subrosa_model::merge::op::OpError;
 use subrosa_model::merge::{
     Cell, CollectionName, FieldCell, HybridClock, LogNo, LogTable, NewIds, Op, OpKind, PendingOps, Put,
-    RecordId, RecordState, Row, RowBuf, Stamp, Value, ValueBuf,
+    RecordId, RecordState, Row, RowBuf, Stamp, Tombstone, Value, ValueBuf,
 };
 use subrosa_model::wiped::Wiped;
 use subrosa_protocol::limits;
@@ -332,7 +332,7 @@ impl WriteSet {
         done
     }
 
-    /// Sets cells, in parts that are a put each. What makes a record grow beyond the limit of fields is refused; nothing else
+    /// Sets cells, in parts that are a put each; they are merged in one step, so the first one names for all. What makes a record grow beyond the limit of fields is refused; nothing else
     /// is refused for it, however many fields merging gave it.
     fn apply_parts(
         &mut self,
@@ -341,13 +341,15 @@ impl WriteSet {
         limit: FieldsLimit,
     ) -> Result<(), Error> {
         let before = many_fields(change.written.row(), self.names.logs())?;
-        let mut rest = cells;
+        let (mut rest, mut is_first) = (cells, true);
         loop {
             let part;
             (part, rest) = rest.split_at(cells_that_fit(rest));
             self.apply(change, |state, logs| {
-                Ok(OpKind::Put(Put::new(state.names_for_put(logs), part.to_vec())?))
+                let names = if is_first { state.names_for_put(logs) } else { Tombstone::default() };
+                Ok(OpKind::Put(Put::new(names, part.to_vec())?))
             })?;
+            is_first = false;
             if rest.is_empty() {
                 break;
             }

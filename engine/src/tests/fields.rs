@@ -4,7 +4,7 @@
 use std::ops::ControlFlow;
 
 use subrosa_model::merge::op::OpError;
-use subrosa_model::merge::{RecordId, Value};
+use subrosa_model::merge::{BodyPlace, CheckedBody, Op, RecordId, Value};
 use subrosa_protocol::limits::{FIELDS_MAX, RECORD_READ_BYTES_MAX};
 
 use super::exchange::pair;
@@ -168,4 +168,32 @@ fn a_record_too_large_to_be_read_whole_is_read_and_thinned_out_field_by_field_an
     notes.import(id(2), &large()).unwrap();
     assert!(notes.delete(id(2)).unwrap());
     assert_eq!(notes.get(id(2)).unwrap(), None);
+}
+
+#[test]
+fn a_record_that_is_written_in_parts_names_what_it_clears_once_and_shows_nothing_of_it_anywhere() {
+    let (a, b, relay, vault) = pair();
+    let (on_a, on_b) = (a.vault().records("notes"), b.vault().records("notes"));
+    on_b.put(id(1), &many("old", 3)).unwrap();
+    [&b, &a].iter().for_each(|device| relay.sync(device.core(), &vault));
+    assert!(on_a.delete(id(1)).unwrap());
+    on_b.put(id(1), &record(&[("old1", -1)])).unwrap();
+    a.core().seal(&vault).unwrap();
+    on_a.import(id(1), &many("new", FIELDS_MAX + 9)).unwrap();
+    a.core().seal(&vault).unwrap();
+    let named = a.core().write(|tx| {
+        let number = tx.state.vault_no(&vault)?;
+        let log = tx.vault(number)?.own.data;
+        let last = tx.logs.head(log)?.expect("it was sealed").seq;
+        let sealed = tx.open_stored(number, log, last)?.expect("our own segment opens");
+        let body = CheckedBody::decode(&sealed.data, BodyPlace::First).expect("and decodes");
+        let names = |op: &Op<'_>| op.kind.names().map_or(0, |names| names.iter().count());
+        Ok(body.ops().iter().map(names).collect::<Vec<_>>())
+    });
+    assert_eq!(named.unwrap(), [1, 0], "the delete that was seen, in the first part");
+    [&a, &b, &a].iter().for_each(|device| relay.sync(device.core(), &vault));
+    let shown = on_b.get(id(1)).unwrap().unwrap();
+    assert_eq!(shown.0.len(), FIELDS_MAX + 9 + 1, "the edit that A did not know of stays");
+    assert_eq!((shown.0.get("old0"), shown.0.get("old1")), (None, Some(&Value::from(-1))));
+    assert_eq!(on_a.get(id(1)).unwrap(), Some(shown));
 }
