@@ -4,8 +4,8 @@
 //! means that the directory was copied: this device then writes new logs, because another copy may be writing the
 //! old ones. Equality proves nothing; the comparison of heads with the relay is the other half.
 //!
-//! A file that has its name and not its form is somebody else's: it is never written over, and no store is made beside
-//! it.
+//! A file that has its name and not its form is somebody else's, and so is one that is there before the store: it is never
+//! written over, and no store is made beside it.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
@@ -25,10 +25,18 @@ const TOKEN_FILE: &str = "token";
 /// The digits of a token.
 const TOKEN_BYTES: u64 = 64;
 
-/// Whether something else has the name of a file that a store has beside it.
+/// Whether something else has the name of a file that a store has beside it. Before a store there is no token of ours,
+/// whatever it looks like: it is written when the store is durable.
 pub(crate) fn is_name_taken(dir: &Path) -> bool {
     let path = dir.join(TOKEN_FILE);
-    [Found::at(&fresh_path(&path)), Found::at(&path)].iter().any(|found| matches!(found, Found::Foreign))
+    // Looked at before the store, which may be made meanwhile.
+    let found = [Found::at(&fresh_path(&path)), Found::at(&path)];
+    let begun = std::fs::metadata(dir.join(STORE_FILE)).is_ok_and(|store| store.len() > 0);
+    found.iter().any(|found| match found {
+        Found::Nothing => false,
+        Found::Token(_) => !begun,
+        Found::Foreign => true,
+    })
 }
 
 /// The next token, before it takes the place of the one before.

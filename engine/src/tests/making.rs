@@ -219,12 +219,19 @@ fn nothing_that_stands_in_the_folder_is_written_over_or_removed() {
     let file = |name: &'static str, bytes: &'static [u8]| {
         move |dir: &Path| std::fs::write(dir.join(name), bytes).unwrap()
     };
-    let cases: [(&str, Put<'_>); 6] = [
+    let empty = |names: &'static [&'static str]| {
+        move |dir: &Path| names.iter().for_each(|name| std::fs::write(dir.join(name), b"").unwrap())
+    };
+    let cases: [(&str, Put<'_>); 10] = [
         ("a store of another key", another_store),
         ("a file that is no store", &file(STORE_FILE, b"minutes of the meeting")),
         ("somebody's token", &file("token", b"ghp_x1y2z3")),
         ("somebody's long token", &file("token", &[b'a'; 65])),
         ("somebody's new token", &file("token.new", b"secret")),
+        ("digits before there is a store", &file("token", &[b'a'; 64])),
+        ("an empty token before there is a store", &empty(&["token"])),
+        ("an empty new token", &empty(&["token.new"])),
+        ("an empty token beside an empty store", &empty(&["token", STORE_FILE])),
         ("a folder", &|dir| std::fs::create_dir(dir.join("token")).unwrap()),
     ];
     for (name, put) in cases {
