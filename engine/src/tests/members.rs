@@ -425,9 +425,8 @@ fn what_holds_up_a_members_log_holds_up_nobody_else() {
     stories(6, true);
 }
 
-/// `cargo test --release -p subrosa --lib -- --ignored many_stories`.
 #[test]
-#[ignore = "takes minutes; how to run it is said above"]
+#[ignore = "minutes in the release profile; see docs/ARCHITECTURE.md, long runs"]
 fn many_stories_of_members_that_make_things_up() {
     stories(600, false);
     stories(200, true);

@@ -518,10 +518,8 @@ fn what_a_relay_has_of_a_group_without_its_end_is_issued_again_in_new_logs() {
     assert_eq!(waiting(&b), 1, "the part of the old group, which nobody merges");
 }
 
-/// By hand, since it takes a quarter of a minute and 300 MiB, most of them to read the records at the end:
-/// `cargo test -p subrosa --lib -- --ignored --nocapture a_group_of_as_many_segments_as_there_may_be`.
 #[test]
-#[ignore = "takes long; how to run it is said above"]
+#[ignore = "a quarter of a minute and 300 MiB, most of them to read the records at the end; see docs/ARCHITECTURE.md, long runs"]
 fn a_group_of_as_many_segments_as_there_may_be_is_merged_with_memory_for_one_body() {
     let (a, mut b, relay, vault) = pair();
     let value = Value::Bytes(vec![0; 30 << 10]);

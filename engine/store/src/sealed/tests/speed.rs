@@ -1,5 +1,5 @@
 //! The sealed file beside plain redb, in one run:
-//! `cargo test --release -p subrosa sealed::tests::speed -- --ignored --nocapture`.
+//! `cargo test --release -p subrosa-store sealed::tests::speed -- --ignored --nocapture`.
 
 use std::path::Path;
 use std::sync::Arc;
