@@ -22,9 +22,9 @@ pub(crate) struct Global {
     /// Folder of the store [default: the platform's data folder]
     #[arg(long, value_name = "DIR", env = "SUBROSA_STORE", global = true)]
     pub(crate) store: Option<PathBuf>,
-    /// Vault to work on
-    #[arg(long, value_name = "NAME", default_value = "personal", global = true)]
-    pub(crate) vault: String,
+    /// Vault to work on [default: personal]
+    #[arg(long, value_name = "NAME", global = true)]
+    pub(crate) vault: Option<String>,
     /// Seconds to wait for a store that another process holds
     #[arg(long, value_name = "SECS", default_value_t = 5, value_parser = seconds, global = true)]
     pub(crate) wait: u64,

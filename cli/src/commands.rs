@@ -20,7 +20,9 @@ use crate::terminal::{Input, Look, Terminal, text_argument};
 /// Runs one command.
 pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
     let Cli { global, command } = cli;
-    let vault = global.vault.clone();
+    // What is about the whole store takes no vault, and looks for one that is named all the same.
+    let named = global.vault.clone();
+    let vault = named.clone().unwrap_or_else(|| birth::HOME_VAULT.to_owned());
     let mut input = None;
     let request = match command {
         Command::Completions { shell } => return completions(shell),
@@ -32,7 +34,7 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
         Command::Pair(Pair::Join { link, yes, name }) => {
             return pair_join(global, birth::Join { link: text_argument(&link)?, yes, name });
         }
-        Command::Pair(Pair::Offer { yes }) => Request::PairOffer { yes },
+        Command::Pair(Pair::Offer { yes }) => Request::PairOffer { vault: named, yes },
         Command::Put(put) => {
             let mut words = put.id_and_json;
             let json = text_argument(&words.pop().unwrap_or_default())?;
@@ -58,13 +60,13 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
         }
         Command::Export(export) => Request::Export { vault, collection: export.collection },
         Command::Watch => Request::Watch { vault },
-        Command::Sync(sync) if sync.live => Request::SyncLive,
-        Command::Sync(sync) => Request::Sync { timeout_secs: sync.timeout },
+        Command::Sync(sync) if sync.live => Request::SyncLive { vault: named },
+        Command::Sync(sync) => Request::Sync { vault: named, timeout_secs: sync.timeout },
         Command::Relay(Relay::Set { url }) => Request::RelaySet { url: text_argument(&url)? },
         Command::Relay(Relay::Show) => Request::RelayShow,
         Command::Devices => Request::Devices { vault },
-        Command::Status => Request::Status,
-        Command::Verify => Request::Verify,
+        Command::Status => Request::Status { vault: named },
+        Command::Verify => Request::Verify { vault: named },
     };
     send(global, &request, input)
 }

@@ -14,6 +14,9 @@ use crate::request::{Caller, Request};
 
 /// Executes one request for one caller.
 pub(crate) fn execute(host: &Host, request: Request, caller: &mut dyn Caller) -> Result<(), Failure> {
+    if let Some(named) = request.named_vault() {
+        host.vault(named)?;
+    }
     match request {
         Request::Put { vault, collection, id, json, replace } => {
             let how = if replace { records::How::Replace } else { records::How::Put };
@@ -29,13 +32,13 @@ pub(crate) fn execute(host: &Host, request: Request, caller: &mut dyn Caller) ->
         Request::Import { vault, collection } => transfer::import(&host.vault(&vault)?, collection, caller),
         Request::Export { vault, collection } => transfer::export(&host.vault(&vault)?, collection, caller),
         Request::Watch { vault } => live::watch(host, &host.vault(&vault)?, caller),
-        Request::Sync { timeout_secs } => live::sync(host, timeout_secs, caller),
-        Request::SyncLive => live::sync_live(host, caller),
+        Request::Sync { timeout_secs, .. } => live::sync(host, timeout_secs, caller),
+        Request::SyncLive { .. } => live::sync_live(host, caller),
         Request::RelaySet { url } => state::relay_set(host, &url, caller),
         Request::RelayShow => state::relay_show(host, caller),
-        Request::PairOffer { yes } => pairing::offer(host, yes, caller),
+        Request::PairOffer { yes, .. } => pairing::offer(host, yes, caller),
         Request::Devices { vault } => state::devices(&host.vault(&vault)?, caller),
-        Request::Status => state::status(host, caller),
-        Request::Verify => state::verify(host, caller),
+        Request::Status { .. } => state::status(host, caller),
+        Request::Verify { .. } => state::verify(host, caller),
     }
 }

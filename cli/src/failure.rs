@@ -81,6 +81,9 @@ pub(crate) enum Failure {
     Sync(#[from] SyncError),
     #[error("the codes were not confirmed, so the device was not let in")]
     Declined,
+    /// By its name.
+    #[error("{0} is let in, as an admin of the vault, but did not say that it has its keys")]
+    Unconfirmed(String),
     #[error("the store has {damaged} damaged parts")]
     Damaged { damaged: u64 },
     #[error(transparent)]
@@ -175,6 +178,11 @@ impl Failure {
                 "check network and relay, then sync again; `subrosa status` shows what waits".to_owned()
             }
             Self::Declined => "pair again, and compare the codes on both devices".to_owned(),
+            Self::Unconfirmed(_) => {
+                "`subrosa devices` lists it; there, run `subrosa pair join` again in the same folder, with a new link from \
+                 `subrosa pair offer`: it becomes that device, or says that its store is there"
+                    .to_owned()
+            }
             Self::Damaged { .. } => {
                 "pair a new device from a whole copy, and keep this store for a look".to_owned()
             }
@@ -269,6 +277,17 @@ fn refused_remedy(code: ErrorCode) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_device_that_may_lack_its_keys_is_named_with_where_it_is_seen_and_what_it_needs() {
+        let failure = Failure::Unconfirmed("phone".to_owned());
+        assert!(failure.to_string().starts_with("phone is let in"), "{failure}");
+        let remedy = failure.remedy();
+        assert!(
+            remedy.contains("`subrosa devices` lists it") && remedy.contains("in the same folder"),
+            "{remedy}"
+        );
+    }
 
     #[test]
     fn a_store_of_another_format_is_named_with_what_to_do() {

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::failure::Failure;
 
-/// One command on an existing store.
+/// One command on an existing store. What is about all of it may name a vault, which then has to be there.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) enum Request {
     Put { vault: String, collection: String, id: Option<String>, json: String, replace: bool },
@@ -18,14 +18,14 @@ pub(crate) enum Request {
     Import { vault: String, collection: Option<String> },
     Export { vault: String, collection: Option<String> },
     Watch { vault: String },
-    Sync { timeout_secs: Option<u64> },
-    SyncLive,
+    Sync { vault: Option<String>, timeout_secs: Option<u64> },
+    SyncLive { vault: Option<String> },
     RelaySet { url: String },
     RelayShow,
-    PairOffer { yes: bool },
+    PairOffer { vault: Option<String>, yes: bool },
     Devices { vault: String },
-    Status,
-    Verify,
+    Status { vault: Option<String> },
+    Verify { vault: Option<String> },
 }
 
 /// What of a record is wanted.
@@ -48,22 +48,34 @@ impl Request {
             | Self::List { .. }
             | Self::Watch { .. }
             | Self::Sync { .. }
-            | Self::SyncLive
+            | Self::SyncLive { .. }
             | Self::PairOffer { .. }
-            | Self::Verify => true,
+            | Self::Verify { .. } => true,
             Self::Put { .. }
             | Self::Get { .. }
             | Self::Delete { .. }
             | Self::RelaySet { .. }
             | Self::RelayShow
             | Self::Devices { .. }
-            | Self::Status => false,
+            | Self::Status { .. } => false,
+        }
+    }
+
+    /// The vault that a request about the whole store was given.
+    pub(crate) fn named_vault(&self) -> Option<&str> {
+        match self {
+            Self::Sync { vault, .. }
+            | Self::SyncLive { vault }
+            | Self::PairOffer { vault, .. }
+            | Self::Status { vault }
+            | Self::Verify { vault } => vault.as_deref(),
+            _ => None,
         }
     }
 
     /// Whether it goes on until it is interrupted, which then is its normal end.
     pub(crate) fn is_endless(&self) -> bool {
-        matches!(self, Self::Watch { .. } | Self::SyncLive)
+        matches!(self, Self::Watch { .. } | Self::SyncLive { .. })
     }
 }
 

@@ -19,7 +19,7 @@ use crate::stop::{GLANCE, Stop};
 use crate::terminal::{Look, Terminal, text_argument};
 
 /// The first vault of a user.
-const HOME_VAULT: &str = "personal";
+pub(super) const HOME_VAULT: &str = "personal";
 /// How long a new device waits for its first data before that is left to `sync`.
 const FIRST_SYNC: Duration = Duration::from_secs(10);
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use subrosa::{Confirmation, PairOffer, PairRequest};
+use subrosa::{Confirmation, Error, PairError, PairOffer, PairRequest};
 
 use super::live;
 use crate::failure::Failure;
@@ -27,14 +27,18 @@ pub(super) fn offer(host: &Host, yes: bool, caller: &mut dyn Caller) -> Result<(
     let request = wait_for_code(&mut offer, caller)?;
     // What lets the new device in shall be at the relay as soon as it is said, for the new device syncs at once.
     let _pushing = host.sync()?;
-    let device = match decide(&request, yes, caller)? {
+    let confirmed = match decide(&request, yes, caller)? {
         Decision::No => {
             offer.decline()?;
             return Err(Failure::Declined);
         }
-        Decision::Same => offer.confirm(Confirmation::CodesEqual)?,
-        Decision::Code(code) => offer.confirm(Confirmation::Typed(&code))?,
+        Decision::Same => offer.confirm(Confirmation::CodesEqual),
+        Decision::Code(code) => offer.confirm(Confirmation::Typed(&code)),
     };
+    let device = confirmed.map_err(|error| match error {
+        Error::Pair(PairError::Unconfirmed) => Failure::Unconfirmed(printable(&request.name)),
+        error => error.into(),
+    })?;
     caller.note(Level::Plain, &format!("{} is in", printable(&device.name)))?;
     let json = serde_json::json!({ "name": device.name, "public": device.public.to_base64() });
     caller.answer(&Answer { text: String::new(), json: json.to_string() })?;

@@ -15,7 +15,7 @@ use crate::failure::{Failure, Told};
 use crate::request::{Answer, Decision, Level, Progress, Question, Request};
 
 /// Version of this protocol; both ends must have the same one.
-const VERSION: u8 = 2;
+const VERSION: u8 = 3;
 /// One frame. The largest is a `put` of a record as long as one line may be, as JSON in JSON.
 const FRAME_BYTES_MAX: u32 = 160 << 20;
 /// How long one read or write blocks before its end looks around.

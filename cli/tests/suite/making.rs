@@ -94,6 +94,22 @@ fn a_file_of_somebody_elses_stays_whatever_is_tried() {
 }
 
 #[test]
+fn empty_files_of_somebody_elses_are_no_making_that_was_cut_short() {
+    for files in [&["token"][..], &["token.new"], &["store.subrosa"], &["store.subrosa", "token"]] {
+        let store = Store::nowhere();
+        fs::create_dir_all(store.dir()).unwrap();
+        let paths: Vec<_> = files.iter().map(|name| store.dir().join(name)).collect();
+        paths.iter().for_each(|path| fs::write(path, "").unwrap());
+        for _ in 0..2 {
+            assert!(store.refused(&["init"]).contains("files that have the names of its own"), "{files:?}");
+            assert!(paths.iter().all(|path| fs::read(path).unwrap().is_empty()), "{files:?}");
+        }
+        let others = names(store.dir()).into_iter().filter(|name| name != "device.key");
+        assert!(others.eq(files.iter().map(|name| (*name).to_owned())), "nothing was made beside {files:?}");
+    }
+}
+
+#[test]
 fn a_store_that_is_made_during_a_pairing_stays_whether_that_is_declined_or_interrupted() {
     let relay = Relay::start();
     let a = Store::nowhere();
@@ -152,4 +168,35 @@ fn a_pairing_that_came_to_nothing_can_be_tried_again_in_the_same_folder() {
     // A further one would take the store's place.
     let mut late = a.spawn(&["pair", "offer"]);
     assert!(b.refused(&["pair", "join", &late.line(), "--yes"]).contains("holds a store already"));
+}
+
+#[test]
+fn a_device_that_was_killed_after_it_was_let_in_joins_again_in_its_folder_as_the_same_one() {
+    let relay = Relay::start();
+    let a = Store::nowhere();
+    a.ok(&["init", "--name", "laptop", "--relay", &relay.url]);
+    a.ok(&["put", "notes", "x", "{}"]);
+    a.ok(&["sync"]);
+    let mut offer = waiting_offer(&a);
+    let b = Store::nowhere();
+    let join = b.spawn(&["pair", "join", &offer.line(), "--yes", "--name", "phone"]);
+    offer.says("has answered the link");
+    join.signal(Signal::STOP);
+    offer.type_line("yes");
+    let listed = || a.ok(&["devices", "--json"]).matches(r#""name":"phone""#).count();
+    while listed() == 0 {
+        std::thread::yield_now();
+    }
+    join.kill();
+    offer.kill();
+    assert_eq!(names(b.dir()), ["device.key"]);
+    assert!(b.refused(&["status"]).contains("subrosa pair join"));
+    let mut offer = a.spawn(&["pair", "offer", "--yes"]);
+    b.ok(&["pair", "join", &offer.line(), "--yes", "--name", "phone"]);
+    let (status, rest) = offer.end();
+    assert_eq!(status.code(), Some(0), "{rest}");
+    assert_eq!(listed(), 1, "the same device");
+    b.ok(&["sync"]);
+    b.ok(&["get", "notes", "x"]);
+    a.ok(&["verify"]);
 }

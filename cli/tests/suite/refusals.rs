@@ -74,9 +74,21 @@ fn limits_are_refused() {
 #[test]
 fn an_unknown_vault_is_refused() {
     let store = Store::init();
-    for args in [&["--vault", "work", "list", "notes"][..], &["--vault", "work", "put", "notes", "{}"]] {
-        assert!(store.refused(args).contains("no such vault"), "{args:?}");
+    store.ok(&["relay", "set", DEAD_RELAY]);
+    for args in [
+        &["list", "notes"][..],
+        &["put", "notes", "{}"],
+        &["devices"],
+        &["sync"],
+        &["sync", "--live"],
+        &["pair", "offer"],
+        &["status"],
+        &["verify"],
+    ] {
+        let line = store.refused(&[&["--vault", "work"], args].concat());
+        assert!(line.contains("no such vault") && line.contains("choose with --vault"), "{args:?}: {line}");
     }
+    assert!(store.ok(&["--vault", "personal", "status"]).contains("vault   personal"));
 }
 
 #[test]

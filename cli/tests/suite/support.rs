@@ -146,6 +146,12 @@ impl Running {
         }
     }
 
+    /// Answers it, where its standard input is a pipe.
+    pub(crate) fn type_line(&mut self, line: &str) {
+        let stdin = self.child.stdin.as_mut().expect("a pipe");
+        stdin.write_all(format!("{line}\n").as_bytes()).unwrap();
+    }
+
     /// Lets it find the end of its standard input, where that was a pipe.
     pub(crate) fn close_stdin(&mut self) {
         drop(self.child.stdin.take());
