@@ -248,6 +248,43 @@ static void timeouts(void) {
   subrosa_pair_offer_close(offer);
 }
 
+/* ---- more than devices merge in one go ---- */
+
+/* Of one transaction of so many records like this one, what its commit says. */
+static int32_t large(subrosa_record *record, int records, subrosa_error **refused) {
+  subrosa_tx *tx = begin(store.vault, SUBROSA_TX_WRITE);
+  subrosa_id id;
+  for (int i = 0; i < records; i++) GOOD(subrosa_insert(store.collection, tx, record, &id, &err));
+  return subrosa_tx_commit(tx, refused);
+}
+
+static void too_large(void) {
+  const size_t len = (1 << 20) - 64;
+  char *json = malloc(len);
+  subrosa_record *record = NULL;
+  subrosa_error *refused = NULL;
+  uint64_t before = 0, after = 0;
+  if (json == NULL) abort();
+  memset(json, 'x', len);
+  memcpy(json, "{\"a\":\"", 6);
+  memcpy(json + len - 2, "\"}", 2);
+  GOOD(subrosa_record_from_json(json, len, &record, &err));
+  free(json);
+  GOOD(subrosa_count(store.collection, NULL, &before, &err));
+  CHECK(large(record, 257, &refused) == SUBROSA_TOO_LARGE);
+  CHECK(subrosa_error_code(refused) == SUBROSA_TOO_LARGE && !subrosa_error_retryable(refused));
+  CHECK(subrosa_error_number(refused) == 256 << 20);
+  CHECK(strstr(subrosa_error_message(refused), "268435456 bytes and 8192 segments") != NULL);
+  subrosa_error_free(refused);
+  GOOD(subrosa_count(store.collection, NULL, &after, &err));
+  CHECK(after == before);
+  /* The next one is as good as ever. */
+  CHECK(large(record, 1, &refused) == SUBROSA_OK && refused == NULL);
+  GOOD(subrosa_count(store.collection, NULL, &after, &err));
+  CHECK(after == before + 1);
+  subrosa_record_close(record);
+}
+
 int main(void) {
   open_store(&store);
   over();
@@ -256,6 +293,7 @@ int main(void) {
   one_writer();
   two_threads();
   timeouts();
+  if (getenv("SUBROSA_TESTS_SMALL") == NULL) too_large();
   close_store(&store);
   return report("misuse_transactions");
 }

@@ -437,7 +437,7 @@
 #define SUBROSA_INVALID_UTF8 4
 
 /**
- * More than a documented limit.
+ * More than a documented limit. Number: the bytes that a transaction may have, of one that has more or fills too many segments.
  */
 #define SUBROSA_TOO_LARGE 5
 

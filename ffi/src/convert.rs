@@ -37,7 +37,9 @@ impl From<Error> for Failure {
             Error::NotARecord => SUBROSA_NOT_A_RECORD,
             Error::NoRecord => SUBROSA_NO_RECORD,
             Error::RecordTooLarge { .. } => SUBROSA_RECORD_TOO_LARGE,
-            Error::TransactionTooLarge { .. } => SUBROSA_TOO_LARGE,
+            Error::TransactionTooLarge { bytes_max, .. } => {
+                return Self::of(SUBROSA_TOO_LARGE, &error).number(bytes_max.try_into().unwrap_or(i64::MAX));
+            }
             Error::Peer(fault) => code_of_peer(fault),
             Error::NotPermitted => SUBROSA_NOT_PERMITTED,
             Error::UpdateNeeded => SUBROSA_UPDATE_NEEDED,

@@ -11,7 +11,7 @@ pub const SUBROSA_INVALID_HANDLE: i32 = 2;
 pub const SUBROSA_WRONG_HANDLE: i32 = 3;
 /// Text that is not UTF-8.
 pub const SUBROSA_INVALID_UTF8: i32 = 4;
-/// More than a documented limit.
+/// More than a documented limit. Number: the bytes that a transaction may have, of one that has more or fills too many segments.
 pub const SUBROSA_TOO_LARGE: i32 = 5;
 /// An option bit, or a byte that is not zero in a struct larger than this version's, which this version does not know.
 pub const SUBROSA_UNKNOWN_OPTION: i32 = 6;
