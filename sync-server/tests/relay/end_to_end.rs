@@ -1,7 +1,6 @@
 //! A real relay over loopback, driven frame by frame.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 
 use subrosa_protocol::digest::digest;
 use subrosa_protocol::error::ErrorCode;
@@ -9,11 +8,11 @@ use subrosa_protocol::frame::{ClientFrame, Credential, FeedFrame, RelayFrame, Ro
 use subrosa_protocol::ids::{Base, Chain, Digest, Incarnation, Rseq, Seq};
 use subrosa_protocol::segment::{Kind, SealedSegment};
 use subrosa_relay::store::RedbStore;
-use subrosa_relay::{Config, Error, Hooks, Moment, Quotas, Relay};
+use subrosa_relay::{Config, Error, Moment, Quotas, Relay};
 
 use crate::client::Client;
 use crate::fixture::{Log, Vault};
-use crate::home::{Home, acked, config, push, shape, start};
+use crate::home::{Home, acked, armed_for, config, push, shape, start};
 
 #[tokio::test]
 async fn what_one_device_pushes_another_receives_control_first_then_live() {
@@ -348,15 +347,7 @@ async fn a_damaged_row_is_not_served_and_every_link_sees_that_its_log_was_taken_
 #[tokio::test]
 async fn a_relay_whose_thread_panics_stops_as_a_whole_and_acknowledges_nothing_more() {
     for moment in [Moment::Verify, Moment::Commit, Moment::Committed] {
-        let dir = tempfile::tempdir().unwrap();
-        let data = dir.path().join("relay");
-        let config = Config { open: true, ..config() };
-        subrosa_relay::init(&data, &config).unwrap();
-        let armed = Arc::new(AtomicBool::new(false));
-        let trigger = Arc::clone(&armed);
-        let trap = move |at| assert!(at != moment || !trigger.load(Ordering::Acquire), "a trap");
-        let hooks = Hooks { trap: Some(Arc::new(trap)), ..Hooks::default() };
-        let relay = Relay::start_hooked(config.clone(), &data, hooks).unwrap();
+        let (dir, relay, armed) = armed_for(moment);
         let mut vault = Vault::new();
         let id = vault.id;
         let mut a = Client::hello(relay.addr()).await;
@@ -386,7 +377,7 @@ async fn a_relay_whose_thread_panics_stops_as_a_whole_and_acknowledges_nothing_m
         assert!(matches!(waited, Err(Error::Stopped { .. })), "{moment:?}: {waited:?}");
         assert!(matches!(told, Some(Error::Stopped { .. })), "{moment:?}");
 
-        let relay = Relay::start(config, &data).unwrap();
+        let relay = Relay::start(Config { open: true, ..config() }, &dir.path().join("relay")).unwrap();
         let mut b = Client::hello(relay.addr()).await;
         b.auth(&vault, Role::Writer).await;
         let held = shape(&b.subscribe(id).await.until_caught_up().await).len();

@@ -1,29 +1,14 @@
 //! What fails in the relay is the fault of the link or the vault that met it, and of nobody else.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 
 use subrosa_protocol::error::ErrorCode;
 use subrosa_protocol::frame::{Credential, FeedFrame, Role};
-use subrosa_relay::{Config, Hooks, Moment, Relay, RunningRelay};
+use subrosa_relay::Moment;
 
 use crate::client::Client;
 use crate::fixture::Vault;
-use crate::home::{acked, config, push};
-
-/// A relay that panics at each next `moment` for which it is armed.
-fn armed_for(moment: Moment) -> (tempfile::TempDir, RunningRelay, Arc<AtomicBool>) {
-    let dir = tempfile::tempdir().unwrap();
-    let data = dir.path().join("relay");
-    let config = Config { open: true, ..config() };
-    subrosa_relay::init(&data, &config).unwrap();
-    let armed = Arc::new(AtomicBool::new(false));
-    let trigger = Arc::clone(&armed);
-    let trap = move |at| assert!(at != moment || !trigger.swap(false, Ordering::AcqRel), "a trap");
-    let hooks = Hooks { trap: Some(Arc::new(trap)), ..Hooks::default() };
-    let relay = Relay::start_hooked(config, &data, hooks).unwrap();
-    (dir, relay, armed)
-}
+use crate::home::{acked, armed_for, push};
 
 #[tokio::test]
 async fn a_lookup_whose_thread_panics_is_answered_and_its_link_goes_on() {

@@ -1,9 +1,12 @@
 //! A relay on loopback for a test, and what its links push and are fed.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use subrosa_protocol::frame::{ClientFrame, Credential, FeedFrame, RelayFrame};
 use subrosa_protocol::ids::{Rseq, Seq};
 use subrosa_protocol::segment::{Kind, SealedSegment};
-use subrosa_relay::{Bases, Config, Hooks, Relay, RunningRelay};
+use subrosa_relay::{Bases, Config, Hooks, Moment, Relay, RunningRelay};
 
 use crate::client::Client;
 use crate::fixture::Vault;
@@ -16,6 +19,20 @@ pub(crate) fn config() -> Config {
 pub(crate) fn start(data: &std::path::Path, config: Config) -> RunningRelay {
     subrosa_relay::init(data, &config).unwrap();
     Relay::start(config, data).unwrap()
+}
+
+/// A relay that panics at each next `moment` for which it is armed.
+pub(crate) fn armed_for(moment: Moment) -> (tempfile::TempDir, RunningRelay, Arc<AtomicBool>) {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("relay");
+    let config = Config { open: true, ..config() };
+    subrosa_relay::init(&data, &config).unwrap();
+    let armed = Arc::new(AtomicBool::new(false));
+    let trigger = Arc::clone(&armed);
+    let trap = move |at| assert!(at != moment || !trigger.swap(false, Ordering::AcqRel), "a trap");
+    let hooks = Hooks { trap: Some(Arc::new(trap)), ..Hooks::default() };
+    let relay = Relay::start_hooked(config, &data, hooks).unwrap();
+    (dir, relay, armed)
 }
 
 /// A relay that lives as long as the test.
