@@ -28,6 +28,8 @@ pub use keyring::{
     EPOCHS_MAX, EpochSecrets, GRANTS_MAX, HeldStatements, Keyring, KeyringError, OwnLogs, PAIR_LEN,
     PrekeySecret, RecoverySeed, read_list, read_option, read_pair, write_option,
 };
+#[cfg(any(test, feature = "testing"))]
+pub use members::testing as members_testing;
 pub use members::{CertifiedLog, ListedDevice, MemberChanges, Members};
 pub use name::{DeviceName, DeviceRole};
 pub use payload::{DeviceAdded, Genesis, LogCertificate};

@@ -190,8 +190,9 @@ pub const CONTROL_ENTRIES_MAX: usize = 256;
 pub const CONTROL_ENTRY_BYTES_MAX: usize = 512 << 10;
 /// Pairs of logs of one device: incarnations in certificates are below it.
 pub const INCARNATIONS_MAX: u32 = 1024;
-/// Logs of one device that count: what its certificates beyond that name waits.
-pub const LOGS_PER_DEVICE_MAX: usize = 4096;
+/// Logs of one device that count, those that came first: what its certificates beyond that name waits. Three quarters of what a
+/// vault may have: no more of one device come to a relay that several admins share.
+pub const LOGS_PER_DEVICE_MAX: usize = LOGS_PER_VAULT_MAX / 4 * 3;
 /// Control segments, and entries in them, that wait in memory for a certificate, in one vault.
 pub const CONTROL_WAITING_MAX: usize = 4096;
 /// A vault's name in UTF-8.

@@ -3,9 +3,10 @@
 //! The result depends on the set of segments alone, never on their order. From the genesis, which the vault's id
 //! commits to, the fold walks outwards: entries of the founder list devices, whose entries list further ones. An entry
 //! counts wherever it stands in a certified control log, once; genesis and certificates stand at seq 0 of the log that
-//! they are about. A log counts when its certificate is signed by a listed device; until then its entries wait, within a
-//! bound. When several entries list one device, it has the strongest role of them, so that a late entry never unlists
-//! what hangs on it; its name is that of the most senior author's first.
+//! they are about. A log counts when its certificate is signed by a member; until then its entries wait, within a bound.
+//! Of one device a limited number counts: those that came first, since nothing that was merged is taken back. Below the
+//! limit, which no honest device reaches, no order matters. When several entries list one device, it has the strongest role
+//! of them, so that a late entry never unlists what hangs on it; its name is that of the most senior author's first.
 
 mod roster;
 mod segment;
@@ -19,7 +20,7 @@ use subrosa_protocol::limits::CONTROL_WAITING_MAX;
 use subrosa_protocol::segment::Class;
 
 use self::roster::Roster;
-use self::segment::{HeldEntry, Segment, Signatures};
+use self::segment::{Certificate, HeldEntry, Segment, Signatures};
 use super::{ControlError, DeviceName, DeviceRole, LogCertificate, SignedPrekey};
 use crate::keys::PublicKey;
 
@@ -183,6 +184,10 @@ impl Members {
 
     /// What follows from a segment that is not taken in yet.
     fn effect(&self, control_log: LogId, seq: Seq, segment: &Segment) -> Effect {
+        let has_room = |certificate: &Certificate| self.roster.has_room(&certificate.body.device);
+        if segment.certificate.as_ref().is_some_and(|certificate| !has_room(certificate)) {
+            return Effect::None;
+        }
         if segment.genesis.is_some() || self.roster.overflows {
             return Effect::Unclear;
         }
@@ -204,11 +209,7 @@ impl Members {
         let is_new = !self.logs.contains_key(&control_log)
             && ![control_log, data_log].iter().any(|log| self.is_certified(log));
         let is_plain = segment.entries.is_empty() && certificate.bases.is_empty();
-        if is_new && is_plain && self.roster.has_room(&certificate.body.device) {
-            Effect::Certifies
-        } else {
-            Effect::Unclear
-        }
+        if is_new && is_plain { Effect::Certifies } else { Effect::Unclear }
     }
 
     fn is_certified(&self, log: &LogId) -> bool {
@@ -229,7 +230,7 @@ impl Members {
         {
             self.folds += 1;
         }
-        let roster = Roster::fold(&self.logs);
+        let roster = Roster::fold(&self.logs, &self.roster);
         let changes = self.roster.changes_to(&roster);
         let waits = self.logs.iter().filter(|(log, _)| !roster.logs.contains_key(log));
         self.waiting = waits.map(|(_, log)| log.weight()).sum();
@@ -325,6 +326,17 @@ impl ControlLog {
 
     fn certificate(&self) -> Option<&segment::Certificate> {
         self.segments.get(&Seq(0))?.certificate.as_ref()
+    }
+}
+
+/// Smaller limits for the thread of a test.
+#[cfg(any(test, feature = "testing"))]
+pub mod testing {
+    use std::cell::Cell;
+
+    thread_local! {
+        /// Devices that a vault lists.
+        pub static DEVICES_MAX: Cell<Option<usize>> = const { Cell::new(None) };
     }
 }
 

@@ -23,7 +23,7 @@ pub(super) struct Roster {
     /// Of each device but the founder, the entry that gave it its name and place: its author's seniority and its rank.
     listings: BTreeMap<PublicKey, (usize, EntryRank)>,
     pub(super) logs: BTreeMap<LogId, CertifiedLog>,
-    /// Of each listed device, its certificates that count, by rank.
+    /// Of each device with a certificate that counts, those, by rank.
     pub(super) pairs: BTreeMap<PublicKey, BTreeMap<EntryRank, Pair>>,
     /// Where logs begin, if not at their first segment.
     pub(super) bases: BTreeMap<LogId, Base>,
@@ -41,17 +41,31 @@ pub(super) struct Pair {
 /// The entries that count, by author and rank.
 type Standing<'a> = BTreeMap<PublicKey, BTreeMap<EntryRank, &'a Arc<HeldEntry>>>;
 
-/// The control logs that each device claims, by the rank of their certificates; no more than count.
+/// The control logs that each device claims, by the rank of their certificates; no more than may count.
 type OwnedLogs<'a> = BTreeMap<PublicKey, BTreeMap<EntryRank, &'a ControlLog>>;
 
 /// Certificates of one device that count: two logs each. Few in tests of this crate, for making thousands takes minutes.
 pub(super) const PAIRS_MAX: usize = if cfg!(test) { 48 } else { LOGS_PER_DEVICE_MAX / 2 };
 
+/// Devices that are listed; tests may have fewer.
+#[cfg_attr(
+    not(any(test, feature = "testing")),
+    expect(clippy::missing_const_for_fn, reason = "tests look for theirs")
+)]
+fn devices_max() -> usize {
+    #[cfg(any(test, feature = "testing"))]
+    if let Some(max) = super::testing::DEVICES_MAX.get() {
+        return max;
+    }
+    DEVICES_PER_VAULT_MAX
+}
+
 impl Roster {
-    pub(super) fn fold(logs: &BTreeMap<LogId, ControlLog>) -> Self {
+    /// Folds everything. What counted before goes on counting: ops of its logs may be merged, and nothing takes them back.
+    pub(super) fn fold(logs: &BTreeMap<LogId, ControlLog>, before: &Self) -> Self {
         let mut roster = Self::default();
         let Some(founder) = logs.values().find_map(founder) else { return roster };
-        let owned = logs_by_device(logs);
+        let owned = logs_by_device(logs, before);
         let reach = Reach::from(founder.public, &owned);
         roster.list(founder, None);
         let mut rank = 0;
@@ -61,9 +75,12 @@ impl Roster {
             }
             rank += 1;
         }
+        // Who finds no place in the list, or loses it to a senior device that comes late, has logs all the same.
         let listed: Vec<_> = roster.devices.iter().map(|device| device.public).collect();
-        let logs_of_listed = listed.iter().filter_map(|device| owned.get(device)).flat_map(BTreeMap::values);
-        let certificates: Vec<_> = logs_of_listed.filter_map(|log| log.certificate()).collect();
+        let beyond = reach.roles.keys().filter(|device| !roster.ranks.contains_key(*device)).copied();
+        let members = listed.into_iter().chain(beyond.collect::<Vec<_>>());
+        let logs_of_members = members.filter_map(|device| owned.get(&device)).flat_map(BTreeMap::values);
+        let certificates: Vec<_> = logs_of_members.filter_map(|log| log.certificate()).collect();
         // A log that begins with a certificate is a control log, whoever names it as data.
         for certificate in &certificates {
             roster.certify_log(certificate, Class::Control);
@@ -72,7 +89,7 @@ impl Roster {
             roster.certify(certificate);
         }
         roster.update_needed = roster.finds_critical(&reach, logs);
-        roster.overflows = reach.roles.len() > DEVICES_PER_VAULT_MAX;
+        roster.overflows = reach.roles.len() > devices_max();
         roster
     }
 
@@ -97,7 +114,7 @@ impl Roster {
 
     /// Lists a device unless it is listed, or the vault is full.
     fn list(&mut self, device: ListedDevice, listing: Option<(usize, EntryRank)>) {
-        if self.devices.len() < DEVICES_PER_VAULT_MAX && !self.ranks.contains_key(&device.public) {
+        if self.devices.len() < devices_max() && !self.ranks.contains_key(&device.public) {
             self.ranks.insert(device.public, self.devices.len());
             self.listings.extend(listing.map(|listing| (device.public, listing)));
             self.devices.push(device);
@@ -131,7 +148,7 @@ impl Roster {
         Some(log)
     }
 
-    /// Whether one more certificate of a device counts whatever its rank.
+    /// Whether one more certificate of a device counts.
     pub(super) fn has_room(&self, device: &PublicKey) -> bool {
         self.pairs.get(device).is_none_or(|pairs| pairs.len() < PAIRS_MAX)
     }
@@ -233,17 +250,21 @@ impl<'a> Reach<'a> {
     }
 }
 
-fn logs_by_device(logs: &BTreeMap<LogId, ControlLog>) -> OwnedLogs<'_> {
+fn logs_by_device<'a>(logs: &'a BTreeMap<LogId, ControlLog>, before: &Roster) -> OwnedLogs<'a> {
     let mut owned = OwnedLogs::new();
     for log in logs.values() {
         if let Some(certificate) = log.certificate() {
             owned.entry(certificate.body.device).or_default().insert(certificate.rank, log);
         }
     }
-    for logs in owned.values_mut() {
-        if let Some(rank) = logs.keys().nth(PAIRS_MAX).copied() {
-            logs.split_off(&rank);
-        }
+    for (device, logs) in &mut owned {
+        let counted = before.pairs.get(device);
+        let mut left = PAIRS_MAX.saturating_sub(counted.map_or(0, BTreeMap::len));
+        logs.retain(|rank, _| {
+            let counts = counted.is_some_and(|pairs| pairs.contains_key(rank)) || left > 0;
+            left -= usize::from(counts && counted.is_none_or(|pairs| !pairs.contains_key(rank)));
+            counts
+        });
     }
     owned
 }

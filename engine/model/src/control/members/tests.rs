@@ -1,3 +1,5 @@
+use std::collections::BTreeSet;
+
 use subrosa_protocol::codec::Extensions;
 use subrosa_protocol::ids::Chain;
 
@@ -18,6 +20,9 @@ struct Actor {
     admin: KeyPair,
     logs: OwnLogs,
 }
+
+/// Devices that a vault lists, in tests of what is beyond.
+const DEVICES_MAX: usize = 24;
 
 type Applied = (LogId, Seq, Vec<u8>);
 
@@ -201,31 +206,65 @@ fn a_certificate_that_is_not_understood_certifies_nothing_and_spoils_nothing() {
     assert!(members.apply(again.control(), Seq(0), &critical).unwrap().update_needed);
 }
 
+/// Certificates of the founder's further pairs of logs, by number.
+fn further_pairs(vault: &VaultId, founder: &Actor, numbers: std::ops::Range<u64>) -> Vec<Applied> {
+    let pair = |number: u64| {
+        let key = SoftwareKey::generate(&SeededEntropy::dangerous_from_seed(1));
+        let again = Actor { key, ..Actor::with_logs(7, number as u32) };
+        assert_eq!(again.public(), founder.public());
+        again.certificate_numbered(vault, number)
+    };
+    numbers.map(pair).collect()
+}
+
 #[test]
-fn a_device_has_a_limited_number_of_certificates_by_rank() {
+fn a_device_has_a_limited_number_of_certificates_and_none_gives_way_to_a_later_one() {
     let (vault, a, first) = founded();
     // The first one is the founder's own, of number 1; two more than count.
-    let certificates: Vec<_> = (2..PAIRS_MAX as u64 + 3)
-        .map(|number| {
-            let logs = Actor::with_logs(7, number as u32);
-            let again = Actor { key: SoftwareKey::generate(&SeededEntropy::dangerous_from_seed(1)), ..logs };
-            assert_eq!(again.public(), a.public());
-            again.certificate_numbered(&vault, number)
-        })
-        .collect();
+    let certificates = further_pairs(&vault, &a, 2..PAIRS_MAX as u64 + 3);
     let in_order = told(vault, &[vec![first.clone()], certificates.clone()].concat());
     assert_eq!(in_order.control_log_publics().len(), PAIRS_MAX);
     let [.., before, last, beyond] = &certificates[..] else { unreachable!() };
     assert!(in_order.certified(&before.0).is_some(), "the last one that counts");
     assert_eq!((in_order.certified(&last.0), in_order.certified(&beyond.0)), (None, None));
-    assert_eq!(in_order.waiting, 2, "they wait");
+    assert_eq!((in_order.waiting, in_order.folds), (2, 1), "they wait, and nothing is looked at for them");
     assert!(!in_order.roster.has_room(&a.public()));
-    // Whoever comes first: those of higher rank give way.
-    let mut backwards = vec![first];
-    backwards.extend(certificates.iter().rev().cloned());
-    let backwards = told(vault, &backwards);
-    assert_eq!(outcome(&backwards), outcome(&in_order));
-    assert_eq!(backwards.waiting, 2);
+    // Those that count go on counting when others of lower rank come, and when everything is folded.
+    let mut members = Members::new(vault);
+    apply(&mut members, &first).unwrap();
+    let mut counted = BTreeSet::new();
+    for certificate in certificates.iter().rev() {
+        let changes = apply(&mut members, certificate).unwrap();
+        counted.extend(changes.logs_certified);
+        assert!(counted.iter().all(|log| members.certified(log).is_some()));
+    }
+    assert_eq!((members.control_log_publics().len(), members.waiting), (PAIRS_MAX, 2));
+    assert_eq!((members.certified(&certificates[0].0), members.certified(&certificates[1].0)), (None, None));
+    let b = Actor::new(2);
+    assert_eq!(
+        apply(&mut members, &a.adds(&vault, 1, &b, "b", DeviceRole::Writer)).unwrap().logs_certified,
+        []
+    );
+    assert!(counted.iter().all(|log| members.certified(log).is_some()));
+    assert_eq!(members.waiting, 2);
+    // So it is after an opening, at which what counts is read before what waits.
+    let mut opened = Members::new(vault);
+    apply(&mut opened, &first).unwrap();
+    let (counting, waiting): (Vec<_>, _) = certificates.iter().partition(|(log, ..)| counted.contains(log));
+    for (log, seq, data) in counting.into_iter().chain::<Vec<_>>(waiting) {
+        opened.apply_checked(*log, *seq, data).unwrap();
+    }
+    assert!(counted.iter().all(|log| opened.certified(log).is_some()));
+}
+
+#[test]
+fn certificates_beyond_those_that_count_wait_within_the_bound_on_what_waits() {
+    let (vault, a, first) = founded();
+    let certificates = further_pairs(&vault, &a, 2..PAIRS_MAX as u64 + 2);
+    let mut members = told(vault, &[vec![first], certificates].concat());
+    members.waiting = CONTROL_WAITING_MAX;
+    let [(log, seq, data)] = <[_; 1]>::try_from(further_pairs(&vault, &a, 1000..1001)).unwrap();
+    assert_eq!(members.apply(log, seq, &data), Err(ControlError::TooManyWaiting { log }));
 }
 
 #[test]

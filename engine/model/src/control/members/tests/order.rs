@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
 use proptest::prelude::*;
-use subrosa_protocol::limits::DEVICES_PER_VAULT_MAX;
 
 use super::*;
 
@@ -100,7 +99,7 @@ proptest! {
             }
         }
         prop_assert_eq!(outcome(&members), outcome(&told(*vault, story)));
-        let folded = Roster::fold(&members.logs);
+        let folded = Roster::fold(&members.logs, &Roster::default());
         prop_assert_eq!((&folded.devices, &folded.logs), (&members.roster.devices, &members.roster.logs));
         let waits = members.logs.iter().filter(|(log, _)| !folded.logs.contains_key(log));
         prop_assert_eq!(members.waiting, waits.map(|(_, log)| log.weight()).sum::<usize>());
@@ -152,14 +151,14 @@ fn numbers_and_not_places_order_the_entries_of_an_author() {
 
 #[test]
 fn a_full_vault_lists_the_same_devices_in_any_order() {
+    testing::DEVICES_MAX.set(Some(DEVICES_MAX));
     let (vault, a, first) = founded();
     let base = told(vault, std::slice::from_ref(&first));
     let known = Actor::new(2);
-    // 1,024 devices by one key would take long to sign: the last places decide, and they are few.
     let crowd: Vec<_> =
-        (0..DEVICES_PER_VAULT_MAX as u64 + 2).map(|number| (number, Actor::new(100 + number))).collect();
+        (0..DEVICES_MAX as u64 + 2).map(|number| (number, Actor::new(100 + number))).collect();
     let segments: Vec<_> = crowd
-        .chunks(256)
+        .chunks(8)
         .zip(1..)
         .map(|(chunk, seq)| {
             let added = chunk.iter().map(|(number, device)| {
@@ -182,7 +181,7 @@ fn a_full_vault_lists_the_same_devices_in_any_order() {
     assert!(orders[1].device(&known.public()).is_none());
     apply(&mut orders[1], &first_of_all).unwrap();
     assert_eq!(outcome(&orders[0]), outcome(&orders[1]));
-    assert_eq!(orders[0].devices().len(), DEVICES_PER_VAULT_MAX);
+    assert_eq!(orders[0].devices().len(), DEVICES_MAX);
     assert!(orders[0].device(&known.public()).is_some());
 }
 
@@ -254,10 +253,51 @@ proptest! {
         prop_assert_eq!((members.waiting, members.entries.len()), (in_order.waiting, in_order.entries.len()));
         prop_assert_eq!(devices.len(), members.devices().len());
         prop_assert_eq!(logs.len(), members.roster.logs.len());
-        let folded = Roster::fold(&members.logs);
+        let folded = Roster::fold(&members.logs, &Roster::default());
         prop_assert_eq!((&folded.devices, &folded.logs), (&members.roster.devices, &members.roster.logs));
         for actor in &actors {
             prop_assert_eq!(members.admin_key(&actor.public()), in_order.admin_key(&actor.public()));
         }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(12))]
+
+    /// Two admins add more devices than a vault lists, in every order; each device has logs.
+    #[test]
+    fn the_logs_of_all_members_count_in_any_order_also_of_those_beyond_the_list(
+        order in Just((0..62usize).collect::<Vec<_>>()).prop_shuffle(),
+    ) {
+        static SEGMENTS: LazyLock<(VaultId, Vec<Applied>)> = LazyLock::new(|| {
+            let (vault, a, first) = founded();
+            let b = Actor::new(2);
+            let mut segments = vec![first, a.adds(&vault, 1, &b, "b", DeviceRole::Admin)];
+            segments.push(b.certificate(&vault));
+            for n in 0..28u64 {
+                let device = Actor::new(100 + n);
+                let adder = if n % 2 == 0 { &a } else { &b };
+                // Who is added last has the lowest number.
+                segments.push(adder.adds(&vault, 40 - n, &device, "x", DeviceRole::Writer));
+                segments.push(device.certificate(&vault));
+            }
+            segments.extend(further_pairs(&vault, &a, 60..63));
+            (vault, segments)
+        });
+        testing::DEVICES_MAX.set(Some(DEVICES_MAX));
+        let (vault, segments) = &*SEGMENTS;
+        prop_assert_eq!(segments.len(), order.len());
+        let mut members = Members::new(*vault);
+        let mut counted = BTreeSet::new();
+        for at in order {
+            let changes = apply(&mut members, &segments[at]).unwrap();
+            counted.extend(changes.logs_certified);
+            prop_assert!(counted.iter().all(|log| members.certified(log).is_some()), "what counts goes on counting");
+        }
+        prop_assert!(members.roster.overflows);
+        prop_assert_eq!(members.devices().len(), DEVICES_MAX);
+        let in_order = told(*vault, segments);
+        prop_assert_eq!(outcome(&members), outcome(&in_order));
+        prop_assert_eq!(counted.len(), 2 * (2 + 28 + 3));
     }
 }
