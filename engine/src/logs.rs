@@ -16,6 +16,7 @@ pub(crate) mod outbox;
 pub(crate) mod pass;
 pub(crate) mod receive;
 pub(crate) mod rotate;
+pub(crate) mod rounds;
 pub(crate) mod sealing;
 pub(crate) mod shown;
 pub(crate) mod statements;

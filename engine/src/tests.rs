@@ -19,6 +19,7 @@ mod opening;
 mod panics;
 mod reading;
 mod restored;
+mod rounds;
 mod sealing;
 mod specification;
 mod spoiled;

@@ -221,8 +221,17 @@ pub const EVIDENCE_VAULT_BYTES_MAX: usize = 4 << 20;
 /// Logs without a certificate of which a relay is asked for the beginning once more, at an open or a change of members.
 pub const STRANGERS_ASKED_MAX: usize = 32;
 /// Notes of segments of one log that name logs without a certificate; beyond that the log is merged once more from
-/// there.
+/// there, in rounds.
 pub const NOTES_PER_LOG_MAX: usize = 1024;
+/// Set of the names of one log that are not noted, by which certificates that it does not name are told; names of an honest log fill
+/// two fifths of it.
+pub const ROUND_NAMES_BYTES: usize = 16 << 10;
+/// Plaintext that one transaction of a round opens, but for its last segment.
+pub const ROUND_SLICE_BYTES: usize = 4 << 20;
+/// Segments that one transaction of a round opens.
+pub const ROUND_SLICE_SEGMENTS: usize = 1024;
+/// Transactions of rounds at an opening; the others come with what is received.
+pub const ROUND_SLICES_AT_OPENING: usize = 16;
 /// How far a stamp may be ahead of our clock before its group is held.
 pub const CLOCK_AHEAD_MAX_MS: u64 = 5 * 60 * 1000;
 /// Longest wait between a write and its sealing while online.
@@ -343,6 +352,10 @@ pub const TABLE: &[(&str, u64)] = &[
     ("EVIDENCE_VAULT_BYTES_MAX", EVIDENCE_VAULT_BYTES_MAX as u64),
     ("STRANGERS_ASKED_MAX", STRANGERS_ASKED_MAX as u64),
     ("NOTES_PER_LOG_MAX", NOTES_PER_LOG_MAX as u64),
+    ("ROUND_NAMES_BYTES", ROUND_NAMES_BYTES as u64),
+    ("ROUND_SLICE_BYTES", ROUND_SLICE_BYTES as u64),
+    ("ROUND_SLICE_SEGMENTS", ROUND_SLICE_SEGMENTS as u64),
+    ("ROUND_SLICES_AT_OPENING", ROUND_SLICES_AT_OPENING as u64),
     ("CLOCK_AHEAD_MAX_MS", CLOCK_AHEAD_MAX_MS),
     ("SEAL_DELAY_MS", SEAL_DELAY_MS),
     ("INCOMING_MAX", INCOMING_MAX as u64),

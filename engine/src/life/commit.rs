@@ -289,7 +289,9 @@ impl Tx<'_> {
 
     /// Writes a vault's keyring to its row.
     pub(crate) fn put_keyring(&mut self, vault: VaultNo) -> Result<(), Error> {
-        self.state.retry_shut(vault);
+        for log in self.state.retry_shut(vault) {
+            self.logs.forget_unread(log)?;
+        }
         let row = self.vault(vault)?.keyring.encode();
         Ok(self.vaults.put_keyring(vault, &row)?)
     }

@@ -57,7 +57,7 @@ impl Core {
                     done?;
                 }
                 Verdict::Hold(_) | Verdict::Wait(_) => {
-                    self.stop_at_large(vault, log, verdict)?;
+                    self.stop_at_large(vault, &extent, verdict, turn)?;
                     self.merge_what_was_forgotten(turn)?;
                 }
             }
@@ -65,12 +65,18 @@ impl Core {
     }
 
     /// A log waits in front of a large group.
-    fn stop_at_large(&self, vault: VaultNo, log: LogNo, verdict: Verdict) -> Result<(), Error> {
-        let mut state = self.lock_state()?;
+    fn stop_at_large(
+        &self,
+        vault: VaultNo,
+        extent: &GroupExtent,
+        verdict: Verdict,
+        turn: Option<&Turn>,
+    ) -> Result<(), Error> {
+        let log = extent.log;
         if let Verdict::Wait(reason) = verdict {
-            tracing::warn!(log = log.0, ?reason, "a log waits in front of a large group");
-            state.wait(log, reason);
+            self.write_as(turn, |tx| tx.wait(log, *extent.segments.start(), reason))?;
         }
+        let mut state = self.lock_state()?;
         if let Some(vault) = state.vaults.get_mut(&vault) {
             vault.unmerged.remove(&log);
             if let Verdict::Hold(until) = verdict {
@@ -95,7 +101,7 @@ impl Core {
         self.write_as(turn, |tx| vaults.into_iter().try_for_each(|vault| tx.merge_ready(vault)))
     }
 
-    fn write_as<R>(
+    pub(crate) fn write_as<R>(
         &self,
         turn: Option<&Turn>,
         f: impl FnOnce(&mut Tx<'_>) -> Result<R, Error>,

@@ -34,6 +34,11 @@ impl Core {
     /// Merges what could not be merged when it arrived: groups held for the clock, logs that have a certificate since, and
     /// what a newer version may read. Called at every open; receiving does the same.
     pub(crate) fn retry_held(&self, turn: &Turn) -> Result<(), Error> {
+        self.retry_vaults(turn)?;
+        self.go_round_at_opening(turn)
+    }
+
+    fn retry_vaults(&self, turn: &Turn) -> Result<(), Error> {
         let vaults: Vec<_> = {
             let state = self.lock_state()?;
             let waits = |vault: &VaultState| !vault.unmerged.is_empty() || vault.waiting.len() > 0;
@@ -52,7 +57,7 @@ impl Core {
         self.merge_large(Some(turn))
     }
 
-    /// Merges the groups held for the clock whose time has come.
+    /// Merges the groups held for the clock whose time has come, and goes on with rounds that are under way.
     pub(crate) fn merge_held(&self) -> Result<(), Error> {
         self.write(|tx| {
             for vault in tx.state.vaults.keys().copied().collect::<Vec<_>>() {
@@ -60,18 +65,21 @@ impl Core {
             }
             Ok(())
         })?;
-        self.merge_large(None)
+        self.merge_large(None)?;
+        self.go_round(None).map(drop)
     }
 
-    /// How long it is until [`Core::merge_held`] has something to do; `None` if no group is held for the clock.
+    /// How long it is until [`Core::merge_held`] has something to do; `None` if no group is held for the clock, and no round
+    /// is under way.
     pub(crate) fn held_wait(&self) -> Option<Duration> {
         let until = self.held_until_ms.load(Ordering::Relaxed);
         (until != u64::MAX).then(|| Duration::from_millis(until.saturating_sub(self.now_ms())))
     }
 
-    /// Notes until when the first of all held groups is held.
+    /// Notes until when the first of all held groups is held, or that a round is under way.
     pub(crate) fn note_held(&self, state: &State) {
         let first = state.vaults.values().map(VaultState::held_until_ms).min().unwrap_or(u64::MAX);
+        let first = if state.next_in_round().is_some() { 0 } else { first };
         // Should a transaction fail, the time is looked at once in vain, or is found again with the next segment.
         self.held_until_ms.store(first, Ordering::Relaxed);
     }
@@ -130,7 +138,7 @@ impl Tx<'_> {
                 NextGroup::Complete(extent) => extent,
                 NextGroup::Incomplete => return Ok(()),
                 NextGroup::Waits(reason) => {
-                    self.wait(log, from, reason);
+                    self.wait(log, from, reason)?;
                     return Ok(());
                 }
             };
@@ -153,7 +161,7 @@ impl Tx<'_> {
                     return Ok(());
                 }
                 Opened::Waits(reason) => {
-                    self.wait(log, from, reason);
+                    self.wait(log, from, reason)?;
                     return Ok(());
                 }
             }

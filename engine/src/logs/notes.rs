@@ -3,54 +3,106 @@
 //! Such a name has no effect yet, gets no number and is never repeated: else a member could fill every store with names
 //! that it made up. Which segments have named a log is noted, within bounds, and they are merged once more in the
 //! transaction in which the log is certified. Merging is idempotent, so that comes to the same as if the certificate
-//! had been here first; nobody waits for a name.
+//! had been here first; nobody waits for a name. A log that has too many such names is merged once more in rounds
+//! (`rounds.rs`).
 
 use std::collections::BTreeSet;
 
-use subrosa_model::merge::{LogNo, VaultNo};
+use subrosa_model::merge::{CheckedBody, LogNo, VaultNo};
 use subrosa_protocol::ids::{LogId, Seq};
-use subrosa_protocol::limits::NOTES_PER_LOG_MAX;
-use subrosa_store::logs::NoteRow;
+use subrosa_protocol::limits::{
+    NOTES_PER_LOG_MAX, ROUND_SLICE_BYTES, ROUND_SLICE_SEGMENTS, ROUND_SLICES_AT_OPENING,
+};
+use subrosa_store::logs::{NoteRow, RoundRow};
 
 use crate::error::Error;
 use crate::life::commit::Tx;
 use crate::logs::pass::{GroupSource, Pass};
 use crate::memory::extents::GroupExtent;
-use crate::memory::uncertified::EVERY_NAME;
+
+/// What bounds notes and rounds.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct NameLimits {
+    /// Notes of one naming log.
+    pub(crate) notes: usize,
+    /// Plaintext that one slice of a round opens, but for its last segment.
+    pub(crate) slice_bytes: usize,
+    /// Segments that it opens.
+    pub(crate) slice_segments: usize,
+    /// Slices at an opening of the store.
+    pub(crate) slices_at_opening: usize,
+}
+
+/// The limits; tests may have smaller ones.
+#[cfg_attr(not(test), expect(clippy::missing_const_for_fn, reason = "tests look for theirs"))]
+pub(crate) fn name_limits() -> NameLimits {
+    #[cfg(test)]
+    if let Some(limits) = testing::LIMITS.get() {
+        return limits;
+    }
+    NameLimits {
+        notes: NOTES_PER_LOG_MAX,
+        slice_bytes: ROUND_SLICE_BYTES,
+        slice_segments: ROUND_SLICE_SEGMENTS,
+        slices_at_opening: ROUND_SLICES_AT_OPENING,
+    }
+}
 
 impl Tx<'_> {
-    /// Notes that a segment, merged now, names a log without a certificate.
-    pub(crate) fn note_name(
-        &mut self,
-        vault: VaultNo,
-        named: &LogId,
-        by: LogNo,
-        seq: Seq,
-    ) -> Result<(), Error> {
-        let notes = &self.vault(vault)?.notes;
-        let every = notes.every.get(&by).copied();
-        if *named == EVERY_NAME || every.is_some_and(|from| from <= seq) {
-            return Ok(());
-        }
-        let full = notes.counts.get(&by).is_some_and(|count| *count >= NOTES_PER_LOG_MAX);
-        let note = NoteRow { named: *named, by, seq };
-        if self.logs.has_note(vault, &note)? {
-            return Ok(());
-        }
-        if !full {
-            self.logs.put_note(vault, &note)?;
-            *self.vault_mut(vault)?.notes.counts.entry(by).or_default() += 1;
-            return Ok(());
-        }
-        if let Some(later) = every {
-            self.logs.remove_note(vault, &NoteRow { named: EVERY_NAME, by, seq: later })?;
-        }
-        self.logs.put_note(vault, &NoteRow { named: EVERY_NAME, by, seq })?;
-        self.vault_mut(vault)?.notes.every.insert(by, seq);
-        Ok(())
+    /// Logs that a body names and of which no certificate is here, or later than it can know them: whoever is late, they
+    /// count when the named log turns out to be early.
+    pub(crate) fn names_that_wait(&self, vault: VaultNo, body: &CheckedBody<'_>) -> Vec<LogId> {
+        let named = body.named().iter().filter(|named| self.state.logs.number(vault, named).is_none());
+        named.chain(body.named_ahead()).copied().collect()
     }
 
-    /// Merges once more what has named these logs, which are certified now.
+    /// Notes names that wait of a segment, merged now.
+    pub(crate) fn note_names(
+        &mut self,
+        vault: VaultNo,
+        (by, seq): (LogNo, Seq),
+        names: &[LogId],
+    ) -> Result<(), Error> {
+        if names.is_empty() {
+            return Ok(());
+        }
+        let round = self.vault(vault)?.notes.rounds.get(&by).copied();
+        if let Some(round) = round.filter(|round| round.from <= seq) {
+            // A round under way comes there, and looks at what waits then.
+            let will_visit = round.next.is_some_and(|next| next <= seq);
+            return if will_visit { Ok(()) } else { self.keep_names(by, names) };
+        }
+        if self.note_each(vault, (by, seq), names)? {
+            return Ok(());
+        }
+        let round = round.unwrap_or(RoundRow { from: seq, next: None, again: false });
+        self.put_round(vault, by, RoundRow { from: seq, ..round })?;
+        self.keep_names(by, names)
+    }
+
+    /// Notes names of a segment one by one; whether there was room for all.
+    pub(crate) fn note_each(
+        &mut self,
+        vault: VaultNo,
+        (by, seq): (LogNo, Seq),
+        names: &[LogId],
+    ) -> Result<bool, Error> {
+        for named in names {
+            let note = NoteRow { named: *named, by, seq };
+            if self.logs.has_note(vault, &note)? {
+                continue;
+            }
+            let count = self.vault_mut(vault)?.notes.counts.entry(by).or_default();
+            if *count >= name_limits().notes {
+                return Ok(false);
+            }
+            *count += 1;
+            self.logs.put_note(vault, &note)?;
+        }
+        Ok(true)
+    }
+
+    /// Merges once more what has named these logs, which are certified now; of logs with too many names, begins to.
     pub(crate) fn merge_named(&mut self, vault: VaultNo, certified: &[LogId]) -> Result<(), Error> {
         let mut segments = BTreeSet::new();
         for named in certified {
@@ -64,30 +116,28 @@ impl Tx<'_> {
                 }
             }
         }
-        let every: Vec<_> = match certified {
-            [] => Vec::new(),
-            _ => self.vault(vault)?.notes.every.iter().map(|(by, from)| (*by, *from)).collect(),
-        };
+        self.begin_rounds(vault, certified)?;
         let mut pass = Pass::default();
         for (by, seq) in segments {
-            self.merge_once_more(vault, by, seq, &mut pass)?;
-        }
-        for (by, from) in every {
-            let end = self.end_of_ops(by)?;
-            for seq in from.0..end.0 {
-                self.merge_once_more(vault, by, Seq(seq), &mut pass)?;
+            let Ok(body) = self.open_stored(vault, by, seq)? else { continue };
+            if !pass.has_room(body.data.len()) {
+                self.run_pass(vault, &mut pass)?;
             }
+            let source = GroupSource::Again(self.place_of(by, seq)?);
+            pass.add(GroupExtent::of_one(by, seq), vec![body], source);
         }
         self.run_pass(vault, &mut pass)
     }
+}
 
-    fn merge_once_more(&mut self, vault: VaultNo, by: LogNo, seq: Seq, pass: &mut Pass) -> Result<(), Error> {
-        let Ok(body) = self.open_stored(vault, by, seq)? else { return Ok(()) };
-        if !pass.has_room(body.data.len()) {
-            self.run_pass(vault, pass)?;
-        }
-        let source = GroupSource::Again(self.place_of(by, seq)?);
-        pass.add(GroupExtent::of_one(by, seq), vec![body], source);
-        Ok(())
+/// Smaller limits for the thread of a test.
+#[cfg(test)]
+pub(crate) mod testing {
+    use std::cell::Cell;
+
+    use super::NameLimits;
+
+    thread_local! {
+        pub(crate) static LIMITS: Cell<Option<NameLimits>> = const { Cell::new(None) };
     }
 }

@@ -5,17 +5,17 @@ use std::ops::Range;
 
 use subrosa_model::merge::{BodyPlace, CheckedBody, LogNo, Observed, Op, Stamp, VaultNo};
 use subrosa_model::seal::OpenedBody;
-use subrosa_protocol::ids::{Head, Seq};
+use subrosa_protocol::ids::{Head, LogId, Seq};
 use subrosa_protocol::limits;
 use subrosa_store::error::StoreError;
 use subrosa_store::keys::{CollectionNo, RecordKey};
-use subrosa_store::logs::LogTip;
+use subrosa_store::logs::{LogTip, UnreadRow};
 
 use crate::error::Error;
 use crate::life::commit::Tx;
 use crate::logs::groups::group_limits;
 use crate::memory::cost::hold_decoded;
-use crate::memory::extents::{GroupExtent, WaitReason};
+use crate::memory::extents::{GroupExtent, READER_VERSION, WaitReason};
 
 /// Where a group comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +24,8 @@ pub(crate) enum GroupSource {
     Next,
     /// It was merged before, and says more now: one body, and where it stands in its group.
     Again(BodyPlace),
+    /// The same, in a round that notes its names anew.
+    Round(BodyPlace),
 }
 
 /// A group that is complete.
@@ -40,6 +42,8 @@ pub(crate) struct Pass {
     bodies: Vec<OpenedBody>,
     groups: Vec<ReadyGroup>,
     bytes: usize,
+    /// Names that wait in what a round has merged once more.
+    found: Vec<(Seq, Vec<LogId>)>,
 }
 
 /// What is to be done with a group.
@@ -59,6 +63,11 @@ impl Pass {
         self.bytes += bodies.iter().map(|body| body.data.len()).sum::<usize>();
         self.bodies.extend(bodies);
         self.groups.push(ReadyGroup { extent, bodies: first..self.bodies.len(), origin });
+    }
+
+    /// What was found in the bodies of a round.
+    pub(crate) fn take_found(self) -> Vec<(Seq, Vec<LogId>)> {
+        self.found
     }
 
     /// Whether there is room for that much more; there always is in an empty one.
@@ -87,7 +96,7 @@ struct Ready<'a> {
 /// Decodes the bodies of one group, each once.
 fn decode_group(opened: &[OpenedBody], origin: GroupSource) -> Decoded<'_> {
     let mut place = match origin {
-        GroupSource::Again(place) => place,
+        GroupSource::Again(place) | GroupSource::Round(place) => place,
         GroupSource::Next => BodyPlace::First,
     };
     let (mut bodies, mut bytes) = (Vec::with_capacity(opened.len()), 0);
@@ -110,7 +119,7 @@ fn decode_group(opened: &[OpenedBody], origin: GroupSource) -> Decoded<'_> {
 impl Tx<'_> {
     /// Decodes the bodies of the pass, decides group by group, and merges what is to be merged in key order.
     pub(crate) fn run_pass(&mut self, vault: VaultNo, pass: &mut Pass) -> Result<(), Error> {
-        let Pass { bodies: opened, groups, .. } = std::mem::take(pass);
+        let Pass { bodies: opened, groups, mut found, .. } = std::mem::take(pass);
         let mut ready = Ready::default();
         let mut stopped = BTreeSet::new();
         for ReadyGroup { extent, bodies, origin } in groups {
@@ -127,11 +136,13 @@ impl Tx<'_> {
                 }
                 (Decoded::Waits(reason), GroupSource::Next) => {
                     stopped.insert(log);
-                    self.wait(log, *extent.segments.start(), reason);
+                    self.wait(log, *extent.segments.start(), reason)?;
                     continue;
                 }
                 // It was merged once, and stays as it is.
-                (Decoded::Large | Decoded::Waits(_), GroupSource::Again(_)) => continue,
+                (Decoded::Large | Decoded::Waits(_), GroupSource::Again(_) | GroupSource::Round(_)) => {
+                    continue;
+                }
             };
             if origin == GroupSource::Next {
                 let head = bodies.first().and_then(CheckedBody::head);
@@ -140,6 +151,7 @@ impl Tx<'_> {
                     self.vault_mut(vault)?.held.insert(log, until);
                     // What stands behind it is looked at when its time has come.
                     self.state.wait_no_more(log);
+                    self.logs.forget_unread(log)?;
                     continue;
                 }
                 self.advance(vault, log, *extent.segments.end())?;
@@ -150,10 +162,16 @@ impl Tx<'_> {
             }
             ready.bytes += bytes;
             for (seq, body) in (extent.segments.start().0..).zip(bodies) {
-                self.note_what_is_named(vault, log, Seq(seq), &body)?;
+                match origin {
+                    GroupSource::Round(_) => found.push((Seq(seq), self.names_that_wait(vault, &body))),
+                    GroupSource::Next | GroupSource::Again(_) => {
+                        self.note_what_is_named(vault, log, Seq(seq), &body)?;
+                    }
+                }
                 ready.bodies.push((log, body));
             }
         }
+        pass.found = found;
         self.merge_bodies(vault, &ready.bodies)
     }
 
@@ -165,10 +183,16 @@ impl Tx<'_> {
         }
     }
 
-    /// A log waits from here on. What is found out once is not tried again before something changes.
-    pub(crate) fn wait(&mut self, log: LogNo, from: Seq, reason: WaitReason) {
+    /// A log waits from here on. What is found out once is not tried again before something changes; what took opening the
+    /// group is kept, for the next opening of the store too.
+    pub(crate) fn wait(&mut self, log: LogNo, from: Seq, reason: WaitReason) -> Result<(), Error> {
         tracing::warn!(log = log.0, from = from.0, ?reason, "a log waits");
+        if let Some(reason) = reason.code() {
+            let version = READER_VERSION.to_owned();
+            self.logs.put_unread(log, &UnreadRow { first: from, reason, version })?;
+        }
         self.state.wait(log, reason);
+        Ok(())
     }
 
     /// A log is merged up to here.
@@ -187,15 +211,8 @@ impl Tx<'_> {
         seq: Seq,
         body: &CheckedBody<'_>,
     ) -> Result<(), Error> {
-        for named in body.named() {
-            if self.state.logs.number(vault, named).is_none() {
-                self.note_name(vault, named, log, seq)?;
-            }
-        }
-        // Whoever is late, they count when the named log turns out to be early.
-        for named in body.named_ahead() {
-            self.note_name(vault, named, log, seq)?;
-        }
+        let names = self.names_that_wait(vault, body);
+        self.note_names(vault, (log, seq), &names)?;
         for Head { log, seq, .. } in body.head().map_or(&[][..], |head| head.seen.heads()) {
             let is_stranger = self.state.logs.number(vault, log).is_none();
             let state = self.vault_mut(vault)?;

@@ -81,6 +81,7 @@ impl Core {
             tx.take_in_batch(taking, &batch)
         })?;
         self.merge_large(None)?;
+        self.go_round(None)?;
         Ok(taken)
     }
 }

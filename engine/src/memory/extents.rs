@@ -32,6 +32,31 @@ pub(crate) enum WaitReason {
     TooLarge,
 }
 
+/// The version of the program, which reads what it reads: another one may read more, and tries again.
+pub(crate) const READER_VERSION: &str = env!("CARGO_PKG_VERSION");
+
+impl WaitReason {
+    /// How the store names a reason that is found by opening a group; what its headers say costs little to be found again.
+    pub(crate) const fn code(self) -> Option<u8> {
+        match self {
+            Self::StaysShut => Some(1),
+            Self::Undecodable => Some(2),
+            Self::TooLarge => Some(3),
+            Self::UnknownKind | Self::Misplaced => None,
+        }
+    }
+
+    /// The reason that the store names so.
+    pub(crate) const fn of_code(code: u8) -> Option<Self> {
+        match code {
+            1 => Some(Self::StaysShut),
+            2 => Some(Self::Undecodable),
+            3 => Some(Self::TooLarge),
+            _ => None,
+        }
+    }
+}
+
 /// What was seen of a group whose end is not here.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Probe {

@@ -13,12 +13,12 @@ use subrosa_protocol::vouch::Vouch;
 use subrosa_store::doors::DoorsView;
 use subrosa_store::error::StoreError;
 use subrosa_store::keys::{CollectionNo, VaultNo};
-use subrosa_store::logs::{LogRow, LogsView};
+use subrosa_store::logs::{LogRow, LogsView, UnreadRow};
 use subrosa_store::unsealed::UnsealedView;
 use subrosa_store::vaults::{CollectionRow, VaultRow};
 
 use crate::error::Error;
-use crate::memory::extents::{GroupExtent, Probe, WaitReason};
+use crate::memory::extents::{GroupExtent, Probe, READER_VERSION, WaitReason};
 use crate::memory::open_batch::{Batches, unsaid};
 use crate::memory::relay_view::RelayView;
 use crate::memory::uncertified::{Notes, Waiting};
@@ -80,9 +80,11 @@ pub(crate) struct State {
     pub(crate) logs: LogTable,
     pub(crate) collections: Collections,
     pub(crate) vaults: BTreeMap<VaultNo, VaultState>,
-    /// Logs that wait in front of a group, and why: found again at each open, so nothing of it is stored. A transaction that
-    /// fails leaves it as it was before.
+    /// Logs that wait in front of a group, and why: what was found by opening it is stored, the rest is found again at each
+    /// open. A transaction that fails leaves it as it was before.
     pub(crate) waits: Arc<BTreeMap<LogNo, WaitReason>>,
+    /// The log whose round went on last.
+    pub(crate) last_in_round: Option<(VaultNo, LogNo)>,
     /// A transaction failed and what the store holds could not be read again: to be done before the next one.
     pub(crate) stale: bool,
     /// The device was closed; nothing is here any more.
@@ -214,6 +216,8 @@ impl State {
             self.vaults.insert(number, vault);
         }
         self.load_unmerged(&logs)?;
+        self.load_rounds(&logs)?;
+        self.load_unread(&logs)?;
         Ok(self.load_evidence(&logs)?)
     }
 
@@ -260,6 +264,30 @@ impl State {
         Ok(())
     }
 
+    fn load_rounds(&mut self, logs: &LogsView) -> Result<(), StoreError> {
+        for row in logs.rounds()? {
+            let (log, round) = row?;
+            let vault = self.logs.vault(log).and_then(|vault| self.vaults.get_mut(&vault));
+            vault.ok_or(StoreError::Inconsistent)?.notes.rounds.insert(log, round);
+        }
+        Ok(())
+    }
+
+    /// Finds the logs that wait in front of a group which this version of the program cannot merge.
+    fn load_unread(&mut self, logs: &LogsView) -> Result<(), StoreError> {
+        for row in logs.unread()? {
+            let (log, UnreadRow { first, reason, version }) = row?;
+            let stands_there = logs.head(log)?.is_some_and(|head| head.merged == first);
+            if let Some(reason) = WaitReason::of_code(reason)
+                && version == READER_VERSION
+                && stands_there
+            {
+                self.wait(log, reason);
+            }
+        }
+        Ok(())
+    }
+
     /// A log waits from here on.
     pub(crate) fn wait(&mut self, log: LogNo, reason: WaitReason) {
         Arc::make_mut(&mut self.waits).insert(log, reason);
@@ -272,15 +300,17 @@ impl State {
         }
     }
 
-    /// Has logs looked at again that wait for a key of a vault: it may have come.
-    pub(crate) fn retry_shut(&mut self, vault: VaultNo) {
+    /// Has logs looked at again that wait for a key of a vault: it may have come. They are to be forgotten where it is
+    /// stored that they wait.
+    pub(crate) fn retry_shut(&mut self, vault: VaultNo) -> Vec<LogNo> {
         let shut = self.waits.iter().filter(|(_, reason)| **reason == WaitReason::StaysShut);
         let shut: Vec<_> =
             shut.map(|(log, _)| *log).filter(|log| self.logs.vault(*log) == Some(vault)).collect();
-        for log in shut {
-            self.wait_no_more(log);
-            self.vaults.get_mut(&vault).map(|vault| vault.unmerged.insert(log));
+        for log in &shut {
+            self.wait_no_more(*log);
+            self.vaults.get_mut(&vault).map(|vault| vault.unmerged.insert(*log));
         }
+        shut
     }
 
     /// A copy of the names for readers.

@@ -11,7 +11,7 @@ use subrosa_protocol::limits::{
 };
 use subrosa_protocol::segment::{Class, SealedSegment};
 use subrosa_store::error::StoreError;
-use subrosa_store::logs::{CheckedSegment, LogsView, NoteRow, Rank, WaitingRow};
+use subrosa_store::logs::{CheckedSegment, LogsView, Rank, RoundRow, WaitingRow};
 
 /// A log of which segments wait: all from where it begins to its head.
 #[derive(Clone, Copy, Debug)]
@@ -125,34 +125,27 @@ impl Waiting {
     }
 }
 
-/// The log id of the note that stands for all names from a segment on. No log has it.
-pub(crate) const EVERY_NAME: LogId = LogId::from_bytes([0; 16]);
-
 /// What is noted of the logs of one vault.
 #[derive(Debug, Default)]
 pub(crate) struct Notes {
     /// How many notes there are of each naming log.
     pub(crate) counts: HashMap<LogNo, usize>,
-    /// Of naming logs that have too many: from where on nothing is noted, and everything is merged once more.
-    pub(crate) every: HashMap<LogNo, Seq>,
+    /// Of naming logs that have too many: from where on nothing is noted, and how far they are merged once more.
+    pub(crate) rounds: BTreeMap<LogNo, RoundRow>,
 }
 
 impl Notes {
     pub(crate) fn load(logs: &LogsView, vault: VaultNo) -> Result<Self, StoreError> {
         let mut notes = Self::default();
         for row in logs.notes(vault)? {
-            let NoteRow { named, by, seq } = row?;
-            if named == EVERY_NAME {
-                notes.every.insert(by, seq);
-            } else {
-                *notes.counts.entry(by).or_default() += 1;
-            }
+            *notes.counts.entry(row?.by).or_default() += 1;
         }
         Ok(notes)
     }
 
     #[cfg(test)]
     pub(crate) fn of(&self, by: LogNo) -> (usize, Option<Seq>) {
-        (self.counts.get(&by).copied().unwrap_or_default(), self.every.get(&by).copied())
+        let from = self.rounds.get(&by).map(|round| round.from);
+        (self.counts.get(&by).copied().unwrap_or_default(), from)
     }
 }

@@ -1,9 +1,12 @@
 //! Members that write whatever they like. Whatever was merged of theirs, in whatever order and batches: what honest devices write
 //! next is read by all the others, shows what it says, and all of them end with the same rows.
 
+use std::time::Duration;
+
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
+use subrosa_model::control::members_testing;
 use subrosa_model::merge::{
     BodyWriter, Cell, FieldCell, GroupHead, Op, OpKind, Put, RecordId, RecordState, Slotted, Stamp,
     Tombstone, Value, ValueBuf,
@@ -16,7 +19,9 @@ use subrosa_protocol::segment::{GroupPlace, Kind, SealedSegment};
 
 use super::strangers::another_relay;
 use super::{ListRelay, TestDevice, everything, id, join, record};
+use crate::logs::notes::{NameLimits, testing};
 use crate::memory::extents::WaitReason;
+use crate::memory::state::VaultState;
 
 const NOW: u64 = 1_000_000;
 const RECORDS: u8 = 3;
@@ -305,6 +310,7 @@ impl World {
 
     fn assert_agreement(&self, when: &str) {
         let [one, other] = [2, 3].map(|n| &self.devices[n]);
+        [one, other].into_iter().for_each(quiet);
         assert_eq!(everything(&one.vault()), everything(&other.vault()), "{when}");
         assert_eq!(self.rows(one), self.rows(other), "{when}");
         assert_eq!(self.waits(one), self.waits(other), "{when}");
@@ -393,6 +399,13 @@ impl World {
     }
 }
 
+/// Ends the rounds that are under way.
+fn quiet(device: &TestDevice) {
+    while device.core().held_wait() == Some(Duration::ZERO) {
+        device.core().merge_held().unwrap();
+    }
+}
+
 fn stories(cases: u32, odd: bool) {
     let config = Config { cases, max_shrink_iters: 200, failure_persistence: None, ..Config::default() };
     let story = (vec(step(odd), 0..40), vec(any::<u8>(), 1..30), 1usize..6);
@@ -408,6 +421,7 @@ fn stories(cases: u32, odd: bool) {
         world.show_in_another_order(&mut late, &order, part);
         world.relay.sync(late.core(), &world.vault);
         world.relay.sync(world.devices[2].core(), &world.vault);
+        [&world.devices[2], &late].into_iter().for_each(quiet);
         assert_eq!(world.rows(&world.devices[2]), world.rows(&late), "whatever the order");
         assert_eq!(world.waits(&world.devices[2]), world.waits(&late));
         Ok(())
@@ -418,6 +432,65 @@ fn stories(cases: u32, odd: bool) {
 #[test]
 fn what_is_written_after_anything_that_members_make_up_is_read_by_all() {
     stories(12, false);
+}
+
+#[test]
+fn names_that_are_not_noted_one_by_one_come_to_the_same() {
+    let limits = NameLimits { notes: 1, slice_bytes: 1 << 20, slice_segments: 1, slices_at_opening: 1 };
+    testing::LIMITS.set(Some(limits));
+    stories(8, false);
+    testing::LIMITS.set(None);
+}
+
+/// A founder and a member, both hostile, add more devices than a vault lists, each of which writes and deletes; whoever
+/// hears of those of the member first lists them, until those of the founder come.
+#[test]
+fn devices_that_are_added_beyond_the_list_count_the_same_in_any_order() {
+    members_testing::DEVICES_MAX.set(Some(6));
+    let config = Config { cases: 6, max_shrink_iters: 0, failure_persistence: None, ..Config::default() };
+    let cases = (vec(any::<u8>(), 4..30), vec(any::<u8>(), 4..30), 1usize..4);
+    let done = TestRunner::new(config).run(&cases, |(order, other_order, part)| {
+        let world = World::new();
+        let mut late = [TestDevice::new(), TestDevice::new()];
+        for late in &late {
+            join(&world.devices[0], late);
+        }
+        world.relay.take(world.devices[0].core(), &world.vault).unwrap();
+        for (n, by) in (0..).zip([2, 2, 2, 0, 0, 2, 0]) {
+            let added = TestDevice::new();
+            join(&world.devices[by], &added);
+            world.relay.sync(world.devices[by].core(), &world.vault);
+            world.relay.sync(added.core(), &world.vault);
+            added.clock.set(NOW + 10 * n);
+            let tasks = added.vault().records(COLLECTION);
+            let field = FIELDS[n as usize % FIELDS.len()];
+            for record in 0..RECORDS {
+                tasks.put(id(record), &super::record(&[(field, 1)])).unwrap();
+            }
+            if n % 2 == 1 {
+                tasks.delete(id(n as u8 % RECORDS)).unwrap();
+            }
+            world.relay.sync(added.core(), &world.vault);
+        }
+        for (late, order) in late.iter_mut().zip([order, other_order]) {
+            late.clock.set(NOW + 100);
+            world.show_in_another_order(late, &order, part);
+        }
+        let all = [&late[0], &late[1], &world.devices[2], &world.devices[3]];
+        for device in all.iter().chain(&all) {
+            device.clock.set(NOW + 100);
+            world.relay.sync(device.core(), &world.vault);
+        }
+        let shown = all.map(|device| {
+            assert_eq!(device.vault().devices().unwrap().len(), 6, "no more are listed");
+            let logs = |vault: &VaultState| Ok(vault.members.control_log_publics().len());
+            (everything(&device.vault()), device.core().with_vault(&world.vault, logs).unwrap())
+        });
+        assert!(!shown[0].0.is_empty() && shown.iter().all(|each| *each == shown[0]), "{shown:?}");
+        Ok(())
+    });
+    members_testing::DEVICES_MAX.set(None);
+    done.unwrap();
 }
 
 #[test]

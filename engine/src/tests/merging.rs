@@ -10,6 +10,7 @@ use subrosa_model::seal::Packed;
 use subrosa_protocol::ids::{Epoch, PublicKeyBytes, Seq, VaultId};
 use subrosa_protocol::limits::{CLOCK_AHEAD_MAX_MS, GROUP_SEGMENTS_MAX, SEGMENT_PLAIN_MAX};
 use subrosa_protocol::segment::{GroupPlace, Kind};
+use subrosa_store::logs::UnreadRow;
 
 use super::strangers::{Stranger, batch, noise, pair};
 use super::{ListRelay, TestDevice, copy_pair, copy_secret, everything, id, record};
@@ -222,7 +223,7 @@ fn a_large_group_is_merged_whole_with_memory_for_one_body() {
 }
 
 #[test]
-fn a_large_group_that_turns_out_wrong_leaves_nothing_and_is_tried_once_an_open() {
+fn a_large_group_that_turns_out_wrong_leaves_nothing_and_is_tried_once_by_a_version() {
     let (a, mut b, relay, vault) = pair();
     smaller_groups(64, 1 << 20, 1 << 10);
     let value = Value::Bytes(noise(2000));
@@ -236,11 +237,30 @@ fn a_large_group_that_turns_out_wrong_leaves_nothing_and_is_tried_once_an_open()
     }
     seal_group(&a, &vault, 100, 1, &value);
     show(&a, &b, &relay, &vault);
-    for _ in 0..2 {
-        assert_eq!((everything(&b.vault()), waiting(&b)), (vec![], 9));
-        assert_eq!(reason(&b, &vault, &a), Some(WaitReason::Undecodable));
+    let reopened = |b: &mut TestDevice| {
+        let before = rows_looked_at();
         b.reopen();
+        assert_eq!((everything(&b.vault()), waiting(b)), (vec![], 9));
+        assert_eq!(reason(b, &vault, &a), Some(WaitReason::Undecodable));
+        rows_looked_at() - before
+    };
+    assert_eq!(reason(&b, &vault, &a), Some(WaitReason::Undecodable));
+    for _ in 0..2 {
+        let rows = reopened(&mut b);
+        assert!(rows <= 1, "{rows} rows: it is known");
     }
+    // Another version of the program tries again, once.
+    let of_another_version = b.core().write(|tx| {
+        let number = tx.state.vault_no(&vault)?;
+        let log = tx.state.logs.number(number, &a.core().with_vault(&vault, |v| Ok(v.logs[&v.own.data].id))?);
+        let row = UnreadRow { first: Seq(0), reason: 2, version: "0.0.0".to_owned() };
+        Ok(tx.logs.put_unread(log.unwrap(), &row)?)
+    });
+    of_another_version.unwrap();
+    let rows = reopened(&mut b);
+    assert!(rows >= 8, "{rows} rows");
+    let rows = reopened(&mut b);
+    assert!(rows <= 1, "{rows} rows");
     let clock = b.core().lock_state().unwrap().clock.max();
     assert!(clock <= Stamp::from_ms(NOW + 1), "a group that was given up moves no clock");
     // The log goes on, and is not tried again for it.
@@ -252,6 +272,33 @@ fn a_large_group_that_turns_out_wrong_leaves_nothing_and_is_tried_once_an_open()
     b.vault().records("tasks").put(id(1), &record(&[("done", 1)])).unwrap();
     relay.sync(b.core(), &vault);
     assert_eq!(everything(&b.vault()).len(), 1, "nothing else is held up");
+}
+
+#[test]
+fn a_large_group_that_stays_shut_is_opened_again_when_a_key_comes_and_not_before() {
+    let (a, mut b, relay, vault) = pair();
+    smaller_groups(64, 1 << 20, 1 << 10);
+    let later = EpochSecrets::generate(Epoch(1), &OsEntropy);
+    let value = Value::Bytes(noise(2000));
+    let sealed = |n: usize| {
+        let data = body(n, NOW, n as u32..n as u32 + 1, &value);
+        seal(&a, &vault, Kind::DATA, GroupPlace::of(n, 8), &data);
+    };
+    (0..7).for_each(sealed);
+    with_epoch(&a, &vault, &later, || sealed(7));
+    show(&a, &b, &relay, &vault);
+    for _ in 0..2 {
+        let before = rows_looked_at();
+        b.reopen();
+        assert!(rows_looked_at() - before <= 1, "{}", rows_looked_at() - before);
+        assert_eq!(reason(&b, &vault, &a), Some(WaitReason::StaysShut));
+    }
+    give_epoch(&b, &vault, &later);
+    // Also when the store was closed before it could be tried.
+    b.reopen();
+    assert_eq!((everything(&b.vault()).len(), waiting(&b)), (8, 0));
+    b.reopen();
+    assert_eq!(reason(&b, &vault, &a), None);
 }
 
 #[test]

@@ -16,14 +16,14 @@ use super::strangers::pair;
 use super::{ListRelay, TestDevice, everything, id, join, record};
 
 /// A log of which there is no certificate anywhere.
-fn made_up(n: u32) -> LogId {
+pub(super) fn made_up(n: u32) -> LogId {
     let mut bytes = [7; 16];
     bytes[..4].copy_from_slice(&n.to_be_bytes());
     LogId::from_bytes(bytes)
 }
 
 /// Seals a delete that names these logs, as somebody may who writes his own client.
-fn delete_naming(device: &TestDevice, vault: &VaultId, record: u8, ms: u64, names: Tombstone) {
+pub(super) fn delete_naming(device: &TestDevice, vault: &VaultId, record: u8, ms: u64, names: Tombstone) {
     let stamp = Stamp::from_ms(ms);
     let record = RecordId::from_bytes([record; 16]);
     let op = Op { record, collection: "tasks", stamp, kind: OpKind::Delete(names) };
@@ -40,7 +40,7 @@ fn delete_naming(device: &TestDevice, vault: &VaultId, record: u8, ms: u64, name
         .unwrap();
 }
 
-fn row_of(device: &TestDevice, record: u8) -> usize {
+pub(super) fn row_of(device: &TestDevice, record: u8) -> usize {
     let found = device.core().read(|doors| {
         let records = doors.records()?;
         let mut found = 0;
@@ -56,7 +56,7 @@ fn row_of(device: &TestDevice, record: u8) -> usize {
 }
 
 /// How many notes there are of the data log of `by`, at `at`, and from where on everything is noted.
-fn notes(at: &TestDevice, vault: &VaultId, by: &TestDevice) -> (usize, Option<Seq>) {
+pub(super) fn notes(at: &TestDevice, vault: &VaultId, by: &TestDevice) -> (usize, Option<Seq>) {
     let log = by.core().with_vault(vault, |state| Ok(state.logs[&state.own.data].id)).unwrap();
     let state = at.core().lock_state().unwrap();
     let number = state.vault_no(vault).unwrap();

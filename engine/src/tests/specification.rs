@@ -44,13 +44,18 @@ fn the_names_in_meta_are_the_specified_ones() {
 fn the_reasons_for_which_a_log_waits_are_the_specified_ones() {
     use WaitReason::{Misplaced, StaysShut, TooLarge, Undecodable, UnknownKind};
     let rows = table(section(FORMAT, "Quarantine"), "| reason | a segment of the group |");
-    let rows: Vec<_> = rows.iter().map(|row| row[0].clone()).collect();
-    let code = [StaysShut, Undecodable, UnknownKind, Misplaced, TooLarge].map(|reason| match reason {
-        StaysShut => "stays shut",
-        Undecodable => "undecodable",
-        UnknownKind => "unknown kind",
-        Misplaced => "misplaced",
-        TooLarge => "too large",
+    let rows: Vec<_> = rows.iter().map(|row| [row[0].clone(), row[3].clone()]).collect();
+    let code = [StaysShut, Undecodable, UnknownKind, Misplaced, TooLarge].map(|reason| {
+        let name = match reason {
+            StaysShut => "stays shut",
+            Undecodable => "undecodable",
+            UnknownKind => "unknown kind",
+            Misplaced => "misplaced",
+            TooLarge => "too large",
+        };
+        let code = reason.code();
+        assert_eq!(code.and_then(WaitReason::of_code), code.map(|_| reason));
+        [name.to_owned(), code.map_or("none".to_owned(), |code| code.to_string())]
     });
     assert_eq!(rows, code);
 }

@@ -1,5 +1,5 @@
 //! Segments and what is known of their logs: the door to the tables *logs*, *segments*, *heads*, *evidence*, *waiting*,
-//! *notes* and *said* (`docs/FORMAT.md`, "Tables").
+//! *notes*, *rounds*, *round names*, *unread* and *said* (`docs/FORMAT.md`, "Tables").
 //!
 //! Nobody else names these tables. Rows are types, of which only what is stored, or was checked, makes one. It knows no
 //! rule: which log gets a number, what is merged, what makes room for what, is up to the caller.
@@ -13,6 +13,7 @@ use redb::{
 };
 use subrosa_model::merge::LogNo;
 use subrosa_protocol::ids::{Base, Chain, PublicKeyBytes, Seq};
+use subrosa_protocol::limits::ROUND_NAMES_BYTES;
 use subrosa_protocol::segment::{Class, Header};
 
 use crate::error::StoreError;
@@ -21,14 +22,18 @@ use crate::keys::{VaultNo, joined, part};
 mod checked;
 mod evidence;
 mod notes;
+mod rounds;
 mod said;
 #[cfg(test)]
 mod tests;
+mod unread;
 mod waiting;
 
 pub use checked::CheckedSegment;
 pub use evidence::{EvidenceRow, EvidenceRows};
 pub use notes::{NoteRow, NoteRows};
+pub use rounds::{RoundNames, RoundRow};
+pub use unread::UnreadRow;
 pub use waiting::{Rank, WaitingRow, WaitingRows};
 
 /// Log number to vault, public key and class. Only logs with a certificate have one, and this device's own.
@@ -43,6 +48,12 @@ const EVIDENCE: TableDefinition<&[u8; 12], &[u8]> = TableDefinition::new("eviden
 const WAITING: TableDefinition<&[u8; 28], &[u8]> = TableDefinition::new("waiting");
 /// Vault, log that has no certificate, log and seq of a segment whose tombstones name it.
 const NOTES: TableDefinition<&[u8; 32], ()> = TableDefinition::new("notes");
+/// Log to where its names are not noted one by one, and how far it is merged once more.
+const ROUNDS: TableDefinition<u32, &[u8; 17]> = TableDefinition::new("rounds");
+/// Log to a set of its names that are not noted.
+const ROUND_NAMES: TableDefinition<u32, &[u8; ROUND_NAMES_BYTES]> = TableDefinition::new("round names");
+/// Log to the group that it waits in front of.
+const UNREAD: TableDefinition<u32, &[u8]> = TableDefinition::new("unread");
 /// Log to the last segment of it that this device's data log has named as seen.
 const SAID: TableDefinition<u32, u64> = TableDefinition::new("said");
 
@@ -57,6 +68,9 @@ pub(crate) fn shapes() -> Vec<crate::doors::Shape> {
         shape(EVIDENCE),
         shape(WAITING),
         shape(NOTES),
+        shape(ROUNDS),
+        shape(ROUND_NAMES),
+        shape(UNREAD),
         shape(SAID),
     ]
 }
@@ -69,6 +83,9 @@ pub struct Logs<'t> {
     evidence: Table<'t, &'static [u8; 12], &'static [u8]>,
     waiting: Table<'t, &'static [u8; 28], &'static [u8]>,
     notes: Table<'t, &'static [u8; 32], ()>,
+    rounds: Table<'t, u32, &'static [u8; 17]>,
+    round_names: Table<'t, u32, &'static [u8; ROUND_NAMES_BYTES]>,
+    unread: Table<'t, u32, &'static [u8]>,
     said: Table<'t, u32, u64>,
     /// Logs whose head was put in this transaction.
     moved: BTreeSet<LogNo>,
@@ -82,6 +99,8 @@ pub struct LogsView {
     evidence: ReadOnlyTable<&'static [u8; 12], &'static [u8]>,
     waiting: ReadOnlyTable<&'static [u8; 28], &'static [u8]>,
     notes: ReadOnlyTable<&'static [u8; 32], ()>,
+    rounds: ReadOnlyTable<u32, &'static [u8; 17]>,
+    unread: ReadOnlyTable<u32, &'static [u8]>,
     said: ReadOnlyTable<u32, u64>,
 }
 
@@ -130,6 +149,9 @@ impl<'t> Logs<'t> {
             evidence: txn.open_table(EVIDENCE)?,
             waiting: txn.open_table(WAITING)?,
             notes: txn.open_table(NOTES)?,
+            rounds: txn.open_table(ROUNDS)?,
+            round_names: txn.open_table(ROUND_NAMES)?,
+            unread: txn.open_table(UNREAD)?,
             said: txn.open_table(SAID)?,
             moved: BTreeSet::new(),
         })
@@ -223,6 +245,8 @@ impl LogsView {
             evidence: txn.open_table(EVIDENCE)?,
             waiting: txn.open_table(WAITING)?,
             notes: txn.open_table(NOTES)?,
+            rounds: txn.open_table(ROUNDS)?,
+            unread: txn.open_table(UNREAD)?,
             said: txn.open_table(SAID)?,
         })
     }

@@ -230,6 +230,46 @@ fn notes_are_found_by_the_log_that_they_name() {
 }
 
 #[test]
+fn rounds_and_their_names_are_kept_until_they_end() {
+    let database = in_memory();
+    let row = |from, next: Option<u64>, again| RoundRow { from: Seq(from), next: next.map(Seq), again };
+    let rows = [row(3, None, false), row(0, Some(0), false), row(1 << 40, Some(u64::MAX), true)];
+    let mut names = RoundNames::default();
+    names.0[7] = 0x81;
+    change(&database, |logs| {
+        for (log, row) in (0..).map(LogNo).zip(&rows) {
+            logs.put_round(log, row).unwrap();
+        }
+        assert_eq!(logs.round_names(LogNo(1)).unwrap(), RoundNames::default());
+        logs.put_round_names(LogNo(1), &names).unwrap();
+        logs.put_round_names(LogNo(2), &names).unwrap();
+        assert_eq!(logs.round_names(LogNo(1)).unwrap(), names);
+        logs.end_rounds(LogNo(1)).unwrap();
+        assert_eq!(logs.round_names(LogNo(1)).unwrap(), RoundNames::default());
+        assert_eq!(logs.round_names(LogNo(2)).unwrap(), names);
+    });
+    let left = view(&database).rounds().unwrap().collect::<Result<Vec<_>, _>>();
+    assert_eq!(left.unwrap(), [(LogNo(0), rows[0]), (LogNo(2), rows[2])]);
+}
+
+#[test]
+fn a_log_waits_in_front_of_one_group_at_a_time() {
+    let database = in_memory();
+    let row = |first, version: &str| UnreadRow { first: Seq(first), reason: 2, version: version.to_owned() };
+    change(&database, |logs| {
+        logs.put_unread(LOG, &row(7, "0.1.0")).unwrap();
+        logs.put_unread(LOG, &row(u64::MAX, "1.2.3-rc1")).unwrap();
+        logs.put_unread(LogNo(9), &row(0, "")).unwrap();
+        logs.put_unread(LogNo(10), &row(0, "")).unwrap();
+        logs.forget_unread(LogNo(10)).unwrap();
+    });
+    let left = view(&database).unread().unwrap().collect::<Result<Vec<_>, _>>();
+    let mut expected = [(LOG, row(u64::MAX, "1.2.3-rc1")), (LogNo(9), row(0, ""))];
+    expected.sort_by_key(|(log, _)| *log);
+    assert_eq!(left.unwrap(), expected);
+}
+
+#[test]
 fn what_was_said_of_a_log_is_kept_until_it_is_forgotten() {
     let database = in_memory();
     change(&database, |logs| {

@@ -1,0 +1,211 @@
+//! Rounds: a log that names more logs without a certificate than are noted is merged once more, from the first name that
+//! is not, when one of them may be certified.
+//!
+//! A round goes in slices, each a transaction of bounded size that keeps how far it came, and lets others have their
+//! turn in between. What is certified while one is under way costs one more round at most, and one that comes while none
+//! is costs none unless it may be named: a set of fixed size tells (`docs/FORMAT.md`, "Names that wait").
+
+use subrosa_model::merge::{LogNo, VaultNo};
+use subrosa_protocol::ids::{LogId, Seq};
+use subrosa_protocol::limits::ROUND_NAMES_BYTES;
+use subrosa_store::logs::{RoundNames, RoundRow};
+
+use crate::error::Error;
+use crate::life::Core;
+use crate::life::commit::Tx;
+use crate::life::gate::Turn;
+use crate::logs::notes::name_limits;
+use crate::logs::pass::{GroupSource, Pass};
+use crate::memory::cost::look_at_row;
+use crate::memory::extents::GroupExtent;
+use crate::memory::state::State;
+
+/// What a slice may still do.
+struct Slice {
+    bytes: usize,
+    segments: usize,
+}
+
+impl Slice {
+    const fn is_used_up(&self) -> bool {
+        self.bytes == 0 || self.segments == 0
+    }
+}
+
+impl Core {
+    /// Does one slice of the rounds that are under way, in a transaction of its own; whether more is left.
+    pub(crate) fn go_round(&self, turn: Option<&Turn>) -> Result<bool, Error> {
+        if self.lock_state()?.next_in_round().is_none() {
+            return Ok(false);
+        }
+        self.write_as(turn, |tx| tx.go_round())
+    }
+
+    /// Goes on with the rounds that an earlier opening has left, for a bounded time.
+    pub(crate) fn go_round_at_opening(&self, turn: &Turn) -> Result<(), Error> {
+        for _ in 0..name_limits().slices_at_opening {
+            if !self.go_round(Some(turn))? {
+                break;
+            }
+        }
+        let state = self.lock_state()?;
+        self.note_held(&state);
+        Ok(())
+    }
+}
+
+impl State {
+    /// The next log with a round under way. They take turns, so that no log's rounds keep another's from ending.
+    pub(crate) fn next_in_round(&self) -> Option<(VaultNo, LogNo)> {
+        let all = self.vaults.iter().flat_map(|(vault, state)| {
+            let rounds = state.notes.rounds.iter().filter(|(_, round)| round.next.is_some());
+            rounds.map(|(log, _)| (*vault, *log))
+        });
+        let mut first = None;
+        for one in all {
+            if self.last_in_round.is_none_or(|last| last < one) {
+                return Some(one);
+            }
+            first = first.or(Some(one));
+        }
+        first
+    }
+}
+
+impl Tx<'_> {
+    fn go_round(&mut self) -> Result<bool, Error> {
+        let limits = name_limits();
+        let mut slice = Slice { bytes: limits.slice_bytes, segments: limits.slice_segments };
+        while !slice.is_used_up()
+            && let Some((vault, by)) = self.state.next_in_round()
+        {
+            self.state.last_in_round = Some((vault, by));
+            self.visit(vault, by, &mut slice)?;
+        }
+        self.core.note_held(self.state);
+        Ok(self.state.next_in_round().is_some())
+    }
+
+    /// Begins a round of each log that may name one of these, which are certified now, where names are not noted.
+    pub(crate) fn begin_rounds(&mut self, vault: VaultNo, certified: &[LogId]) -> Result<(), Error> {
+        if certified.is_empty() {
+            return Ok(());
+        }
+        let rounds: Vec<_> =
+            self.vault(vault)?.notes.rounds.iter().map(|(by, round)| (*by, *round)).collect();
+        for (by, round) in rounds {
+            look_at_row();
+            let names = self.logs.round_names(by)?;
+            if !certified.iter().any(|log| may_have(&names, log)) {
+                continue;
+            }
+            match round.next {
+                None => self.begin_round(vault, by, round.from)?,
+                // Of what it has visited; what it will visit it will find.
+                Some(_) => self.put_round(vault, by, RoundRow { again: true, ..round })?,
+            }
+        }
+        self.core.note_held(self.state);
+        Ok(())
+    }
+
+    fn begin_round(&mut self, vault: VaultNo, by: LogNo, from: Seq) -> Result<(), Error> {
+        self.logs.put_round_names(by, &RoundNames::default())?;
+        self.put_round(vault, by, RoundRow { from, next: Some(from), again: false })
+    }
+
+    pub(crate) fn put_round(&mut self, vault: VaultNo, by: LogNo, round: RoundRow) -> Result<(), Error> {
+        self.logs.put_round(by, &round)?;
+        self.vault_mut(vault)?.notes.rounds.insert(by, round);
+        Ok(())
+    }
+
+    /// Keeps names of a log that are not noted.
+    pub(crate) fn keep_names(&mut self, by: LogNo, names: &[LogId]) -> Result<(), Error> {
+        if names.is_empty() {
+            return Ok(());
+        }
+        let before = self.logs.round_names(by)?;
+        let mut after = before.clone();
+        names.iter().for_each(|name| add(&mut after, name));
+        if after != before {
+            self.logs.put_round_names(by, &after)?;
+        }
+        Ok(())
+    }
+
+    /// Merges the next segments of a round once more, and notes their names anew.
+    fn visit(&mut self, vault: VaultNo, by: LogNo, slice: &mut Slice) -> Result<(), Error> {
+        let Some(round) = self.vault(vault)?.notes.rounds.get(&by).copied() else { return Ok(()) };
+        let Some(mut next) = round.next else { return Ok(()) };
+        let end = self.end_of_ops(by)?;
+        let mut pass = Pass::default();
+        while next < end && !slice.is_used_up() {
+            slice.segments -= 1;
+            if let Ok(body) = self.open_stored(vault, by, next)? {
+                slice.bytes = slice.bytes.saturating_sub(body.data.len());
+                if !pass.has_room(body.data.len()) {
+                    self.run_pass(vault, &mut pass)?;
+                }
+                let source = GroupSource::Round(self.place_of(by, next)?);
+                pass.add(GroupExtent::of_one(by, next), vec![body], source);
+            }
+            next = next.next();
+        }
+        self.run_pass(vault, &mut pass)?;
+        self.note_visited(vault, by, (round, next, end), pass.take_found())
+    }
+
+    /// Notes the names that still wait in what a round has visited, one by one as long as there is room, and where the
+    /// round is.
+    fn note_visited(
+        &mut self,
+        vault: VaultNo,
+        by: LogNo,
+        (round, next, end): (RoundRow, Seq, Seq),
+        found: Vec<(Seq, Vec<LogId>)>,
+    ) -> Result<(), Error> {
+        let mut all_noted = round.next == Some(round.from);
+        let (mut from, mut kept) = (round.from, Vec::new());
+        for (seq, names) in found {
+            if all_noted && !self.note_each(vault, (by, seq), &names)? {
+                (all_noted, from) = (false, seq);
+            }
+            if !all_noted {
+                kept.extend(names);
+            }
+        }
+        self.keep_names(by, &kept)?;
+        if all_noted {
+            from = next;
+        }
+        match (next < end, all_noted, round.again) {
+            (true, ..) => self.put_round(vault, by, RoundRow { from, next: Some(next), ..round }),
+            (false, true, _) => {
+                self.logs.end_rounds(by)?;
+                self.vault_mut(vault)?.notes.rounds.remove(&by);
+                Ok(())
+            }
+            (false, false, true) => self.begin_round(vault, by, from),
+            (false, false, false) => self.put_round(vault, by, RoundRow { from, next: None, again: false }),
+        }
+    }
+}
+
+/// Adds a name to a set.
+fn add(names: &mut RoundNames, name: &LogId) {
+    places(name).for_each(|(byte, bit)| names.0[byte] |= bit);
+}
+
+/// Whether a name may be in a set: `false` is certain.
+fn may_have(names: &RoundNames, name: &LogId) -> bool {
+    places(name).all(|(byte, bit)| names.0[byte] & bit != 0)
+}
+
+/// Where four parts of a name, which is a hash, stand in the set.
+fn places(name: &LogId) -> impl Iterator<Item = (usize, u8)> {
+    let (parts, _) = name.as_bytes().as_chunks::<4>();
+    let bits: [usize; 4] =
+        std::array::from_fn(|n| u32::from_be_bytes(parts[n]) as usize % (ROUND_NAMES_BYTES * 8));
+    bits.into_iter().map(|bit| (bit / 8, 1 << (bit % 8)))
+}
