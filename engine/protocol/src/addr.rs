@@ -78,7 +78,7 @@ impl RelayAddr {
                 Invite::decode(&bytes).map_err(|_| AddrError::BadInvite)
             })
             .transpose()?;
-        Self::new(hosts.split(',').map(str::to_owned).collect(), Pin::from_bytes(pin), invite)
+        Self::new(split_hosts(hosts), Pin::from_bytes(pin), invite)
     }
 
     /// The hosts to try, each `host:port`.
@@ -122,6 +122,12 @@ impl fmt::Display for RelayAddr {
         }
         Ok(())
     }
+}
+
+/// The hosts of an address, cut at commas: at most one more than [`RelayAddr::new`] takes, however many commas there are.
+#[must_use]
+pub fn split_hosts(hosts: &str) -> Vec<String> {
+    hosts.splitn(HOSTS_MAX + 1, ',').map(str::to_owned).collect()
 }
 
 fn is_host_port(text: &str) -> bool {
@@ -168,6 +174,17 @@ mod tests {
     }
 
     #[test]
+    fn what_is_cut_from_an_address_is_bounded_before_it_is_counted() {
+        for (hosts, parts) in
+            [(1, 1), (HOSTS_MAX, HOSTS_MAX), (HOSTS_MAX + 1, HOSTS_MAX + 1), (2000, HOSTS_MAX + 1)]
+        {
+            let text = vec!["a:1"; hosts].join(",");
+            assert_eq!(split_hosts(&text).len(), parts, "{hosts}");
+            assert_eq!(split_hosts(&text).join(","), text, "{hosts}");
+        }
+    }
+
+    #[test]
     fn refusals() {
         let pin = base32_encode(&[1; 32]);
         for (name, text, error) in [
@@ -176,6 +193,11 @@ mod tests {
             ("no port", format!("subrosa://a/#{pin}"), AddrError::BadHost),
             ("port 0", format!("subrosa://a:0/#{pin}"), AddrError::BadHost),
             ("no host", format!("subrosa:///#{pin}"), AddrError::BadHost),
+            (
+                "too many hosts",
+                format!("subrosa://{}/#{pin}", ["a:1"; HOSTS_MAX + 1].join(",")),
+                AddrError::BadHost,
+            ),
             ("short pin", "subrosa://a:1/#abc".to_owned(), AddrError::BadPin),
             ("bad invite", format!("subrosa://a:1/#{pin}.aaaa"), AddrError::BadInvite),
         ] {

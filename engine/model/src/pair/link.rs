@@ -6,7 +6,7 @@
 use std::fmt;
 
 use data_encoding::BASE32_NOPAD;
-use subrosa_protocol::addr::RelayAddr;
+use subrosa_protocol::addr::{RelayAddr, split_hosts};
 use subrosa_protocol::codec::{DecodeError, Reader};
 use subrosa_protocol::ids::{Pin, RendezvousId};
 use subrosa_protocol::labels;
@@ -71,8 +71,7 @@ impl PairLink {
         let bytes =
             Zeroizing::new(BASE32_NOPAD.decode(upper.as_bytes()).map_err(|_| PairLinkError::Damaged)?);
         let (pin, link) = Self::read(&bytes).map_err(|_| PairLinkError::Damaged)?;
-        let hosts = hosts.split(',').map(str::to_owned).collect();
-        let relay = RelayAddr::new(hosts, pin, None).map_err(|_| PairLinkError::BadHost)?;
+        let relay = RelayAddr::new(split_hosts(hosts), pin, None).map_err(|_| PairLinkError::BadHost)?;
         Ok(link(relay))
     }
 
