@@ -150,9 +150,13 @@ impl OpenedBundle {
         let recovery = RecoverySeed { public: read_public(&mut r)?, nonce: r.array()?, entropy: None };
         let live_epoch = Epoch(r.u32()?);
         let live = EpochSecrets::live(live_epoch, EpochKey::read(&mut r)?, read_option(&mut r, read_pair)?);
-        let mut epochs = read_list(&mut r, "epochs", EPOCHS_MAX, 4 + 32, |r| {
-            Ok(EpochSecrets { epoch: Epoch(r.u32()?), key: None, control: ControlKey::read(r)?, write: None })
-        })?;
+        let older = r.count("epochs", EPOCHS_MAX, 4 + 32)?;
+        // Sized beforehand, the live one included: a list that grows leaves secrets behind where it was.
+        let mut epochs = Vec::with_capacity(older + 1);
+        for _ in 0..older {
+            let (epoch, control) = (Epoch(r.u32()?), ControlKey::read(&mut r)?);
+            epochs.push(EpochSecrets { epoch, key: None, control, write: None });
+        }
         epochs.push(live);
         let statement = r.prefixed("statement", STATEMENT_BYTES_MAX)?.to_vec();
         let relay = RelayAddr::parse(text(r.prefixed("relay", RELAY_BYTES_MAX)?)?)
