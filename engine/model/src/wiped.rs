@@ -18,12 +18,18 @@ impl Wiped {
     }
 
     fn wipe(&mut self) {
-        self.0.clear();
-        // All that was ever allocated, what lies behind the end included; this does not allocate.
-        self.0.resize(self.0.capacity(), 0);
+        self.0.fill(0);
+        // All that was ever allocated, what lies behind the end included; this does not allocate. In pieces that are copied: a
+        // build that is not optimised resizes a byte at a time, and takes 450 µs for 62 KiB instead of 2.
+        while self.0.len() < self.0.capacity() {
+            let room = self.0.capacity() - self.0.len();
+            self.0.extend_from_slice(&ZEROS[..room.min(ZEROS.len())]);
+        }
         optimization_barrier(&self.0[..]);
     }
 }
+
+const ZEROS: [u8; 4096] = [0; 4096];
 
 impl Drop for Wiped {
     fn drop(&mut self) {
@@ -65,13 +71,15 @@ mod tests {
 
     #[test]
     fn wiping_reaches_everything_that_is_allocated_and_moves_nothing() {
-        let mut bytes = Vec::with_capacity(1000);
-        bytes.resize(700, 7);
-        let mut wiped = Wiped::new(bytes);
-        wiped.truncate(10);
-        let place = wiped.as_ptr();
-        wiped.wipe();
-        assert_eq!((wiped.as_ptr(), wiped.len()), (place, wiped.capacity()));
-        assert!(wiped.iter().all(|byte| *byte == 0));
+        for capacity in [0, 1000, 4096, 4097, 20_000] {
+            let mut bytes = Vec::with_capacity(capacity);
+            bytes.resize(capacity * 7 / 10, 7);
+            let mut wiped = Wiped::new(bytes);
+            wiped.truncate(10);
+            let place = wiped.as_ptr();
+            wiped.wipe();
+            assert_eq!((wiped.as_ptr(), wiped.len()), (place, wiped.capacity()));
+            assert!(wiped.len() >= capacity && wiped.iter().all(|byte| *byte == 0));
+        }
     }
 }
