@@ -45,6 +45,13 @@ fn every_decoder_answers_its_corpus_whole_cut_off_and_with_a_bit_turned() {
 }
 
 #[test]
+fn no_two_decoders_have_one_name_and_one_corpus() {
+    for (at, target) in TARGETS.iter().enumerate() {
+        assert!(TARGETS[..at].iter().all(|before| before.name != target.name), "{}", target.name);
+    }
+}
+
+#[test]
 fn every_corpus_is_small_and_belongs_to_a_target() {
     let known =
         |name: &str| TARGETS.iter().any(|target| target.name == name) || ["rows", "c_abi"].contains(&name);

@@ -1,7 +1,6 @@
 //! What crosses the wire.
 
 use bytes::Bytes;
-use subrosa_model::carried::{Carried, Closing};
 use subrosa_protocol::codec::{Extensions, Reader, Writer};
 use subrosa_protocol::frame::{ClientFrame, FeedFrame, RelayFrame};
 use subrosa_protocol::ids::VaultId;
@@ -42,16 +41,6 @@ pub(super) fn segment(data: &[u8]) {
         assert_eq!(&segment.bytes()[..], data);
         let header = segment.header();
         assert_eq!(header.encode()[..], data[..header.encode().len()]);
-    }
-}
-
-/// What carried and closing segments say.
-pub(super) fn carried(data: &[u8]) {
-    if let Ok(carried) = Carried::decode(data) {
-        assert_eq!(carried.encode(), data);
-    }
-    if let Ok(closing) = Closing::decode(data) {
-        assert_eq!(closing.encode(), data);
     }
 }
 
