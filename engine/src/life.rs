@@ -27,6 +27,7 @@ use subrosa_store::sealed::{SealedHandle, Space, Verified};
 
 use crate::error::{Error, LifeError};
 use crate::life::snapshots::Registry;
+use crate::memory::ahead::Ahead;
 use crate::memory::state::{Shared, State, VaultState};
 use crate::options::Options;
 use crate::records::watch::Watchers;
@@ -64,6 +65,8 @@ pub(crate) struct Core {
     pub(crate) new_ids: Arc<Mutex<NewIds>>,
     /// Wall time at which the first of the groups held for the clock may be merged; `u64::MAX` if none is.
     pub(crate) held_until_ms: AtomicU64,
+    /// What is found out of segments before the store comes to them.
+    pub(crate) ahead: Ahead,
 }
 
 /// Where the database sits.

@@ -4,6 +4,7 @@
 //! one of a single step only (`docs/ARCHITECTURE.md`, "The life of a received segment").
 
 pub(crate) mod batches;
+pub(crate) mod checking;
 pub(crate) mod copies;
 pub(crate) mod evidence;
 pub(crate) mod groups;

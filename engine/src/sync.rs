@@ -8,6 +8,7 @@
 
 mod backoff;
 mod board;
+mod checker;
 pub(crate) mod control;
 mod dial;
 pub(crate) mod engine;
@@ -33,6 +34,7 @@ use subrosa_protocol::ids::VaultId;
 use tokio::sync::watch;
 
 use self::board::{Board, WaitLimits};
+use self::checker::Checker;
 use self::control::Control;
 pub use self::events::SyncEvents;
 use self::run::{Context, Ends, runtime, serve};
@@ -102,6 +104,7 @@ impl Sync {
         let control = core.links.register().map_err(|_| LifeError::Suspended)?;
         let runtime = runtime().map_err(start)?;
         let worker = Worker::start(core.clone(), *relay.pin()).map_err(start)?;
+        let checker = Checker::start(core.clone()).map_err(start)?;
         let board = Arc::new(Board::default());
         let pending = Arc::new(watch::Sender::new(()));
         let told = (board.clone(), pending.clone());
@@ -117,8 +120,9 @@ impl Sync {
         let links = watch::Sender::new(1);
         let context = Context { core, relay, board: board_, pending, links, control: control_, hook };
         let ends = Ends(Arc::new(context));
-        let thread = EngineThread::spawn(&process, "subrosa-sync", move || serve(ends, worker, runtime))
-            .map_err(start)?;
+        let thread =
+            EngineThread::spawn(&process, "subrosa-sync", move || serve(ends, (worker, checker), runtime))
+                .map_err(start)?;
         Ok(Self { board, control, thread })
     }
 

@@ -1,5 +1,6 @@
 //! Tests of the core: two stores and a relay made of a list.
 
+mod ahead;
 mod bases;
 mod batches;
 mod closing;
@@ -194,6 +195,23 @@ pub(super) fn copy_pair(pair: &KeyPair) -> KeyPair {
     KeyPair::from_pkcs8_der(&pair.dangerous_to_pkcs8_der()).unwrap()
 }
 
+thread_local! {
+    /// Every second batch of a test is looked at ahead, as a link's checker would: nothing may depend on it.
+    static AHEAD: std::cell::Cell<bool> = const { std::cell::Cell::new(true) };
+}
+
+/// Finds out ahead what can be found about a batch.
+pub(super) fn look_ahead(core: &Core, vault: &VaultId, batch: &FeedBatch) {
+    core.open_ahead(vault).unwrap();
+    for item in &batch.items {
+        let of = |key: &&LogKey| LogId::of(&key.public) == item.segment.header().log;
+        if let Some(key) = batch.logs.iter().find(of) {
+            core.ahead.arrived(vault, &key.public, &item.segment);
+        }
+    }
+    core.check_what_arrived();
+}
+
 /// A relay without a network: it keeps what it is given, in order, and feeds it.
 pub(super) struct ListRelay {
     pub(super) pin: Pin,
@@ -253,6 +271,9 @@ impl ListRelay {
         vault: &VaultId,
         batch: FeedBatch,
     ) -> Result<TakenIn, crate::error::Error> {
+        if AHEAD.replace(!AHEAD.get()) {
+            look_ahead(core, vault, &batch);
+        }
         core.receive(vault, &self.pin, &mut self.keys.lock().unwrap(), batch)
     }
 

@@ -47,7 +47,7 @@ fn child() {
         if round > 0 {
             caught_up(&sync);
             let threads = sync_threads();
-            assert_eq!(threads.iter().filter(|name| name.starts_with("subrosa-")).count(), 2, "{threads:?}");
+            assert_eq!(threads.iter().filter(|name| name.starts_with("subrosa-")).count(), 3, "{threads:?}");
         }
         let begun = clock();
         sync.stop();

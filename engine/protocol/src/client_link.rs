@@ -125,6 +125,12 @@ impl ClientLink {
         self.feeds.has_room()
     }
 
+    /// Whether the store has a batch: feed frames that arrive now wait for it.
+    #[must_use]
+    pub const fn is_delivering(&self) -> bool {
+        self.feeds.is_delivering()
+    }
+
     /// Whether every vault of this link is caught up both ways.
     #[must_use]
     pub fn is_synced(&self) -> bool {

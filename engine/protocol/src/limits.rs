@@ -207,6 +207,10 @@ pub const RENDEZVOUS_MESSAGE_BYTES_MAX: usize = 4096;
 pub const RENDEZVOUS_SECONDS: u64 = 300;
 /// Keys that FEED LOG has introduced on one link and no segment has shown to be of use yet.
 pub const LINK_KEYS_MAX: usize = 16_384;
+/// Sealed segments that a device looks at while they wait for its store, of all links and vaults together.
+pub const AHEAD_SEALED_BYTES_MAX: usize = 16 << 20;
+/// Plaintext of them that it holds; no more are opened once it is reached, so it may be passed by one segment.
+pub const AHEAD_PLAIN_BYTES_MAX: usize = 8 << 20;
 /// Logs without a certificate of one vault of which something is quarantined.
 pub const QUARANTINE_LOGS_MAX: usize = 4096;
 /// Quarantined bytes of one log without a certificate.
@@ -345,6 +349,8 @@ pub const TABLE: &[(&str, u64)] = &[
     ("RENDEZVOUS_MESSAGE_BYTES_MAX", RENDEZVOUS_MESSAGE_BYTES_MAX as u64),
     ("RENDEZVOUS_SECONDS", RENDEZVOUS_SECONDS),
     ("LINK_KEYS_MAX", LINK_KEYS_MAX as u64),
+    ("AHEAD_SEALED_BYTES_MAX", AHEAD_SEALED_BYTES_MAX as u64),
+    ("AHEAD_PLAIN_BYTES_MAX", AHEAD_PLAIN_BYTES_MAX as u64),
     ("QUARANTINE_LOGS_MAX", QUARANTINE_LOGS_MAX as u64),
     ("QUARANTINE_LOG_BYTES_MAX", QUARANTINE_LOG_BYTES_MAX as u64),
     ("QUARANTINE_LOG_SEGMENTS_MAX", QUARANTINE_LOG_SEGMENTS_MAX as u64),

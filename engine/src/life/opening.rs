@@ -22,6 +22,7 @@ use crate::error::{Error, LifeError};
 use crate::life::gate::{Gate, Turn, Wait, WriterKind};
 use crate::life::snapshots::Registry;
 use crate::life::{Core, OpenStore, STORE_FILE, Slot, TABLES_FORMAT, token};
+use crate::memory::ahead::Ahead;
 use crate::memory::state::State;
 use crate::options::Options;
 use crate::records::watch::Watchers;
@@ -163,6 +164,7 @@ impl Core {
             rotations: AtomicU32::new(0),
             new_ids: Arc::default(),
             held_until_ms: AtomicU64::new(u64::MAX),
+            ahead: Ahead::default(),
         };
         let turn = core.gate.enter(WriterKind::Call, Wait::ForTurn)?;
         core.open_slot(purpose, &turn)?;
@@ -277,6 +279,7 @@ impl Core {
             return Err(Error::Life(LifeError::Closed));
         }
         let _turn = self.gate.shut(LifeError::Suspended, grace)?;
+        self.ahead.forget();
         self.empty_slot(Slot::Suspended, LifeError::Suspended)
     }
 
@@ -305,6 +308,7 @@ impl Core {
         }
         let turn = self.gate.shut(LifeError::Closed, Duration::ZERO)?;
         let closed = self.empty_slot(Slot::Closed, LifeError::Closed);
+        self.ahead.forget();
         // With it go the keyrings.
         let state = State { closed: true, ..State::default() };
         *self.state.lock().unwrap_or_else(PoisonError::into_inner) = state;

@@ -216,12 +216,21 @@ impl Tx<'_> {
         seq: Seq,
         bytes_max: usize,
     ) -> Result<Result<OpenedBody, WaitReason>, Error> {
+        let state = self.vault(vault)?;
+        if !self.core.ahead.is_empty()
+            && let Some(info) = state.logs.get(&log)
+        {
+            let chain = self.logs.chain(log, seq)?.ok_or(StoreError::Inconsistent)?;
+            if let Some(body) = self.opened_ahead(&state.id, &info.id, seq, &chain) {
+                let fits = body.data.len() <= bytes_max;
+                return Ok(if fits { Ok(body) } else { Err(WaitReason::TooLarge) });
+            }
+        }
         look_at_row();
         let (segment, _) = self.logs.segment(log, seq)?.ok_or(StoreError::Inconsistent)?.into_parts();
         if segment.header().kind != Kind::DATA {
             return Ok(Err(WaitReason::UnknownKind));
         }
-        let state = self.vault(vault)?;
         let Some(key) = state.keyring.data_key(segment.header().epoch) else {
             return Ok(Err(WaitReason::StaysShut));
         };

@@ -13,7 +13,7 @@ use subrosa_protocol::client_link::{FeedBatch, Received};
 use subrosa_protocol::frame::LogKey;
 use subrosa_protocol::ids::{Base, Chain, Head, LogId, Pin, PublicKeyBytes, Seq, VaultId};
 use subrosa_protocol::limits::{LOGS_PER_VAULT_MAX, STRANGERS_ASKED_MAX};
-use subrosa_protocol::segment::{Class, Header, LogPlace, SealedSegment, VerifiedSegment};
+use subrosa_protocol::segment::{Class, Header, LogPlace, SealedSegment};
 use subrosa_store::error::StoreError;
 use subrosa_store::logs::{CheckedSegment, Rank};
 use subrosa_store::relays::Cursor;
@@ -122,6 +122,9 @@ impl Tx<'_> {
             }
         }
         self.relays.put_cursor(relay, vault, &cursor)?;
+        if batch.caught_up.is_some() {
+            self.core.ahead.forget(); // what is left of it is of no use any more
+        }
         Ok(TakenIn { segments, received })
     }
 
@@ -180,7 +183,7 @@ impl Tx<'_> {
         if !begins
             || info.class == Class::Control
             || self.logs.head(log)?.is_some()
-            || VerifiedSegment::check(&taking.id, info.public, segment.clone()).is_err()
+            || self.check_signature(&taking.id, info.public, segment).is_err()
         {
             return Ok(());
         }
@@ -235,7 +238,7 @@ impl Tx<'_> {
             && log != own.data
             && log != own.control
             && header.prev == prev
-            && VerifiedSegment::check(&taking.id, info.public, segment.clone()).is_ok()
+            && self.check_signature(&taking.id, info.public, segment).is_ok()
         {
             self.vault_mut(taking.vault)?.cut_off.insert(log);
         }
@@ -270,8 +273,8 @@ impl Tx<'_> {
                 );
             }
         }
-        let verified = VerifiedSegment::check(&taking.id, info.public, segment.clone())
-            .map_err(|_| PeerFault::BadSignature)?;
+        let verified =
+            self.check_signature(&taking.id, info.public, segment).map_err(|_| PeerFault::BadSignature)?;
         let held = |seq| self.logs.chain(log, seq).and_then(|chain| chain.ok_or(StoreError::Inconsistent));
         let own = self.vault(vault)?.own;
         let is_own = log == own.data || log == own.control;
@@ -350,7 +353,7 @@ impl Tx<'_> {
             && (header.seq, header.prev) == (base.seq, base.chain)
         {
             // Somebody has more of it than who showed it first, whose word for where it begins proves nothing.
-            let verified = VerifiedSegment::check(&taking.id, public, segment.clone());
+            let verified = self.check_signature(&taking.id, public, segment);
             let checked = verified.map_err(|_| PeerFault::BadSignature)?.into();
             self.let_go_from(vault, &header.log, Seq(0))?;
             return self.let_wait(taking, &checked);
@@ -359,7 +362,7 @@ impl Tx<'_> {
         let fits = header.seq == next
             && header.prev == prev
             && held.is_none_or(|held| held.class == header.kind.class() && !held.closed);
-        if fits && let Ok(verified) = VerifiedSegment::check(&taking.id, public, segment.clone()) {
+        if fits && let Ok(verified) = self.check_signature(&taking.id, public, segment) {
             return self.let_wait(taking, &verified.into());
         }
         self.pass_by(taking, public, segment)
@@ -419,7 +422,7 @@ impl Tx<'_> {
             taking.taken.received.wants.push((header.log, next, header.seq));
             return Ok(());
         }
-        let checked = VerifiedSegment::check(&taking.id, public, segment.clone());
+        let checked = self.check_signature(&taking.id, public, segment);
         let checked = CheckedSegment::from(checked.map_err(|_| PeerFault::BadSignature)?);
         let prev = shown.filter(|shown| shown.seq.next() == next).map_or(begins.chain, |shown| shown.chain);
         if header.prev != prev {

@@ -175,7 +175,7 @@ impl Tx<'_> {
                 })
             }
             Class::Data => {
-                let key = live.key.as_ref().ok_or(Error::NotPermitted)?;
+                let key = live.key.as_deref().ok_or(Error::NotPermitted)?;
                 let signer = &state.signer;
                 seal(&place, data, key.into(), &*entropy, |label, payload| {
                     Signature::from_bytes(signer.sign(label, payload))

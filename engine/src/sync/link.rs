@@ -14,6 +14,7 @@ use subrosa_protocol::labels;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
+use super::checker::Overheard;
 use super::control::Wish;
 use super::dial::{CONNECT_WAIT, Dialer, LINK_WINDOW_BYTES, relay_key};
 use super::frames::{FrameError, FrameReader};
@@ -74,6 +75,7 @@ pub(super) struct Link<'a> {
     pending: Option<watch::Receiver<()>>,
     asks: Option<watch::Receiver<u64>>,
     probes: u32,
+    overheard: Overheard,
 }
 
 /// One thing that happened.
@@ -140,6 +142,7 @@ impl<'a> Link<'a> {
             pending,
             asks,
             probes: 0,
+            overheard: Overheard::default(),
         })
     }
 
@@ -313,6 +316,7 @@ impl<'a> Link<'a> {
                 }
                 self.stops.remove(&stream);
             }
+            self.overhear(stream, &event);
             self.machine.handle(now(), MachineInput::Feed { stream, event })?;
             self.drain();
             taken += 1;
@@ -321,6 +325,17 @@ impl<'a> Link<'a> {
             }
         }
         Ok(())
+    }
+
+    /// Has what will wait for the store looked at ahead.
+    fn overhear(&mut self, stream: u64, event: &FeedEvent) {
+        let Owner::Device { context, .. } = &self.owner else { return };
+        match event {
+            FeedEvent::Frame(frame) => {
+                self.overheard.frame(&context.core, stream, frame, self.machine.is_delivering())
+            }
+            FeedEvent::Closed | FeedEvent::Unreadable(_) => self.overheard.over(stream),
+        }
     }
 
     fn read_feed(&mut self, stream: RecvStream) {

@@ -253,6 +253,11 @@ impl Machine {
         self.link.reads_feeds()
     }
 
+    /// Whether the store has a batch: what arrives now waits for it.
+    pub(super) const fn is_delivering(&self) -> bool {
+        self.link.is_delivering()
+    }
+
     /// Whether the other side of the meeting is there: then what is said may be handed in.
     pub(super) const fn is_met(&self) -> bool {
         self.met

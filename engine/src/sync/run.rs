@@ -17,6 +17,7 @@ use tokio::task::JoinSet;
 use super::FAREWELL;
 use super::backoff::Backoff;
 use super::board::Board;
+use super::checker::Checker;
 use super::control::{Control, Wish};
 use super::dial::Dialer;
 use super::link::{Link, LinkEnd, Owner};
@@ -67,7 +68,7 @@ pub(super) fn farewell(wish: Wish) -> Duration {
 }
 
 /// The whole life of the thread; `runtime` is for the first run.
-pub(super) fn serve(ends: Ends, worker: Worker, runtime: Runtime) {
+pub(super) fn serve(ends: Ends, (worker, _checker): (Worker, Checker), runtime: Runtime) {
     let context = &ends.0;
     let mut worker = Some(worker);
     let mut first = Some(runtime);

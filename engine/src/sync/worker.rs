@@ -85,6 +85,7 @@ impl Worker {
                     }
                     Job::LinkOver { share } => {
                         keys.remove(&share);
+                        core.ahead.forget();
                         core.stop_sealing();
                     }
                     // Nobody may be there any more to hear it.
@@ -112,6 +113,7 @@ impl Worker {
         let (done, settled) = std::sync::mpsc::sync_channel(1);
         let is_well = self.jobs.blocking_send(Job::Settle(done)).is_ok() && settled.recv().is_ok();
         self.stopping.store(false, Ordering::SeqCst);
+        self.core.ahead.forget();
         is_well
     }
 
@@ -223,6 +225,7 @@ fn perform_output(
             Input::HeadsStored { vault, diverged, heads: core.local_heads(&vault)? }
         }
         Output::Deliver { vault, batch } => {
+            core.open_ahead(&vault)?;
             let taken = core.receive(&vault, relay, keys, batch)?;
             tracing::trace!(%vault, segments = taken.segments, "taken in");
             Input::Delivered { vault, received: taken.received }

@@ -1,6 +1,8 @@
+use std::sync::Arc;
 use std::time::Duration;
 
 use subrosa_model::entropy::Entropy;
+use subrosa_model::keys::secret::EpochKey;
 use subrosa_model::merge::Stamp;
 use subrosa_protocol::client_link::{FeedBatch, FeedItem};
 use subrosa_protocol::ids::{Chain, Epoch, LogId, Seq, Signature};
@@ -187,7 +189,7 @@ fn a_relay_cannot_make_a_device_open_logs_without_end() {
 #[test]
 fn what_comes_out_of_quarantine_obeys_the_clock() {
     let (a, mut b, relay, vault) = pair();
-    let swap_key = |b: &TestDevice, key: Option<subrosa_model::keys::secret::EpochKey>| {
+    let swap_key = |b: &TestDevice, key: Option<Arc<EpochKey>>| {
         b.core()
             .write(|tx| {
                 let number = tx.state.vault_no(&vault)?;

@@ -1,5 +1,7 @@
 //! The secrets that one device keeps about one vault, and their bytes in the store (`docs/FORMAT.md`, "Keyring").
 
+use std::sync::Arc;
+
 use subrosa_protocol::codec::{DecodeError, Reader, Writer};
 use subrosa_protocol::ids::{Epoch, Generation, LogId, Pin, VaultId};
 use subrosa_protocol::limits::{INCARNATIONS_MAX, STATEMENT_BYTES_MAX, STATEMENTS_MAX, TOKEN_BYTES_MAX};
@@ -50,7 +52,7 @@ pub struct EpochSecrets {
     /// Its number.
     pub epoch: Epoch,
     /// Seals data. `None` once it is shredded, or when it has never been here.
-    pub key: Option<EpochKey>,
+    pub key: Option<Arc<EpochKey>>,
     /// Seals control segments; outlives the epoch key.
     pub control: ControlKey,
     /// Proves a writer; `None` for readers and for epochs that are over.
@@ -174,12 +176,12 @@ impl EpochSecrets {
     /// An epoch whose key is here.
     pub fn live(epoch: Epoch, key: EpochKey, write: Option<KeyPair>) -> Self {
         let control = key.control();
-        Self { epoch, key: Some(key), control, write }
+        Self { epoch, key: Some(Arc::new(key)), control, write }
     }
 
     /// Proves a reader; computed at each call, about 100 microseconds. `None` without the epoch key.
     pub fn read_key(&self) -> Option<KeyPair> {
-        self.key.as_ref().map(EpochKey::read_key)
+        self.key.as_deref().map(EpochKey::read_key)
     }
 }
 
@@ -224,7 +226,7 @@ impl Keyring {
 
     /// The key under which data of an epoch is sealed.
     pub fn data_key(&self, epoch: Epoch) -> Option<&EpochKey> {
-        self.epoch(epoch)?.key.as_ref()
+        self.epoch(epoch)?.key.as_deref()
     }
 
     /// The key under which control segments of an epoch are sealed.
@@ -421,7 +423,7 @@ fn read_prekey(r: &mut Reader<'_>) -> Result<PrekeySecret, DecodeError> {
 
 fn read_epoch(r: &mut Reader<'_>) -> Result<EpochSecrets, DecodeError> {
     let epoch = Epoch(r.u32()?);
-    let key = read_option(r, EpochKey::read)?;
+    let key = read_option(r, EpochKey::read)?.map(Arc::new);
     let control = ControlKey::read(r)?;
     Ok(EpochSecrets { epoch, key, control, write: read_option(r, read_stored_pair)? })
 }

@@ -84,6 +84,10 @@ impl Feeds {
         self.bytes < GATHER_BYTES_MAX
     }
 
+    pub(super) const fn is_delivering(&self) -> bool {
+        self.delivering.is_some()
+    }
+
     /// Whether every feed that has started names this incarnation.
     pub(super) fn are_of(&self, relay: &Incarnation) -> bool {
         self.streams.values().all(|stream| match stream {
