@@ -25,7 +25,8 @@ impl Core {
         match task {
             Task::Verify { vault, public, segment } => {
                 let checked = VerifiedSegment::check(&vault, public, segment.clone());
-                self.ahead.found(&vault, &segment, checked.map_or(Found::Nothing, Found::Verified));
+                let found = checked.map_or(Found::Nothing, |proof| Found::Verified(Box::new(proof)));
+                self.ahead.found(&vault, &segment, found);
             }
             Task::Open { vault, segment, key } => {
                 let opened = open(&vault, &segment, &*key);

@@ -43,7 +43,7 @@ struct Early {
     public: PublicKeyBytes,
     /// Somebody is at it.
     busy: bool,
-    verified: Option<VerifiedSegment>,
+    verified: Option<Box<VerifiedSegment>>,
     /// It was verified, whether or not that is taken.
     chain: Option<Chain>,
     body: Option<OpenedBody>,
@@ -57,7 +57,7 @@ pub(crate) enum Task {
 
 /// What was found out.
 pub(crate) enum Found {
-    Verified(VerifiedSegment),
+    Verified(Box<VerifiedSegment>),
     Opened(OpenedBody),
     /// Nothing that helps: whoever takes the segment in finds out why.
     Nothing,
@@ -157,7 +157,7 @@ impl Ahead {
         if proof.is_none() || segment.header().kind != Kind::DATA {
             queue.give_up(&key);
         }
-        proof
+        proof.map(|proof| *proof)
     }
 
     /// What the segment with this chain says, if it was found. If not, it is looked for no more.
