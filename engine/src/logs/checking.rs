@@ -11,7 +11,7 @@ use subrosa_protocol::verify::BadSignature;
 use crate::error::Error;
 use crate::life::Core;
 use crate::life::commit::Tx;
-use crate::memory::ahead::{Found, Task};
+use crate::memory::ahead::{Finding, Task};
 
 impl Core {
     /// Finds out what can be found ahead, until `stop` is set.
@@ -25,13 +25,13 @@ impl Core {
         match task {
             Task::Verify { vault, public, segment } => {
                 let checked = VerifiedSegment::check(&vault, public, segment.clone());
-                let found = checked.map_or(Found::Nothing, |proof| Found::Verified(Box::new(proof)));
+                let found = checked.map_or(Finding::Nothing, |proof| Finding::Verified(Box::new(proof)));
                 self.ahead.found(&vault, &segment, found);
             }
             Task::Open { vault, segment, key } => {
                 let opened = open(&vault, &segment, &*key);
                 drop(key); // so that nobody but the keyring holds it when it is to be wiped
-                self.ahead.found(&vault, &segment, opened.map_or(Found::Nothing, Found::Opened));
+                self.ahead.found(&vault, &segment, opened.map_or(Finding::Nothing, Finding::Opened));
             }
         }
     }

@@ -56,7 +56,7 @@ pub(crate) enum Task {
 }
 
 /// What was found out.
-pub(crate) enum Found {
+pub(crate) enum Finding {
     Verified(Box<VerifiedSegment>),
     Opened(OpenedBody),
     /// Nothing that helps: whoever takes the segment in finds out why.
@@ -113,7 +113,7 @@ impl Ahead {
     }
 
     /// Takes in what was found out about the segment of a task.
-    pub(crate) fn found(&self, vault: &VaultId, segment: &SealedSegment, found: Found) {
+    pub(crate) fn found(&self, vault: &VaultId, segment: &SealedSegment, found: Finding) {
         let key = key_of(vault, segment);
         let mut queue = self.lock();
         let Queue { segments, verified, plain_bytes, .. } = &mut *queue;
@@ -124,7 +124,7 @@ impl Ahead {
         };
         early.busy = false;
         match found {
-            Found::Verified(proof) => {
+            Finding::Verified(proof) => {
                 early.chain = Some(*proof.chain());
                 early.verified = Some(proof);
                 if segment.header().kind == Kind::DATA {
@@ -133,13 +133,13 @@ impl Ahead {
                     self.changed.notify_one();
                 }
             }
-            Found::Opened(body) => {
+            Finding::Opened(body) => {
                 *plain_bytes += body.data.len();
                 early.body = Some(body);
             }
             // Its proof, if it has one, stays.
-            Found::Nothing if early.verified.is_some() => {}
-            Found::Nothing => drop(queue.give_up(&key)),
+            Finding::Nothing if early.verified.is_some() => {}
+            Finding::Nothing => drop(queue.give_up(&key)),
         }
     }
 
