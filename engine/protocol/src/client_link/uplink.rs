@@ -300,6 +300,7 @@ impl Uplink {
         self.take_back_all();
         self.stage = Stage::Idle;
         self.starved = false;
+        self.acked_rseq = Rseq(0); // the next feed begins behind all of it
         // A relay forgets keys of logs that it has nothing of when their vault proves itself anew.
         for log in std::mem::take(&mut self.fresh) {
             self.introduced.remove(&log);

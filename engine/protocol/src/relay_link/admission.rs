@@ -272,6 +272,9 @@ impl RelayLink {
 
     pub(super) fn send_vault(&mut self, vault: VaultId, state: &KnownVault) {
         let KnownVault { quota_bytes, used_bytes, .. } = *state;
+        let is_current = |member: &Member| matches!(member.access, Access::Current(_));
+        let current = matches!(self.vaults.get(&vault), Some(Vault::Member(member)) if is_current(member));
+        let used_bytes = if current { used_bytes } else { 0 }; // who was removed need not know how the vault grows
         self.send(RelayFrame::Vault { vault, quota_bytes, used_bytes });
     }
 }

@@ -81,7 +81,8 @@ pub struct Feed {
     vault: VaultId,
     view: View,
     pass: Pass,
-    /// Last rseq that the sequential scan has passed.
+    /// Last rseq that the sequential scan has passed. To a superseded key, which must not learn of what it may not see: the
+    /// last one that it was shown.
     cursor: Rseq,
     /// Last rseq that the control pass has passed: control up to here is not repeated by the scan.
     ahead: Rseq,
@@ -210,6 +211,9 @@ impl Feed {
             want.from = seq.next();
         } else if self.pass == Pass::Control {
             self.ahead = stored.rseq;
+            if shown && self.view != View::All {
+                self.cursor = self.cursor.max(stored.rseq);
+            }
         } else {
             self.cursor = stored.rseq;
         }
@@ -222,23 +226,33 @@ impl Feed {
     /// The scan has offered all there was: `end` is the vault's last rseq and the digest of all heads, both of
     /// the snapshot that the scan read. Not to be called for a scan that was broken off.
     pub fn scanned(&mut self, end: Rseq, digest: Digest) {
-        match self.pass {
-            Pass::Control => {
+        match (self.pass, self.view) {
+            (Pass::Control, View::All) => {
                 self.ahead = self.ahead.max(end);
                 self.pass = Pass::Scan;
             }
-            Pass::Scan | Pass::Live => {
+            // There is no more for it, and how far the vault is tells how busy it is.
+            (Pass::Control, View::ControlBelow(_)) => {
+                self.ahead = self.ahead.max(end);
+                self.pass = Pass::Live;
+                self.caught_up(Digest::ZERO);
+            }
+            (Pass::Scan | Pass::Live, _) => {
                 self.cursor = self.cursor.max(end);
                 self.pass = Pass::Live;
                 self.skip.clear();
                 self.own.retain(|(_, last)| *last > end);
-                if self.announced != Some(self.cursor) {
-                    self.announced = Some(self.cursor);
-                    let digest = if self.view == View::All { digest } else { Digest::ZERO };
-                    let frame = FeedFrame::CaughtUp { rseq: self.cursor, digest };
-                    self.out.extend_from_slice(&frame.encode());
-                }
+                self.caught_up(digest);
             }
+        }
+    }
+
+    /// Says so, once for each place.
+    fn caught_up(&mut self, digest: Digest) {
+        if self.announced != Some(self.cursor) {
+            self.announced = Some(self.cursor);
+            let frame = FeedFrame::CaughtUp { rseq: self.cursor, digest };
+            self.out.extend_from_slice(&frame.encode());
         }
     }
 
@@ -250,7 +264,7 @@ impl Feed {
     /// The vault may have grown.
     pub fn wake(&mut self) {
         if self.pass == Pass::Live {
-            self.pass = Pass::Scan;
+            self.pass = if self.view == View::All { Pass::Scan } else { Pass::Control };
         }
     }
 

@@ -32,6 +32,11 @@ fn stored(rseq: usize) -> (Header, Vec<u8>) {
 /// Does what a driver does until the feed waits; returns what was sent, in short: `A` ahead, `S` segment, `C`
 /// caught up, with log and seq or rseq.
 fn run(feed: &mut Feed) -> Vec<String> {
+    run_up_to(feed, STORE.len())
+}
+
+/// As [`run`], while the store has so many segments.
+fn run_up_to(feed: &mut Feed, end: usize) -> Vec<String> {
     let public = Key::new(1).public();
     let mut bytes = Vec::new();
     loop {
@@ -48,7 +53,7 @@ fn run(feed: &mut Feed) -> Vec<String> {
         match feed.step() {
             FeedStep::Wait => break,
             FeedStep::Scan { after, class } => {
-                let rest = (after.0 as usize + 1..=STORE.len())
+                let rest = (after.0 as usize + 1..=end)
                     .filter(|rseq| class.is_none_or(|class| stored(*rseq).0.kind.class() == class));
                 let mut whole = true;
                 for rseq in rest {
@@ -58,11 +63,11 @@ fn run(feed: &mut Feed) -> Vec<String> {
                     }
                 }
                 if whole {
-                    feed.scanned(Rseq(STORE.len() as u64), Digest::from_bytes([7; 32]));
+                    feed.scanned(Rseq(end as u64), Digest::from_bytes([7; 32]));
                 }
             }
             FeedStep::Range(Want { log, from, to }) => {
-                for rseq in 1..=STORE.len() {
+                for rseq in 1..=end {
                     let header = stored(rseq).0;
                     if header.log == log && header.seq >= from && header.seq <= to {
                         let _ = offer(feed, rseq);
@@ -143,10 +148,32 @@ fn evidence_and_wants_come_ahead() {
 #[test]
 fn a_superseded_key_gets_control_of_its_epochs_and_no_digest() {
     let mut old = feed(0, View::ControlBelow(Epoch(1)));
-    assert_eq!(run(&mut old), ["start", "log", "A2.0", "C6 blind"]);
+    assert_eq!(run(&mut old), ["start", "log", "A2.0", "C2 blind"], "and not where the vault is");
     let want = Want { log: LogId::from_bytes([1; 16]), from: Seq(0), to: Seq(9) };
     assert!(old.want(want));
     assert_eq!(run(&mut old), Vec::<String>::new(), "nor by asking");
+}
+
+#[test]
+fn a_superseded_key_hears_nothing_of_what_it_may_not_see() {
+    for (cursor, expected) in [(0, &["start", "log", "A2.0", "C2 blind"][..]), (2, &["start", "C2 blind"])] {
+        let mut old = feed(cursor, View::ControlBelow(Epoch(1)));
+        old.set_room(limits::FEED_ROOM_BYTES);
+        let mut frames = run_up_to(&mut old, 3);
+        for grown in 4..=STORE.len() {
+            old.wake();
+            frames.extend(run_up_to(&mut old, grown));
+        }
+        assert_eq!(frames, expected, "{cursor}");
+    }
+    let mut late = feed(1, View::ControlBelow(Epoch(2)));
+    assert_eq!(run_up_to(&mut late, 3), ["start", "log", "A2.0", "C2 blind"]);
+    late.wake();
+    assert_eq!(
+        run_up_to(&mut late, 6),
+        ["A2.1", "C4 blind"],
+        "what comes late is shown, and how far that is"
+    );
 }
 
 #[test]
