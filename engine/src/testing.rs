@@ -2,6 +2,8 @@
 //! API, and not for applications.
 
 use subrosa_model::control::{Entry, HeldStatements, SignedEntry, UnknownEntry, encode_entries};
+use subrosa_model::entropy::OsEntropy;
+use subrosa_model::keys::KeyPair;
 use subrosa_model::seal::Packed;
 use subrosa_protocol::codec::Extensions;
 use subrosa_protocol::ids::Signature;
@@ -45,6 +47,31 @@ pub fn sign_next_statement(vault: &Vault) -> Result<(), Error> {
         let mut next = Statement { generation, previous, signer, ..last };
         next.signature = Signature::from_bytes(keyring.admin.sign(labels::STATEMENT, &next.signed_bytes()));
         chain.push(next.encode());
+        keyring.statements = HeldStatements::Whole(chain);
+        tx.put_keyring(number)
+    })
+}
+
+/// Has this device, an admin, sign a rival of its last statement which every relay prefers to that: with one admin more.
+///
+/// # Errors
+/// Those of a write, and [`PeerFault::BadStatements`] without a chain of two.
+pub fn replace_last_statement(vault: &Vault) -> Result<(), Error> {
+    let id = vault.id();
+    vault.core.write(|tx| {
+        let number = tx.state.vault_no(&id)?;
+        let keyring = &mut tx.vault_mut(number)?.keyring;
+        let mut chain = keyring.statements.list().to_vec();
+        let last = chain.pop().filter(|_| !chain.is_empty()).ok_or(PeerFault::BadStatements)?;
+        let last = Statement::decode(&last).map_err(|_| PeerFault::BadStatements)?;
+        let mut rival = last.clone();
+        while rival.hash() >= last.hash() {
+            rival.admins.clone_from(&last.admins);
+            rival.admins.push(KeyPair::generate(&OsEntropy).public().into());
+            let signature = keyring.admin.sign(labels::STATEMENT, &rival.signed_bytes());
+            rival.signature = Signature::from_bytes(signature);
+        }
+        chain.push(rival.encode());
         keyring.statements = HeldStatements::Whole(chain);
         tx.put_keyring(number)
     })

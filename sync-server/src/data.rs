@@ -147,23 +147,15 @@ impl DataDir {
         }))
     }
 
-    /// Extends a statement chain.
-    pub(crate) fn add_statement(
-        &self,
-        statement: &Statement,
-        now: Now,
-    ) -> Result<Result<KnownVault, ErrorCode>, StoreError> {
-        let day = u32::try_from(now.wall_ms / MS_PER_DAY).unwrap_or(u32::MAX);
-        Ok(self.store.add_statement(statement, day)?.map(|row| self.state(row)))
-    }
-
     /// Takes what joins a statement chain; and whether that was news.
     pub(crate) fn join_statements(
         &self,
         vault: &VaultId,
         tail: &[Statement],
+        now: Now,
     ) -> Result<Result<(KnownVault, bool), ErrorCode>, StoreError> {
-        let joined = self.store.join_statements(vault, tail)?;
+        let day = u32::try_from(now.wall_ms / MS_PER_DAY).unwrap_or(u32::MAX);
+        let joined = self.store.join_statements(vault, tail, day)?;
         Ok(joined.map(|JoinedRow { row, changed }| (self.state(row), changed)))
     }
 

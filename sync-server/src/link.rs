@@ -394,15 +394,9 @@ fn answer(shared: &Shared, no: LinkNo, lookup: Output) -> Result<Input, StoreErr
     Ok(match lookup {
         Output::LoadVault(vault) => Input::Vault(data.store.vault(&vault)?.map(|row| data.state(row))),
         Output::Create(creation) => Input::Created(data.create(*creation)?),
-        Output::StoreStatement(statement) => {
-            let result = data.add_statement(&statement, shared.clock.now())?;
-            if let Ok(state) = &result {
-                shared.hub.statements_changed(statement.vault, state, no);
-            }
-            Input::StatementStored(result)
-        }
+        Output::LoadStatements { vault, from } => Input::Statements(data.store.statements(&vault, from)?),
         Output::JoinStatements { vault, tail } => {
-            let joined = data.join_statements(&vault, &tail)?;
+            let joined = data.join_statements(&vault, &tail, shared.clock.now())?;
             if let Ok((state, true)) = &joined {
                 shared.hub.statements_changed(vault, state, no);
             }

@@ -8,7 +8,9 @@ use std::ops::ControlFlow;
 
 use subrosa_protocol::error::ErrorCode;
 use subrosa_protocol::frame::ShortHead;
-use subrosa_protocol::ids::{Chain, Digest, Head, Incarnation, LogId, PublicKeyBytes, Rseq, Seq, VaultId};
+use subrosa_protocol::ids::{
+    Chain, Digest, Generation, Head, Incarnation, LogId, PublicKeyBytes, Rseq, Seq, VaultId,
+};
 use subrosa_protocol::relay_link::{CheckedCreation, ClassedHead, HeadMatch, Refused, Stored, Want};
 use subrosa_protocol::segment::{Class, SealedSegment, VerifiedSegment};
 use subrosa_protocol::statement::Statement;
@@ -235,26 +237,23 @@ pub trait LogStore: Send + Sync + 'static {
     /// [`StoreError`]; the inner error is the client's: its invite is used up, or the relay is full.
     fn create(&self, creation: &CheckedCreation) -> Result<Result<VaultRow, ErrorCode>, StoreError>;
 
-    /// Extends a vault's statement chain, durably: by at most
-    /// [`STATEMENTS_PER_DAY`](subrosa_protocol::limits::STATEMENTS_PER_DAY) statements in one day, those of recovery not
-    /// counted. `day` counts from 1970.
+    /// Statements of a vault's chain from one on, as many as more than fill one part of a chain, or all there are.
     ///
     /// # Errors
-    /// [`StoreError`]; the inner error is the client's.
-    fn add_statement(
-        &self,
-        statement: &Statement,
-        day: u32,
-    ) -> Result<Result<VaultRow, ErrorCode>, StoreError>;
+    /// [`StoreError`].
+    fn statements(&self, vault: &VaultId, from: Generation) -> Result<Vec<Vec<u8>>, StoreError>;
 
-    /// Takes what joins a vault's statement chain of a tail that somebody brings, durably; counts none of it.
+    /// Takes what joins a vault's statement chain of a tail, which may be one statement, durably. The chain grows by at most
+    /// [`STATEMENTS_PER_DAY`](subrosa_protocol::limits::STATEMENTS_PER_DAY) statements in one day, those of recovery, and
+    /// what leads to them, not counted. `day` counts from 1970.
     ///
     /// # Errors
-    /// [`StoreError`]; the inner error is the client's.
+    /// [`StoreError`]; the inner error is the client's: [`ErrorCode::RateLimited`] when nothing more joins today.
     fn join_statements(
         &self,
         vault: &VaultId,
         tail: &[Statement],
+        day: u32,
     ) -> Result<Result<JoinedRow, ErrorCode>, StoreError>;
 
     /// The head of each log of a vault.

@@ -1,6 +1,6 @@
 //! What a newer version will have written: statements after the first, and entries that must not be ignored.
 
-use subrosa::testing::{sign_next_statement, statements_held, write_unknown_entry};
+use subrosa::testing::{replace_last_statement, sign_next_statement, statements_held, write_unknown_entry};
 use subrosa::{SyncError, SyncEvent, SyncState};
 
 use crate::support::{MOMENT, PATIENCE, TestDevice, TestRelay, caught_up, clock, eventually, notes};
@@ -33,6 +33,28 @@ fn a_device_that_was_paired_without_the_chain_gets_it_from_the_relay_and_then_se
     c.sync_once(&relay.url());
     b.sync_once(&relay.url());
     assert_eq!((b.notes().len(), b.notes()), (3, c.notes()));
+}
+
+#[test]
+fn a_device_whose_last_statement_was_replaced_before_it_came_to_the_relay_goes_on_with_the_relays_chain() {
+    let relay = TestRelay::open();
+    let a = TestDevice::new();
+    a.put("a", "before the pairing");
+    a.sync_once(&relay.url());
+    for _ in 0..2 {
+        sign_next_statement(&a.vault()).unwrap();
+    }
+    a.sync_once(&relay.url());
+    let b = a.pair(&relay.url());
+    replace_last_statement(&a.vault()).unwrap();
+    a.sync_once(&relay.url());
+    assert_eq!(statements_held(&b.vault()).unwrap(), (1, false), "of a chain that is no more");
+    b.put("b", "before it has one");
+    b.sync_once(&relay.url());
+    assert_eq!(statements_held(&b.vault()).unwrap(), (3, true));
+    assert_eq!(b.vault().pending().unwrap(), 0);
+    a.sync_once(&relay.url());
+    assert_eq!((a.notes().len(), a.notes()), (2, b.notes()));
 }
 
 #[test]

@@ -30,6 +30,10 @@ class BadSignature(Exception):
     pass
 
 
+class Seniority(Exception):
+    pass
+
+
 def sha(label, *parts):
     return hashlib.sha256(b"subrosa/1 " + label + b"".join(parts)).digest()
 
@@ -103,6 +107,9 @@ class Statement:
             raise Broken
         if self.previous != before.hash or self.epoch < before.epoch:
             raise Broken
+        stay = [admin for admin in before.admins if admin in self.admins]
+        if self.admins[: len(stay)] != stay:
+            raise Seniority
         if self.admin is not None and self.admin not in before.admins:
             raise BadSignature
         if self.recovery is not None:
@@ -110,22 +117,43 @@ class Statement:
                 raise BadSignature
         self.check_signatures()
 
-    def rank(self, before):
-        """Among rivals that follow `before`, the lowest stands earliest."""
-        order = {2: (0, 0), 1: (1, 0)}.get(self.signer)
-        return (order or (2, before.admins.index(self.admin)), self.hash)
+
+BOTH, RECOVERY, ADMIN = range(3)
 
 
-def gives_way(old, new):
-    return old.signer == 0 or (old.signer == 1 and new.signer == 2)
+def standings(chain):
+    """How senior each signer is, as (number, kind); the least is the most senior."""
+    numbers, coming, recovery, commitment = {}, 1, 0, chain[0].recovery_commitment
+    found = []
+    for statement in chain:
+        if statement.generation == 0:
+            standing = (1, ADMIN)
+        else:
+            by = [(recovery, BOTH if statement.admin else RECOVERY)] if statement.recovery else []
+            standing = min(by + ([(numbers[statement.admin], ADMIN)] if statement.admin else []))
+        found.append(standing)
+        before, numbers = numbers, {}
+        for admin in statement.admins:
+            numbers[admin] = before.get(admin, coming)
+            coming += admin not in before
+        if statement.recovery_commitment != commitment:
+            recovery, commitment = standing[0], statement.recovery_commitment
+    return found
 
 
-def replaces(chain, new):
-    """Whether `new` takes the place of what stands in `chain` at its generation."""
-    before, dropped = chain[new.generation - 1], chain[new.generation :]
-    if dropped and new.rank(before) >= dropped[0].rank(before):
+def prefers(a, b):
+    """Whether chain `a` stays, and not `b`."""
+    shared = 0
+    while shared < min(len(a), len(b)) and a[shared].data == b[shared].data:
+        shared += 1
+    if shared in (len(a), len(b)):
+        return len(a) > len(b)
+    rest_a, rest_b = standings(a)[shared:], standings(b)[shared:]
+    if min(rest_a) != min(rest_b):
+        return min(rest_a) < min(rest_b)
+    if min(rest_a)[1] != ADMIN:
         return False
-    return all(gives_way(old, new) for old in dropped)
+    return (rest_a[0], a[shared].hash) < (rest_b[0], b[shared].hash)
 
 
 def fails(what, error):
@@ -165,10 +193,15 @@ def main():
         rival.check_follows(chain[1])
     for i, there in enumerate(rivals):
         for j, new in enumerate(rivals):
-            assert replaces([*chain[:2], there], new) == (j < i), (vectors["rivals"][j]["name"], i)
+            assert prefers([*chain[:2], new], [*chain[:2], there]) == (j < i), (vectors["rivals"][j]["name"], i)
+    for pair in vectors["pairs_behind_1"]:
+        a, b = ([*chain[:2], *(Statement(bytes.fromhex(one)) for one in pair[side])] for side in "ab")
+        for before, statement in [*zip(a, a[1:]), *zip(b, b[1:])]:
+            statement.check_follows(before)
+        assert (prefers(a, b), prefers(b, a)) == (pair["stays"] == "a", pair["stays"] == "b"), pair["name"]
     for vector in vectors["misshapen"]:
         assert fails(lambda: Statement(bytes.fromhex(vector["bytes"])), Misshapen), vector["name"]
-    errors = {"broken": Broken, "signature": BadSignature}
+    errors = {"broken": Broken, "seniority": Seniority, "signature": BadSignature}
     for vector in vectors["must_not_follow_1"]:
         statement = Statement(bytes.fromhex(vector["bytes"]))
         assert fails(lambda: statement.check_follows(chain[1]), errors[vector["why"]]), vector["name"]
@@ -176,7 +209,8 @@ def main():
         statement = Statement(bytes.fromhex(vector["bytes"]))
         assert fails(statement.check_first, (Broken, BadSignature)), vector["name"]
     bad = sum(len(vectors[name]) for name in ("misshapen", "must_not_follow_1", "must_not_found"))
-    print(f"{len(chain) + len(rivals)} statements read, {bad} refused")
+    pairs = len(vectors["pairs_behind_1"])
+    print(f"{len(chain) + len(rivals)} statements and {pairs} pairs of chains read, {bad} refused")
 
 
 main()

@@ -28,7 +28,7 @@ use crate::codec::Extensions;
 use crate::digest::digest;
 use crate::error::{ErrorCode, Refusal};
 use crate::frame::{ClientFrame, FrameLimit, LogKey, RelayFrame, Role, VERSION, may_be_ignored};
-use crate::ids::{Digest, Generation, LogId, PublicKeyBytes, Rseq, Seq, Signature, VaultId};
+use crate::ids::{Digest, LogId, PublicKeyBytes, Rseq, Seq, Signature, VaultId};
 use crate::segment::SealedSegment;
 use crate::verify::verify;
 use crate::vouch::Vouch;
@@ -52,7 +52,7 @@ enum Waiting {
     Create { vault: VaultId },
     Statement { vault: VaultId },
     Tail { vault: VaultId },
-    Statements { vault: VaultId, from: Generation },
+    Statements(Showing),
     Digest { vault: VaultId, cursor: Rseq, digest: Digest },
     Heads { vault: VaultId },
     Match { vault: VaultId, last: bool },
@@ -61,11 +61,11 @@ enum Waiting {
 impl Waiting {
     const fn vault(&self) -> VaultId {
         match self {
+            Self::Statements(showing) => showing.vault(),
             Self::Vault { vault, .. }
             | Self::Create { vault }
             | Self::Statement { vault }
             | Self::Tail { vault }
-            | Self::Statements { vault, .. }
             | Self::Digest { vault, .. }
             | Self::Heads { vault }
             | Self::Match { vault, .. } => *vault,

@@ -7,9 +7,10 @@ use crate::labels;
 use crate::limits::{ADMINS_MAX, STATEMENT_BYTES_MAX};
 use crate::verify::verify;
 
-pub use self::chain::{JoinedChain, OfferedStatement, join, offer};
+pub use self::chain::{JoinedChain, join, join_within, prefers};
 
 mod chain;
+mod seniority;
 
 /// The one version of a statement.
 pub const VERSION: u8 = 2;
@@ -50,6 +51,14 @@ impl Signer {
             }
         }
     }
+
+    /// The admin key, if one signed.
+    const fn admin(&self) -> Option<&PublicKeyBytes> {
+        match self {
+            Self::Admin(admin) | Self::RecoveryAndAdmin { admin, .. } => Some(admin),
+            Self::Recovery { .. } => None,
+        }
+    }
 }
 
 /// One statement, shape checked, signature not.
@@ -65,7 +74,8 @@ pub struct Statement {
     pub read: PublicKeyBytes,
     /// Proves a writer.
     pub write: PublicKeyBytes,
-    /// Admin keys, which may sign the next statement, by seniority: at least one, each once.
+    /// Admin keys, which may sign the next statement, by seniority: at least one, each once. Those of the statement before
+    /// that stay keep their order, and new ones stand behind them.
     pub admins: Vec<PublicKeyBytes>,
     /// Commitment to the recovery key; see [`recovery_commitment`].
     pub recovery_commitment: [u8; 32],
@@ -99,7 +109,13 @@ pub enum StatementError {
         /// Which one.
         generation: Generation,
     },
-    /// A rival of a statement that stays: it does not stand earlier, or would drop what recovery signed.
+    /// Lists its admins in another order than the statement before, or a new one before one that stays.
+    #[error("statement {generation} alters the seniority of admins")]
+    Seniority {
+        /// Which one.
+        generation: Generation,
+    },
+    /// The first of a rival chain, which is not preferred to the one that is held.
     #[error("statement {generation} replaces nothing")]
     Rival {
         /// Which one.
@@ -108,6 +124,12 @@ pub enum StatementError {
     /// The chain is as long as one may be.
     #[error("statement {generation} is one too many")]
     TooMany {
+        /// Which one.
+        generation: Generation,
+    },
+    /// The chain has grown as much as it may in one day.
+    #[error("statement {generation} is one too many today")]
+    TooManyToday {
         /// Which one.
         generation: Generation,
     },
@@ -224,6 +246,12 @@ impl Statement {
     /// # Errors
     /// [`StatementError`].
     pub fn check_follows(&self, before: &Self) -> Result<(), StatementError> {
+        self.check_place(before)?;
+        self.check_signatures()
+    }
+
+    /// As [`Statement::check_follows`], without the signatures.
+    fn check_place(&self, before: &Self) -> Result<(), StatementError> {
         let generation = self.generation;
         if self.vault != before.vault
             || generation != before.generation.next()
@@ -232,19 +260,29 @@ impl Statement {
         {
             return Err(StatementError::Broken { generation });
         }
-        let opens = |public: &PublicKeyBytes, nonce: &[u8; 16]| {
+        if !keeps_seniority(&before.admins, &self.admins) {
+            return Err(StatementError::Seniority { generation });
+        }
+        let opens = |(public, nonce): (&PublicKeyBytes, &[u8; 16])| {
             recovery_commitment(public, nonce) == before.recovery_commitment
         };
+        let listed = |admin: &PublicKeyBytes| before.admins.contains(admin);
+        if self.signer.recovery().is_some_and(|opening| !opens(opening))
+            || self.signer.admin().is_some_and(|admin| !listed(admin))
+        {
+            return Err(StatementError::BadSignature { generation });
+        }
+        Ok(())
+    }
+
+    /// Checks that those signed whom it names as its signers.
+    fn check_signatures(&self) -> Result<(), StatementError> {
         match &self.signer {
-            Signer::Admin(public) if before.admins.contains(public) => self.check_signature(public),
-            Signer::Recovery { public, nonce } if opens(public, nonce) => self.check_signature(public),
-            Signer::RecoveryAndAdmin { public, nonce, admin, admin_signature }
-                if opens(public, nonce) && before.admins.contains(admin) =>
-            {
+            Signer::Admin(public) | Signer::Recovery { public, .. } => self.check_signature(public),
+            Signer::RecoveryAndAdmin { public, admin, admin_signature, .. } => {
                 self.check_signature(public)?;
                 self.check_signed_by(admin, admin_signature)
             }
-            _ => Err(StatementError::BadSignature { generation }),
         }
     }
 
@@ -256,6 +294,12 @@ impl Statement {
         verify(public, labels::STATEMENT, &self.signed_bytes(), signature)
             .map_err(|_| StatementError::BadSignature { generation: self.generation })
     }
+}
+
+/// Whether the admins of `before` that stay stand in their order, and before all new ones.
+fn keeps_seniority(before: &[PublicKeyBytes], now: &[PublicKeyBytes]) -> bool {
+    let places = now.iter().map(|admin| before.iter().position(|old| old == admin).unwrap_or(usize::MAX));
+    places.is_sorted()
 }
 
 fn read_admins(r: &mut Reader<'_>) -> Result<Vec<PublicKeyBytes>, DecodeError> {

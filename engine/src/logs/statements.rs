@@ -5,7 +5,7 @@ use subrosa_model::keys::KeyPair;
 use subrosa_protocol::client_link::{Birth, HeldChain, StatementsKept};
 use subrosa_protocol::ids::{Generation, LogId, Pin, PublicKeyBytes, Signature, VaultId};
 use subrosa_protocol::labels;
-use subrosa_protocol::statement::{Statement, check_chain, join};
+use subrosa_protocol::statement::{Statement, join, prefers};
 use subrosa_protocol::vouch::Vouch;
 
 use crate::error::{Error, PeerFault};
@@ -33,7 +33,8 @@ impl Core {
     /// Compares what a relay shows of a vault's statements with ours, and keeps what extends ours.
     ///
     /// # Errors
-    /// [`PeerFault::BadStatements`] when this device holds the last statement only, and these do not lead to it.
+    /// [`PeerFault::BadStatements`] when this device holds the last statement only, and these neither lead to it nor have
+    /// another one in its place.
     pub(crate) fn take_statements(
         &self,
         vault: &VaultId,
@@ -48,7 +49,10 @@ impl Core {
             Ok((chain_of(&state.keyring), state.keyring.statements.whole().is_some()))
         })?;
         // Signatures are checked before the turn of writers.
-        let compared = if whole { compare(&ours, &shown) } else { whole_of(vault, &ours, &shown)? };
+        let compared = match &ours[..] {
+            [last] if !whole => whole_of(vault, last, &shown)?,
+            _ => compare(&ours, &shown),
+        };
         let Compared::Chain { chain, tail } = compared else { return Ok(StatementsKept::Ask) };
         if !whole || chain != ours {
             self.write(|tx| tx.keep_statements(vault, &ours, &chain))?;
@@ -109,27 +113,33 @@ fn compare(ours: &[Statement], shown: &[Statement]) -> Compared {
         return Compared::Ask;
     }
     let chain = join(ours, shown).chain;
-    let theirs = if from_start { join(&ours[..1], shown).chain } else { chain.clone() };
-    let same = chain.iter().zip(&theirs).take_while(|(a, b)| a == b).count();
-    // What stays of theirs decides whether ours would be taken.
-    let tail =
-        if join(&theirs, &chain[same..]).chain == theirs { Vec::new() } else { chain[same..].to_vec() };
+    // What was taken of the relay's it has, and what ours goes on with behind its last statement it lacks. A relay whose
+    // chain is preferred, or stays because nothing decides, would not take ours.
+    let lacks = from_start && chain == ours && prefers(ours, shown);
+    let same = ours.iter().zip(shown).take_while(|(a, b)| a == b).count();
+    let tail = if lacks { ours[same..].to_vec() } else { Vec::new() };
     Compared::Chain { chain, tail }
 }
 
-/// The chain that leads from the vault's id to the one statement that we hold.
-fn whole_of(vault: &VaultId, ours: &[Statement], shown: &[Statement]) -> Result<Compared, PeerFault> {
-    let last = ours.last().ok_or(PeerFault::BadStatements)?;
-    let at = shown.iter().position(|statement| statement == last);
-    // A relay may be one behind: then ours follows its last one.
-    let led = at.map_or(shown, |at| &shown[..=at]);
-    check_chain(vault, led).map_err(|_| PeerFault::BadStatements)?;
-    let chain = join(led, ours).chain;
-    if chain.last() != Some(last) {
+/// The whole chain of a device that holds its last statement only: what a relay shows, checked from the vault's id on, if it
+/// leads to that statement, or the one before. A relay may have taken a rival of it meanwhile: if ours follows what is before
+/// the rival, that one stays which is preferred; if the two part further back, where we know nothing of ours, the relay's.
+/// Whoever let this device in has the other whole, and brings it if it is preferred. A chain that ends before is no
+/// rival that we could see.
+fn whole_of(vault: &VaultId, last: &Statement, shown: &[Statement]) -> Result<Compared, PeerFault> {
+    let first = shown.first().filter(|first| first.vault == *vault).ok_or(PeerFault::BadStatements)?;
+    first.check_first().map_err(|_| PeerFault::BadStatements)?;
+    let theirs = join(std::slice::from_ref(first), shown).chain;
+    let place = usize::try_from(last.generation.0).map_err(|_| PeerFault::BadStatements)?;
+    let before = theirs.get(..place).ok_or(PeerFault::BadStatements)?;
+    let through = join(before, std::slice::from_ref(last)).chain;
+    let leads = through.len() > place;
+    if !leads && theirs.len() <= place {
         return Err(PeerFault::BadStatements);
     }
-    let chain = join(&chain, shown).chain;
-    let tail = if at.is_none() { ours.to_vec() } else { Vec::new() };
+    let ours = if leads { &through } else { &theirs };
+    let chain = join(ours, &theirs).chain;
+    let tail = if prefers(&chain, &theirs) { vec![last.clone()] } else { Vec::new() };
     Ok(Compared::Chain { chain, tail })
 }
 

@@ -98,12 +98,7 @@ fn with_the_last_statement_only_nothing_is_sealed_before_a_chain_leads_to_it() {
     let device = device_with_vault();
     let (vault, core) = (device.vault().id(), device.core());
     let key = admin(&device, &vault);
-    // One that stands earlier than ours, which so takes no place in it.
-    let two = longer(chain(&device, &vault), &key, 2);
-    let mut rivals = [longer(two.clone(), &key, 3), longer(two, &key, 3)];
-    rivals.sort_by_key(|chain| Statement::decode(&chain[2]).unwrap().hash());
-    let [rival, ours] = rivals;
-    let four = longer(ours, &key, 4);
+    let four = longer(chain(&device, &vault), &key, 4);
     hold(&device, &vault, HeldStatements::Last(four[2].clone()));
     device.vault().records("notes").insert(&record(&[("a", 1)])).unwrap();
     assert_eq!(core.held_chain(&vault).unwrap(), HeldChain::Last);
@@ -119,7 +114,6 @@ fn with_the_last_statement_only_nothing_is_sealed_before_a_chain_leads_to_it() {
         ("one that ends before", four[..1].to_vec()),
         ("one without its beginning", four[1..].to_vec()),
         ("one that is not signed", forged),
-        ("one that leads elsewhere", rival),
     ] {
         let taken = core.take_statements(&vault, &shown);
         assert!(matches!(taken, Err(Error::Peer(PeerFault::BadStatements))), "{name}: {taken:?}");
@@ -136,6 +130,66 @@ fn with_the_last_statement_only_nothing_is_sealed_before_a_chain_leads_to_it() {
         assert!(check_chain(&vault, &held).is_ok(), "{name}: it is kept whole");
     }
     assert!(core.seal(&vault).unwrap().segments > 0);
+}
+
+#[test]
+fn with_the_last_statement_only_a_rival_that_took_its_place_meanwhile_is_judged_as_anywhere() {
+    let device = device_with_vault();
+    let (vault, core) = (device.vault().id(), device.core());
+    let key = admin(&device, &vault);
+    let first = chain(&device, &vault);
+    let two = longer(first.clone(), &key, 2);
+    let mut rivals = [longer(two.clone(), &key, 3), longer(two, &key, 3)];
+    rivals.sort_by_key(|chain| Statement::decode(&chain[2]).unwrap().hash());
+    let [preferred, other] = rivals;
+    let grown = longer(preferred.clone(), &key, 5);
+    let elsewhere = longer(first, &key, 4);
+    for (name, last, shown, expected, kept) in [
+        ("the relay's", &other, &preferred, &preferred, compared(2, &[])),
+        ("the relay's, and what followed", &other, &grown, &grown, compared(4, &[])),
+        ("ours", &preferred, &other, &preferred, compared(2, &preferred[2..])),
+        ("one that parted before", &preferred, &elsewhere, &elsewhere, compared(3, &[])),
+    ] {
+        hold(&device, &vault, HeldStatements::Last(last[2].clone()));
+        device.vault().records("notes").insert(&record(&[("a", 1)])).unwrap();
+        assert_eq!(core.seal(&vault).unwrap().segments, 0, "{name}");
+        assert_eq!(core.take_statements(&vault, shown).unwrap(), kept, "{name}");
+        assert_eq!(&chain(&device, &vault), expected, "{name}");
+        assert!(core.held_chain(&vault).unwrap() != HeldChain::Last, "{name}: it is whole");
+        assert!(core.seal(&vault).unwrap().segments > 0, "{name}: it goes on");
+    }
+    // Of a chain that ends before nobody can say whether it is another one.
+    hold(&device, &vault, HeldStatements::Last(preferred[2].clone()));
+    let taken = core.take_statements(&vault, &elsewhere[..2]);
+    assert!(matches!(taken, Err(Error::Peer(PeerFault::BadStatements))), "{taken:?}");
+}
+
+#[test]
+fn a_device_that_is_shown_a_juniors_rival_brings_what_a_senior_signed() {
+    let device = device_with_vault();
+    let (vault, core) = (device.vault().id(), device.core());
+    let (senior, junior) = (admin(&device, &vault), KeyPair::generate(&OsEntropy));
+    let listing = |before: &[u8], by: &KeyPair, admins: &[&KeyPair]| {
+        let mut statement = Statement::decode(&next(before, by)).unwrap();
+        statement.admins = admins.iter().map(|admin| admin.public().into()).collect();
+        statement.signature = Signature::from_bytes(by.sign(labels::STATEMENT, &statement.signed_bytes()));
+        statement.encode()
+    };
+    let mut base = chain(&device, &vault);
+    base.push(listing(&base[0], &senior, &[&senior, &junior]));
+    let mut ours = base.clone();
+    ours.push(next(&base[1], &junior));
+    ours.push(listing(&ours[2], &senior, &[&senior]));
+    hold(&device, &vault, HeldStatements::Whole(ours.clone()));
+    for n in 0..12 {
+        let shown = longer(base.clone(), &junior, 3 + n % 3);
+        assert_eq!(core.take_statements(&vault, &shown[2..]).unwrap(), StatementsKept::Ask);
+        assert_eq!(core.take_statements(&vault, &shown).unwrap(), compared(3, &ours[2..]));
+        assert_eq!(chain(&device, &vault), ours, "the junior stays removed");
+        hold(&device, &vault, HeldStatements::Whole(shown));
+        assert_eq!(core.take_statements(&vault, &ours).unwrap(), compared(3, &[]), "and is so elsewhere");
+        assert_eq!(chain(&device, &vault), ours);
+    }
 }
 
 #[test]

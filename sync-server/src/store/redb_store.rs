@@ -8,7 +8,7 @@ use redb::{Database, ReadableTable, ReadableTableMetadata, WriteTransaction};
 use subrosa_protocol::digest::digest;
 use subrosa_protocol::error::ErrorCode;
 use subrosa_protocol::frame::ShortHead;
-use subrosa_protocol::ids::{Digest, Head, Incarnation, LogId, Rseq, VaultId};
+use subrosa_protocol::ids::{Digest, Generation, Head, Incarnation, LogId, Rseq, VaultId};
 use subrosa_protocol::relay_link::{CheckedCreation, ClassedHead, HeadMatch, Stored, Want};
 use subrosa_protocol::segment::{Class, Header};
 use subrosa_protocol::statement::Statement;
@@ -238,30 +238,25 @@ impl LogStore for RedbStore {
         })
     }
 
-    fn add_statement(
-        &self,
-        statement: &Statement,
-        day: u32,
-    ) -> Result<Result<VaultRow, ErrorCode>, StoreError> {
-        if let Some(row) = self.vault(&statement.vault)?
-            && let Some(answer) = chains::no_news(&row, statement)
-        {
-            return Ok(answer);
-        }
-        self.write(|txn| chains::add(txn, statement, day))
+    fn statements(&self, vault: &VaultId, from: Generation) -> Result<Vec<Vec<u8>>, StoreError> {
+        self.read(|snapshot| {
+            let Some(meta) = snapshot.meta(vault)? else { return Ok(Vec::new()) };
+            chains::part_of(&snapshot.0.open_table(STATEMENTS)?, meta.no, from)
+        })
     }
 
     fn join_statements(
         &self,
         vault: &VaultId,
         tail: &[Statement],
+        day: u32,
     ) -> Result<Result<JoinedRow, ErrorCode>, StoreError> {
         if let Some(row) = self.vault(vault)?
-            && let Some(answer) = chains::no_news_in_tail(&row, tail)
+            && let Some(answer) = chains::no_news(&row, tail)
         {
             return Ok(answer);
         }
-        self.write(|txn| chains::join_tail(txn, vault, tail))
+        self.write(|txn| chains::join_tail(txn, vault, tail, day))
     }
 
     fn heads(&self, vault: &VaultId) -> Result<Vec<ClassedHead>, StoreError> {

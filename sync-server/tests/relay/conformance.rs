@@ -6,7 +6,7 @@ use subrosa_protocol::codec::Extensions;
 use subrosa_protocol::digest::digest;
 use subrosa_protocol::error::ErrorCode;
 use subrosa_protocol::frame::{ClientFrame, Credential, RelayLimits, Role, ShortHead, VERSION};
-use subrosa_protocol::ids::{Base, Chain, Incarnation, Rseq, Seq, VaultId};
+use subrosa_protocol::ids::{Base, Chain, Incarnation, PublicKeyBytes, Rseq, Seq, VaultId};
 use subrosa_protocol::relay_link::{
     Admission, CheckedCreation, Input, LinkConfig, Now, Output, RelayLink, Want,
 };
@@ -14,7 +14,7 @@ use subrosa_protocol::segment::{Class, Kind, SealedSegment, VerifiedSegment};
 use subrosa_protocol::statement::{Signer, Statement};
 use subrosa_protocol::vouch::{CheckedVouch, Vouch};
 use subrosa_protocol::{labels, limits};
-use subrosa_relay::store::{Batch, LogStore, Offered, RedbStore, Scan, StoreError};
+use subrosa_relay::store::{Batch, LogStore, Offered, RedbStore, Scan, StoreError, VaultRow};
 use subrosa_relay::{Quotas, RelayKey};
 
 use crate::fixture::{Key, Log, NONCE, Vault, sign_statement};
@@ -32,7 +32,8 @@ pub(crate) fn suite<S: LogStore>(make: impl Fn(Quotas) -> S) {
     heads_and_digest_are_those_of_the_last_rseq(&make(Quotas::default()));
     scans_are_in_order_and_stop_when_told(&make(Quotas::default()));
     statements_extend_their_chain(&make(Quotas::default()));
-    a_day_has_so_many_statements_and_recovery_and_tails_are_no_part_of_them(&make(Quotas::default()));
+    a_junior_drops_nothing_that_a_senior_signed(&make(Quotas::default()));
+    a_day_has_so_many_statements_tails_too_and_recovery_is_no_part_of_them(&make(Quotas::default()));
     let mut quotas =
         Quotas { relay_bytes_max: 3_000, reserve_bytes: 500, vaults_max: 2, ..Quotas::default() };
     quotas.class[0].vault_bytes = 2_000;
@@ -367,55 +368,99 @@ fn scans_are_in_order_and_stop_when_told(store: &impl LogStore) {
     assert_eq!(seqs, [2, 3, 4]);
 }
 
+/// Adds one statement.
+fn add(store: &impl LogStore, statement: &Statement, day: u32) -> Result<VaultRow, ErrorCode> {
+    let joined = store.join_statements(&statement.vault, std::slice::from_ref(statement), day).unwrap();
+    joined.map(|joined| joined.row)
+}
+
 fn statements_extend_their_chain(store: &impl LogStore) {
     let mut vault = new_vault(store);
     let [next, fork] = vault.rivals();
-    store.add_statement(&fork, 1).unwrap().unwrap();
-    let row = store.add_statement(&next, 1).unwrap().unwrap();
-    assert_eq!(row.statements.len(), 2, "it stands earlier");
-    assert_eq!(store.add_statement(&next, 1).unwrap().unwrap(), row, "again");
-    assert_eq!(store.add_statement(&fork, 1).unwrap(), Err(ErrorCode::StatementRefused));
+    add(store, &fork, 1).unwrap();
+    let row = add(store, &next, 1).unwrap();
+    assert_eq!(row.statements.len(), 2, "it is preferred");
+    assert_eq!(add(store, &next, 1).unwrap(), row, "again");
+    assert_eq!(add(store, &fork, 1), Err(ErrorCode::StatementRefused));
     vault.statements.push(next);
     assert_eq!(store.vault(&vault.id).unwrap().unwrap().statements, vault.statements);
     let nowhere = Vault::new();
     let unknown = nowhere.next_statement(&Key::new(), &Key::new());
-    assert_eq!(store.add_statement(&unknown, 1).unwrap(), Err(ErrorCode::UnknownVault));
-    assert_eq!(store.join_statements(&nowhere.id, &[unknown]).unwrap(), Err(ErrorCode::UnknownVault));
+    assert_eq!(add(store, &unknown, 1), Err(ErrorCode::UnknownVault));
 }
 
-fn a_day_has_so_many_statements_and_recovery_and_tails_are_no_part_of_them(store: &impl LogStore) {
+/// An admin whose statement another one followed cannot drop that by signing again, as a statement or as a tail.
+fn a_junior_drops_nothing_that_a_senior_signed(store: &impl LogStore) {
     let mut vault = new_vault(store);
-    for n in 0..limits::STATEMENTS_PER_DAY {
-        vault.advance();
-        assert!(store.add_statement(vault.statements.last().unwrap(), 7).unwrap().is_ok(), "{n}");
+    let (senior, junior) = (vault.admin.public(), Key::new());
+    let by = |vault: &Vault, key: &Key, admins: Vec<PublicKeyBytes>| {
+        let signer = Signer::Admin(key.public());
+        sign_statement(Statement { admins, signer, ..vault.next_statement(&Key::new(), &Key::new()) }, key)
+    };
+    let both = vec![senior, junior.public()];
+    let listed = by(&vault, &vault.admin, both.clone());
+    add(store, &listed, 1).unwrap();
+    vault.statements.push(listed);
+    let rivals: Vec<_> = (0..12).map(|_| by(&vault, &junior, both.clone())).collect();
+    let alone = store.join_statements(&vault.id, &rivals[..1], 1).unwrap().unwrap();
+    assert!(alone.changed);
+    vault.statements.push(rivals[0].clone());
+    let removal = by(&vault, &vault.admin, vec![senior]);
+    add(store, &removal, 1).unwrap();
+    vault.statements.push(removal);
+    for rival in &rivals[1..] {
+        assert_eq!(add(store, rival, 1), Err(ErrorCode::StatementRefused));
+        let tail = [&vault.statements[..2], std::slice::from_ref(rival)].concat();
+        let joined = store.join_statements(&vault.id, &tail, 1).unwrap();
+        assert_eq!(joined, Err(ErrorCode::StatementRefused));
     }
-    let held = vault.statements.len();
-    vault.advance();
-    let next = vault.statements.last().unwrap().clone();
-    assert_eq!(store.add_statement(&next, 7).unwrap(), Err(ErrorCode::RateLimited));
-    assert_eq!(store.vault(&vault.id).unwrap().unwrap().statements, vault.statements[..held]);
-    let signer = Signer::Recovery { public: vault.recovery.public(), nonce: NONCE };
-    let recovered = sign_statement(Statement { signer, ..next.clone() }, &vault.recovery);
-    assert!(store.add_statement(&recovered, 7).unwrap().is_ok(), "recovery cannot wait");
-    assert_eq!(store.add_statement(&next, 8).unwrap(), Err(ErrorCode::StatementRefused), "and it stays");
-    vault.statements[held] = recovered;
-    vault.advance();
-    vault.advance();
-    let joined = store.join_statements(&vault.id, &vault.statements).unwrap().unwrap();
-    assert_eq!(
-        (joined.row.statements, joined.changed),
-        (vault.statements.clone(), true),
-        "nor are tails counted"
-    );
-    let again = store.join_statements(&vault.id, &vault.statements[3..]).unwrap().unwrap();
+    assert_eq!(store.vault(&vault.id).unwrap().unwrap().statements, vault.statements);
+    // Who filled the day keeps nobody senior from replacing it.
+    let mut full = Vault { statements: vault.statements[..2].to_vec(), ..vault };
+    let signer = Signer::Recovery { public: full.recovery.public(), nonce: NONCE };
+    let again = Statement { signer, admins: both.clone(), ..full.next_statement(&Key::new(), &Key::new()) };
+    let again = sign_statement(again, &full.recovery);
+    add(store, &again, 2).unwrap();
+    full.statements.push(again);
+    while full.statements.len() < 3 + limits::STATEMENTS_PER_DAY {
+        let next = by(&full, &junior, both.clone());
+        add(store, &next, 2).unwrap();
+        full.statements.push(next);
+    }
+    assert_eq!(add(store, &by(&full, &full.admin, vec![senior]), 2), Err(ErrorCode::RateLimited));
+    full.statements.truncate(3);
+    let removal = by(&full, &full.admin, vec![senior]);
+    assert_eq!(add(store, &removal, 2).unwrap().statements.len(), 4, "all of it is dropped");
+}
+
+fn a_day_has_so_many_statements_tails_too_and_recovery_is_no_part_of_them(store: &impl LogStore) {
+    let mut vault = new_vault(store);
+    for _ in 0..2 * limits::STATEMENTS_PER_DAY {
+        vault.advance();
+    }
+    let first = vault.statements[1].clone();
+    assert!(add(store, &first, 7).is_ok());
+    let part = store.join_statements(&vault.id, &vault.statements, 7).unwrap().unwrap();
+    let held = 1 + limits::STATEMENTS_PER_DAY;
+    assert_eq!((part.row.statements.len(), part.changed), (held, true), "as much as there is room for");
+    assert_eq!(part.row.statements, vault.statements[..held]);
+    for tail in [&vault.statements[..], &vault.statements[held..], &vault.statements[held..=held]] {
+        let more = store.join_statements(&vault.id, tail, 7).unwrap();
+        assert_eq!(more, Err(ErrorCode::RateLimited));
+    }
+    let again = store.join_statements(&vault.id, &vault.statements[3..held], 7).unwrap().unwrap();
     assert!(!again.changed);
     for tail in [vec![], vec![Vault::new().statements.remove(0)]] {
-        assert_eq!(store.join_statements(&vault.id, &tail).unwrap(), Err(ErrorCode::StatementRefused));
+        assert_eq!(store.join_statements(&vault.id, &tail, 7).unwrap(), Err(ErrorCode::StatementRefused));
     }
-    vault.advance();
-    let next = vault.statements.last().unwrap();
-    assert_eq!(store.add_statement(next, 7).unwrap(), Err(ErrorCode::RateLimited), "the same day");
-    assert!(store.add_statement(next, 8).unwrap().is_ok(), "the next");
+    let rest = store.join_statements(&vault.id, &vault.statements, 8).unwrap().unwrap();
+    assert_eq!(rest.row.statements, vault.statements, "the next day it is brought up to date");
+    let next = vault.next_statement(&Key::new(), &Key::new());
+    let signer = Signer::Recovery { public: vault.recovery.public(), nonce: NONCE };
+    let recovered = sign_statement(Statement { signer, ..next.clone() }, &vault.recovery);
+    assert_eq!(add(store, &next, 8), Err(ErrorCode::RateLimited));
+    assert!(add(store, &recovered, 8).is_ok(), "recovery cannot wait");
+    assert_eq!(add(store, &next, 9), Err(ErrorCode::StatementRefused), "and it stays");
 }
 
 fn vouched(vault: &Vault, log: &Log) -> CheckedVouch {
@@ -449,7 +494,7 @@ fn the_reserve_is_for_control_logs_that_an_admin_vouches_for(store: &impl LogSto
     let successor = Key::new();
     let unsigned =
         Statement { admins: vec![successor.public()], ..vault.next_statement(&Key::new(), &Key::new()) };
-    store.add_statement(&sign_statement(unsigned, &vault.admin), 1).unwrap().unwrap();
+    add(store, &sign_statement(unsigned, &vault.admin), 1).unwrap();
     assert!(quota(append(store, &id, vec![next(&id, &mut other, 10)])));
 }
 

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use subrosa_protocol::codec::{DecodeError, Reader, Writer};
-use subrosa_protocol::ids::{Epoch, Generation, LogId, Pin, VaultId};
+use subrosa_protocol::ids::{Epoch, Generation, LogId, Pin};
 use subrosa_protocol::limits::{INCARNATIONS_MAX, STATEMENT_BYTES_MAX, STATEMENTS_MAX, TOKEN_BYTES_MAX};
-use subrosa_protocol::statement::{Statement, StatementError, check_chain, recovery_commitment};
+use subrosa_protocol::statement::{Statement, recovery_commitment};
 use zeroize::Zeroizing;
 
 use crate::control::entry::read_public;
@@ -103,24 +103,6 @@ impl HeldStatements {
         match Statement::decode(&last) {
             Ok(statement) if statement.generation == Generation(0) => Self::Whole(vec![last]),
             _ => Self::Last(last),
-        }
-    }
-
-    /// The whole chain, as a relay shows it, in the place of its last statement: it may have grown since.
-    ///
-    /// # Errors
-    /// [`StatementError`] when it does not hold from the vault's id on, [`StatementError::Broken`] when it does not lead
-    /// through the statement that is held.
-    pub fn completed(&self, vault: &VaultId, chain: &[Statement]) -> Result<Self, StatementError> {
-        check_chain(vault, chain)?;
-        let held = Statement::decode(self.last());
-        let there = held.as_ref().ok().and_then(|held| chain.get(usize::try_from(held.generation.0).ok()?));
-        match (held.as_ref(), there) {
-            (Ok(held), Some(there)) if held == there => {
-                Ok(Self::Whole(chain.iter().map(Statement::encode).collect()))
-            }
-            (Ok(held), _) => Err(StatementError::Broken { generation: held.generation }),
-            (Err(_), _) => Err(StatementError::Empty),
         }
     }
 

@@ -465,8 +465,10 @@ impl VaultLink {
                 self.create(now, statements, None, invite, out);
                 return;
             }
-            // What it has stands earlier than ours, or is no chain of the vault's: nothing else depends on it.
-            _ if refusal.code == ErrorCode::StatementRefused && self.chain.answered() => {}
+            // What it has is preferred to ours, or is no chain of the vault's, or it takes no more today: nothing else
+            // depends on it, and the next link brings what is left.
+            _ if matches!(refusal.code, ErrorCode::StatementRefused | ErrorCode::RateLimited)
+                && self.chain.answered() => {}
             Down::Joining { .. }
             | Down::Proving { .. }
             | Down::Creating { .. }

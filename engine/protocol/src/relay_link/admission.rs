@@ -130,9 +130,9 @@ impl RelayLink {
                 }
                 Err(code) => self.refuse(statement_refusal(now, code, vault)),
             },
-            (Waiting::Tail { vault }, Input::StatementStored(result)) => self.on_tail(vault, result),
-            (Waiting::Statements { vault, from }, Input::Vault(Some(state))) => {
-                self.send_statements(vault, from, &state);
+            (Waiting::Tail { vault }, Input::StatementStored(result)) => self.on_tail(now, vault, result),
+            (Waiting::Statements(showing), Input::Statements(statements)) => {
+                self.on_shown(showing, statements);
             }
             (Waiting::Digest { vault, cursor, digest: said }, Input::Digest { last, digest }) => {
                 self.on_digest(vault, cursor, said, (last, digest));
@@ -240,7 +240,7 @@ impl RelayLink {
         match Statement::decode(bytes) {
             Ok(statement) if statement.vault == vault => {
                 self.waiting = Some(Waiting::Statement { vault });
-                self.outputs.push_back(Output::StoreStatement(Box::new(statement)));
+                self.outputs.push_back(Output::JoinStatements { vault, tail: vec![statement] });
             }
             Ok(_) | Err(_) => self.refuse(Refusal::vault(ErrorCode::StatementRefused, vault)),
         }

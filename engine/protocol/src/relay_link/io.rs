@@ -9,7 +9,7 @@ use super::{Admission, Creation, Feed, RendezvousRequest, Want};
 use crate::codec::DecodeError;
 use crate::error::ErrorCode;
 use crate::frame::{LogKey, RelayFrame, RelayLimits, SHORT_CHAIN_LEN, ShortHead};
-use crate::ids::{Base, Digest, Head, Incarnation, LogId, PublicKeyBytes, Rseq, Seq, VaultId};
+use crate::ids::{Base, Digest, Generation, Head, Incarnation, LogId, PublicKeyBytes, Rseq, Seq, VaultId};
 use crate::segment::{Class, SealedSegment};
 use crate::statement::Statement;
 use crate::vouch::CheckedVouch;
@@ -139,8 +139,10 @@ pub enum Input {
     Vault(Option<KnownVault>),
     /// Answers [`Output::Create`].
     Created(Result<Created, ErrorCode>),
-    /// Answers [`Output::StoreStatement`] and [`Output::JoinStatements`].
+    /// Answers [`Output::JoinStatements`].
     StatementStored(Result<KnownVault, ErrorCode>),
+    /// Answers [`Output::LoadStatements`].
+    Statements(Vec<Vec<u8>>),
     /// Answers [`Output::LoadDigest`].
     Digest {
         /// The vault's last rseq.
@@ -181,16 +183,21 @@ pub enum Output {
     LoadVault(VaultId),
     /// Check and create the vault; answer with [`Input::Created`].
     Create(Box<Creation>),
-    /// Extend the vault's chain by [`crate::statement::offer`], tell the vault's other links; answer with
-    /// [`Input::StatementStored`].
-    StoreStatement(Box<Statement>),
-    /// Take what joins the vault's chain by [`crate::statement::join`], and tell the vault's other links if something
+    /// Take what joins the vault's chain by [`crate::statement::join_within`], and tell the vault's other links if something
     /// did; answer with [`Input::StatementStored`], refused when nothing did that was not held.
     JoinStatements {
         /// Which vault.
         vault: VaultId,
         /// The tail.
         tail: Vec<Statement>,
+    },
+    /// Read statements of the vault's chain, as many as more than fill a part of a chain, or all there are; answer with
+    /// [`Input::Statements`]. So a link that is shown a chain holds a part of it, and not the whole.
+    LoadStatements {
+        /// Which vault.
+        vault: VaultId,
+        /// From this one on.
+        from: Generation,
     },
     /// Look up the vault's last rseq and the digest of its heads; answer with [`Input::Digest`].
     LoadDigest(VaultId),

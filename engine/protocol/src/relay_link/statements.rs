@@ -3,7 +3,6 @@
 //! What has come of a chain is held for one vault of a link at a time, for as long as a stranger may take to prove itself;
 //! the driver counts it over all links ([`RelayLink::gathered_bytes`]).
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Access, KnownVault, Member, Now, Output, RelayLink, Vault, Waiting};
@@ -52,10 +51,19 @@ impl Gathered {
 }
 
 /// A chain that a peer asked for, as far as it is not sent.
+#[derive(Clone, Copy)]
 pub(super) struct Showing {
     vault: VaultId,
-    statements: Arc<[Statement]>,
-    from: usize,
+    /// The next statement.
+    from: Generation,
+    /// The hash of the one before it, once a part is sent: what follows must be of the same chain.
+    after: Option<[u8; 32]>,
+}
+
+impl Showing {
+    pub(super) const fn vault(&self) -> VaultId {
+        self.vault
+    }
 }
 
 /// What is wrong with a chain that was brought.
@@ -125,7 +133,7 @@ impl RelayLink {
                 self.outputs.push_back(Output::JoinStatements { vault, tail });
             }
             Err(ErrorCode::RateLimited) => self.refuse(chain_refusal(ErrorCode::RateLimited, vault)),
-            Err(code) => self.tail_refused(vault, code),
+            Err(code) => self.tail_refused(Refusal::vault(code, vault)),
         }
     }
 
@@ -139,7 +147,7 @@ impl RelayLink {
     }
 
     /// What joined the chain is stored: the key is looked at again.
-    pub(super) fn on_tail(&mut self, vault: VaultId, result: Result<KnownVault, ErrorCode>) {
+    pub(super) fn on_tail(&mut self, now: Now, vault: VaultId, result: Result<KnownVault, ErrorCode>) {
         match (self.vaults.get(&vault), result) {
             (Some(Vault::Unlisted { role, public }), Ok(state)) => {
                 let (role, public) = (*role, *public);
@@ -148,50 +156,62 @@ impl RelayLink {
                         self.join(vault, Member::new(role, public, access));
                         self.send_vault(vault, &state);
                     }
-                    None => self.tail_refused(vault, ErrorCode::AuthFailed),
+                    None => self.tail_refused(Refusal::vault(ErrorCode::AuthFailed, vault)),
                 }
             }
             (Some(Vault::Member(_)), Ok(state)) => {
                 self.on_statements_changed(&vault, &state);
                 self.send_vault(vault, &state);
             }
-            (_, Err(code)) => self.tail_refused(vault, code),
+            (_, Err(code)) => self.tail_refused(statement_refusal(now, code, vault)),
             (Some(Vault::Pending { .. }) | None, Ok(_)) => {}
         }
     }
 
     /// Who is not listed hears the same whatever was wrong.
-    fn tail_refused(&mut self, vault: VaultId, code: ErrorCode) {
-        if matches!(self.vaults.get(&vault), Some(Vault::Member(_))) {
-            return self.refuse(Refusal::vault(code, vault));
+    fn tail_refused(&mut self, refusal: Refusal) {
+        if matches!(self.vaults.get(&refusal.vault), Some(Vault::Member(_))) {
+            return self.refuse(refusal);
         }
         self.tails += 1;
-        self.auth_failed(vault);
+        self.auth_failed(refusal.vault);
     }
 
     pub(super) fn on_statements_want(&mut self, vault: VaultId, from: Generation) {
         if self.member(vault).is_some() {
-            self.waiting = Some(Waiting::Statements { vault, from });
-            self.outputs.push_back(Output::LoadVault(vault));
+            self.showing = Some(Showing { vault, from, after: None });
         }
     }
 
-    pub(super) fn send_statements(&mut self, vault: VaultId, from: Generation, state: &KnownVault) {
-        let from = usize::try_from(from.0).unwrap_or(usize::MAX);
-        self.showing = Some(Showing { vault, statements: Arc::clone(&state.statements), from });
-    }
-
-    /// The next part of a chain that is shown: made when the one before is sent, and not kept.
+    /// The next part of a chain that is shown is read when the one before is sent.
     pub(super) fn next_shown(&mut self) -> Option<Output> {
-        let Showing { vault, statements, from } = self.showing.take()?;
-        let wanted = statements.get(from..).unwrap_or_default();
-        let some = wanted.iter().take(limits::STATEMENTS_PART_MAX + 1).map(Statement::encode);
-        let mut part = StatementsPart::cut(vault, some).into_iter().next()?;
-        part.last = part.statements.len() == wanted.len();
-        if !part.last {
-            let from = from + part.statements.len();
-            self.showing = Some(Showing { vault, statements, from });
+        if self.waiting.is_some() {
+            return None;
         }
-        Some(Output::Send(RelayFrame::Statements(part)))
+        let showing = self.showing.take()?;
+        let Showing { vault, from, .. } = showing;
+        self.waiting = Some(Waiting::Statements(showing));
+        Some(Output::LoadStatements { vault, from })
+    }
+
+    /// A chain that was replaced between two parts ends there: what was shown of the other one is not its beginning.
+    pub(super) fn on_shown(&mut self, showing: Showing, mut statements: Vec<Vec<u8>>) {
+        let Showing { vault, from, after } = showing;
+        if !matches!(self.vaults.get(&vault), Some(Vault::Member(_))) {
+            return;
+        }
+        let next = statements.first().and_then(|bytes| Statement::decode(bytes).ok());
+        if after.is_some() && next.map(|next| next.previous) != after {
+            statements.clear();
+        }
+        let read = statements.len();
+        let Some(mut part) = StatementsPart::cut(vault, statements).into_iter().next() else { return };
+        part.last = part.statements.len() == read;
+        if !part.last {
+            let last = part.statements.last().and_then(|bytes| Statement::decode(bytes).ok());
+            let from = Generation(from.0.saturating_add(part.statements.len() as u64));
+            self.showing = Some(Showing { vault, from, after: last.map(|last| last.hash()) });
+        }
+        self.send(RelayFrame::Statements(part));
     }
 }

@@ -1,22 +1,9 @@
-//! Which of two rival statements stays, and what of a tail joins a chain (`docs/PROTOCOL.md`, "Rivals"). Pure: the same
-//! rule at relays and devices.
+//! Which of two chains stays, and what of a tail joins a chain (`docs/PROTOCOL.md`, "Rivals"). Pure: the same rule at relays
+//! and devices.
 
-use std::cmp::Ordering;
-
-use super::{Signer, Statement, StatementError};
+use super::seniority::{Kind, Seniority, Standing};
+use super::{Statement, StatementError};
 use crate::limits;
-
-/// What became of a statement that was offered to a chain.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OfferedStatement {
-    /// It is in the chain already.
-    Held,
-    /// It follows what is kept of the chain: all of it, or what is before the rival that it replaces.
-    Taken {
-        /// How many statements stay before it.
-        kept: usize,
-    },
-}
 
 /// A chain to which a tail was offered.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,83 +12,121 @@ pub struct JoinedChain {
     pub chain: Vec<Statement>,
     /// How many statements at its front are those of before. All of before and no more: nothing changed.
     pub kept: usize,
+    /// By how many statements it has grown, those not counted that recovery signed, and what leads to them.
+    pub grown: usize,
     /// Why the tail was not taken to its end.
     pub refused: Option<StatementError>,
 }
 
-/// What becomes of `new` when it is offered to `chain`, which has been checked. At most two signatures are checked, and
-/// none of a statement that is held.
+/// Whether chain `a` stays, and not `b`, for whoever has seen both; each has been checked.
 ///
-/// Of rivals for one place that stays which stands earlier: signed by the recovery key and an admin, by the recovery key,
-/// by an admin, of admins by their place in the statement before, of one signer by the lower hash. A replacement drops
-/// what followed, but nothing that the recovery key signed, except what it signed alone, for one that it signed with an
-/// admin.
+/// A longer chain stays before its own beginning. Of two that part, that one stays which has the most senior signer behind
+/// the last statement that they share; if it is the same admin in both, the one whose next statement has the more senior
+/// signer, and then the lower hash. If it is the same recovery key in both nothing decides, and what is held stays: neither
+/// is preferred, or who has old words could sign until a hash is low.
 ///
-/// # Errors
-/// [`StatementError`] when `new` does not follow its predecessor in the chain, or does not replace what stands there.
-pub fn offer(chain: &[Statement], new: &Statement) -> Result<OfferedStatement, StatementError> {
-    let generation = new.generation;
-    let place = usize::try_from(generation.0).map_err(|_| StatementError::Broken { generation })?;
-    if chain.get(place) == Some(new) {
-        return Ok(OfferedStatement::Held);
+/// This is a strict order: never both ways, and if `a` stays before `b` and `b` before `c`, then `a` before `c`.
+#[must_use]
+pub fn prefers(a: &[Statement], b: &[Statement]) -> bool {
+    let shared = a.iter().zip(b).take_while(|(a, b)| a == b).count();
+    let Some(seniority) = Seniority::behind(&a[..shared]) else { return false };
+    match (a[shared..].first(), b[shared..].first()) {
+        (None, _) => false,
+        (Some(_), None) => true,
+        (Some(next_a), Some(next_b)) => {
+            let [(first_a, most_a), (first_b, most_b)] =
+                [&a[shared..], &b[shared..]].map(|rest| signers(seniority.clone(), rest));
+            if most_a != most_b {
+                return most_a < most_b;
+            }
+            most_a.kind == Kind::Admin && (first_a, next_a.hash()) < (first_b, next_b.hash())
+        }
     }
-    if place == 0 || place > chain.len() {
-        return Err(StatementError::Broken { generation });
-    }
-    if place >= limits::STATEMENTS_MAX {
-        return Err(StatementError::TooMany { generation });
-    }
-    let (kept, dropped) = chain.split_at(place);
-    let before = kept.last().ok_or(StatementError::Broken { generation })?;
-    // Cheap, and a relay is shown old statements again and again.
-    if let Some(rival) = dropped.first()
-        && (standing(new, rival, before) != Ordering::Less || !dropped.iter().all(|old| gives_way(old, new)))
-    {
-        return Err(StatementError::Rival { generation });
-    }
-    new.check_follows(before)?;
-    Ok(OfferedStatement::Taken { kept: place })
 }
 
-/// Offers the statements of `tail`, in order, to `chain`, which has been checked, and takes those that join, up to the
-/// first that does not.
+/// The first signer of some statements, and the most senior one.
+fn signers(mut seniority: Seniority, rest: &[Statement]) -> (Option<Standing>, Standing) {
+    let standings: Vec<_> = rest.iter().map(|statement| seniority.pass(statement)).collect();
+    let most = standings.iter().min().copied();
+    (standings.first().copied(), most.unwrap_or(Standing { number: u32::MAX, kind: Kind::Admin }))
+}
+
+/// Offers `tail` to `chain`, which has been checked. See [`join_within`].
 #[must_use]
 pub fn join(chain: &[Statement], tail: &[Statement]) -> JoinedChain {
-    let mut joined = JoinedChain { chain: chain.to_vec(), kept: chain.len(), refused: None };
-    for new in tail {
-        match offer(&joined.chain, new) {
-            Ok(OfferedStatement::Held) => {}
-            Ok(OfferedStatement::Taken { kept }) => {
-                joined.chain.truncate(kept);
-                joined.chain.push(new.clone());
-                joined.kept = joined.kept.min(kept);
-            }
+    join_within(chain, tail, usize::MAX)
+}
+
+/// Offers a tail to `chain`, which has been checked: statements that follow each other and begin in or right behind it. As
+/// far as they hold, and grow the chain by at most `grown_max`, they are taken if [`prefers`] says so, all at once: what a
+/// statement may drop depends on what follows it.
+///
+/// Signatures are checked last, and none of a statement that is held, since old statements are shown again and again.
+#[must_use]
+pub fn join_within(chain: &[Statement], tail: &[Statement], grown_max: usize) -> JoinedChain {
+    let unchanged = |refused| JoinedChain { chain: chain.to_vec(), kept: chain.len(), grown: 0, refused };
+    let held = |new: &&Statement| place(new).and_then(|at| chain.get(at)) == Some(new);
+    let news = &tail[tail.iter().take_while(held).count()..];
+    let Some(first) = news.first() else { return unchanged(None) };
+    let broken = StatementError::Broken { generation: first.generation };
+    let Some(kept) = place(first).filter(|at| (1..=chain.len()).contains(at)) else {
+        return unchanged(Some(broken));
+    };
+    let mut rival = chain[..kept].to_vec();
+    let mut refused = None;
+    for new in news {
+        match follows(&rival, new) {
+            Ok(()) => rival.push(new.clone()),
             Err(error) => {
-                joined.refused = Some(error);
+                refused = Some(error);
                 break;
             }
         }
     }
-    joined
-}
-
-/// Whether `a` stands earlier than `b`; both follow `before`.
-fn standing(a: &Statement, b: &Statement, before: &Statement) -> Ordering {
-    let signer = |statement: &Statement| match &statement.signer {
-        Signer::RecoveryAndAdmin { .. } => (0, 0),
-        Signer::Recovery { .. } => (1, 0),
-        Signer::Admin(public) => {
-            (2, before.admins.iter().position(|admin| admin == public).unwrap_or(usize::MAX))
-        }
-    };
-    signer(a).cmp(&signer(b)).then_with(|| a.hash().cmp(&b.hash()))
-}
-
-/// Whether `old` may be dropped for `new`.
-const fn gives_way(old: &Statement, new: &Statement) -> bool {
-    match old.signer {
-        Signer::Admin(_) => true,
-        Signer::Recovery { .. } => matches!(new.signer, Signer::RecoveryAndAdmin { .. }),
-        Signer::RecoveryAndAdmin { .. } => false,
+    let stays = Some(StatementError::Rival { generation: first.generation });
+    if !prefers(&rival, chain) {
+        return unchanged(if rival.len() == kept { refused } else { stays });
     }
+    if let Some((at, error)) = first_unsigned(&rival, kept) {
+        refused = Some(error);
+        rival.truncate(at);
+    }
+    let uncounted = chain.len().max(behind_recovery(&rival, kept));
+    let most = uncounted.saturating_add(grown_max);
+    if rival.len() > most {
+        refused = Some(StatementError::TooManyToday { generation: rival[most].generation });
+        rival.truncate(most);
+    }
+    if !prefers(&rival, chain) {
+        return unchanged(refused.or(stays));
+    }
+    JoinedChain { grown: rival.len().saturating_sub(uncounted), chain: rival, kept, refused }
+}
+
+fn place(statement: &Statement) -> Option<usize> {
+    usize::try_from(statement.generation.0).ok()
+}
+
+/// Whether `new` may be the next one, its signatures aside.
+fn follows(chain: &[Statement], new: &Statement) -> Result<(), StatementError> {
+    let generation = new.generation;
+    if chain.len() >= limits::STATEMENTS_MAX {
+        return Err(StatementError::TooMany { generation });
+    }
+    new.check_place(chain.last().ok_or(StatementError::Broken { generation })?)
+}
+
+/// The first statement from `kept` on that is not signed by whom it names.
+fn first_unsigned(chain: &[Statement], kept: usize) -> Option<(usize, StatementError)> {
+    let unsigned = |(at, statement): (usize, &Statement)| Some((at, statement.check_signatures().err()?));
+    chain.iter().enumerate().skip(kept).find_map(unsigned)
+}
+
+/// How many statements there are up to the last one from `kept` on that recovery signed; 0 without one. A recovery key that
+/// an admin made on its own is none, or an admin could fill a chain with it.
+fn behind_recovery(chain: &[Statement], kept: usize) -> usize {
+    let Some(mut seniority) = Seniority::behind(&chain[..kept]) else { return 0 };
+    let signed = chain[kept..].iter().map(|statement| seniority.pass(statement).is_first_recovery());
+    let signed: Vec<_> = signed.collect();
+    signed.iter().rposition(|recovery| *recovery).map_or(0, |at| kept + at + 1)
 }

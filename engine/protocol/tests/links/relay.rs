@@ -176,6 +176,11 @@ impl Serving {
                 let state = state(statements);
                 return Some(Input::Created(Ok(Created { state, grant: grant() })));
             }
+            Output::LoadStatements { from, .. } => {
+                let chain = store.statements.as_deref().unwrap_or_default();
+                let from = usize::try_from(from.0).unwrap();
+                return Some(Input::Statements(chain.iter().skip(from).map(Statement::encode).collect()));
+            }
             Output::LoadDigest(_) => {
                 let last = store.end();
                 return Some(Input::Digest { last, digest: store.digest(last) });
@@ -213,11 +218,7 @@ impl Serving {
                 }
             }
             Output::Close(code) => panic!("the relay ends a link: {code}"),
-            Output::Joined(_)
-            | Output::Left(_)
-            | Output::StoreStatement(_)
-            | Output::JoinStatements { .. }
-            | Output::Rendezvous(_) => {}
+            Output::Joined(_) | Output::Left(_) | Output::JoinStatements { .. } | Output::Rendezvous(_) => {}
         }
         None
     }

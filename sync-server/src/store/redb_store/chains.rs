@@ -1,11 +1,11 @@
 //! Statement chains inside one write transaction. What replaces what is decided by
 //! [`subrosa_protocol::statement`]; here it is counted and written.
 
-use redb::{ReadableTable as _, WriteTransaction};
+use redb::{ReadableTable, WriteTransaction};
 use subrosa_protocol::error::ErrorCode;
-use subrosa_protocol::ids::VaultId;
+use subrosa_protocol::ids::{Generation, VaultId};
 use subrosa_protocol::limits;
-use subrosa_protocol::statement::{OfferedStatement, Statement, join, offer};
+use subrosa_protocol::statement::{JoinedChain, Statement, StatementError, join, join_within};
 
 use super::super::rows::{STATEMENTS, VAULTS, VaultMeta};
 use super::super::{JoinedRow, StoreError, VaultRow};
@@ -14,62 +14,62 @@ use super::snapshot::load_statements;
 
 type Answered<T> = Result<(Result<T, ErrorCode>, Changed), StoreError>;
 
-/// The answer to a statement that changes nothing. It is looked for in a snapshot first, so that no commit waits while what
+/// Statements from one on, as many as more than fill one part of a chain.
+pub(super) fn part_of(
+    table: &impl ReadableTable<(u64, u64), &'static [u8]>,
+    no: u64,
+    from: Generation,
+) -> Result<Vec<Vec<u8>>, StoreError> {
+    let (mut part, mut bytes) = (Vec::new(), 0);
+    for entry in table.range((no, from.0)..=(no, u64::MAX))? {
+        let statement = entry?.1.value().to_vec();
+        bytes += statement.len();
+        part.push(statement);
+        if part.len() > limits::STATEMENTS_PART_MAX || bytes > limits::FRAME_BYTES_MAX_UNAUTHENTICATED {
+            break;
+        }
+    }
+    Ok(part)
+}
+
+/// The answer to a tail that changes nothing. It is looked for in a snapshot first, so that no commit waits while what
 /// anybody brings again and again is compared and its signatures are checked.
-pub(super) fn no_news(row: &VaultRow, statement: &Statement) -> Option<Result<VaultRow, ErrorCode>> {
-    match offer(&row.statements, statement) {
-        Ok(OfferedStatement::Held) => Some(Ok(row.clone())),
-        Ok(OfferedStatement::Taken { .. }) => None,
-        Err(_) => Some(Err(ErrorCode::StatementRefused)),
-    }
-}
-
-/// As [`no_news`], to a tail.
-pub(super) fn no_news_in_tail(row: &VaultRow, tail: &[Statement]) -> Option<Result<JoinedRow, ErrorCode>> {
+pub(super) fn no_news(row: &VaultRow, tail: &[Statement]) -> Option<Result<JoinedRow, ErrorCode>> {
     let joined = join(&row.statements, tail);
-    if joined.chain != row.statements {
-        return None;
-    }
-    let refused = joined.refused.is_some() || tail.is_empty();
-    let held = || JoinedRow { row: row.clone(), changed: false };
-    Some(if refused { Err(ErrorCode::StatementRefused) } else { Ok(held()) })
+    (joined.chain == row.statements).then(|| unchanged(row, tail, &joined))
 }
 
-/// Adds one statement. Recovery counts for nothing: what it answers cannot wait until tomorrow.
-pub(super) fn add(txn: &WriteTransaction, statement: &Statement, day: u32) -> Answered<VaultRow> {
-    let Some(mut meta) = meta(txn, &statement.vault)? else {
-        return Ok((Err(ErrorCode::UnknownVault), Changed::No));
-    };
-    let mut statements = load_statements(&txn.open_table(STATEMENTS)?, meta.no)?;
-    let kept = match offer(&statements, statement) {
-        Ok(OfferedStatement::Held) => return Ok((Ok(row(&meta, statements)), Changed::No)),
-        Ok(OfferedStatement::Taken { kept }) => kept,
-        Err(_) => return Ok((Err(ErrorCode::StatementRefused), Changed::No)),
-    };
-    if statement.signer.recovery().is_none() {
-        if meta.day != day {
-            (meta.day, meta.statements_that_day) = (day, 0);
-        }
-        if usize::from(meta.statements_that_day) >= limits::STATEMENTS_PER_DAY {
-            return Ok((Err(ErrorCode::RateLimited), Changed::No));
-        }
-        meta.statements_that_day += 1;
-        txn.open_table(VAULTS)?.insert(statement.vault.as_bytes(), &meta.encode()[..])?;
+fn unchanged(row: &VaultRow, tail: &[Statement], joined: &JoinedChain) -> Result<JoinedRow, ErrorCode> {
+    match joined.refused {
+        Some(StatementError::TooManyToday { .. }) => Err(ErrorCode::RateLimited),
+        Some(_) => Err(ErrorCode::StatementRefused),
+        None if tail.is_empty() => Err(ErrorCode::StatementRefused),
+        None => Ok(JoinedRow { row: row.clone(), changed: false }),
     }
-    statements.truncate(kept);
-    statements.push(statement.clone());
-    put(txn, meta.no, &statements, kept)?;
-    Ok((Ok(row(&meta, statements)), Changed::Yes))
 }
 
-/// Takes what joins of a tail.
-pub(super) fn join_tail(txn: &WriteTransaction, vault: &VaultId, tail: &[Statement]) -> Answered<JoinedRow> {
-    let Some(meta) = meta(txn, vault)? else { return Ok((Err(ErrorCode::UnknownVault), Changed::No)) };
+/// Takes what joins of a tail, and of that what the chain may grow by today. A chain that stays as long as it was, or
+/// becomes shorter, grows by nothing: who filled a day keeps nobody senior from replacing what it is filled with.
+pub(super) fn join_tail(
+    txn: &WriteTransaction,
+    vault: &VaultId,
+    tail: &[Statement],
+    day: u32,
+) -> Answered<JoinedRow> {
+    let Some(mut meta) = meta(txn, vault)? else { return Ok((Err(ErrorCode::UnknownVault), Changed::No)) };
     let held = row(&meta, load_statements(&txn.open_table(STATEMENTS)?, meta.no)?);
-    if let Some(answer) = no_news_in_tail(&held, tail) {
-        return Ok((answer, Changed::No));
+    if meta.day != day {
+        (meta.day, meta.statements_that_day) = (day, 0);
     }
-    let joined = join(&held.statements, tail);
+    let today = limits::STATEMENTS_PER_DAY.saturating_sub(usize::from(meta.statements_that_day));
+    let joined = join_within(&held.statements, tail, today);
+    if joined.chain == held.statements {
+        return Ok((unchanged(&held, tail, &joined), Changed::No));
+    }
+    if joined.grown > 0 {
+        meta.statements_that_day += joined.grown as u16;
+        txn.open_table(VAULTS)?.insert(vault.as_bytes(), &meta.encode()[..])?;
+    }
     put(txn, meta.no, &joined.chain, joined.kept)?;
     Ok((Ok(JoinedRow { row: row(&meta, joined.chain), changed: true }), Changed::Yes))
 }

@@ -110,15 +110,17 @@ fn a_relay_whose_chain_meets_ours_nowhere_is_not_asked_for_ever() {
 }
 
 #[test]
-fn a_relay_that_stands_by_its_own_statements_keeps_them_and_sync_goes_on() {
-    let mut rig = known(WHOLE);
-    catch_up(&mut rig);
-    nothing_to_send(&mut rig);
-    rig.frame(&RelayFrame::Statements(part(true, 1))).unwrap();
-    compared(&mut rig, 1);
-    rig.frame(&error(ErrorCode::StatementRefused, 1)).unwrap();
-    assert!(rig.link.is_synced());
-    assert!(rig.events().iter().any(|event| matches!(event, Event::Refused { .. })), "it is said");
+fn a_relay_that_stands_by_its_own_statements_or_takes_no_more_today_keeps_nobody_from_syncing() {
+    for code in [ErrorCode::StatementRefused, ErrorCode::RateLimited] {
+        let mut rig = known(WHOLE);
+        catch_up(&mut rig);
+        nothing_to_send(&mut rig);
+        rig.frame(&RelayFrame::Statements(part(true, 1))).unwrap();
+        compared(&mut rig, 1);
+        rig.frame(&error(code, 1)).unwrap();
+        assert!(rig.link.is_synced(), "{code}");
+        assert!(rig.events().iter().any(|event| matches!(event, Event::Refused { .. })), "it is said");
+    }
 }
 
 #[test]

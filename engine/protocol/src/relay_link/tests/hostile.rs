@@ -62,15 +62,16 @@ fn answer(question: &Output, how: usize) -> Option<Input> {
         Output::LoadVault(_) => Input::Vault(well.then(state)),
         Output::Create(_) if well => Input::Created(Ok(Created { state: state(), grant: vec![1] })),
         Output::Create(_) => Input::Created(Err(ErrorCode::RelayFull)),
-        Output::StoreStatement(_) | Output::JoinStatements { .. } if well => {
+        Output::JoinStatements { .. } if well => {
             let mut state = state();
             let first = state.statements[0].clone();
             let next = following(&first, 6, 7);
             state.statements = [first, next].into();
             Input::StatementStored(Ok(state))
         }
-        Output::StoreStatement(_) | Output::JoinStatements { .. } => {
-            Input::StatementStored(Err(ErrorCode::StatementRefused))
+        Output::JoinStatements { .. } => Input::StatementStored(Err(ErrorCode::StatementRefused)),
+        Output::LoadStatements { .. } => {
+            Input::Statements(if well { vec![statements()[0].encode(); 70] } else { Vec::new() })
         }
         Output::LoadDigest(_) => {
             Input::Digest { last: Rseq(9), digest: if well { SAID } else { digest_of_nothing() } }

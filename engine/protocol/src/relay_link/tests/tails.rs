@@ -153,8 +153,7 @@ fn a_chain_is_shown_to_whoever_proved_a_key_of_it() {
         for from in 0..5 {
             feed_in(&mut link, &ClientFrame::StatementsWant { vault: vault(), from: Generation(from) })
                 .unwrap();
-            assert!(matches!(drain(&mut link)[..], [Output::LoadVault(_)]));
-            link.handle(at(1), Input::Vault(Some(known(&chain)))).unwrap();
+            give_parts(&mut link, &chain);
             let [RelayFrame::Statements(part)] = &sent(drain(&mut link))[..] else { panic!("one part") };
             let expected: Vec<_> = chain.iter().skip(from as usize).map(Statement::encode).collect();
             assert_eq!((&part.statements, part.last), (&expected, true), "key {key} from {from}");
@@ -264,22 +263,87 @@ fn a_vouch_is_for_one_log_of_one_vault() {
     assert_eq!((public, *kept.log(), *kept.vouch()), (log, log, good));
 }
 
-#[test]
-fn a_long_chain_is_shown_in_parts_that_are_made_as_they_are_sent() {
-    let chain = vec![statements().remove(0); 2 * limits::STATEMENTS_PART_MAX + 1];
+/// Does what a driver does that is asked for a part of `chain`; says from where on.
+fn give_parts(link: &mut RelayLink, chain: &[Statement]) -> u64 {
+    let outputs = drain(link);
+    let [Output::LoadStatements { from, .. }] = outputs[..] else { panic!("{outputs:?}") };
+    assert!(!link.accepts_frame(), "one thing after the other");
+    let some = chain.iter().skip(from.0 as usize).take(limits::STATEMENTS_PART_MAX + 1);
+    link.handle(at(1), Input::Statements(some.map(Statement::encode).collect())).unwrap();
+    from.0
+}
+
+/// A chain of statements that follow each other, signatures aside.
+fn long(len: usize, write: u8) -> Vec<Statement> {
+    let mut chain = vec![Statement { write: Key::new(write).public(), ..statements().remove(0) }];
+    while chain.len() < len {
+        let before = chain.last().unwrap();
+        let (generation, previous) = (before.generation.next(), before.hash());
+        chain.push(Statement { generation, previous, ..before.clone() });
+    }
+    chain
+}
+
+/// A link that asked for all of `chain` from generation 1 on.
+fn asking(chain: &[Statement]) -> RelayLink {
     let mut link = open_link(Admission::Closed);
     feed_in(&mut link, &auth(3, Role::Writer, vault())).unwrap();
-    link.handle(at(1), Input::Vault(Some(known(&chain)))).unwrap();
+    link.handle(at(1), Input::Vault(Some(known(chain)))).unwrap();
     drain(&mut link);
     feed_in(&mut link, &ClientFrame::StatementsWant { vault: vault(), from: Generation(1) }).unwrap();
-    drain(&mut link);
-    link.handle(at(1), Input::Vault(Some(known(&chain)))).unwrap();
-    let mut shown = Vec::new();
-    while let Some(output) = link.poll() {
+    link
+}
+
+#[test]
+fn a_long_chain_is_read_in_parts_as_it_is_sent_and_none_is_kept() {
+    let chain = long(8 * limits::STATEMENTS_PART_MAX + 2, 3);
+    let mut link = asking(&chain);
+    let mut shown = 1;
+    while shown < chain.len() {
+        assert_eq!(give_parts(&mut link, &chain), shown as u64);
+        let Some(Output::Send(RelayFrame::Statements(part))) = link.poll() else { panic!("a part") };
         assert!(link.outputs.is_empty(), "no part waits for the one before it");
-        let Output::Send(RelayFrame::Statements(part)) = output else { panic!("{output:?}") };
-        shown.extend(part.statements);
-        assert_eq!(part.last, shown.len() == chain.len() - 1);
+        let end = shown + part.statements.len();
+        let expected: Vec<_> = chain[shown..end].iter().map(Statement::encode).collect();
+        assert_eq!((part.statements, part.last), (expected, end == chain.len()));
+        shown = end;
     }
-    assert_eq!(shown, chain[1..].iter().map(Statement::encode).collect::<Vec<_>>());
+    assert!(link.poll().is_none() && link.accepts_frame());
+}
+
+#[test]
+fn a_chain_that_is_replaced_between_two_parts_is_not_shown_as_one() {
+    let (chain, other) = (long(300, 3), long(300, 5));
+    let mut link = asking(&chain);
+    give_parts(&mut link, &chain);
+    let Some(Output::Send(RelayFrame::Statements(first))) = link.poll() else { panic!("a part") };
+    assert!(!first.last);
+    give_parts(&mut link, &other);
+    let ended = StatementsPart { vault: vault(), last: true, statements: Vec::new() };
+    assert_eq!(sent(drain(&mut link)), [RelayFrame::Statements(ended.clone())]);
+    // Nor is anything shown to a link that has lost the vault meanwhile.
+    let mut link = asking(&chain);
+    give_parts(&mut link, &chain);
+    assert!(matches!(link.poll(), Some(Output::Send(RelayFrame::Statements(_)))));
+    let outputs = drain(&mut link);
+    assert!(matches!(outputs[..], [Output::LoadStatements { .. }]));
+    let superseded = known(&self::chain());
+    link.handle(at(1), Input::StatementsChanged(vault(), superseded)).unwrap();
+    assert_eq!(refusals(drain(&mut link)), [ErrorCode::AuthFailed]);
+    link.handle(at(1), Input::Statements(chain[60..].iter().map(Statement::encode).collect())).unwrap();
+    assert!(link.poll().is_none());
+}
+
+#[test]
+fn a_superseded_key_is_not_told_how_full_the_vault_is() {
+    for (key, expected) in [(3, 0), (5, 7)] {
+        let mut link = open_link(Admission::Closed);
+        feed_in(&mut link, &auth(key, Role::Writer, vault())).unwrap();
+        link.handle(at(1), Input::Vault(Some(known(&chain())))).unwrap();
+        let frames = sent(drain(&mut link));
+        assert!(
+            matches!(frames[..], [RelayFrame::Vault { used_bytes, .. }] if used_bytes == expected),
+            "{key}"
+        );
+    }
 }

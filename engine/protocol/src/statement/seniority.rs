@@ -1,0 +1,100 @@
+//! How senior the signers of a chain are (`docs/PROTOCOL.md`, "Seniority"). What a statement's signer is worth follows from
+//! the statements before it alone: so chains that share them agree, and the order of chains has no circles.
+
+use super::{Signer, Statement};
+use crate::ids::PublicKeyBytes;
+
+/// How senior a signer is; the least stands first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Standing {
+    /// 0 is the recovery key of the vault's beginning, and whatever recovery key it put in its place; an admin has a number
+    /// of its own, and a recovery key that it put there alone has that number too.
+    pub(super) number: u32,
+    pub(super) kind: Kind,
+}
+
+/// Of one number, in this order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Kind {
+    RecoveryAndAdmin,
+    Recovery,
+    Admin,
+}
+
+impl Standing {
+    /// Signed by the recovery key that the vault began with, or one that it put in its place.
+    pub(super) const fn is_first_recovery(self) -> bool {
+        self.number == FIRST_RECOVERY
+    }
+}
+
+const FIRST_RECOVERY: u32 = 0;
+
+/// Who may sign what comes next, and how senior each is.
+#[derive(Clone, Debug)]
+pub(super) struct Seniority {
+    /// In the order of the list, which is that of the numbers.
+    admins: Vec<(PublicKeyBytes, u32)>,
+    /// The number of the next key that comes.
+    next: u32,
+    /// The number of whoever put the recovery key there.
+    recovery: u32,
+    commitment: [u8; 32],
+}
+
+impl Seniority {
+    /// Behind a chain that is not empty.
+    pub(super) fn behind(chain: &[Statement]) -> Option<Self> {
+        let (first, rest) = chain.split_first()?;
+        let mut seniority = Self {
+            admins: Vec::new(),
+            next: FIRST_RECOVERY + 1,
+            recovery: FIRST_RECOVERY,
+            commitment: first.recovery_commitment,
+        };
+        seniority.list(&first.admins);
+        for statement in rest {
+            seniority.pass(statement);
+        }
+        Some(seniority)
+    }
+
+    /// Goes on behind `statement`, and says how senior its signer was.
+    pub(super) fn pass(&mut self, statement: &Statement) -> Standing {
+        let standing = self.of(&statement.signer);
+        self.list(&statement.admins);
+        if statement.recovery_commitment != self.commitment {
+            self.commitment = statement.recovery_commitment;
+            self.recovery = standing.number;
+        }
+        standing
+    }
+
+    fn of(&self, signer: &Signer) -> Standing {
+        let admin = |public: &PublicKeyBytes| {
+            let found = self.admins.iter().find(|(admin, _)| admin == public);
+            Standing { number: found.map_or(u32::MAX, |(_, number)| *number), kind: Kind::Admin }
+        };
+        let recovery = |kind| Standing { number: self.recovery, kind };
+        match signer {
+            Signer::Admin(public) => admin(public),
+            Signer::Recovery { .. } => recovery(Kind::Recovery),
+            Signer::RecoveryAndAdmin { admin: public, .. } => {
+                recovery(Kind::RecoveryAndAdmin).min(admin(public))
+            }
+        }
+    }
+
+    /// Who stays keeps its number; who comes, or comes again, is behind all who were there.
+    fn list(&mut self, admins: &[PublicKeyBytes]) {
+        let before = std::mem::take(&mut self.admins);
+        for public in admins {
+            let number = before.iter().find(|(admin, _)| admin == public).map(|(_, number)| *number);
+            let number = number.unwrap_or_else(|| {
+                self.next += 1;
+                self.next - 1
+            });
+            self.admins.push((*public, number));
+        }
+    }
+}

@@ -1,0 +1,366 @@
+//! Which of two chains stays.
+
+use proptest::sample::Index;
+
+use super::*;
+
+/// Founded by admin 1, who then lists 2 and 3 too.
+fn three() -> Vec<Statement> {
+    vec![first(), after(&first(), By::Admin(1), 23)]
+}
+
+fn follow(chain: &[Statement], more: impl IntoIterator<Item = Statement>) -> Vec<Statement> {
+    chain.iter().cloned().chain(more).collect()
+}
+
+fn last(chain: &[Statement]) -> &Statement {
+    chain.last().unwrap()
+}
+
+/// As [`after`], with another recovery key for the next ones.
+fn reissued(before: &Statement, by: By, recovery: u8, write: u8) -> Statement {
+    sign(Statement { recovery_commitment: commitment(recovery), ..after(before, by, write) }, by)
+}
+
+#[test]
+fn nobody_drops_what_somebody_more_senior_signed() {
+    let base = three();
+    let junior = after(last(&base), By::Admin(2), 24);
+    let removal = listing(&junior, By::Admin(1), &[1, 3], 25);
+    let chain = follow(&base, [junior, removal.clone()]);
+    for write in 30..90 {
+        for by in [By::Admin(2), By::Admin(3)] {
+            let again = after(last(&base), by, write);
+            assert!(!offered(&chain, &again).1, "{by:?}, {write}: whatever its hash");
+            let tail = [again.clone(), after(&again, By::Admin(3), 91), after(&again, By::Admin(2), 92)];
+            assert_eq!(join(&chain, &tail).chain, chain, "nor with what follows");
+        }
+    }
+    let behind = after(&removal, By::Admin(3), 26);
+    let longer = follow(&chain, [behind]);
+    assert!(!offered(&longer, &after(last(&base), By::Admin(2), 30)).1, "nor later");
+    assert_eq!(offer(&chain, &after(&removal, By::Admin(2), 30)).map_err(|_| ()), Err(()), "it is removed");
+    for by in [By::Admin(1), By::Recovery(11), By::Both(11, 3)] {
+        let rival = after(last(&base), by, 27);
+        assert_eq!(offered(&longer, &rival), (follow(&base, [rival]), true), "{by:?}");
+    }
+}
+
+#[test]
+fn a_tail_is_judged_by_all_that_follows_and_ends_alike_in_every_order() {
+    let base = three();
+    let middle = after(last(&base), By::Admin(2), 24);
+    let least = after(last(&base), By::Admin(3), 25);
+    let most = after(&least, By::Admin(1), 26);
+    let one = follow(&base, [middle.clone()]);
+    let other = follow(&base, [least.clone(), most.clone()]);
+    assert_eq!(join(&one, &other).chain, other, "the most senior signer decides, wherever it stands");
+    assert_eq!(join(&other, &one).chain, other);
+    assert!(!offered(&one, &least).1, "alone it does not");
+    let spoiled = Statement { signature: Signature::ZERO, ..most };
+    let joined = join(&one, &[least, spoiled]);
+    let refused = StatementError::BadSignature { generation: Generation(3) };
+    assert_eq!((joined.chain, joined.kept, joined.refused), (one.clone(), one.len(), Some(refused)));
+}
+
+#[test]
+fn a_recovery_key_is_as_senior_as_who_put_it_there() {
+    let base = three();
+    let own = reissued(last(&base), By::Admin(2), 15, 24);
+    let grab = follow(&base, [own.clone(), listing(&own, By::Recovery(15), &[2], 25)]);
+    check_chain(&grab[0].vault, &grab).unwrap();
+    for by in [By::Admin(1), By::Recovery(11)] {
+        let rival = after(last(&base), by, 26);
+        assert_eq!(offered(&grab, &rival), (follow(&base, [rival]), true), "{by:?} drops it");
+    }
+    for write in 30..60 {
+        for by in [By::Admin(2), By::Admin(3)] {
+            assert!(!offered(&grab, &after(last(&base), by, write)).1, "{by:?}: no more than it is");
+        }
+    }
+    // Behind it the key stands before who made it, and behind whoever is before him; and it makes no other one greater.
+    let held = follow(&base, [own.clone()]);
+    let rivals = [
+        after(&own, By::Admin(1), 27),
+        after(&own, By::Both(15, 3), 27),
+        reissued(&own, By::Recovery(15), 16, 27),
+        after(&own, By::Admin(2), 27),
+        after(&own, By::Admin(3), 27),
+    ];
+    for (i, there) in rivals.iter().enumerate() {
+        for (j, new) in rivals.iter().enumerate() {
+            let there = follow(&held, [there.clone()]);
+            assert_eq!(offered(&there, new).1, j < i, "{j} for {i}");
+        }
+    }
+    let greater = follow(&held, [rivals[2].clone(), after(&rivals[2], By::Both(16, 2), 28)]);
+    assert!(offered(&greater, &rivals[0]).1, "nor its successor");
+    // Once the most senior one has, it is before all of them.
+    let all = reissued(last(&base), By::Admin(1), 15, 29);
+    let removed = follow(&base, [all.clone(), listing(&all, By::Recovery(15), &[2, 3], 30)]);
+    for write in 40..70 {
+        assert!(!offered(&removed, &after(last(&base), By::Admin(1), write)).1, "{write}");
+        assert!(!offered(&removed, &after(&all, By::Admin(1), write)).1, "{write}");
+        assert!(!offered(&removed, &after(&all, By::Recovery(15), write)).1, "{write}: what is held stays");
+    }
+}
+
+#[test]
+fn who_comes_again_is_behind_all_who_were_there() {
+    let base = three();
+    let without = listing(last(&base), By::Admin(2), &[2, 3], 24);
+    let again = listing(&without, By::Admin(2), &[2, 3, 1], 25);
+    let chain = follow(&base, [without, again.clone(), listing(&again, By::Admin(1), &[2, 3, 1], 26)]);
+    assert!(offered(&chain, &listing(&again, By::Admin(2), &[2, 3, 1], 27)).1);
+    assert!(
+        offered(&chain, &after(last(&base), By::Admin(1), 27)).1,
+        "where it stood before all it stands so"
+    );
+}
+
+#[test]
+fn admins_that_stay_keep_their_order() {
+    let chain = three();
+    let refused = Err(StatementError::Seniority { generation: Generation(2) });
+    for (numbers, expected) in [
+        (&[1, 2, 3][..], Ok(())),
+        (&[1, 3], Ok(())),
+        (&[3], Ok(())),
+        (&[4], Ok(())),
+        (&[2, 3, 4, 5], Ok(())),
+        (&[3, 5, 4], Ok(())),
+        (&[2, 1, 3], refused),
+        (&[1, 3, 2], refused),
+        (&[4, 1, 2, 3], refused),
+        (&[1, 4, 2], refused),
+    ] {
+        for by in [By::Admin(3), By::Recovery(11), By::Both(11, 1)] {
+            let next = listing(last(&chain), by, numbers, 24);
+            assert_eq!(next.check_follows(last(&chain)), expected, "{numbers:?}, {by:?}");
+        }
+    }
+}
+
+#[test]
+fn a_chain_grows_by_what_is_permitted_and_recovery_and_what_leads_to_it_do_not_count() {
+    let mut chain = three();
+    for write in 24..30 {
+        chain.push(after(last(&chain), By::Admin(2), write));
+    }
+    let held = &chain[..3];
+    let joined = join_within(held, &chain, 2);
+    let refused = Some(StatementError::TooManyToday { generation: Generation(5) });
+    assert_eq!((&joined.chain[..], joined.grown, joined.refused), (&chain[..5], 2, refused));
+    let none = join_within(held, &chain, 0);
+    assert_eq!(
+        (none.kept, none.refused),
+        (3, Some(StatementError::TooManyToday { generation: Generation(3) }))
+    );
+    // In the place of others a chain does not grow, and what is in it in vain is gone.
+    let rival = after(&chain[2], By::Admin(1), 30);
+    let tail = [rival.clone(), after(&rival, By::Admin(1), 31)];
+    let joined = join_within(&chain, &tail, 0);
+    assert_eq!((joined.chain.len(), joined.grown, joined.refused), (5, 0, None));
+    let recovered = after(last(&chain), By::Recovery(11), 32);
+    let more = [&chain[..], &[recovered.clone(), after(&recovered, By::Admin(1), 33)]].concat();
+    let joined = join_within(held, &more, 1);
+    assert_eq!((joined.chain.len(), joined.grown, joined.refused), (more.len(), 1, None));
+    let joined = join_within(held, &more, 0);
+    assert_eq!((joined.chain.len(), joined.grown), (more.len() - 1, 0));
+    // A recovery key of an admin's own counts as he does, and so does one that did not sign.
+    let own = reissued(held.last().unwrap(), By::Admin(2), 15, 34);
+    let tail = [own.clone(), after(&own, By::Recovery(15), 35)];
+    assert_eq!(join_within(held, &tail, 1).chain.len(), 4);
+    let unsigned = Statement { signature: Signature::ZERO, ..recovered };
+    assert_eq!(join_within(held, &follow(&chain, [unsigned]), 1).chain.len(), 4);
+}
+
+/// One statement of a random tree: whom it follows, and who signs it, for what.
+#[derive(Clone, Debug)]
+struct Shape {
+    parent: Index,
+    signer: Index,
+    act: Act,
+}
+
+#[derive(Clone, Debug)]
+enum Act {
+    Nothing,
+    Remove(Index),
+    Add(u8),
+    Reissue(u8),
+}
+
+/// With how many statements of recovery in ten.
+fn shapes(recovery: u32) -> impl Strategy<Value = Vec<(Shape, bool)>> {
+    let act = prop_oneof![
+        3 => Just(Act::Nothing),
+        2 => any::<Index>().prop_map(Act::Remove),
+        2 => (4..=6u8).prop_map(Act::Add),
+        1 => (12..=14u8).prop_map(Act::Reissue),
+    ];
+    let shape = (any::<Index>(), any::<Index>(), act);
+    let shape = shape.prop_map(|(parent, signer, act)| Shape { parent, signer, act });
+    let recovers = prop::bool::weighted(f64::from(recovery) / 10.0);
+    vec((shape, recovers), 2..12)
+}
+
+/// Whole chains to each statement of a tree that begins with three admins. Only keys in `signers` sign, and only recovery
+/// keys in `recovery`.
+fn tree(shapes: &[(Shape, bool)], signers: &[u8], recovery: &[u8]) -> Vec<Vec<Statement>> {
+    grown(vec![three()], shapes, signers, recovery)
+}
+
+fn grown(
+    mut chains: Vec<Vec<Statement>>,
+    shapes: &[(Shape, bool)],
+    signers: &[u8],
+    recovery: &[u8],
+) -> Vec<Vec<Statement>> {
+    for (n, (shape, recovers)) in shapes.iter().enumerate() {
+        let chain = shape.parent.get(&chains).clone();
+        let before = last(&chain);
+        let listed: Vec<u8> = (1..=6).filter(|n| before.admins.contains(&Key::new(*n).public())).collect();
+        let may: Vec<u8> = listed.iter().copied().filter(|n| signers.contains(n)).collect();
+        let opens = recovery.iter().copied().find(|key| commitment(*key) == before.recovery_commitment);
+        let admin = (!may.is_empty()).then(|| *shape.signer.get(&may));
+        let by = match (opens.filter(|_| *recovers), admin) {
+            (Some(key), Some(admin)) if n % 2 == 0 => By::Both(key, admin),
+            (Some(key), _) => By::Recovery(key),
+            (None, Some(admin)) => By::Admin(admin),
+            (None, None) => continue,
+        };
+        let mut next = after(before, by, 30 + n as u8);
+        next.admins.clone_from(&before.admins);
+        match &shape.act {
+            Act::Remove(which) if listed.len() > 1 => {
+                next.admins.remove(which.index(listed.len()));
+            }
+            Act::Add(key) if !listed.contains(key) => next.admins.push(Key::new(*key).public()),
+            Act::Reissue(key) => next.recovery_commitment = commitment(*key),
+            Act::Nothing | Act::Remove(_) | Act::Add(_) => {}
+        }
+        chains.push(follow(&chain, [sign(next, by)]));
+    }
+    chains
+}
+
+fn recovered_behind(a: &[Statement], b: &[Statement]) -> bool {
+    let shared = a.iter().zip(b).take_while(|(a, b)| a == b).count();
+    [a, b].iter().all(|chain| chain[shared..].iter().any(|one| one.signer.recovery().is_some()))
+}
+
+/// What a relay or a device has when all of `chains` came to it in this order, each as a tail from some place on, or
+/// statement by statement.
+fn learned(chains: &[Vec<Statement>], order: &[usize], from: usize) -> Vec<Vec<Statement>> {
+    let mut history = vec![three()];
+    for n in order {
+        let held = history.last().unwrap();
+        let now = if (n + from) % 3 == 0 {
+            chains[*n].iter().fold(held.clone(), |held, one| offered(&held, one).0)
+        } else {
+            held.clone()
+        };
+        history.push(now);
+        let shared = history.last().unwrap().iter().zip(&chains[*n]).take_while(|(a, b)| a == b).count();
+        let tail = &chains[*n][(n + from) % (shared + 1)..];
+        history.push(join(history.last().unwrap(), tail).chain);
+    }
+    history
+}
+
+fn orders(recovery: u32) -> impl Strategy<Value = (Vec<(Shape, bool)>, Vec<usize>, Vec<usize>)> {
+    shapes(recovery).prop_flat_map(|shapes| {
+        let order = || Just((0..=shapes.len()).collect::<Vec<_>>()).prop_shuffle();
+        (Just(shapes.clone()), order(), order())
+    })
+}
+
+fn present(order: &[usize], chains: &[Vec<Statement>]) -> Vec<usize> {
+    order.iter().copied().filter(|n| *n < chains.len()).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn the_order_of_chains_is_strict_and_total_but_for_recovery(shapes in shapes(3)) {
+        let chains = tree(&shapes, &[1, 2, 3, 4, 5, 6], &[11, 12, 13, 14]);
+        for a in &chains {
+            prop_assert!(check_chain(&a[0].vault, a).is_ok());
+            for b in &chains {
+                let (there, back) = (prefers(a, b), prefers(b, a));
+                prop_assert!(!(there && back), "never both");
+                prop_assert!(a == b || there || back || recovered_behind(a, b), "one of them");
+                for c in chains.iter().filter(|c| there && prefers(b, c)) {
+                    prop_assert!(prefers(a, c), "no circles");
+                }
+            }
+        }
+    }
+
+    /// Relays and devices agree, whatever came first and however.
+    #[test]
+    fn what_admins_sign_ends_alike_in_every_order((shapes, one, other) in orders(0)) {
+        let chains = tree(&shapes, &[1, 2, 3, 4, 5, 6], &[]);
+        let best = chains.iter().find(|a| chains.iter().all(|b| a == &b || prefers(a, b))).unwrap();
+        for (from, order) in [one, other].iter().enumerate() {
+            prop_assert_eq!(learned(&chains, &present(order, &chains), from).pop().unwrap(), best.clone());
+        }
+    }
+
+    /// With recovery too, unless two statements that it signed alone, or two with an admin, are rivals.
+    #[test]
+    fn what_recovery_signs_ends_alike_where_something_decides((shapes, one, other) in orders(3)) {
+        let chains = tree(&shapes, &[1, 2, 3, 4, 5, 6], &[11, 12, 13, 14]);
+        let best = chains.iter().find(|a| chains.iter().all(|b| a == &b || prefers(a, b)));
+        for (from, order) in [one, other].iter().enumerate() {
+            let history = learned(&chains, &present(order, &chains), from);
+            let end = history.last().unwrap();
+            prop_assert!(best.is_none_or(|best| best == end));
+            prop_assert!(!chains.iter().any(|chain| prefers(chain, end)));
+        }
+    }
+
+    /// Of the key that the vault began with, and those that it put in its place.
+    #[test]
+    fn what_recovery_signed_is_dropped_by_nothing_but_recovery_and_an_admin((shapes, order, _) in orders(4)) {
+        let shapes: Vec<_> = shapes.into_iter().map(|(shape, recovers)| {
+            let act = if let (Act::Reissue(_), false) = (&shape.act, recovers) { Act::Nothing } else { shape.act };
+            (Shape { act, ..shape }, recovers)
+        }).collect();
+        let chains = tree(&shapes, &[1, 2, 3, 4, 5, 6], &[11, 12, 13, 14]);
+        for step in learned(&chains, &present(&order, &chains), 1).windows(2) {
+            let both = |one: &&Statement| matches!(one.signer, Signer::RecoveryAndAdmin { .. });
+            let new: Vec<_> = step[1].iter().filter(|new| !step[0].contains(new)).collect();
+            for dropped in step[0].iter().filter(|old| !step[1].contains(old)) {
+                prop_assert!(dropped.signer.recovery().is_none()
+                    || (!both(&dropped) && new.iter().any(both)));
+            }
+        }
+    }
+
+    /// Admin 1 removed 2; 2 and 3, and whom they let in, sign as much as they like, with recovery keys of their own.
+    #[test]
+    fn a_removed_junior_never_comes_back_by_rivals(
+        shapes in shapes(3), order in Just((0..16usize).collect::<Vec<_>>()).prop_shuffle()
+    ) {
+        let base = three();
+        let junior = after(last(&base), By::Admin(2), 24);
+        let removal = listing(&junior, By::Admin(1), &[1, 3], 25);
+        let honest = follow(&base, [junior.clone(), removal.clone()]);
+        let hostile = grown(
+            vec![base.clone(), follow(&base, [junior])], &shapes, &[2, 3, 4, 5, 6], &[12, 13, 14]);
+        let mut held = honest.clone();
+        for chain in &hostile {
+            held = join(&held, chain).chain;
+            prop_assert_eq!(&held, &honest);
+        }
+        // And whoever met the others first comes to it.
+        let mut late = base;
+        for n in present(&order, &hostile) {
+            late = join(&late, &hostile[n]).chain;
+        }
+        prop_assert_eq!(join(&late, &honest).chain, honest);
+    }
+}
