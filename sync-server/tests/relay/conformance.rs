@@ -6,7 +6,7 @@ use subrosa_protocol::codec::Extensions;
 use subrosa_protocol::digest::digest;
 use subrosa_protocol::error::ErrorCode;
 use subrosa_protocol::frame::{ClientFrame, Credential, RelayLimits, Role, ShortHead, VERSION};
-use subrosa_protocol::ids::{Base, Chain, Incarnation, PublicKeyBytes, Rseq, Seq, VaultId};
+use subrosa_protocol::ids::{Base, Chain, Generation, Incarnation, PublicKeyBytes, Rseq, Seq, VaultId};
 use subrosa_protocol::relay_link::{
     Admission, CheckedCreation, Input, LinkConfig, Now, Output, RelayLink, Want,
 };
@@ -455,6 +455,17 @@ fn a_day_has_so_many_statements_tails_too_and_recovery_is_no_part_of_them(store:
     }
     let rest = store.join_statements(&vault.id, &vault.statements, 8).unwrap().unwrap();
     assert_eq!(rest.row.statements, vault.statements, "the next day it is brought up to date");
+    let part = store.statements(&vault.id, Generation(2)).unwrap();
+    assert_eq!(part, vault.encoded()[2..2 + part.len()]);
+    let bytes = |statements: &[Vec<u8>]| statements.iter().map(Vec::len).sum::<usize>();
+    let [first, more] = [&part[..part.len() - 1], &part[..]].map(bytes);
+    let most = limits::FRAME_BYTES_MAX_UNAUTHENTICATED;
+    assert!(first <= most && more > most, "a part of a chain, and a little more: {first}, {more}");
+    let len = vault.statements.len() as u64;
+    assert_eq!(store.statements(&vault.id, Generation(len - 1)).unwrap().len(), 1);
+    for nowhere in [len, u64::MAX] {
+        assert_eq!(store.statements(&vault.id, Generation(nowhere)).unwrap(), Vec::<Vec<u8>>::new());
+    }
     let next = vault.next_statement(&Key::new(), &Key::new());
     let signer = Signer::Recovery { public: vault.recovery.public(), nonce: NONCE };
     let recovered = sign_statement(Statement { signer, ..next.clone() }, &vault.recovery);

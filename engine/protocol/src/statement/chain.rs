@@ -22,7 +22,7 @@ pub struct JoinedChain {
 ///
 /// A longer chain stays before its own beginning. Of two that part, that one stays which has the most senior signer behind
 /// the last statement that they share; if it is the same admin in both, the one whose next statement has the more senior
-/// signer, and then the lower hash. If it is the same recovery key in both nothing decides, and what is held stays: neither
+/// signer, and then the lower hash. If it is recovery of one number in both nothing decides, and what is held stays: neither
 /// is preferred, or who has old words could sign until a hash is low.
 ///
 /// This is a strict order: never both ways, and if `a` stays before `b` and `b` before `c`, then `a` before `c`.

@@ -225,7 +225,7 @@ fn grown(
         let opens = recovery.iter().copied().find(|key| commitment(*key) == before.recovery_commitment);
         let admin = (!may.is_empty()).then(|| *shape.signer.get(&may));
         let by = match (opens.filter(|_| *recovers), admin) {
-            (Some(key), Some(admin)) if n % 2 == 0 => By::Both(key, admin),
+            (Some(key), Some(admin)) if n.is_multiple_of(2) => By::Both(key, admin),
             (Some(key), _) => By::Recovery(key),
             (None, Some(admin)) => By::Admin(admin),
             (None, None) => continue,
@@ -256,7 +256,7 @@ fn learned(chains: &[Vec<Statement>], order: &[usize], from: usize) -> Vec<Vec<S
     let mut history = vec![three()];
     for n in order {
         let held = history.last().unwrap();
-        let now = if (n + from) % 3 == 0 {
+        let now = if (n + from).is_multiple_of(3) {
             chains[*n].iter().fold(held.clone(), |held, one| offered(&held, one).0)
         } else {
             held.clone()

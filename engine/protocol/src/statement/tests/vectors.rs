@@ -125,10 +125,10 @@ fn that_fail(chain: &[Statement]) -> Vec<(&'static str, &'static str, Statement)
 type Pair = (&'static str, Vec<Statement>, Vec<Statement>, &'static str);
 
 fn pairs(base: &[Statement]) -> Vec<Pair> {
-    let before = &base[1];
-    let with_key = |before: &Statement, by, recovery, write| {
-        sign(Statement { recovery_commitment: commitment(recovery), ..after(before, by, write) }, by)
-    };
+    [pairs_of_admins(&base[1]), pairs_with_recovery(&base[1])].concat()
+}
+
+fn pairs_of_admins(before: &Statement) -> Vec<Pair> {
     let junior = after(before, By::Admin(2), 30);
     let removal = listing(&junior, By::Admin(1), &[1, 3], 31);
     let lower = {
@@ -137,34 +137,41 @@ fn pairs(base: &[Statement]) -> Vec<Pair> {
     };
     let least = after(before, By::Admin(3), 33);
     let first_said = after(&least, By::Admin(1), 34);
+    let senior = after(before, By::Admin(1), 43);
+    let gone = listing(before, By::Admin(2), &[2, 3], 41);
+    let back = listing(&gone, By::Admin(2), &[2, 3, 1], 42);
+    let behind = |by, write| vec![gone.clone(), back.clone(), listing(&back, by, &[2, 3, 1], write)];
+    let (one, other) = (vec![junior.clone()], vec![junior.clone(), removal]);
+    vec![
+        ("what follows", one.clone(), other.clone(), "b"),
+        ("of one admin the lower hash", vec![lower.clone()], one.clone(), "a"),
+        ("a lower hash below a more senior signer", vec![lower], other, "b"),
+        ("a more senior signer behind the least", one, vec![least.clone(), first_said.clone()], "b"),
+        (
+            "of one most senior signer whose next is more senior",
+            vec![senior.clone(), after(&senior, By::Admin(3), 44)],
+            vec![least, first_said],
+            "a",
+        ),
+        ("who came again is behind", behind(By::Admin(1), 53), behind(By::Admin(2), 54), "b"),
+    ]
+}
+
+fn pairs_with_recovery(before: &Statement) -> Vec<Pair> {
+    let junior = after(before, By::Admin(2), 30);
     let words = recovered(before, 11, 35);
     let old_words = after(before, By::Recovery(11), 36);
     let [both, other_both] =
         [(1, 37), (2, 38)].map(|(admin, write)| after(before, By::Both(11, admin), write));
-    let own = with_key(before, By::Admin(2), 15, 39);
-    let by_own = after(&own, By::Recovery(15), 40);
-    let gone = listing(before, By::Admin(2), &[2, 3], 41);
-    let back = listing(&gone, By::Admin(2), &[2, 3, 1], 42);
-    let behind = |by, write| vec![gone.clone(), back.clone(), listing(&back, by, &[2, 3, 1], write)];
+    let own = Statement { recovery_commitment: commitment(15), ..after(before, By::Admin(2), 39) };
+    let own = sign(own, By::Admin(2));
+    let grab = vec![own.clone(), after(&own, By::Recovery(15), 40)];
+    let behind = |by, write| vec![own.clone(), after(&own, by, write)];
+    let alone = |by, write| vec![after(before, by, write)];
     vec![
-        ("what follows", vec![junior.clone()], vec![junior.clone(), removal.clone()], "b"),
-        ("of one admin the lower hash", vec![lower.clone()], vec![junior.clone()], "a"),
-        ("a lower hash below a more senior signer", vec![lower], vec![junior.clone(), removal], "b"),
-        (
-            "a more senior signer behind the least",
-            vec![junior.clone()],
-            vec![least.clone(), first_said.clone()],
-            "b",
-        ),
-        (
-            "of one most senior signer whose next is more senior",
-            vec![after(before, By::Admin(1), 43), after(&after(before, By::Admin(1), 43), By::Admin(3), 44)],
-            vec![least, first_said],
-            "a",
-        ),
         (
             "recovery",
-            vec![after(before, By::Admin(1), 45)],
+            alone(By::Admin(1), 45),
             vec![junior.clone(), after(&junior, By::Recovery(11), 46)],
             "b",
         ),
@@ -176,31 +183,10 @@ fn pairs(base: &[Statement]) -> Vec<Pair> {
         ),
         ("recovery alone twice", vec![words], vec![old_words], "neither"),
         ("recovery and an admin twice", vec![both], vec![other_both], "neither"),
-        (
-            "a recovery key that an admin made, below a more senior admin",
-            vec![own.clone(), by_own.clone()],
-            vec![after(before, By::Admin(1), 48)],
-            "b",
-        ),
-        (
-            "the same, below its maker",
-            vec![own.clone(), by_own.clone()],
-            vec![after(before, By::Admin(2), 49)],
-            "a",
-        ),
-        (
-            "the same, behind it",
-            vec![own.clone(), by_own],
-            vec![own.clone(), after(&own, By::Admin(1), 50)],
-            "b",
-        ),
-        (
-            "the same with its maker's senior",
-            vec![own.clone(), after(&own, By::Both(15, 1), 51)],
-            vec![own.clone(), after(&own, By::Recovery(15), 52)],
-            "a",
-        ),
-        ("who came again is behind", behind(By::Admin(1), 53), behind(By::Admin(2), 54), "b"),
+        ("an admin's recovery key, below a more senior one", grab.clone(), alone(By::Admin(1), 48), "b"),
+        ("the same, below its maker", grab.clone(), alone(By::Admin(2), 49), "a"),
+        ("the same, behind it", grab, behind(By::Admin(1), 50), "b"),
+        ("the same with its maker's senior", behind(By::Both(15, 1), 51), behind(By::Recovery(15), 52), "a"),
     ]
 }
 
