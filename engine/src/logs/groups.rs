@@ -133,6 +133,11 @@ impl Tx<'_> {
 }
 
 impl Tx<'_> {
+    /// Whether a merged segment is of a kind that carries no ops of its log.
+    pub(crate) fn carries_no_ops(&self, log: LogNo, seq: Seq) -> Result<bool, Error> {
+        Ok(self.logs.header(log, seq)?.is_some_and(|header| is_passed_over(header.kind)))
+    }
+
     /// Up to where the merged segments of a log count, exclusive: a group that had no end when its log was closed never does.
     pub(crate) fn end_of_ops(&self, log: LogNo) -> Result<Seq, Error> {
         let Some(tip) = self.logs.head(log)? else { return Ok(Seq(0)) };

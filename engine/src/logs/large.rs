@@ -43,8 +43,9 @@ impl Core {
                 vaults.find_map(|(number, vault)| Some((*number, vault.large.pop_first()?.1)))
             };
             let Some((vault, extent)) = next else { return Ok(()) };
-            let (log, mut verdict) = (extent.log, Verdict::Merge);
+            let (log, mut verdict, mut keys) = (extent.log, Verdict::Merge, 0);
             let done = self.write_as(turn, |tx| {
+                keys = tx.vault(vault)?.epoch_keys();
                 verdict = tx.merge_large_group(vault, &extent)?;
                 if verdict == Verdict::Merge { Ok(()) } else { Err(LifeError::Busy.into()) }
             });
@@ -57,24 +58,38 @@ impl Core {
                     done?;
                 }
                 Verdict::Hold(_) | Verdict::Wait(_) => {
-                    self.stop_at_large(vault, &extent, verdict, turn)?;
+                    self.stop_at_large(vault, &extent, (verdict, keys), turn)?;
                     self.merge_what_was_forgotten(turn)?;
                 }
             }
         }
     }
 
-    /// A log waits in front of a large group.
+    /// A log waits in front of a large group. Others may have written since that was found, when there were `keys` epoch keys:
+    /// what stays shut is tried again if a key has come, and what is merged does not wait.
     fn stop_at_large(
         &self,
         vault: VaultNo,
         extent: &GroupExtent,
-        verdict: Verdict,
+        (verdict, keys): (Verdict, usize),
         turn: Option<&Turn>,
     ) -> Result<(), Error> {
         let log = extent.log;
         if let Verdict::Wait(reason) = verdict {
-            self.write_as(turn, |tx| tx.wait(log, *extent.segments.start(), reason))?;
+            let start = *extent.segments.start();
+            let is_stopped = self.write_as(turn, |tx| {
+                let stands = tx.logs.head(log)?.is_some_and(|head| head.merged == start);
+                let is_stopped = stands && tx.vault(vault)?.epoch_keys() == keys;
+                if is_stopped {
+                    tx.wait(log, start, reason)?;
+                } else {
+                    tx.vault_mut(vault)?.unmerged.insert(log);
+                }
+                Ok(is_stopped)
+            })?;
+            if !is_stopped {
+                return Ok(());
+            }
         }
         let mut state = self.lock_state()?;
         if let Some(vault) = state.vaults.get_mut(&vault) {

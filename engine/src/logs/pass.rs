@@ -43,8 +43,11 @@ pub(crate) struct Pass {
     groups: Vec<ReadyGroup>,
     bytes: usize,
     /// Names that wait in what a round has merged once more.
-    found: Vec<(Seq, Vec<LogId>)>,
+    found: Vec<FoundNames>,
 }
+
+/// The names that wait in a segment; `None` of one that this version does not read, as it may be once a newer one has merged it.
+pub(crate) type FoundNames = (Seq, Option<Vec<LogId>>);
 
 /// What is to be done with a group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,8 +69,13 @@ impl Pass {
     }
 
     /// What was found in the bodies of a round.
-    pub(crate) fn take_found(self) -> Vec<(Seq, Vec<LogId>)> {
+    pub(crate) fn take_found(self) -> Vec<FoundNames> {
         self.found
+    }
+
+    /// A round does not read a segment.
+    pub(crate) fn pass_over(&mut self, seq: Seq) {
+        self.found.push((seq, None));
     }
 
     /// Whether there is room for that much more; there always is in an empty one.
@@ -140,7 +148,9 @@ impl Tx<'_> {
                     continue;
                 }
                 // It was merged once, and stays as it is.
-                (Decoded::Large | Decoded::Waits(_), GroupSource::Again(_) | GroupSource::Round(_)) => {
+                (Decoded::Large | Decoded::Waits(_), GroupSource::Again(_)) => continue,
+                (Decoded::Large | Decoded::Waits(_), GroupSource::Round(_)) => {
+                    found.push((*extent.segments.start(), None));
                     continue;
                 }
             };
@@ -163,7 +173,7 @@ impl Tx<'_> {
             ready.bytes += bytes;
             for (seq, body) in (extent.segments.start().0..).zip(bodies) {
                 match origin {
-                    GroupSource::Round(_) => found.push((Seq(seq), self.names_that_wait(vault, &body))),
+                    GroupSource::Round(_) => found.push((Seq(seq), Some(self.names_that_wait(vault, &body)))),
                     GroupSource::Next | GroupSource::Again(_) => {
                         self.note_what_is_named(vault, log, Seq(seq), &body)?;
                     }

@@ -43,6 +43,8 @@ struct Taking<'b> {
     taken: TakenIn,
     /// Data logs that were certified on the way.
     certified: Vec<LogId>,
+    /// The segment at hand was stored and may be merged.
+    is_stored: bool,
 }
 
 impl Core {
@@ -77,6 +79,7 @@ impl Core {
                 keys,
                 taken: TakenIn::default(),
                 certified: Vec::new(),
+                is_stored: false,
             };
             tx.take_in_batch(taking, &batch)
         })?;
@@ -104,7 +107,11 @@ impl Tx<'_> {
             !is_data && !begun.contains(&header.log)
         });
         for item in control.into_iter().chain(other) {
+            taking.is_stored = false;
             self.take_in(&mut taking, &item.segment)?;
+            if !taking.is_stored {
+                self.core.ahead.let_go(&taking.id, &item.segment);
+            }
             cursor.scanned = cursor.scanned.max(item.rseq.unwrap_or_default());
         }
         self.merge_named(vault, &taking.certified)?;
@@ -327,6 +334,7 @@ impl Tx<'_> {
                 let merged = self.logs.head(log)?.map_or(Seq(0), |head| head.merged);
                 self.logs.store_segment(log, checked, merged)?;
                 self.vault_mut(vault)?.unmerged.insert(log);
+                taking.is_stored = true;
             }
             Class::Control => {
                 let certified = self.store_control(vault, log, checked)?;

@@ -15,9 +15,9 @@ use crate::life::Core;
 use crate::life::commit::Tx;
 use crate::life::gate::Turn;
 use crate::logs::notes::name_limits;
-use crate::logs::pass::{GroupSource, Pass};
+use crate::logs::pass::{FoundNames, GroupSource, Pass};
 use crate::memory::cost::look_at_row;
-use crate::memory::extents::GroupExtent;
+use crate::memory::extents::{GroupExtent, WaitReason};
 use crate::memory::state::State;
 
 /// What a slice may still do.
@@ -142,13 +142,21 @@ impl Tx<'_> {
         let mut pass = Pass::default();
         while next < end && !slice.is_used_up() {
             slice.segments -= 1;
-            if let Ok(body) = self.open_stored(vault, by, next)? {
-                slice.bytes = slice.bytes.saturating_sub(body.data.len());
-                if !pass.has_room(body.data.len()) {
-                    self.run_pass(vault, &mut pass)?;
+            match self.open_stored(vault, by, next)? {
+                Ok(body) => {
+                    slice.bytes = slice.bytes.saturating_sub(body.data.len());
+                    if !pass.has_room(body.data.len()) {
+                        self.run_pass(vault, &mut pass)?;
+                    }
+                    let source = GroupSource::Round(self.place_of(by, next)?);
+                    pass.add(GroupExtent::of_one(by, next), vec![body], source);
                 }
-                let source = GroupSource::Round(self.place_of(by, next)?);
-                pass.add(GroupExtent::of_one(by, next), vec![body], source);
+                // It carries no ops, or is one that only a newer version reads.
+                Err(WaitReason::UnknownKind) if self.carries_no_ops(by, next)? => {}
+                Err(_) => {
+                    self.run_pass(vault, &mut pass)?; // in their order
+                    pass.pass_over(next);
+                }
             }
             next = next.next();
         }
@@ -163,19 +171,30 @@ impl Tx<'_> {
         vault: VaultNo,
         by: LogNo,
         (round, next, end): (RoundRow, Seq, Seq),
-        found: Vec<(Seq, Vec<LogId>)>,
+        found: Vec<FoundNames>,
     ) -> Result<(), Error> {
         let mut all_noted = round.next == Some(round.from);
         let (mut from, mut kept) = (round.from, Vec::new());
+        let mut is_read = true;
         for (seq, names) in found {
-            if all_noted && !self.note_each(vault, (by, seq), &names)? {
+            is_read &= names.is_some();
+            let is_noted = |tx: &mut Self| match &names {
+                Some(names) => tx.note_each(vault, (by, seq), names),
+                None => Ok(false),
+            };
+            if all_noted && !is_noted(self)? {
                 (all_noted, from) = (false, seq);
             }
             if !all_noted {
-                kept.extend(names);
+                kept.extend(names.into_iter().flatten());
             }
         }
-        self.keep_names(by, &kept)?;
+        if is_read {
+            self.keep_names(by, &kept)?;
+        } else {
+            // It may name any log.
+            self.logs.put_round_names(by, &RoundNames::full())?;
+        }
         if all_noted {
             from = next;
         }

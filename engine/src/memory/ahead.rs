@@ -14,6 +14,9 @@ use subrosa_protocol::ids::{Chain, Epoch, LogId, PublicKeyBytes, Seq, VaultId};
 use subrosa_protocol::limits::{AHEAD_PLAIN_BYTES_MAX, AHEAD_SEALED_BYTES_MAX};
 use subrosa_protocol::segment::{Kind, SealedSegment, VerifiedSegment};
 
+/// What a segment takes beside its bytes.
+const SEGMENT_BYTES: usize = 1 << 10;
+
 /// Which segment.
 type Key = (VaultId, LogId, Seq);
 
@@ -65,8 +68,9 @@ pub(crate) enum Finding {
 
 impl Ahead {
     /// A segment has arrived and will wait. One that is here already, or for which there is no room, is left out.
+    /// Its bytes stay as long as it does, so they must not be part of a buffer that is much larger.
     pub(crate) fn arrived(&self, vault: &VaultId, public: &PublicKeyBytes, segment: &SealedSegment) {
-        let (key, bytes) = (key_of(vault, segment), segment.bytes().len());
+        let (key, bytes) = (key_of(vault, segment), cost(segment));
         let mut queue = self.lock();
         if queue.sealed_bytes + bytes > AHEAD_SEALED_BYTES_MAX || queue.segments.contains_key(&key) {
             return;
@@ -175,6 +179,11 @@ impl Ahead {
         early.body.filter(|_| early.chain.as_ref() == Some(chain))
     }
 
+    /// A segment was taken in and is not going to be opened now.
+    pub(crate) fn let_go(&self, vault: &VaultId, segment: &SealedSegment) {
+        self.lock().give_up(&key_of(vault, segment));
+    }
+
     /// Whether there is anything here.
     pub(crate) fn is_empty(&self) -> bool {
         self.lock().segments.is_empty()
@@ -202,7 +211,7 @@ impl Queue {
         while self.plain_bytes < AHEAD_PLAIN_BYTES_MAX
             && let Some(key) = self.verified.pop_front()
         {
-            let Some(early) = self.segments.get_mut(&key).filter(|early| early.chain.is_some()) else {
+            let Some(early) = self.segments.get_mut(&key).filter(|early| early.is_to_be_opened()) else {
                 continue;
             };
             let (vault, epoch) = (key.0, early.segment.header().epoch);
@@ -213,7 +222,7 @@ impl Queue {
             return Some(Task::Open { vault, segment: early.segment.clone(), key: opens });
         }
         while let Some(key) = self.arrived.pop_front() {
-            let Some(early) = self.segments.get_mut(&key) else { continue };
+            let Some(early) = self.segments.get_mut(&key).filter(|early| early.is_new()) else { continue };
             early.busy = true;
             let (public, segment) = (early.public, early.segment.clone());
             return Some(Task::Verify { vault: key.0, public, segment });
@@ -223,10 +232,25 @@ impl Queue {
 
     fn give_up(&mut self, key: &Key) -> Option<Early> {
         let early = self.segments.remove(key)?;
-        self.sealed_bytes -= early.segment.bytes().len();
+        self.sealed_bytes -= cost(&early.segment);
         self.plain_bytes -= early.body.as_ref().map_or(0, |body| body.data.len());
         Some(early)
     }
+}
+
+impl Early {
+    const fn is_new(&self) -> bool {
+        !self.busy && self.chain.is_none()
+    }
+
+    const fn is_to_be_opened(&self) -> bool {
+        !self.busy && self.chain.is_some() && self.body.is_none()
+    }
+}
+
+/// What a segment takes of the limit on sealed ones.
+fn cost(segment: &SealedSegment) -> usize {
+    segment.bytes().len() + SEGMENT_BYTES
 }
 
 fn key_of(vault: &VaultId, segment: &SealedSegment) -> Key {

@@ -331,6 +331,11 @@ pub(crate) fn signer_of(keyring: &Keyring) -> SigningKey {
 }
 
 impl VaultState {
+    /// How many keys that open data are here.
+    pub(crate) fn epoch_keys(&self) -> usize {
+        self.keyring.epochs.iter().filter(|epoch| epoch.key.is_some()).count()
+    }
+
     /// A vault of which nothing is known yet but its keyring.
     pub(crate) fn new(id: VaultId, name: String, keyring: Keyring, own: OwnLogNos) -> Self {
         Self {

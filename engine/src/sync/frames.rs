@@ -1,7 +1,7 @@
-//! Cuts a receive stream into frames. The bytes of a frame are a slice of the buffer that they were read into:
-//! a segment is copied once, from the transport's packets.
+//! Cuts a receive stream into frames. A frame is copied out of the buffer that it was read into, unless it is most of it:
+//! what is kept of a frame must not keep a buffer that is much larger, for whoever counts it counts the frame.
 
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf as _, Bytes, BytesMut};
 use quinn::RecvStream;
 use subrosa_protocol::codec::DecodeError;
 use subrosa_protocol::frame::FrameLimit;
@@ -45,7 +45,7 @@ impl FrameReader {
             if let Some(len) = announced
                 && self.buffer.len() >= 4 + len
             {
-                return Ok(self.buffer.split_to(4 + len).freeze().slice(4..));
+                return Ok(cut(&mut self.buffer, len));
             }
             let missing = announced.map_or(4, |len| 4 + len).saturating_sub(self.buffer.len());
             let room = (self.last_read * 2).clamp(READ_BYTES_MIN, READ_BYTES_MAX).max(missing);
@@ -57,5 +57,43 @@ impl FrameReader {
                 Ok(read) => self.last_read = read,
             }
         }
+    }
+}
+
+/// Takes the first frame off a buffer that holds all of it, without the prefix that says its length.
+fn cut(buffer: &mut BytesMut, len: usize) -> Bytes {
+    buffer.advance(4);
+    if len >= READ_BYTES_MAX / 2 {
+        return buffer.split_to(len).freeze();
+    }
+    let frame = Bytes::copy_from_slice(&buffer[..len]);
+    buffer.advance(len);
+    frame
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_small_frame_keeps_nothing_of_the_buffer_that_it_was_read_into() {
+        let mut buffer = BytesMut::with_capacity(READ_BYTES_MAX);
+        buffer.extend_from_slice(b"\0\0\0\x03one\0\0\0\x03two");
+        let start = buffer.as_ptr();
+        let frames = [cut(&mut buffer, 3), cut(&mut buffer, 3)];
+        assert_eq!(frames, [&b"one"[..], b"two"]);
+        assert!(buffer.is_empty());
+        // Nobody else holds the buffer: it is used again from its start.
+        buffer.reserve(READ_BYTES_MAX);
+        assert_eq!((buffer.as_ptr(), buffer.capacity()), (start, READ_BYTES_MAX));
+    }
+
+    #[test]
+    fn a_large_frame_is_not_copied() {
+        let mut buffer = BytesMut::with_capacity(READ_BYTES_MAX + 4);
+        buffer.resize(READ_BYTES_MAX + 4, 7);
+        let start = buffer[4..].as_ptr();
+        let frame = cut(&mut buffer, READ_BYTES_MAX);
+        assert_eq!((frame.as_ptr(), frame.len()), (start, READ_BYTES_MAX));
     }
 }

@@ -1,10 +1,15 @@
 //! Looking at segments before the store comes to them: it saves work, and nothing depends on it.
 
+use subrosa_model::entropy::OsEntropy;
+use subrosa_model::keys::KeyPair;
+use subrosa_model::keys::secret::EpochKey;
 use subrosa_model::merge::Value;
+use subrosa_model::seal::{Packed, Place, seal};
 use subrosa_protocol::client_link::{FeedBatch, FeedItem};
-use subrosa_protocol::ids::{Rseq, VaultId};
+use subrosa_protocol::frame::LogKey;
+use subrosa_protocol::ids::{Base, Chain, Epoch, LogId, Rseq, Seq, Signature, VaultId};
 use subrosa_protocol::limits::{AHEAD_PLAIN_BYTES_MAX, AHEAD_SEALED_BYTES_MAX, SEGMENT_PLAIN_MAX};
-use subrosa_protocol::segment::{Class, SealedSegment};
+use subrosa_protocol::segment::{Class, GroupPlace, Kind, SealedSegment};
 
 use super::exchange::pair;
 use super::{ListRelay, TestDevice, everything, id, look_ahead, record};
@@ -141,4 +146,40 @@ fn plaintext_ahead_stops_at_its_limit_and_goes_on_as_it_is_taken() {
     take_in(&b, &relay, &vault, batch).unwrap();
     assert_eq!(b.core().ahead.held(), (0, 0, 0));
     assert_eq!(everything(&a.vault()), everything(&b.vault()));
+}
+
+#[test]
+fn what_a_stranger_signs_is_not_kept_ahead_once_it_is_taken_in() {
+    let (_, b, relay, vault) = pair();
+    let log = KeyPair::generate(&OsEntropy);
+    let public = log.public().into();
+    let key = EpochKey::generate(&OsEntropy);
+    let (mut items, mut prev) = (Vec::new(), Chain::ZERO);
+    for seq in 0..200 {
+        let place = Place {
+            group: GroupPlace::Whole,
+            vault,
+            prev,
+            kind: Kind::DATA,
+            log: LogId::of(&public),
+            seq: Seq(seq),
+            epoch: Epoch(0),
+        };
+        let sign = |label: &[u8], payload: &[u8]| Signature::from_bytes(log.sign(label, payload));
+        let (segment, chain) = seal(&place, &Packed::of(b"made up"), (&key).into(), &OsEntropy, sign);
+        prev = chain;
+        items.push(FeedItem { rseq: Some(Rseq(1_000 + seq)), segment });
+    }
+    let logs = vec![LogKey { public, base: Base::WHOLE }];
+    let batch = FeedBatch { incarnation: relay.incarnation, logs, items, caught_up: None };
+    look_ahead(b.core(), &vault, &batch);
+    let (count, sealed, _) = b.core().ahead.held();
+    assert_eq!(count, 200);
+    assert!(sealed > 200 * 1024, "each takes its place: {sealed}");
+    take_in(&b, &relay, &vault, batch.clone()).unwrap();
+    assert_eq!(b.core().ahead.held(), (0, 0, 0));
+    // Shown again, as by another relay, they take no room for longer either.
+    look_ahead(b.core(), &vault, &batch);
+    take_in(&b, &relay, &vault, batch).unwrap();
+    assert_eq!(b.core().ahead.held(), (0, 0, 0));
 }

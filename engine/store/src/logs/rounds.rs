@@ -80,6 +80,13 @@ impl RoundRow {
     }
 }
 
+impl RoundNames {
+    /// Every name there is.
+    pub fn full() -> Self {
+        Self(Box::new([0xff; ROUND_NAMES_BYTES]))
+    }
+}
+
 impl Default for RoundNames {
     fn default() -> Self {
         Self(Box::new([0; ROUND_NAMES_BYTES]))
