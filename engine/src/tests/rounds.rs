@@ -277,3 +277,31 @@ fn certificates_that_a_log_with_thousands_of_names_does_not_name_cost_nothing_of
     let few = rows.iter().filter(|rows| **rows <= 8).count();
     assert!(few as u64 >= CERTIFICATES - 2, "{rows:?}");
 }
+
+#[test]
+fn a_round_that_cannot_read_a_segment_loses_none_of_its_names() {
+    small(1);
+    let world = Crowded::new(3, 0);
+    let mut queues = world.queues();
+    let mut take = |log| Vec::from(queues.remove(&log).unwrap());
+    for log in [world.data_log(&world.a), world.control_log(&world.a)] {
+        world.show(take(log));
+    }
+    // An older program reads fewer segments; here it is the key that is missing.
+    let swap_key = |key| {
+        let swap = |tx: &mut crate::life::commit::Tx<'_>| {
+            let number = tx.state.vault_no(&world.vault)?;
+            Ok(std::mem::replace(&mut tx.vault_mut(number)?.keyring.epochs[0].key, key))
+        };
+        world.b.core().write(swap).unwrap()
+    };
+    let key = swap_key(None);
+    world.show(take(world.control_log(&world.others[2])));
+    quiet(&world.b);
+    swap_key(key);
+    assert!(notes(&world.b, &world.vault, &world.a).1.is_some(), "the round is not over for good");
+    world.show(take(world.control_log(&world.others[0])));
+    quiet(&world.b);
+    world.assert_agreement();
+    testing::LIMITS.set(None);
+}
