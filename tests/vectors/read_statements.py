@@ -123,7 +123,8 @@ BOTH, RECOVERY, ADMIN = range(3)
 
 def standings(chain):
     """How senior each signer is, as (number, kind); the least is the most senior."""
-    numbers, coming, recovery, commitment = {}, 1, 0, chain[0].recovery_commitment
+    numbers, coming, recovery = {}, 1, 0
+    commitment = words = chain[0].recovery_commitment
     found = []
     for statement in chain:
         if statement.generation == 0:
@@ -136,8 +137,13 @@ def standings(chain):
         for admin in statement.admins:
             numbers[admin] = before.get(admin, coming)
             coming += admin not in before
-        if statement.recovery_commitment != commitment:
-            recovery, commitment = standing[0], statement.recovery_commitment
+        if standing[0] == 0:
+            words = statement.recovery_commitment
+        if statement.recovery_commitment == words:
+            recovery = 0
+        elif statement.recovery_commitment != commitment:
+            recovery = standing[0]
+        commitment = statement.recovery_commitment
     return found
 
 

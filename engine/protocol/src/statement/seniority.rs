@@ -7,8 +7,9 @@ use crate::ids::PublicKeyBytes;
 /// How senior a signer is; the least stands first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Standing {
-    /// 0 is the recovery key of the vault's beginning, and whatever recovery key it put in its place; an admin has a number
-    /// of its own, and a recovery key that it put there alone has that number too.
+    /// 0 is the recovery key of the vault's beginning, and whatever recovery key it put in its place, also when somebody
+    /// took that away and put it back; an admin has a number of its own, and any other recovery key that it put there alone
+    /// has that number too.
     pub(super) number: u32,
     pub(super) kind: Kind,
 }
@@ -37,9 +38,12 @@ pub(super) struct Seniority {
     admins: Vec<(PublicKeyBytes, u32)>,
     /// The number of the next key that comes.
     next: u32,
-    /// The number of whoever put the recovery key there.
+    /// The number of the recovery key.
     recovery: u32,
     commitment: [u8; 32],
+    /// The last commitment that number 0 put there. Its key has that number whenever it opens what comes next: else a junior
+    /// who changes the commitment, and then changes it back, would make the user's words as junior as he is.
+    words: [u8; 32],
 }
 
 impl Seniority {
@@ -51,6 +55,7 @@ impl Seniority {
             next: FIRST_RECOVERY + 1,
             recovery: FIRST_RECOVERY,
             commitment: first.recovery_commitment,
+            words: first.recovery_commitment,
         };
         seniority.list(&first.admins);
         for statement in rest {
@@ -63,10 +68,16 @@ impl Seniority {
     pub(super) fn pass(&mut self, statement: &Statement) -> Standing {
         let standing = self.of(&statement.signer);
         self.list(&statement.admins);
-        if statement.recovery_commitment != self.commitment {
-            self.commitment = statement.recovery_commitment;
+        let commitment = statement.recovery_commitment;
+        if standing.is_first_recovery() {
+            self.words = commitment;
+        }
+        if commitment == self.words {
+            self.recovery = FIRST_RECOVERY;
+        } else if commitment != self.commitment {
             self.recovery = standing.number;
         }
+        self.commitment = commitment;
         standing
     }
 

@@ -106,6 +106,38 @@ fn a_recovery_key_is_as_senior_as_who_put_it_there() {
 }
 
 #[test]
+fn the_words_are_the_users_again_when_they_are_put_back() {
+    let base = three();
+    let taken = reissued(last(&base), By::Admin(2), 15, 24);
+    for by in [By::Admin(2), By::Admin(3), By::Recovery(15), By::Both(15, 1)] {
+        let back = reissued(&taken, by, 11, 25);
+        let again = reissued(&back, By::Admin(3), 11, 26);
+        let base = follow(&base, [taken.clone(), back, again]);
+        let words = follow(&base, [after(last(&base), By::Recovery(11), 27)]);
+        for write in 30..60 {
+            for other in [By::Admin(1), By::Admin(2), By::Admin(3)] {
+                assert!(!offered(&words, &after(last(&base), other, write)).1, "{by:?}, {other:?}, {write}");
+            }
+        }
+        let both = after(last(&base), By::Both(11, 3), 28);
+        assert_eq!(offered(&words, &both), (follow(&base, [both]), true));
+    }
+    // Words that the user has replaced are nobody's but who puts them back.
+    let base = follow(&base, [recovered(last(&base), 11, 23)]);
+    let old = reissued(last(&base), By::Admin(2), 11, 24);
+    let grab = follow(&base, [old.clone(), after(&old, By::Recovery(11), 25)]);
+    assert!(offered(&grab, &after(last(&base), By::Admin(1), 26)).1);
+    // Those before which an admin put others are not the last ones of the user, once his own words signed others.
+    let back = reissued(&old, By::Admin(3), 12, 27);
+    let newer = reissued(&back, By::Recovery(12), 13, 28);
+    let old = reissued(&newer, By::Admin(2), 12, 29);
+    let grab = follow(&base, [grab[3].clone(), back, newer, old.clone()]);
+    check_chain(&grab[0].vault, &grab).unwrap();
+    let grab = follow(&grab, [after(&old, By::Recovery(12), 30)]);
+    assert!(offered(&grab, &after(&old, By::Admin(1), 31)).1);
+}
+
+#[test]
 fn who_comes_again_is_behind_all_who_were_there() {
     let base = three();
     let without = listing(last(&base), By::Admin(2), &[2, 3], 24);
@@ -188,7 +220,23 @@ enum Act {
     Nothing,
     Remove(Index),
     Add(u8),
+    /// The user's words give way to others of theirs, and what else signs puts a key of its own there.
     Reissue(u8),
+    /// The last words of the user are put back.
+    Restore,
+}
+
+/// The user's, which founded the vault and those that they put in their place; 15 to 17 are of who else puts one there.
+const WORDS: [u8; 4] = [11, 12, 13, 14];
+const RECOVERY: [u8; 7] = [11, 12, 13, 14, 15, 16, 17];
+
+const fn by_recovery(by: By) -> bool {
+    matches!(by, By::Recovery(_) | By::Both(..))
+}
+
+fn by_words(statement: &Statement) -> bool {
+    let signer = statement.signer.recovery();
+    signer.is_some_and(|(public, _)| WORDS.map(|key| Key::new(key).public()).contains(public))
 }
 
 /// With how many statements of recovery in ten.
@@ -197,7 +245,8 @@ fn shapes(recovery: u32) -> impl Strategy<Value = Vec<(Shape, bool)>> {
         3 => Just(Act::Nothing),
         2 => any::<Index>().prop_map(Act::Remove),
         2 => (4..=6u8).prop_map(Act::Add),
-        1 => (12..=14u8).prop_map(Act::Reissue),
+        1 => (0..3u8).prop_map(Act::Reissue),
+        1 => Just(Act::Restore),
     ];
     let shape = (any::<Index>(), any::<Index>(), act);
     let shape = shape.prop_map(|(parent, signer, act)| Shape { parent, signer, act });
@@ -237,7 +286,14 @@ fn grown(
                 next.admins.remove(which.index(listed.len()));
             }
             Act::Add(key) if !listed.contains(key) => next.admins.push(Key::new(*key).public()),
-            Act::Reissue(key) => next.recovery_commitment = commitment(*key),
+            Act::Reissue(key) => {
+                let users = opens.is_some_and(|key| WORDS.contains(&key)) && by_recovery(by);
+                next.recovery_commitment = commitment(key + if users { 12 } else { 15 });
+            }
+            Act::Restore => {
+                let words = |one: &&Statement| WORDS.map(commitment).contains(&one.recovery_commitment);
+                next.recovery_commitment = chain.iter().rfind(words).unwrap().recovery_commitment;
+            }
             Act::Nothing | Act::Remove(_) | Act::Add(_) => {}
         }
         chains.push(follow(&chain, [sign(next, by)]));
@@ -271,7 +327,7 @@ fn learned(chains: &[Vec<Statement>], order: &[usize], from: usize) -> Vec<Vec<S
 
 fn orders(recovery: u32) -> impl Strategy<Value = (Vec<(Shape, bool)>, Vec<usize>, Vec<usize>)> {
     shapes(recovery).prop_flat_map(|shapes| {
-        let order = || Just((0..=shapes.len()).collect::<Vec<_>>()).prop_shuffle();
+        let order = || Just((0..shapes.len() + 3).collect::<Vec<_>>()).prop_shuffle();
         (Just(shapes.clone()), order(), order())
     })
 }
@@ -285,7 +341,7 @@ proptest! {
 
     #[test]
     fn the_order_of_chains_is_strict_and_total_but_for_recovery(shapes in shapes(3)) {
-        let chains = tree(&shapes, &[1, 2, 3, 4, 5, 6], &[11, 12, 13, 14]);
+        let chains = tree(&shapes, &[1, 2, 3, 4, 5, 6], &RECOVERY);
         for a in &chains {
             prop_assert!(check_chain(&a[0].vault, a).is_ok());
             for b in &chains {
@@ -312,7 +368,7 @@ proptest! {
     /// With recovery too, unless two statements that it signed alone, or two with an admin, are rivals.
     #[test]
     fn what_recovery_signs_ends_alike_where_something_decides((shapes, one, other) in orders(3)) {
-        let chains = tree(&shapes, &[1, 2, 3, 4, 5, 6], &[11, 12, 13, 14]);
+        let chains = tree(&shapes, &[1, 2, 3, 4, 5, 6], &RECOVERY);
         let best = chains.iter().find(|a| chains.iter().all(|b| a == &b || prefers(a, b)));
         for (from, order) in [one, other].iter().enumerate() {
             let history = learned(&chains, &present(order, &chains), from);
@@ -322,20 +378,21 @@ proptest! {
         }
     }
 
-    /// Of the key that the vault began with, and those that it put in its place.
+    /// Of the key that the vault began with, and those that it put in its place, whatever others put there meanwhile: junior 2
+    /// put one there, and then the user's again.
     #[test]
     fn what_recovery_signed_is_dropped_by_nothing_but_recovery_and_an_admin((shapes, order, _) in orders(4)) {
-        let shapes: Vec<_> = shapes.into_iter().map(|(shape, recovers)| {
-            let act = if let (Act::Reissue(_), false) = (&shape.act, recovers) { Act::Nothing } else { shape.act };
-            (Shape { act, ..shape }, recovers)
-        }).collect();
-        let chains = tree(&shapes, &[1, 2, 3, 4, 5, 6], &[11, 12, 13, 14]);
+        let taken = reissued(last(&three()), By::Admin(2), 15, 24);
+        let back = reissued(&taken, By::Admin(2), 11, 25);
+        let taken = follow(&three(), [taken]);
+        let begun = vec![three(), taken.clone(), follow(&taken, [back])];
+        let chains = grown(begun, &shapes, &[1, 2, 3, 4, 5, 6], &RECOVERY);
         for step in learned(&chains, &present(&order, &chains), 1).windows(2) {
             let both = |one: &&Statement| matches!(one.signer, Signer::RecoveryAndAdmin { .. });
             let new: Vec<_> = step[1].iter().filter(|new| !step[0].contains(new)).collect();
             for dropped in step[0].iter().filter(|old| !step[1].contains(old)) {
-                prop_assert!(dropped.signer.recovery().is_none()
-                    || (!both(&dropped) && new.iter().any(both)));
+                prop_assert!(!by_words(dropped)
+                    || (!both(&dropped) && new.iter().any(|new| both(new) && by_words(new))));
             }
         }
     }
@@ -350,7 +407,7 @@ proptest! {
         let removal = listing(&junior, By::Admin(1), &[1, 3], 25);
         let honest = follow(&base, [junior.clone(), removal.clone()]);
         let hostile = grown(
-            vec![base.clone(), follow(&base, [junior])], &shapes, &[2, 3, 4, 5, 6], &[12, 13, 14]);
+            vec![base.clone(), follow(&base, [junior])], &shapes, &[2, 3, 4, 5, 6], &RECOVERY[1..]);
         let mut held = honest.clone();
         for chain in &hostile {
             held = join(&held, chain).chain;

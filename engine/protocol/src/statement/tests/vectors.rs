@@ -125,7 +125,7 @@ fn that_fail(chain: &[Statement]) -> Vec<(&'static str, &'static str, Statement)
 type Pair = (&'static str, Vec<Statement>, Vec<Statement>, &'static str);
 
 fn pairs(base: &[Statement]) -> Vec<Pair> {
-    [pairs_of_admins(&base[1]), pairs_with_recovery(&base[1])].concat()
+    [pairs_of_admins(&base[1]), pairs_with_recovery(&base[1]), pairs_with_words_put_back(&base[1])].concat()
 }
 
 fn pairs_of_admins(before: &Statement) -> Vec<Pair> {
@@ -187,6 +187,23 @@ fn pairs_with_recovery(before: &Statement) -> Vec<Pair> {
         ("the same, below its maker", grab.clone(), alone(By::Admin(2), 49), "a"),
         ("the same, behind it", grab, behind(By::Admin(1), 50), "b"),
         ("the same with its maker's senior", behind(By::Both(15, 1), 51), behind(By::Recovery(15), 52), "a"),
+    ]
+}
+
+fn pairs_with_words_put_back(before: &Statement) -> Vec<Pair> {
+    let holding = |before, by, recovery, write| {
+        sign(Statement { recovery_commitment: commitment(recovery), ..after(before, by, write) }, by)
+    };
+    let taken = holding(before, By::Admin(2), 15, 55);
+    let back = holding(&taken, By::Admin(2), 11, 56);
+    let behind = |by, write| vec![taken.clone(), back.clone(), after(&back, by, write)];
+    let newer = recovered(before, 11, 57);
+    let older = holding(&newer, By::Admin(2), 11, 58);
+    let old_words = vec![newer.clone(), older.clone(), after(&older, By::Recovery(11), 59)];
+    let senior = vec![newer.clone(), after(&newer, By::Admin(1), 60)];
+    vec![
+        ("the words, put back by an admin", behind(By::Recovery(11), 61), behind(By::Admin(1), 62), "a"),
+        ("words that recovery replaced, put back by an admin", old_words, senior, "b"),
     ]
 }
 
