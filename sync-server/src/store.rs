@@ -244,8 +244,8 @@ pub trait LogStore: Send + Sync + 'static {
     fn statements(&self, vault: &VaultId, from: Generation) -> Result<Vec<Vec<u8>>, StoreError>;
 
     /// Takes what joins a vault's statement chain of a tail, which may be one statement, durably. The chain grows by at most
-    /// [`STATEMENTS_PER_DAY`](subrosa_protocol::limits::STATEMENTS_PER_DAY) statements in one day, those of recovery, and
-    /// what leads to them, not counted. `day` counts from 1970.
+    /// [`STATEMENTS_PER_DAY`](subrosa_protocol::limits::STATEMENTS_PER_DAY) statements in one day, those of recovery,
+    /// those that decide between rivals, and what leads to them, not counted. `day` counts from 1970.
     ///
     /// # Errors
     /// [`StoreError`]; the inner error is the client's: [`ErrorCode::RateLimited`] when nothing more joins today.

@@ -169,8 +169,8 @@ pub const STATEMENT_BYTES_MAX: usize = 4096;
 pub const STATEMENTS_MAX: usize = 1024;
 /// Statements in one part of a chain; a part is a frame of at most [`FRAME_BYTES_MAX_UNAUTHENTICATED`].
 pub const STATEMENTS_PART_MAX: usize = 64;
-/// Statements by which a vault's chain grows at a relay in one day (UTC), tails included, those of recovery and what leads to
-/// them not counted: a device that went wrong does not use up a chain.
+/// Statements by which a vault's chain grows at a relay in one day (UTC), tails included, those of recovery, those that decide
+/// between rivals, and what leads to them not counted: a device that went wrong does not use up a chain.
 pub const STATEMENTS_PER_DAY: usize = 64;
 /// Tails of chains on one link after which a key was still not listed.
 pub const TAILS_MAX: usize = 4;

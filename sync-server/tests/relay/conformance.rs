@@ -33,6 +33,7 @@ pub(crate) fn suite<S: LogStore>(make: impl Fn(Quotas) -> S) {
     scans_are_in_order_and_stop_when_told(&make(Quotas::default()));
     statements_extend_their_chain(&make(Quotas::default()));
     a_junior_drops_nothing_that_a_senior_signed(&make(Quotas::default()));
+    a_rival_is_taken_as_far_as_what_decides_whatever_the_day_has_left(&make(Quotas::default()));
     a_day_has_so_many_statements_tails_too_and_recovery_is_no_part_of_them(&make(Quotas::default()));
     let mut quotas =
         Quotas { relay_bytes_max: 3_000, reserve_bytes: 500, vaults_max: 2, ..Quotas::default() };
@@ -389,14 +390,16 @@ fn statements_extend_their_chain(store: &impl LogStore) {
     assert_eq!(add(store, &unknown, 1), Err(ErrorCode::UnknownVault));
 }
 
+/// The next statement of a vault, signed by an admin.
+fn by(vault: &Vault, key: &Key, admins: Vec<PublicKeyBytes>) -> Statement {
+    let signer = Signer::Admin(key.public());
+    sign_statement(Statement { admins, signer, ..vault.next_statement(&Key::new(), &Key::new()) }, key)
+}
+
 /// An admin whose statement another one followed cannot drop that by signing again, as a statement or as a tail.
 fn a_junior_drops_nothing_that_a_senior_signed(store: &impl LogStore) {
     let mut vault = new_vault(store);
     let (senior, junior) = (vault.admin.public(), Key::new());
-    let by = |vault: &Vault, key: &Key, admins: Vec<PublicKeyBytes>| {
-        let signer = Signer::Admin(key.public());
-        sign_statement(Statement { admins, signer, ..vault.next_statement(&Key::new(), &Key::new()) }, key)
-    };
     let both = vec![senior, junior.public()];
     let listed = by(&vault, &vault.admin, both.clone());
     add(store, &listed, 1).unwrap();
@@ -431,6 +434,38 @@ fn a_junior_drops_nothing_that_a_senior_signed(store: &impl LogStore) {
     full.statements.truncate(3);
     let removal = by(&full, &full.admin, vec![senior]);
     assert_eq!(add(store, &removal, 2).unwrap().statements.len(), 4, "all of it is dropped");
+}
+
+/// Nor does one that was removed shut a relay for the chain in which that was said, far behind what others signed.
+fn a_rival_is_taken_as_far_as_what_decides_whatever_the_day_has_left(store: &impl LogStore) {
+    let mut vault = new_vault(store);
+    let (senior, removed, junior) = (vault.admin.public(), Key::new(), Key::new());
+    let all = vec![senior, removed.public(), junior.public()];
+    let listed = by(&vault, &vault.admin, all.clone());
+    add(store, &listed, 1).unwrap();
+    vault.statements.push(listed);
+    let mut hostile = Vault { statements: vault.statements.clone(), ..new_vault(store) };
+    for _ in 0..limits::STATEMENTS_PER_DAY + 2 {
+        vault.statements.push(by(&vault, &junior, all.clone()));
+    }
+    let rest = vec![senior, junior.public()];
+    vault.statements.push(by(&vault, &vault.admin, rest.clone()));
+    let decided = vault.statements.len();
+    vault.statements.push(by(&vault, &junior, rest));
+    for _ in 1..limits::STATEMENTS_PER_DAY {
+        let rival = by(&hostile, &removed, all.clone());
+        add(store, &rival, 1).unwrap();
+        hostile.statements.push(rival);
+    }
+    assert_eq!(add(store, &by(&hostile, &removed, all), 1), Err(ErrorCode::RateLimited), "the day is full");
+    let joined = store.join_statements(&vault.id, &vault.statements[1..], 1).unwrap().unwrap();
+    assert_eq!(joined.row.statements, vault.statements[..decided]);
+    let back = store.join_statements(&vault.id, &hostile.statements, 2).unwrap();
+    assert_eq!(back, Err(ErrorCode::StatementRefused));
+    let more = store.join_statements(&vault.id, &vault.statements, 1).unwrap();
+    assert_eq!(more, Err(ErrorCode::RateLimited), "what follows counts");
+    let whole = store.join_statements(&vault.id, &vault.statements, 2).unwrap().unwrap();
+    assert_eq!(whole.row.statements, vault.statements);
 }
 
 fn a_day_has_so_many_statements_tails_too_and_recovery_is_no_part_of_them(store: &impl LogStore) {

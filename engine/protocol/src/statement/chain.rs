@@ -12,7 +12,7 @@ pub struct JoinedChain {
     pub chain: Vec<Statement>,
     /// How many statements at its front are those of before. All of before and no more: nothing changed.
     pub kept: usize,
-    /// By how many statements it has grown, those not counted that recovery signed, and what leads to them.
+    /// By how many statements it has grown, those not counted that recovery signed or that decided, and what leads to them.
     pub grown: usize,
     /// Why the tail was not taken to its end.
     pub refused: Option<StatementError>,
@@ -58,8 +58,8 @@ pub fn join(chain: &[Statement], tail: &[Statement]) -> JoinedChain {
 }
 
 /// Offers a tail to `chain`, which has been checked: statements that follow each other and begin in or right behind it. As
-/// far as they hold, and grow the chain by at most `grown_max`, they are taken if [`prefers`] says so, all at once: what a
-/// statement may drop depends on what follows it.
+/// far as they hold, they are taken if [`prefers`] says so, all at once: what a statement may drop depends on what follows
+/// it. They grow the chain by at most `grown_max`, what recovery signed and what decides not counted.
 ///
 /// Signatures are checked last, and none of a statement that is held, since old statements are shown again and again.
 #[must_use]
@@ -91,14 +91,14 @@ pub fn join_within(chain: &[Statement], tail: &[Statement], grown_max: usize) ->
         refused = Some(error);
         rival.truncate(at);
     }
-    let uncounted = chain.len().max(behind_recovery(&rival, kept));
+    if !prefers(&rival, chain) {
+        return unchanged(refused.or(stays));
+    }
+    let uncounted = chain.len().max(behind_recovery(&rival, kept)).max(behind_decision(&rival, chain, kept));
     let most = uncounted.saturating_add(grown_max);
     if rival.len() > most {
         refused = Some(StatementError::TooManyToday { generation: rival[most].generation });
         rival.truncate(most);
-    }
-    if !prefers(&rival, chain) {
-        return unchanged(refused.or(stays));
     }
     JoinedChain { grown: rival.len().saturating_sub(uncounted), chain: rival, kept, refused }
 }
@@ -129,4 +129,26 @@ fn behind_recovery(chain: &[Statement], kept: usize) -> usize {
     let signed = chain[kept..].iter().map(|statement| seniority.pass(statement).is_first_recovery());
     let signed: Vec<_> = signed.collect();
     signed.iter().rposition(|recovery| *recovery).map_or(0, |at| kept + at + 1)
+}
+
+/// How many statements of `rival` it takes until it stays in the place of others from `kept` on; 0 if it drops none.
+///
+/// Were they counted, a rival whose deciding signature stands further in than a day's share would be refused every day. They
+/// are bounded nevertheless: by the length of a chain, and as each time something more senior decides in that place, or a
+/// lower hash; so nobody does it twice with the same signatures, and what follows the decision counts.
+fn behind_decision(rival: &[Statement], chain: &[Statement], kept: usize) -> usize {
+    if kept == chain.len() {
+        return 0;
+    }
+    // What stays, stays with more behind it too: so one can halve.
+    let (mut not, mut stays) = (kept, rival.len());
+    while stays - not > 1 {
+        let middle = not.midpoint(stays);
+        if prefers(&rival[..middle], chain) {
+            stays = middle;
+        } else {
+            not = middle;
+        }
+    }
+    stays
 }

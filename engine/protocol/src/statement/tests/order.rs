@@ -207,6 +207,42 @@ fn a_chain_grows_by_what_is_permitted_and_recovery_and_what_leads_to_it_do_not_c
     assert_eq!(join_within(held, &follow(&chain, [unsigned]), 1).chain.len(), 4);
 }
 
+#[test]
+fn a_rival_is_taken_as_far_as_its_deciding_signature_whatever_the_day_has_left() {
+    let base = three();
+    let mut honest = base.clone();
+    for write in 24..90 {
+        honest.push(after(last(&honest), By::Admin(3), write));
+    }
+    honest.push(listing(last(&honest), By::Admin(1), &[1, 3], 90));
+    let decided = honest.len();
+    for write in 91..94 {
+        honest.push(listing(last(&honest), By::Admin(3), &[1, 3], write));
+    }
+    let removed = after(last(&base), By::Admin(2), 94);
+    let held = follow(&base, [removed.clone(), after(&removed, By::Admin(2), 95)]);
+    for (today, more) in [(0, 0), (2, 2), (64, 3)] {
+        let joined = join_within(&held, &honest, today);
+        assert_eq!((&joined.chain[..], joined.grown), (&honest[..decided + more], more), "{today}");
+        let generation = Generation((decided + more) as u64);
+        let cut = (more < 3).then_some(StatementError::TooManyToday { generation });
+        assert_eq!((joined.kept, joined.refused), (base.len(), cut), "{today}");
+        assert_eq!(join_within(&joined.chain, &held, 64).chain, joined.chain, "nor back");
+    }
+    // What only follows counts, and so do those that the same signer puts in the place of one.
+    assert_eq!(join_within(&base, &honest, 5).grown, 5);
+    let lower = (100..=255).map(|write| after(last(&base), By::Admin(2), write));
+    let mut tail = vec![lower.clone().find(|lower| lower.hash() < removed.hash()).unwrap()];
+    for write in 30..60 {
+        tail.push(after(last(&tail), By::Admin(2), write));
+    }
+    let joined = join_within(&held, &tail, 5);
+    assert_eq!((joined.chain.len(), joined.grown), (held.len() + 5, 5));
+    // It is decided by signatures that hold.
+    honest[decided - 1].signature = Signature::ZERO;
+    assert_eq!(join_within(&held, &honest[..decided], 64).chain, held);
+}
+
 /// One statement of a random tree: whom it follows, and who signs it, for what.
 #[derive(Clone, Debug)]
 struct Shape {
