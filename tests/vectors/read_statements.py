@@ -122,16 +122,19 @@ BOTH, RECOVERY, ADMIN = range(3)
 
 
 def standings(chain):
-    """How senior each signer is, as (number, kind); the least is the most senior."""
+    """How senior each signer is, as (number, kind, number of the admin beside); the least is the most senior."""
     numbers, coming, recovery = {}, 1, 0
     commitment = words = chain[0].recovery_commitment
     found = []
     for statement in chain:
         if statement.generation == 0:
-            standing = (1, ADMIN)
+            standing = (1, ADMIN, 0)
         else:
-            by = [(recovery, BOTH if statement.admin else RECOVERY)] if statement.recovery else []
-            standing = min(by + ([(numbers[statement.admin], ADMIN)] if statement.admin else []))
+            by = [(numbers[statement.admin], ADMIN, 0)] if statement.admin else []
+            if statement.recovery:
+                kind = (BOTH, by[0][0]) if statement.admin else (RECOVERY, 0)
+                by.append((recovery, *kind))
+            standing = min(by)
         found.append(standing)
         before, numbers = numbers, {}
         for admin in statement.admins:
@@ -157,7 +160,7 @@ def prefers(a, b):
     rest_a, rest_b = standings(a)[shared:], standings(b)[shared:]
     if min(rest_a) != min(rest_b):
         return min(rest_a) < min(rest_b)
-    if min(rest_a)[1] != ADMIN:
+    if min(rest_a)[:2] == (0, RECOVERY):
         return False
     return (rest_a[0], a[shared].hash) < (rest_b[0], b[shared].hash)
 

@@ -21,9 +21,9 @@ pub struct JoinedChain {
 /// Whether chain `a` stays, and not `b`, for whoever has seen both; each has been checked.
 ///
 /// A longer chain stays before its own beginning. Of two that part, that one stays which has the most senior signer behind
-/// the last statement that they share; if it is the same admin in both, the one whose next statement has the more senior
-/// signer, and then the lower hash. If it is recovery of one number in both nothing decides, and what is held stays: neither
-/// is preferred, or who has old words could sign until a hash is low.
+/// the last statement that they share; if it is the same one in both, the one whose next statement has the more senior
+/// signer, and then the lower hash. If it is recovery of number 0, without an admin, in both, nothing decides, and what is held
+/// stays: neither is preferred, or who has old words and no more could sign until a hash is low.
 ///
 /// This is a strict order: never both ways, and if `a` stays before `b` and `b` before `c`, then `a` before `c`.
 #[must_use]
@@ -39,7 +39,7 @@ pub fn prefers(a: &[Statement], b: &[Statement]) -> bool {
             if most_a != most_b {
                 return most_a < most_b;
             }
-            most_a.kind == Kind::Admin && (first_a, next_a.hash()) < (first_b, next_b.hash())
+            !most_a.is_first_recovery_alone() && (first_a, next_a.hash()) < (first_b, next_b.hash())
         }
     }
 }

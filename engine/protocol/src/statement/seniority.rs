@@ -17,7 +17,8 @@ pub(super) struct Standing {
 /// Of one number, in this order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Kind {
-    RecoveryAndAdmin,
+    /// With the admin's number.
+    RecoveryAndAdmin(u32),
     Recovery,
     Admin,
 }
@@ -26,6 +27,11 @@ impl Standing {
     /// Signed by the recovery key that the vault began with, or one that it put in its place.
     pub(super) const fn is_first_recovery(self) -> bool {
         self.number == FIRST_RECOVERY
+    }
+
+    /// The same, without an admin.
+    pub(super) const fn is_first_recovery_alone(self) -> bool {
+        self.is_first_recovery() && matches!(self.kind, Kind::Recovery)
     }
 }
 
@@ -91,7 +97,8 @@ impl Seniority {
             Signer::Admin(public) => admin(public),
             Signer::Recovery { .. } => recovery(Kind::Recovery),
             Signer::RecoveryAndAdmin { admin: public, .. } => {
-                recovery(Kind::RecoveryAndAdmin).min(admin(public))
+                let admin = admin(public);
+                recovery(Kind::RecoveryAndAdmin(admin.number)).min(admin)
             }
         }
     }

@@ -249,11 +249,14 @@ fn leaked_old_words_drop_no_newer_recovery_statement() {
         }
     }
     // With an admin of that generation he does, but only over what recovery signed alone.
-    let both = after(&chain[1], By::Both(11, 3), 30);
+    let both = after(&chain[1], By::Both(11, 2), 30);
     assert_eq!(offered(&chain, &both), ([&chain[..2], std::slice::from_ref(&both)].concat(), true));
     let after_both = vec![chain[0].clone(), chain[1].clone(), both.clone()];
     for write in 31..60 {
-        assert!(!offered(&after_both, &after(&chain[1], By::Both(11, 1), write)).1, "whatever its hash");
+        let rival = |admin| after(&chain[1], By::Both(11, admin), write);
+        assert!(offered(&after_both, &rival(1)).1, "with a more senior admin");
+        assert!(!offered(&after_both, &rival(3)).1, "not with a more junior one, whatever its hash");
+        assert_eq!(offered(&after_both, &rival(2)).1, rival(2).hash() < both.hash());
     }
 }
 

@@ -101,7 +101,8 @@ fn a_recovery_key_is_as_senior_as_who_put_it_there() {
     for write in 40..70 {
         assert!(!offered(&removed, &after(last(&base), By::Admin(1), write)).1, "{write}");
         assert!(!offered(&removed, &after(&all, By::Admin(1), write)).1, "{write}");
-        assert!(!offered(&removed, &after(&all, By::Recovery(15), write)).1, "{write}: what is held stays");
+        let again = after(&all, By::Recovery(15), write);
+        assert_eq!(offered(&removed, &again).1, again.hash() < removed[3].hash(), "{write}: it is no word");
     }
 }
 
@@ -135,6 +136,30 @@ fn the_words_are_the_users_again_when_they_are_put_back() {
     check_chain(&grab[0].vault, &grab).unwrap();
     let grab = follow(&grab, [after(&old, By::Recovery(12), 30)]);
     assert!(offered(&grab, &after(&old, By::Admin(1), 31)).1);
+}
+
+#[test]
+fn words_are_replaced_by_words_and_by_no_admin_alone() {
+    let base = three();
+    let rival = after(last(&base), By::Recovery(11), 24);
+    for (by, stays) in
+        [(By::Admin(1), false), (By::Admin(2), false), (By::Recovery(11), true), (By::Both(11, 2), true)]
+    {
+        let replaced = reissued(last(&base), by, 12, 25);
+        let held = follow(&base, [replaced.clone(), after(&replaced, By::Recovery(12), 26)]);
+        assert_eq!(offered(&held, &rival).1, !stays, "{by:?}");
+    }
+}
+
+#[test]
+fn branches_with_recovery_keys_that_an_admin_made_end_alike() {
+    let base = three();
+    let [one, other] = [15, 16].map(|key| {
+        let own = reissued(last(&base), By::Admin(2), key, key + 10);
+        follow(&base, [own.clone(), after(&own, By::Recovery(key), key + 20)])
+    });
+    let best = if one[2].hash() < other[2].hash() { &one } else { &other };
+    assert_eq!((&join(&one, &other).chain, &join(&other, &one).chain), (best, best));
 }
 
 #[test]
@@ -337,9 +362,13 @@ fn grown(
     chains
 }
 
-fn recovered_behind(a: &[Statement], b: &[Statement]) -> bool {
+/// Whether in both the user's words are the most senior signer behind what they share, and no admin signed with them.
+fn words_alone_behind(a: &[Statement], b: &[Statement]) -> bool {
     let shared = a.iter().zip(b).take_while(|(a, b)| a == b).count();
-    [a, b].iter().all(|chain| chain[shared..].iter().any(|one| one.signer.recovery().is_some()))
+    [a, b].iter().all(|chain| {
+        let words: Vec<_> = chain[shared..].iter().filter(|one| by_words(one)).collect();
+        !words.is_empty() && words.iter().all(|one| matches!(one.signer, Signer::Recovery { .. }))
+    })
 }
 
 /// What a relay or a device has when all of `chains` came to it in this order, each as a tail from some place on, or
@@ -376,14 +405,14 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 
     #[test]
-    fn the_order_of_chains_is_strict_and_total_but_for_recovery(shapes in shapes(3)) {
+    fn the_order_of_chains_is_strict_and_total_but_for_the_words_alone(shapes in shapes(3)) {
         let chains = tree(&shapes, &[1, 2, 3, 4, 5, 6], &RECOVERY);
         for a in &chains {
             prop_assert!(check_chain(&a[0].vault, a).is_ok());
             for b in &chains {
                 let (there, back) = (prefers(a, b), prefers(b, a));
                 prop_assert!(!(there && back), "never both");
-                prop_assert!(a == b || there || back || recovered_behind(a, b), "one of them");
+                prop_assert_eq!(a != b && !there && !back, words_alone_behind(a, b));
                 for c in chains.iter().filter(|c| there && prefers(b, c)) {
                     prop_assert!(prefers(a, c), "no circles");
                 }
@@ -391,17 +420,17 @@ proptest! {
         }
     }
 
-    /// Relays and devices agree, whatever came first and however.
+    /// Relays and devices agree, whatever came first and however, also on what is signed by recovery keys that admins made.
     #[test]
-    fn what_admins_sign_ends_alike_in_every_order((shapes, one, other) in orders(0)) {
-        let chains = tree(&shapes, &[1, 2, 3, 4, 5, 6], &[]);
+    fn what_admins_sign_ends_alike_in_every_order((shapes, one, other) in orders(3)) {
+        let chains = tree(&shapes, &[1, 2, 3, 4, 5, 6], &RECOVERY[WORDS.len()..]);
         let best = chains.iter().find(|a| chains.iter().all(|b| a == &b || prefers(a, b))).unwrap();
         for (from, order) in [one, other].iter().enumerate() {
             prop_assert_eq!(learned(&chains, &present(order, &chains), from).pop().unwrap(), best.clone());
         }
     }
 
-    /// With recovery too, unless two statements that it signed alone, or two with an admin, are rivals.
+    /// With the user's words too, unless two statements that they signed alone are rivals.
     #[test]
     fn what_recovery_signs_ends_alike_where_something_decides((shapes, one, other) in orders(3)) {
         let chains = tree(&shapes, &[1, 2, 3, 4, 5, 6], &RECOVERY);
@@ -428,7 +457,7 @@ proptest! {
             let new: Vec<_> = step[1].iter().filter(|new| !step[0].contains(new)).collect();
             for dropped in step[0].iter().filter(|old| !step[1].contains(old)) {
                 prop_assert!(!by_words(dropped)
-                    || (!both(&dropped) && new.iter().any(|new| both(new) && by_words(new))));
+                    || new.iter().any(|new| both(new) && by_words(new)));
             }
         }
     }

@@ -161,8 +161,10 @@ fn pairs_with_recovery(before: &Statement) -> Vec<Pair> {
     let junior = after(before, By::Admin(2), 30);
     let words = recovered(before, 11, 35);
     let old_words = after(before, By::Recovery(11), 36);
-    let [both, other_both] =
+    let [both, with_junior] =
         [(1, 37), (2, 38)].map(|(admin, write)| after(before, By::Both(11, admin), write));
+    let lower_both = (63..=255).map(|write| after(before, By::Both(11, 2), write));
+    let lower_both = lower_both.clone().find(|lower| lower.hash() < with_junior.hash()).unwrap();
     let own = Statement { recovery_commitment: commitment(15), ..after(before, By::Admin(2), 39) };
     let own = sign(own, By::Admin(2));
     let grab = vec![own.clone(), after(&own, By::Recovery(15), 40)];
@@ -182,12 +184,25 @@ fn pairs_with_recovery(before: &Statement) -> Vec<Pair> {
             "a",
         ),
         ("recovery alone twice", vec![words], vec![old_words], "neither"),
-        ("recovery and an admin twice", vec![both], vec![other_both], "neither"),
+        ("recovery and an admin twice", vec![both], vec![with_junior.clone()], "a"),
+        ("recovery and one admin twice, the lower hash", vec![with_junior], vec![lower_both], "b"),
+        own_recovery_keys(before),
         ("an admin's recovery key, below a more senior one", grab.clone(), alone(By::Admin(1), 48), "b"),
         ("the same, below its maker", grab.clone(), alone(By::Admin(2), 49), "a"),
         ("the same, behind it", grab, behind(By::Admin(1), 50), "b"),
         ("the same with its maker's senior", behind(By::Both(15, 1), 51), behind(By::Recovery(15), 52), "a"),
     ]
+}
+
+/// Two of one admin's own, which decide each other.
+fn own_recovery_keys(before: &Statement) -> Pair {
+    let [one, other] = [15, 16].map(|key| {
+        let own = Statement { recovery_commitment: commitment(key), ..after(before, By::Admin(2), key + 40) };
+        let own = sign(own, By::Admin(2));
+        vec![own.clone(), after(&own, By::Recovery(key), key + 50)]
+    });
+    let stays = if one[0].hash() < other[0].hash() { "a" } else { "b" };
+    ("an admin's recovery key in both", one, other, stays)
 }
 
 fn pairs_with_words_put_back(before: &Statement) -> Vec<Pair> {
