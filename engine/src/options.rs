@@ -7,6 +7,8 @@ use subrosa_model::entropy::{Entropy, OsEntropy};
 #[cfg(doc)]
 use subrosa_store::error::StoreError;
 use subrosa_store::process::{ForkSign, ProcessNumber};
+#[cfg(feature = "testing")]
+use subrosa_store::testing::SimPlace;
 
 use crate::clock::{Clock, SystemClock};
 
@@ -35,6 +37,9 @@ pub struct Options {
     /// it answers [`StoreError::Busy`]; `None`, the default, for as long as that takes. Other calls end by themselves and
     /// are always waited for.
     pub write_wait: Option<Duration>,
+    /// Where the store lies in a simulation, in place of the folder.
+    #[cfg(feature = "testing")]
+    pub(crate) place: Option<Arc<SimPlace>>,
 }
 
 impl Default for Options {
@@ -46,6 +51,8 @@ impl Default for Options {
             fork_sign: Arc::new(ProcessNumber),
             device_name: "device".to_owned(),
             write_wait: None,
+            #[cfg(feature = "testing")]
+            place: None,
         }
     }
 }

@@ -21,6 +21,8 @@ mod pulse;
 pub(crate) mod push;
 pub(crate) mod rendezvous;
 mod run;
+#[cfg(feature = "testing")]
+pub(crate) mod simulated;
 mod thread;
 mod work;
 mod worker;

@@ -1,5 +1,7 @@
-//! What devices of a newer version will do, for tests across packages. Only there with the feature `testing`; no part of the
+//! What devices of a newer version will do, and devices of simulations, for tests across packages. Only there with the feature `testing`; no part of the
 //! API, and not for applications.
+
+pub mod simulated;
 
 use subrosa_model::control::{Entry, HeldStatements, SignedEntry, UnknownEntry, encode_entries};
 use subrosa_model::entropy::OsEntropy;

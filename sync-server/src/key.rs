@@ -69,6 +69,15 @@ impl RelayKey {
         Ok(Self { signing, public, pkcs8 })
     }
 
+    /// A key that lies in no file.
+    ///
+    /// # Errors
+    /// [`Error::Key`].
+    #[cfg(feature = "testing")]
+    pub(crate) fn from_der(pkcs8: &[u8]) -> Result<Self, Error> {
+        Self::from_pkcs8(Zeroizing::new(pkcs8.to_vec()))
+    }
+
     /// The public key.
     #[must_use]
     pub const fn public(&self) -> &PublicKeyBytes {

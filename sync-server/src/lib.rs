@@ -35,6 +35,9 @@ mod sending;
 mod server;
 pub mod store;
 mod strangers;
+#[cfg(feature = "testing")]
+#[doc(hidden)]
+pub mod testing;
 mod transport;
 
 pub use self::admin::{Answer, InviteInfo, Question, Status, TurnedAway, ask};

@@ -1,5 +1,8 @@
 //! What the end-to-end tests share: relays in this process and in processes of their own, and pairing.
 
+#[path = "../simulator/mod.rs"]
+pub mod simulator;
+
 use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};

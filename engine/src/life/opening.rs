@@ -15,13 +15,14 @@ use subrosa_protocol::labels;
 use subrosa_store::doors::Doors;
 use subrosa_store::error::StoreError;
 use subrosa_store::process::Process;
-use subrosa_store::sealed::{FileDisk, Kek, Missing, OpenOptions, Walk, open_database};
+use subrosa_store::sealed::{Kek, Missing, OpenOptions, Walk, open_database};
 use zeroize::Zeroizing;
 
 use crate::error::{Error, LifeError};
 use crate::life::gate::{Gate, Turn, Wait, WriterKind};
 use crate::life::snapshots::Registry;
-use crate::life::{Core, OpenStore, STORE_FILE, Slot, TABLES_FORMAT, token};
+use crate::life::place::Place;
+use crate::life::{Core, OpenStore, Slot, TABLES_FORMAT};
 use crate::memory::ahead::Ahead;
 use crate::memory::state::State;
 use crate::options::Options;
@@ -103,19 +104,14 @@ impl Core {
         settle: Settle,
     ) -> Result<Self, Error> {
         DeviceName::new(&options.device_name)?;
-        if token::is_name_taken(dir) {
-            return Err(Error::AlreadyExists);
-        }
-        std::fs::create_dir_all(dir).map_err(StoreError::from)?;
+        Place::of(dir, &options).make()?;
         check_agreement(&*key, &*options.entropy)?;
         Self::start(dir, key, options, Purpose::Make(made_for), settle)
     }
 
     /// Refuses a folder that has a store. One that was never finished is none.
     pub(crate) fn check_free(dir: &Path, key: &Arc<dyn KeyProvider>, options: &Options) -> Result<(), Error> {
-        if token::is_name_taken(dir) {
-            return Err(Error::AlreadyExists);
-        }
+        Place::of(dir, options).check_names()?;
         let process = Process::this(&options.fork_sign);
         let open = match Self::open_file(dir, &**key, options, (&process, Missing::Refuse)) {
             Ok(open) => open,
@@ -221,10 +217,10 @@ impl Core {
         (process, missing): (&Process, Missing),
     ) -> Result<OpenStore, Error> {
         let kek = kek(key)?;
-        let disk = FileDisk::open(&dir.join(STORE_FILE), missing)?;
+        let disk = Place::of(dir, options).disk(missing)?;
         let (cache_bytes, process) = (options.cache_bytes, process.clone());
         let how = OpenOptions { cache_bytes, missing, walk: Walk::Now, process };
-        let (db, file) = open_database(Box::new(disk), &kek, options.entropy.clone(), &how)?;
+        let (db, file) = open_database(disk, &kek, options.entropy.clone(), &how)?;
         Ok(OpenStore { db, file })
     }
 

@@ -87,7 +87,7 @@ impl Core {
     /// Compares token and inode with the store's notes.
     pub(crate) fn compare_token(&self) -> Result<Noted, Error> {
         let inode = self.inode()?;
-        let found = Found::at(&self.token_path()).token();
+        let found = self.found_token();
         let fresh = HEXLOWER.encode(&self.options.entropy.array::<32>());
         let noted = self.read(|doors| doors.vaults()?.token())?;
         let same = found.is_some() && (found == noted.current || found == noted.before);
@@ -101,11 +101,30 @@ impl Core {
         self.write_token(&noted.fresh)
     }
 
+    #[cfg(feature = "testing")]
+    fn simulated_token(&self) -> Option<std::sync::MutexGuard<'_, Option<Vec<u8>>>> {
+        let place = self.options.place.as_ref()?;
+        Some(place.token.lock().unwrap_or_else(std::sync::PoisonError::into_inner))
+    }
+
+    fn found_token(&self) -> Option<Vec<u8>> {
+        #[cfg(feature = "testing")]
+        if let Some(token) = self.simulated_token() {
+            return token.clone();
+        }
+        Found::at(&self.token_path()).token()
+    }
+
     fn token_path(&self) -> PathBuf {
         self.dir().join(TOKEN_FILE)
     }
 
     fn write_token(&self, token: &str) -> Result<(), Error> {
+        #[cfg(feature = "testing")]
+        if let Some(mut simulated) = self.simulated_token() {
+            *simulated = Some(token.as_bytes().to_vec());
+            return Ok(());
+        }
         let path = self.token_path();
         let fresh = fresh_path(&path);
         let written = match (Found::at(&path), Found::at(&fresh)) {
@@ -135,6 +154,10 @@ impl Core {
 
     #[cfg(unix)]
     fn inode(&self) -> Result<u64, Error> {
+        #[cfg(feature = "testing")]
+        if let Some(place) = &self.options.place {
+            return Ok(place.inode);
+        }
         use std::os::unix::fs::MetadataExt as _;
         Ok(std::fs::metadata(self.dir().join(STORE_FILE)).map_err(StoreError::from)?.ino())
     }

@@ -128,7 +128,8 @@ impl Worker {
     }
 }
 
-fn perform(core: &Core, relay: (&Pin, &Peer), keys: &mut LinkKeys, work: Work) -> Answer {
+/// Does one thing that a link's machine asks of the store.
+pub(super) fn perform(core: &Core, relay: (&Pin, &Peer), keys: &mut LinkKeys, work: Work) -> Answer {
     let done = match work {
         Work::List => core.sync_vaults().map(Answer::Vaults),
         Work::MergeHeld => core.merge_held().map(|()| Answer::Merged),

@@ -1,14 +1,27 @@
 //! What tests and benchmarks of other crates need of the inside. Never for a release.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use redb::Database;
 use subrosa_model::entropy::OsEntropy;
 
 use crate::error::StoreError;
 use crate::process::Process;
-use crate::sealed::{FileDisk, Kek, Missing, OpenOptions, Walk, open_database};
+use crate::sealed::{Disk, FileDisk, Kek, Missing, OpenOptions, Walk, open_database};
+
+/// Makes one opener's view of a simulated disk.
+pub type DiskOpener = Box<dyn Fn() -> Box<dyn Disk> + Send + Sync>;
+
+/// Where a simulated store lies, in place of a folder.
+pub struct SimPlace {
+    /// The disk.
+    pub disk: DiskOpener,
+    /// What the file `token` beside the store holds.
+    pub token: Arc<Mutex<Option<Vec<u8>>>>,
+    /// Which file it is.
+    pub inode: u64,
+}
 
 /// A bare redb database in a sealed file at `path`, which is created if it is not there, under a key that everybody
 /// knows.

@@ -1,0 +1,162 @@
+//! Devices of a simulation: on disks in memory, with a clock and randomness that are given, their links stepped by hand.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+
+use subrosa_model::control::{
+    DeviceAdded, DeviceName, DeviceRole, EpochSecrets, HeldStatements, Keyring, OwnLogs, PrekeySecret,
+    RecoverySeed, SignedPrekey, device_added,
+};
+use subrosa_model::entropy::Entropy;
+use subrosa_model::keys::secret::EpochKey;
+use subrosa_model::keys::{KeyPair, KeyProvider, PublicKey};
+use subrosa_protocol::codec::Reader;
+use subrosa_store::error::StoreError;
+pub use subrosa_store::sealed::Disk;
+pub use subrosa_store::testing::{DiskOpener, SimPlace};
+
+use crate::clock::Clock;
+use crate::device::Device;
+use crate::error::{Error, SyncFailure};
+use crate::life::Core;
+use crate::life::opening::MadeFor;
+use crate::logs::copies;
+use crate::options::Options;
+use crate::people::vaults::NewVault;
+pub use crate::sync::simulated::{SimLink, SimNews, SimOutput, SimPeer};
+use crate::vault::Vault;
+
+/// Pages that a simulated device keeps in memory.
+const CACHE_BYTES: usize = 1 << 20;
+
+/// What a device of a simulation is opened with.
+pub struct SimSetup {
+    /// Where its store lies.
+    pub place: SimPlace,
+    /// Its key.
+    pub key: Arc<dyn KeyProvider>,
+    /// Wall time.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness, new for every opening: two copies of a store must not draw the same.
+    pub entropy: Arc<dyn Entropy>,
+}
+
+impl SimSetup {
+    fn options(self) -> (Arc<dyn KeyProvider>, Options) {
+        let options = Options::default().clock(self.clock).entropy(self.entropy).cache_bytes(CACHE_BYTES);
+        (self.key, Options { place: Some(Arc::new(self.place)), ..options })
+    }
+
+    /// Makes a store, for a device that founds vaults.
+    ///
+    /// # Errors
+    /// As [`Device::create`].
+    pub fn create(self) -> Result<Device, Error> {
+        let (key, options) = self.options();
+        Device::create(NOWHERE, key, options)
+    }
+
+    /// Opens what is there.
+    ///
+    /// # Errors
+    /// As [`Device::open`].
+    pub fn open(self) -> Result<Device, Error> {
+        let (key, options) = self.options();
+        Device::open(NOWHERE, key, options)
+    }
+}
+
+/// The path of a store that lies in no folder. Nobody looks at it.
+const NOWHERE: &str = "";
+
+/// A device that is being let into a vault: what pairing does, without the link between the two.
+pub struct SimJoin {
+    setup: SimSetup,
+    logs: OwnLogs,
+    prekey: PrekeySecret,
+}
+
+impl SimJoin {
+    /// One that has made its keys.
+    #[must_use]
+    pub fn new(setup: SimSetup) -> Self {
+        let logs = OwnLogs::generate(0, &*setup.entropy);
+        let prekey = PrekeySecret::generate(&logs, &*setup.entropy);
+        Self { setup, logs, prekey }
+    }
+
+    /// Who is let in.
+    #[must_use]
+    pub fn public(&self) -> PublicKey {
+        self.setup.key.public()
+    }
+
+    /// Has an old device write "device added".
+    ///
+    /// # Errors
+    /// Those of a write.
+    pub fn add_to(&self, vault: &Vault) -> Result<(), Error> {
+        let (core, id) = (&vault.core, vault.id());
+        core.append_control(&id, |number| {
+            let added = DeviceAdded {
+                device: self.public(),
+                prekey: SignedPrekey::sign(&*self.setup.key, 0, self.prekey.pair.public())?,
+                name: DeviceName::new("device")?,
+                role: DeviceRole::Admin,
+            };
+            Ok(device_added(core.key(), &id, number, added)?)
+        })
+    }
+
+    /// Makes the new device's store of what the old device hands over.
+    ///
+    /// # Errors
+    /// As [`Device::create`].
+    pub fn finish(self, vault: &Vault) -> Result<Device, Error> {
+        let Self { setup, logs, prekey } = self;
+        let admin = KeyPair::generate(&*setup.entropy);
+        let keyring = vault.core.with_vault(&vault.id(), |state| bundle(&state.keyring, logs, admin, prekey))?;
+        let (key, options) = setup.options();
+        let core = Core::create(Path::new(NOWHERE), key, options, MadeFor::Joining, copies::settle)?;
+        core.join_vault(NewVault { id: vault.id(), name: vault.name().to_owned(), keyring })?;
+        Ok(Device::of(core))
+    }
+}
+
+/// What a pairing's bundle makes of a keyring.
+fn bundle(
+    ring: &Keyring,
+    logs: OwnLogs,
+    admin: KeyPair,
+    prekey: PrekeySecret,
+) -> Result<Keyring, Error> {
+    let live = ring.live_epoch();
+    let write = live.write.as_ref().map(|pair| KeyPair::from_stored(&pair.dangerous_to_pkcs8_der()));
+    let key = live.key.as_ref().ok_or(StoreError::Inconsistent)?;
+    let key = EpochKey::read(&mut Reader::new(key.dangerous_bytes())).map_err(|_| StoreError::Inconsistent)?;
+    let RecoverySeed { public, nonce, .. } = ring.recovery;
+    Ok(Keyring {
+        recovery: RecoverySeed { public, nonce, entropy: None },
+        epochs: vec![EpochSecrets::live(live.epoch, key, write.transpose()?)],
+        logs,
+        admin,
+        prekeys: vec![prekey],
+        statements: HeldStatements::received(ring.statements.last().to_vec()),
+        grants: ring.grants.clone(),
+    })
+}
+
+/// Connects a device with a relay.
+///
+/// # Errors
+/// What ends a link.
+pub fn connect(device: &Device, now: Instant, peer: &SimPeer) -> Result<SimLink, SyncFailure> {
+    SimLink::open(device.core.clone(), now, peer)
+}
+
+/// Until when groups are held for this device's clock, in milliseconds from now; `None` if none is.
+#[must_use]
+pub fn held_ms(device: &Device) -> Option<u64> {
+    device.core.held_wait().map(|wait| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX))
+}

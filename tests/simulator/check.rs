@@ -1,0 +1,205 @@
+//! Lets a world come to rest, with all links up, honest relays and right clocks, and looks at what is left.
+
+use super::carry::Acks;
+use super::disk::holds;
+use super::failure::{Failure, Kind};
+use super::model::{OpNo, OpSet, RECORDS, Wrong};
+use super::run::IMPORTED;
+use super::world::{SECRET, World};
+
+/// How often links are made anew.
+const ROUNDS: usize = 4;
+/// How long each round takes at most.
+const ROUND_MS: u64 = 20 * 60_000;
+/// Pause between rounds.
+const PAUSE_MS: u64 = 30_000;
+/// What a clock that was put right may still withhold is waited for, up to so long.
+const HELD_MS_MAX: u64 = 400 * 86_400_000;
+
+impl World {
+    /// See the module.
+    pub(super) fn come_to_rest(&mut self) -> Result<(), Failure> {
+        for place in 0..self.places.len() {
+            self.places[place].clock.set_ahead(0);
+            self.places[place].disk.stop_after(None);
+            self.open(place)?;
+        }
+        for relay in 0..self.relays.len() {
+            self.relays[relay].disk.stop_after(None);
+            self.open_relay(relay)?;
+        }
+        self.wires.iter_mut().for_each(|wire| wire.rests.clear());
+        self.sync_all()?;
+        let withheld = self.wait_for_held()?;
+        self.check()?;
+        withheld.map_or(Ok(()), Err)
+    }
+
+    /// All places sync with all relays until nobody has anything left to do.
+    fn sync_all(&mut self) -> Result<(), Failure> {
+        // Who is in sync first may have something to take from who is last.
+        for round in 0..ROUNDS {
+            self.hang_up(|_| round < 2);
+            self.ended.clear();
+            for place in 0..self.places.len() {
+                for relay in 0..self.relays.len() {
+                    self.connect(place, relay, Acks::Heard)?;
+                }
+            }
+            self.carry(ROUND_MS, World::is_all_synced)?;
+            if round > 0 && self.is_all_synced() {
+                return Ok(());
+            }
+            self.carry(PAUSE_MS, |_| false)?;
+        }
+        for place in 0..self.places.len() {
+            for relay in 0..self.relays.len() {
+                if !self.is_synced(place, relay) && !self.is_orphan(place) {
+                    let rests = self.wire(place, relay).map(|wire| wire.rests.clone());
+                    let why = (rests, self.ended.get(&(place, relay)));
+                    let text = format!("place {place} with relay {relay}: {why:?}");
+                    return Err(Failure::new(Kind::SyncEnds, text));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn is_all_synced(&self) -> bool {
+        let mut pairs = (0..self.places.len()).flat_map(|place| (0..self.relays.len()).map(move |relay| (place, relay)));
+        pairs.all(|(place, relay)| self.is_synced(place, relay) || self.is_orphan(place))
+    }
+
+    /// What is held for clocks that were wrong comes free, in the end; that it had to be waited for is a failure.
+    fn wait_for_held(&mut self) -> Result<Option<Failure>, Failure> {
+        let mut failure = None;
+        for place in 0..self.places.len() {
+            let held = self.places[place].device.as_ref().and_then(subrosa::testing::simulated::held_ms);
+            let Some(ms) = held else { continue };
+            let text = format!("place {place} withholds something for {} s more", ms / 1000);
+            if ms > HELD_MS_MAX {
+                return Err(Failure::new(Kind::Withheld, text));
+            }
+            self.truth.set(self.truth.ms() + ms + 1_000);
+            self.tick()?;
+            failure.get_or_insert(Failure::new(Kind::Withheld, text));
+        }
+        if failure.is_some() {
+            self.sync_all()?;
+        }
+        Ok(failure)
+    }
+
+    /// Whether a place is a device that nobody can know of: the only word of it was lost with a disk.
+    fn is_orphan(&self, place: usize) -> bool {
+        let joined = self.identities[self.places[place].owner].joined;
+        joined.is_some_and(|op| {
+            self.excused.contains(op)
+                && !(0..self.places.len()).any(|other| {
+                    self.places[other].owner != self.places[place].owner
+                        && self.seen(other).is_ok_and(|seen| seen.contains(op))
+                })
+        })
+    }
+
+    fn check(&mut self) -> Result<(), Failure> {
+        let places: Vec<usize> = (0..self.places.len()).filter(|place| !self.is_orphan(*place)).collect();
+        let mut seen = Vec::new();
+        for place in &places {
+            seen.push((*place, self.seen(*place)?));
+        }
+        self.check_ops(&seen)?;
+        for (place, seen) in &seen {
+            self.check_records(*place, *seen)?;
+            self.check_imports(*place, *seen)?;
+        }
+        self.check_equal(&places)?;
+        self.check_secrets()
+    }
+
+    /// Every op is everywhere, or nowhere with an excuse.
+    fn check_ops(&self, seen: &[(usize, OpSet)]) -> Result<(), Failure> {
+        let anywhere = seen.iter().fold(OpSet::default(), |all, (_, seen)| all.plus(*seen));
+        for op in 0..self.model.len() as OpNo {
+            let joins = self.identities.iter().any(|identity| identity.joined == Some(op));
+            let missing: Vec<usize> = seen.iter().filter(|(_, seen)| !seen.contains(op)).map(|(place, _)| *place).collect();
+            let kind = match (missing.is_empty(), anywhere.contains(op)) {
+                (true, _) => continue,
+                (false, false) if self.excused.contains(op) => continue,
+                (false, _) if joins => Kind::Members,
+                (false, true) => Kind::Missing,
+                (false, false) => Kind::Lost,
+            };
+            return Err(Failure::new(kind, format!("op {op} is not at places {missing:?}")));
+        }
+        Ok(())
+    }
+
+    fn check_records(&self, place: usize, seen: OpSet) -> Result<(), Failure> {
+        for record in 0..RECORDS {
+            let shown = self.shown(place, record)?;
+            let Err(wrong) = self.model.check(seen, record, &shown) else { continue };
+            let kind = match wrong {
+                Wrong::ComesBack => Kind::ComesBack,
+                Wrong::Hidden(_) => Kind::Hidden,
+                Wrong::Stale(..) => Kind::Stale,
+                Wrong::FieldGone(..) | Wrong::FieldBack(_) => Kind::Field,
+            };
+            return Err(Failure::new(kind, format!("record {record} at place {place}: {wrong:?}, shown {shown:?}")));
+        }
+        Ok(())
+    }
+
+    fn check_imports(&self, place: usize, seen: OpSet) -> Result<(), Failure> {
+        let imports = self.imports.iter().filter(|op| seen.contains(*op)).count();
+        let vault = self.vault_at(place)?;
+        let held = vault.records("bulk").len();
+        let held = held.map_err(|error| Failure::new(Kind::CallFails, error.to_string()))?;
+        if held == imports as u64 * u64::from(IMPORTED) {
+            return Ok(());
+        }
+        Err(Failure::new(Kind::Lost, format!("{held} records of {imports} imports at place {place}")))
+    }
+
+    fn check_equal(&self, places: &[usize]) -> Result<(), Failure> {
+        let Some((first, others)) = places.split_first() else { return Ok(()) };
+        for other in others {
+            for record in 0..RECORDS {
+                let (here, there) = (self.shown(*first, record)?, self.shown(*other, record)?);
+                if here != there {
+                    let text = format!("record {record}: {here:?} at place {first}, {there:?} at place {other}");
+                    return Err(Failure::new(Kind::Differ, text));
+                }
+            }
+            let (here, there) = (self.members(*first)?, self.members(*other)?);
+            if here != there {
+                let text = format!("{} members at place {first}, {} at place {other}", here.len(), there.len());
+                return Err(Failure::new(Kind::Members, text));
+            }
+        }
+        Ok(())
+    }
+
+    fn members(&self, place: usize) -> Result<std::collections::BTreeSet<Vec<u8>>, Failure> {
+        let devices = self.vault_at(place)?.devices();
+        let devices = devices.map_err(|error| Failure::new(Kind::CallFails, error.to_string()))?;
+        Ok(devices.iter().map(|device| device.public.as_bytes().to_vec()).collect())
+    }
+
+    /// Nobody who looks at a relay's disk, or a device's, reads what was written.
+    fn check_secrets(&self) -> Result<(), Failure> {
+        let secret = SECRET.as_bytes();
+        for (at, relay) in self.relays.iter().enumerate() {
+            let mut found = relay.disk.image().contains(secret);
+            if let (Some(open), Some(vault)) = (&relay.relay, &self.vault) {
+                let read = open.segments(vault, &mut |segment| found |= holds(segment, secret));
+                drop(read);
+            }
+            if found {
+                return Err(Failure::new(Kind::Plaintext, format!("at relay {at}")));
+            }
+        }
+        let found = self.places.iter().position(|place| place.disk.image().contains(secret));
+        found.map_or(Ok(()), |at| Err(Failure::new(Kind::Plaintext, format!("on the disk of place {at}"))))
+    }
+}

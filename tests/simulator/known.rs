@@ -1,0 +1,186 @@
+//! Faults that are known: for each a plan that shows it, and by what a plan that was cut down is recognised.
+//!
+//! As long as the code has a fault, its plan fails (`each_known_fault_is_seen`). Whoever mends one moves its plan to those
+//! that must pass.
+
+use super::failure::Kind;
+use super::plan::Plan;
+use super::shrink::Shrunk;
+
+/// One of them.
+#[derive(Clone, Copy, Debug)]
+pub struct Known {
+    /// Its name.
+    pub name: &'static str,
+    /// What happens, in a sentence.
+    pub what: &'static str,
+    /// A plan that shows it.
+    pub plan: &'static str,
+    /// Promises of which it breaks one.
+    kinds: &'static [Kind],
+    /// Groups of actions: one of each is in it.
+    has: &'static [&'static [&'static str]],
+    /// Actions that are not in it.
+    without: &'static [&'static str],
+}
+
+const ANY: &[Kind] = &[
+    Kind::ComesBack,
+    Kind::Hidden,
+    Kind::Stale,
+    Kind::Field,
+    Kind::Lost,
+    Kind::Missing,
+    Kind::Differ,
+    Kind::SyncEnds,
+];
+const MEMBERS: &[Kind] = &[Kind::Members, Kind::Missing, Kind::SyncEnds, Kind::Lost];
+const DATA: &[Kind] = &[Kind::ComesBack, Kind::Hidden, Kind::Stale, Kind::Field, Kind::Differ];
+const RELAYS: &[&str] = &["wipe", "relay-restore"];
+const BACK: &[&str] = &["restore in-place", "restore new-files"];
+
+/// All of them.
+pub const KNOWN: &[Known] = &[
+    Known {
+        name: "restored-delete",
+        what: "a backup is put back, and what was deleted since is there again",
+        plan: "seed 1 devices 2 relays 1
+            0 put 1 0 0\n1 backup 1\n2 sync 1 0\n3 sync 0 0\n4 delete 0 0\n5 sync 0 0\n6 sync 1 0\n7 restore 0 new-files",
+        kinds: &[Kind::ComesBack],
+        has: &[BACK, &["delete", "transaction"]],
+        without: &["wipe", "relay-restore", "copy", "move", "sync-unheard", "join", "clock"],
+    },
+    Known {
+        name: "undelete-copy",
+        what: "a store and a copy of it are both used, and what one of them deleted is there again",
+        plan: "seed 1 devices 2 relays 1
+            0 put 0 0 0\n1 put 0 1 0\n2 copy 0\n3 sync 0 0\n4 sync 1 0\n5 delete 2 0\n6 delete 1 1\n7 sync 1 0",
+        kinds: &[Kind::ComesBack],
+        has: &[&["copy", "restore elsewhere"], &["delete", "transaction"]],
+        without: &["wipe", "relay-restore", "move", "sync-unheard", "join", "clock", "restore in-place"],
+    },
+    Known {
+        name: "clock-put-right",
+        what: "a clock ran ahead and was put right: what is written then has no effect (T5 is the same)",
+        plan: "seed 1 devices 2 relays 1
+            0 clock 1 900\n1 put 1 0 0\n2 sync 1 0\n3 clock-right 1\n4 put 1 0 0\n5 sync 1 0\n6 put 1 0 0\n7 sync 1 0",
+        kinds: &[Kind::WriteWithoutEffect],
+        has: &[&["clock"], &["clock-right"]],
+        without: &["copy", "restore in-place", "restore new-files", "move"],
+    },
+    Known {
+        name: "t5",
+        what: "as clock-put-right, an hour ahead, the relay heard before the next edit",
+        plan: "seed 1 devices 2 relays 1
+            0 clock 0 3600\n1 put 0 0 0\n2 sync 0 0\n3 clock-right 0\n4 sync 0 0\n5 put 0 0 0\n6 sync 0 0\n7 sync 1 0",
+        kinds: &[Kind::WriteWithoutEffect, Kind::Stale],
+        has: &[&["clock"], &["clock-right"], &["sync"]],
+        without: &["copy", "restore in-place", "restore new-files", "move"],
+    },
+    Known {
+        name: "t7",
+        what: "a backup is put back in place, and the relay has lost its disk",
+        plan: "seed 1 devices 2 relays 1
+            0 backup 0\n1 put 0 0 0\n2 sync 0 0\n3 sync 1 0\n4 restore 0 in-place\n5 wipe 0\n6 put 0 1 0\n7 sync 0 0\n8 put 0 2 0\n9 sync 0 0\n10 sync 1 0",
+        kinds: ANY,
+        has: &[BACK, &["wipe"]],
+        without: &["copy", "relay-restore", "clock"],
+    },
+    Known {
+        name: "t8",
+        what: "a store and a copy of it each let a device in",
+        plan: "seed 1 devices 2 relays 1
+            0 backup 0\n1 copy 0\n2 join 0 0\n3 restore 0 in-place\n4 join 2 0\n5 join 0 0",
+        kinds: MEMBERS,
+        has: &[&["join"], &["copy", "restore elsewhere"]],
+        without: RELAYS,
+    },
+    Known {
+        name: "t8b",
+        what: "a backup is put back in place, and the first thing that its user does is to let a device in",
+        plan: "seed 1 devices 2 relays 1
+            0 backup 0\n1 join 0 0\n2 sync 0 0\n3 sync 1 0\n4 restore 0 in-place\n5 join 0 0",
+        kinds: MEMBERS,
+        has: &[&["join"], BACK],
+        without: RELAYS,
+    },
+    Known {
+        name: "t20",
+        what: "put, delete, put again; new logs; another device deletes the record, and they differ",
+        plan: "seed 1 devices 2 relays 1
+            0 put 0 0 0\n1 sync 0 0\n2 delete 0 0\n3 sync 0 0\n4 put 0 0 0\n5 move 0\n6 sync 0 0\n7 sync 1 0\n8 delete 1 0\n9 sync 1 0",
+        kinds: DATA,
+        has: &[&["move", "copy", "restore new-files", "restore elsewhere"], &["delete", "transaction"], &["put", "transaction"]],
+        without: &["sync-unheard", "wipe", "relay-restore", "clock"],
+    },
+    Known {
+        name: "t21",
+        what: "an acknowledgement is lost, new logs are opened, and what is deleted then is there again",
+        plan: "seed 1 devices 2 relays 1
+            0 put 0 0 0\n1 sync-unheard 0 0\n2 move 0\n3 delete 0 0\n4 sync 0 0",
+        kinds: DATA,
+        has: &[&["sync-unheard", "cut", "stop", "steps"], &["move", "restore new-files", "restore elsewhere", "copy"], &["delete", "transaction"]],
+        without: &["wipe", "relay-restore", "clock"],
+    },
+    Known {
+        name: "wiped-relay",
+        what: "a store and an older copy of it fill a relay that lost its disk: the vault splits",
+        plan: "seed 1 devices 2 relays 1
+            0 put 0 0 0\n1 backup 0\n2 put 0 0 1\n3 sync 0 0\n4 sync 1 0\n5 restore 0 in-place\n6 wipe 0\n7 put 0 0 2\n8 sync 0 0",
+        kinds: ANY,
+        has: &[&["wipe", "relay-restore"], &["restore in-place", "restore new-files", "restore elsewhere", "copy"]],
+        without: &["clock"],
+    },
+    Known {
+        name: "two-relays",
+        what: "two relays hold two futures of one log",
+        plan: "seed 1 devices 2 relays 2
+            0 backup 0\n1 put 0 0 0\n2 sync 0 0\n3 restore 0 in-place\n4 put 0 0 1\n5 sync 0 1",
+        kinds: ANY,
+        has: &[&["restore in-place", "restore new-files", "restore elsewhere", "copy"], &["sync 1"]],
+        without: &["wipe", "relay-restore", "clock"],
+    },
+];
+
+impl Known {
+    /// The plan that shows it.
+    ///
+    /// # Panics
+    /// When the text of it is none, which a test rules out.
+    #[must_use]
+    pub fn plan(&self) -> Plan {
+        self.plan.parse().expect("plans of known faults are plans")
+    }
+
+    /// Whether a plan that was cut down shows this fault.
+    #[must_use]
+    pub fn is_shown_by(&self, shrunk: &Shrunk) -> bool {
+        let words = words(&shrunk.plan);
+        let has = |word: &&str| words.iter().any(|one| one.starts_with(word));
+        self.kinds.contains(&shrunk.failure.kind)
+            && self.has.iter().all(|group| group.iter().any(has))
+            && !self.without.iter().any(has)
+    }
+}
+
+/// The kinds of actions of a plan, those of restores with how, those of a second relay by themselves; each once.
+#[must_use]
+pub fn words(plan: &Plan) -> Vec<String> {
+    let mut words: Vec<String> = plan
+        .steps
+        .iter()
+        .map(|step| {
+            let text = step.action.to_string();
+            match step.action.word() {
+                "restore" => format!("restore {}", text.rsplit(' ').next().unwrap_or_default()),
+                word => word.to_owned(),
+            }
+        })
+        .collect();
+    if plan.relays > 1 {
+        words.push("sync 1".to_owned());
+    }
+    words.sort();
+    words.dedup();
+    words
+}

@@ -1,0 +1,137 @@
+//! Worlds in which devices have been paired and relays know the vault, made once and cloned from then on.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use subrosa::testing::simulated::SimJoin;
+use subrosa::{KeyPair, SeededEntropy, SoftwareKey, VaultId};
+
+use super::disk::{Image, Loss, SimDisk};
+use super::failure::{Failure, Kind};
+use super::model::OpSet;
+use super::world::{Identity, Relay, VAULT, World};
+use subrosa::testing::simulated::SimPeer;
+use subrosa_relay::testing::SimRelay;
+
+/// See the module.
+pub(super) struct Prepared {
+    vault: VaultId,
+    now_ms: u64,
+    places: Vec<(Image, Option<Vec<u8>>)>,
+    relays: Vec<Image>,
+}
+
+thread_local! {
+    static MADE: RefCell<BTreeMap<(u8, u8), Arc<Prepared>>> = const { RefCell::new(BTreeMap::new()) };
+}
+
+impl World {
+    /// A world with so many devices and relays, in which nothing was written yet.
+    pub(super) fn prepared(seed: u64, devices: u8, relays: u8) -> Result<Self, Failure> {
+        let made = MADE.with_borrow(|made| made.get(&(devices, relays)).cloned());
+        let made = match made {
+            Some(made) => made,
+            None => {
+                let fresh = Arc::new(prepare(devices, relays)?);
+                MADE.with_borrow_mut(|made| made.insert((devices, relays), fresh.clone()));
+                fresh
+            }
+        };
+        let mut world = Self::new(seed);
+        world.truth.set(made.now_ms);
+        world.vault = Some(made.vault);
+        for (owner, (image, token)) in made.places.iter().enumerate() {
+            world.add_identity();
+            let place = world.new_place(owner, image.clone(), token.clone());
+            world.open(place)?;
+        }
+        for image in &made.relays {
+            world.add_relay(image.clone())?;
+        }
+        Ok(world)
+    }
+
+    /// A new device's key.
+    pub(super) fn add_identity(&mut self) -> usize {
+        let entropy = SeededEntropy::dangerous_from_seed(1_000 + self.identities.len() as u64);
+        let key = Arc::new(SoftwareKey::generate(&entropy));
+        self.identities.push(Identity { key, joined: None });
+        self.identities.len() - 1
+    }
+
+    fn add_relay(&mut self, image: Image) -> Result<(), Failure> {
+        let entropy = SeededEntropy::dangerous_from_seed(2_000 + self.relays.len() as u64);
+        let key = KeyPair::generate(&entropy).dangerous_to_pkcs8_der().to_vec();
+        let (disk, fresh) = (SimDisk::holding(image), self.fresh());
+        let opened = disk.clone();
+        let relay = SimRelay::open(&key, Box::new(move || opened.clone()), fresh)
+            .map_err(|error| Failure::new(Kind::OpenFails, format!("relay: {error}")))?;
+        let (public, pin) = relay.identity();
+        self.relays.push(Relay {
+            key,
+            peer: SimPeer { pin, key: public, exporter: [0; 32] },
+            disk,
+            loss: Loss::Nothing,
+            relay: Some(relay),
+            held: OpSet::default(),
+            heads: BTreeMap::new(),
+            backup: None,
+        });
+        Ok(())
+    }
+}
+
+fn prepare(devices: u8, relays: u8) -> Result<Prepared, Failure> {
+    let mut world = World::new(u64::from(devices) << 8 | u64::from(relays));
+    let fails = |error: subrosa::Error| Failure::new(Kind::CallFails, error.to_string());
+    for _ in 0..relays {
+        world.add_relay(Image::default())?;
+    }
+    for owner in 0..usize::from(devices) {
+        world.add_identity();
+        let place = world.new_place(owner, Image::default(), None);
+        let setup = world.setup(place);
+        let device = if place == 0 {
+            let device = setup.create().map_err(fails)?;
+            world.vault = Some(device.create_vault(VAULT).map_err(fails)?.id());
+            device
+        } else {
+            let (old, join) = (world.vault_at(0)?, SimJoin::new(setup));
+            join.add_to(&old).map_err(fails)?;
+            join.finish(&old).map_err(fails)?
+        };
+        world.places[place].device = Some(device);
+    }
+    // Twice, so that everybody has seen everybody's certificates.
+    for _ in 0..2 {
+        for place in 0..world.places.len() {
+            for relay in 0..world.relays.len() {
+                world.sync(place, relay, 60_000)?;
+                if !world.is_idle_at(place, relay) {
+                    return Err(Failure::new(Kind::SyncEnds, format!("place {place} in a new world")));
+                }
+            }
+        }
+    }
+    for place in 0..world.places.len() {
+        world.close(place);
+    }
+    for relay in 0..world.relays.len() {
+        world.close_relay(relay);
+    }
+    let token = |token: &Arc<Mutex<Option<Vec<u8>>>>| token.lock().ok().and_then(|token| token.clone());
+    Ok(Prepared {
+        vault: world.vault.unwrap_or(VaultId::ZERO),
+        now_ms: world.truth.ms(),
+        places: world.places.iter().map(|place| (place.disk.image(), token(&place.token))).collect(),
+        relays: world.relays.iter().map(|relay| relay.disk.image()).collect(),
+    })
+}
+
+impl World {
+    /// Whether the last link of a place with a relay did not end by an error.
+    fn is_idle_at(&self, place: usize, relay: usize) -> bool {
+        !self.ended.contains_key(&(place, relay))
+    }
+}

@@ -1,0 +1,377 @@
+//! A world: places with stores, relays, links between them, one clock that is right, and what people know of it all.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use subrosa::testing::simulated::{SimPeer, SimPlace, SimSetup};
+use subrosa::{Clock, Device, KeyProvider as _, Record, RecordId, SeededEntropy, SoftwareKey, Value, Vault, VaultId};
+use subrosa_protocol::ids::{LogId, Seq};
+use subrosa_relay::testing::{Now, SimRelay};
+
+use super::carry::Wire;
+use super::dice::Dice;
+use super::disk::{Image, Loss, SimDisk};
+use super::failure::{Failure, Kind};
+use super::model::{FieldNo, Model, OpNo, OpSet, RecNo, Shown};
+
+/// When worlds begin, in Unix milliseconds.
+pub(super) const BEGINNING_MS: u64 = 1_700_000_000_000;
+/// What users write begins so, and must not be read by anybody else.
+pub(super) const SECRET: &str = "sekret-";
+/// The vault's name.
+pub(super) const VAULT: &str = "personal";
+
+/// The right time, as all clocks of a world tell it but for how far they are off.
+#[derive(Clone, Default)]
+pub(super) struct Truth(Arc<AtomicU64>);
+
+impl Truth {
+    pub(super) fn ms(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set(&self, ms: u64) {
+        self.0.store(ms, Ordering::Relaxed);
+    }
+}
+
+/// A machine's clock.
+pub(super) struct SimClock {
+    truth: Truth,
+    ahead_ms: AtomicI64,
+}
+
+impl Clock for SimClock {
+    fn now_ms(&self) -> u64 {
+        self.truth.ms().saturating_add_signed(self.ahead_ms.load(Ordering::Relaxed))
+    }
+}
+
+impl SimClock {
+    pub(super) fn set_ahead(&self, ms: i64) {
+        self.ahead_ms.store(ms, Ordering::Relaxed);
+    }
+}
+
+/// A store's folder on some machine.
+pub(super) struct Place {
+    /// Which device it is, or was copied from.
+    pub(super) owner: usize,
+    pub(super) disk: SimDisk,
+    pub(super) token: Arc<Mutex<Option<Vec<u8>>>>,
+    pub(super) inode: u64,
+    pub(super) clock: Arc<SimClock>,
+    /// What a stop that is under way does.
+    pub(super) loss: Loss,
+    pub(super) device: Option<Device>,
+    /// What was acknowledged or shown here, and must be here after a stop.
+    pub(super) known: OpSet,
+}
+
+/// A device's key.
+pub(super) struct Identity {
+    pub(super) key: Arc<SoftwareKey>,
+    /// The op that let it in, if the plan did.
+    pub(super) joined: Option<OpNo>,
+}
+
+/// A copy of a store that was put aside.
+pub(super) struct Backup {
+    pub(super) place: usize,
+    pub(super) image: Image,
+    pub(super) token: Option<Vec<u8>>,
+}
+
+/// A relay.
+pub(super) struct Relay {
+    pub(super) key: Vec<u8>,
+    pub(super) peer: SimPeer,
+    pub(super) disk: SimDisk,
+    pub(super) loss: Loss,
+    pub(super) relay: Option<SimRelay>,
+    /// Ops that it is known to hold.
+    pub(super) held: OpSet,
+    pub(super) heads: BTreeMap<LogId, Seq>,
+    pub(super) backup: Option<(Image, OpSet)>,
+}
+
+/// See the module.
+pub(super) struct World {
+    pub(super) seed: u64,
+    pub(super) dice: Dice,
+    /// Comes of every decision so far.
+    pub(super) trace: u64,
+    pub(super) truth: Truth,
+    base: Instant,
+    /// How often something was opened, which gives each opening its own randomness.
+    opened: u64,
+    pub(super) vault: Option<VaultId>,
+    pub(super) identities: Vec<Identity>,
+    pub(super) places: Vec<Place>,
+    pub(super) relays: Vec<Relay>,
+    pub(super) wires: Vec<Wire>,
+    pub(super) backups: Vec<Backup>,
+    pub(super) model: Model,
+    /// What may be nowhere: the only copy of it was taken away, or the call was cut short.
+    pub(super) excused: OpSet,
+    /// How links ended lately.
+    pub(super) ended: BTreeMap<(usize, usize), String>,
+    /// Ops that imported many records.
+    pub(super) imports: OpSet,
+}
+
+impl World {
+    /// An empty one.
+    #[expect(clippy::disallowed_methods, reason = "a base for times that the simulation then moves itself")]
+    pub(super) fn new(seed: u64) -> Self {
+        let truth = Truth::default();
+        truth.set(BEGINNING_MS);
+        Self {
+            seed,
+            dice: Dice::of(&[seed]),
+            trace: 0,
+            truth,
+            base: Instant::now(),
+            opened: 0,
+            vault: None,
+            identities: Vec::new(),
+            places: Vec::new(),
+            relays: Vec::new(),
+            wires: Vec::new(),
+            backups: Vec::new(),
+            model: Model::default(),
+            excused: OpSet::default(),
+            ended: BTreeMap::new(),
+            imports: OpSet::default(),
+        }
+    }
+
+    /// Now, for links of devices.
+    pub(super) fn instant(&self) -> Instant {
+        self.base + Duration::from_millis(self.truth.ms() - BEGINNING_MS)
+    }
+
+    /// The moment of an instant, in Unix milliseconds, rounded up.
+    pub(super) fn ms_of(&self, instant: Instant) -> u64 {
+        let micros = instant.saturating_duration_since(self.base).as_micros();
+        BEGINNING_MS + u64::try_from(micros.div_ceil(1000)).unwrap_or(u64::MAX / 2)
+    }
+
+    /// Now, for relays.
+    pub(super) fn relay_now(&self) -> Now {
+        let wall_ms = self.truth.ms();
+        Now { mono: Duration::from_millis(wall_ms - BEGINNING_MS), wall_ms }
+    }
+
+    /// Random bytes that nobody draws twice.
+    pub(super) fn fresh<const N: usize>(&mut self) -> [u8; N] {
+        self.opened += 1;
+        let mut dice = Dice::of(&[self.seed, 0x6672_6573, self.opened]);
+        std::array::from_fn(|_| dice.throw() as u8)
+    }
+
+    pub(super) fn new_place(&mut self, owner: usize, image: Image, token: Option<Vec<u8>>) -> usize {
+        let inode = self.places.len() as u64 * 1_000 + 1;
+        let clock = Arc::new(SimClock { truth: self.truth.clone(), ahead_ms: AtomicI64::new(0) });
+        self.places.push(Place {
+            owner,
+            disk: SimDisk::holding(image),
+            token: Arc::new(Mutex::new(token)),
+            inode,
+            clock,
+            loss: Loss::Nothing,
+            device: None,
+            known: OpSet::default(),
+        });
+        self.places.len() - 1
+    }
+
+    /// What the store at a place is opened with.
+    pub(super) fn setup(&mut self, place: usize) -> SimSetup {
+        let entropy = u64::from_be_bytes(self.fresh());
+        let of = &self.places[place];
+        let disk = of.disk.clone();
+        SimSetup {
+            place: SimPlace {
+                disk: Box::new(move || Box::new(disk.clone())),
+                token: of.token.clone(),
+                inode: of.inode,
+            },
+            key: self.identities[of.owner].key.clone(),
+            clock: of.clock.clone(),
+            entropy: Arc::new(SeededEntropy::dangerous_from_seed(entropy)),
+        }
+    }
+
+    /// Opens the store at a place if it is not open, and looks whether what was acknowledged is there.
+    pub(super) fn open(&mut self, place: usize) -> Result<(), Failure> {
+        if self.places[place].device.is_some() {
+            return Ok(());
+        }
+        // A stop may come while it is being opened; the next try finds a disk that goes on.
+        for _ in 0..2 {
+            match self.setup(place).open() {
+                Ok(device) => {
+                    self.places[place].device = Some(device);
+                    let seen = self.seen(place)?;
+                    let gone = self.places[place].known.minus(seen);
+                    if let Some(op) = gone.iter().next() {
+                        return Err(Failure::new(Kind::LostAtStop, format!("op {op} at place {place}")));
+                    }
+                    self.places[place].known = seen;
+                    return Ok(());
+                }
+                Err(_) if self.places[place].disk.is_dead() => self.revive(place),
+                Err(error) => {
+                    return Err(Failure::new(Kind::OpenFails, format!("place {place}: {error}")));
+                }
+            }
+        }
+        Err(Failure::new(Kind::OpenFails, format!("place {place}")))
+    }
+
+    /// Ends the process at a place, and its links.
+    pub(super) fn close(&mut self, place: usize) {
+        self.hang_up(|wire| wire.place == place);
+        self.places[place].device = None;
+    }
+
+    /// The disk goes on with what is left on it.
+    fn revive(&mut self, place: usize) {
+        self.close(place);
+        let of = &mut self.places[place];
+        of.disk = SimDisk::holding(of.disk.after(of.loss, &mut self.dice));
+    }
+
+    /// If the disk of a place has stopped, the process ends, and is started again. Says whether that was so.
+    pub(super) fn mind_stop(&mut self, place: usize) -> Result<bool, Failure> {
+        if !self.places[place].disk.is_dead() {
+            return Ok(false);
+        }
+        self.revive(place);
+        self.open(place)?;
+        Ok(true)
+    }
+
+    /// The vault at a place whose store is open.
+    pub(super) fn vault_at(&self, place: usize) -> Result<Vault, Failure> {
+        let fails = |what: String| Failure::new(Kind::CallFails, format!("place {place}: {what}"));
+        let device = self.places[place].device.as_ref().ok_or_else(|| fails("is not open".to_owned()))?;
+        device.vault(VAULT).map_err(|error| fails(error.to_string()))
+    }
+
+    /// The ops that a device shows to have seen: each leaves a record of its own in the transaction that it is, and a device
+    /// that was let in is listed.
+    pub(super) fn seen(&self, place: usize) -> Result<OpSet, Failure> {
+        let vault = self.vault_at(place)?;
+        let fails = |error| Failure::new(Kind::CallFails, format!("place {place}: {error}"));
+        let mut seen = OpSet::default();
+        for record in vault.records("ops").scan() {
+            let (id, _) = record.map_err(fails)?;
+            seen.insert(op_of(&id));
+        }
+        for device in vault.devices().map_err(fails)? {
+            let who = self.identities.iter().find(|identity| identity.key.public() == device.public);
+            if let Some(op) = who.and_then(|identity| identity.joined) {
+                seen.insert(op);
+            }
+        }
+        Ok(seen)
+    }
+
+    /// What a device shows of a record.
+    pub(super) fn shown(&self, place: usize, record: RecNo) -> Result<Shown, Failure> {
+        let found = self.vault_at(place)?.records("notes").get(record_id(record.into()));
+        let found = found.map_err(|error| Failure::new(Kind::CallFails, format!("place {place}: {error}")))?;
+        Ok(found.map(|Record(fields)| fields.iter().filter_map(|(name, value)| read_field(name, value)).collect()))
+    }
+
+    /// Opens a relay's database if it is not open.
+    pub(super) fn open_relay(&mut self, relay: usize) -> Result<(), Failure> {
+        for _ in 0..2 {
+            if self.relays[relay].relay.is_some() {
+                return Ok(());
+            }
+            let fresh = self.fresh();
+            let of = &mut self.relays[relay];
+            let disk = of.disk.clone();
+            match SimRelay::open(&of.key, Box::new(move || disk.clone()), fresh) {
+                Ok(open) => of.relay = Some(open),
+                Err(_) if of.disk.is_dead() => self.revive_relay(relay),
+                Err(error) => {
+                    return Err(Failure::new(Kind::OpenFails, format!("relay {relay}: {error}")));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn close_relay(&mut self, relay: usize) {
+        self.hang_up(|wire| wire.relay == relay);
+        self.relays[relay].relay = None;
+    }
+
+    fn revive_relay(&mut self, relay: usize) {
+        self.close_relay(relay);
+        let of = &mut self.relays[relay];
+        of.disk = SimDisk::holding(of.disk.after(of.loss, &mut self.dice));
+    }
+
+    /// If the disk of a relay has stopped, it is started again.
+    pub(super) fn mind_relay_stop(&mut self, relay: usize) -> Result<(), Failure> {
+        if self.relays[relay].disk.is_dead() {
+            self.revive_relay(relay);
+            self.open_relay(relay)?;
+        }
+        Ok(())
+    }
+
+    /// What of `held` nobody else has, now that one place or one relay loses it.
+    pub(super) fn excuse(
+        &mut self,
+        held: OpSet,
+        (place, relay): (Option<usize>, Option<usize>),
+    ) -> Result<(), Failure> {
+        let mut elsewhere = OpSet::default();
+        for other in (0..self.places.len()).filter(|other| Some(*other) != place) {
+            self.open(other)?;
+            elsewhere = elsewhere.plus(self.seen(other)?);
+        }
+        for (other, of) in self.relays.iter().enumerate() {
+            if Some(other) != relay {
+                elsewhere = elsewhere.plus(of.held);
+            }
+        }
+        self.excused = self.excused.plus(held.minus(elsewhere));
+        Ok(())
+    }
+}
+
+/// The id of a record.
+pub(super) fn record_id(number: u16) -> RecordId {
+    let mut bytes = [7; 16];
+    bytes[14..].copy_from_slice(&number.to_be_bytes());
+    RecordId::from_bytes(bytes)
+}
+
+fn op_of(id: &RecordId) -> OpNo {
+    let bytes = id.as_bytes();
+    OpNo::from_be_bytes([bytes[14], bytes[15]]) % super::model::OPS_MAX as OpNo
+}
+
+/// The value that an op writes.
+pub(super) fn value_of(op: OpNo) -> Value {
+    Value::from(format!("{SECRET}{op}"))
+}
+
+/// A field's name.
+pub(super) fn field_name(field: FieldNo) -> String {
+    format!("{SECRET}{field}")
+}
+
+fn read_field(name: &str, value: &Value) -> Option<(FieldNo, OpNo)> {
+    let Value::Text(value) = value else { return None };
+    Some((name.strip_prefix(SECRET)?.parse().ok()?, value.strip_prefix(SECRET)?.parse().ok()?))
+}
