@@ -15,7 +15,8 @@ use subrosa_protocol::ids::{Incarnation, LogId, PublicKeyBytes, Rseq, Seq, Vault
 use subrosa_protocol::limits;
 pub use subrosa_protocol::relay_link::Now;
 use subrosa_protocol::relay_link::{
-    Admission, Append, Created, Creation, Feed, FeedStep, Input, KnownVault, LinkConfig, LinkNo, Output, RelayLink,
+    Admission, Append, Created, Creation, Feed, FeedStep, Input, KnownVault, LinkConfig, LinkNo, Output,
+    RelayLink,
 };
 
 use crate::appender::commit::{Answer, Committed, Committer};
@@ -125,7 +126,8 @@ impl SimRelay {
             admission: Admission::Open,
         };
         let machine = RelayLink::new(now, config);
-        self.links.insert(LinkNo(self.last_link), Link { machine, feeds: BTreeMap::new(), sent: VecDeque::new() });
+        self.links
+            .insert(LinkNo(self.last_link), Link { machine, feeds: BTreeMap::new(), sent: VecDeque::new() });
         self.last_link
     }
 

@@ -198,7 +198,12 @@ impl World {
     fn make(&mut self, chosen: Move) -> Result<(), Failure> {
         let (now, relay_now) = (self.instant(), self.relay_now());
         let at = match chosen {
-            Move::Up(at) | Move::Down(at) | Move::Feed(at, _) | Move::Work(at) | Move::Answer(at) | Move::Show(at) => at,
+            Move::Up(at)
+            | Move::Down(at)
+            | Move::Feed(at, _)
+            | Move::Work(at)
+            | Move::Answer(at)
+            | Move::Show(at) => at,
             Move::Verify(relay) => {
                 if let Some(relay) = &mut self.relays[relay].relay {
                     relay.verify(relay_now);
@@ -249,7 +254,10 @@ impl World {
         {
             let shrunk = of.heads.iter().find(|(log, seq)| heads.get(*log).is_none_or(|now| now < *seq));
             if let Some((log, seq)) = shrunk {
-                return Err(Failure::new(Kind::HeadsShrink, format!("relay {at}: log {log} below {}", seq.0)));
+                return Err(Failure::new(
+                    Kind::HeadsShrink,
+                    format!("relay {at}: log {log} below {}", seq.0),
+                ));
             }
             of.heads = heads;
         }

@@ -103,8 +103,12 @@ impl Found {
     #[must_use]
     pub fn known(&self) -> Vec<(&'static str, Option<u64>, usize)> {
         let of = |known: &'static super::known::Known| {
-            let seeds: Vec<u64> =
-                self.shrunk.iter().filter(|(_, shrunk)| known.is_shown_by(shrunk)).map(|(seed, _)| *seed).collect();
+            let seeds: Vec<u64> = self
+                .shrunk
+                .iter()
+                .filter(|(_, shrunk)| known.is_shown_by(shrunk))
+                .map(|(seed, _)| *seed)
+                .collect();
             (known.name, seeds.first().copied(), seeds.len())
         };
         KNOWN.iter().map(of).collect()

@@ -45,7 +45,14 @@ pub const KNOWN: &[Known] = &[
         name: "restored-delete",
         what: "a backup is put back, and what was deleted since is there again",
         plan: "seed 1 devices 2 relays 1
-            0 put 1 0 0\n1 backup 1\n2 sync 1 0\n3 sync 0 0\n4 delete 0 0\n5 sync 0 0\n6 sync 1 0\n7 restore 0 new-files",
+            0 put 1 0 0
+            1 backup 1
+            2 sync 1 0
+            3 sync 0 0
+            4 delete 0 0
+            5 sync 0 0
+            6 sync 1 0
+            7 restore 0 new-files",
         kinds: &[Kind::ComesBack],
         has: &[BACK, &["delete", "transaction"]],
         without: &["wipe", "relay-restore", "copy", "move", "sync-unheard", "join", "clock"],
@@ -54,7 +61,14 @@ pub const KNOWN: &[Known] = &[
         name: "undelete-copy",
         what: "a store and a copy of it are both used, and what one of them deleted is there again",
         plan: "seed 1 devices 2 relays 1
-            0 put 0 0 0\n1 put 0 1 0\n2 copy 0\n3 sync 0 0\n4 sync 1 0\n5 delete 2 0\n6 delete 1 1\n7 sync 1 0",
+            0 put 0 0 0
+            1 put 0 1 0
+            2 copy 0
+            3 sync 0 0
+            4 sync 1 0
+            5 delete 2 0
+            6 delete 1 1
+            7 sync 1 0",
         kinds: &[Kind::ComesBack],
         has: &[&["copy", "restore elsewhere"], &["delete", "transaction"]],
         without: &["wipe", "relay-restore", "move", "sync-unheard", "join", "clock", "restore in-place"],
@@ -63,7 +77,14 @@ pub const KNOWN: &[Known] = &[
         name: "clock-put-right",
         what: "a clock ran ahead and was put right: what is written then has no effect (T5 is the same)",
         plan: "seed 1 devices 2 relays 1
-            0 clock 1 900\n1 put 1 0 0\n2 sync 1 0\n3 clock-right 1\n4 put 1 0 0\n5 sync 1 0\n6 put 1 0 0\n7 sync 1 0",
+            0 clock 1 900
+            1 put 1 0 0
+            2 sync 1 0
+            3 clock-right 1
+            4 put 1 0 0
+            5 sync 1 0
+            6 put 1 0 0
+            7 sync 1 0",
         kinds: &[Kind::WriteWithoutEffect],
         has: &[&["clock"], &["clock-right"]],
         without: &["copy", "restore in-place", "restore new-files", "move"],
@@ -72,7 +93,14 @@ pub const KNOWN: &[Known] = &[
         name: "t5",
         what: "as clock-put-right, an hour ahead, the relay heard before the next edit",
         plan: "seed 1 devices 2 relays 1
-            0 clock 0 3600\n1 put 0 0 0\n2 sync 0 0\n3 clock-right 0\n4 sync 0 0\n5 put 0 0 0\n6 sync 0 0\n7 sync 1 0",
+            0 clock 0 3600
+            1 put 0 0 0
+            2 sync 0 0
+            3 clock-right 0
+            4 sync 0 0
+            5 put 0 0 0
+            6 sync 0 0
+            7 sync 1 0",
         kinds: &[Kind::WriteWithoutEffect, Kind::Stale],
         has: &[&["clock"], &["clock-right"], &["sync"]],
         without: &["copy", "restore in-place", "restore new-files", "move"],
@@ -81,7 +109,17 @@ pub const KNOWN: &[Known] = &[
         name: "t7",
         what: "a backup is put back in place, and the relay has lost its disk",
         plan: "seed 1 devices 2 relays 1
-            0 backup 0\n1 put 0 0 0\n2 sync 0 0\n3 sync 1 0\n4 restore 0 in-place\n5 wipe 0\n6 put 0 1 0\n7 sync 0 0\n8 put 0 2 0\n9 sync 0 0\n10 sync 1 0",
+            0 backup 0
+            1 put 0 0 0
+            2 sync 0 0
+            3 sync 1 0
+            4 restore 0 in-place
+            5 wipe 0
+            6 put 0 1 0
+            7 sync 0 0
+            8 put 0 2 0
+            9 sync 0 0
+            10 sync 1 0",
         kinds: ANY,
         has: &[BACK, &["wipe"]],
         without: &["copy", "relay-restore", "clock"],
@@ -90,7 +128,12 @@ pub const KNOWN: &[Known] = &[
         name: "t8",
         what: "a store and a copy of it each let a device in",
         plan: "seed 1 devices 2 relays 1
-            0 backup 0\n1 copy 0\n2 join 0 0\n3 restore 0 in-place\n4 join 2 0\n5 join 0 0",
+            0 backup 0
+            1 copy 0
+            2 join 0 0
+            3 restore 0 in-place
+            4 join 2 0
+            5 join 0 0",
         kinds: MEMBERS,
         has: &[&["join"], &["copy", "restore elsewhere"]],
         without: RELAYS,
@@ -99,7 +142,12 @@ pub const KNOWN: &[Known] = &[
         name: "t8b",
         what: "a backup is put back in place, and the first thing that its user does is to let a device in",
         plan: "seed 1 devices 2 relays 1
-            0 backup 0\n1 join 0 0\n2 sync 0 0\n3 sync 1 0\n4 restore 0 in-place\n5 join 0 0",
+            0 backup 0
+            1 join 0 0
+            2 sync 0 0
+            3 sync 1 0
+            4 restore 0 in-place
+            5 join 0 0",
         kinds: MEMBERS,
         has: &[&["join"], BACK],
         without: RELAYS,
@@ -108,34 +156,71 @@ pub const KNOWN: &[Known] = &[
         name: "t20",
         what: "put, delete, put again; new logs; another device deletes the record, and they differ",
         plan: "seed 1 devices 2 relays 1
-            0 put 0 0 0\n1 sync 0 0\n2 delete 0 0\n3 sync 0 0\n4 put 0 0 0\n5 move 0\n6 sync 0 0\n7 sync 1 0\n8 delete 1 0\n9 sync 1 0",
+            0 put 0 0 0
+            1 sync 0 0
+            2 delete 0 0
+            3 sync 0 0
+            4 put 0 0 0
+            5 move 0
+            6 sync 0 0
+            7 sync 1 0
+            8 delete 1 0
+            9 sync 1 0",
         kinds: DATA,
-        has: &[&["move", "copy", "restore new-files", "restore elsewhere"], &["delete", "transaction"], &["put", "transaction"]],
+        has: &[
+            &["move", "copy", "restore new-files", "restore elsewhere"],
+            &["delete", "transaction"],
+            &["put", "transaction"],
+        ],
         without: &["sync-unheard", "wipe", "relay-restore", "clock"],
     },
     Known {
         name: "t21",
         what: "an acknowledgement is lost, new logs are opened, and what is deleted then is there again",
         plan: "seed 1 devices 2 relays 1
-            0 put 0 0 0\n1 sync-unheard 0 0\n2 move 0\n3 delete 0 0\n4 sync 0 0",
+            0 put 0 0 0
+            1 sync-unheard 0 0
+            2 move 0
+            3 delete 0 0
+            4 sync 0 0",
         kinds: DATA,
-        has: &[&["sync-unheard", "cut", "stop", "steps"], &["move", "restore new-files", "restore elsewhere", "copy"], &["delete", "transaction"]],
-        without: &["wipe", "relay-restore", "clock"],
+        has: &[
+            &["sync-unheard", "cut", "stop", "steps"],
+            &["move", "restore new-files", "restore elsewhere", "copy", "clock"],
+            &["delete", "transaction"],
+        ],
+        without: &["wipe", "relay-restore"],
     },
     Known {
         name: "wiped-relay",
         what: "a store and an older copy of it fill a relay that lost its disk: the vault splits",
         plan: "seed 1 devices 2 relays 1
-            0 put 0 0 0\n1 backup 0\n2 put 0 0 1\n3 sync 0 0\n4 sync 1 0\n5 restore 0 in-place\n6 wipe 0\n7 put 0 0 2\n8 sync 0 0",
+            0 put 0 0 0
+            1 backup 0
+            2 put 0 0 1
+            3 sync 0 0
+            4 sync 1 0
+            5 restore 0 in-place
+            6 wipe 0
+            7 put 0 0 2
+            8 sync 0 0",
         kinds: ANY,
-        has: &[&["wipe", "relay-restore"], &["restore in-place", "restore new-files", "restore elsewhere", "copy"]],
+        has: &[
+            &["wipe", "relay-restore"],
+            &["restore in-place", "restore new-files", "restore elsewhere", "copy"],
+        ],
         without: &["clock"],
     },
     Known {
         name: "two-relays",
         what: "two relays hold two futures of one log",
         plan: "seed 1 devices 2 relays 2
-            0 backup 0\n1 put 0 0 0\n2 sync 0 0\n3 restore 0 in-place\n4 put 0 0 1\n5 sync 0 1",
+            0 backup 0
+            1 put 0 0 0
+            2 sync 0 0
+            3 restore 0 in-place
+            4 put 0 0 1
+            5 sync 0 1",
         kinds: ANY,
         has: &[&["restore in-place", "restore new-files", "restore elsewhere", "copy"], &["sync 1"]],
         without: &["wipe", "relay-restore", "clock"],

@@ -178,11 +178,12 @@ impl Model {
         let cells = self.puts(seen, record).filter(|(op, _)| !cleared.contains(*op));
         let cells: Vec<(OpNo, Cell)> =
             cells.filter_map(|(op, cells)| Some((op, *cells.get(&field)?))).collect();
-        let overwritten_by =
-            |op: OpNo| cells.iter().find(|(by, _)| self.ops[*by as usize].past.contains(op)).map(|(by, _)| *by);
+        let overwritten_by = |op: OpNo| {
+            cells.iter().find(|(by, _)| self.ops[*by as usize].past.contains(op)).map(|(by, _)| *by)
+        };
         let mut last = cells.iter().filter(|(op, _)| overwritten_by(*op).is_none());
         match shown {
-            Some(value) if !cells.iter().any(|cell| *cell == (value, Cell::Set)) => {
+            Some(value) if !cells.contains(&(value, Cell::Set)) => {
                 Err(if cells.is_empty() { Wrong::FieldBack(field) } else { Wrong::Stale(field, cells[0].0) })
             }
             Some(value) => overwritten_by(value).map_or(Ok(()), |by| Err(Wrong::Stale(field, by))),
@@ -273,7 +274,11 @@ mod tests {
         let all = set(&[0, 1, 2]);
         assert_eq!(model.check(all, 0, &shown(&[(1, 2)])), Ok(()));
         assert_eq!(model.check(all, 0, &shown(&[(0, 0), (1, 2)])), Err(Wrong::FieldBack(0)));
-        assert_eq!(model.check(set(&[0, 2]), 0, &shown(&[(1, 2)])), Ok(()), "whoever has not seen the delete");
+        assert_eq!(
+            model.check(set(&[0, 2]), 0, &shown(&[(1, 2)])),
+            Ok(()),
+            "whoever has not seen the delete"
+        );
     }
 
     #[test]

@@ -3,6 +3,8 @@
 //! A plan follows from its seed. Devices, copies and relays are named by small numbers that wrap around what is there, so
 //! that a plan stays one whatever is left out of it; each step keeps the number that its dice come from.
 
+use std::collections::VecDeque;
+
 use super::dice::Dice;
 use super::disk::Loss;
 use super::model::{FIELDS, FieldNo, RECORDS, RecNo};
@@ -141,22 +143,32 @@ impl Plan {
         let theme = Theme::of(seed);
         let relays = if theme.has(Theme::Relays) { dice.pick(&[1, 1, 2, 2, 3]) } else { 1 };
         let devices = dice.pick(&[2, 2, 2, 3, 3, 4]);
-        let len = dice.pick(&[6, 8, 10, 12, 14, 18, 24]);
-        let mut hand = Hand { dice, theme, places: devices, relays };
+        let len = dice.pick(&[8, 10, 12, 16, 20, 28, 36]);
+        let mut hand = Hand::new(dice, theme, devices, relays);
         let steps = (0..len).map(|no| Step { no, action: hand.draw() }).collect();
         Self { seed, devices, relays, steps }
     }
 }
 
-/// Draws actions.
+/// Draws actions. Dice alone would seldom deal what hangs together, so an action may bring others behind it.
 struct Hand {
     dice: Dice,
     theme: Theme,
     places: u8,
     relays: u8,
+    /// Whether a store, a relay's database was put aside, and a clock is wrong.
+    backup: bool,
+    relay_backup: bool,
+    wrong: Option<PlaceNo>,
+    next: VecDeque<Action>,
 }
 
 impl Hand {
+    const fn new(dice: Dice, theme: Theme, places: u8, relays: u8) -> Self {
+        let next = VecDeque::new();
+        Self { dice, theme, places, relays, backup: false, relay_backup: false, wrong: None, next }
+    }
+
     fn place(&mut self) -> PlaceNo {
         self.dice.below(u64::from(self.places)) as PlaceNo
     }
@@ -167,7 +179,7 @@ impl Hand {
 
     fn record(&mut self) -> RecNo {
         // Most of it about one record, or nothing meets.
-        self.dice.pick(&[0, 0, 0, 1, 2]) % RECORDS
+        self.dice.pick(&[0, 0, 0, 0, 1, 2]) % RECORDS
     }
 
     fn field(&mut self) -> FieldNo {
@@ -179,28 +191,53 @@ impl Hand {
     }
 
     fn draw(&mut self) -> Action {
-        let themed = self.theme != Theme::Calm && self.dice.percent(35);
-        if themed {
+        if let Some(action) = self.next.pop_front() {
+            return action;
+        }
+        if self.theme != Theme::Calm && self.dice.percent(35) {
             return self.draw_themed();
         }
         let place = self.place();
         match self.dice.below(100) {
-            0..=23 => Action::Put(place, self.record(), self.field()),
-            24..=37 => Action::Delete(place, self.record()),
-            38..=40 => Action::Unset(place, self.record(), self.field()),
-            41..=44 => Action::Transaction(place, self.record(), self.record()),
-            45 => Action::Import(place),
-            46..=77 => Action::Sync(place, self.relay()),
-            78..=81 => Action::Connect(place, self.relay()),
-            82..=83 => Action::Cut(place, self.relay()),
-            84..=86 => Action::Steps(self.dice.below(40) as u8),
-            87..=88 => Action::Run(self.dice.pick(&[1, 3, 20])),
-            89..=91 => Action::SyncUnheard(place, self.relay()),
-            92..=93 => Action::Reopen(place),
-            94..=96 => Action::Stop(place, self.dice.below(30) as u8, self.loss()),
-            97 => Action::RelayStop(self.relay(), self.dice.below(30) as u8, self.loss()),
+            0..=39 => self.draw_edit(place),
+            40..=64 => Action::Sync(place, self.relay()),
+            65..=72 => self.draw_round(),
+            73..=77 => Action::Connect(place, self.relay()),
+            78..=79 => Action::Cut(place, self.relay()),
+            80..=83 => Action::Steps(self.dice.below(40) as u8),
+            84..=85 => Action::Run(self.dice.pick(&[1, 3, 20])),
+            86..=89 => Action::SyncUnheard(place, self.relay()),
+            90..=91 => Action::Reopen(place),
+            92..=96 => Action::Stop(place, self.dice.below(30) as u8, self.loss()),
+            97..=98 => Action::RelayStop(self.relay(), self.dice.below(30) as u8, self.loss()),
             _ => Action::Wait(self.dice.pick(&[1, 10, 60, 600])),
         }
+    }
+
+    /// An edit, which is often sent at once.
+    fn draw_edit(&mut self, place: PlaceNo) -> Action {
+        let relay = self.relay();
+        match self.dice.below(10) {
+            0..=4 => self.next.push_back(Action::Sync(place, relay)),
+            5 => self.next.push_back(Action::SyncUnheard(place, relay)),
+            _ => {}
+        }
+        match self.dice.below(20) {
+            0..=8 => Action::Put(place, self.record(), self.field()),
+            9..=15 => Action::Delete(place, self.record()),
+            16 => Action::Unset(place, self.record(), self.field()),
+            17..=18 => Action::Transaction(place, self.record(), self.record()),
+            _ => Action::Import(place),
+        }
+    }
+
+    /// Everybody syncs, in turn.
+    fn draw_round(&mut self) -> Action {
+        let relay = self.relay();
+        let first = self.place();
+        let others = (1..self.places).map(|place| (first + place) % self.places);
+        self.next.extend(others.map(|place| Action::Sync(place, relay)));
+        Action::Sync(first, relay)
     }
 
     fn draw_themed(&mut self) -> Action {
@@ -211,34 +248,121 @@ impl Hand {
             Theme::Joins => self.dice.pick(&[Theme::Joins, Theme::Copies]),
             theme => theme,
         };
-        let place = self.place();
+        let (place, relay) = (self.place(), self.relay());
         match theme {
-            Theme::Copies => match self.dice.below(10) {
-                0..=2 => Action::Backup(place),
-                3..=6 => {
-                    let back = self.dice.pick(&[Back::InPlace, Back::InPlace, Back::NewFiles, Back::Elsewhere]);
-                    Action::Restore(self.dice.pick(&[0, 0, 0, 1, 2]), back)
-                }
-                7..=8 => self.copied(Action::Copy(place)),
-                _ => Action::Move(place),
-            },
-            Theme::Clocks => match self.dice.below(10) {
-                0..=4 => {
-                    let ahead = [400, 900, 3_600, 86_400, 30_000_000, -30, -3_600, -30_000_000, 20];
-                    Action::Clock(place, self.dice.pick(&ahead))
-                }
-                _ => Action::ClockRight(place),
-            },
-            Theme::Relays => match self.dice.below(10) {
-                0..=2 => Action::RelayBackup(self.relay()),
-                3..=5 => Action::RelayRestore(self.relay()),
-                _ => Action::Wipe(self.relay()),
-            },
+            Theme::Copies => self.draw_copy(place),
+            Theme::Clocks => self.draw_clock(place),
+            Theme::Relays if self.relay_backup && self.dice.percent(40) => Action::RelayRestore(relay),
+            Theme::Relays if self.dice.percent(40) => {
+                self.relay_backup = true;
+                Action::RelayBackup(relay)
+            }
+            Theme::Relays => Action::Wipe(relay),
+            _ => self.copied(Action::Join(place, relay)),
+        }
+    }
+
+    fn draw_copy(&mut self, place: PlaceNo) -> Action {
+        match self.dice.below(10) {
+            0..=4 => self.tell_of_copy(place),
+            5..=6 => self.tell_of_move(place),
+            7 if self.backup => {
+                let back = self.back();
+                Action::Restore(self.dice.pick(&[0, 0, 1, 2]), back)
+            }
+            8 => self.copied(Action::Copy(place)),
             _ => {
-                let relay = self.relay();
-                self.copied(Action::Join(place, relay))
+                self.backup = true;
+                Action::Backup(place)
             }
         }
+    }
+
+    fn back(&mut self) -> Back {
+        self.dice.pick(&[Back::InPlace, Back::InPlace, Back::NewFiles, Back::Elsewhere])
+    }
+
+    /// A story, of which any part may be missing.
+    fn tell(&mut self, parts: &[(u64, Action)]) -> Action {
+        for (percent, action) in parts {
+            if self.dice.percent(*percent) {
+                self.next.push_back(*action);
+            }
+        }
+        self.next.pop_front().unwrap_or(Action::Steps(1))
+    }
+
+    /// A store is put aside, life goes on, and it is put back or used beside the other.
+    fn tell_of_copy(&mut self, place: PlaceNo) -> Action {
+        let (other, relay, elsewhere) = (self.place(), self.relay(), self.relay());
+        let (record, field) = (self.record(), self.field());
+        let (relays, joins) = (self.theme.has(Theme::Relays), self.theme.has(Theme::Joins));
+        let of = |theme: bool, percent: u64| if theme { percent } else { 0 };
+        let beside = self.dice.percent(30);
+        let back = self.back();
+        let again = if beside { self.copied(Action::Steps(0)) } else { Action::Restore(0, back) };
+        let aside = if beside { Action::Copy(place) } else { Action::Backup(place) };
+        self.backup |= !beside;
+        let mut edits = Vec::new();
+        for _ in 0..3 {
+            edits.push(Action::Put(place, self.record(), self.field()));
+        }
+        let copy = if beside { self.places - 1 } else { place };
+        let forget = self.dice.pick(&[Action::Wipe(relay), Action::RelayRestore(relay)]);
+        self.tell(&[
+            (50, Action::Put(place, record, field)),
+            (30, Action::Sync(place, relay)),
+            (of(relays, 30), Action::RelayBackup(relay)),
+            (100, aside),
+            (50, edits[0]),
+            (of(joins, 50), Action::Join(place, relay)),
+            (70, Action::Sync(place, relay)),
+            (60, Action::Sync(other, relay)),
+            (50, Action::Delete(other, record)),
+            (50, Action::Sync(other, relay)),
+            (40, Action::Sync(place, relay)),
+            (90, again),
+            (of(relays, 50), forget),
+            (of(joins, 50), Action::Join(copy, relay)),
+            (30, Action::Delete(copy, record)),
+            (30, edits[1]),
+            (60, Action::Sync(copy, elsewhere)),
+            (30, edits[2]),
+            (30, Action::Sync(place, elsewhere)),
+        ])
+    }
+
+    /// New logs are opened while something is under way.
+    fn tell_of_move(&mut self, place: PlaceNo) -> Action {
+        let (other, relay, record) = (self.place(), self.relay(), self.record());
+        let (first, second) = (self.field(), self.field());
+        self.tell(&[
+            (70, Action::Put(place, record, first)),
+            (40, Action::Sync(place, relay)),
+            (30, Action::Delete(place, record)),
+            (40, Action::SyncUnheard(place, relay)),
+            (30, Action::Sync(place, relay)),
+            (40, Action::Put(place, record, second)),
+            (100, Action::Move(place)),
+            (40, Action::Delete(place, record)),
+            (60, Action::Sync(place, relay)),
+            (50, Action::Sync(other, relay)),
+            (40, Action::Delete(other, record)),
+            (40, Action::Sync(other, relay)),
+        ])
+    }
+
+    fn draw_clock(&mut self, place: PlaceNo) -> Action {
+        if let Some(wrong) = self.wrong.take_if(|_| self.dice.percent(60)) {
+            let edit = self.draw_edit(wrong);
+            self.next.push_front(edit);
+            return Action::ClockRight(wrong);
+        }
+        self.wrong = Some(place);
+        let edit = self.draw_edit(place);
+        self.next.push_front(edit);
+        let ahead = [400, 900, 3_600, 86_400, 30_000_000, -30, -3_600, -30_000_000, 20];
+        Action::Clock(place, self.dice.pick(&ahead))
     }
 
     /// There is one place more from now on.

@@ -4,15 +4,14 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
-use subrosa::testing::simulated::SimJoin;
+use subrosa::testing::simulated::{SimJoin, SimPeer};
 use subrosa::{KeyPair, SeededEntropy, SoftwareKey, VaultId};
+use subrosa_relay::testing::SimRelay;
 
 use super::disk::{Image, Loss, SimDisk};
 use super::failure::{Failure, Kind};
 use super::model::OpSet;
 use super::world::{Identity, Relay, VAULT, World};
-use subrosa::testing::simulated::SimPeer;
-use subrosa_relay::testing::SimRelay;
 
 /// See the module.
 pub(super) struct Prepared {

@@ -209,9 +209,9 @@ impl World {
             let shown = self.shown(place, record)?;
             let does = match &effect {
                 Effect::Delete => shown.is_some(),
-                Effect::Put(cells) => cells
-                    .iter()
-                    .all(|(field, cell)| *cell == Cell::Set || shown.as_ref().is_some_and(|shown| shown.contains_key(field))),
+                Effect::Put(cells) => cells.iter().all(|(field, cell)| {
+                    *cell == Cell::Set || shown.as_ref().is_some_and(|shown| shown.contains_key(field))
+                }),
             };
             kept.extend(does.then_some((record, effect)));
         }
@@ -231,7 +231,8 @@ impl World {
                     }
                     Effect::Put(cells) => {
                         let set = cells.iter().filter(|(_, cell)| **cell == Cell::Set);
-                        let fields: BTreeMap<_, _> = set.map(|(field, _)| (field_name(*field), value_of(op))).collect();
+                        let fields: BTreeMap<_, _> =
+                            set.map(|(field, _)| (field_name(*field), value_of(op))).collect();
                         if !fields.is_empty() {
                             notes.in_tx(tx).put(id, &Record(fields))?;
                         }
@@ -254,7 +255,10 @@ impl World {
     fn settle_call(&mut self, place: usize, op: OpNo, done: Result<(), Error>) -> Result<bool, Failure> {
         match done {
             Ok(()) => {
-                self.places[place].known.insert(op);
+                // Who was let in by a device that has not seen the vault yet is not listed there yet.
+                if !self.identities.iter().any(|identity| identity.joined == Some(op)) {
+                    self.places[place].known.insert(op);
+                }
                 self.truth.set(self.truth.ms() + 10);
                 self.tick()?;
                 Ok(self.places[place].device.is_some())

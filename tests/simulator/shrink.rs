@@ -40,8 +40,12 @@ pub fn shrink(plan: &Plan, failure: &Failure) -> Shrunk {
             break;
         }
     }
-    while shrunk.plan.devices > 1 && shrunk.takes(Plan { devices: shrunk.plan.devices - 1, ..shrunk.plan.clone() }) {}
-    while shrunk.plan.relays > 1 && shrunk.takes(Plan { relays: shrunk.plan.relays - 1, ..shrunk.plan.clone() }) {}
+    while shrunk.plan.devices > 1
+        && shrunk.takes(Plan { devices: shrunk.plan.devices - 1, ..shrunk.plan.clone() })
+    {}
+    while shrunk.plan.relays > 1
+        && shrunk.takes(Plan { relays: shrunk.plan.relays - 1, ..shrunk.plan.clone() })
+    {}
     shrunk
 }
 

@@ -200,7 +200,12 @@ mod tests {
 
     #[test]
     fn what_is_no_plan_is_refused_by_its_line() {
-        for text in ["", "seed 1 devices 9 relays 1", "seed 1 devices 2 relays 1\n0 put 1", "seed 1 devices 2 relays 1\n0 put 1 1 1 1"] {
+        for text in [
+            "",
+            "seed 1 devices 9 relays 1",
+            "seed 1 devices 2 relays 1\n0 put 1",
+            "seed 1 devices 2 relays 1\n0 put 1 1 1 1",
+        ] {
             let line = text.lines().last().unwrap_or_default().to_owned();
             assert_eq!(text.parse::<Plan>(), Err(NotAPlan { line }));
         }

@@ -6,7 +6,9 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use subrosa::testing::simulated::{SimPeer, SimPlace, SimSetup};
-use subrosa::{Clock, Device, KeyProvider as _, Record, RecordId, SeededEntropy, SoftwareKey, Value, Vault, VaultId};
+use subrosa::{
+    Clock, Device, KeyProvider as _, Record, RecordId, SeededEntropy, SoftwareKey, Value, Vault, VaultId,
+};
 use subrosa_protocol::ids::{LogId, Seq};
 use subrosa_relay::testing::{Now, SimRelay};
 
@@ -284,8 +286,11 @@ impl World {
     /// What a device shows of a record.
     pub(super) fn shown(&self, place: usize, record: RecNo) -> Result<Shown, Failure> {
         let found = self.vault_at(place)?.records("notes").get(record_id(record.into()));
-        let found = found.map_err(|error| Failure::new(Kind::CallFails, format!("place {place}: {error}")))?;
-        Ok(found.map(|Record(fields)| fields.iter().filter_map(|(name, value)| read_field(name, value)).collect()))
+        let found =
+            found.map_err(|error| Failure::new(Kind::CallFails, format!("place {place}: {error}")))?;
+        Ok(found.map(|Record(fields)| {
+            fields.iter().filter_map(|(name, value)| read_field(name, value)).collect()
+        }))
     }
 
     /// Opens a relay's database if it is not open.

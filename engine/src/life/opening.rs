@@ -20,8 +20,8 @@ use zeroize::Zeroizing;
 
 use crate::error::{Error, LifeError};
 use crate::life::gate::{Gate, Turn, Wait, WriterKind};
-use crate::life::snapshots::Registry;
 use crate::life::place::Place;
+use crate::life::snapshots::Registry;
 use crate::life::{Core, OpenStore, Slot, TABLES_FORMAT};
 use crate::memory::ahead::Ahead;
 use crate::memory::state::State;

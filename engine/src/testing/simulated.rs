@@ -116,7 +116,8 @@ impl SimJoin {
     pub fn finish(self, vault: &Vault) -> Result<Device, Error> {
         let Self { setup, logs, prekey } = self;
         let admin = KeyPair::generate(&*setup.entropy);
-        let keyring = vault.core.with_vault(&vault.id(), |state| bundle(&state.keyring, logs, admin, prekey))?;
+        let keyring =
+            vault.core.with_vault(&vault.id(), |state| bundle(&state.keyring, logs, admin, prekey))?;
         let (key, options) = setup.options();
         let core = Core::create(Path::new(NOWHERE), key, options, MadeFor::Joining, copies::settle)?;
         core.join_vault(NewVault { id: vault.id(), name: vault.name().to_owned(), keyring })?;
@@ -125,16 +126,12 @@ impl SimJoin {
 }
 
 /// What a pairing's bundle makes of a keyring.
-fn bundle(
-    ring: &Keyring,
-    logs: OwnLogs,
-    admin: KeyPair,
-    prekey: PrekeySecret,
-) -> Result<Keyring, Error> {
+fn bundle(ring: &Keyring, logs: OwnLogs, admin: KeyPair, prekey: PrekeySecret) -> Result<Keyring, Error> {
     let live = ring.live_epoch();
     let write = live.write.as_ref().map(|pair| KeyPair::from_stored(&pair.dangerous_to_pkcs8_der()));
     let key = live.key.as_ref().ok_or(StoreError::Inconsistent)?;
-    let key = EpochKey::read(&mut Reader::new(key.dangerous_bytes())).map_err(|_| StoreError::Inconsistent)?;
+    let key =
+        EpochKey::read(&mut Reader::new(key.dangerous_bytes())).map_err(|_| StoreError::Inconsistent)?;
     let RecoverySeed { public, nonce, .. } = ring.recovery;
     Ok(Keyring {
         recovery: RecoverySeed { public, nonce, entropy: None },

@@ -37,7 +37,10 @@ fn a_failing_plan_is_cut_down_to_one_that_fails_alike() {
     let mut plan = KNOWN[0].plan();
     let last = plan.steps.len() as u16;
     let noise = Plan::of_seed(0).steps;
-    plan.steps.splice(3..3, noise.iter().take(3).map(|step| subrosa_tests::simulator::plan::Step { no: step.no + last, ..*step }));
+    plan.steps.splice(
+        3..3,
+        noise.iter().take(3).map(|step| subrosa_tests::simulator::plan::Step { no: step.no + last, ..*step }),
+    );
     let failure = plan.run().expect_err("it fails with noise, too");
     let shrunk = shrink(&plan, &failure);
     assert_eq!(shrunk.failure.kind, Kind::ComesBack);
