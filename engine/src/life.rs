@@ -9,7 +9,7 @@ pub(crate) mod commit;
 pub(crate) mod gate;
 pub(crate) mod host;
 pub(crate) mod opening;
-mod place;
+mod site;
 pub(crate) mod snapshots;
 pub(crate) mod token;
 

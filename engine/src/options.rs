@@ -8,7 +8,7 @@ use subrosa_model::entropy::{Entropy, OsEntropy};
 use subrosa_store::error::StoreError;
 use subrosa_store::process::{ForkSign, ProcessNumber};
 #[cfg(feature = "testing")]
-use subrosa_store::testing::SimPlace;
+use subrosa_store::testing::SimSite;
 
 use crate::clock::{Clock, SystemClock};
 
@@ -39,7 +39,7 @@ pub struct Options {
     pub write_wait: Option<Duration>,
     /// Where the store lies in a simulation, in place of the folder.
     #[cfg(feature = "testing")]
-    pub(crate) place: Option<Arc<SimPlace>>,
+    pub(crate) site: Option<Arc<SimSite>>,
 }
 
 impl Default for Options {
@@ -52,7 +52,7 @@ impl Default for Options {
             device_name: "device".to_owned(),
             write_wait: None,
             #[cfg(feature = "testing")]
-            place: None,
+            site: None,
         }
     }
 }

@@ -22,7 +22,7 @@ pub(crate) mod push;
 pub(crate) mod rendezvous;
 mod run;
 #[cfg(feature = "testing")]
-pub(crate) mod simulated;
+pub(crate) mod stepped;
 mod thread;
 mod work;
 mod worker;

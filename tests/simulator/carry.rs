@@ -15,9 +15,9 @@ use super::world::World;
 /// Steps without which everything has long come to rest.
 const STEPS_MAX: usize = 30_000;
 
-/// A link between a place and a relay.
+/// A link between a site and a relay.
 pub(super) struct Wire {
-    pub(super) place: usize,
+    pub(super) site: usize,
     pub(super) relay: usize,
     pub(super) link: SimLink,
     /// The relay's number of it.
@@ -57,22 +57,22 @@ pub(super) enum Acks {
 
 impl World {
     /// Makes a link, unless there is one.
-    pub(super) fn connect(&mut self, place: usize, relay: usize, acks: Acks) -> Result<(), Failure> {
-        self.open(place)?;
+    pub(super) fn connect(&mut self, site: usize, relay: usize, acks: Acks) -> Result<(), Failure> {
+        self.open(site)?;
         self.open_relay(relay)?;
-        if self.wire(place, relay).is_some() {
+        if self.wire(site, relay).is_some() {
             return Ok(());
         }
         let peer = SimPeer { exporter: self.fresh(), ..self.relays[relay].peer };
         let (now, relay_now) = (self.instant(), self.relay_now());
-        let (Some(device), Some(open)) = (&self.places[place].device, &mut self.relays[relay].relay) else {
+        let (Some(device), Some(open)) = (&self.sites[site].device, &mut self.relays[relay].relay) else {
             return Ok(());
         };
         match connect(device, now, &peer) {
             Ok(link) => {
                 let no = open.connect(relay_now, peer.exporter);
                 self.wires.push(Wire {
-                    place,
+                    site,
                     relay,
                     link,
                     no,
@@ -87,13 +87,13 @@ impl World {
                 });
                 self.gather(self.wires.len() - 1);
             }
-            Err(failure) => drop(self.ended.insert((place, relay), failure.to_string())),
+            Err(failure) => drop(self.ended.insert((site, relay), failure.to_string())),
         }
         Ok(())
     }
 
-    pub(super) fn wire(&self, place: usize, relay: usize) -> Option<&Wire> {
-        self.wires.iter().find(|wire| (wire.place, wire.relay) == (place, relay))
+    pub(super) fn wire(&self, site: usize, relay: usize) -> Option<&Wire> {
+        self.wires.iter().find(|wire| (wire.site, wire.relay) == (site, relay))
     }
 
     /// Loses links, with whatever is under way on them.
@@ -104,7 +104,7 @@ impl World {
                 relay.disconnect(wire.no);
             }
             if let Some(why) = wire.over {
-                self.ended.insert((wire.place, wire.relay), why);
+                self.ended.insert((wire.site, wire.relay), why);
             }
         }
     }
@@ -303,25 +303,25 @@ impl World {
             wire.over.get_or_insert_with(|| "closed by the relay".to_owned());
         }
         self.hang_up(|wire| wire.over.is_some());
-        for place in 0..self.places.len() {
-            self.mind_stop(place)?;
+        for site in 0..self.sites.len() {
+            self.mind_stop(site)?;
         }
         (0..self.relays.len()).try_for_each(|relay| self.mind_relay_stop(relay))
     }
 
-    /// Whether a place has nothing left to do with a relay.
-    pub(super) fn is_synced(&self, place: usize, relay: usize) -> bool {
-        self.wire(place, relay).is_some_and(|wire| wire.link.is_synced())
+    /// Whether a site has nothing left to do with a relay.
+    pub(super) fn is_synced(&self, site: usize, relay: usize) -> bool {
+        self.wire(site, relay).is_some_and(|wire| wire.link.is_synced())
     }
 
-    /// A place syncs with a relay for at most so long. What the relay has of it then is noted.
-    pub(super) fn sync(&mut self, place: usize, relay: usize, ms: u64) -> Result<(), Failure> {
-        let was_connected = self.wire(place, relay).is_some();
-        self.connect(place, relay, Acks::Heard)?;
-        self.carry(ms, |world| world.is_synced(place, relay) || world.wire(place, relay).is_none())?;
+    /// A site syncs with a relay for at most so long. What the relay has of it then is noted.
+    pub(super) fn sync(&mut self, site: usize, relay: usize, ms: u64) -> Result<(), Failure> {
+        let was_connected = self.wire(site, relay).is_some();
+        self.connect(site, relay, Acks::Heard)?;
+        self.carry(ms, |world| world.is_synced(site, relay) || world.wire(site, relay).is_none())?;
         self.note_held()?;
         if !was_connected {
-            self.hang_up(|wire| (wire.place, wire.relay) == (place, relay));
+            self.hang_up(|wire| (wire.site, wire.relay) == (site, relay));
         }
         Ok(())
     }
@@ -329,9 +329,9 @@ impl World {
     /// Notes what relays have, of whoever is in sync with them.
     pub(super) fn note_held(&mut self) -> Result<(), Failure> {
         for at in 0..self.wires.len() {
-            let (place, relay) = (self.wires[at].place, self.wires[at].relay);
-            if self.wires[at].link.is_synced() && self.places[place].device.is_some() {
-                let seen = self.seen(place)?;
+            let (site, relay) = (self.wires[at].site, self.wires[at].relay);
+            if self.wires[at].link.is_synced() && self.sites[site].device.is_some() {
+                let seen = self.seen(site)?;
                 self.relays[relay].held = self.relays[relay].held.plus(seen);
             }
         }

@@ -21,10 +21,10 @@ const HELD_MS_MAX: u64 = 400 * 86_400_000;
 impl World {
     /// See the module.
     pub(super) fn come_to_rest(&mut self) -> Result<(), Failure> {
-        for place in 0..self.places.len() {
-            self.places[place].clock.set_ahead(0);
-            self.places[place].disk.stop_after(None);
-            self.open(place)?;
+        for site in 0..self.sites.len() {
+            self.sites[site].clock.set_ahead(0);
+            self.sites[site].disk.stop_after(None);
+            self.open(site)?;
         }
         for relay in 0..self.relays.len() {
             self.relays[relay].disk.stop_after(None);
@@ -37,15 +37,15 @@ impl World {
         withheld.map_or(Ok(()), Err)
     }
 
-    /// All places sync with all relays until nobody has anything left to do.
+    /// All sites sync with all relays until nobody has anything left to do.
     fn sync_all(&mut self) -> Result<(), Failure> {
         // Who is in sync first may have something to take from who is last.
         for round in 0..ROUNDS {
             self.hang_up(|_| round < 2);
             self.ended.clear();
-            for place in 0..self.places.len() {
+            for site in 0..self.sites.len() {
                 for relay in 0..self.relays.len() {
-                    self.connect(place, relay, Acks::Heard)?;
+                    self.connect(site, relay, Acks::Heard)?;
                 }
             }
             self.carry(ROUND_MS, World::is_all_synced)?;
@@ -54,12 +54,12 @@ impl World {
             }
             self.carry(PAUSE_MS, |_| false)?;
         }
-        for place in 0..self.places.len() {
+        for site in 0..self.sites.len() {
             for relay in 0..self.relays.len() {
-                if !self.is_synced(place, relay) && !self.is_orphan(place) {
-                    let rests = self.wire(place, relay).map(|wire| wire.rests.clone());
-                    let why = (rests, self.ended.get(&(place, relay)));
-                    let text = format!("place {place} with relay {relay}: {why:?}");
+                if !self.is_synced(site, relay) && !self.is_orphan(site) {
+                    let rests = self.wire(site, relay).map(|wire| wire.rests.clone());
+                    let why = (rests, self.ended.get(&(site, relay)));
+                    let text = format!("site {site} with relay {relay}: {why:?}");
                     return Err(Failure::new(Kind::SyncEnds, text));
                 }
             }
@@ -69,8 +69,8 @@ impl World {
 
     fn is_all_synced(&self) -> bool {
         let mut pairs =
-            (0..self.places.len()).flat_map(|place| (0..self.relays.len()).map(move |relay| (place, relay)));
-        pairs.all(|(place, relay)| self.is_synced(place, relay) || self.is_orphan(place))
+            (0..self.sites.len()).flat_map(|site| (0..self.relays.len()).map(move |relay| (site, relay)));
+        pairs.all(|(site, relay)| self.is_synced(site, relay) || self.is_orphan(site))
     }
 
     /// What is held for clocks that were wrong comes free, in the end; that it had to be waited for is a failure.
@@ -78,8 +78,8 @@ impl World {
         let mut failure = None;
         // Each time sets at least one group free; a plan makes fewer than that.
         for _ in 0..OPS_MAX {
-            let Some((ms, place)) = self.held() else { break };
-            let text = format!("place {place} withholds something for {} s more", ms / 1000);
+            let Some((ms, site)) = self.held() else { break };
+            let text = format!("site {site} withholds something for {} s more", ms / 1000);
             if ms > HELD_MS_MAX {
                 return Err(Failure::new(Kind::Withheld, text));
             }
@@ -92,35 +92,35 @@ impl World {
 
     /// For how long something is held, and where; the shortest time first.
     fn held(&self) -> Option<(u64, usize)> {
-        let held_at = |place: usize| self.places[place].device.as_ref().and_then(held_ms);
-        let held = (0..self.places.len()).filter_map(|place| Some((held_at(place)?, place)));
+        let held_at = |site: usize| self.sites[site].device.as_ref().and_then(held_ms);
+        let held = (0..self.sites.len()).filter_map(|site| Some((held_at(site)?, site)));
         held.min()
     }
 
-    /// Whether a place is a device that nobody can know of: the only word of it was lost with a disk.
-    fn is_orphan(&self, place: usize) -> bool {
-        let joined = self.identities[self.places[place].owner].joined;
+    /// Whether a site is a device that nobody can know of: the only word of it was lost with a disk.
+    fn is_orphan(&self, site: usize) -> bool {
+        let joined = self.identities[self.sites[site].owner].joined;
         joined.is_some_and(|op| {
             self.excused.contains(op)
-                && !(0..self.places.len()).any(|other| {
-                    self.places[other].owner != self.places[place].owner
+                && !(0..self.sites.len()).any(|other| {
+                    self.sites[other].owner != self.sites[site].owner
                         && self.seen(other).is_ok_and(|seen| seen.contains(op))
                 })
         })
     }
 
     fn check(&mut self) -> Result<(), Failure> {
-        let places: Vec<usize> = (0..self.places.len()).filter(|place| !self.is_orphan(*place)).collect();
+        let sites: Vec<usize> = (0..self.sites.len()).filter(|site| !self.is_orphan(*site)).collect();
         let mut seen = Vec::new();
-        for place in &places {
-            seen.push((*place, self.seen(*place)?));
+        for site in &sites {
+            seen.push((*site, self.seen(*site)?));
         }
         self.check_ops(&seen)?;
-        for (place, seen) in &seen {
-            self.check_records(*place, *seen)?;
-            self.check_imports(*place, *seen)?;
+        for (site, seen) in &seen {
+            self.check_records(*site, *seen)?;
+            self.check_imports(*site, *seen)?;
         }
-        self.check_equal(&places)?;
+        self.check_equal(&sites)?;
         self.check_secrets()
     }
 
@@ -130,7 +130,7 @@ impl World {
         for op in 0..self.model.len() as OpNo {
             let joins = self.identities.iter().any(|identity| identity.joined == Some(op));
             let missing: Vec<usize> =
-                seen.iter().filter(|(_, seen)| !seen.contains(op)).map(|(place, _)| *place).collect();
+                seen.iter().filter(|(_, seen)| !seen.contains(op)).map(|(site, _)| *site).collect();
             let kind = match (missing.is_empty(), anywhere.contains(op)) {
                 (true, _) => continue,
                 (false, false) if self.excused.contains(op) => continue,
@@ -138,14 +138,14 @@ impl World {
                 (false, true) => Kind::Missing,
                 (false, false) => Kind::Lost,
             };
-            return Err(Failure::new(kind, format!("op {op} is not at places {missing:?}")));
+            return Err(Failure::new(kind, format!("op {op} is not at sites {missing:?}")));
         }
         Ok(())
     }
 
-    fn check_records(&self, place: usize, seen: OpSet) -> Result<(), Failure> {
+    fn check_records(&self, site: usize, seen: OpSet) -> Result<(), Failure> {
         for record in 0..RECORDS {
-            let shown = self.shown(place, record)?;
+            let shown = self.shown(site, record)?;
             let Err(wrong) = self.model.check(seen, record, &shown) else { continue };
             let kind = match wrong {
                 Wrong::ComesBack => Kind::ComesBack,
@@ -155,46 +155,45 @@ impl World {
             };
             return Err(Failure::new(
                 kind,
-                format!("record {record} at place {place}: {wrong:?}, shown {shown:?}"),
+                format!("record {record} at site {site}: {wrong:?}, shown {shown:?}"),
             ));
         }
         Ok(())
     }
 
-    fn check_imports(&self, place: usize, seen: OpSet) -> Result<(), Failure> {
+    fn check_imports(&self, site: usize, seen: OpSet) -> Result<(), Failure> {
         let imports = self.imports.iter().filter(|op| seen.contains(*op)).count();
-        let vault = self.vault_at(place)?;
+        let vault = self.vault_at(site)?;
         let held = vault.records("bulk").len();
         let held = held.map_err(|error| Failure::new(Kind::CallFails, error.to_string()))?;
         if held == imports as u64 * u64::from(IMPORTED) {
             return Ok(());
         }
-        Err(Failure::new(Kind::Lost, format!("{held} records of {imports} imports at place {place}")))
+        Err(Failure::new(Kind::Lost, format!("{held} records of {imports} imports at site {site}")))
     }
 
-    fn check_equal(&self, places: &[usize]) -> Result<(), Failure> {
-        let Some((first, others)) = places.split_first() else { return Ok(()) };
+    fn check_equal(&self, sites: &[usize]) -> Result<(), Failure> {
+        let Some((first, others)) = sites.split_first() else { return Ok(()) };
         for other in others {
             for record in 0..RECORDS {
                 let (here, there) = (self.shown(*first, record)?, self.shown(*other, record)?);
                 if here != there {
                     let text =
-                        format!("record {record}: {here:?} at place {first}, {there:?} at place {other}");
+                        format!("record {record}: {here:?} at site {first}, {there:?} at site {other}");
                     return Err(Failure::new(Kind::Differ, text));
                 }
             }
             let (here, there) = (self.members(*first)?, self.members(*other)?);
             if here != there {
-                let text =
-                    format!("{} members at place {first}, {} at place {other}", here.len(), there.len());
+                let text = format!("{} members at site {first}, {} at site {other}", here.len(), there.len());
                 return Err(Failure::new(Kind::Members, text));
             }
         }
         Ok(())
     }
 
-    fn members(&self, place: usize) -> Result<std::collections::BTreeSet<Vec<u8>>, Failure> {
-        let devices = self.vault_at(place)?.devices();
+    fn members(&self, site: usize) -> Result<std::collections::BTreeSet<Vec<u8>>, Failure> {
+        let devices = self.vault_at(site)?.devices();
         let devices = devices.map_err(|error| Failure::new(Kind::CallFails, error.to_string()))?;
         Ok(devices.iter().map(|device| device.public.as_bytes().to_vec()).collect())
     }
@@ -212,7 +211,7 @@ impl World {
                 return Err(Failure::new(Kind::Plaintext, format!("at relay {at}")));
             }
         }
-        let found = self.places.iter().position(|place| place.disk.image().contains(secret));
-        found.map_or(Ok(()), |at| Err(Failure::new(Kind::Plaintext, format!("on the disk of place {at}"))))
+        let found = self.sites.iter().position(|site| site.disk.image().contains(secret));
+        found.map_or(Ok(()), |at| Err(Failure::new(Kind::Plaintext, format!("on the disk of site {at}"))))
     }
 }

@@ -107,7 +107,7 @@ pub const KNOWN: &[Known] = &[
     },
     Known {
         name: "t7",
-        what: "a backup is put back in place, and the relay has lost its disk",
+        what: "a backup is put back in site, and the relay has lost its disk",
         plan: "seed 1 devices 2 relays 1
             0 backup 0
             1 put 0 0 0
@@ -140,7 +140,7 @@ pub const KNOWN: &[Known] = &[
     },
     Known {
         name: "t8b",
-        what: "a backup is put back in place, and the first thing that its user does is to let a device in",
+        what: "a backup is put back in site, and the first thing that its user does is to let a device in",
         plan: "seed 1 devices 2 relays 1
             0 backup 0
             1 join 0 0

@@ -9,8 +9,8 @@ use super::dice::Dice;
 use super::disk::Loss;
 use super::model::{FIELDS, FieldNo, RECORDS, RecNo};
 
-/// Where a store lies: one of the places that there are, a device or a copy of one.
-pub type PlaceNo = u8;
+/// Where a store lies: one of the sites that there are, a device or a copy of one.
+pub type SiteNo = u8;
 /// One of the relays.
 pub type RelayNo = u8;
 
@@ -29,43 +29,43 @@ pub enum Back {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Action {
     /// A field of a record gets a new value.
-    Put(PlaceNo, RecNo, FieldNo),
+    Put(SiteNo, RecNo, FieldNo),
     /// A record is deleted.
-    Delete(PlaceNo, RecNo),
+    Delete(SiteNo, RecNo),
     /// A field is removed.
-    Unset(PlaceNo, RecNo, FieldNo),
+    Unset(SiteNo, RecNo, FieldNo),
     /// A transaction puts a field of the first record and deletes the second.
-    Transaction(PlaceNo, RecNo, RecNo),
+    Transaction(SiteNo, RecNo, RecNo),
     /// Many records are imported at once.
-    Import(PlaceNo),
+    Import(SiteNo),
     /// A link is made and stays.
-    Connect(PlaceNo, RelayNo),
+    Connect(SiteNo, RelayNo),
     /// A link is lost, with whatever is under way.
-    Cut(PlaceNo, RelayNo),
+    Cut(SiteNo, RelayNo),
     /// So many steps of whatever is connected.
     Steps(u8),
     /// Links do what they do for so many seconds.
     Run(u8),
-    /// A place syncs until it is caught up both ways, or for a minute.
-    Sync(PlaceNo, RelayNo),
-    /// A place pushes all it has, and the link is lost before an acknowledgement comes.
-    SyncUnheard(PlaceNo, RelayNo),
+    /// A site syncs until it is caught up both ways, or for a minute.
+    Sync(SiteNo, RelayNo),
+    /// A site pushes all it has, and the link is lost before an acknowledgement comes.
+    SyncUnheard(SiteNo, RelayNo),
     /// A process ends and opens its store again.
-    Reopen(PlaceNo),
+    Reopen(SiteNo),
     /// A disk stops after so many changes; the process is started again, what was not synced lost in this way.
-    Stop(PlaceNo, u8, Loss),
+    Stop(SiteNo, u8, Loss),
     /// A copy of a store is put aside.
-    Backup(PlaceNo),
+    Backup(SiteNo),
     /// A backup, counted from the last one, is put back.
     Restore(u8, Back),
     /// A store is copied, and the copy is used on another machine.
-    Copy(PlaceNo),
+    Copy(SiteNo),
     /// A store is moved to another disk.
-    Move(PlaceNo),
+    Move(SiteNo),
     /// A clock goes so many seconds ahead, or behind.
-    Clock(PlaceNo, i32),
+    Clock(SiteNo, i32),
     /// A clock is put right.
-    ClockRight(PlaceNo),
+    ClockRight(SiteNo),
     /// So many seconds pass, and links do what they do.
     Wait(u16),
     /// A relay loses its disk.
@@ -76,8 +76,8 @@ pub enum Action {
     RelayRestore(RelayNo),
     /// A relay's disk stops after so many changes; it is started again.
     RelayStop(RelayNo, u8, Loss),
-    /// A place lets a new device in, over a relay.
-    Join(PlaceNo, RelayNo),
+    /// A site lets a new device in, over a relay.
+    Join(SiteNo, RelayNo),
 }
 
 /// An action with the number that its dice come from.
@@ -154,23 +154,23 @@ impl Plan {
 struct Hand {
     dice: Dice,
     theme: Theme,
-    places: u8,
+    sites: u8,
     relays: u8,
     /// Whether a store, a relay's database was put aside, and a clock is wrong.
     backup: bool,
     relay_backup: bool,
-    wrong: Option<PlaceNo>,
+    wrong: Option<SiteNo>,
     next: VecDeque<Action>,
 }
 
 impl Hand {
-    const fn new(dice: Dice, theme: Theme, places: u8, relays: u8) -> Self {
+    const fn new(dice: Dice, theme: Theme, sites: u8, relays: u8) -> Self {
         let next = VecDeque::new();
-        Self { dice, theme, places, relays, backup: false, relay_backup: false, wrong: None, next }
+        Self { dice, theme, sites, relays, backup: false, relay_backup: false, wrong: None, next }
     }
 
-    fn place(&mut self) -> PlaceNo {
-        self.dice.below(u64::from(self.places)) as PlaceNo
+    fn site(&mut self) -> SiteNo {
+        self.dice.below(u64::from(self.sites)) as SiteNo
     }
 
     fn relay(&mut self) -> RelayNo {
@@ -197,46 +197,46 @@ impl Hand {
         if self.theme != Theme::Calm && self.dice.percent(35) {
             return self.draw_themed();
         }
-        let place = self.place();
+        let site = self.site();
         match self.dice.below(100) {
-            0..=39 => self.draw_edit(place),
-            40..=64 => Action::Sync(place, self.relay()),
+            0..=39 => self.draw_edit(site),
+            40..=64 => Action::Sync(site, self.relay()),
             65..=72 => self.draw_round(),
-            73..=77 => Action::Connect(place, self.relay()),
-            78..=79 => Action::Cut(place, self.relay()),
+            73..=77 => Action::Connect(site, self.relay()),
+            78..=79 => Action::Cut(site, self.relay()),
             80..=83 => Action::Steps(self.dice.below(40) as u8),
             84..=85 => Action::Run(self.dice.pick(&[1, 3, 20])),
-            86..=89 => Action::SyncUnheard(place, self.relay()),
-            90..=91 => Action::Reopen(place),
-            92..=96 => Action::Stop(place, self.dice.below(30) as u8, self.loss()),
+            86..=89 => Action::SyncUnheard(site, self.relay()),
+            90..=91 => Action::Reopen(site),
+            92..=96 => Action::Stop(site, self.dice.below(30) as u8, self.loss()),
             97..=98 => Action::RelayStop(self.relay(), self.dice.below(30) as u8, self.loss()),
             _ => Action::Wait(self.dice.pick(&[1, 10, 60, 600])),
         }
     }
 
     /// An edit, which is often sent at once.
-    fn draw_edit(&mut self, place: PlaceNo) -> Action {
+    fn draw_edit(&mut self, site: SiteNo) -> Action {
         let relay = self.relay();
         match self.dice.below(10) {
-            0..=4 => self.next.push_back(Action::Sync(place, relay)),
-            5 => self.next.push_back(Action::SyncUnheard(place, relay)),
+            0..=4 => self.next.push_back(Action::Sync(site, relay)),
+            5 => self.next.push_back(Action::SyncUnheard(site, relay)),
             _ => {}
         }
         match self.dice.below(20) {
-            0..=8 => Action::Put(place, self.record(), self.field()),
-            9..=15 => Action::Delete(place, self.record()),
-            16 => Action::Unset(place, self.record(), self.field()),
-            17..=18 => Action::Transaction(place, self.record(), self.record()),
-            _ => Action::Import(place),
+            0..=8 => Action::Put(site, self.record(), self.field()),
+            9..=15 => Action::Delete(site, self.record()),
+            16 => Action::Unset(site, self.record(), self.field()),
+            17..=18 => Action::Transaction(site, self.record(), self.record()),
+            _ => Action::Import(site),
         }
     }
 
     /// Everybody syncs, in turn.
     fn draw_round(&mut self) -> Action {
         let relay = self.relay();
-        let first = self.place();
-        let others = (1..self.places).map(|place| (first + place) % self.places);
-        self.next.extend(others.map(|place| Action::Sync(place, relay)));
+        let first = self.site();
+        let others = (1..self.sites).map(|site| (first + site) % self.sites);
+        self.next.extend(others.map(|site| Action::Sync(site, relay)));
         Action::Sync(first, relay)
     }
 
@@ -248,32 +248,32 @@ impl Hand {
             Theme::Joins => self.dice.pick(&[Theme::Joins, Theme::Copies]),
             theme => theme,
         };
-        let (place, relay) = (self.place(), self.relay());
+        let (site, relay) = (self.site(), self.relay());
         match theme {
-            Theme::Copies => self.draw_copy(place),
-            Theme::Clocks => self.draw_clock(place),
+            Theme::Copies => self.draw_copy(site),
+            Theme::Clocks => self.draw_clock(site),
             Theme::Relays if self.relay_backup && self.dice.percent(40) => Action::RelayRestore(relay),
             Theme::Relays if self.dice.percent(40) => {
                 self.relay_backup = true;
                 Action::RelayBackup(relay)
             }
             Theme::Relays => Action::Wipe(relay),
-            _ => self.copied(Action::Join(place, relay)),
+            _ => self.copied(Action::Join(site, relay)),
         }
     }
 
-    fn draw_copy(&mut self, place: PlaceNo) -> Action {
+    fn draw_copy(&mut self, site: SiteNo) -> Action {
         match self.dice.below(10) {
-            0..=4 => self.tell_of_copy(place),
-            5..=6 => self.tell_of_move(place),
+            0..=4 => self.tell_of_copy(site),
+            5..=6 => self.tell_of_move(site),
             7 if self.backup => {
                 let back = self.back();
                 Action::Restore(self.dice.pick(&[0, 0, 1, 2]), back)
             }
-            8 => self.copied(Action::Copy(place)),
+            8 => self.copied(Action::Copy(site)),
             _ => {
                 self.backup = true;
-                Action::Backup(place)
+                Action::Backup(site)
             }
         }
     }
@@ -293,34 +293,34 @@ impl Hand {
     }
 
     /// A store is put aside, life goes on, and it is put back or used beside the other.
-    fn tell_of_copy(&mut self, place: PlaceNo) -> Action {
-        let (other, relay, elsewhere) = (self.place(), self.relay(), self.relay());
+    fn tell_of_copy(&mut self, site: SiteNo) -> Action {
+        let (other, relay, elsewhere) = (self.site(), self.relay(), self.relay());
         let (record, field) = (self.record(), self.field());
         let (relays, joins) = (self.theme.has(Theme::Relays), self.theme.has(Theme::Joins));
         let of = |theme: bool, percent: u64| if theme { percent } else { 0 };
         let beside = self.dice.percent(30);
         let back = self.back();
         let again = if beside { self.copied(Action::Steps(0)) } else { Action::Restore(0, back) };
-        let aside = if beside { Action::Copy(place) } else { Action::Backup(place) };
+        let aside = if beside { Action::Copy(site) } else { Action::Backup(site) };
         self.backup |= !beside;
         let mut edits = Vec::new();
         for _ in 0..3 {
-            edits.push(Action::Put(place, self.record(), self.field()));
+            edits.push(Action::Put(site, self.record(), self.field()));
         }
-        let copy = if beside { self.places - 1 } else { place };
+        let copy = if beside { self.sites - 1 } else { site };
         let forget = self.dice.pick(&[Action::Wipe(relay), Action::RelayRestore(relay)]);
         self.tell(&[
-            (50, Action::Put(place, record, field)),
-            (30, Action::Sync(place, relay)),
+            (50, Action::Put(site, record, field)),
+            (30, Action::Sync(site, relay)),
             (of(relays, 30), Action::RelayBackup(relay)),
             (100, aside),
             (50, edits[0]),
-            (of(joins, 50), Action::Join(place, relay)),
-            (70, Action::Sync(place, relay)),
+            (of(joins, 50), Action::Join(site, relay)),
+            (70, Action::Sync(site, relay)),
             (60, Action::Sync(other, relay)),
             (50, Action::Delete(other, record)),
             (50, Action::Sync(other, relay)),
-            (40, Action::Sync(place, relay)),
+            (40, Action::Sync(site, relay)),
             (90, again),
             (of(relays, 50), forget),
             (of(joins, 50), Action::Join(copy, relay)),
@@ -328,49 +328,49 @@ impl Hand {
             (30, edits[1]),
             (60, Action::Sync(copy, elsewhere)),
             (30, edits[2]),
-            (30, Action::Sync(place, elsewhere)),
+            (30, Action::Sync(site, elsewhere)),
         ])
     }
 
     /// New logs are opened while something is under way.
-    fn tell_of_move(&mut self, place: PlaceNo) -> Action {
-        let (other, relay, record) = (self.place(), self.relay(), self.record());
+    fn tell_of_move(&mut self, site: SiteNo) -> Action {
+        let (other, relay, record) = (self.site(), self.relay(), self.record());
         let (first, second) = (self.field(), self.field());
         self.tell(&[
-            (70, Action::Put(place, record, first)),
-            (40, Action::Sync(place, relay)),
-            (30, Action::Delete(place, record)),
-            (40, Action::SyncUnheard(place, relay)),
-            (30, Action::Sync(place, relay)),
-            (40, Action::Put(place, record, second)),
-            (100, Action::Move(place)),
-            (40, Action::Delete(place, record)),
-            (60, Action::Sync(place, relay)),
+            (70, Action::Put(site, record, first)),
+            (40, Action::Sync(site, relay)),
+            (30, Action::Delete(site, record)),
+            (40, Action::SyncUnheard(site, relay)),
+            (30, Action::Sync(site, relay)),
+            (40, Action::Put(site, record, second)),
+            (100, Action::Move(site)),
+            (40, Action::Delete(site, record)),
+            (60, Action::Sync(site, relay)),
             (50, Action::Sync(other, relay)),
             (40, Action::Delete(other, record)),
             (40, Action::Sync(other, relay)),
         ])
     }
 
-    fn draw_clock(&mut self, place: PlaceNo) -> Action {
+    fn draw_clock(&mut self, site: SiteNo) -> Action {
         if let Some(wrong) = self.wrong.take_if(|_| self.dice.percent(60)) {
             let edit = self.draw_edit(wrong);
             self.next.push_front(edit);
             return Action::ClockRight(wrong);
         }
-        self.wrong = Some(place);
-        let edit = self.draw_edit(place);
+        self.wrong = Some(site);
+        let edit = self.draw_edit(site);
         self.next.push_front(edit);
         let ahead = [400, 900, 3_600, 86_400, 30_000_000, -30, -3_600, -30_000_000, 20];
-        Action::Clock(place, self.dice.pick(&ahead))
+        Action::Clock(site, self.dice.pick(&ahead))
     }
 
-    /// There is one place more from now on.
+    /// There is one site more from now on.
     fn copied(&mut self, action: Action) -> Action {
-        self.places = (self.places + 1).min(PLACES_MAX);
+        self.sites = (self.sites + 1).min(SITES_MAX);
         action
     }
 }
 
-/// Places that there may be.
-pub const PLACES_MAX: u8 = 7;
+/// Sites that there may be.
+pub const SITES_MAX: u8 = 7;

@@ -17,7 +17,7 @@ use super::world::{Identity, Relay, VAULT, World};
 pub(super) struct Prepared {
     vault: VaultId,
     now_ms: u64,
-    places: Vec<(Image, Option<Vec<u8>>)>,
+    sites: Vec<(Image, Option<Vec<u8>>)>,
     relays: Vec<Image>,
 }
 
@@ -40,10 +40,10 @@ impl World {
         let mut world = Self::new(seed);
         world.truth.set(made.now_ms);
         world.vault = Some(made.vault);
-        for (owner, (image, token)) in made.places.iter().enumerate() {
+        for (owner, (image, token)) in made.sites.iter().enumerate() {
             world.add_identity();
-            let place = world.new_place(owner, image.clone(), token.clone());
-            world.open(place)?;
+            let site = world.new_site(owner, image.clone(), token.clone());
+            world.open(site)?;
         }
         for image in &made.relays {
             world.add_relay(image.clone())?;
@@ -89,9 +89,9 @@ fn prepare(devices: u8, relays: u8) -> Result<Prepared, Failure> {
     }
     for owner in 0..usize::from(devices) {
         world.add_identity();
-        let place = world.new_place(owner, Image::default(), None);
-        let setup = world.setup(place);
-        let device = if place == 0 {
+        let site = world.new_site(owner, Image::default(), None);
+        let setup = world.setup(site);
+        let device = if site == 0 {
             let device = setup.create().map_err(fails)?;
             world.vault = Some(device.create_vault(VAULT).map_err(fails)?.id());
             device
@@ -100,21 +100,21 @@ fn prepare(devices: u8, relays: u8) -> Result<Prepared, Failure> {
             join.add_to(&old).map_err(fails)?;
             join.finish(&old).map_err(fails)?
         };
-        world.places[place].device = Some(device);
+        world.sites[site].device = Some(device);
     }
     // Twice, so that everybody has seen everybody's certificates.
     for _ in 0..2 {
-        for place in 0..world.places.len() {
+        for site in 0..world.sites.len() {
             for relay in 0..world.relays.len() {
-                world.sync(place, relay, 60_000)?;
-                if !world.is_idle_at(place, relay) {
-                    return Err(Failure::new(Kind::SyncEnds, format!("place {place} in a new world")));
+                world.sync(site, relay, 60_000)?;
+                if !world.is_idle_at(site, relay) {
+                    return Err(Failure::new(Kind::SyncEnds, format!("site {site} in a new world")));
                 }
             }
         }
     }
-    for place in 0..world.places.len() {
-        world.close(place);
+    for site in 0..world.sites.len() {
+        world.close(site);
     }
     for relay in 0..world.relays.len() {
         world.close_relay(relay);
@@ -123,14 +123,14 @@ fn prepare(devices: u8, relays: u8) -> Result<Prepared, Failure> {
     Ok(Prepared {
         vault: world.vault.unwrap_or(VaultId::ZERO),
         now_ms: world.truth.ms(),
-        places: world.places.iter().map(|place| (place.disk.image(), token(&place.token))).collect(),
+        sites: world.sites.iter().map(|site| (site.disk.image(), token(&site.token))).collect(),
         relays: world.relays.iter().map(|relay| relay.disk.image()).collect(),
     })
 }
 
 impl World {
-    /// Whether the last link of a place with a relay did not end by an error.
-    fn is_idle_at(&self, place: usize, relay: usize) -> bool {
-        !self.ended.contains_key(&(place, relay))
+    /// Whether the last link of a site with a relay did not end by an error.
+    fn is_idle_at(&self, site: usize, relay: usize) -> bool {
+        !self.ended.contains_key(&(site, relay))
     }
 }

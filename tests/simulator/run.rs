@@ -13,12 +13,12 @@ use super::dice::Dice;
 use super::disk::SimDisk;
 use super::failure::{Failure, Kind};
 use super::model::{Cell, Effect, FieldNo, OPS_MAX, OpNo, OpSet, RecNo};
-use super::plan::{Action, Back, PLACES_MAX, Plan};
+use super::plan::{Action, Back, Plan, SITES_MAX};
 use super::world::{Backup, World, field_name, record_id, value_of};
 
 /// Records of an import: enough for a bulk write.
 pub(super) const IMPORTED: u16 = 260;
-/// How long a place tries to sync.
+/// How long a site tries to sync.
 const SYNC_MS: u64 = 60_000;
 /// How long an old device waits for the relay before the new one gets its keys all the same.
 const JOIN_MS: u64 = 15_000;
@@ -78,8 +78,8 @@ fn hear_panics() {
 }
 
 impl World {
-    fn place(&self, place: u8) -> usize {
-        usize::from(place) % self.places.len()
+    fn site(&self, site: u8) -> usize {
+        usize::from(site) % self.sites.len()
     }
 
     fn relay(&self, relay: u8) -> usize {
@@ -88,23 +88,23 @@ impl World {
 
     fn act(&mut self, action: Action) -> Result<(), Failure> {
         match action {
-            Action::Put(place, record, field) => {
-                self.write(self.place(place), vec![(record, put(field, Cell::Set))])
+            Action::Put(site, record, field) => {
+                self.write(self.site(site), vec![(record, put(field, Cell::Set))])
             }
-            Action::Unset(place, record, field) => {
-                self.write(self.place(place), vec![(record, put(field, Cell::Unset))])
+            Action::Unset(site, record, field) => {
+                self.write(self.site(site), vec![(record, put(field, Cell::Unset))])
             }
-            Action::Delete(place, record) => self.write(self.place(place), vec![(record, Effect::Delete)]),
-            Action::Transaction(place, record, deleted) => {
+            Action::Delete(site, record) => self.write(self.site(site), vec![(record, Effect::Delete)]),
+            Action::Transaction(site, record, deleted) => {
                 let mut effects = vec![(record, put(0, Cell::Set))];
                 effects.extend((record != deleted).then_some((deleted, Effect::Delete)));
-                self.write(self.place(place), effects)
+                self.write(self.site(site), effects)
             }
-            Action::Import(place) => self.import(self.place(place)),
-            Action::Connect(place, relay) => self.connect(self.place(place), self.relay(relay), Acks::Heard),
-            Action::Cut(place, relay) => {
-                let between = (self.place(place), self.relay(relay));
-                self.hang_up(|wire| (wire.place, wire.relay) == between);
+            Action::Import(site) => self.import(self.site(site)),
+            Action::Connect(site, relay) => self.connect(self.site(site), self.relay(relay), Acks::Heard),
+            Action::Cut(site, relay) => {
+                let between = (self.site(site), self.relay(relay));
+                self.hang_up(|wire| (wire.site, wire.relay) == between);
                 Ok(())
             }
             Action::Steps(steps) => {
@@ -113,9 +113,9 @@ impl World {
             }
             Action::Run(seconds) => self.carry(u64::from(seconds) * 1000, |_| false),
             Action::Wait(seconds) => self.carry(u64::from(seconds) * 1000, |_| false),
-            Action::Sync(place, relay) => self.sync(self.place(place), self.relay(relay), SYNC_MS),
-            Action::SyncUnheard(place, relay) => self.sync_unheard(self.place(place), self.relay(relay)),
-            Action::Join(place, relay) => self.join(self.place(place), self.relay(relay)),
+            Action::Sync(site, relay) => self.sync(self.site(site), self.relay(relay), SYNC_MS),
+            Action::SyncUnheard(site, relay) => self.sync_unheard(self.site(site), self.relay(relay)),
+            Action::Join(site, relay) => self.join(self.site(site), self.relay(relay)),
             action => self.act_on_machines(action),
         }
     }
@@ -123,41 +123,41 @@ impl World {
     /// What is done to processes, disks and clocks.
     fn act_on_machines(&mut self, action: Action) -> Result<(), Failure> {
         match action {
-            Action::Reopen(place) => {
-                let place = self.place(place);
-                self.close(place);
-                self.open(place)
+            Action::Reopen(site) => {
+                let site = self.site(site);
+                self.close(site);
+                self.open(site)
             }
-            Action::Stop(place, changes, loss) => {
-                let place = self.place(place);
-                self.places[place].loss = loss;
-                self.places[place].disk.stop_after(Some(changes.into()));
+            Action::Stop(site, changes, loss) => {
+                let site = self.site(site);
+                self.sites[site].loss = loss;
+                self.sites[site].disk.stop_after(Some(changes.into()));
                 Ok(())
             }
-            Action::Backup(place) => {
-                let backup = self.copied(self.place(place));
+            Action::Backup(site) => {
+                let backup = self.copied(self.site(site));
                 self.backups.push(backup);
                 Ok(())
             }
             Action::Restore(back, how) => self.restore(back, how),
-            Action::Copy(place) => {
-                let copy = self.copied(self.place(place));
+            Action::Copy(site) => {
+                let copy = self.copied(self.site(site));
                 self.put_elsewhere(&copy)
             }
-            Action::Move(place) => {
-                let place = self.place(place);
-                self.close(place);
-                self.places[place].inode += 1;
-                self.open(place)
+            Action::Move(site) => {
+                let site = self.site(site);
+                self.close(site);
+                self.sites[site].inode += 1;
+                self.open(site)
             }
-            Action::Clock(place, seconds) => {
-                let place = self.place(place);
-                self.places[place].clock.set_ahead(i64::from(seconds) * 1000);
+            Action::Clock(site, seconds) => {
+                let site = self.site(site);
+                self.sites[site].clock.set_ahead(i64::from(seconds) * 1000);
                 self.tick()
             }
-            Action::ClockRight(place) => {
-                let place = self.place(place);
-                self.places[place].clock.set_ahead(0);
+            Action::ClockRight(site) => {
+                let site = self.site(site);
+                self.sites[site].clock.set_ahead(0);
                 self.tick()
             }
             action => self.act_on_relays(action),
@@ -202,11 +202,11 @@ impl World {
     }
 
     /// One local call, and what it must show at once.
-    fn write(&mut self, place: usize, effects: Vec<(RecNo, Effect)>) -> Result<(), Failure> {
-        self.open(place)?;
+    fn write(&mut self, site: usize, effects: Vec<(RecNo, Effect)>) -> Result<(), Failure> {
+        self.open(site)?;
         let mut kept = Vec::new();
         for (record, effect) in effects {
-            let shown = self.shown(place, record)?;
+            let shown = self.shown(site, record)?;
             let does = match &effect {
                 Effect::Delete => shown.is_some(),
                 Effect::Put(cells) => cells.iter().all(|(field, cell)| {
@@ -218,9 +218,9 @@ impl World {
         if kept.is_empty() || self.model.len() >= OPS_MAX {
             return Ok(());
         }
-        let seen = self.seen(place)?;
+        let seen = self.seen(site)?;
         let op = self.model.add(seen, kept.clone());
-        let vault = self.vault_at(place)?;
+        let vault = self.vault_at(site)?;
         let (notes, ops) = (vault.records("notes"), vault.records("ops"));
         let done = vault.write(|tx| {
             for (record, effect) in &kept {
@@ -245,38 +245,38 @@ impl World {
             ops.in_tx(tx).put(record_id(op), &Record([("op".to_owned(), Value::from(i64::from(op)))].into()))
         });
         drop((vault, notes, ops));
-        if self.settle_call(place, op, done)? {
-            kept.iter().try_for_each(|(record, effect)| self.check_own(place, op, (*record, effect)))?;
+        if self.settle_call(site, op, done)? {
+            kept.iter().try_for_each(|(record, effect)| self.check_own(site, op, (*record, effect)))?;
         }
         Ok(())
     }
 
     /// What became of a local call: says whether it was acknowledged.
-    fn settle_call(&mut self, place: usize, op: OpNo, done: Result<(), Error>) -> Result<bool, Failure> {
+    fn settle_call(&mut self, site: usize, op: OpNo, done: Result<(), Error>) -> Result<bool, Failure> {
         match done {
             Ok(()) => {
                 // Who was let in by a device that has not seen the vault yet is not listed there yet.
                 if !self.identities.iter().any(|identity| identity.joined == Some(op)) {
-                    self.places[place].known.insert(op);
+                    self.sites[site].known.insert(op);
                 }
                 self.truth.set(self.truth.ms() + 10);
                 self.tick()?;
-                Ok(self.places[place].device.is_some())
+                Ok(self.sites[site].device.is_some())
             }
             Err(error) => {
-                if !self.places[place].disk.is_dead() {
-                    return Err(Failure::new(Kind::CallFails, format!("op {op} at place {place}: {error}")));
+                if !self.sites[site].disk.is_dead() {
+                    return Err(Failure::new(Kind::CallFails, format!("op {op} at site {site}: {error}")));
                 }
                 // It may have happened all the same.
                 self.excused.insert(op);
-                self.mind_stop(place)?;
+                self.mind_stop(site)?;
                 Ok(false)
             }
         }
     }
 
-    fn check_own(&self, place: usize, op: OpNo, (record, effect): (RecNo, &Effect)) -> Result<(), Failure> {
-        let shown = self.shown(place, record)?;
+    fn check_own(&self, site: usize, op: OpNo, (record, effect): (RecNo, &Effect)) -> Result<(), Failure> {
+        let shown = self.shown(site, record)?;
         let shows = match effect {
             Effect::Delete => shown.is_none(),
             Effect::Put(cells) => shown.as_ref().is_some_and(|shown| {
@@ -289,19 +289,19 @@ impl World {
         if shows {
             return Ok(());
         }
-        let text = format!("op {op} on record {record} at place {place}: {effect:?}, and it shows {shown:?}");
+        let text = format!("op {op} on record {record} at site {site}: {effect:?}, and it shows {shown:?}");
         Err(Failure::new(Kind::WriteWithoutEffect, text))
     }
 
-    fn import(&mut self, place: usize) -> Result<(), Failure> {
-        self.open(place)?;
+    fn import(&mut self, site: usize) -> Result<(), Failure> {
+        self.open(site)?;
         if self.model.len() >= OPS_MAX {
             return Ok(());
         }
-        let seen = self.seen(place)?;
+        let seen = self.seen(site)?;
         let op = self.model.add(seen, Vec::new());
         self.imports.insert(op);
-        let vault = self.vault_at(place)?;
+        let vault = self.vault_at(site)?;
         let (bulk, ops) = (vault.records("bulk"), vault.records("ops"));
         let done = vault.write(|tx| {
             let record = Record([("x".to_owned(), value_of(op))].into());
@@ -311,76 +311,76 @@ impl World {
             ops.in_tx(tx).put(record_id(op), &Record([("op".to_owned(), Value::from(i64::from(op)))].into()))
         });
         drop((vault, bulk, ops));
-        self.settle_call(place, op, done).map(drop)
+        self.settle_call(site, op, done).map(drop)
     }
 
-    fn sync_unheard(&mut self, place: usize, relay: usize) -> Result<(), Failure> {
-        let between = (place, relay);
-        self.hang_up(|wire| (wire.place, wire.relay) == between);
-        self.connect(place, relay, Acks::Unheard)?;
+    fn sync_unheard(&mut self, site: usize, relay: usize) -> Result<(), Failure> {
+        let between = (site, relay);
+        self.hang_up(|wire| (wire.site, wire.relay) == between);
+        self.connect(site, relay, Acks::Unheard)?;
         self.carry(3_000, |_| false)?;
-        self.hang_up(|wire| (wire.place, wire.relay) == between);
+        self.hang_up(|wire| (wire.site, wire.relay) == between);
         Ok(())
     }
 
-    fn copied(&self, place: usize) -> Backup {
-        let of = &self.places[place];
+    fn copied(&self, site: usize) -> Backup {
+        let of = &self.sites[site];
         let token = of.token.lock().ok().and_then(|token| token.clone());
-        Backup { place, image: of.disk.image(), token }
+        Backup { site, image: of.disk.image(), token }
     }
 
     fn put_elsewhere(&mut self, copy: &Backup) -> Result<(), Failure> {
-        if self.places.len() >= usize::from(PLACES_MAX) {
+        if self.sites.len() >= usize::from(SITES_MAX) {
             return Ok(());
         }
-        let owner = self.places[copy.place].owner;
-        let place = self.new_place(owner, copy.image.clone(), copy.token.clone());
-        self.open(place)
+        let owner = self.sites[copy.site].owner;
+        let site = self.new_site(owner, copy.image.clone(), copy.token.clone());
+        self.open(site)
     }
 
     fn restore(&mut self, back: u8, how: Back) -> Result<(), Failure> {
         let Some(last) = self.backups.len().checked_sub(1) else { return Ok(()) };
-        let Backup { place, image, token } = &self.backups[last - usize::from(back) % (last + 1)];
-        let copy = Backup { place: *place, image: image.clone(), token: token.clone() };
+        let Backup { site, image, token } = &self.backups[last - usize::from(back) % (last + 1)];
+        let copy = Backup { site: *site, image: image.clone(), token: token.clone() };
         if how == Back::Elsewhere {
             return self.put_elsewhere(&copy);
         }
-        let place = copy.place;
-        self.open(place)?;
-        let lost = self.seen(place)?;
-        self.excuse(lost, (Some(place), None))?;
-        self.close(place);
-        let of = &mut self.places[place];
+        let site = copy.site;
+        self.open(site)?;
+        let lost = self.seen(site)?;
+        self.excuse(lost, (Some(site), None))?;
+        self.close(site);
+        let of = &mut self.sites[site];
         (of.disk, of.known) = (SimDisk::holding(copy.image), OpSet::default());
         if let Ok(mut token) = of.token.lock() {
             *token = copy.token;
         }
         of.inode += u64::from(how == Back::NewFiles);
-        self.open(place)
+        self.open(site)
     }
 
-    fn join(&mut self, place: usize, relay: usize) -> Result<(), Failure> {
-        self.open(place)?;
-        if self.places.len() >= usize::from(PLACES_MAX) || self.model.len() >= OPS_MAX {
+    fn join(&mut self, site: usize, relay: usize) -> Result<(), Failure> {
+        self.open(site)?;
+        if self.sites.len() >= usize::from(SITES_MAX) || self.model.len() >= OPS_MAX {
             return Ok(());
         }
-        let seen = self.seen(place)?;
+        let seen = self.seen(site)?;
         let op = self.model.add(seen, Vec::new());
         let owner = self.add_identity();
         self.identities[owner].joined = Some(op);
-        let new = self.new_place(owner, super::disk::Image::default(), None);
+        let new = self.new_site(owner, super::disk::Image::default(), None);
         let join = SimJoin::new(self.setup(new));
-        let added = join.add_to(&self.vault_at(place)?);
-        if !self.settle_call(place, op, added)? {
-            self.places.pop();
+        let added = join.add_to(&self.vault_at(site)?);
+        if !self.settle_call(site, op, added)? {
+            self.sites.pop();
             return Ok(());
         }
-        self.sync(place, relay, JOIN_MS)?;
-        let old = self.vault_at(place)?;
+        self.sync(site, relay, JOIN_MS)?;
+        let old = self.vault_at(site)?;
         let device = join.finish(&old);
         drop(old);
         let device = device.map_err(|error| Failure::new(Kind::CallFails, format!("joining: {error}")))?;
-        self.places[new].device = Some(device);
+        self.sites[new].device = Some(device);
         Ok(())
     }
 }

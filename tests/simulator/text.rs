@@ -83,10 +83,10 @@ impl fmt::Display for Action {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.word())?;
         match *self {
-            Self::Put(place, record, field) | Self::Unset(place, record, field) => {
-                write!(f, " {place} {record} {field}")
+            Self::Put(site, record, field) | Self::Unset(site, record, field) => {
+                write!(f, " {site} {record} {field}")
             }
-            Self::Transaction(place, put, deleted) => write!(f, " {place} {put} {deleted}"),
+            Self::Transaction(site, put, deleted) => write!(f, " {site} {put} {deleted}"),
             Self::Delete(a, b)
             | Self::Connect(a, b)
             | Self::Cut(a, b)
@@ -108,7 +108,7 @@ impl fmt::Display for Action {
                 write!(f, " {a} {changes} {}", name_of(&LOSSES, &loss))
             }
             Self::Restore(backup, back) => write!(f, " {backup} {}", name_of(&BACKS, &back)),
-            Self::Clock(place, seconds) => write!(f, " {place} {seconds}"),
+            Self::Clock(site, seconds) => write!(f, " {site} {seconds}"),
             Self::Wait(seconds) => write!(f, " {seconds}"),
         }
     }

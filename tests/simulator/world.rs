@@ -1,11 +1,11 @@
-//! A world: places with stores, relays, links between them, one clock that is right, and what people know of it all.
+//! A world: sites with stores, relays, links between them, one clock that is right, and what people know of it all.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use subrosa::testing::simulated::{SimPeer, SimPlace, SimSetup};
+use subrosa::testing::simulated::{SimPeer, SimSetup, SimSite};
 use subrosa::{
     Clock, Device, KeyProvider as _, Record, RecordId, SeededEntropy, SoftwareKey, Value, Vault, VaultId,
 };
@@ -58,7 +58,7 @@ impl SimClock {
 }
 
 /// A store's folder on some machine.
-pub(super) struct Place {
+pub(super) struct Site {
     /// Which device it is, or was copied from.
     pub(super) owner: usize,
     pub(super) disk: SimDisk,
@@ -81,7 +81,7 @@ pub(super) struct Identity {
 
 /// A copy of a store that was put aside.
 pub(super) struct Backup {
-    pub(super) place: usize,
+    pub(super) site: usize,
     pub(super) image: Image,
     pub(super) token: Option<Vec<u8>>,
 }
@@ -111,7 +111,7 @@ pub(super) struct World {
     opened: u64,
     pub(super) vault: Option<VaultId>,
     pub(super) identities: Vec<Identity>,
-    pub(super) places: Vec<Place>,
+    pub(super) sites: Vec<Site>,
     pub(super) relays: Vec<Relay>,
     pub(super) wires: Vec<Wire>,
     pub(super) backups: Vec<Backup>,
@@ -139,7 +139,7 @@ impl World {
             opened: 0,
             vault: None,
             identities: Vec::new(),
-            places: Vec::new(),
+            sites: Vec::new(),
             relays: Vec::new(),
             wires: Vec::new(),
             backups: Vec::new(),
@@ -174,10 +174,10 @@ impl World {
         std::array::from_fn(|_| dice.throw() as u8)
     }
 
-    pub(super) fn new_place(&mut self, owner: usize, image: Image, token: Option<Vec<u8>>) -> usize {
-        let inode = self.places.len() as u64 * 1_000 + 1;
+    pub(super) fn new_site(&mut self, owner: usize, image: Image, token: Option<Vec<u8>>) -> usize {
+        let inode = self.sites.len() as u64 * 1_000 + 1;
         let clock = Arc::new(SimClock { truth: self.truth.clone(), ahead_ms: AtomicI64::new(0) });
-        self.places.push(Place {
+        self.sites.push(Site {
             owner,
             disk: SimDisk::holding(image),
             token: Arc::new(Mutex::new(token)),
@@ -187,16 +187,16 @@ impl World {
             device: None,
             known: OpSet::default(),
         });
-        self.places.len() - 1
+        self.sites.len() - 1
     }
 
-    /// What the store at a place is opened with.
-    pub(super) fn setup(&mut self, place: usize) -> SimSetup {
+    /// What the store at a site is opened with.
+    pub(super) fn setup(&mut self, site: usize) -> SimSetup {
         let entropy = u64::from_be_bytes(self.fresh());
-        let of = &self.places[place];
+        let of = &self.sites[site];
         let disk = of.disk.clone();
         SimSetup {
-            place: SimPlace {
+            site: SimSite {
                 disk: Box::new(move || Box::new(disk.clone())),
                 token: of.token.clone(),
                 inode: of.inode,
@@ -207,68 +207,68 @@ impl World {
         }
     }
 
-    /// Opens the store at a place if it is not open, and looks whether what was acknowledged is there.
-    pub(super) fn open(&mut self, place: usize) -> Result<(), Failure> {
-        if self.places[place].device.is_some() {
+    /// Opens the store at a site if it is not open, and looks whether what was acknowledged is there.
+    pub(super) fn open(&mut self, site: usize) -> Result<(), Failure> {
+        if self.sites[site].device.is_some() {
             return Ok(());
         }
         // A stop may come while it is being opened; the next try finds a disk that goes on.
         for _ in 0..2 {
-            match self.setup(place).open() {
+            match self.setup(site).open() {
                 Ok(device) => {
-                    self.places[place].device = Some(device);
-                    let seen = self.seen(place)?;
-                    let gone = self.places[place].known.minus(seen);
+                    self.sites[site].device = Some(device);
+                    let seen = self.seen(site)?;
+                    let gone = self.sites[site].known.minus(seen);
                     if let Some(op) = gone.iter().next() {
-                        return Err(Failure::new(Kind::LostAtStop, format!("op {op} at place {place}")));
+                        return Err(Failure::new(Kind::LostAtStop, format!("op {op} at site {site}")));
                     }
-                    self.places[place].known = seen;
+                    self.sites[site].known = seen;
                     return Ok(());
                 }
-                Err(_) if self.places[place].disk.is_dead() => self.revive(place),
+                Err(_) if self.sites[site].disk.is_dead() => self.revive(site),
                 Err(error) => {
-                    return Err(Failure::new(Kind::OpenFails, format!("place {place}: {error}")));
+                    return Err(Failure::new(Kind::OpenFails, format!("site {site}: {error}")));
                 }
             }
         }
-        Err(Failure::new(Kind::OpenFails, format!("place {place}")))
+        Err(Failure::new(Kind::OpenFails, format!("site {site}")))
     }
 
-    /// Ends the process at a place, and its links.
-    pub(super) fn close(&mut self, place: usize) {
-        self.hang_up(|wire| wire.place == place);
-        self.places[place].device = None;
+    /// Ends the process at a site, and its links.
+    pub(super) fn close(&mut self, site: usize) {
+        self.hang_up(|wire| wire.site == site);
+        self.sites[site].device = None;
     }
 
     /// The disk goes on with what is left on it.
-    fn revive(&mut self, place: usize) {
-        self.close(place);
-        let of = &mut self.places[place];
+    fn revive(&mut self, site: usize) {
+        self.close(site);
+        let of = &mut self.sites[site];
         of.disk = SimDisk::holding(of.disk.after(of.loss, &mut self.dice));
     }
 
-    /// If the disk of a place has stopped, the process ends, and is started again. Says whether that was so.
-    pub(super) fn mind_stop(&mut self, place: usize) -> Result<bool, Failure> {
-        if !self.places[place].disk.is_dead() {
+    /// If the disk of a site has stopped, the process ends, and is started again. Says whether that was so.
+    pub(super) fn mind_stop(&mut self, site: usize) -> Result<bool, Failure> {
+        if !self.sites[site].disk.is_dead() {
             return Ok(false);
         }
-        self.revive(place);
-        self.open(place)?;
+        self.revive(site);
+        self.open(site)?;
         Ok(true)
     }
 
-    /// The vault at a place whose store is open.
-    pub(super) fn vault_at(&self, place: usize) -> Result<Vault, Failure> {
-        let fails = |what: String| Failure::new(Kind::CallFails, format!("place {place}: {what}"));
-        let device = self.places[place].device.as_ref().ok_or_else(|| fails("is not open".to_owned()))?;
+    /// The vault at a site whose store is open.
+    pub(super) fn vault_at(&self, site: usize) -> Result<Vault, Failure> {
+        let fails = |what: String| Failure::new(Kind::CallFails, format!("site {site}: {what}"));
+        let device = self.sites[site].device.as_ref().ok_or_else(|| fails("is not open".to_owned()))?;
         device.vault(VAULT).map_err(|error| fails(error.to_string()))
     }
 
     /// The ops that a device shows to have seen: each leaves a record of its own in the transaction that it is, and a device
     /// that was let in is listed.
-    pub(super) fn seen(&self, place: usize) -> Result<OpSet, Failure> {
-        let vault = self.vault_at(place)?;
-        let fails = |error| Failure::new(Kind::CallFails, format!("place {place}: {error}"));
+    pub(super) fn seen(&self, site: usize) -> Result<OpSet, Failure> {
+        let vault = self.vault_at(site)?;
+        let fails = |error| Failure::new(Kind::CallFails, format!("site {site}: {error}"));
         let mut seen = OpSet::default();
         for record in vault.records("ops").scan() {
             let (id, _) = record.map_err(fails)?;
@@ -284,10 +284,9 @@ impl World {
     }
 
     /// What a device shows of a record.
-    pub(super) fn shown(&self, place: usize, record: RecNo) -> Result<Shown, Failure> {
-        let found = self.vault_at(place)?.records("notes").get(record_id(record.into()));
-        let found =
-            found.map_err(|error| Failure::new(Kind::CallFails, format!("place {place}: {error}")))?;
+    pub(super) fn shown(&self, site: usize, record: RecNo) -> Result<Shown, Failure> {
+        let found = self.vault_at(site)?.records("notes").get(record_id(record.into()));
+        let found = found.map_err(|error| Failure::new(Kind::CallFails, format!("site {site}: {error}")))?;
         Ok(found.map(|Record(fields)| {
             fields.iter().filter_map(|(name, value)| read_field(name, value)).collect()
         }))
@@ -333,14 +332,14 @@ impl World {
         Ok(())
     }
 
-    /// What of `held` nobody else has, now that one place or one relay loses it.
+    /// What of `held` nobody else has, now that one site or one relay loses it.
     pub(super) fn excuse(
         &mut self,
         held: OpSet,
-        (place, relay): (Option<usize>, Option<usize>),
+        (site, relay): (Option<usize>, Option<usize>),
     ) -> Result<(), Failure> {
         let mut elsewhere = OpSet::default();
-        for other in (0..self.places.len()).filter(|other| Some(*other) != place) {
+        for other in (0..self.sites.len()).filter(|other| Some(*other) != site) {
             self.open(other)?;
             elsewhere = elsewhere.plus(self.seen(other)?);
         }

@@ -20,7 +20,7 @@ use zeroize::Zeroizing;
 
 use crate::error::{Error, LifeError};
 use crate::life::gate::{Gate, Turn, Wait, WriterKind};
-use crate::life::place::Place;
+use crate::life::site::Site;
 use crate::life::snapshots::Registry;
 use crate::life::{Core, OpenStore, Slot, TABLES_FORMAT};
 use crate::memory::ahead::Ahead;
@@ -104,14 +104,14 @@ impl Core {
         settle: Settle,
     ) -> Result<Self, Error> {
         DeviceName::new(&options.device_name)?;
-        Place::of(dir, &options).make()?;
+        Site::of(dir, &options).make()?;
         check_agreement(&*key, &*options.entropy)?;
         Self::start(dir, key, options, Purpose::Make(made_for), settle)
     }
 
     /// Refuses a folder that has a store. One that was never finished is none.
     pub(crate) fn check_free(dir: &Path, key: &Arc<dyn KeyProvider>, options: &Options) -> Result<(), Error> {
-        Place::of(dir, options).check_names()?;
+        Site::of(dir, options).check_names()?;
         let process = Process::this(&options.fork_sign);
         let open = match Self::open_file(dir, &**key, options, (&process, Missing::Refuse)) {
             Ok(open) => open,
@@ -217,7 +217,7 @@ impl Core {
         (process, missing): (&Process, Missing),
     ) -> Result<OpenStore, Error> {
         let kek = kek(key)?;
-        let disk = Place::of(dir, options).disk(missing)?;
+        let disk = Site::of(dir, options).disk(missing)?;
         let (cache_bytes, process) = (options.cache_bytes, process.clone());
         let how = OpenOptions { cache_bytes, missing, walk: Walk::Now, process };
         let (db, file) = open_database(disk, &kek, options.entropy.clone(), &how)?;

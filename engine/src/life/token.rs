@@ -103,8 +103,8 @@ impl Core {
 
     #[cfg(feature = "testing")]
     fn simulated_token(&self) -> Option<std::sync::MutexGuard<'_, Option<Vec<u8>>>> {
-        let place = self.options.place.as_ref()?;
-        Some(place.token.lock().unwrap_or_else(std::sync::PoisonError::into_inner))
+        let site = self.options.site.as_ref()?;
+        Some(site.token.lock().unwrap_or_else(std::sync::PoisonError::into_inner))
     }
 
     fn found_token(&self) -> Option<Vec<u8>> {
@@ -155,8 +155,8 @@ impl Core {
     #[cfg(unix)]
     fn inode(&self) -> Result<u64, Error> {
         #[cfg(feature = "testing")]
-        if let Some(place) = &self.options.place {
-            return Ok(place.inode);
+        if let Some(site) = &self.options.site {
+            return Ok(site.inode);
         }
         use std::os::unix::fs::MetadataExt as _;
         Ok(std::fs::metadata(self.dir().join(STORE_FILE)).map_err(StoreError::from)?.ino())

@@ -14,7 +14,7 @@ use subrosa_model::keys::{KeyPair, KeyProvider, PublicKey};
 use subrosa_protocol::codec::Reader;
 use subrosa_store::error::StoreError;
 pub use subrosa_store::sealed::Disk;
-pub use subrosa_store::testing::{DiskOpener, SimPlace};
+pub use subrosa_store::testing::{DiskOpener, SimSite};
 
 use crate::clock::Clock;
 use crate::device::Device;
@@ -24,7 +24,7 @@ use crate::life::opening::MadeFor;
 use crate::logs::copies;
 use crate::options::Options;
 use crate::people::vaults::NewVault;
-pub use crate::sync::simulated::{SimLink, SimNews, SimOutput, SimPeer};
+pub use crate::sync::stepped::{SimLink, SimNews, SimOutput, SimPeer};
 use crate::vault::Vault;
 
 /// Pages that a simulated device keeps in memory.
@@ -33,7 +33,7 @@ const CACHE_BYTES: usize = 1 << 20;
 /// What a device of a simulation is opened with.
 pub struct SimSetup {
     /// Where its store lies.
-    pub place: SimPlace,
+    pub site: SimSite,
     /// Its key.
     pub key: Arc<dyn KeyProvider>,
     /// Wall time.
@@ -45,7 +45,7 @@ pub struct SimSetup {
 impl SimSetup {
     fn options(self) -> (Arc<dyn KeyProvider>, Options) {
         let options = Options::default().clock(self.clock).entropy(self.entropy).cache_bytes(CACHE_BYTES);
-        (self.key, Options { place: Some(Arc::new(self.place)), ..options })
+        (self.key, Options { site: Some(Arc::new(self.site)), ..options })
     }
 
     /// Makes a store, for a device that founds vaults.

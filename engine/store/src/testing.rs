@@ -14,7 +14,7 @@ use crate::sealed::{Disk, FileDisk, Kek, Missing, OpenOptions, Walk, open_databa
 pub type DiskOpener = Box<dyn Fn() -> Box<dyn Disk> + Send + Sync>;
 
 /// Where a simulated store lies, in place of a folder.
-pub struct SimPlace {
+pub struct SimSite {
     /// The disk.
     pub disk: DiskOpener,
     /// What the file `token` beside the store holds.

@@ -5,23 +5,23 @@ use std::path::Path;
 use subrosa_store::error::StoreError;
 use subrosa_store::sealed::{Disk, FileDisk, Missing};
 #[cfg(feature = "testing")]
-use subrosa_store::testing::SimPlace;
+use subrosa_store::testing::SimSite;
 
 use crate::error::Error;
 use crate::life::{STORE_FILE, token};
 use crate::options::Options;
 
 /// See the module.
-pub(crate) enum Place<'a> {
+pub(crate) enum Site<'a> {
     Folder(&'a Path),
     #[cfg(feature = "testing")]
-    Simulated(&'a SimPlace),
+    Simulated(&'a SimSite),
 }
 
-impl<'a> Place<'a> {
+impl<'a> Site<'a> {
     #[cfg(feature = "testing")]
     pub(crate) fn of(dir: &'a Path, options: &'a Options) -> Self {
-        options.place.as_deref().map_or(Self::Folder(dir), Self::Simulated)
+        options.site.as_deref().map_or(Self::Folder(dir), Self::Simulated)
     }
 
     #[cfg(not(feature = "testing"))]
@@ -32,7 +32,7 @@ impl<'a> Place<'a> {
     /// Makes the folder if it is not there.
     ///
     /// # Errors
-    /// As [`Place::check_names`]; [`StoreError::Io`].
+    /// As [`Site::check_names`]; [`StoreError::Io`].
     pub(crate) fn make(&self) -> Result<(), Error> {
         self.check_names()?;
         match self {
@@ -42,7 +42,7 @@ impl<'a> Place<'a> {
         }
     }
 
-    /// Refuses a place in which something else has the name of a file that a store has beside it.
+    /// Refuses a site in which something else has the name of a file that a store has beside it.
     ///
     /// # Errors
     /// [`Error::AlreadyExists`].
@@ -61,7 +61,7 @@ impl<'a> Place<'a> {
         match self {
             Self::Folder(dir) => Ok(Box::new(FileDisk::open(&dir.join(STORE_FILE), missing)?)),
             #[cfg(feature = "testing")]
-            Self::Simulated(place) => Ok((place.disk)()),
+            Self::Simulated(site) => Ok((site.disk)()),
         }
     }
 }
