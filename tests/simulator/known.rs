@@ -126,16 +126,14 @@ pub const KNOWN: &[Known] = &[
     },
     Known {
         name: "t8",
-        what: "a store and a copy of it each let a device in",
+        what: "two copies of a store that look alike each let a device in",
         plan: "seed 1 devices 2 relays 1
             0 backup 0
-            1 copy 0
+            1 restore 0 twin
             2 join 0 0
-            3 restore 0 in-place
-            4 join 2 0
-            5 join 0 0",
+            3 join 2 0",
         kinds: MEMBERS,
-        has: &[&["join"], &["copy", "restore elsewhere"]],
+        has: &[&["join"], &["restore twin", "restore elsewhere", "copy"]],
         without: RELAYS,
     },
     Known {
@@ -167,12 +165,8 @@ pub const KNOWN: &[Known] = &[
             8 delete 1 0
             9 sync 1 0",
         kinds: DATA,
-        has: &[
-            &["move", "copy", "restore new-files", "restore elsewhere"],
-            &["delete", "transaction"],
-            &["put", "transaction"],
-        ],
-        without: &["sync-unheard", "wipe", "relay-restore", "clock"],
+        has: &[&["move"], &["delete", "transaction"], &["put", "transaction"]],
+        without: &["copy", "restore", "sync-unheard", "wipe", "relay-restore", "clock"],
     },
     Known {
         name: "t21",
@@ -205,10 +199,7 @@ pub const KNOWN: &[Known] = &[
             7 put 0 0 2
             8 sync 0 0",
         kinds: ANY,
-        has: &[
-            &["wipe", "relay-restore"],
-            &["restore in-place", "restore new-files", "restore elsewhere", "copy"],
-        ],
+        has: &[&["wipe", "relay-restore"], &["restore", "copy"]],
         without: &["clock"],
     },
     Known {
@@ -222,7 +213,7 @@ pub const KNOWN: &[Known] = &[
             4 put 0 0 1
             5 sync 0 1",
         kinds: ANY,
-        has: &[&["restore in-place", "restore new-files", "restore elsewhere", "copy"], &["sync 1"]],
+        has: &[&["restore", "copy"], &["sync 1"]],
         without: &["wipe", "relay-restore", "clock"],
     },
 ];

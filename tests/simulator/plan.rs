@@ -23,6 +23,8 @@ pub enum Back {
     NewFiles,
     /// Beside what is there: on another machine, which has no other store of that device.
     Elsewhere,
+    /// As a whole disk, cloned for another machine: nothing about the files tells.
+    Twin,
 }
 
 /// One thing that happens.
@@ -279,7 +281,7 @@ impl Hand {
     }
 
     fn back(&mut self) -> Back {
-        self.dice.pick(&[Back::InPlace, Back::InPlace, Back::NewFiles, Back::Elsewhere])
+        self.dice.pick(&[Back::InPlace, Back::InPlace, Back::NewFiles, Back::Elsewhere, Back::Twin])
     }
 
     /// A story, of which any part may be missing.

@@ -142,7 +142,7 @@ impl World {
             Action::Restore(back, how) => self.restore(back, how),
             Action::Copy(site) => {
                 let copy = self.copied(self.site(site));
-                self.put_elsewhere(&copy)
+                self.put_elsewhere(&copy, Back::Elsewhere)
             }
             Action::Move(site) => {
                 let site = self.site(site);
@@ -326,24 +326,27 @@ impl World {
     fn copied(&self, site: usize) -> Backup {
         let of = &self.sites[site];
         let token = of.token.lock().ok().and_then(|token| token.clone());
-        Backup { site, image: of.disk.image(), token }
+        Backup { site, inode: of.inode, image: of.disk.image(), token }
     }
 
-    fn put_elsewhere(&mut self, copy: &Backup) -> Result<(), Failure> {
+    fn put_elsewhere(&mut self, copy: &Backup, how: Back) -> Result<(), Failure> {
         if self.sites.len() >= usize::from(SITES_MAX) {
             return Ok(());
         }
         let owner = self.sites[copy.site].owner;
         let site = self.new_site(owner, copy.image.clone(), copy.token.clone());
+        if how == Back::Twin {
+            self.sites[site].inode = copy.inode;
+        }
         self.open(site)
     }
 
     fn restore(&mut self, back: u8, how: Back) -> Result<(), Failure> {
         let Some(last) = self.backups.len().checked_sub(1) else { return Ok(()) };
-        let Backup { site, image, token } = &self.backups[last - usize::from(back) % (last + 1)];
-        let copy = Backup { site: *site, image: image.clone(), token: token.clone() };
-        if how == Back::Elsewhere {
-            return self.put_elsewhere(&copy);
+        let Backup { site, inode, image, token } = &self.backups[last - usize::from(back) % (last + 1)];
+        let copy = Backup { site: *site, inode: *inode, image: image.clone(), token: token.clone() };
+        if matches!(how, Back::Elsewhere | Back::Twin) {
+            return self.put_elsewhere(&copy, how);
         }
         let site = copy.site;
         self.open(site)?;

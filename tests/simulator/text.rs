@@ -34,8 +34,12 @@ const LOSSES: [(&str, Loss); 4] = [
     ("writes", Loss::Writes),
     ("sectors", Loss::Sectors),
 ];
-const BACKS: [(&str, Back); 3] =
-    [("in-place", Back::InPlace), ("new-files", Back::NewFiles), ("elsewhere", Back::Elsewhere)];
+const BACKS: [(&str, Back); 4] = [
+    ("in-place", Back::InPlace),
+    ("new-files", Back::NewFiles),
+    ("elsewhere", Back::Elsewhere),
+    ("twin", Back::Twin),
+];
 
 fn name_of<T: PartialEq>(names: &[(&'static str, T)], value: &T) -> &'static str {
     names.iter().find(|(_, one)| one == value).map_or("?", |(name, _)| name)

@@ -82,6 +82,7 @@ pub(super) struct Identity {
 /// A copy of a store that was put aside.
 pub(super) struct Backup {
     pub(super) site: usize,
+    pub(super) inode: u64,
     pub(super) image: Image,
     pub(super) token: Option<Vec<u8>>,
 }
