@@ -324,16 +324,10 @@ impl SimRelay {
                 Input::Vault(row.map(|row| self.state(row)))
             }
             Output::Create(creation) => Input::Created(self.create(*creation)?),
-            Output::StoreStatement(statement) => {
-                let day = u32::try_from(now.wall_ms / MS_PER_DAY).unwrap_or(u32::MAX);
-                let result = self.store.add_statement(&statement, day)?.map(|row| self.state(row));
-                if let Ok(state) = &result {
-                    self.statements_changed(now, statement.vault, state, by);
-                }
-                Input::StatementStored(result)
-            }
+            Output::LoadStatements { vault, from } => Input::Statements(self.store.statements(&vault, from)?),
             Output::JoinStatements { vault, tail } => {
-                let joined = self.store.join_statements(&vault, &tail)?;
+                let day = u32::try_from(now.wall_ms / MS_PER_DAY).unwrap_or(u32::MAX);
+                let joined = self.store.join_statements(&vault, &tail, day)?;
                 let joined = joined.map(|JoinedRow { row, changed }| (self.state(row), changed));
                 if let Ok((state, true)) = &joined {
                     self.statements_changed(now, vault, state, by);

@@ -233,6 +233,9 @@ impl World {
                 Ok(())
             }
             _ => {
+                if self.dice.percent(50) {
+                    wire.link.look_ahead();
+                }
                 wire.link.work();
                 Ok(())
             }

@@ -339,17 +339,17 @@ impl Hand {
         let (other, relay, record) = (self.site(), self.relay(), self.record());
         let (first, second) = (self.field(), self.field());
         self.tell(&[
-            (70, Action::Put(site, record, first)),
+            (80, Action::Put(site, record, first)),
+            (50, Action::Sync(site, relay)),
+            (50, Action::Delete(site, record)),
+            (30, Action::SyncUnheard(site, relay)),
             (40, Action::Sync(site, relay)),
-            (30, Action::Delete(site, record)),
-            (40, Action::SyncUnheard(site, relay)),
-            (30, Action::Sync(site, relay)),
-            (40, Action::Put(site, record, second)),
+            (60, Action::Put(site, record, second)),
             (100, Action::Move(site)),
-            (40, Action::Delete(site, record)),
-            (60, Action::Sync(site, relay)),
-            (50, Action::Sync(other, relay)),
-            (40, Action::Delete(other, record)),
+            (30, Action::Delete(site, record)),
+            (70, Action::Sync(site, relay)),
+            (60, Action::Sync(other, relay)),
+            (60, Action::Delete(other, record)),
             (40, Action::Sync(other, relay)),
         ])
     }

@@ -37,7 +37,7 @@ impl Core {
     }
 
     /// Finds out all that can be found now.
-    #[cfg(test)]
+    #[cfg(any(test, feature = "testing"))]
     pub(crate) fn check_what_arrived(&self) {
         while let Some(task) = self.ahead.try_next() {
             self.find_out(task);

@@ -104,7 +104,7 @@ impl Ahead {
     }
 
     /// The next thing to find out, if there is one now.
-    #[cfg(test)]
+    #[cfg(any(test, feature = "testing"))]
     pub(crate) fn try_next(&self) -> Option<Task> {
         self.lock().next()
     }

@@ -12,6 +12,7 @@ use bytes::Bytes;
 use subrosa_protocol::client_link::Event;
 use subrosa_protocol::ids::{Pin, PublicKeyBytes};
 
+use super::checker::Overheard;
 use super::machine::{Errand, FeedEvent, Machine, MachineInput, MachineOutput, News};
 use super::work::Answer;
 use super::worker::{Peer, perform};
@@ -58,6 +59,7 @@ pub struct SimLink {
     core: Arc<Engine>,
     machine: Machine,
     keys: LinkKeys,
+    overheard: Overheard,
     peer: Peer,
     relay: Pin,
     writes: Arc<AtomicU64>,
@@ -81,7 +83,7 @@ impl SimLink {
             counted.fetch_add(1, Ordering::SeqCst);
         });
         core.on_pending(&hook);
-        let machine = Machine::new(now, None, &Errand::Sync { share: 0, writes: 0 })?;
+        let machine = Machine::new(now, None, &Errand::Sync { share: 0, writes: 0, asks: 0 })?;
         let relay = peer.pin;
         let peer = Peer { share: 0, exporter: peer.exporter, key: Some(peer.key) };
         let (answers, out) = (VecDeque::new(), VecDeque::new());
@@ -89,6 +91,7 @@ impl SimLink {
             core,
             machine,
             keys: LinkKeys::default(),
+            overheard: Overheard::default(),
             peer,
             relay,
             writes,
@@ -118,6 +121,10 @@ impl SimLink {
     /// As [`SimLink::frame`].
     pub fn feed(&mut self, now: Instant, stream: u64, frame: Option<Bytes>) -> Result<(), SyncFailure> {
         self.datagrams += 1;
+        match &frame {
+            Some(frame) => self.overheard.frame(&self.core, stream, frame, self.machine.is_delivering()),
+            None => self.overheard.over(stream),
+        }
         let event = frame.map_or(FeedEvent::Closed, FeedEvent::Frame);
         self.give(now, MachineInput::Feed { stream, event })
     }
@@ -142,6 +149,11 @@ impl SimLink {
             self.give(now, MachineInput::Timeout { datagrams: self.datagrams })?;
         }
         Ok(())
+    }
+
+    /// Looks ahead at segments that wait for the store, as a thread of its own does.
+    pub fn look_ahead(&self) {
+        self.core.check_what_arrived();
     }
 
     /// Does the next thing that is asked of the store; `false` if there is none.
@@ -236,6 +248,7 @@ impl SimLink {
 impl Drop for SimLink {
     fn drop(&mut self) {
         self.core.no_more_pending(&self.hook);
+        self.core.ahead.forget();
         self.core.stop_sealing();
     }
 }
