@@ -1,7 +1,7 @@
 //! Which of two chains stays, and what of a tail joins a chain (`docs/PROTOCOL.md`, "Rivals"). Pure: the same rule at relays
 //! and devices.
 
-use super::seniority::{Kind, Seniority, Standing};
+use super::seniority::{Seniority, SignerKind, SignerRank};
 use super::{Statement, StatementError};
 use crate::limits;
 
@@ -45,10 +45,10 @@ pub fn prefers(a: &[Statement], b: &[Statement]) -> bool {
 }
 
 /// The first signer of some statements, and the most senior one.
-fn signers(mut seniority: Seniority, rest: &[Statement]) -> (Option<Standing>, Standing) {
-    let standings: Vec<_> = rest.iter().map(|statement| seniority.pass(statement)).collect();
-    let most = standings.iter().min().copied();
-    (standings.first().copied(), most.unwrap_or(Standing { number: u32::MAX, kind: Kind::Admin }))
+fn signers(mut seniority: Seniority, rest: &[Statement]) -> (Option<SignerRank>, SignerRank) {
+    let ranks: Vec<_> = rest.iter().map(|statement| seniority.pass(statement)).collect();
+    let most = ranks.iter().min().copied();
+    (ranks.first().copied(), most.unwrap_or(SignerRank { number: u32::MAX, kind: SignerKind::Admin }))
 }
 
 /// Offers `tail` to `chain`, which has been checked. See [`join_within`].

@@ -6,24 +6,24 @@ use crate::ids::PublicKeyBytes;
 
 /// How senior a signer is; the least stands first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Standing {
+pub(super) struct SignerRank {
     /// 0 is the recovery key of the vault's beginning, and whatever recovery key it put in its place, also when somebody
     /// took that away and put it back; an admin has a number of its own, and any other recovery key that it put there alone
     /// has that number too.
     pub(super) number: u32,
-    pub(super) kind: Kind,
+    pub(super) kind: SignerKind,
 }
 
 /// Of one number, in this order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Kind {
+pub(super) enum SignerKind {
     /// With the admin's number.
     RecoveryAndAdmin(u32),
     Recovery,
     Admin,
 }
 
-impl Standing {
+impl SignerRank {
     /// Signed by the recovery key that the vault began with, or one that it put in its place.
     pub(super) const fn is_first_recovery(self) -> bool {
         self.number == FIRST_RECOVERY
@@ -31,7 +31,7 @@ impl Standing {
 
     /// The same, without an admin.
     pub(super) const fn is_first_recovery_alone(self) -> bool {
-        self.is_first_recovery() && matches!(self.kind, Kind::Recovery)
+        self.is_first_recovery() && matches!(self.kind, SignerKind::Recovery)
     }
 }
 
@@ -71,7 +71,7 @@ impl Seniority {
     }
 
     /// Goes on behind `statement`, and says how senior its signer was.
-    pub(super) fn pass(&mut self, statement: &Statement) -> Standing {
+    pub(super) fn pass(&mut self, statement: &Statement) -> SignerRank {
         let standing = self.of(&statement.signer);
         self.list(&statement.admins);
         let commitment = statement.recovery_commitment;
@@ -87,18 +87,18 @@ impl Seniority {
         standing
     }
 
-    fn of(&self, signer: &Signer) -> Standing {
+    fn of(&self, signer: &Signer) -> SignerRank {
         let admin = |public: &PublicKeyBytes| {
             let found = self.admins.iter().find(|(admin, _)| admin == public);
-            Standing { number: found.map_or(u32::MAX, |(_, number)| *number), kind: Kind::Admin }
+            SignerRank { number: found.map_or(u32::MAX, |(_, number)| *number), kind: SignerKind::Admin }
         };
-        let recovery = |kind| Standing { number: self.recovery, kind };
+        let recovery = |kind| SignerRank { number: self.recovery, kind };
         match signer {
             Signer::Admin(public) => admin(public),
-            Signer::Recovery { .. } => recovery(Kind::Recovery),
+            Signer::Recovery { .. } => recovery(SignerKind::Recovery),
             Signer::RecoveryAndAdmin { admin: public, .. } => {
                 let admin = admin(public);
-                recovery(Kind::RecoveryAndAdmin(admin.number)).min(admin)
+                recovery(SignerKind::RecoveryAndAdmin(admin.number)).min(admin)
             }
         }
     }
