@@ -112,6 +112,10 @@ int32_t pair_join_wait_device(void *join, int32_t timeout_ms, void *cancel, void
 void pair_join_close(void *join)
 `;
 
+// Calls that wait run on stacks of koffi's own: 128 KiB each, which a call of an unoptimised library passes. To be said before the
+// first library is loaded.
+koffi.config({ async_stack_size: 512 << 10 });
+
 const library = load();
 
 /** The functions by their names without `subrosa_`; each is looked up when it is first used. */
