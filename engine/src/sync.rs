@@ -1,6 +1,6 @@
 //! Background sync with one relay, kept up on the engine's own thread: one link, or as many as the vaults take.
 //!
-//! [`Sync`] is the handle that an application holds; dropping it stops sync and joins its two threads
+//! [`Sync`] is the handle that an application holds; dropping it stops sync and joins its three threads
 //! (`docs/adr/0005-driver-threads.md`). What to send and when is decided by a machine without I/O (`machine.rs`) around
 //! [`subrosa_protocol::client_link::ClientLink`]; what is merged and sealed, by the core. The rest of this module carries
 //! bytes, time and answers between them. It must never block a local call: the only thing a write touches here is
