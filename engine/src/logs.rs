@@ -6,6 +6,7 @@
 pub(crate) mod batches;
 pub(crate) mod checking;
 pub(crate) mod copies;
+pub(crate) mod entries;
 pub(crate) mod evidence;
 pub(crate) mod groups;
 pub(crate) mod large;

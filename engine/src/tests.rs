@@ -5,6 +5,7 @@ mod bases;
 mod batches;
 mod closing;
 mod cost;
+mod entries;
 mod exchange;
 mod fields;
 mod forked;

@@ -165,7 +165,7 @@ impl Vault {
         self.core.is_update_needed(&self.id)
     }
 
-    /// How much waits for sealing: records with pending edits, and parts of bulk writes.
+    /// How much waits for sealing: records with pending edits, parts of bulk writes, and entries about members.
     ///
     /// # Errors
     /// [`Error::Store`].

@@ -195,6 +195,8 @@ pub const INCARNATIONS_MAX: u32 = 1024;
 pub const LOGS_PER_DEVICE_MAX: usize = LOGS_PER_VAULT_MAX / 4 * 3;
 /// Control segments, and entries in them, that wait in memory for a certificate, in one vault.
 pub const CONTROL_WAITING_MAX: usize = 4096;
+/// Control entries of one vault that wait for sealing, beyond which none is repeated that stands in a segment already.
+pub const ENTRIES_REPEATED_MAX: usize = 4096;
 /// A vault's name in UTF-8.
 pub const VAULT_NAME_BYTES_MAX: usize = 128;
 /// Vaults that the old device of a pairing names.
@@ -343,6 +345,7 @@ pub const TABLE: &[(&str, u64)] = &[
     ("INCARNATIONS_MAX", INCARNATIONS_MAX as u64),
     ("LOGS_PER_DEVICE_MAX", LOGS_PER_DEVICE_MAX as u64),
     ("CONTROL_WAITING_MAX", CONTROL_WAITING_MAX as u64),
+    ("ENTRIES_REPEATED_MAX", ENTRIES_REPEATED_MAX as u64),
     ("VAULT_NAME_BYTES_MAX", VAULT_NAME_BYTES_MAX as u64),
     ("PAIR_VAULTS_MAX", PAIR_VAULTS_MAX as u64),
     ("RENDEZVOUS_MESSAGES_MAX", RENDEZVOUS_MESSAGES_MAX as u64),

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering;
 
-use subrosa_model::control::{BirthError, LogBirth, OwnLogs, PrekeySecret};
+use subrosa_model::control::{BirthError, ControlError, LogBirth, MemberChanges, OwnLogs, PrekeySecret};
 use subrosa_model::keys::KeyPair;
 use subrosa_model::merge::{BodyPlace, CheckedBody, LogMove, LogNo, PendingOps, RowBuf, Stamp, Tombstone};
 use subrosa_model::seal::Packed;
@@ -272,7 +272,11 @@ impl Tx<'_> {
         let head = self.logs.head(log)?.ok_or(StoreError::Inconsistent)?;
         let state = self.vault_mut(vault)?;
         let id = state.logs.get(&log).ok_or(Error::NoVault)?.id;
-        let changes = state.members.apply(id, head.seq, data)?;
+        let changes = match state.members.apply(id, head.seq, data) {
+            // Of a device that nobody has listed here yet: it counts when somebody does.
+            Err(ControlError::TooManyWaiting { .. }) => MemberChanges::default(),
+            changes => changes?,
+        };
         state.member_changes += 1;
         self.admit_and_merge(vault, changes.logs_certified)
     }

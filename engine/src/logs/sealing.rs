@@ -35,7 +35,7 @@ pub(crate) struct Sealed {
 }
 
 impl Core {
-    /// Seals what waits in a vault: its batches in their order, each a group.
+    /// Seals what waits in a vault: its control entries, then its batches in their order, each a group.
     /// Nothing while the vault needs an update, or its statements are not here and checked: what was written stays pending.
     pub(crate) fn seal(&self, vault: &VaultId) -> Result<Sealed, Error> {
         let number = self.lock_state()?.vault_no(vault)?;
@@ -69,7 +69,7 @@ impl Core {
         }
     }
 
-    /// Number of records with pending ops, and of bulk bodies.
+    /// Number of records with pending ops, of bulk bodies, and of control entries that wait.
     pub(crate) fn pending(&self, vault: &VaultId) -> Result<u64, Error> {
         let number = self.lock_state()?.vault_no(vault)?;
         self.read(|doors| doors.unsealed()?.count(number))
@@ -82,8 +82,10 @@ impl Tx<'_> {
         Ok(self.logs.head(log)?.map_or(Seq(0), |head| head.seq.next()))
     }
 
-    /// Seals batches, the open one too, oldest first, until enough is sealed for one transaction; says whether some are left.
+    /// Seals what waits: control entries, then batches, the open one too, oldest first, until enough is sealed for one transaction;
+    /// says whether some are left.
     pub(crate) fn seal_batches(&mut self, vault: VaultNo) -> Result<bool, Error> {
+        self.seal_entries(vault)?;
         self.close_batch(vault)?;
         let mut bytes = 0;
         while let Some((number, batch)) = self.unsealed.first_batch(vault)? {

@@ -373,6 +373,7 @@ impl VaultState {
         self.waiting = Waiting::load(logs, number, |log, segment| {
             self.fold_control_segment(log, segment);
         })?;
+        self.load_entries(unsealed, number)?;
         self.notes = Notes::load(logs, number)?;
         self.batches = Batches::load(unsealed, number)?;
         let own = self.own.data;
@@ -461,7 +462,7 @@ impl VaultState {
         }
     }
 
-    fn open_control(&self, segment: &SealedSegment) -> Option<Wiped> {
+    pub(crate) fn open_control(&self, segment: &SealedSegment) -> Option<Wiped> {
         let key = self.keyring.control_key(segment.header().epoch)?;
         Some(subrosa_model::seal::open(&self.id, segment, key).ok()?.data)
     }

@@ -1,6 +1,6 @@
 //! Vaults of this store: founding, joining, their control entries and keyrings.
 
-use subrosa_model::control::{DeviceRole, Founding, Keyring, LogBirth, found_vault};
+use subrosa_model::control::{DeviceRole, Founding, Keyring, LogBirth, SignedEntry, found_vault};
 use subrosa_model::keys::PublicKey;
 use subrosa_model::merge::LogNo;
 use subrosa_protocol::addr::RelayAddr;
@@ -8,6 +8,7 @@ use subrosa_protocol::ids::VaultId;
 use subrosa_protocol::limits;
 use subrosa_store::error::StoreError;
 use subrosa_store::keys::VaultNo;
+use subrosa_store::unsealed::EntryPlace;
 use subrosa_store::vaults::VaultRow;
 
 use crate::error::Error;
@@ -92,20 +93,21 @@ impl Core {
         })
     }
 
-    /// Appends a control entry, made and signed by `make` with the number that it has among this device's, and waits until
-    /// it is durable here. `make` runs before the turn: two at once may have one number, and their hashes decide.
+    /// Lets a control entry wait for sealing, made and signed by `make` with the number that it has among this device's, once it is
+    /// durable here; it counts here from then on. `make` runs before the turn: two at once may have one number, and their
+    /// hashes decide.
     pub(crate) fn append_control(
         &self,
         vault: &VaultId,
-        make: impl FnOnce(u64) -> Result<Vec<u8>, Error>,
-    ) -> Result<(), Error> {
-        let data = make(self.next_number(vault)?)?;
-        self.write(|tx| {
+        make: impl FnOnce(u64) -> Result<SignedEntry, Error>,
+    ) -> Result<EntryPlace, Error> {
+        let entry = make(self.next_number(vault)?)?;
+        let place = self.write(|tx| {
             let number = tx.state.vault_no(vault)?;
-            tx.append_control(number, &data)
+            tx.queue_entry(number, entry)
         })?;
         self.notify_pending();
-        Ok(())
+        Ok(place)
     }
 
     /// The number of this device's next control entry in a vault.

@@ -264,7 +264,7 @@ fn prepare(core: &Core, relay: &Pin, vault: &VaultId, exporter: &[u8; 32]) -> Re
 
 #[cfg(test)]
 mod tests {
-    use subrosa_model::control::{Entry, SignedEntry, UnknownEntry, encode_entries};
+    use subrosa_model::control::{Entry, SignedEntry, UnknownEntry};
     use subrosa_protocol::codec::Extensions;
     use subrosa_protocol::limits::INCARNATIONS_MAX;
 
@@ -294,8 +294,7 @@ mod tests {
         assert!(matches!(seal(), Answer::Input(Input::Sealed { more: false, .. })));
         let append = |number| {
             let entry = Entry::Unknown(UnknownEntry::new(0x90, Vec::new()));
-            let signed = SignedEntry::sign(device.core().key(), &vault, number, entry, Extensions::new())?;
-            Ok(encode_entries(&[signed]))
+            Ok(SignedEntry::sign(device.core().key(), &vault, number, entry, Extensions::new())?)
         };
         device.core().append_control(&vault, append).unwrap();
         let told = seal();

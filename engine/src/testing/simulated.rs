@@ -106,7 +106,8 @@ impl SimJoin {
                 role: DeviceRole::Admin,
             };
             Ok(device_added(core.key(), &id, number, added)?)
-        })
+        })?;
+        Ok(())
     }
 
     /// Makes the new device's store of what the old device hands over.

@@ -1,6 +1,8 @@
 //! What opening costs, counted and not timed.
 
-use subrosa_model::control::{DeviceAdded, DeviceName, DeviceRole, SignedPrekey, device_added};
+use subrosa_model::control::{
+    DeviceAdded, DeviceName, DeviceRole, SignedPrekey, device_added, encode_entries,
+};
 use subrosa_model::entropy::OsEntropy;
 use subrosa_model::keys::{KeyPair, cost};
 use subrosa_protocol::segment::{GroupPlace, Kind};
@@ -49,7 +51,7 @@ fn an_entry_that_was_forged_is_not_taken_for_checked_at_the_next_opening() {
     let prekey = SignedPrekey::sign(b.core().key(), 0, KeyPair::generate(&OsEntropy).public()).unwrap();
     let name = DeviceName::new("third").unwrap();
     let added = DeviceAdded { device: stranger.public(), prekey, name, role: DeviceRole::Admin };
-    let forged = device_added(a.core().key(), &vault, 9, added.clone()).unwrap();
+    let forged = encode_entries(&[device_added(a.core().key(), &vault, 9, added.clone()).unwrap()]);
     let append = |data: &[u8]| {
         let append = |tx: &mut crate::life::commit::Tx<'_>| {
             let number = tx.state.vault_no(&vault)?;

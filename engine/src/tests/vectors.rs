@@ -17,7 +17,7 @@ use sha2::Sha256;
 use subrosa_model::carried::{Carried, Closing, innermost};
 use subrosa_model::control::{
     DeviceAdded, DeviceName, DeviceRole, Founded, Founding, LogBirth, Members, OwnLogs, PrekeySecret,
-    SignedPrekey, decode_entries, device_added, found_vault,
+    SignedPrekey, decode_entries, device_added, encode_entries, found_vault,
 };
 use subrosa_model::entropy::{Entropy, SeededEntropy};
 use subrosa_model::keys::secret::SegmentKey;
@@ -116,7 +116,8 @@ impl World {
             name: DeviceName::new("téléphone").unwrap(),
             role: DeviceRole::Admin,
         };
-        [device_added(&self.founder, &self.vault(), 2, added).unwrap(), self.phone_certificate(&self.vault())]
+        let listed = device_added(&self.founder, &self.vault(), 2, added).unwrap();
+        [encode_entries(&[listed]), self.phone_certificate(&self.vault())]
     }
 }
 

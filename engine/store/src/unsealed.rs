@@ -1,4 +1,4 @@
-//! What this device wrote and has not sealed: the door to the tables *batches*, *pending* and *bulk* (`docs/FORMAT.md`,
+//! What this device wrote and has not sealed: the door to the tables *entries*, *batches*, *pending* and *bulk* (`docs/FORMAT.md`,
 //! "Tables" and "Batches").
 //!
 //! Nobody else names these tables. It knows their keys and gives back what was put in; what the bytes of an op mean, how ops
@@ -16,8 +16,14 @@ use subrosa_protocol::codec::Reader;
 use crate::error::StoreError;
 use crate::keys::{RecordKey, VaultNo, joined, part};
 
+mod entries;
 #[cfg(test)]
 mod tests;
+
+pub use entries::{EntryPlace, EntryRow};
+
+/// Vault and place to a control entry not sealed yet.
+const ENTRIES: TableDefinition<&[u8; 12], &[u8]> = TableDefinition::new("entries");
 
 /// Vault and batch to what is known of it.
 const BATCHES: TableDefinition<&[u8; 12], &[u8]> = TableDefinition::new("batches");
@@ -30,7 +36,7 @@ const BULK: TableDefinition<&[u8; 16], &[u8]> = TableDefinition::new("bulk");
 #[cfg(any(test, feature = "testing"))]
 pub(crate) fn shapes() -> Vec<crate::doors::Shape> {
     use crate::doors::shape;
-    vec![shape(BATCHES), shape(PENDING), shape(BULK)]
+    vec![shape(ENTRIES), shape(BATCHES), shape(PENDING), shape(BULK)]
 }
 
 /// Number of a batch of a vault; batches are sealed in the order of their numbers, which is that of writing.
@@ -75,6 +81,7 @@ pub struct BatchRows<'t>(Range<'t, &'static [u8; 12], &'static [u8]>);
 
 /// What waits, open for writing.
 pub struct Unsealed<'t> {
+    entries: Table<'t, &'static [u8; 12], &'static [u8]>,
     batches: Table<'t, &'static [u8; 12], &'static [u8]>,
     pending: Table<'t, &'static [u8; 32], &'static [u8]>,
     bulk: Table<'t, &'static [u8; 16], &'static [u8]>,
@@ -82,8 +89,12 @@ pub struct Unsealed<'t> {
 
 impl<'t> Unsealed<'t> {
     pub(crate) fn open(txn: &'t WriteTransaction) -> Result<Self, StoreError> {
-        let (batches, pending) = (txn.open_table(BATCHES)?, txn.open_table(PENDING)?);
-        Ok(Self { batches, pending, bulk: txn.open_table(BULK)? })
+        Ok(Self {
+            entries: txn.open_table(ENTRIES)?,
+            batches: txn.open_table(BATCHES)?,
+            pending: txn.open_table(PENDING)?,
+            bulk: txn.open_table(BULK)?,
+        })
     }
 
     /// The oldest batch of a vault.
@@ -157,6 +168,7 @@ impl<'t> Unsealed<'t> {
 
 /// What waits, as of one moment.
 pub struct UnsealedView {
+    entries: ReadOnlyTable<&'static [u8; 12], &'static [u8]>,
     batches: ReadOnlyTable<&'static [u8; 12], &'static [u8]>,
     pending: ReadOnlyTable<&'static [u8; 32], &'static [u8]>,
     bulk: ReadOnlyTable<&'static [u8; 16], &'static [u8]>,
@@ -164,8 +176,12 @@ pub struct UnsealedView {
 
 impl UnsealedView {
     pub(crate) fn open(txn: &ReadTransaction) -> Result<Self, StoreError> {
-        let (batches, pending) = (txn.open_table(BATCHES)?, txn.open_table(PENDING)?);
-        Ok(Self { batches, pending, bulk: txn.open_table(BULK)? })
+        Ok(Self {
+            entries: txn.open_table(ENTRIES)?,
+            batches: txn.open_table(BATCHES)?,
+            pending: txn.open_table(PENDING)?,
+            bulk: txn.open_table(BULK)?,
+        })
     }
 
     /// The batches of a vault, in their order.
@@ -183,17 +199,20 @@ impl UnsealedView {
 
     /// Whether anything of a vault waits.
     pub fn any(&self, vault: VaultNo) -> Result<bool, StoreError> {
-        let range = batches_of(vault);
-        holds_any(self.batches.range::<&[u8; 12]>(range.start()..=range.end())?)
+        let (range, entries) = (batches_of(vault), entries::entries_of(vault));
+        Ok(holds_any(self.entries.range::<&[u8; 12]>(&entries.0..=&entries.1)?)?
+            || holds_any(self.batches.range::<&[u8; 12]>(range.start()..=range.end())?)?)
     }
 
-    /// Number of rows that wait: records of each batch, and bodies of bulk writes.
+    /// Number of rows that wait: entries, records of each batch, and bodies of bulk writes.
     pub fn count(&self, vault: VaultNo) -> Result<u64, StoreError> {
         let all = BatchNo(0)..=BatchNo(u64::MAX);
         let (records, bodies) = (records_of(vault, all.clone()), bulk_of(vault, all));
         let records = self.pending.range::<&[u8; 32]>(records.start()..=records.end())?.count();
         let bodies = self.bulk.range::<&[u8; 16]>(bodies.start()..=bodies.end())?.count();
-        Ok(records as u64 + bodies as u64)
+        let entries = entries::entries_of(vault);
+        let entries = self.entries.range::<&[u8; 12]>(&entries.0..=&entries.1)?.count();
+        Ok(records as u64 + bodies as u64 + entries as u64)
     }
 }
 

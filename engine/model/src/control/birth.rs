@@ -108,7 +108,7 @@ impl LogBirth<'_> {
     }
 }
 
-/// Data of a control segment that adds a device.
+/// The entry that adds a device.
 ///
 /// # Errors
 /// [`KeyError`] of the device key.
@@ -117,9 +117,8 @@ pub fn device_added(
     vault: &VaultId,
     number: u64,
     added: DeviceAdded,
-) -> Result<Vec<u8>, KeyError> {
-    let entry = Entry::DeviceAdded(added);
-    Ok(encode_entries(&[SignedEntry::sign(device, vault, number, entry, Extensions::new())?]))
+) -> Result<SignedEntry, KeyError> {
+    SignedEntry::sign(device, vault, number, Entry::DeviceAdded(added), Extensions::new())
 }
 
 fn first_statement(

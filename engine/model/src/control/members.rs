@@ -145,6 +145,33 @@ impl Members {
         self.take_in((control_log, seq), data, Signatures::Unchecked)
     }
 
+    /// Has an entry count that this device is to seal in its control log, and has not yet: as if it stood there.
+    ///
+    /// # Errors
+    /// As [`Self::apply`].
+    pub fn apply_waiting(&mut self, control_log: LogId, data: &[u8]) -> Result<MemberChanges, ControlError> {
+        self.take_in(self.behind(control_log), data, Signatures::Unchecked)
+    }
+
+    /// As [`Self::apply_waiting`], of one that was taken in before, and the sealed store has kept since.
+    ///
+    /// # Errors
+    /// As [`Self::apply`].
+    pub fn apply_waiting_checked(
+        &mut self,
+        control_log: LogId,
+        data: &[u8],
+    ) -> Result<MemberChanges, ControlError> {
+        self.take_in(self.behind(control_log), data, Signatures::Checked)
+    }
+
+    /// A place of a log that no segment comes to.
+    fn behind(&self, log: LogId) -> (LogId, Seq) {
+        let taken = self.logs.get(&log).map(|log| log.segments.range(Seq(u64::MAX / 2)..));
+        let first = taken.and_then(|mut taken| taken.next()).map_or(u64::MAX, |(seq, _)| seq.0);
+        (log, Seq(first - 1))
+    }
+
     fn take_in(
         &mut self,
         (control_log, seq): (LogId, Seq),

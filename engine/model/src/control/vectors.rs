@@ -100,11 +100,13 @@ fn story(world: &World) -> Vec<(LogId, u64, Vec<u8>)> {
     let tablet = SoftwareKey::generate(&entropy(8));
     let prekey = SignedPrekey::sign(&tablet, 7, KeyPair::generate(&entropy(9)).public()).unwrap();
     let by_founder = |number, name: &str, role| {
-        device_added(&world.founder, world.vault(), number, world.added(name, role)).unwrap()
+        encode_entries(&[
+            device_added(&world.founder, world.vault(), number, world.added(name, role)).unwrap()
+        ])
     };
     let name = DeviceName::new("tablet").unwrap();
     let added = DeviceAdded { device: tablet.public(), prekey, name, role: DeviceRole::Reader };
-    let adds_tablet = device_added(&world.phone, world.vault(), 1, added).unwrap();
+    let adds_tablet = encode_entries(&[device_added(&world.phone, world.vault(), 1, added).unwrap()]);
     let prekey = PrekeySecret {
         pair: KeyPair::generate(&entropy(4)),
         ..PrekeySecret::generate(&world.phone_logs, &entropy(7))

@@ -11,7 +11,8 @@ use subrosa_protocol::limits::RENDEZVOUS_MESSAGES_MAX;
 use super::message::{Message, Opening, Reveal, Transcript};
 use super::*;
 use crate::control::{
-    DeviceAdded, DeviceName, Founding, Keyring, LogBirth, Members, SignedPrekey, device_added, found_vault,
+    DeviceAdded, DeviceName, Founding, Keyring, LogBirth, Members, SignedPrekey, device_added,
+    encode_entries, found_vault,
 };
 use crate::entropy::SeededEntropy;
 use crate::keys::{KeyPair, KeyProvider, SoftwareKey};
@@ -185,7 +186,7 @@ fn two_devices_pair() {
     assert!(old.added.is_some() && new.joined.is_none(), "nothing is sent before it is durable");
 
     let added = old.added.clone().unwrap();
-    let entry = device_added(&old.device, &old.vault, 2, added).unwrap();
+    let entry = encode_entries(&[device_added(&old.device, &old.vault, 2, added).unwrap()]);
     let bundle = old.bundle();
     old.handle(OfferInput::DeviceAdded(&bundle)).unwrap();
     exchange(&mut old, &mut new).unwrap();

@@ -125,3 +125,31 @@ fn batches_that_nothing_of_ours_wrote_are_refused() {
         assert!(matches!(BatchRow::decode(&row), Err(StoreError::Inconsistent)), "{name}");
     }
 }
+
+#[test]
+fn entries_wait_in_the_order_in_which_they_came_vault_by_vault() {
+    let database = in_memory();
+    let data = |rows: Vec<EntryRow>| rows.into_iter().map(|row| row.data).collect::<Vec<_>>();
+    let places = change(&database, |unsealed| {
+        for vault in [VaultNo(0), VaultNo(2)] {
+            unsealed.put_entry(vault, b"of another").unwrap();
+        }
+        let places =
+            [&b"first"[..], b"second", b"third"].map(|data| unsealed.put_entry(VAULT, data).unwrap());
+        assert!(unsealed.forget_entry(VAULT, places[1]).unwrap());
+        assert!(!unsealed.forget_entry(VAULT, places[1]).unwrap(), "once");
+        assert_eq!(data(unsealed.entries(VAULT).unwrap()), [&b"first"[..], b"third"]);
+        places
+    });
+    assert!(places.is_sorted());
+    assert_eq!((view(&database).count(VAULT).unwrap(), view(&database).any(VAULT).unwrap()), (2, true));
+    change(&database, |unsealed| {
+        assert!(unsealed.put_entry(VAULT, b"fourth").unwrap() > places[2]);
+        for place in [places[0], places[2]] {
+            unsealed.forget_entry(VAULT, place).unwrap();
+        }
+    });
+    assert_eq!(data(view(&database).entries(VAULT).unwrap()), [b"fourth"]);
+    assert_eq!(data(view(&database).entries(VaultNo(0)).unwrap()), [b"of another"]);
+    assert!(!view(&database).any(VaultNo(3)).unwrap());
+}

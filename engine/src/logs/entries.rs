@@ -1,0 +1,174 @@
+//! Control entries on their way: signed, numbered, and in no segment yet (`docs/FORMAT.md`, "Entries that wait").
+//!
+//! They wait in a table until this open has compared heads with a relay, like everything that is sealed: a copy of a store must
+//! find out that it is one before it writes a second future of its logs. At this device they count at once. An entry is the
+//! same entry wherever it stands, so one that stands in a segment which others cannot get is let wait here once more.
+
+use std::collections::HashSet;
+
+use subrosa_model::control::{
+    ControlError, Entry, EntryRank, MemberChanges, SignedEntry, decode_entries, encode_entries,
+};
+use subrosa_model::merge::{LogNo, VaultNo};
+use subrosa_protocol::ids::{LogId, Seq};
+use subrosa_protocol::limits::{CONTROL_ENTRIES_MAX, ENTRIES_REPEATED_MAX};
+use subrosa_protocol::segment::{Class, SealedSegment};
+use subrosa_store::error::StoreError;
+use subrosa_store::unsealed::{EntryPlace, EntryRow, UnsealedView};
+
+use crate::error::Error;
+use crate::life::commit::Tx;
+use crate::memory::state::VaultState;
+
+/// Data of control segments of several entries: less than a page, so that what follows soon shares it.
+const ENTRIES_BYTES: usize = 48 << 10;
+
+impl Tx<'_> {
+    /// Lets an entry that this device has just signed wait for sealing. It counts here from now on.
+    ///
+    /// # Errors
+    /// [`Error::UpdateNeeded`]: nothing is written any more in this vault.
+    pub(crate) fn queue_entry(&mut self, vault: VaultNo, entry: SignedEntry) -> Result<EntryPlace, Error> {
+        if self.vault(vault)?.members.update_needed() {
+            return Err(Error::UpdateNeeded);
+        }
+        self.let_entry_wait(vault, &encode_entries(&[entry]))
+    }
+
+    /// Lets entries that were signed before, by whatever device of the vault, wait for sealing once more, byte for byte: they stand in
+    /// segments that others cannot get. Passed over are those that wait already or stand in the control log that this device writes
+    /// now, and certificates and geneses, which have their places. How many found no room: they can be repeated at a later open.
+    ///
+    /// # Errors
+    /// [`StoreError::Inconsistent`] if one was never taken in here.
+    pub(crate) fn repeat_entries(
+        &mut self,
+        vault: VaultNo,
+        entries: Vec<SignedEntry>,
+    ) -> Result<usize, Error> {
+        let own = self.vault(vault)?.own.control;
+        let waiting = self.unsealed.entries(vault)?;
+        let mut room = ENTRIES_REPEATED_MAX.saturating_sub(waiting.len());
+        let mut on_its_way: HashSet<EntryRank> = self.entries_in_log(vault, own)?.into_iter().collect();
+        for row in &waiting {
+            on_its_way.extend(decoded(&row.data)?.iter().map(SignedEntry::rank));
+        }
+        let mut left_out = 0;
+        for entry in entries {
+            let has_a_place = matches!(entry.entry, Entry::Genesis(_) | Entry::LogCertificate(_));
+            if has_a_place || !on_its_way.insert(entry.rank()) {
+                continue;
+            }
+            if room == 0 {
+                left_out += 1;
+                continue;
+            }
+            room -= 1;
+            self.let_entry_wait(vault, &encode_entries(&[entry]))?;
+        }
+        if left_out > 0 {
+            tracing::warn!(left_out, "entries that others lack found no room among those that wait");
+        }
+        Ok(left_out)
+    }
+
+    /// Repeats the entries of stored control segments that others cannot get, as [`Tx::repeat_entries`] does. What does not open
+    /// here, or does not hold, is passed over.
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "for whoever finds out that a branch is not at the relay")
+    )]
+    pub(crate) fn repeat_segments<'s>(
+        &mut self,
+        vault: VaultNo,
+        segments: impl IntoIterator<Item = &'s SealedSegment>,
+    ) -> Result<usize, Error> {
+        let state = self.vault(vault)?;
+        let mut entries = Vec::new();
+        for segment in segments {
+            let of_segment = state.entries_in(segment).unwrap_or_default();
+            entries.extend(of_segment.into_iter().filter(|entry| entry.verify(&state.id).is_ok()));
+        }
+        self.repeat_entries(vault, entries)
+    }
+
+    /// Seals the entries that wait as segments of our control log, in their order.
+    pub(crate) fn seal_entries(&mut self, vault: VaultNo) -> Result<(), Error> {
+        let rows = self.unsealed.entries(vault)?;
+        let mut rest = &rows[..];
+        while !rest.is_empty() {
+            let (mut entries, mut bytes) = (Vec::new(), 0);
+            let share = rest.iter().take_while(|row| {
+                bytes += row.data.len();
+                bytes <= ENTRIES_BYTES.max(row.data.len())
+            });
+            let (now, later) = rest.split_at(share.take(CONTROL_ENTRIES_MAX).count());
+            for EntryRow { place, data } in now {
+                entries.extend(decoded(data)?);
+                self.unsealed.forget_entry(vault, *place)?;
+            }
+            self.append_control(vault, &encode_entries(&entries))?;
+            rest = later;
+        }
+        Ok(())
+    }
+
+    fn let_entry_wait(&mut self, vault: VaultNo, data: &[u8]) -> Result<EntryPlace, Error> {
+        let place = self.unsealed.put_entry(vault, data)?;
+        let certified = self.vault_mut(vault)?.count_waiting_entry(data)?;
+        self.admit_and_merge(vault, certified)?;
+        Ok(place)
+    }
+
+    /// The ranks of the entries in a control log of ours.
+    fn entries_in_log(&self, vault: VaultNo, log: LogNo) -> Result<Vec<EntryRank>, Error> {
+        let Some(head) = self.logs.head(log)? else { return Ok(Vec::new()) };
+        let (state, mut ranks) = (self.vault(vault)?, Vec::new());
+        for seq in head.base.seq.0..=head.seq.0 {
+            let checked = self.logs.segment(log, Seq(seq))?;
+            let checked = checked.ok_or(StoreError::Inconsistent)?;
+            ranks.extend(
+                state.entries_in(checked.segment()).unwrap_or_default().iter().map(SignedEntry::rank),
+            );
+        }
+        Ok(ranks)
+    }
+}
+
+impl VaultState {
+    /// Has an entry that waits count here: as if it stood in our control log.
+    pub(crate) fn count_waiting_entry(&mut self, data: &[u8]) -> Result<Vec<LogId>, Error> {
+        let log = self.logs.get(&self.own.control).ok_or(Error::NoVault)?.id;
+        let changes = match self.members.apply_waiting(log, data) {
+            // Of a device that nobody has listed here yet: it counts when somebody does.
+            Err(ControlError::TooManyWaiting { .. }) => MemberChanges::default(),
+            changes => changes?,
+        };
+        self.member_changes += 1;
+        Ok(changes.logs_certified)
+    }
+
+    /// Has the entries count again that wait, when the store is opened.
+    pub(crate) fn load_entries(&mut self, unsealed: &UnsealedView, number: VaultNo) -> Result<(), Error> {
+        let log = self.logs.get(&self.own.control).ok_or(StoreError::Inconsistent)?.id;
+        for EntryRow { data, .. } in unsealed.entries(number)? {
+            if let Err(error) = self.members.apply_waiting_checked(log, &data) {
+                tracing::warn!(%log, %error, "a control entry that waits does not count");
+            }
+        }
+        Ok(())
+    }
+
+    /// The entries of a control segment, if it opens here.
+    fn entries_in(&self, segment: &SealedSegment) -> Option<Vec<SignedEntry>> {
+        if segment.header().kind.class() != Class::Control {
+            return None;
+        }
+        decode_entries(&self.open_control(segment)?).ok()
+    }
+}
+
+/// The store has authenticated them, and they were encoded here.
+fn decoded(data: &[u8]) -> Result<Vec<SignedEntry>, StoreError> {
+    decode_entries(data).map_err(|_| StoreError::Inconsistent)
+}
