@@ -4,10 +4,10 @@
 //! one of a single step only (`docs/ARCHITECTURE.md`, "The life of a received segment").
 
 pub(crate) mod batches;
+pub(crate) mod carrying;
 pub(crate) mod checking;
 pub(crate) mod copies;
 pub(crate) mod entries;
-pub(crate) mod evidence;
 pub(crate) mod groups;
 pub(crate) mod large;
 pub(crate) mod link_keys;
@@ -16,6 +16,7 @@ pub(crate) mod merging;
 pub(crate) mod notes;
 pub(crate) mod outbox;
 pub(crate) mod pass;
+pub(crate) mod placing;
 pub(crate) mod receive;
 pub(crate) mod rotate;
 pub(crate) mod rounds;

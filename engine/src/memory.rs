@@ -2,8 +2,9 @@
 //!
 //! It is read once when a store is opened, kept up by transactions, and read again when one fails. It must never write a table.
 
-#[cfg_attr(not(test), expect(clippy::missing_const_for_fn, reason = "tests count"))]
 pub(crate) mod ahead;
+pub(crate) mod branches;
+#[cfg_attr(not(test), expect(clippy::missing_const_for_fn, reason = "tests count"))]
 pub(crate) mod cost;
 pub(crate) mod extents;
 pub(crate) mod open_batch;

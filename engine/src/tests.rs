@@ -48,7 +48,7 @@ use subrosa_model::merge::{RecordId, Value};
 use subrosa_protocol::client_link::{FeedBatch, FeedItem};
 use subrosa_protocol::codec::Reader;
 use subrosa_protocol::digest::digest;
-use subrosa_protocol::frame::LogKey;
+use subrosa_protocol::frame::{LogKey, ShortHead};
 use subrosa_protocol::ids::{Head, Incarnation, LogId, Pin, Rseq, VaultId};
 use subrosa_protocol::segment::SealedSegment;
 use subrosa_store::process::ForkSign;
@@ -302,25 +302,28 @@ impl ListRelay {
         }
     }
 
-    /// One whole round: feed, rotate if a log of ours has another future, seal, take.
+    /// One whole round: feed, new logs if one of ours has another future here, seal, take.
     pub(super) fn sync(&self, core: &Core, vault: &VaultId) {
-        let taken = self.feed(core, vault);
-        if taken.received.own_log_foreign {
-            core.rotate_logs(vault).unwrap();
-            // What was refused for conflicting is fed again from the start.
-            core.relay_heads(vault, &self.pin, Incarnation::ZERO, &[]).unwrap();
-            let taken = self.feed(core, vault);
-            assert!(!taken.received.own_log_foreign);
-        }
-        while core.seal(vault).unwrap().more {}
-        if self.take(core, vault).is_err() {
-            core.rotate_logs(vault).unwrap();
-            core.relay_heads(vault, &self.pin, Incarnation::ZERO, &[]).unwrap();
-            self.feed(core, vault);
-            while core.seal(vault).unwrap().more {}
-            self.take(core, vault).unwrap();
+        for _ in 0..4 {
+            if self.feed(core, vault).received.own_log_foreign {
+                core.rotate_logs(vault).unwrap();
+                self.compare(core, vault);
+                continue;
+            }
+            while core.seal_for(vault, &self.pin).unwrap().more {}
+            if self.take(core, vault).is_ok() {
+                break;
+            }
+            self.compare(core, vault);
         }
         assert_eq!(self.feed(core, vault).received.digest_ok, Some(true));
+    }
+
+    /// Shows the device its heads.
+    pub(super) fn compare(&self, core: &Core, vault: &VaultId) {
+        let heads: Vec<_> =
+            self.state.lock().unwrap().heads.values().map(|head| ShortHead::from(*head)).collect();
+        core.relay_heads(vault, &self.pin, self.incarnation, &heads).unwrap();
     }
 }
 

@@ -1,6 +1,6 @@
 //! Lets a world come to rest, with all links up, honest relays and right clocks, and looks at what is left.
 
-use subrosa::testing::simulated::held_ms;
+use subrosa::testing::simulated::{forks, held_ms};
 
 use super::carry::Acks;
 use super::disk::holds;
@@ -18,6 +18,10 @@ const PAUSE_MS: u64 = 30_000;
 /// What a clock that was put right may still withhold is waited for, up to so long.
 const HELD_MS_MAX: u64 = 400 * 86_400_000;
 
+/// In how much time everything is carried, and how often that may bring up something new.
+const CARRIED_MS: u64 = 2 * 86_400_000;
+const CARRIED_ROUNDS: usize = 2;
+
 impl World {
     /// See the module.
     pub(super) fn come_to_rest(&mut self) -> Result<(), Failure> {
@@ -32,6 +36,7 @@ impl World {
         }
         self.wires.iter_mut().for_each(|wire| wire.rests.clear());
         self.sync_all()?;
+        self.wait_for_carriers()?;
         let withheld = self.wait_for_held()?;
         self.check()?;
         withheld.map_or(Ok(()), Err)
@@ -71,6 +76,18 @@ impl World {
         let mut pairs =
             (0..self.sites.len()).flat_map(|site| (0..self.relays.len()).map(move |relay| (site, relay)));
         pairs.all(|(site, relay)| self.is_synced(site, relay) || self.is_orphan(site))
+    }
+
+    /// What an author does not carry, for it does not know of it, others do after a day or two.
+    fn wait_for_carriers(&mut self) -> Result<(), Failure> {
+        for _ in 0..CARRIED_ROUNDS {
+            if self.sites.iter().all(|site| site.device.as_ref().is_none_or(|device| forks(device) == 0)) {
+                break;
+            }
+            self.truth.set(self.truth.ms() + CARRIED_MS);
+            self.sync_all()?;
+        }
+        Ok(())
     }
 
     /// What is held for clocks that were wrong comes free, in the end; that it had to be waited for is a failure.

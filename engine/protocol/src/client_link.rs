@@ -226,7 +226,7 @@ impl ClientLink {
                     vault.delivered(now, &batch, received, &mut self.feeds, out);
                 }
             }
-            Input::Rotated { .. } => vault.rotated(out),
+            Input::Rotated { .. } => vault.rotated(now, &mut self.feeds, out),
             Input::Sealed { more, .. } => vault.up.sealed(more),
             Input::Outbox { batch, .. } => vault.up.outbox(now, id, batch, out),
             Input::AckStored { .. } => vault.up.ack_stored(),

@@ -221,9 +221,15 @@ pub const QUARANTINE_LOG_BYTES_MAX: usize = 1 << 20;
 pub const QUARANTINE_LOG_SEGMENTS_MAX: usize = 4096;
 /// Quarantined bytes of all logs without a certificate of one vault.
 pub const QUARANTINE_VAULT_BYTES_MAX: usize = 16 << 20;
-/// Bytes of second futures of one vault's logs that are kept as evidence; apart from what waits for a certificate, so
-/// that neither keeps out the other.
-pub const EVIDENCE_VAULT_BYTES_MAX: usize = 4 << 20;
+/// Branches of one log, beyond its first, that a device keeps.
+pub const BRANCHES_PER_LOG_MAX: usize = 1024;
+/// Branches of all logs of one vault, beyond their first ones, that a device keeps.
+pub const BRANCHES_PER_VAULT_MAX: usize = 16_384;
+/// After a device saw that another one's log has several futures, it carries what a relay lacks of them no earlier than that many
+/// milliseconds, and up to as many more at random: the log's author does it at once.
+pub const CARRY_AFTER_MS: u64 = 24 * 60 * 60 * 1000;
+/// Bytes of another author's segments that a device carries.
+pub const CARRY_FOR_AUTHOR_BYTES_MAX: usize = 64 << 20;
 /// Logs without a certificate of which a relay is asked for the beginning once more, at an open or a change of members.
 pub const STRANGERS_ASKED_MAX: usize = 32;
 /// Notes of segments of one log that name logs without a certificate; beyond that the log is merged once more from
@@ -358,7 +364,10 @@ pub const TABLE: &[(&str, u64)] = &[
     ("QUARANTINE_LOG_BYTES_MAX", QUARANTINE_LOG_BYTES_MAX as u64),
     ("QUARANTINE_LOG_SEGMENTS_MAX", QUARANTINE_LOG_SEGMENTS_MAX as u64),
     ("QUARANTINE_VAULT_BYTES_MAX", QUARANTINE_VAULT_BYTES_MAX as u64),
-    ("EVIDENCE_VAULT_BYTES_MAX", EVIDENCE_VAULT_BYTES_MAX as u64),
+    ("BRANCHES_PER_LOG_MAX", BRANCHES_PER_LOG_MAX as u64),
+    ("BRANCHES_PER_VAULT_MAX", BRANCHES_PER_VAULT_MAX as u64),
+    ("CARRY_AFTER_MS", CARRY_AFTER_MS),
+    ("CARRY_FOR_AUTHOR_BYTES_MAX", CARRY_FOR_AUTHOR_BYTES_MAX as u64),
     ("STRANGERS_ASKED_MAX", STRANGERS_ASKED_MAX as u64),
     ("NOTES_PER_LOG_MAX", NOTES_PER_LOG_MAX as u64),
     ("ROUND_NAMES_BYTES", ROUND_NAMES_BYTES as u64),

@@ -11,7 +11,7 @@ use subrosa_protocol::segment::Class;
 use subrosa_store::doors::Doors;
 use subrosa_store::error::StoreError;
 use subrosa_store::keys::{CollectionNo, VaultNo};
-use subrosa_store::logs::{LogRow, Logs};
+use subrosa_store::logs::{BranchNo, LogRow, Logs};
 use subrosa_store::relays::Relays;
 use subrosa_store::unsealed::Unsealed;
 use subrosa_store::vaults::Vaults;
@@ -63,7 +63,7 @@ struct Before {
     logs: usize,
     collections: usize,
     clock: Stamp,
-    waits: Arc<BTreeMap<LogNo, WaitReason>>,
+    waits: Arc<BTreeMap<BranchNo, WaitReason>>,
     batches: BTreeMap<VaultNo, Batches>,
 }
 
@@ -270,14 +270,15 @@ impl Tx<'_> {
 
     /// Notes the logs whose heads this transaction has put: others may not have heard of them, and relays may lack something.
     pub(crate) fn note_moved(&mut self) {
-        for log in self.logs.take_moved() {
-            let vault = self.state.logs.vault(log);
+        for branch in self.logs.take_moved() {
+            let vault = self.state.vault_of(branch);
             let Some(state) = vault.and_then(|vault| self.state.vaults.get_mut(&vault)) else { continue };
+            let Some(log) = state.branches.log_of(branch) else { continue };
             state.unsent.values_mut().for_each(|unsent| {
                 unsent.insert(log);
             });
             if log != state.own.data {
-                state.unsaid.insert(log);
+                state.unsaid.insert(branch);
             }
         }
     }
@@ -289,8 +290,8 @@ impl Tx<'_> {
 
     /// Writes a vault's keyring to its row.
     pub(crate) fn put_keyring(&mut self, vault: VaultNo) -> Result<(), Error> {
-        for log in self.state.retry_shut(vault) {
-            self.logs.forget_unread(log)?;
+        for branch in self.state.retry_shut(vault) {
+            self.logs.forget_unread(branch)?;
         }
         let row = self.vault(vault)?.keyring.encode();
         Ok(self.vaults.put_keyring(vault, &row)?)

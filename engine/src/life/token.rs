@@ -75,8 +75,6 @@ impl Found {
 
 /// What token and inode say about a store that is opened.
 pub(crate) struct Noted {
-    /// Whether the directory is the one that was here before.
-    pub(crate) same: bool,
     fresh: String,
     /// The token that stands in the file until the next one takes its place: for long, where the disk is full.
     before: Option<Vec<u8>>,
@@ -90,10 +88,8 @@ impl Core {
         let found = self.found_token();
         let fresh = HEXLOWER.encode(&self.options.entropy.array::<32>());
         let noted = self.read(|doors| doors.vaults()?.token())?;
-        let same = found.is_some() && (found == noted.current || found == noted.before);
-        let same = same && noted.inode == Some(inode);
         let before = found.filter(|found| found.len() as u64 == TOKEN_BYTES).or(noted.current);
-        Ok(Noted { same, fresh, before, inode })
+        Ok(Noted { fresh, before, inode })
     }
 
     /// Puts the next token in the place of the one that was compared, once the store has noted it.

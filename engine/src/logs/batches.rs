@@ -142,30 +142,32 @@ impl Tx<'_> {
         self.note_moved();
         let state = self.vault(vault)?;
         let own = state.own.data;
-        let changed: Vec<_> = state.unsaid.iter().copied().filter(|log| *log != own).collect();
+        let changed: Vec<_> = state.unsaid.iter().copied().filter(|branch| *branch != own.into()).collect();
         if changed.is_empty() {
             return Ok(Seen::default());
         }
         let (mut seen, mut looked_at) = (Vec::new(), 0);
-        for log in changed.iter().copied() {
+        for branch in changed.iter().copied() {
             if seen.len() == HEADS_PART_MAX {
                 break;
             }
             looked_at += 1;
-            let Some(info) = self.vault(vault)?.logs.get(&log).copied() else { continue };
-            let Some(head) = self.logs.head(log)? else { continue };
-            let Some(seq) = head.merged.0.checked_sub(1).map(Seq) else { continue };
-            if self.logs.said(log)?.is_some_and(|said| said >= seq) {
+            let Some(info) = self.vault(vault)?.info(branch).copied() else { continue };
+            let Some(head) = self.logs.head(branch)? else { continue };
+            // What lies before is named with the branch that it is of.
+            let merged = head.merged.0.checked_sub(1).map(Seq).filter(|seq| *seq >= head.base.seq);
+            let Some(seq) = merged else { continue };
+            if self.logs.said(branch)?.is_some_and(|said| said >= seq) {
                 continue;
             }
-            let chain = if seq == head.seq { Some(head.chain) } else { self.logs.chain(log, seq)? };
+            let chain = if seq == head.seq { Some(head.chain) } else { self.logs.chain(branch, seq)? };
             let Some(chain) = chain else { continue };
             seen.push(Head { log: info.id, seq, chain });
-            self.logs.put_said(log, seq)?;
+            self.logs.put_said(branch, seq)?;
         }
         let state = self.vault_mut(vault)?;
-        for log in &changed[..looked_at] {
-            state.unsaid.remove(log);
+        for branch in &changed[..looked_at] {
+            state.unsaid.remove(branch);
         }
         Ok(if looked_at == changed.len() { Seen::new(seen) } else { Seen::part(seen) })
     }

@@ -74,10 +74,6 @@ impl Tx<'_> {
 
     /// Repeats the entries of stored control segments that others cannot get, as [`Tx::repeat_entries`] does. What does not open
     /// here, or does not hold, is passed over.
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "for whoever finds out that a branch is not at the relay")
-    )]
     pub(crate) fn repeat_segments<'s>(
         &mut self,
         vault: VaultNo,
@@ -122,10 +118,10 @@ impl Tx<'_> {
 
     /// The ranks of the entries in a control log of ours.
     fn entries_in_log(&self, vault: VaultNo, log: LogNo) -> Result<Vec<EntryRank>, Error> {
-        let Some(head) = self.logs.head(log)? else { return Ok(Vec::new()) };
+        let Some(head) = self.logs.head(log.into())? else { return Ok(Vec::new()) };
         let (state, mut ranks) = (self.vault(vault)?, Vec::new());
         for seq in head.base.seq.0..=head.seq.0 {
-            let checked = self.logs.segment(log, Seq(seq))?;
+            let checked = self.logs.segment(log.into(), Seq(seq))?;
             let checked = checked.ok_or(StoreError::Inconsistent)?;
             ranks.extend(
                 state.entries_in(checked.segment()).unwrap_or_default().iter().map(SignedEntry::rank),

@@ -3,11 +3,12 @@
 //! Places in the headers say where a group begins and ends (`docs/FORMAT.md`, "Merging"), so nothing is opened to find
 //! out. A group is merged whole or waits whole, and everything behind it in its log waits too.
 
-use subrosa_model::merge::{LogNo, VaultNo};
+use subrosa_model::merge::VaultNo;
 use subrosa_protocol::ids::Seq;
 use subrosa_protocol::limits::{GROUP_PLAIN_BYTES_MAX, GROUP_SEGMENTS_MAX, SEGMENT_PLAIN_MAX};
 use subrosa_protocol::segment::Kind;
 use subrosa_store::error::StoreError;
+use subrosa_store::logs::BranchNo;
 
 use crate::error::Error;
 use crate::life::commit::Tx;
@@ -73,8 +74,8 @@ pub(crate) enum NextGroup {
 
 impl GroupExtent {
     /// One segment with ops by itself.
-    pub(crate) const fn of_one(log: LogNo, seq: Seq) -> Self {
-        Self { log, segments: seq..=seq, has_ops: true, sealed_bytes: 0 }
+    pub(crate) const fn of_one(branch: BranchNo, seq: Seq) -> Self {
+        Self { branch, segments: seq..=seq, has_ops: true, carries: false, sealed_bytes: 0 }
     }
 
     /// Whether it may be more than a pass has room for, so that it is merged in a transaction of its own. A group of this
@@ -89,26 +90,47 @@ impl GroupExtent {
 impl Tx<'_> {
     /// Finds out how far the group reaches that begins with `first`, by headers alone. What was looked at of a group whose
     /// end is not here is not looked at again.
-    pub(crate) fn next_group(&mut self, vault: VaultNo, log: LogNo, first: Seq) -> Result<NextGroup, Error> {
-        let Some(tip) = self.logs.head(log)? else { return Ok(NextGroup::Incomplete) };
+    pub(crate) fn next_group(
+        &mut self,
+        vault: VaultNo,
+        branch: BranchNo,
+        first: Seq,
+    ) -> Result<NextGroup, Error> {
+        let Some(tip) = self.logs.head(branch)? else { return Ok(NextGroup::Incomplete) };
         // It may be of a group further on, when one before it is held.
-        let probed = self.vault(vault)?.probed.get(&log).copied().filter(|probe| probe.first == first);
+        let probed = self.vault(vault)?.probed.get(&branch).copied().filter(|probe| probe.first == first);
         let mut probe = probed.unwrap_or(Probe { first, ..Probe::default() });
         let mut seq = probed.map_or(first, |probe| probe.last.next());
         let extent = |last, has_ops, sealed_bytes| {
-            NextGroup::Complete(GroupExtent { log, segments: first..=last, has_ops, sealed_bytes })
+            NextGroup::Complete(GroupExtent {
+                branch,
+                segments: first..=last,
+                has_ops,
+                carries: false,
+                sealed_bytes,
+            })
         };
         while seq <= tip.seq {
             look_at_row();
-            let header = self.logs.header(log, seq)?.ok_or(StoreError::Inconsistent)?;
+            let header = self.logs.header(branch, seq)?.ok_or(StoreError::Inconsistent)?;
             if seq > first && header.kind.closes() {
                 return Ok(extent(seq, false, 0));
+            }
+            if header.place.is_first() && seq > first && seq == tip.base.seq {
+                // What it was in the middle of goes on in another branch.
+                return Ok(extent(Seq(seq.0 - 1), false, 0));
             }
             if header.place.is_first() != (seq == first) {
                 return Ok(NextGroup::Waits(WaitReason::Misplaced));
             }
             if header.kind.is_group_of_its_own() && is_passed_over(header.kind) {
-                return Ok(extent(seq, false, 0));
+                return Ok(NextGroup::Complete(GroupExtent {
+                    branch,
+                    segments: first..=seq,
+                    has_ops: false,
+                    carries: header.kind == Kind::CARRIED,
+                    sealed_bytes: 0,
+                }));
             }
             probe.last = seq;
             probe.sealed_bytes += u64::from(header.body_len);
@@ -126,7 +148,7 @@ impl Tx<'_> {
             seq = seq.next();
         }
         if first <= tip.seq {
-            self.vault_mut(vault)?.probed.insert(log, probe);
+            self.vault_mut(vault)?.probed.insert(branch, probe);
         }
         Ok(NextGroup::Incomplete)
     }
@@ -134,13 +156,13 @@ impl Tx<'_> {
 
 impl Tx<'_> {
     /// Whether a merged segment is of a kind that carries no ops of its log.
-    pub(crate) fn carries_no_ops(&self, log: LogNo, seq: Seq) -> Result<bool, Error> {
-        Ok(self.logs.header(log, seq)?.is_some_and(|header| is_passed_over(header.kind)))
+    pub(crate) fn carries_no_ops(&self, branch: BranchNo, seq: Seq) -> Result<bool, Error> {
+        Ok(self.logs.header(branch, seq)?.is_some_and(|header| is_passed_over(header.kind)))
     }
 
     /// Up to where the merged segments of a log count, exclusive: a group that had no end when its log was closed never does.
-    pub(crate) fn end_of_ops(&self, log: LogNo) -> Result<Seq, Error> {
-        let Some(tip) = self.logs.head(log)? else { return Ok(Seq(0)) };
+    pub(crate) fn end_of_ops(&self, branch: BranchNo) -> Result<Seq, Error> {
+        let Some(tip) = self.logs.head(branch)? else { return Ok(Seq(0)) };
         if !tip.closed || tip.merged <= tip.seq {
             return Ok(tip.merged);
         }
@@ -148,7 +170,7 @@ impl Tx<'_> {
         while end > tip.base.seq {
             look_at_row();
             let before = Seq(end.0 - 1);
-            if self.logs.header(log, before)?.ok_or(StoreError::Inconsistent)?.place.is_last() {
+            if self.logs.header(branch, before)?.ok_or(StoreError::Inconsistent)?.place.is_last() {
                 break;
             }
             end = before;

@@ -3,10 +3,11 @@
 //! So it is all of the group or nothing, with memory for little more than one body. What is found to be wrong on the way
 //! gives the transaction up; the log then waits, and is not tried again before something changes.
 
-use subrosa_model::merge::{BodyPlace, CheckedBody, LogNo, VaultNo};
+use subrosa_model::merge::{BodyPlace, CheckedBody, VaultNo};
 use subrosa_model::seal::OpenedBody;
 use subrosa_protocol::ids::Seq;
 use subrosa_protocol::limits::SEGMENT_PLAIN_MAX;
+use subrosa_store::logs::BranchNo;
 
 use crate::error::{Error, LifeError};
 use crate::life::Core;
@@ -20,7 +21,7 @@ use crate::memory::state::VaultState;
 
 /// Bodies of a large group on their way, at most as many bytes as one may have.
 struct Portion {
-    log: LogNo,
+    branch: BranchNo,
     /// Where the next body stands in its group.
     place: BodyPlace,
     bodies: Vec<(Seq, OpenedBody)>,
@@ -28,8 +29,8 @@ struct Portion {
 }
 
 impl Portion {
-    const fn of(log: LogNo) -> Self {
-        Self { log, place: BodyPlace::First, bodies: Vec::new(), bytes: 0 }
+    const fn of(branch: BranchNo) -> Self {
+        Self { branch, place: BodyPlace::First, bodies: Vec::new(), bytes: 0 }
     }
 }
 
@@ -43,7 +44,7 @@ impl Core {
                 vaults.find_map(|(number, vault)| Some((*number, vault.large.pop_first()?.1)))
             };
             let Some((vault, extent)) = next else { return Ok(()) };
-            let (log, mut verdict, mut keys) = (extent.log, Verdict::Merge, 0);
+            let (branch, mut verdict, mut keys) = (extent.branch, Verdict::Merge, 0);
             let done = self.write_as(turn, |tx| {
                 keys = tx.vault(vault)?.epoch_keys();
                 verdict = tx.merge_large_group(vault, &extent)?;
@@ -53,7 +54,7 @@ impl Core {
                 Verdict::Merge => {
                     if done.is_err() {
                         let mut state = self.lock_state()?;
-                        state.vaults.get_mut(&vault).map(|vault| vault.unmerged.insert(log));
+                        state.vaults.get_mut(&vault).map(|vault| vault.unmerged.insert(branch));
                     }
                     done?;
                 }
@@ -74,16 +75,16 @@ impl Core {
         (verdict, keys): (Verdict, usize),
         turn: Option<&Turn>,
     ) -> Result<(), Error> {
-        let log = extent.log;
+        let branch = extent.branch;
         if let Verdict::Wait(reason) = verdict {
             let start = *extent.segments.start();
             let is_stopped = self.write_as(turn, |tx| {
-                let stands = tx.logs.head(log)?.is_some_and(|head| head.merged == start);
+                let stands = tx.logs.head(branch)?.is_some_and(|head| head.merged == start);
                 let is_stopped = stands && tx.vault(vault)?.epoch_keys() == keys;
                 if is_stopped {
-                    tx.wait(log, start, reason)?;
+                    tx.wait(branch, start, reason)?;
                 } else {
-                    tx.vault_mut(vault)?.unmerged.insert(log);
+                    tx.vault_mut(vault)?.unmerged.insert(branch);
                 }
                 Ok(is_stopped)
             })?;
@@ -93,9 +94,9 @@ impl Core {
         }
         let mut state = self.lock_state()?;
         if let Some(vault) = state.vaults.get_mut(&vault) {
-            vault.unmerged.remove(&log);
+            vault.unmerged.remove(&branch);
             if let Verdict::Hold(until) = verdict {
-                vault.held.insert(log, until);
+                vault.held.insert(branch, until);
             }
         }
         self.note_held(&state);
@@ -132,30 +133,31 @@ impl Tx<'_> {
     /// Merges the next group of a log, and then what is ready behind it; anything but [`Verdict::Merge`] means that
     /// nothing of this transaction may stay.
     fn merge_large_group(&mut self, vault: VaultNo, extent: &GroupExtent) -> Result<Verdict, Error> {
-        let log = extent.log;
+        let branch = extent.branch;
         // Unless new logs have taken its end back meanwhile.
         if self
             .logs
-            .head(log)?
+            .head(branch)?
             .is_some_and(|head| head.merged == *extent.segments.start() && head.seq >= *extent.segments.end())
         {
             let clock = self.state.clock;
+            self.cut_before_fork(vault, std::iter::once(branch))?;
             let verdict = self.merge_in_portions(vault, extent)?;
             if verdict != Verdict::Merge {
                 self.state.clock = clock;
                 return Ok(verdict);
             }
-            self.advance(vault, log, *extent.segments.end())?;
+            self.advance(vault, branch, *extent.segments.end())?;
         }
-        self.vault_mut(vault)?.unmerged.insert(log);
+        self.vault_mut(vault)?.unmerged.insert(branch);
         self.merge_ready(vault)?;
         Ok(Verdict::Merge)
     }
 
     fn merge_in_portions(&mut self, vault: VaultNo, extent: &GroupExtent) -> Result<Verdict, Error> {
-        let (mut portion, mut left) = (Portion::of(extent.log), group_limits().plain_bytes);
+        let (mut portion, mut left) = (Portion::of(extent.branch), group_limits().plain_bytes);
         for seq in extent.segments.start().0..=extent.segments.end().0 {
-            let body = match self.open_stored_within(vault, extent.log, Seq(seq), left)? {
+            let body = match self.open_stored_within(vault, extent.branch, Seq(seq), left)? {
                 Ok(body) => body,
                 Err(reason) => return Ok(Verdict::Wait(reason)),
             };
@@ -190,12 +192,12 @@ impl Tx<'_> {
                     return Ok(verdict);
                 }
             }
-            ready.push((*seq, portion.log, body));
+            ready.push((*seq, portion.branch, body));
         }
-        for (seq, log, body) in &ready {
-            self.note_what_is_named(vault, *log, *seq, body)?;
+        for (seq, branch, body) in &ready {
+            self.note_what_is_named(vault, *branch, *seq, body)?;
         }
-        let ready: Vec<_> = ready.into_iter().map(|(_, log, body)| (log, body)).collect();
+        let ready: Vec<_> = ready.into_iter().map(|(_, branch, body)| (branch, body)).collect();
         self.merge_bodies(vault, &ready)?;
         Ok(Verdict::Merge)
     }

@@ -4,13 +4,14 @@ use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use subrosa_model::merge::{BodyPlace, LogNo};
+use subrosa_model::merge::BodyPlace;
 use subrosa_model::seal::{OpenError, OpenedBody, open_within};
 use subrosa_protocol::ids::{LogId, Seq};
 use subrosa_protocol::limits::SEGMENT_PLAIN_MAX;
 use subrosa_protocol::segment::Kind;
 use subrosa_store::error::StoreError;
 use subrosa_store::keys::VaultNo;
+use subrosa_store::logs::BranchNo;
 
 use crate::error::Error;
 use crate::life::Core;
@@ -66,19 +67,24 @@ impl Core {
             Ok(())
         })?;
         self.merge_large(None)?;
-        self.go_round(None).map(drop)
+        self.go_round(None)?;
+        let (mut state, now_ms) = (self.lock_state()?, self.now_ms());
+        state.vaults.values_mut().for_each(|vault| vault.branches.looks(now_ms));
+        self.note_held(&state);
+        Ok(())
     }
 
-    /// How long it is until [`Core::merge_held`] has something to do; `None` if no group is held for the clock, and no round
-    /// is under way.
+    /// How long it is until [`Core::merge_held`] has something to do, or there may be something to carry; `None` if no group is
+    /// held for the clock, no round is under way, and no log has several futures.
     pub(crate) fn held_wait(&self) -> Option<Duration> {
         let until = self.held_until_ms.load(Ordering::Relaxed);
         (until != u64::MAX).then(|| Duration::from_millis(until.saturating_sub(self.now_ms())))
     }
 
-    /// Notes until when the first of all held groups is held, or that a round is under way.
+    /// Notes until when the first of all held groups is held, or that a round is under way, or when something may be to be carried.
     pub(crate) fn note_held(&self, state: &State) {
-        let first = state.vaults.values().map(VaultState::held_until_ms).min().unwrap_or(u64::MAX);
+        let next = |vault: &VaultState| vault.held_until_ms().min(vault.branches.look_at_ms());
+        let first = state.vaults.values().map(next).min().unwrap_or(u64::MAX);
         let first = if state.next_in_round().is_some() { 0 } else { first };
         // Should a transaction fail, the time is looked at once in vain, or is found again with the next segment.
         self.held_until_ms.store(first, Ordering::Relaxed);
@@ -89,25 +95,33 @@ impl Tx<'_> {
     /// Merges every complete group of data logs whose stamps the clock accepts, in the logs that have something new or
     /// whose time has come. Logs with a group that does not fit into a pass are left to [`Core::merge_large`].
     pub(crate) fn merge_ready(&mut self, vault: VaultNo) -> Result<(), Error> {
+        self.merge_what_is_new(vault)?;
+        while self.place_carried(vault)? {
+            self.merge_what_is_new(vault)?;
+        }
+        Ok(())
+    }
+
+    fn merge_what_is_new(&mut self, vault: VaultNo) -> Result<(), Error> {
         let now_ms = self.now_ms;
         let state = self.vault(vault)?;
-        let due = state.held.iter().filter(|(_, until)| **until <= now_ms).map(|(log, _)| *log);
-        let logs: BTreeSet<_> = state.unmerged.iter().copied().chain(due).collect();
-        if logs.is_empty() {
+        let due = state.held.iter().filter(|(_, until)| **until <= now_ms).map(|(branch, _)| *branch);
+        let branches: BTreeSet<_> = state.unmerged.iter().copied().chain(due).collect();
+        if branches.is_empty() {
             return Ok(());
         }
         let mut pass = Pass::default();
-        for log in logs {
+        for branch in branches {
             look_at_log();
             let state = self.vault_mut(vault)?;
-            state.unmerged.remove(&log);
+            state.unmerged.remove(&branch);
             // What arrives behind a group that is held is looked at when its time has come.
-            if state.held.get(&log).is_some_and(|until| *until > now_ms) {
+            if state.held.get(&branch).is_some_and(|until| *until > now_ms) {
                 continue;
             }
-            state.held.remove(&log);
-            if !self.state.waits.contains_key(&log) {
-                self.collect_groups(vault, log, &mut pass)?;
+            state.held.remove(&branch);
+            if !self.state.waits.contains_key(&branch) {
+                self.collect_groups(vault, branch, &mut pass)?;
             }
         }
         self.run_pass(vault, &mut pass)?;
@@ -131,14 +145,14 @@ impl Tx<'_> {
     }
 
     /// Opens the complete groups of a log that are not merged, up to the first one that waits or is large.
-    fn collect_groups(&mut self, vault: VaultNo, log: LogNo, pass: &mut Pass) -> Result<(), Error> {
-        let Some(mut from) = self.logs.head(log)?.map(|head| head.merged) else { return Ok(()) };
+    fn collect_groups(&mut self, vault: VaultNo, branch: BranchNo, pass: &mut Pass) -> Result<(), Error> {
+        let Some(mut from) = self.logs.head(branch)?.map(|head| head.merged) else { return Ok(()) };
         loop {
-            let extent = match self.next_group(vault, log, from)? {
+            let extent = match self.next_group(vault, branch, from)? {
                 NextGroup::Complete(extent) => extent,
                 NextGroup::Incomplete => return Ok(()),
                 NextGroup::Waits(reason) => {
-                    self.wait(log, from, reason)?;
+                    self.wait(branch, from, reason)?;
                     return Ok(());
                 }
             };
@@ -150,18 +164,18 @@ impl Tx<'_> {
             };
             // The pass may have run meanwhile, and found that an earlier group of this log is to wait, or is large.
             let state = self.vault(vault)?;
-            let is_stopped = state.held.contains_key(&log) || state.large.contains_key(&log);
-            if is_stopped || self.state.waits.contains_key(&log) {
+            let is_stopped = state.held.contains_key(&branch) || state.large.contains_key(&branch);
+            if is_stopped || self.state.waits.contains_key(&branch) {
                 return Ok(());
             }
             match opened {
                 Opened::Bodies(bodies) => pass.add(extent, bodies, GroupSource::Next),
                 Opened::Large => {
-                    self.vault_mut(vault)?.large.insert(log, extent);
+                    self.vault_mut(vault)?.large.insert(branch, extent);
                     return Ok(());
                 }
                 Opened::Waits(reason) => {
-                    self.wait(log, from, reason)?;
+                    self.wait(branch, from, reason)?;
                     return Ok(());
                 }
             }
@@ -175,7 +189,7 @@ impl Tx<'_> {
         let (mut bodies, mut bytes) = (Vec::new(), 0);
         for seq in extent.segments.start().0..=extent.segments.end().0 {
             let room = limits.plain_bytes - bytes;
-            let body = match self.open_stored_within(vault, extent.log, Seq(seq), room)? {
+            let body = match self.open_stored_within(vault, extent.branch, Seq(seq), room)? {
                 Ok(body) => body,
                 Err(reason) => return Ok(Opened::Waits(reason)),
             };
@@ -193,8 +207,8 @@ impl Tx<'_> {
     }
 
     /// Where a stored segment, which was merged before, stands in its group.
-    pub(crate) fn place_of(&self, log: LogNo, seq: Seq) -> Result<BodyPlace, Error> {
-        let header = self.logs.header(log, seq)?.ok_or(StoreError::Inconsistent)?;
+    pub(crate) fn place_of(&self, branch: BranchNo, seq: Seq) -> Result<BodyPlace, Error> {
+        let header = self.logs.header(branch, seq)?.ok_or(StoreError::Inconsistent)?;
         Ok(BodyPlace::once_more(header.place))
     }
 
@@ -202,32 +216,32 @@ impl Tx<'_> {
     pub(crate) fn open_stored(
         &self,
         vault: VaultNo,
-        log: LogNo,
+        branch: BranchNo,
         seq: Seq,
     ) -> Result<Result<OpenedBody, WaitReason>, Error> {
-        self.open_stored_within(vault, log, seq, SEGMENT_PLAIN_MAX)
+        self.open_stored_within(vault, branch, seq, SEGMENT_PLAIN_MAX)
     }
 
     /// As [`Tx::open_stored`], unless its plaintext has more than so many bytes.
     pub(crate) fn open_stored_within(
         &self,
         vault: VaultNo,
-        log: LogNo,
+        branch: BranchNo,
         seq: Seq,
         bytes_max: usize,
     ) -> Result<Result<OpenedBody, WaitReason>, Error> {
         let state = self.vault(vault)?;
         if !self.core.ahead.is_empty()
-            && let Some(info) = state.logs.get(&log)
+            && let Some(info) = state.info(branch)
         {
-            let chain = self.logs.chain(log, seq)?.ok_or(StoreError::Inconsistent)?;
+            let chain = self.logs.chain(branch, seq)?.ok_or(StoreError::Inconsistent)?;
             if let Some(body) = self.opened_ahead(&state.id, &info.id, seq, &chain) {
                 let fits = body.data.len() <= bytes_max;
                 return Ok(if fits { Ok(body) } else { Err(WaitReason::TooLarge) });
             }
         }
         look_at_row();
-        let (segment, _) = self.logs.segment(log, seq)?.ok_or(StoreError::Inconsistent)?.into_parts();
+        let (segment, _) = self.logs.segment(branch, seq)?.ok_or(StoreError::Inconsistent)?.into_parts();
         if segment.header().kind != Kind::DATA {
             return Ok(Err(WaitReason::UnknownKind));
         }

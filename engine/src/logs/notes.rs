@@ -8,12 +8,12 @@
 
 use std::collections::BTreeSet;
 
-use subrosa_model::merge::{CheckedBody, LogNo, VaultNo};
+use subrosa_model::merge::{CheckedBody, VaultNo};
 use subrosa_protocol::ids::{LogId, Seq};
 use subrosa_protocol::limits::{
     NOTES_PER_LOG_MAX, ROUND_SLICE_BYTES, ROUND_SLICE_SEGMENTS, ROUND_SLICES_AT_OPENING,
 };
-use subrosa_store::logs::{NoteRow, RoundRow};
+use subrosa_store::logs::{BranchNo, NoteRow, RoundRow};
 
 use crate::error::Error;
 use crate::life::commit::Tx;
@@ -60,7 +60,7 @@ impl Tx<'_> {
     pub(crate) fn note_names(
         &mut self,
         vault: VaultNo,
-        (by, seq): (LogNo, Seq),
+        (by, seq): (BranchNo, Seq),
         names: &[LogId],
     ) -> Result<(), Error> {
         if names.is_empty() {
@@ -84,7 +84,7 @@ impl Tx<'_> {
     pub(crate) fn note_each(
         &mut self,
         vault: VaultNo,
-        (by, seq): (LogNo, Seq),
+        (by, seq): (BranchNo, Seq),
         names: &[LogId],
     ) -> Result<bool, Error> {
         for named in names {

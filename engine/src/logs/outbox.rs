@@ -8,14 +8,15 @@ use subrosa_model::merge::LogNo;
 use subrosa_protocol::client_link::{OutboxBatch, OutboxLog};
 use subrosa_protocol::frame::{LogKey, Role, ShortHead};
 use subrosa_protocol::ids::{
-    Digest, Head, Incarnation, LogId, Pin, PublicKeyBytes, Rseq, Seq, Signature, VaultId,
+    Base, Digest, Head, Incarnation, LogId, Pin, PublicKeyBytes, Rseq, Seq, Signature, VaultId,
 };
 use subrosa_protocol::labels;
 use subrosa_protocol::limits::CLOCK_AHEAD_MAX_MS;
 use subrosa_protocol::segment::Class;
 use subrosa_protocol::token::Grant;
+use subrosa_store::error::StoreError;
 use subrosa_store::keys::VaultNo;
-use subrosa_store::logs::LogTip;
+use subrosa_store::logs::{BranchNo, LogTip, LogsView};
 use subrosa_store::relays::{Cursor, RelayHead};
 
 use crate::error::{Error, LifeError, PeerFault};
@@ -23,6 +24,7 @@ use crate::life::Core;
 use crate::life::commit::{Durable, Tx};
 use crate::memory::cost::look_at_log;
 use crate::memory::relay_view::RelayView;
+use crate::memory::state::{LogInfo, VaultState};
 
 /// How to subscribe to a vault at a relay.
 #[derive(Clone, Copy, Debug)]
@@ -135,8 +137,10 @@ impl Core {
 
     /// Heads of everything that is held of a vault, merged or not, as HEADS sends them; with what waits for a
     /// certificate, which need not be fed again; but not what waits for a base, of which another relay may have the beginning.
-    pub(crate) fn local_heads(&self, vault: &VaultId) -> Result<Vec<ShortHead>, Error> {
-        let mut heads = self.based_heads(vault)?;
+    ///
+    /// Of a log that has several futures, the tip of the one that the relay has.
+    pub(crate) fn local_heads(&self, vault: &VaultId, relay: &Pin) -> Result<Vec<ShortHead>, Error> {
+        let mut heads = self.based_heads(vault, relay)?;
         self.with_vault(vault, |state| {
             let waiting = state.waiting.iter().filter(|(_, held)| held.base.is_whole());
             heads
@@ -148,24 +152,31 @@ impl Core {
         Ok(heads)
     }
 
-    /// Heads of the logs of a vault that have a certificate, merged or not.
+    /// Heads of all branches of the logs of a vault that have a certificate, merged or not.
     pub(crate) fn heads(&self, vault: &VaultId) -> Result<Vec<Head>, Error> {
-        self.heads_as(vault, |id, LogTip { seq, chain, .. }| Head { log: id, seq, chain })
-    }
-
-    fn based_heads(&self, vault: &VaultId) -> Result<Vec<ShortHead>, Error> {
-        self.heads_as(vault, |id, LogTip { seq, chain, base, .. }| {
-            ShortHead::new(Head { log: id, seq, chain }, base)
+        let logs = self.logs_to_send(vault)?;
+        self.read(|doors| {
+            let (held, mut found) = (doors.logs()?, Vec::new());
+            for LogToSend { id, branches, .. } in &logs {
+                for branch in branches {
+                    let head = held.head(*branch)?;
+                    found.extend(head.map(|LogTip { seq, chain, .. }| Head { log: *id, seq, chain }));
+                }
+            }
+            Ok(found)
         })
     }
 
-    fn heads_as<T>(&self, vault: &VaultId, of: impl Fn(LogId, LogTip) -> T) -> Result<Vec<T>, Error> {
-        let logs = self.log_numbers(vault)?;
+    fn based_heads(&self, vault: &VaultId, relay: &Pin) -> Result<Vec<ShortHead>, Error> {
+        let logs = self.logs_to_send(vault)?;
         self.read(|doors| {
-            let (held, mut found) = (doors.logs()?, Vec::new());
-            for (log, id) in &logs {
-                if let Some(head) = held.head(*log)? {
-                    found.push(of(*id, head));
+            let (held, known, mut found) = (doors.logs()?, doors.relays()?, Vec::new());
+            for log in &logs {
+                let theirs = known.head(relay, log.number)?;
+                let branch = log.branch_at(&held, theirs)?.unwrap_or(log.number.into());
+                let base = held.head(log.number.into())?.map_or(Base::WHOLE, |head| head.base);
+                if let Some(LogTip { seq, chain, .. }) = held.head(branch)? {
+                    found.push(ShortHead::new(Head { log: log.id, seq, chain }, base));
                 }
             }
             Ok(found)
@@ -186,31 +197,33 @@ impl Core {
             let number = tx.state.vault_no(vault)?;
             tx.relays.put_cursor(relay, number, &Cursor { incarnation, ..Cursor::default() })?;
             tx.forget_shown(relay, number)?;
-            let own = tx.vault(number)?.own;
             let logs: Vec<_> = tx.vault(number)?.logs.iter().map(|(log, info)| (*log, info.id)).collect();
             let mut diverged = false;
             for (log, id) in logs {
                 let before = tx.relays.take_head(relay, log)?;
-                let (Some(said), Some(head)) = (said.get(&id), tx.logs.head(log)?) else { continue };
+                let (Some(said), Some(head)) = (said.get(&id), tx.logs.head(log.into())?) else { continue };
                 if said.base.seq > head.seq.next() {
                     continue; // its part begins behind ours: the feed shows how far it goes
                 }
-                let common = said.seq.min(head.seq);
-                let is_own = log == own.data || log == own.control;
-                if is_own && said.seq > head.seq {
-                    // Where the relay's log and ours part is unknown, but not before what it acknowledged.
-                    diverged = true;
-                    if let Some(before) = before {
-                        tx.relays.put_head(relay, log, &before)?;
-                    }
+                if let Some((_, chain)) = tx.find_held(number, log, said.seq, |chain| said.names(chain))? {
+                    tx.relays.put_head(relay, log, &RelayHead { seq: said.seq, chain })?;
                     continue;
                 }
-                let Some(chain) = tx.logs.chain(log, common)? else { continue };
-                if said.seq <= head.seq && !said.names(&chain) {
-                    diverged |= is_own;
-                    continue;
+                let state = tx.vault(number)?;
+                let (is_live, is_forked) = (state.is_live(log), state.branches.is_forked(log));
+                diverged |= is_live;
+                if said.seq <= head.seq {
+                    continue; // a future that is not here
                 }
-                tx.relays.put_head(relay, log, &RelayHead { seq: common, chain })?;
+                // Where the relay's log and ours part, if they do, is unknown, but not before what it acknowledged.
+                let common = if is_live || is_forked {
+                    before
+                } else {
+                    Some(RelayHead { seq: head.seq, chain: head.chain })
+                };
+                if let Some(common) = common {
+                    tx.relays.put_head(relay, log, &common)?;
+                }
             }
             tx.take_shown(relay, number, &said)?;
             tx.vault_mut(number)?.unsent.remove(relay);
@@ -237,28 +250,34 @@ impl Core {
             let (held_here, known) = (doors.logs()?, doors.relays()?);
             let (mut batch, mut left) = (OutboxBatch::default(), Vec::new());
             let mut bytes = 0;
-            for (log, id, public) in &logs {
+            for log in &logs {
                 look_at_log();
-                let Some(head) = held_here.head(*log)? else { continue };
-                let held = known.head(relay, *log)?.map(|head| head.seq);
+                let theirs = known.head(relay, log.number)?;
+                // Nothing goes where the relay has a future that is not here.
+                let Some(branch) = log.branch_at(&held_here, theirs)? else { continue };
+                let Some(base) = held_here.head(log.number.into())?.map(|head| head.base) else { continue };
+                let Some(head) = held_here.head(branch)? else { continue };
+                let held = theirs.map(|head| head.seq);
                 if held >= Some(head.seq) {
                     continue;
                 }
-                left.push(*log);
-                let next = held.max(sent.get(id).copied()).map_or(head.base.seq, Seq::next);
-                if batch.more || next > head.seq || next < head.base.seq {
+                left.push(log.number);
+                let next = held.max(sent.get(&log.id).copied()).map_or(base.seq, Seq::next);
+                if batch.more || next > head.seq || next < base.seq {
                     continue; // it is on its way, or what lies between is not here
                 }
-                let vouch = vouches.iter().find(|(of, _)| of == id).map(|(_, vouch)| *vouch);
-                batch.logs.push(OutboxLog { key: LogKey { public: *public, base: head.base }, vouch });
-                for segment in held_here.segments(*log, next..=head.seq)? {
-                    let (segment, _) = segment?.into_parts();
-                    if bytes > 0 && bytes + segment.bytes().len() > bytes_max {
-                        batch.more = true;
-                        break;
+                let vouch = vouches.iter().find(|(of, _)| *of == log.id).map(|(_, vouch)| *vouch);
+                batch.logs.push(OutboxLog { key: LogKey { public: log.public, base }, vouch });
+                for (branch, part) in held_here.way(branch, next..=head.seq)? {
+                    for segment in held_here.segments(branch, part)? {
+                        let (segment, _) = segment?.into_parts();
+                        batch.more |= bytes > 0 && bytes + segment.bytes().len() > bytes_max;
+                        if batch.more {
+                            break;
+                        }
+                        bytes += segment.bytes().len();
+                        batch.segments.push(segment);
                     }
-                    bytes += segment.bytes().len();
-                    batch.segments.push(segment);
                 }
             }
             Ok((batch, left))
@@ -280,19 +299,13 @@ impl Core {
     }
 
     /// The logs that may have something which a relay lacks, control logs first. What moves from now on is noted anew.
-    fn take_unsent(
-        &self,
-        vault: &VaultId,
-        relay: &Pin,
-    ) -> Result<Vec<(LogNo, LogId, PublicKeyBytes)>, Error> {
+    fn take_unsent(&self, vault: &VaultId, relay: &Pin) -> Result<Vec<LogToSend>, Error> {
         let mut state = self.lock_state()?;
         let number = state.vault_no(vault)?;
         let vault = state.vaults.get_mut(&number).ok_or(Error::NoVault)?;
         let unsent = vault.unsent.insert(*relay, BTreeSet::new());
         let logs = unsent.unwrap_or_else(|| vault.logs.keys().copied().collect());
-        let mut logs: Vec<_> = logs.iter().filter_map(|log| Some((*log, *vault.logs.get(log)?))).collect();
-        logs.sort_by_key(|(log, info)| (info.class != Class::Control, *log));
-        Ok(logs.into_iter().map(|(log, info)| (log, info.id, info.public)).collect())
+        Ok(LogToSend::of(vault, logs.into_iter()))
     }
 
     /// How many segments are held here, and how many of them the relay is known to hold durably.
@@ -301,10 +314,13 @@ impl Core {
         self.read(|doors| {
             let (held_here, known) = (doors.logs()?, doors.relays()?);
             let (mut held, mut acknowledged) = (0, 0);
-            for (log, ..) in &logs {
-                let Some(head) = held_here.head(*log)? else { continue };
-                let relay = known.head(relay, *log)?.map(|head| head.seq);
-                let first = head.base.seq.0;
+            for log in &logs {
+                let theirs = known.head(relay, log.number)?;
+                let branch = log.branch_at(&held_here, theirs)?.unwrap_or(log.number.into());
+                let Some(base) = held_here.head(log.number.into())?.map(|head| head.base) else { continue };
+                let Some(head) = held_here.head(branch)? else { continue };
+                let relay = theirs.map(|head| head.seq);
+                let first = base.seq.0;
                 held += head.seq.0 + 1 - first;
                 acknowledged += relay.map_or(0, |relay| (relay.min(head.seq).0 + 1).saturating_sub(first));
             }
@@ -319,8 +335,7 @@ impl Core {
             let number = tx.state.vault_no(vault)?;
             for entry in entries {
                 let log = tx.state.logs.number(number, &entry.log).ok_or(PeerFault::BadAck)?;
-                // If not, it was rotated away while it was on its way.
-                if tx.logs.chain(log, entry.seq)? == Some(entry.chain) {
+                if tx.find_held(number, log, entry.seq, |chain| *chain == entry.chain)?.is_some() {
                     tx.raise_relay_head(relay, number, *entry)?;
                 }
             }
@@ -337,6 +352,10 @@ impl Core {
             return Ok(());
         }
         let new = self.new_logs_of_all()?;
+        let vaults: Vec<_> = self.lock_state()?.vaults.keys().copied().collect();
+        for vault in vaults {
+            while self.write(|tx| tx.seal_batches(vault))? {}
+        }
         self.write(|tx| {
             if tx.state.vaults.len() != new.len() {
                 // A vault has come meanwhile; the next link is told the time again.
@@ -345,24 +364,58 @@ impl Core {
             let now = tx.now_ms;
             tx.state.clock =
                 subrosa_model::merge::HybridClock::new(subrosa_model::merge::Stamp::from_ms(now));
-            new.into_iter().try_for_each(|(vault, new)| tx.rotate_logs(vault, Some(now), new))
+            new.into_iter().try_for_each(|(vault, new)| tx.rotate_logs(vault, new))
         })
     }
 
-    fn log_numbers(&self, vault: &VaultId) -> Result<Vec<(LogNo, LogId)>, Error> {
+    fn logs_to_send(&self, vault: &VaultId) -> Result<Vec<LogToSend>, Error> {
         let state = self.lock_state()?;
         let number = state.vault_no(vault)?;
         let vault = state.vaults.get(&number).ok_or(Error::NoVault)?;
-        Ok(vault.logs.iter().map(|(log, info)| (*log, info.id)).collect())
+        Ok(LogToSend::of(vault, vault.logs.keys().copied()))
+    }
+}
+
+/// A log of which a relay may lack something.
+struct LogToSend {
+    number: LogNo,
+    id: LogId,
+    public: PublicKeyBytes,
+    /// Its branches, the first one first.
+    branches: Vec<BranchNo>,
+}
+
+impl LogToSend {
+    /// Of some logs of a vault, control logs first.
+    fn of(vault: &VaultState, logs: impl Iterator<Item = LogNo>) -> Vec<Self> {
+        let mut logs: Vec<_> = logs.filter_map(|log| Some((log, *vault.logs.get(&log)?))).collect();
+        logs.sort_by_key(|(log, info)| (info.class != Class::Control, *log));
+        let one = |(number, LogInfo { id, public, .. })| Self {
+            number,
+            id,
+            public,
+            branches: vault.branches.of(number).collect(),
+        };
+        logs.into_iter().map(one).collect()
     }
 
-    fn logs_to_send(&self, vault: &VaultId) -> Result<Vec<(LogNo, LogId, PublicKeyBytes)>, Error> {
-        let state = self.lock_state()?;
-        let number = state.vault_no(vault)?;
-        let vault = state.vaults.get(&number).ok_or(Error::NoVault)?;
-        let mut logs: Vec<_> = vault.logs.iter().collect();
-        logs.sort_by_key(|(log, info)| (info.class != Class::Control, **log));
-        Ok(logs.into_iter().map(|(log, info)| (*log, info.id, info.public)).collect())
+    /// The branch on which a relay is that holds `theirs` of the log; `None` if that branch is not here. A relay that has
+    /// nothing of it is given the first one.
+    fn branch_at(&self, held: &LogsView, theirs: Option<RelayHead>) -> Result<Option<BranchNo>, StoreError> {
+        let ([first, others @ ..], Some(theirs)) = (&self.branches[..], theirs) else {
+            return Ok(Some(self.number.into()));
+        };
+        if others.is_empty() {
+            return Ok(Some(*first));
+        }
+        for branch in &self.branches {
+            let Some(head) = held.head(*branch)? else { continue };
+            let is_there = head.base.seq <= theirs.seq && theirs.seq <= head.seq;
+            if is_there && held.chain(*branch, theirs.seq)? == Some(theirs.chain) {
+                return Ok(Some(*branch));
+            }
+        }
+        Ok(None)
     }
 }
 

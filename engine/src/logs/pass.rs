@@ -9,7 +9,7 @@ use subrosa_protocol::ids::{Head, LogId, Seq};
 use subrosa_protocol::limits;
 use subrosa_store::error::StoreError;
 use subrosa_store::keys::{CollectionNo, RecordKey};
-use subrosa_store::logs::{LogTip, UnreadRow};
+use subrosa_store::logs::{BranchNo, LogTip, UnreadRow};
 
 use crate::error::Error;
 use crate::life::commit::Tx;
@@ -97,7 +97,7 @@ enum Decoded<'a> {
 /// Bodies that were decided about and are to be merged.
 #[derive(Default)]
 struct Ready<'a> {
-    bodies: Vec<(LogNo, CheckedBody<'a>)>,
+    bodies: Vec<(BranchNo, CheckedBody<'a>)>,
     bytes: usize,
 }
 
@@ -128,23 +128,24 @@ impl Tx<'_> {
     /// Decodes the bodies of the pass, decides group by group, and merges what is to be merged in key order.
     pub(crate) fn run_pass(&mut self, vault: VaultNo, pass: &mut Pass) -> Result<(), Error> {
         let Pass { bodies: opened, groups, mut found, .. } = std::mem::take(pass);
+        self.cut_before_fork(vault, groups.iter().map(|group| group.extent.branch))?;
         let mut ready = Ready::default();
         let mut stopped = BTreeSet::new();
         for ReadyGroup { extent, bodies, origin } in groups {
-            let log = extent.log;
-            if stopped.contains(&log) {
+            let branch = extent.branch;
+            if stopped.contains(&branch) {
                 continue;
             }
             let (bodies, bytes) = match (decode_group(&opened[bodies], origin), origin) {
                 (Decoded::Bodies { bodies, bytes }, _) => (bodies, bytes),
                 (Decoded::Large, GroupSource::Next) => {
-                    stopped.insert(log);
-                    self.vault_mut(vault)?.large.insert(log, extent);
+                    stopped.insert(branch);
+                    self.vault_mut(vault)?.large.insert(branch, extent);
                     continue;
                 }
                 (Decoded::Waits(reason), GroupSource::Next) => {
-                    stopped.insert(log);
-                    self.wait(log, *extent.segments.start(), reason)?;
+                    stopped.insert(branch);
+                    self.wait(branch, *extent.segments.start(), reason)?;
                     continue;
                 }
                 // It was merged once, and stays as it is.
@@ -157,14 +158,17 @@ impl Tx<'_> {
             if origin == GroupSource::Next {
                 let head = bodies.first().and_then(CheckedBody::head);
                 if let Some(Verdict::Hold(until)) = head.map(|head| self.observe(head.latest)) {
-                    stopped.insert(log);
-                    self.vault_mut(vault)?.held.insert(log, until);
+                    stopped.insert(branch);
+                    self.vault_mut(vault)?.held.insert(branch, until);
                     // What stands behind it is looked at when its time has come.
-                    self.state.wait_no_more(log);
-                    self.logs.forget_unread(log)?;
+                    self.state.wait_no_more(branch);
+                    self.logs.forget_unread(branch)?;
                     continue;
                 }
-                self.advance(vault, log, *extent.segments.end())?;
+                self.advance(vault, branch, *extent.segments.end())?;
+                if extent.carries {
+                    self.vault_mut(vault)?.branches.to_place.push((branch, *extent.segments.end()));
+                }
             }
             hold_decoded(ready.bytes + bytes);
             if ready.bytes + bytes > group_limits().decoded_bytes {
@@ -175,14 +179,28 @@ impl Tx<'_> {
                 match origin {
                     GroupSource::Round(_) => found.push((Seq(seq), Some(self.names_that_wait(vault, &body)))),
                     GroupSource::Next | GroupSource::Again(_) => {
-                        self.note_what_is_named(vault, log, Seq(seq), &body)?;
+                        self.note_what_is_named(vault, branch, Seq(seq), &body)?;
                     }
                 }
-                ready.bodies.push((log, body));
+                ready.bodies.push((branch, body));
             }
         }
         pass.found = found;
         self.merge_bodies(vault, &ready.bodies)
+    }
+
+    /// What waits for sealing was written without what is about to be merged. Of a log with several futures a delete names only
+    /// the latest stamp, so what its group says that it has seen must be no more than that.
+    pub(crate) fn cut_before_fork(
+        &mut self,
+        vault: VaultNo,
+        mut branches: impl Iterator<Item = BranchNo>,
+    ) -> Result<(), Error> {
+        let state = self.vault(vault)?;
+        if branches.any(|branch| state.log_of(branch).is_ok_and(|log| state.branches.is_forked(log))) {
+            self.close_batch(vault)?;
+        }
+        Ok(())
     }
 
     /// Asks the clock about a group by its latest stamp.
@@ -195,21 +213,21 @@ impl Tx<'_> {
 
     /// A log waits from here on. What is found out once is not tried again before something changes; what took opening the
     /// group is kept, for the next opening of the store too.
-    pub(crate) fn wait(&mut self, log: LogNo, from: Seq, reason: WaitReason) -> Result<(), Error> {
-        tracing::warn!(log = log.0, from = from.0, ?reason, "a log waits");
+    pub(crate) fn wait(&mut self, branch: BranchNo, from: Seq, reason: WaitReason) -> Result<(), Error> {
+        tracing::warn!(?branch, from = from.0, ?reason, "a log waits");
         if let Some(reason) = reason.code() {
             let version = READER_VERSION.to_owned();
-            self.logs.put_unread(log, &UnreadRow { first: from, reason, version })?;
+            self.logs.put_unread(branch, &UnreadRow { first: from, reason, version })?;
         }
-        self.state.wait(log, reason);
+        self.state.wait(branch, reason);
         Ok(())
     }
 
     /// A log is merged up to here.
-    pub(crate) fn advance(&mut self, vault: VaultNo, log: LogNo, last: Seq) -> Result<(), Error> {
-        let head = self.logs.head(log)?.ok_or(StoreError::Inconsistent)?;
-        self.logs.put_head(log, &LogTip { merged: last.next(), ..head })?;
-        self.vault_mut(vault)?.probed.remove(&log);
+    pub(crate) fn advance(&mut self, vault: VaultNo, branch: BranchNo, last: Seq) -> Result<(), Error> {
+        let head = self.logs.head(branch)?.ok_or(StoreError::Inconsistent)?;
+        self.logs.put_head(branch, &LogTip { merged: last.next(), ..head })?;
+        self.vault_mut(vault)?.probed.remove(&branch);
         Ok(())
     }
 
@@ -217,12 +235,12 @@ impl Tx<'_> {
     pub(crate) fn note_what_is_named(
         &mut self,
         vault: VaultNo,
-        log: LogNo,
+        branch: BranchNo,
         seq: Seq,
         body: &CheckedBody<'_>,
     ) -> Result<(), Error> {
         let names = self.names_that_wait(vault, body);
-        self.note_names(vault, (log, seq), &names)?;
+        self.note_names(vault, (branch, seq), &names)?;
         for Head { log, seq, .. } in body.head().map_or(&[][..], |head| head.seen.heads()) {
             let is_stranger = self.state.logs.number(vault, log).is_none();
             let state = self.vault_mut(vault)?;
@@ -239,18 +257,20 @@ impl Tx<'_> {
     pub(crate) fn merge_bodies(
         &mut self,
         vault: VaultNo,
-        bodies: &[(LogNo, CheckedBody<'_>)],
+        bodies: &[(BranchNo, CheckedBody<'_>)],
     ) -> Result<(), Error> {
         let mut ops: Vec<(RecordKey, LogNo, &Op<'_>)> = Vec::new();
         let mut last: Option<(&str, CollectionNo)> = None;
-        for (log, body) in bodies {
+        for (branch, body) in bodies {
+            // In rows, all branches of a log are the log.
+            let log = self.vault(vault)?.log_of(*branch)?;
             for op in body.ops() {
                 let collection = match last {
                     Some((name, number)) if name == op.collection => number,
                     _ => self.intern_collection(vault, op.collection)?,
                 };
                 last = Some((op.collection, collection));
-                ops.push((RecordKey::new(vault, collection, &op.record), *log, op));
+                ops.push((RecordKey::new(vault, collection, &op.record), log, op));
             }
         }
         // Stable: ops of one record and log stay in their order.

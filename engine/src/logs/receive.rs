@@ -13,15 +13,16 @@ use subrosa_protocol::client_link::{FeedBatch, Received};
 use subrosa_protocol::frame::LogKey;
 use subrosa_protocol::ids::{Base, Chain, Head, LogId, Pin, PublicKeyBytes, Seq, VaultId};
 use subrosa_protocol::limits::{LOGS_PER_VAULT_MAX, STRANGERS_ASKED_MAX};
-use subrosa_protocol::segment::{Class, Header, LogPlace, SealedSegment};
+use subrosa_protocol::segment::{Class, Header, SealedSegment};
 use subrosa_store::error::StoreError;
-use subrosa_store::logs::{CheckedSegment, Rank};
+use subrosa_store::logs::{BranchNo, CheckedSegment, Rank};
 use subrosa_store::relays::Cursor;
 
 use crate::error::{Error, PeerFault};
 use crate::life::Core;
 use crate::life::commit::{Durable, Tx};
 use crate::logs::link_keys::LinkKeys;
+use crate::logs::placing::BranchPlace;
 use crate::memory::cost::look_at_log;
 use crate::memory::state::{Folded, LogInfo};
 
@@ -116,8 +117,11 @@ impl Tx<'_> {
         }
         self.merge_named(vault, &taking.certified)?;
         self.merge_ready(vault)?;
+        self.core.note_held(self.state);
         let TakenIn { segments, mut received } = taking.taken;
-        self.vault_mut(vault)?.own_log_shown |= received.own_log_foreign;
+        let state = self.vault_mut(vault)?;
+        state.own_log_shown |= received.own_log_foreign;
+        received.own_log_foreign = state.own_log_shown; // it may have been carried
         if let Some((rseq, said)) = batch.caught_up {
             self.want_what_is_named(vault, &mut received)?;
             received.wants.extend(self.take_asks(relay, vault)?);
@@ -189,7 +193,7 @@ impl Tx<'_> {
         let begins = header.seq == Seq(0) && header.kind.class() == Class::Control;
         if !begins
             || info.class == Class::Control
-            || self.logs.head(log)?.is_some()
+            || self.logs.head(log.into())?.is_some()
             || self.check_signature(&taking.id, info.public, segment).is_err()
         {
             return Ok(());
@@ -212,13 +216,18 @@ impl Tx<'_> {
         let Some(LogKey { base, .. }) = taking.keys.of(&taking.id, &header.log) else { return Ok(false) };
         let certified = self.vault(taking.vault)?.members.base(&header.log);
         let may_begin = certified.is_some_and(|begins| base.seq <= begins.seq && begins.seq <= header.seq);
-        Ok(!base.is_whole() && header.seq >= base.seq && self.logs.head(log)?.is_none() && !may_begin)
+        Ok(!base.is_whole() && header.seq >= base.seq && self.logs.head(log.into())?.is_none() && !may_begin)
     }
 
     /// The place of the next segment of a certified log, and the chain before it; of one that is not here yet, where `first`
     /// may begin it.
-    fn next_place(&self, vault: VaultNo, log: LogNo, first: &Header) -> Result<(Seq, Chain), Error> {
-        if let Some(head) = self.logs.head(log)? {
+    pub(crate) fn next_place(
+        &self,
+        vault: VaultNo,
+        log: LogNo,
+        first: &Header,
+    ) -> Result<(Seq, Chain), Error> {
+        if let Some(head) = self.logs.head(log.into())? {
             return Ok((head.seq.next(), head.chain));
         }
         let base = self.vault(vault)?.members.base(&first.log).filter(|base| first.seq >= base.seq);
@@ -262,16 +271,16 @@ impl Tx<'_> {
     ) -> Result<(), Error> {
         look_at_log();
         let (vault, header) = (taking.vault, segment.header());
-        let head = self.logs.head(log)?;
-        let (next, prev) = self.next_place(vault, log, header)?;
+        let head = self.logs.head(log.into())?;
+        let (next, _) = self.next_place(vault, log, header)?;
         let begins = taking.keys.of(&taking.id, &header.log).map_or(Base::WHOLE, |key| key.base);
         if head.is_some_and(|head| header.seq < head.base.seq || begins.seq > next) {
             // It is before what is here, or the relay's part of it begins behind that.
             return self.pass_by(taking, info.public, segment);
         }
-        if header.seq < next {
+        if header.seq < next || self.vault(vault)?.branches.is_forked(log) {
             let chain = segment.preimage(&taking.id).chain();
-            if self.logs.chain(log, header.seq)? == Some(chain) {
+            if self.find_held(vault, log, header.seq, |held| *held == chain)?.is_some() {
                 // The same again: its signature was checked when it came.
                 return self.raise_relay_head(
                     taking.relay,
@@ -282,45 +291,34 @@ impl Tx<'_> {
         }
         let verified =
             self.check_signature(&taking.id, info.public, segment).map_err(|_| PeerFault::BadSignature)?;
-        let held = |seq| self.logs.chain(log, seq).and_then(|chain| chain.ok_or(StoreError::Inconsistent));
-        let own = self.vault(vault)?.own;
-        let is_own = log == own.data || log == own.control;
-        match verified.place_in_log(next, &prev, held)? {
-            LogPlace::Continues if head.is_some_and(|head| head.closed) => {
+        if self.vault(vault)?.is_live(log) {
+            // Another copy of this store has made it. It comes again once new logs are open, and is stored then.
+            taking.taken.received.own_log_foreign = true;
+            return Ok(());
+        }
+        match self.find_place(vault, log, header)? {
+            BranchPlace::Behind(branch) if self.logs.head(branch)?.is_some_and(|head| head.closed) => {
                 self.pass_by(taking, info.public, segment)
             }
-            LogPlace::Continues => {
-                taking.taken.received.own_log_foreign |= is_own;
-                self.take_in_next(taking, log, info, &verified.into())
-            }
-            LogPlace::Held => Ok(()),
-            LogPlace::Gap => {
-                taking.taken.received.own_log_foreign |= is_own;
+            BranchPlace::Behind(branch) => self.take_in_next(taking, branch, info, &verified.into()),
+            BranchPlace::Leaves(before) => match self.begin_branch(vault, log, before)? {
+                Some(branch) => self.take_in_next(taking, branch, info, &verified.into()),
+                None => self.pass_by(taking, info.public, segment),
+            },
+            BranchPlace::Unknown if header.seq > next => {
                 taking.taken.received.wants.push((header.log, next, header.seq));
                 Ok(())
             }
-            LogPlace::AnotherBranch if is_own => {
-                taking.taken.received.own_log_foreign = true;
-                // Our own head may be the one that nobody else has: ask for what stands before.
-                let before = u64::from(header.seq == next);
-                let from = Seq(header.seq.0.saturating_sub(before));
-                taking.taken.received.wants.push((info.id, from, header.seq));
-                Ok(())
-            }
-            LogPlace::AnotherBranch => {
-                if self.keep_evidence(vault, log, &verified.into())? {
-                    tracing::warn!(log = %info.id, seq = header.seq.0, "a log has two futures");
-                }
-                Ok(())
-            }
+            // Its beginning comes when heads are compared.
+            BranchPlace::Unknown => Ok(()),
         }
     }
 
-    /// Stores the next segment of a log.
+    /// Stores the next segment of a branch of a log.
     fn take_in_next(
         &mut self,
         taking: &mut Taking<'_>,
-        log: LogNo,
+        branch: BranchNo,
         info: &LogInfo,
         checked: &CheckedSegment,
     ) -> Result<(), Error> {
@@ -331,13 +329,11 @@ impl Tx<'_> {
         taking.taken.segments += 1;
         match info.class {
             Class::Data => {
-                let merged = self.logs.head(log)?.map_or(Seq(0), |head| head.merged);
-                self.logs.store_segment(log, checked, merged)?;
-                self.vault_mut(vault)?.unmerged.insert(log);
+                self.store_data(vault, branch, checked)?;
                 taking.is_stored = true;
             }
             Class::Control => {
-                let certified = self.store_control(vault, log, checked)?;
+                let certified = self.store_control(vault, branch, checked)?;
                 self.admit_for(taking, certified)?;
             }
         }
@@ -463,10 +459,11 @@ impl Tx<'_> {
                 }
                 let log = self.register_log(vault, &certificate.public, certificate.class)?;
                 self.relays.move_shown(vault, &id, log)?;
+                self.look_for_loose(vault, &id, None)?;
             }
             if let Some(log) = self.state.logs.number(vault, &id) {
                 let class = self.vault(vault)?.logs.get(&log).map(|info| info.class);
-                if class != Some(certificate.class) && self.logs.head(log)?.is_none() {
+                if class != Some(certificate.class) && self.logs.head(log.into())?.is_none() {
                     self.reclassify_log(vault, log, certificate.class)?;
                 }
                 queue.extend(self.release(vault, log, &certificate)?);
@@ -497,7 +494,7 @@ impl Tx<'_> {
             Some(before) => self.waiting_chain(vault, &id, before)? == Some(begins.chain),
             None => waiting.base == begins,
         };
-        if !fits || self.logs.head(log)?.is_some() {
+        if !fits || self.logs.head(log.into())?.is_some() {
             return Ok(certified);
         }
         for checked in self.take_waiting(vault, &id)? {
@@ -508,11 +505,8 @@ impl Tx<'_> {
                 continue; // its author certified one thing and wrote another
             }
             match certificate.class {
-                Class::Data => {
-                    self.logs.store_segment(log, &checked, Seq(0))?;
-                    self.vault_mut(vault)?.unmerged.insert(log);
-                }
-                Class::Control => certified.extend(self.store_control(vault, log, &checked)?),
+                Class::Data => self.store_data(vault, log.into(), &checked)?,
+                Class::Control => certified.extend(self.store_control(vault, log.into(), &checked)?),
             }
         }
         Ok(certified)
@@ -522,16 +516,16 @@ impl Tx<'_> {
     fn store_control(
         &mut self,
         vault: VaultNo,
-        log: LogNo,
+        branch: BranchNo,
         checked: &CheckedSegment,
     ) -> Result<Vec<LogId>, Error> {
         let segment = checked.segment();
         let (id, seq) = (segment.header().log, segment.header().seq);
         let folded = self.vault_mut(vault)?.fold_control_segment(&id, segment);
         // Up to here the signatures of all entries hold: opening need not check them again.
-        let merged = self.logs.head(log)?.map_or(Seq(0), |head| head.merged);
+        let merged = self.merged_of(branch, segment.header())?;
         let taken = merged == seq && matches!(folded, Folded::Taken(_));
-        self.logs.store_segment(log, checked, if taken { seq.next() } else { merged })?;
+        self.logs.store_segment(branch, checked, if taken { seq.next() } else { merged })?;
         Ok(match folded {
             Folded::Taken(changes) => changes.logs_certified,
             Folded::Shut | Folded::Refused => Vec::new(),

@@ -5,10 +5,10 @@
 //! turn in between. What is certified while one is under way costs one more round at most, and one that comes while none
 //! is costs none unless it may be named: a set of fixed size tells (`docs/FORMAT.md`, "Names that wait").
 
-use subrosa_model::merge::{LogNo, VaultNo};
+use subrosa_model::merge::VaultNo;
 use subrosa_protocol::ids::{LogId, Seq};
 use subrosa_protocol::limits::ROUND_NAMES_BYTES;
-use subrosa_store::logs::{RoundNames, RoundRow};
+use subrosa_store::logs::{BranchNo, RoundNames, RoundRow};
 
 use crate::error::Error;
 use crate::life::Core;
@@ -56,7 +56,7 @@ impl Core {
 
 impl State {
     /// The next log with a round under way. They take turns, so that no log's rounds keep another's from ending.
-    pub(crate) fn next_in_round(&self) -> Option<(VaultNo, LogNo)> {
+    pub(crate) fn next_in_round(&self) -> Option<(VaultNo, BranchNo)> {
         let all = self.vaults.iter().flat_map(|(vault, state)| {
             let rounds = state.notes.rounds.iter().filter(|(_, round)| round.next.is_some());
             rounds.map(|(log, _)| (*vault, *log))
@@ -109,19 +109,19 @@ impl Tx<'_> {
         Ok(())
     }
 
-    fn begin_round(&mut self, vault: VaultNo, by: LogNo, from: Seq) -> Result<(), Error> {
+    fn begin_round(&mut self, vault: VaultNo, by: BranchNo, from: Seq) -> Result<(), Error> {
         self.logs.put_round_names(by, &RoundNames::default())?;
         self.put_round(vault, by, RoundRow { from, next: Some(from), again: false })
     }
 
-    pub(crate) fn put_round(&mut self, vault: VaultNo, by: LogNo, round: RoundRow) -> Result<(), Error> {
+    pub(crate) fn put_round(&mut self, vault: VaultNo, by: BranchNo, round: RoundRow) -> Result<(), Error> {
         self.logs.put_round(by, &round)?;
         self.vault_mut(vault)?.notes.rounds.insert(by, round);
         Ok(())
     }
 
     /// Keeps names of a log that are not noted.
-    pub(crate) fn keep_names(&mut self, by: LogNo, names: &[LogId]) -> Result<(), Error> {
+    pub(crate) fn keep_names(&mut self, by: BranchNo, names: &[LogId]) -> Result<(), Error> {
         if names.is_empty() {
             return Ok(());
         }
@@ -135,7 +135,7 @@ impl Tx<'_> {
     }
 
     /// Merges the next segments of a round once more, and notes their names anew.
-    fn visit(&mut self, vault: VaultNo, by: LogNo, slice: &mut Slice) -> Result<(), Error> {
+    fn visit(&mut self, vault: VaultNo, by: BranchNo, slice: &mut Slice) -> Result<(), Error> {
         let Some(round) = self.vault(vault)?.notes.rounds.get(&by).copied() else { return Ok(()) };
         let Some(mut next) = round.next else { return Ok(()) };
         let end = self.end_of_ops(by)?;
@@ -169,7 +169,7 @@ impl Tx<'_> {
     fn note_visited(
         &mut self,
         vault: VaultNo,
-        by: LogNo,
+        by: BranchNo,
         (round, next, end): (RoundRow, Seq, Seq),
         found: Vec<FoundNames>,
     ) -> Result<(), Error> {

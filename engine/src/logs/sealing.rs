@@ -5,7 +5,7 @@
 
 use subrosa_model::merge::{GroupHead, LogNo};
 use subrosa_model::seal::{Packed, Place, seal};
-use subrosa_protocol::ids::{Chain, Seq, Signature, VaultId};
+use subrosa_protocol::ids::{Chain, Pin, Seq, Signature, VaultId};
 use subrosa_protocol::segment::{Class, GroupPlace, Kind};
 use subrosa_store::error::StoreError;
 use subrosa_store::keys::VaultNo;
@@ -23,7 +23,7 @@ use fill::Filler;
 
 /// Bytes of batches sealed in one transaction, but for whole ones: what is read and written for them fits into the
 /// write buffer of the default cache, so that no page travels to the disk and back before the commit.
-const SEAL_BYTES_MAX: u64 = 4 << 20;
+pub(crate) const SEAL_BYTES_MAX: u64 = 4 << 20;
 
 /// What sealing did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -55,6 +55,18 @@ impl Core {
         })
     }
 
+    /// As [`Core::seal`], after what others cannot get from a relay otherwise.
+    pub(crate) fn seal_for(&self, vault: &VaultId, relay: &Pin) -> Result<Sealed, Error> {
+        let number = self.lock_state()?.vault_no(vault)?;
+        let may_speak = self.with_vault(vault, |state| Ok(state.may_speak()))?;
+        let carried = if may_speak { self.carry(number, relay)? } else { Sealed::default() };
+        if carried.more {
+            return Ok(carried);
+        }
+        let sealed = self.seal(vault)?;
+        Ok(Sealed { segments: carried.segments + sealed.segments, ..sealed })
+    }
+
     /// Whether an admin of a vault has written what must not be ignored and is not understood here.
     pub(crate) fn is_update_needed(&self, vault: &VaultId) -> Result<bool, Error> {
         self.with_vault(vault, |state| Ok(state.members.update_needed()))
@@ -77,9 +89,9 @@ impl Core {
 }
 
 impl Tx<'_> {
-    fn own_next(&self, vault: VaultNo) -> Result<Seq, Error> {
+    pub(crate) fn own_next(&self, vault: VaultNo) -> Result<Seq, Error> {
         let log = self.vault(vault)?.own.data;
-        Ok(self.logs.head(log)?.map_or(Seq(0), |head| head.seq.next()))
+        Ok(self.logs.head(log.into())?.map_or(Seq(0), |head| head.seq.next()))
     }
 
     /// Seals what waits: control entries, then batches, the open one too, oldest first, until enough is sealed for one transaction;
@@ -95,7 +107,7 @@ impl Tx<'_> {
             bytes += batch.bytes;
             match batch.kind {
                 BatchKind::Open(_) => return Err(StoreError::Inconsistent.into()),
-                BatchKind::Closed(head) => self.seal_pending(vault, number, head)?,
+                BatchKind::Closed(head) => self.seal_batch(vault, number, head)?,
                 BatchKind::Bulk => {
                     let rows = self.unsealed.take_bulk(vault, number)?;
                     let bodies: Option<Vec<_>> = rows.iter().map(|row| Packed::from_row(row)).collect();
@@ -120,7 +132,7 @@ impl Tx<'_> {
     }
 
     /// Seals the ops of a closed batch as one group, in the order of time.
-    fn seal_pending(&mut self, vault: VaultNo, batch: BatchNo, head: GroupHead) -> Result<(), Error> {
+    fn seal_batch(&mut self, vault: VaultNo, batch: BatchNo, head: GroupHead) -> Result<(), Error> {
         let rows = self.unsealed.take_ops(vault, batch)?;
         let collections = self.state.collections.clone();
         let mut ops = Vec::with_capacity(rows.len());
@@ -159,7 +171,7 @@ impl Tx<'_> {
         group: GroupPlace,
         data: &Packed,
     ) -> Result<(), Error> {
-        let head = self.logs.head(log)?;
+        let head = self.logs.head(log.into())?;
         let (seq, prev) = head.map_or((Seq(0), Chain::ZERO), |head| (head.seq.next(), head.chain));
         let entropy = self.core.options.entropy.clone();
         let state = self.vault(vault)?;
@@ -187,6 +199,6 @@ impl Tx<'_> {
         // What is ours is merged; in a control log, unless something before it was not taken in.
         let behind = head.filter(|head| kind.class() == Class::Control && head.merged <= head.seq);
         let merged = behind.map_or(seq.next(), |head| head.merged);
-        Ok(self.logs.store_segment(log, &CheckedSegment::sealed_here(sealed), merged)?)
+        Ok(self.logs.store_segment(log.into(), &CheckedSegment::sealed_here(sealed), merged)?)
     }
 }

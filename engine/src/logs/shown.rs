@@ -70,10 +70,14 @@ impl Tx<'_> {
 
     /// The last segment of a log that is here, in its log or waiting.
     pub(crate) fn held_up_to(&self, vault: VaultNo, log: &LogId) -> Result<Option<Seq>, Error> {
-        if let Some(number) = self.state.logs.number(vault, log)
-            && let Some(head) = self.logs.head(number)?
-        {
-            return Ok(Some(head.seq));
+        if let Some(number) = self.state.logs.number(vault, log) {
+            let mut last = None;
+            for branch in self.vault(vault)?.branches.of(number) {
+                last = last.max(self.logs.head(branch)?.map(|head| head.seq));
+            }
+            if last.is_some() {
+                return Ok(last);
+            }
         }
         Ok(self.vault(vault)?.waiting.get(log).map(|held| held.seq))
     }

@@ -1,10 +1,9 @@
 //! Checking a whole store: every page that the trees reach, every chain, every signature, every certificate.
 
 use subrosa_model::control::Members;
-use subrosa_model::merge::LogNo;
 use subrosa_protocol::segment::Kind;
 use subrosa_store::error::StoreError;
-use subrosa_store::logs::LogsView;
+use subrosa_store::logs::{BranchNo, LogsView};
 use subrosa_store::sealed::Verified;
 
 use crate::error::Error;
@@ -29,7 +28,7 @@ pub struct VerifyReport {
     /// the device that let it in has. Not a fault.
     pub uncertified_logs: u64,
     /// Segments that are held and not merged: of logs that wait for a key, a certificate, the clock, the rest of a group or a
-    /// newer version; and evidence of second futures.
+    /// newer version.
     pub quarantined: u64,
 }
 
@@ -65,8 +64,10 @@ fn verify_vault(logs: &LogsView, vault: &VaultState, report: &mut VerifyReport) 
     let mut members = Members::new(vault.id);
     let mut used = Vec::new();
     for (number, log) in &vault.logs {
-        if walk_log(logs, vault, *number, log, &mut members, report)? {
-            used.push(log.id);
+        for branch in vault.branches.of(*number) {
+            if walk_branch(logs, vault, branch, log, &mut members, report)? {
+                used.push(log.id);
+            }
         }
     }
     report.uncertified_logs += vault.waiting.len() as u64;
@@ -74,19 +75,19 @@ fn verify_vault(logs: &LogsView, vault: &VaultState, report: &mut VerifyReport) 
     Ok(())
 }
 
-/// Walks one log; says whether it has segments.
-fn walk_log(
+/// Walks one branch of a log; says whether it has segments.
+fn walk_branch(
     logs: &LogsView,
     vault: &VaultState,
-    number: LogNo,
+    branch: BranchNo,
     log: &LogInfo,
     members: &mut Members,
     report: &mut VerifyReport,
 ) -> Result<bool, Error> {
-    let Some(head) = logs.head(number)? else { return Ok(false) };
-    report.logs += 1;
+    let Some(head) = logs.head(branch)? else { return Ok(false) };
+    report.logs += u64::from(branch.is_first());
     let (mut prev, mut next) = (head.base.chain, head.base.seq);
-    for segment in logs.segments(number, head.base.seq..=head.seq)? {
+    for segment in logs.segments(branch, head.base.seq..=head.seq)? {
         let (segment, chain) = segment?.into_parts();
         let holds = segment.header().seq == next
             && segment.header().prev == prev

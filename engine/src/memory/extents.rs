@@ -2,17 +2,19 @@
 
 use std::ops::RangeInclusive;
 
-use subrosa_model::merge::LogNo;
 use subrosa_protocol::ids::Seq;
+use subrosa_store::logs::BranchNo;
 
-/// Segments of one log that are merged together.
+/// Segments of one branch that are merged together.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct GroupExtent {
-    pub(crate) log: LogNo,
+    pub(crate) branch: BranchNo,
     pub(crate) segments: RangeInclusive<Seq>,
     /// Whether its ops count. They do not if there are none, as in a closing or carried segment, or if the log was closed
     /// before the group had an end.
     pub(crate) has_ops: bool,
+    /// Whether it is a carried segment.
+    pub(crate) carries: bool,
     /// Bytes of its bodies as they are sealed.
     pub(crate) sealed_bytes: u64,
 }

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use subrosa_model::merge::{GroupHead, LogNo, Run, VaultNo};
+use subrosa_model::merge::{GroupHead, Run, VaultNo};
 use subrosa_store::error::StoreError;
-use subrosa_store::logs::LogsView;
+use subrosa_store::logs::{BranchNo, LogsView};
 use subrosa_store::unsealed::{BatchKind, BatchNo, UnsealedView};
 
 /// The batch that small writes share.
@@ -39,17 +39,17 @@ impl Batches {
     }
 }
 
-/// Of these logs, those that are merged beyond what the data log of this device has named.
+/// Of these branches, those that are merged beyond what the data log of this device has named.
 pub(crate) fn unsaid(
     logs: &LogsView,
-    all: impl Iterator<Item = LogNo>,
-) -> Result<BTreeSet<LogNo>, StoreError> {
+    all: impl Iterator<Item = BranchNo>,
+) -> Result<BTreeSet<BranchNo>, StoreError> {
     let mut unsaid = BTreeSet::new();
-    for log in all {
-        if let Some(head) = logs.head(log)?
-            && head.merged.0 > logs.said(log)?.map_or(0, |said| said.next().0)
+    for branch in all {
+        if let Some(head) = logs.head(branch)?
+            && head.merged.0 > logs.said(branch)?.map_or(0, |said| said.next().0)
         {
-            unsaid.insert(log);
+            unsaid.insert(branch);
         }
     }
     Ok(unsaid)

@@ -13,11 +13,12 @@ use subrosa_protocol::vouch::Vouch;
 use subrosa_store::doors::DoorsView;
 use subrosa_store::error::StoreError;
 use subrosa_store::keys::{CollectionNo, VaultNo};
-use subrosa_store::logs::{LogRow, LogsView, UnreadRow};
+use subrosa_store::logs::{BranchNo, LogRow, LogsView, UnreadRow};
 use subrosa_store::unsealed::UnsealedView;
 use subrosa_store::vaults::{CollectionRow, VaultRow};
 
 use crate::error::Error;
+use crate::memory::branches::Branches;
 use crate::memory::extents::{GroupExtent, Probe, READER_VERSION, WaitReason};
 use crate::memory::open_batch::{Batches, unsaid};
 use crate::memory::relay_view::RelayView;
@@ -82,9 +83,9 @@ pub(crate) struct State {
     pub(crate) vaults: BTreeMap<VaultNo, VaultState>,
     /// Logs that wait in front of a group, and why: what was found by opening it is stored, the rest is found again at each
     /// open. A transaction that fails leaves it as it was before.
-    pub(crate) waits: Arc<BTreeMap<LogNo, WaitReason>>,
+    pub(crate) waits: Arc<BTreeMap<BranchNo, WaitReason>>,
     /// The log whose round went on last.
-    pub(crate) last_in_round: Option<(VaultNo, LogNo)>,
+    pub(crate) last_in_round: Option<(VaultNo, BranchNo)>,
     /// A transaction failed and what the store holds could not be read again: to be done before the next one.
     pub(crate) stale: bool,
     /// The device was closed; nothing is here any more.
@@ -98,28 +99,28 @@ pub(crate) struct VaultState {
     pub(crate) keyring: Keyring,
     pub(crate) members: Members,
     pub(crate) logs: BTreeMap<LogNo, LogInfo>,
+    /// Logs that have several futures.
+    pub(crate) branches: Branches,
     pub(crate) own: OwnLogNos,
     /// Signs data segments, fast.
     pub(crate) signer: SigningKey,
     /// What it has not sealed.
     pub(crate) batches: Batches,
-    /// Logs of which more may be merged than its data log has named as seen.
-    pub(crate) unsaid: BTreeSet<LogNo>,
-    /// Per log, what was seen of a group whose end is not here.
-    pub(crate) probed: HashMap<LogNo, Probe>,
-    /// Groups that are to be merged in a transaction of their own, each the next one of its log.
-    pub(crate) large: BTreeMap<LogNo, GroupExtent>,
-    /// Data logs to look at for groups that can be merged.
-    pub(crate) unmerged: BTreeSet<LogNo>,
+    /// Branches of which more may be merged than its data log has named as seen.
+    pub(crate) unsaid: BTreeSet<BranchNo>,
+    /// Per branch, what was seen of a group whose end is not here.
+    pub(crate) probed: HashMap<BranchNo, Probe>,
+    /// Groups that are to be merged in a transaction of their own, each the next one of its branch.
+    pub(crate) large: BTreeMap<BranchNo, GroupExtent>,
+    /// Branches of data logs to look at for groups that can be merged.
+    pub(crate) unmerged: BTreeSet<BranchNo>,
     /// Logs that go on with a segment of another class than was certified: nothing after it can be taken in. Found again
     /// in each open.
     pub(crate) cut_off: BTreeSet<LogNo>,
     /// Control logs that go on with a kind of a newer version, and from where.
     pub(crate) unknown_control: HashMap<LogId, Seq>,
-    /// Logs whose next group is held for the clock, and until when.
-    pub(crate) held: BTreeMap<LogNo, u64>,
-    /// Per log, the bytes of second futures kept as evidence.
-    pub(crate) evidence: HashMap<LogNo, usize>,
+    /// Branches whose next group is held for the clock, and until when.
+    pub(crate) held: BTreeMap<BranchNo, u64>,
     /// Logs without a certificate.
     pub(crate) waiting: Waiting,
     /// Names of logs without a certificate.
@@ -206,19 +207,25 @@ impl State {
 
     fn load_vaults(&mut self, doors: &DoorsView, mut logs_of_vaults: LogsOfVaults) -> Result<(), Error> {
         let (vaults, logs, unsealed) = (doors.vaults()?, doors.logs()?, doors.unsealed()?);
+        let branches = logs.branches()?.collect::<Result<Vec<_>, _>>()?;
         for row in vaults.vaults()? {
             let (number, VaultRow { id, name }) = row?;
             let keyring = vaults.keyring(number)?.ok_or(StoreError::Inconsistent)?;
             let keyring = Keyring::decode(keyring.as_bytes()).map_err(|_| StoreError::Inconsistent)?;
             let mut vault = self.new_vault(number, id, name, keyring)?;
             vault.logs = logs_of_vaults.remove(&number).unwrap_or_default();
+            for (branch, row) in &branches {
+                if vault.logs.contains_key(&row.log) {
+                    vault.branches.add(*branch, *row);
+                }
+            }
             vault.load(&logs, &unsealed, number)?;
             self.vaults.insert(number, vault);
         }
         self.load_unmerged(&logs)?;
         self.load_rounds(&logs)?;
         self.load_unread(&logs)?;
-        Ok(self.load_evidence(&logs)?)
+        Ok(())
     }
 
     fn new_vault(
@@ -242,24 +249,14 @@ impl State {
     /// Finds the data logs that have segments which are not merged.
     fn load_unmerged(&mut self, logs: &LogsView) -> Result<(), StoreError> {
         for row in logs.heads()? {
-            let (log, head) = row?;
-            let vault = self.logs.vault(log).ok_or(StoreError::Inconsistent)?;
+            let (branch, head) = row?;
+            let vault = self.vault_of(branch).ok_or(StoreError::Inconsistent)?;
             if head.merged <= head.seq
                 && let Some(vault) = self.vaults.get_mut(&vault)
-                && vault.logs.get(&log).is_some_and(|info| info.class == Class::Data)
+                && vault.info(branch).is_some_and(|info| info.class == Class::Data)
             {
-                vault.unmerged.insert(log);
+                vault.unmerged.insert(branch);
             }
-        }
-        Ok(())
-    }
-
-    fn load_evidence(&mut self, logs: &LogsView) -> Result<(), StoreError> {
-        for row in logs.evidence()? {
-            let row = row?;
-            let vault = self.logs.vault(row.log).and_then(|vault| self.vaults.get_mut(&vault));
-            let vault = vault.ok_or(StoreError::Inconsistent)?;
-            *vault.evidence.entry(row.log).or_default() += row.bytes;
         }
         Ok(())
     }
@@ -267,7 +264,7 @@ impl State {
     fn load_rounds(&mut self, logs: &LogsView) -> Result<(), StoreError> {
         for row in logs.rounds()? {
             let (log, round) = row?;
-            let vault = self.logs.vault(log).and_then(|vault| self.vaults.get_mut(&vault));
+            let vault = self.vault_of(log).and_then(|vault| self.vaults.get_mut(&vault));
             vault.ok_or(StoreError::Inconsistent)?.notes.rounds.insert(log, round);
         }
         Ok(())
@@ -289,12 +286,12 @@ impl State {
     }
 
     /// A log waits from here on.
-    pub(crate) fn wait(&mut self, log: LogNo, reason: WaitReason) {
+    pub(crate) fn wait(&mut self, log: BranchNo, reason: WaitReason) {
         Arc::make_mut(&mut self.waits).insert(log, reason);
     }
 
     /// A log does not wait, but for the clock.
-    pub(crate) fn wait_no_more(&mut self, log: LogNo) {
+    pub(crate) fn wait_no_more(&mut self, log: BranchNo) {
         if self.waits.contains_key(&log) {
             Arc::make_mut(&mut self.waits).remove(&log);
         }
@@ -302,10 +299,13 @@ impl State {
 
     /// Has logs looked at again that wait for a key of a vault: it may have come. They are to be forgotten where it is
     /// stored that they wait.
-    pub(crate) fn retry_shut(&mut self, vault: VaultNo) -> Vec<LogNo> {
+    pub(crate) fn retry_shut(&mut self, vault: VaultNo) -> Vec<BranchNo> {
         let shut = self.waits.iter().filter(|(_, reason)| **reason == WaitReason::StaysShut);
         let shut: Vec<_> =
-            shut.map(|(log, _)| *log).filter(|log| self.logs.vault(*log) == Some(vault)).collect();
+            shut.map(|(log, _)| *log).filter(|log| self.vault_of(*log) == Some(vault)).collect();
+        if let Some(vault) = self.vaults.get_mut(&vault) {
+            vault.branches.has_new_keys = true;
+        }
         for log in &shut {
             self.wait_no_more(*log);
             self.vaults.get_mut(&vault).map(|vault| vault.unmerged.insert(*log));
@@ -316,6 +316,14 @@ impl State {
     /// A copy of the names for readers.
     pub(crate) fn shared(&self) -> Shared {
         Shared { logs: self.logs.clone(), collections: self.collections.clone() }
+    }
+
+    /// The vault of a branch.
+    pub(crate) fn vault_of(&self, branch: BranchNo) -> Option<VaultNo> {
+        if let Some(log) = branch.log() {
+            return self.logs.vault(log);
+        }
+        self.vaults.iter().find(|(_, vault)| vault.branches.row(branch).is_some()).map(|(number, _)| *number)
     }
 
     pub(crate) fn vault_no(&self, id: &VaultId) -> Result<VaultNo, Error> {
@@ -343,6 +351,7 @@ impl VaultState {
             name,
             members: Members::new(id),
             logs: BTreeMap::new(),
+            branches: Branches::default(),
             own,
             signer: signer_of(&keyring),
             keyring,
@@ -354,7 +363,6 @@ impl VaultState {
             cut_off: BTreeSet::new(),
             unknown_control: HashMap::new(),
             held: BTreeMap::new(),
-            evidence: HashMap::new(),
             waiting: Waiting::default(),
             notes: Notes::default(),
             relays: HashMap::new(),
@@ -376,9 +384,27 @@ impl VaultState {
         self.load_entries(unsealed, number)?;
         self.notes = Notes::load(logs, number)?;
         self.batches = Batches::load(unsealed, number)?;
+        self.branches.load_loose(logs, number)?;
         let own = self.own.data;
-        self.unsaid = unsaid(logs, self.logs.keys().copied().filter(|log| *log != own))?;
+        let others =
+            self.logs.keys().copied().filter(|log| *log != own).flat_map(|log| self.branches.of(log));
+        self.unsaid = unsaid(logs, others)?;
         Ok(())
+    }
+
+    /// The log of a branch, with its number.
+    pub(crate) fn log_of(&self, branch: BranchNo) -> Result<LogNo, StoreError> {
+        self.branches.log_of(branch).ok_or(StoreError::Inconsistent)
+    }
+
+    /// What is known of a branch's log.
+    pub(crate) fn info(&self, branch: BranchNo) -> Option<&LogInfo> {
+        self.logs.get(&self.branches.log_of(branch)?)
+    }
+
+    /// Whether this device writes a log now.
+    pub(crate) fn is_live(&self, log: LogNo) -> bool {
+        log == self.own.data || log == self.own.control
     }
 
     /// Wall time at which the first of its groups held for the clock may be merged; `u64::MAX` if none is.
@@ -401,13 +427,15 @@ impl VaultState {
     fn fold_control(&mut self, logs: &LogsView) -> Result<(), Error> {
         let control = self.logs.iter().filter(|(_, log)| log.class == Class::Control);
         for (number, log) in control.map(|(number, log)| (*number, *log)).collect::<Vec<_>>() {
-            let Some(head) = logs.head(number)? else { continue };
-            for segment in logs.segments(number, head.base.seq..=head.seq)? {
-                let (segment, _) = segment?.into_parts();
-                if segment.header().seq < head.merged {
-                    self.fold_checked_segment(&log.id, &segment);
-                } else {
-                    self.fold_control_segment(&log.id, &segment);
+            for branch in self.branches.of(number).collect::<Vec<_>>() {
+                let Some(head) = logs.head(branch)? else { continue };
+                for segment in logs.segments(branch, head.base.seq..=head.seq)? {
+                    let (segment, _) = segment?.into_parts();
+                    if segment.header().seq < head.merged {
+                        self.fold_checked_segment(&log.id, &segment);
+                    } else {
+                        self.fold_control_segment(&log.id, &segment);
+                    }
                 }
             }
         }

@@ -4,14 +4,14 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use subrosa_model::merge::{LogNo, VaultNo};
+use subrosa_model::merge::VaultNo;
 use subrosa_protocol::ids::{Base, Chain, LogId, Seq};
 use subrosa_protocol::limits::{
     QUARANTINE_LOG_BYTES_MAX, QUARANTINE_LOG_SEGMENTS_MAX, QUARANTINE_LOGS_MAX, QUARANTINE_VAULT_BYTES_MAX,
 };
 use subrosa_protocol::segment::{Class, SealedSegment};
 use subrosa_store::error::StoreError;
-use subrosa_store::logs::{CheckedSegment, LogsView, Rank, RoundRow, WaitingRow};
+use subrosa_store::logs::{BranchNo, CheckedSegment, LogsView, Rank, RoundRow, WaitingRow};
 
 /// A log of which segments wait: all from where it begins to its head.
 #[derive(Clone, Copy, Debug)]
@@ -129,9 +129,9 @@ impl Waiting {
 #[derive(Debug, Default)]
 pub(crate) struct Notes {
     /// How many notes there are of each naming log.
-    pub(crate) counts: HashMap<LogNo, usize>,
+    pub(crate) counts: HashMap<BranchNo, usize>,
     /// Of naming logs that have too many: from where on nothing is noted, and how far they are merged once more.
-    pub(crate) rounds: BTreeMap<LogNo, RoundRow>,
+    pub(crate) rounds: BTreeMap<BranchNo, RoundRow>,
 }
 
 impl Notes {
@@ -144,7 +144,7 @@ impl Notes {
     }
 
     #[cfg(test)]
-    pub(crate) fn of(&self, by: LogNo) -> (usize, Option<Seq>) {
+    pub(crate) fn of(&self, by: BranchNo) -> (usize, Option<Seq>) {
         let from = self.rounds.get(&by).map(|round| round.from);
         (self.counts.get(&by).copied().unwrap_or_default(), from)
     }

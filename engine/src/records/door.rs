@@ -6,7 +6,7 @@ use subrosa_model::merge::logs::NumberLogs;
 use subrosa_model::merge::{LogNo, Op, RecordState, Row, RowBuf};
 use subrosa_store::error::StoreError;
 use subrosa_store::keys::{RecordKey, VaultNo};
-use subrosa_store::records::{KeyRange, RecordsTable, StoredRow};
+use subrosa_store::records::{KeyRange, RecordsTable};
 
 use crate::error::Error;
 
@@ -50,10 +50,6 @@ impl<'t> Records<'t> {
     /// The door of a transaction; `changes` is what is kept of its changes.
     pub(crate) const fn new(table: RecordsTable<'t>, changes: RowChanges) -> Self {
         Self { table, changes }
-    }
-
-    pub(crate) fn get(&self, key: &RecordKey) -> Result<Option<StoredRow<'_>>, StoreError> {
-        self.table.get(key)
     }
 
     /// Puts a row in the place of another, and notes what that means to whom it may concern. The only writer of rows.

@@ -330,7 +330,13 @@ impl Machine {
     fn answer(&mut self, now: Instant, answer: Answer) -> Result<(), SyncFailure> {
         match answer {
             Answer::Done => {}
-            Answer::Merged => self.merging = false,
+            Answer::Merged => {
+                self.merging = false;
+                // What waited for its time may be to be carried.
+                for vault in self.vaults.clone() {
+                    self.give(now, client_link::Input::Written { vault })?;
+                }
+            }
             Answer::Input(input) => self.give(now, input)?,
             Answer::UpdateNeeded { vault, input } => {
                 self.out.push_back(MachineOutput::News(News::UpdateNeeded { vault }));

@@ -223,7 +223,7 @@ fn perform_output(
         Output::RelayNow { now_ms } => return core.relay_now(now_ms).map(|()| Answer::Done),
         Output::StoreHeads { vault, incarnation, heads } => {
             let diverged = core.relay_heads(&vault, relay, incarnation, &heads)?;
-            Input::HeadsStored { vault, diverged, heads: core.local_heads(&vault)? }
+            Input::HeadsStored { vault, diverged, heads: core.local_heads(&vault, relay)? }
         }
         Output::Deliver { vault, batch } => {
             core.open_ahead(&vault)?;
@@ -235,7 +235,7 @@ fn perform_output(
             core.rotate_logs(&vault)?;
             Input::Rotated { vault }
         }
-        Output::Seal { vault } => Input::Sealed { vault, more: core.seal(&vault)?.more },
+        Output::Seal { vault } => Input::Sealed { vault, more: core.seal_for(&vault, relay)?.more },
         Output::LoadOutbox { vault, sent, bytes_max } => {
             Input::Outbox { vault, batch: core.outbox(&vault, relay, &sent, bytes_max)? }
         }
@@ -314,7 +314,9 @@ mod tests {
         let (device, vault) = with_a_vault();
         let last = |tx: &mut crate::life::commit::Tx<'_>| {
             let number = tx.state.vault_no(&vault)?;
-            tx.vault_mut(number)?.keyring.logs.incarnation = INCARNATIONS_MAX - 1;
+            let vault = tx.vault_mut(number)?;
+            vault.keyring.logs.incarnation = INCARNATIONS_MAX - 1;
+            vault.own_log_shown = true;
             Ok(())
         };
         device.core().write(last).unwrap();

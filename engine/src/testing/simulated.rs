@@ -22,6 +22,7 @@ use crate::error::{Error, SyncFailure};
 use crate::life::Core;
 use crate::life::opening::MadeFor;
 use crate::logs::copies;
+use crate::memory::state::VaultState;
 use crate::options::Options;
 use crate::people::vaults::NewVault;
 pub use crate::sync::stepped::{SimLink, SimNews, SimOutput, SimPeer};
@@ -156,5 +157,14 @@ pub fn connect(device: &Device, now: Instant, peer: &SimPeer) -> Result<SimLink,
 /// Until when groups are held for this device's clock, in milliseconds from now; `None` if none is.
 #[must_use]
 pub fn held_ms(device: &Device) -> Option<u64> {
-    device.core.held_wait().map(|wait| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX))
+    let state = device.core.lock_state().ok()?;
+    let until = state.vaults.values().map(VaultState::held_until_ms).min()?;
+    (until != u64::MAX).then(|| until.saturating_sub(device.core.now_ms()))
+}
+
+/// How many futures logs have here beyond their first ones.
+#[must_use]
+pub fn forks(device: &Device) -> usize {
+    let forks = |vault: &VaultState| vault.branches.len();
+    device.core.lock_state().map_or(0, |state| state.vaults.values().map(forks).sum())
 }

@@ -52,7 +52,7 @@ impl World {
         let number = self.b.core().lock_state().unwrap().vault_no(&self.vault).unwrap();
         let mut new = self.b.core().new_logs(number).unwrap();
         new.certify_bases(self.b.core(), &self.vault, &[(self.log, self.base)]);
-        self.b.core().write(|tx| tx.rotate_logs(number, None, new)).unwrap();
+        self.b.core().write(|tx| tx.rotate_logs(number, new)).unwrap();
         self.relay.take(self.b.core(), &self.vault).unwrap();
     }
 
@@ -68,14 +68,14 @@ impl World {
     /// Where the log waits, if it does, and up to which segment.
     fn waits_from(&self) -> Option<(Seq, Base)> {
         let held = self.a.core().with_vault(&self.vault, |state| Ok(state.waiting.get(&self.log)));
-        let named = self.a.core().local_heads(&self.vault).unwrap();
+        let named = self.a.core().local_heads(&self.vault, &self.relay.pin).unwrap();
         let held = held.unwrap()?;
         assert!(named.iter().all(|head| head.log != self.log), "another relay may have the beginning");
         Some((held.seq, held.base))
     }
 
     fn head(&self) -> ShortHead {
-        let heads = self.a.core().local_heads(&self.vault).unwrap();
+        let heads = self.a.core().local_heads(&self.vault, &self.relay.pin).unwrap();
         *heads.iter().find(|head| head.log == self.log).unwrap()
     }
 }
@@ -243,7 +243,7 @@ fn a_base_that_a_relay_made_up_keeps_no_device_out_once_another_shows_the_whole_
     let held = |a: &TestDevice| a.core().with_vault(&vault, |state| Ok(state.waiting.get(&log))).unwrap();
     assert_eq!(held(&a).map(|held| held.base), Some(base));
     a.reopen();
-    let named = a.core().local_heads(&vault).unwrap();
+    let named = a.core().local_heads(&vault, &relay.pin).unwrap();
     assert!(named.iter().all(|head| head.log != log), "or an honest relay would leave it out");
     relay.sync(a.core(), &vault);
     assert_eq!(a.vault().devices().unwrap().len(), 4);

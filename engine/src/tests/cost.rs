@@ -32,7 +32,7 @@ fn sending_one_edit_looks_at_the_logs_that_moved() {
         if n % 15 == 14 {
             a.reopen();
         }
-        a.core().rotate_logs(&vault).unwrap();
+        a.core().rotate_at_once(&vault).unwrap();
     }
     for device in [&a, &b, &a, &b] {
         relay.sync(device.core(), &vault);
@@ -77,7 +77,7 @@ fn taking_in_one_edit_looks_at_the_logs_that_it_touches() {
         if n % 15 == 14 {
             a.reopen();
         }
-        a.core().rotate_logs(&vault).unwrap();
+        a.core().rotate_at_once(&vault).unwrap();
     }
     for device in [&a, &b, &a] {
         relay.sync(device.core(), &vault);
@@ -128,6 +128,6 @@ fn new_logs_look_at_their_own_heads_at_relays_and_at_no_others() {
     });
     noted.unwrap();
     let before = rows_looked_at();
-    a.core().rotate_logs(&vault).unwrap();
+    a.core().rotate_at_once(&vault).unwrap();
     assert!(rows_looked_at() - before <= 8, "{}", rows_looked_at() - before);
 }

@@ -35,8 +35,8 @@ fn own_control(device: &TestDevice, vault: &VaultId) -> Vec<SealedSegment> {
     let own = device.core().with_vault(vault, |state| Ok(state.own.control)).unwrap();
     let segments = device.core().read(|doors| {
         let logs = doors.logs()?;
-        let Some(head) = logs.head(own)? else { return Ok(Vec::new()) };
-        logs.segments(own, Seq(0)..=head.seq)?.map(|row| Ok(row?.into_parts().0)).collect()
+        let Some(head) = logs.head(own.into())? else { return Ok(Vec::new()) };
+        logs.segments(own.into(), Seq(0)..=head.seq)?.map(|row| Ok(row?.into_parts().0)).collect()
     });
     segments.unwrap()
 }

@@ -184,8 +184,8 @@ fn a_record_that_is_written_in_parts_names_what_it_clears_once_and_shows_nothing
     let named = a.core().write(|tx| {
         let number = tx.state.vault_no(&vault)?;
         let log = tx.vault(number)?.own.data;
-        let last = tx.logs.head(log)?.expect("it was sealed").seq;
-        let sealed = tx.open_stored(number, log, last)?.expect("our own segment opens");
+        let last = tx.logs.head(log.into())?.expect("it was sealed").seq;
+        let sealed = tx.open_stored(number, log.into(), last)?.expect("our own segment opens");
         let body = CheckedBody::decode(&sealed.data, BodyPlace::First).expect("and decodes");
         let names = |op: &Op<'_>| op.kind.names().map_or(0, |names| names.iter().count());
         Ok(body.ops().iter().map(names).collect::<Vec<_>>())

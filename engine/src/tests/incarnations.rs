@@ -24,7 +24,7 @@ fn bytes_of_certificates(device: &mut TestDevice, count: usize) -> usize {
         if made % 15 == 14 {
             device.reopen();
         }
-        device.core().rotate_logs(&vault).unwrap();
+        device.core().rotate_at_once(&vault).unwrap();
     }
     certificates(device) - before
 }
@@ -72,7 +72,7 @@ fn a_device_that_has_had_all_its_logs_changes_nothing_reads_and_receives() {
         (keyring, logs, device.vault().pending().unwrap(), device.core().heads(&vault).unwrap())
     };
     let before = held(&a);
-    let refused = a.core().rotate_logs(&vault);
+    let refused = a.core().rotate_at_once(&vault);
     assert!(matches!(refused, Err(Error::Birth(BirthError::LogsUsedUp))), "{refused:?}");
     assert!(refused.unwrap_err().to_string().ends_with("pair a new store"), "it says what to do");
     assert_eq!(held(&a), before);
@@ -110,7 +110,7 @@ fn what_a_relay_only_says_never_uses_up_a_devices_logs() {
         Ok((log, copy_pair(&state.keyring.logs.data)))
     });
     let (log, pair) = own.unwrap();
-    let head = a.core().read(|doors| doors.logs()?.head(log)).unwrap().unwrap();
+    let head = a.core().read(|doors| doors.logs()?.head(log.into())).unwrap().unwrap();
     let mut copy = Stranger::with_log(pair, &vault);
     copy.go_on_from(Head { log: copy.log(), seq: head.seq, chain: head.chain });
     let segment = copy.next(Kind::DATA, b"");

@@ -112,7 +112,7 @@ fn acknowledge(device: &Device, segment: &SealedSegment, pin: &subrosa_protocol:
             let (id, seq) = (segment.header().log, segment.header().seq);
             let vault = *tx.state.vaults.keys().next().expect("it has a vault");
             let log = tx.state.logs.number(vault, &id).expect("it was sent");
-            let chain = tx.logs.chain(log, seq)?.expect("it was sent from the table");
+            let chain = tx.logs.chain(log.into(), seq)?.expect("it was sent from the table");
             tx.raise_relay_head(pin, vault, subrosa_protocol::ids::Head { log: id, seq, chain })
         })
         .unwrap();

@@ -323,7 +323,8 @@ impl World {
         let state = device.core().lock_state().unwrap();
         let number = state.vault_no(&self.vault).unwrap();
         let ids = &state.vaults[&number].logs;
-        let mut waits: Vec<_> = state.waits.iter().map(|(log, reason)| (ids[log].id, *reason)).collect();
+        let mut waits: Vec<_> =
+            state.waits.iter().map(|(log, reason)| (ids[&log.log().unwrap()].id, *reason)).collect();
         waits.sort_by_key(|wait| wait.0);
         waits
     }

@@ -60,7 +60,7 @@ pub(super) fn notes(at: &TestDevice, vault: &VaultId, by: &TestDevice) -> (usize
     let log = by.core().with_vault(vault, |state| Ok(state.logs[&state.own.data].id)).unwrap();
     let state = at.core().lock_state().unwrap();
     let number = state.vault_no(vault).unwrap();
-    state.vaults[&number].notes.of(state.logs.number(number, &log).unwrap())
+    state.vaults[&number].notes.of(state.logs.number(number, &log).unwrap().into())
 }
 
 #[test]

@@ -89,7 +89,7 @@ fn a_panic_inside_a_database_transaction_puts_the_memory_back() {
     panics(|| {
         a.core().write(|tx| -> Result<(), crate::error::Error> {
             tx.intern_collection(number, "made up")?;
-            tx.rotate_logs(number, None, new)?;
+            tx.rotate_logs(number, new)?;
             tx.vaults.put_relay("made up")?;
             panic!("in the middle")
         })

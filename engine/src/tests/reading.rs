@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use subrosa_model::merge::{RecordId, RecordState, RowBuf, Value};
+use subrosa_model::merge::{RecordId, RecordState, RowBuf};
 use subrosa_store::keys::RecordKey;
 
 use super::{device_with_vault, id, record};
@@ -86,22 +86,6 @@ fn whether_a_record_is_there_is_asked_now_in_a_transaction_and_in_a_snapshot() {
     assert_eq!(there(within.reading()), [false, true, false]);
     assert!(matches!(snapshot.in_collection(&other).contains(id(1)), Err(Error::OtherVault)));
     assert!(matches!(tx.in_collection(&other).reading().contains(id(1)), Err(Error::OtherVault)));
-}
-
-#[test]
-fn whoever_watches_hears_of_records_that_are_rebuilt_under_new_logs() {
-    let device = device_with_vault();
-    let vault = device.vault();
-    let notes = vault.records("notes");
-    notes.put(id(1), &record(&[("n", 1)])).unwrap();
-    notes.put(id(2), &record(&[("n", 2)])).unwrap();
-    notes.delete(id(2)).unwrap();
-    let mut changes = notes.watch();
-    device.core().rotate_logs(&vault.id()).unwrap();
-    let collection = "notes".into();
-    let rebuilt = Change::Record { collection, id: id(1), kind: ChangeKind::Updated };
-    assert_eq!(std::iter::from_fn(|| changes.try_next()).collect::<Vec<_>>(), [rebuilt]);
-    assert_eq!(notes.get(id(1)).unwrap().unwrap().0["n"], Value::I64(1));
 }
 
 #[test]

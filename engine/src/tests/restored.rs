@@ -188,12 +188,11 @@ fn a_longer_log_at_the_relay_does_not_vouch_for_what_it_never_acknowledged() {
         put(a.device.as_ref().unwrap(), n, 1);
         relay.sync(a.core(), &vault);
     }
-    let heads = a.core().local_heads(&vault).unwrap();
+    let heads = a.core().local_heads(&vault, &relay.pin).unwrap();
     a.device = None;
     copy_dir(&later, &a.path());
     a.device = Some(a.open_at(&a.path()));
     assert!(a.core().relay_heads(&vault, &relay.pin, relay.incarnation, &heads).unwrap(), "it diverged");
-    a.core().rotate_logs(&vault).unwrap();
     relay.sync(a.core(), &vault);
     relay.sync(b.core(), &vault);
     assert_eq!(all(a.device.as_ref().unwrap()).len(), 4);

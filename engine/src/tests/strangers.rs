@@ -190,9 +190,9 @@ fn made_up_logs_leave_nothing_behind_and_shut_no_vault() {
     relay.sync(a.core(), &vault);
     assert_eq!(everything(&a.vault()), everything(&c.vault()));
     // Nor do they stand in the way of new logs, as after a restore.
-    a.core().rotate_logs(&vault).unwrap();
+    a.core().rotate_at_once(&vault).unwrap();
     a.reopen();
-    a.core().rotate_logs(&vault).unwrap();
+    a.core().rotate_at_once(&vault).unwrap();
     relay.sync(a.core(), &vault);
 }
 
@@ -310,7 +310,7 @@ fn what_a_device_says_it_has_seen_is_read_by_the_others_however_many_logs_there_
             let number = tx.state.vault_no(&vault)?;
             for n in 0..HEADS_PART_MAX as u32 + 10 {
                 let log = tx.register_log(number, &made_up(n), Class::Data)?;
-                tx.logs.put_head(log, &head)?;
+                tx.logs.put_head(log.into(), &head)?;
             }
             Ok(())
         })
@@ -332,8 +332,8 @@ fn what_a_device_says_it_has_seen_is_read_by_the_others_however_many_logs_there_
         .write(|tx| {
             let number = tx.state.vault_no(&vault)?;
             let log = tx.vault(number)?.own.data;
-            for seq in 0..=tx.logs.head(log)?.unwrap().seq.0 {
-                let body = tx.open_stored(number, log, Seq(seq))?.unwrap();
+            for seq in 0..=tx.logs.head(log.into())?.unwrap().seq.0 {
+                let body = tx.open_stored(number, log.into(), Seq(seq))?.unwrap();
                 let body = CheckedBody::decode(&body.data, BodyPlace::First).expect("others read it");
                 let said = &body.head().expect("each is a group").seen;
                 seen.push((said.heads().len(), said.is_complete()));
@@ -343,7 +343,7 @@ fn what_a_device_says_it_has_seen_is_read_by_the_others_however_many_logs_there_
         .unwrap();
     // Its own control log is one more.
     assert_eq!(seen, [(HEADS_PART_MAX, false), (11, true), (0, true)]);
-    a.core().rotate_logs(&vault).expect("our own logs find room, however many there are");
+    a.core().rotate_at_once(&vault).expect("our own logs find room, however many there are");
 }
 
 #[test]

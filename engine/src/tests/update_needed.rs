@@ -55,7 +55,7 @@ fn a_critical_entry_stops_sealing_and_nothing_else() {
         b.vault().records("notes").insert_many(&many).unwrap();
         assert!(b.vault().pending().unwrap() > 0);
         assert_eq!(b.core().heads(&vault).unwrap(), heads, "{opened}");
-        let rotated = b.core().rotate_logs(&vault);
+        let rotated = b.core().rotate_at_once(&vault);
         assert!(matches!(rotated, Err(Error::UpdateNeeded)), "{rotated:?}");
         assert_eq!(b.core().heads(&vault).unwrap(), heads, "{opened}");
         b.reopen();

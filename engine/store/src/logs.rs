@@ -1,5 +1,5 @@
-//! Segments and what is known of their logs: the door to the tables *logs*, *segments*, *heads*, *evidence*, *waiting*,
-//! *notes*, *rounds*, *round names*, *unread* and *said* (`docs/FORMAT.md`, "Tables").
+//! Segments and what is known of their logs: the door to the tables *logs*, *branches*, *segments*, *heads*, *carried*,
+//! *loose*, *waiting*, *notes*, *rounds*, *round names*, *unread* and *said* (`docs/FORMAT.md`, "Tables").
 //!
 //! Nobody else names these tables. Rows are types, of which only what is stored, or was checked, makes one. It knows no
 //! rule: which log gets a number, what is merged, what makes room for what, is up to the caller.
@@ -19,8 +19,9 @@ use subrosa_protocol::segment::{Class, Header};
 use crate::error::StoreError;
 use crate::keys::{VaultNo, joined, part};
 
+mod branches;
+mod carried;
 mod checked;
-mod evidence;
 mod notes;
 mod rounds;
 mod said;
@@ -29,8 +30,9 @@ mod tests;
 mod unread;
 mod waiting;
 
+pub use branches::{BranchNo, BranchRow, BranchRows};
+pub use carried::{CarriedIn, LooseRow};
 pub use checked::CheckedSegment;
-pub use evidence::{EvidenceRow, EvidenceRows};
 pub use notes::{NoteRow, NoteRows};
 pub use rounds::{RoundNames, RoundRow};
 pub use unread::UnreadRow;
@@ -38,15 +40,19 @@ pub use waiting::{Rank, WaitingRow, WaitingRows};
 
 /// Log number to vault, public key and class. Only logs with a certificate have one, and this device's own.
 const LOGS: TableDefinition<u32, &[u8; 70]> = TableDefinition::new("logs");
-/// Log and seq to chain and sealed segment.
+/// Branch to log, the branch that it leaves, and when others than its author carry it. A log's first branch has no row.
+const BRANCHES: TableDefinition<u32, &[u8; 16]> = TableDefinition::new("branches");
+/// Branch and seq to chain and sealed segment.
 const SEGMENTS: TableDefinition<&[u8; 12], &[u8]> = TableDefinition::new("segments");
-/// Log to head and to what of it is merged.
+/// Branch to head and to what of it is merged.
 const HEADS: TableDefinition<u32, &[u8; 89]> = TableDefinition::new("heads");
-/// Log and seq to chain and segment, of another future of the log than the one in *segments*.
-const EVIDENCE: TableDefinition<&[u8; 12], &[u8]> = TableDefinition::new("evidence");
+/// Branch and seq of a segment to those of the segment that carries it.
+const CARRIED: TableDefinition<&[u8; 12], &[u8; 12]> = TableDefinition::new("carried");
+/// Vault, log, beginning of the previous chain, branch and seq: a carried segment that has no place yet.
+const LOOSE: TableDefinition<&[u8; 40], ()> = TableDefinition::new("loose");
 /// Vault, log and seq to chain and segment, of logs without a certificate.
 const WAITING: TableDefinition<&[u8; 28], &[u8]> = TableDefinition::new("waiting");
-/// Vault, log that has no certificate, log and seq of a segment whose tombstones name it.
+/// Vault, log that has no certificate, branch and seq of a segment whose tombstones name it.
 const NOTES: TableDefinition<&[u8; 32], ()> = TableDefinition::new("notes");
 /// Log to where its names are not noted one by one, and how far it is merged once more.
 const ROUNDS: TableDefinition<u32, &[u8; 17]> = TableDefinition::new("rounds");
@@ -63,9 +69,11 @@ pub(crate) fn shapes() -> Vec<crate::doors::Shape> {
     use crate::doors::shape;
     vec![
         shape(LOGS),
+        shape(BRANCHES),
         shape(SEGMENTS),
         shape(HEADS),
-        shape(EVIDENCE),
+        shape(CARRIED),
+        shape(LOOSE),
         shape(WAITING),
         shape(NOTES),
         shape(ROUNDS),
@@ -80,15 +88,17 @@ pub struct Logs<'t> {
     logs: Table<'t, u32, &'static [u8; 70]>,
     segments: Table<'t, &'static [u8; 12], &'static [u8]>,
     heads: Table<'t, u32, &'static [u8; 89]>,
-    evidence: Table<'t, &'static [u8; 12], &'static [u8]>,
+    branches: Table<'t, u32, &'static [u8; 16]>,
+    carried: Table<'t, &'static [u8; 12], &'static [u8; 12]>,
+    loose: Table<'t, &'static [u8; 40], ()>,
     waiting: Table<'t, &'static [u8; 28], &'static [u8]>,
     notes: Table<'t, &'static [u8; 32], ()>,
     rounds: Table<'t, u32, &'static [u8; 17]>,
     round_names: Table<'t, u32, &'static [u8; ROUND_NAMES_BYTES]>,
     unread: Table<'t, u32, &'static [u8]>,
     said: Table<'t, u32, u64>,
-    /// Logs whose head was put in this transaction.
-    moved: BTreeSet<LogNo>,
+    /// Branches whose head was put in this transaction.
+    moved: BTreeSet<BranchNo>,
 }
 
 /// The logs as of one moment.
@@ -96,7 +106,9 @@ pub struct LogsView {
     logs: ReadOnlyTable<u32, &'static [u8; 70]>,
     segments: ReadOnlyTable<&'static [u8; 12], &'static [u8]>,
     heads: ReadOnlyTable<u32, &'static [u8; 89]>,
-    evidence: ReadOnlyTable<&'static [u8; 12], &'static [u8]>,
+    branches: ReadOnlyTable<u32, &'static [u8; 16]>,
+    carried: ReadOnlyTable<&'static [u8; 12], &'static [u8; 12]>,
+    loose: ReadOnlyTable<&'static [u8; 40], ()>,
     waiting: ReadOnlyTable<&'static [u8; 28], &'static [u8]>,
     notes: ReadOnlyTable<&'static [u8; 32], ()>,
     rounds: ReadOnlyTable<u32, &'static [u8; 17]>,
@@ -115,29 +127,30 @@ pub struct LogRow {
     pub class: Class,
 }
 
-/// Last segment of a log, and how far it is merged.
+/// Last segment of a branch of a log, and how far it is merged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LogTip {
     /// The last segment.
     pub seq: Seq,
     /// Its chain.
     pub chain: Chain,
-    /// The first segment that is not merged; in a control log, the first one of which not all signatures were found to
-    /// hold.
+    /// The first segment that is not merged, which may be of the branch that this one leaves; in a control log, the first one
+    /// of which not all signatures were found to hold.
     pub merged: Seq,
     /// Whether the last segment closes the log: nothing is stored behind it.
     pub closed: bool,
-    /// Where the log begins here.
+    /// Where the branch begins here: a log's first one behind what is not held of the log, another one where it leaves the
+    /// branch before it.
     pub base: Base,
 }
 
-/// Segments of one log, in their order.
+/// Segments of one branch, in their order.
 pub struct Segments<'t>(Range<'t, &'static [u8; 12], &'static [u8]>);
 
 /// All logs that have a number, in the order of their numbers.
 pub struct LogRows<'t>(Range<'t, u32, &'static [u8; 70]>);
 
-/// The heads of all logs that have one, in the order of the logs' numbers.
+/// The heads of all branches that have one, in the order of their numbers.
 pub struct LogTips<'t>(Range<'t, u32, &'static [u8; 89]>);
 
 impl<'t> Logs<'t> {
@@ -146,7 +159,9 @@ impl<'t> Logs<'t> {
             logs: txn.open_table(LOGS)?,
             segments: txn.open_table(SEGMENTS)?,
             heads: txn.open_table(HEADS)?,
-            evidence: txn.open_table(EVIDENCE)?,
+            branches: txn.open_table(BRANCHES)?,
+            carried: txn.open_table(CARRIED)?,
+            loose: txn.open_table(LOOSE)?,
             waiting: txn.open_table(WAITING)?,
             notes: txn.open_table(NOTES)?,
             rounds: txn.open_table(ROUNDS)?,
@@ -163,76 +178,65 @@ impl<'t> Logs<'t> {
         Ok(())
     }
 
-    /// The head of a log; `None` if it has no segment.
-    pub fn head(&self, log: LogNo) -> Result<Option<LogTip>, StoreError> {
-        head_in(&self.heads, log)
+    /// The head of a branch; `None` if it has no segment.
+    pub fn head(&self, branch: BranchNo) -> Result<Option<LogTip>, StoreError> {
+        head_in(&self.heads, branch)
     }
 
-    /// The logs whose head was put since this was asked.
-    pub fn take_moved(&mut self) -> BTreeSet<LogNo> {
+    /// The branches whose head was put since this was asked.
+    pub fn take_moved(&mut self) -> BTreeSet<BranchNo> {
         std::mem::take(&mut self.moved)
     }
 
     /// Puts a head in the place of the one before.
-    pub fn put_head(&mut self, log: LogNo, head: &LogTip) -> Result<(), StoreError> {
-        self.moved.insert(log);
-        self.heads.insert(log.0, &head.encode())?;
+    pub fn put_head(&mut self, branch: BranchNo, head: &LogTip) -> Result<(), StoreError> {
+        self.moved.insert(branch);
+        self.heads.insert(branch.0, &head.encode())?;
         Ok(())
     }
 
-    /// Stores a segment as its log's new head; `merged` says from where on it is not merged. The first one of a log says where
-    /// the log begins here.
+    /// Stores a segment as its branch's new head; `merged` says from where on it is not merged. The first one of a branch says
+    /// where the branch begins here.
     pub fn store_segment(
         &mut self,
-        log: LogNo,
+        branch: BranchNo,
         segment: &CheckedSegment,
         merged: Seq,
     ) -> Result<(), StoreError> {
         let header = segment.segment().header();
         let (seq, closed) = (header.seq, header.kind.closes());
-        segment.write(self.segments.insert_reserve(&segment_key(log, seq), segment.row_len())?.as_mut());
-        let base = self.head(log)?.map_or(Base { seq, chain: header.prev }, |head| head.base);
-        let (chain, merged) = (*segment.chain(), merged.max(base.seq));
-        self.put_head(log, &LogTip { seq, chain, merged, closed, base })
+        segment.write(self.segments.insert_reserve(&segment_key(branch, seq), segment.row_len())?.as_mut());
+        let head = self.head(branch)?;
+        let base = head.map_or(Base { seq, chain: header.prev }, |head| head.base);
+        let merged = if branch.is_first() { merged.max(base.seq) } else { merged };
+        self.put_head(branch, &LogTip { seq, chain: *segment.chain(), merged, closed, base })
     }
 
-    /// A stored segment.
-    pub fn segment(&self, log: LogNo, seq: Seq) -> Result<Option<CheckedSegment>, StoreError> {
-        let row = self.segments.get(&segment_key(log, seq))?;
-        row.map(|row| CheckedSegment::stored(row.value())).transpose()
+    /// A stored segment of a branch, or of those before it up to where it leaves them.
+    pub fn segment(&self, branch: BranchNo, seq: Seq) -> Result<Option<CheckedSegment>, StoreError> {
+        self.read(branch, seq, CheckedSegment::stored)
     }
 
     /// The header of a stored segment, which is not copied for it.
-    pub fn header(&self, log: LogNo, seq: Seq) -> Result<Option<Header>, StoreError> {
-        let row = self.segments.get(&segment_key(log, seq))?;
-        row.map(|row| checked::header_of(row.value())).transpose()
+    pub fn header(&self, branch: BranchNo, seq: Seq) -> Result<Option<Header>, StoreError> {
+        self.read(branch, seq, checked::header_of)
     }
 
     /// The chain of a stored segment.
-    pub fn chain(&self, log: LogNo, seq: Seq) -> Result<Option<Chain>, StoreError> {
-        let row = self.segments.get(&segment_key(log, seq))?;
-        row.map(|row| checked::chain_of(row.value())).transpose()
+    pub fn chain(&self, branch: BranchNo, seq: Seq) -> Result<Option<Chain>, StoreError> {
+        self.read(branch, seq, checked::chain_of)
     }
 
-    /// Takes the last segments of a log out: those behind `last`, or all. Its head is `last` then, and no more of it is
-    /// merged.
-    pub fn cut_log(&mut self, log: LogNo, last: Option<Seq>) -> Result<(), StoreError> {
-        let Some(head) = self.head(log)? else { return Ok(()) };
-        self.moved.insert(log);
-        let first = last.map_or(head.base.seq, Seq::next);
-        for seq in first.0..=head.seq.0 {
-            self.segments.remove(&segment_key(log, Seq(seq)))?;
-        }
-        match last {
-            Some(seq) if seq < head.seq => {
-                let chain = self.chain(log, seq)?.ok_or(StoreError::Inconsistent)?;
-                let merged = head.merged.min(first);
-                self.put_head(log, &LogTip { seq, chain, merged, closed: false, base: head.base })?;
-            }
-            Some(_) => {}
-            None => drop(self.heads.remove(log.0)?),
-        }
-        Ok(())
+    fn read<R>(
+        &self,
+        branch: BranchNo,
+        seq: Seq,
+        read: impl FnOnce(&[u8]) -> Result<R, StoreError>,
+    ) -> Result<Option<R>, StoreError> {
+        let holder = if branch.is_first() { Some(branch) } else { self.holder(branch, seq)? };
+        let Some(holder) = holder else { return Ok(None) };
+        let row = self.segments.get(&segment_key(holder, seq))?;
+        row.map(|row| read(row.value())).transpose()
     }
 }
 
@@ -242,7 +246,9 @@ impl LogsView {
             logs: txn.open_table(LOGS)?,
             segments: txn.open_table(SEGMENTS)?,
             heads: txn.open_table(HEADS)?,
-            evidence: txn.open_table(EVIDENCE)?,
+            branches: txn.open_table(BRANCHES)?,
+            carried: txn.open_table(CARRIED)?,
+            loose: txn.open_table(LOOSE)?,
             waiting: txn.open_table(WAITING)?,
             notes: txn.open_table(NOTES)?,
             rounds: txn.open_table(ROUNDS)?,
@@ -256,28 +262,36 @@ impl LogsView {
         Ok(LogRows(self.logs.iter()?))
     }
 
-    /// The head of a log; `None` if it has no segment.
-    pub fn head(&self, log: LogNo) -> Result<Option<LogTip>, StoreError> {
-        head_in(&self.heads, log)
+    /// The head of a branch; `None` if it has no segment.
+    pub fn head(&self, branch: BranchNo) -> Result<Option<LogTip>, StoreError> {
+        head_in(&self.heads, branch)
     }
 
-    /// The heads of all logs.
+    /// The heads of all branches.
     pub fn heads(&self) -> Result<LogTips<'_>, StoreError> {
         Ok(LogTips(self.heads.iter()?))
     }
 
-    /// Stored segments of a log, one after the other.
-    pub fn segments(&self, log: LogNo, range: RangeInclusive<Seq>) -> Result<Segments<'_>, StoreError> {
-        let (first, last) = (segment_key(log, *range.start()), segment_key(log, *range.end()));
+    /// Segments that are stored of one branch itself, one after the other.
+    pub fn segments(&self, branch: BranchNo, range: RangeInclusive<Seq>) -> Result<Segments<'_>, StoreError> {
+        let (first, last) = (segment_key(branch, *range.start()), segment_key(branch, *range.end()));
         Ok(Segments(self.segments.range::<&[u8; 12]>(&first..=&last)?))
     }
 
-    /// Number of segments that are held and not merged: what waits in its log, what waits for a certificate, and evidence.
+    /// The chain of a stored segment of a branch, or of those before it up to where it leaves them.
+    pub fn chain(&self, branch: BranchNo, seq: Seq) -> Result<Option<Chain>, StoreError> {
+        let holder = if branch.is_first() { Some(branch) } else { self.holder(branch, seq)? };
+        let Some(holder) = holder else { return Ok(None) };
+        let row = self.segments.get(&segment_key(holder, seq))?;
+        row.map(|row| checked::chain_of(row.value())).transpose()
+    }
+
+    /// Number of segments that are held and not merged: what waits in its log, and what waits for a certificate.
     pub fn not_merged(&self) -> Result<u64, StoreError> {
-        let mut count = self.evidence.len()? + self.waiting.len()?;
+        let mut count = self.waiting.len()?;
         for row in self.heads()? {
             let (_, head) = row?;
-            count += head.seq.next().0.saturating_sub(head.merged.0);
+            count += head.seq.next().0.saturating_sub(head.merged.max(head.base.seq).0);
         }
         Ok(count)
     }
@@ -294,11 +308,11 @@ impl Iterator for LogRows<'_> {
 }
 
 impl Iterator for LogTips<'_> {
-    type Item = Result<(LogNo, LogTip), StoreError>;
+    type Item = Result<(BranchNo, LogTip), StoreError>;
 
     fn next(&mut self) -> Option<Self::Item> {
         let row = self.0.next()?.map_err(StoreError::from);
-        Some(row.map(|(log, row)| (LogNo(log.value()), LogTip::decode(row.value()))))
+        Some(row.map(|(log, row)| (BranchNo(log.value()), LogTip::decode(row.value()))))
     }
 }
 
@@ -357,12 +371,12 @@ impl LogTip {
 
 fn head_in(
     heads: &impl ReadableTable<u32, &'static [u8; 89]>,
-    log: LogNo,
+    branch: BranchNo,
 ) -> Result<Option<LogTip>, StoreError> {
-    Ok(heads.get(log.0)?.map(|row| LogTip::decode(row.value())))
+    Ok(heads.get(branch.0)?.map(|row| LogTip::decode(row.value())))
 }
 
-/// Key of a segment, and of its quarantine entry.
-fn segment_key(log: LogNo, seq: Seq) -> [u8; 12] {
-    joined(&[&log.0.to_be_bytes(), &seq.0.to_be_bytes()])
+/// Key of a segment.
+fn segment_key(branch: BranchNo, seq: Seq) -> [u8; 12] {
+    joined(&[&branch.0.to_be_bytes(), &seq.0.to_be_bytes()])
 }

@@ -3,8 +3,6 @@
 //!
 //! Nobody else names these tables. What a relay may be believed is up to the caller.
 
-use std::ops::Bound;
-
 use redb::{Range, ReadOnlyTable, ReadTransaction, ReadableTable, Table, TableDefinition, WriteTransaction};
 use subrosa_model::merge::LogNo;
 use subrosa_protocol::digest::digest;
@@ -65,13 +63,6 @@ pub struct RelayHead {
     pub chain: Chain,
 }
 
-/// What each relay is known to hold of one log: an item a relay, and two look-ups, whatever else is known of it.
-pub struct RelayHeads<'r, 't> {
-    heads: &'r Table<'t, &'static [u8; 36], &'static [u8; 40]>,
-    log: LogNo,
-    after: Bound<[u8; 36]>,
-}
-
 /// What one relay has shown of a vault's logs without a certificate. What others have shown is looked at for it.
 pub struct ShownHeads<'t> {
     rows: Range<'t, &'static [u8; 52], &'static [u8; 40]>,
@@ -119,11 +110,6 @@ impl<'t> Relays<'t> {
     pub fn take_head(&mut self, relay: &Pin, log: LogNo) -> Result<Option<RelayHead>, StoreError> {
         let row = self.heads.remove(&relay_key(relay, log.0))?;
         Ok(row.map(|row| RelayHead::decode(row.value())))
-    }
-
-    /// How far relays hold a log, each.
-    pub const fn heads_of(&self, log: LogNo) -> RelayHeads<'_, 't> {
-        RelayHeads { heads: &self.heads, log, after: Bound::Unbounded }
     }
 
     /// Keeps how far a relay has shown a log without a certificate.
@@ -181,32 +167,6 @@ impl RelaysView {
     /// How far a relay holds a log.
     pub fn head(&self, relay: &Pin, log: LogNo) -> Result<Option<RelayHead>, StoreError> {
         head_in(&self.heads, relay, log)
-    }
-}
-
-impl RelayHeads<'_, '_> {
-    /// The next relay of which anything is known.
-    fn next_relay(&self) -> Result<Option<Pin>, StoreError> {
-        let next =
-            self.heads.range::<&[u8; 36]>((self.after.as_ref(), Bound::Unbounded))?.next().transpose()?;
-        Ok(next.map(|(key, _)| Pin::from_bytes(part(key.value(), 0))))
-    }
-}
-
-impl Iterator for RelayHeads<'_, '_> {
-    /// `None` for a relay of which it is not known that it holds anything of the log.
-    type Item = Result<Option<RelayHead>, StoreError>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        match self.next_relay() {
-            Ok(None) => None,
-            Ok(Some(relay)) => {
-                // On to the next relay, whatever there is of this one.
-                self.after = Bound::Excluded(relay_key(&relay, u32::MAX));
-                Some(head_in(self.heads, &relay, self.log))
-            }
-            Err(error) => Some(Err(error)),
-        }
     }
 }
 

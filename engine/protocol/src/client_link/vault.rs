@@ -49,8 +49,6 @@ pub(super) struct VaultLink {
     agrees: Option<bool>,
     /// Ranges asked for on this feed: log and first segment, last segment.
     wanted: BTreeMap<(LogId, Seq), Seq>,
-    /// Ranges to ask for once new logs are open: until then the store takes them for its own future.
-    held: Vec<(LogId, Seq, Seq)>,
     /// A CAUGHT_UP that came while pushes were in flight: whether it covers them cannot be told yet.
     late: Option<(Rseq, Digest)>,
     synced: bool,
@@ -125,7 +123,6 @@ impl VaultLink {
             faults: 0,
             agrees: None,
             wanted: BTreeMap::new(),
-            held: Vec::new(),
             late: None,
             synced: false,
             count: Count::default(),
@@ -235,7 +232,6 @@ impl VaultLink {
         let retry = FAULT_WAIT.saturating_mul(1 << self.faults.min(FAULT_DOUBLINGS_MAX)).min(FAULT_WAIT_MAX);
         self.faults = self.faults.saturating_add(1);
         self.leave_feed(feeds, out);
-        self.held.clear();
         self.grant_due = false;
         self.chain.abandon();
         self.up.abandon();
@@ -405,9 +401,7 @@ impl VaultLink {
     /// Asks for ranges, each once.
     fn want(&mut self, wants: Vec<(LogId, Seq, Seq)>, out: &mut VecDeque<Output>) {
         if self.up.rotates() {
-            let room = WANTS_MAX - self.held.len();
-            self.held.extend(wants.into_iter().take(room));
-            return;
+            return; // what is missing comes by the comparison that follows
         }
         let mut merged: BTreeMap<(LogId, Seq), Seq> = BTreeMap::new();
         for (log, from, to) in wants {
@@ -425,11 +419,13 @@ impl VaultLink {
         }
     }
 
-    /// New logs are open.
-    pub(super) fn rotated(&mut self, out: &mut VecDeque<Output>) {
+    /// New logs are open: what the relay has of the old ones, and was not taken in while they were ours, comes by a comparison
+    /// of heads.
+    pub(super) fn rotated(&mut self, now: Instant, feeds: &mut Feeds, out: &mut VecDeque<Output>) {
         self.up.rotated();
-        let held = std::mem::take(&mut self.held);
-        self.want(held, out);
+        if matches!(self.down, Down::Feeding { .. }) {
+            self.resubscribe(now, feeds, out);
+        }
     }
 
     /// An ERROR that concerns the vault as a whole.

@@ -188,7 +188,7 @@ fn a_log_that_nobody_certified_at_an_honest_relay_is_no_disagreement() {
         a.core().relay_heads(&vault, &relay.pin, Incarnation::ZERO, &[]).unwrap();
         assert_eq!(relay.feed(a.core(), &vault).received.digest_ok, Some(true));
     }
-    let named = a.core().local_heads(&vault).unwrap();
+    let named = a.core().local_heads(&vault, &relay.pin).unwrap();
     assert!(named.iter().any(|head| head.log == stranger.log()), "what waits need not be fed again");
     // One more segment is not a new beginning.
     let segment = stranger.next(Kind::DATA, b"");

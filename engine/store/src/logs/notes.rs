@@ -1,10 +1,9 @@
 //! Which segments name a log that has no certificate.
 
 use redb::{Range, ReadableTable};
-use subrosa_model::merge::LogNo;
 use subrosa_protocol::ids::{LogId, Seq};
 
-use super::{Logs, LogsView};
+use super::{BranchNo, Logs, LogsView};
 use crate::error::StoreError;
 use crate::keys::{VaultNo, joined, part};
 
@@ -14,7 +13,7 @@ pub struct NoteRow {
     /// The log that has no certificate.
     pub named: LogId,
     /// The log that names it.
-    pub by: LogNo,
+    pub by: BranchNo,
     /// The segment that does.
     pub seq: Seq,
 }
@@ -42,8 +41,8 @@ impl Logs<'_> {
 
     /// What is noted of one log.
     pub fn notes_of(&self, vault: VaultNo, named: &LogId) -> Result<NoteRows<'_>, StoreError> {
-        let first = NoteRow { named: *named, by: LogNo(0), seq: Seq(0) }.key(vault);
-        let last = NoteRow { named: *named, by: LogNo(u32::MAX), seq: Seq(u64::MAX) }.key(vault);
+        let first = NoteRow { named: *named, by: BranchNo(0), seq: Seq(0) }.key(vault);
+        let last = NoteRow { named: *named, by: BranchNo(u32::MAX), seq: Seq(u64::MAX) }.key(vault);
         Ok(NoteRows(self.notes.range::<&[u8; 32]>(&first..=&last)?))
     }
 }
@@ -51,8 +50,9 @@ impl Logs<'_> {
 impl LogsView {
     /// What is noted in a vault.
     pub fn notes(&self, vault: VaultNo) -> Result<NoteRows<'_>, StoreError> {
-        let first = NoteRow { named: LogId::from_bytes([0; 16]), by: LogNo(0), seq: Seq(0) };
-        let last = NoteRow { named: LogId::from_bytes([0xff; 16]), by: LogNo(u32::MAX), seq: Seq(u64::MAX) };
+        let first = NoteRow { named: LogId::from_bytes([0; 16]), by: BranchNo(0), seq: Seq(0) };
+        let last =
+            NoteRow { named: LogId::from_bytes([0xff; 16]), by: BranchNo(u32::MAX), seq: Seq(u64::MAX) };
         Ok(NoteRows(self.notes.range::<&[u8; 32]>(&first.key(vault)..=&last.key(vault))?))
     }
 }
@@ -64,7 +64,7 @@ impl Iterator for NoteRows<'_> {
         let row = self.0.next()?.map_err(StoreError::from);
         Some(row.map(|(key, _)| NoteRow {
             named: LogId::from_bytes(part(key.value(), 4)),
-            by: LogNo(u32::from_be_bytes(part(key.value(), 20))),
+            by: BranchNo(u32::from_be_bytes(part(key.value(), 20))),
             seq: Seq(u64::from_be_bytes(part(key.value(), 24))),
         }))
     }

@@ -1,11 +1,10 @@
 //! Logs that name too many others, and how far they are merged once more.
 
 use redb::ReadableTable as _;
-use subrosa_model::merge::LogNo;
 use subrosa_protocol::ids::Seq;
 use subrosa_protocol::limits::ROUND_NAMES_BYTES;
 
-use super::{Logs, LogsView};
+use super::{BranchNo, Logs, LogsView};
 use crate::error::StoreError;
 use crate::keys::{joined, part};
 
@@ -26,25 +25,25 @@ pub struct RoundNames(pub Box<[u8; ROUND_NAMES_BYTES]>);
 
 impl Logs<'_> {
     /// Keeps how far a log is.
-    pub fn put_round(&mut self, log: LogNo, row: &RoundRow) -> Result<(), StoreError> {
+    pub fn put_round(&mut self, log: BranchNo, row: &RoundRow) -> Result<(), StoreError> {
         self.rounds.insert(log.0, &row.encode())?;
         Ok(())
     }
 
     /// The names of a log that are not noted; none if there are none.
-    pub fn round_names(&self, log: LogNo) -> Result<RoundNames, StoreError> {
+    pub fn round_names(&self, log: BranchNo) -> Result<RoundNames, StoreError> {
         let Some(row) = self.round_names.get(log.0)? else { return Ok(RoundNames::default()) };
         Ok(RoundNames(Box::new(*row.value())))
     }
 
     /// Puts names in the place of those before.
-    pub fn put_round_names(&mut self, log: LogNo, names: &RoundNames) -> Result<(), StoreError> {
+    pub fn put_round_names(&mut self, log: BranchNo, names: &RoundNames) -> Result<(), StoreError> {
         self.round_names.insert(log.0, &*names.0)?;
         Ok(())
     }
 
     /// All names of a log are noted one by one.
-    pub fn end_rounds(&mut self, log: LogNo) -> Result<(), StoreError> {
+    pub fn end_rounds(&mut self, log: BranchNo) -> Result<(), StoreError> {
         self.rounds.remove(log.0)?;
         self.round_names.remove(log.0)?;
         Ok(())
@@ -53,10 +52,12 @@ impl Logs<'_> {
 
 impl LogsView {
     /// How far the logs are that name too many.
-    pub fn rounds(&self) -> Result<impl Iterator<Item = Result<(LogNo, RoundRow), StoreError>>, StoreError> {
+    pub fn rounds(
+        &self,
+    ) -> Result<impl Iterator<Item = Result<(BranchNo, RoundRow), StoreError>>, StoreError> {
         Ok(self.rounds.iter()?.map(|row| {
             let (log, row) = row?;
-            Ok((LogNo(log.value()), RoundRow::decode(row.value())?))
+            Ok((BranchNo(log.value()), RoundRow::decode(row.value())?))
         }))
     }
 }

@@ -6,7 +6,7 @@ use super::*;
 use crate::doors::{Doors, DoorsView, in_memory};
 
 const VAULT: VaultNo = VaultNo(1);
-const LOG: LogNo = LogNo(7);
+const LOG: BranchNo = BranchNo(7);
 const ID: LogId = LogId::from_bytes([7; 16]);
 
 /// A segment of a log, of which the store asks no more than its shape; its chain says which one it is.
@@ -56,7 +56,7 @@ fn view(database: &Database) -> LogsView {
 fn three_logs() -> Database {
     let database = in_memory();
     change(&database, |logs| {
-        for log in [LogNo(6), LOG, LogNo(8)] {
+        for log in [BranchNo(6), LOG, BranchNo(8)] {
             for seq in 0..4 {
                 logs.store_segment(log, &segment(ID, seq), Seq(2)).unwrap();
             }
@@ -89,7 +89,7 @@ fn a_stored_segment_is_the_head_of_its_log_and_comes_back_with_its_chain() {
     let head = LogTip { seq: Seq(3), chain: chain(3), merged: Seq(2), closed: false, base: Base::WHOLE };
     change(&database, |logs| {
         assert_eq!(logs.head(LOG).unwrap(), Some(head));
-        assert_eq!(logs.head(LogNo(9)).unwrap(), None);
+        assert_eq!(logs.head(BranchNo(9)).unwrap(), None);
         let stored = logs.segment(LOG, Seq(2)).unwrap().unwrap();
         assert_eq!(shown(stored), shown(segment(ID, 2)));
         assert!(logs.segment(LOG, Seq(4)).unwrap().is_none());
@@ -99,7 +99,7 @@ fn a_stored_segment_is_the_head_of_its_log_and_comes_back_with_its_chain() {
     });
     assert_eq!(view(&database).head(LOG).unwrap(), Some(head));
     let heads: Result<Vec<_>, _> = view(&database).heads().unwrap().collect();
-    assert_eq!(heads.unwrap(), [LogNo(6), LOG, LogNo(8)].map(|log| (log, head)));
+    assert_eq!(heads.unwrap(), [BranchNo(6), LOG, BranchNo(8)].map(|log| (log, head)));
 }
 
 #[test]
@@ -112,10 +112,6 @@ fn a_head_says_whether_its_log_is_closed() {
         assert!(closed(logs));
     });
     assert!(view(&database).head(LOG).unwrap().unwrap().closed);
-    change(&database, |logs| {
-        logs.cut_log(LOG, Some(Seq(3))).unwrap();
-        assert!(!closed(logs));
-    });
 }
 
 #[test]
@@ -131,50 +127,86 @@ fn a_range_has_the_segments_of_one_log_and_no_others() {
     }
 }
 
-#[test]
-fn a_log_that_is_cut_ends_where_it_was_cut() {
-    let tip = |seq, merged| {
-        Some(LogTip {
-            seq: Seq(seq),
-            chain: chain(seq),
-            merged: Seq(merged),
-            closed: false,
-            base: Base::WHOLE,
-        })
-    };
-    for (last, head, left) in [
-        (None, None, 0),
-        (Some(Seq(0)), tip(0, 1), 1),
-        (Some(Seq(2)), tip(2, 2), 3),
-        (Some(Seq(3)), tip(3, 2), 4),
-        (Some(Seq(8)), tip(3, 2), 4),
-    ] {
-        let database = three_logs();
-        change(&database, |logs| logs.cut_log(LOG, last).unwrap());
-        let logs = view(&database);
-        assert_eq!(logs.head(LOG).unwrap(), head, "{last:?}");
-        let count = |log| logs.segments(log, Seq(0)..=Seq(9)).unwrap().count();
-        assert_eq!([LogNo(6), LOG, LogNo(8)].map(count), [4, left, 4], "{last:?}");
-    }
-    change(&three_logs(), |logs| {
-        logs.cut_log(LogNo(9), None).expect("a log without segments has nothing to cut")
-    });
+/// The log in a database has two more branches: one that leaves the first behind seq 1, and one that leaves that one.
+fn branches(database: &Database) -> [BranchNo; 3] {
+    let row = |leaves| BranchRow { log: LogNo(7), leaves: Some(leaves), carry_at_ms: 9 };
+    change(database, |logs| {
+        let second = logs.begin_branch(&row(LOG)).unwrap();
+        for seq in 2..6 {
+            logs.store_segment(second, &of_branch(2, seq), Seq(1)).unwrap();
+        }
+        let third = logs.begin_branch(&row(second)).unwrap();
+        logs.store_segment(third, &of_branch(3, 5), Seq(5)).unwrap();
+        [LOG, second, third]
+    })
+}
+
+fn of_branch(branch: u8, seq: u64) -> CheckedSegment {
+    let (segment, _) = segment(ID, seq).into_parts();
+    CheckedSegment::sealed_here((segment, Chain::from_bytes([50 * branch + seq as u8; 32])))
 }
 
 #[test]
-fn evidence_lies_beside_what_is_stored_of_its_log() {
+fn what_lies_before_a_branch_is_read_of_the_one_that_it_leaves() {
     let database = three_logs();
-    let evidence = segment(ID, 9);
+    let [first, second, third] = branches(&database);
+    let chains = |logs: &Logs<'_>, branch| -> Vec<_> {
+        let chain = |seq| logs.chain(branch, Seq(seq)).unwrap().map(|chain| chain.as_bytes()[0]);
+        (0..7).map(chain).collect()
+    };
     change(&database, |logs| {
-        logs.put_evidence(LOG, &evidence).unwrap();
-        let found = [(LOG, 9), (LOG, 8), (LogNo(8), 9)].map(|(log, seq)| logs.has_evidence(log, Seq(seq)));
-        assert_eq!(found.map(Result::unwrap), [true, false, false]);
-        assert!(logs.segment(LOG, Seq(9)).unwrap().is_none());
+        assert_eq!(chains(logs, first), [Some(1), Some(2), Some(3), Some(4), None, None, None]);
+        let of_second = [Some(1), Some(2), Some(102), Some(103), Some(104), Some(105), None];
+        assert_eq!(chains(logs, second), of_second);
+        let of_third = [Some(1), Some(2), Some(102), Some(103), Some(104), Some(155), None];
+        assert_eq!(chains(logs, third), of_third);
+        let tip = |branch| logs.head(branch).unwrap().map(|tip| (tip.base.seq.0, tip.seq.0, tip.merged.0));
+        assert_eq!([first, second, third].map(tip), [Some((0, 3, 2)), Some((2, 5, 1)), Some((5, 5, 5))]);
+        assert_eq!(logs.holder(third, Seq(1)).unwrap(), Some(first));
+        assert_eq!(logs.holder(third, Seq(4)).unwrap(), Some(second));
+        assert_eq!(logs.holder(second, Seq(6)).unwrap(), None);
     });
-    let bytes = EvidenceRow::bytes_of(&evidence);
-    let rows = view(&database).evidence().unwrap().collect::<Result<Vec<_>, _>>();
-    assert_eq!(rows.unwrap(), [EvidenceRow { log: LOG, seq: Seq(9), bytes }]);
-    assert_eq!(view(&database).not_merged().unwrap(), 1 + 3 * 2, "with the last two segments of each log");
+    let view = view(&database);
+    let way = |branch, from, to| view.way(branch, Seq(from)..=Seq(to)).unwrap();
+    let parts = [(first, Seq(0)..=Seq(1)), (second, Seq(2)..=Seq(4)), (third, Seq(5)..=Seq(5))];
+    assert_eq!(way(third, 0, 5), parts);
+    assert_eq!(way(third, 3, 4), [(second, Seq(3)..=Seq(4))]);
+    assert_eq!(way(first, 1, 3), [(first, Seq(1)..=Seq(3))]);
+    let found: Vec<_> = view.branches().unwrap().map(|row| row.unwrap().0).collect();
+    assert_eq!(found, [second, third]);
+    let counted = view.not_merged().unwrap();
+    assert_eq!(counted, 3 * 2 + 4 + 1, "what lies before a branch is counted with the one that it leaves");
+}
+
+#[test]
+fn what_is_carried_and_has_no_place_yet_is_found_by_what_it_follows() {
+    let database = three_logs();
+    let outer = |seq| CarriedIn { branch: LOG, seq: Seq(seq) };
+    let row = |log: u8, prev, seq| LooseRow {
+        log: LogId::from_bytes([log; 16]),
+        prev: chain(prev),
+        outer: outer(seq),
+    };
+    change(&database, |logs| {
+        for row in [row(1, 5, 1), row(1, 5, 2), row(1, 6, 3), row(2, 5, 4)] {
+            logs.put_loose(VAULT, &row).unwrap();
+        }
+        logs.put_carried(LOG, Seq(2), outer(9)).unwrap();
+        assert_eq!(logs.carried_in(LOG, Seq(2)).unwrap(), Some(outer(9)));
+        assert_eq!(logs.carried_in(LOG, Seq(3)).unwrap(), None);
+    });
+    let left =
+        || view(&database).loose(VAULT).unwrap().map(|log| log.unwrap().as_bytes()[0]).collect::<Vec<_>>();
+    assert_eq!(left(), [1, 1, 1, 2]);
+    let take = |log: u8, prev: Option<u64>| {
+        change(&database, |logs| {
+            logs.take_loose(VAULT, &LogId::from_bytes([log; 16]), prev.map(chain).as_ref()).unwrap()
+        })
+    };
+    assert_eq!(take(1, Some(5)), [outer(1), outer(2)]);
+    assert_eq!(take(1, Some(5)), []);
+    assert_eq!((take(1, None), take(3, None)), (vec![outer(3)], vec![]));
+    assert_eq!(left(), [2]);
 }
 
 #[test]
@@ -208,8 +240,11 @@ fn what_waits_of_a_log_is_its_own_and_is_forgotten_from_a_segment_on() {
 #[test]
 fn notes_are_found_by_the_log_that_they_name() {
     let database = in_memory();
-    let note =
-        |named: u8, by, seq| NoteRow { named: LogId::from_bytes([named; 16]), by: LogNo(by), seq: Seq(seq) };
+    let note = |named: u8, by, seq| NoteRow {
+        named: LogId::from_bytes([named; 16]),
+        by: BranchNo(by),
+        seq: Seq(seq),
+    };
     let notes = [note(1, 5, 9), note(2, 1, 3), note(2, 1, u64::MAX), note(2, u32::MAX, 0), note(3, 0, 0)];
     change(&database, |logs| {
         for note in notes.iter().rev() {
@@ -237,19 +272,19 @@ fn rounds_and_their_names_are_kept_until_they_end() {
     let mut names = RoundNames::default();
     names.0[7] = 0x81;
     change(&database, |logs| {
-        for (log, row) in (0..).map(LogNo).zip(&rows) {
+        for (log, row) in (0..).map(BranchNo).zip(&rows) {
             logs.put_round(log, row).unwrap();
         }
-        assert_eq!(logs.round_names(LogNo(1)).unwrap(), RoundNames::default());
-        logs.put_round_names(LogNo(1), &names).unwrap();
-        logs.put_round_names(LogNo(2), &names).unwrap();
-        assert_eq!(logs.round_names(LogNo(1)).unwrap(), names);
-        logs.end_rounds(LogNo(1)).unwrap();
-        assert_eq!(logs.round_names(LogNo(1)).unwrap(), RoundNames::default());
-        assert_eq!(logs.round_names(LogNo(2)).unwrap(), names);
+        assert_eq!(logs.round_names(BranchNo(1)).unwrap(), RoundNames::default());
+        logs.put_round_names(BranchNo(1), &names).unwrap();
+        logs.put_round_names(BranchNo(2), &names).unwrap();
+        assert_eq!(logs.round_names(BranchNo(1)).unwrap(), names);
+        logs.end_rounds(BranchNo(1)).unwrap();
+        assert_eq!(logs.round_names(BranchNo(1)).unwrap(), RoundNames::default());
+        assert_eq!(logs.round_names(BranchNo(2)).unwrap(), names);
     });
     let left = view(&database).rounds().unwrap().collect::<Result<Vec<_>, _>>();
-    assert_eq!(left.unwrap(), [(LogNo(0), rows[0]), (LogNo(2), rows[2])]);
+    assert_eq!(left.unwrap(), [(BranchNo(0), rows[0]), (BranchNo(2), rows[2])]);
 }
 
 #[test]
@@ -259,12 +294,12 @@ fn a_log_waits_in_front_of_one_group_at_a_time() {
     change(&database, |logs| {
         logs.put_unread(LOG, &row(7, "0.1.0")).unwrap();
         logs.put_unread(LOG, &row(u64::MAX, "1.2.3-rc1")).unwrap();
-        logs.put_unread(LogNo(9), &row(0, "")).unwrap();
-        logs.put_unread(LogNo(10), &row(0, "")).unwrap();
-        logs.forget_unread(LogNo(10)).unwrap();
+        logs.put_unread(BranchNo(9), &row(0, "")).unwrap();
+        logs.put_unread(BranchNo(10), &row(0, "")).unwrap();
+        logs.forget_unread(BranchNo(10)).unwrap();
     });
     let left = view(&database).unread().unwrap().collect::<Result<Vec<_>, _>>();
-    let mut expected = [(LOG, row(u64::MAX, "1.2.3-rc1")), (LogNo(9), row(0, ""))];
+    let mut expected = [(LOG, row(u64::MAX, "1.2.3-rc1")), (BranchNo(9), row(0, ""))];
     expected.sort_by_key(|(log, _)| *log);
     assert_eq!(left.unwrap(), expected);
 }
@@ -273,14 +308,14 @@ fn a_log_waits_in_front_of_one_group_at_a_time() {
 fn what_was_said_of_a_log_is_kept_until_it_is_forgotten() {
     let database = in_memory();
     change(&database, |logs| {
-        assert_eq!(logs.said(LogNo(5)).unwrap(), None);
-        logs.put_said(LogNo(5), Seq(1)).unwrap();
-        logs.put_said(LogNo(5), Seq(1 << 40)).unwrap();
-        logs.put_said(LogNo(u32::MAX), Seq(0)).unwrap();
-        assert_eq!(logs.said(LogNo(5)).unwrap(), Some(Seq(1 << 40)));
-        logs.forget_said(LogNo(u32::MAX)).unwrap();
+        assert_eq!(logs.said(BranchNo(5)).unwrap(), None);
+        logs.put_said(BranchNo(5), Seq(1)).unwrap();
+        logs.put_said(BranchNo(5), Seq(1 << 40)).unwrap();
+        logs.put_said(BranchNo(u32::MAX), Seq(0)).unwrap();
+        assert_eq!(logs.said(BranchNo(5)).unwrap(), Some(Seq(1 << 40)));
+        logs.forget_said(BranchNo(u32::MAX)).unwrap();
     });
-    let said = [5, u32::MAX].map(|log| view(&database).said(LogNo(log)).unwrap());
+    let said = [5, u32::MAX].map(|log| view(&database).said(BranchNo(log)).unwrap());
     assert_eq!(said, [Some(Seq(1 << 40)), None]);
 }
 

@@ -1,10 +1,9 @@
 //! Groups that a version of the program has opened and cannot merge.
 
 use redb::ReadableTable as _;
-use subrosa_model::merge::LogNo;
 use subrosa_protocol::ids::Seq;
 
-use super::{Logs, LogsView};
+use super::{BranchNo, Logs, LogsView};
 use crate::error::StoreError;
 
 /// A group that its log waits in front of.
@@ -20,14 +19,14 @@ pub struct UnreadRow {
 
 impl Logs<'_> {
     /// Keeps that a log waits, in the place of what was kept before.
-    pub fn put_unread(&mut self, log: LogNo, row: &UnreadRow) -> Result<(), StoreError> {
+    pub fn put_unread(&mut self, log: BranchNo, row: &UnreadRow) -> Result<(), StoreError> {
         let bytes = [&row.first.0.to_be_bytes()[..], &[row.reason], row.version.as_bytes()].concat();
         self.unread.insert(log.0, &bytes[..])?;
         Ok(())
     }
 
     /// Forgets that a log waits.
-    pub fn forget_unread(&mut self, log: LogNo) -> Result<(), StoreError> {
+    pub fn forget_unread(&mut self, log: BranchNo) -> Result<(), StoreError> {
         self.unread.remove(log.0)?;
         Ok(())
     }
@@ -35,10 +34,12 @@ impl Logs<'_> {
 
 impl LogsView {
     /// The groups that logs wait in front of, or once did.
-    pub fn unread(&self) -> Result<impl Iterator<Item = Result<(LogNo, UnreadRow), StoreError>>, StoreError> {
+    pub fn unread(
+        &self,
+    ) -> Result<impl Iterator<Item = Result<(BranchNo, UnreadRow), StoreError>>, StoreError> {
         Ok(self.unread.iter()?.map(|row| {
             let (log, row) = row?;
-            Ok((LogNo(log.value()), UnreadRow::decode(row.value())?))
+            Ok((BranchNo(log.value()), UnreadRow::decode(row.value())?))
         }))
     }
 }

@@ -58,8 +58,6 @@ fn heads_are_found_by_relay_and_by_log() {
         for (relay, log) in [(1, 0), (1, 1), (1, 2), (2, 1), (3, 256)] {
             relays.put_head(&pin(relay), LogNo(log), &head(10 * relay + log as u8)).unwrap();
         }
-        let found = relays.heads_of(LOG).collect::<Result<Vec<_>, _>>().unwrap();
-        assert_eq!(found, [Some(head(11)), Some(head(21)), None]);
         assert_eq!(relays.take_head(&pin(1), LOG).unwrap(), Some(head(11)));
         assert_eq!(relays.take_head(&pin(1), LOG).unwrap(), None);
         assert_eq!(relays.head(&pin(2), LOG).unwrap(), Some(head(21)));
@@ -84,10 +82,8 @@ fn what_was_shown_of_a_log_moves_to_its_number_and_what_others_have_stays() {
         relays.forget_shown(&pin(1), VAULT, &log(3)).unwrap();
         relays.move_shown(VAULT, &log(1), LOG).unwrap();
         assert_eq!((shown(relays, 1), shown(relays, 2)), (vec![(log(2), head(21))], vec![]));
-        assert_eq!(
-            relays.heads_of(LOG).map(Result::unwrap).collect::<Vec<_>>(),
-            [Some(head(11)), Some(head(12))]
-        );
+        let moved = [1, 2].map(|relay| relays.head(&pin(relay), LOG).unwrap());
+        assert_eq!(moved, [Some(head(11)), Some(head(12))]);
         assert_eq!(relays.shown_by(&pin(1), VaultNo(2)).unwrap().count(), 1);
     });
 }

@@ -26,13 +26,13 @@ fn differing_heads_are_compared_and_divergence_rotates_before_sealing() {
     rig.start(1, 1);
     rig.caught_up(1, 5);
     rig.take();
-    rig.delivered(1);
+    let received = Received { own_log_foreign: true, ..Received::default() };
+    rig.give(Input::Delivered { vault: vault(1), received });
     assert!(rig.take().contains(&Output::Rotate { vault: vault(1) }));
     rig.give(Input::Rotated { vault: vault(1) });
-    rig.give(Input::Outbox { vault: vault(1), batch: OutboxBatch::default() });
-    let asked = rig.take();
-    assert!(matches!(asked[0], Output::LoadOutbox { .. }));
-    assert_eq!(asked[1], Output::Seal { vault: vault(1) });
+    assert!(matches!(rig.sent()[..], [ClientFrame::Subscribe { digest: Digest::ZERO, .. }]), "heads again");
+    rig.take();
+    rig.frame(&RelayFrame::Heads { vault: vault(1), last: true, heads: heads.clone() }).unwrap();
     rig.take();
     rig.frame(&RelayFrame::Heads { vault: vault(1), last: true, heads }).unwrap();
     let fault = VaultFault::OutOfPlace { frame: "HEADS" };
@@ -112,7 +112,8 @@ fn a_conflict_compares_heads() {
     rig.start(1, 2);
     rig.caught_up(2, 9);
     rig.take();
-    rig.delivered(1);
+    let received = Received { own_log_foreign: true, ..Received::default() };
+    rig.give(Input::Delivered { vault: vault(1), received });
     assert!(rig.take().contains(&Output::Rotate { vault: vault(1) }));
     assert_eq!(rig.link.vaults[&vault(1)].up.in_flight_bytes(), 0);
 }

@@ -46,7 +46,7 @@ impl VaultLink {
     pub(in crate::client_link) fn heads_stored(
         &mut self,
         now: Instant,
-        diverged: bool,
+        _diverged: bool,
         mut heads: Vec<ShortHead>,
         out: &mut VecDeque<Output>,
     ) {
@@ -56,9 +56,6 @@ impl VaultLink {
         self.count.expect(theirs, &heads);
         // Past the limit, the rest is merely sent to us again.
         heads.truncate(limits::LOGS_PER_VAULT_MAX);
-        if diverged {
-            self.up.ask_rotation();
-        }
         let parts = heads.len().div_ceil(limits::HEADS_PART_MAX).max(1);
         for part in 1..=parts {
             let rest = heads.split_off(heads.len().min(limits::HEADS_PART_MAX));

@@ -1,0 +1,99 @@
+//! What is kept in memory of logs that have several futures.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use subrosa_model::keys::PublicKey;
+use subrosa_model::merge::{LogNo, VaultNo};
+use subrosa_protocol::ids::{LogId, Seq};
+use subrosa_store::error::StoreError;
+use subrosa_store::logs::{BranchNo, BranchRow, LogsView};
+
+/// The branches of the logs of one vault, but for each log's first.
+#[derive(Debug, Default)]
+pub(crate) struct Branches {
+    rows: BTreeMap<BranchNo, BranchRow>,
+    of_logs: HashMap<LogNo, Vec<BranchNo>>,
+    /// Logs of which something is carried that has no place yet.
+    pub(crate) loose: BTreeSet<LogId>,
+    /// Carried segments that were found, and what is inside of them is to be given its place.
+    pub(crate) to_place: Vec<(BranchNo, Seq)>,
+    /// A key has come since it was looked for what opens under none, or this is a new opening.
+    pub(crate) has_new_keys: bool,
+    /// A branch has come, and something may be to be carried for it.
+    pub(crate) has_news: bool,
+    /// Until when, in milliseconds, it was looked for what is to be carried for others.
+    looked_until_ms: u64,
+    /// Up to where, exclusive, what relays refuse of a branch was found to be carried in this open.
+    pub(crate) carried_to: HashMap<BranchNo, Seq>,
+    /// Bytes that were carried for other authors in this open.
+    pub(crate) carried_for: HashMap<PublicKey, usize>,
+}
+
+impl Branches {
+    pub(crate) fn add(&mut self, branch: BranchNo, row: BranchRow) {
+        if self.rows.insert(branch, row).is_none() {
+            self.of_logs.entry(row.log).or_default().push(branch);
+        }
+    }
+
+    /// Reads of which logs something is carried that has no place yet.
+    pub(crate) fn load_loose(&mut self, logs: &LogsView, vault: VaultNo) -> Result<(), StoreError> {
+        for log in logs.loose(vault)? {
+            self.loose.insert(log?);
+        }
+        self.has_new_keys = !self.loose.is_empty();
+        Ok(())
+    }
+
+    /// When it is to be looked for what is to be carried, in milliseconds; `u64::MAX` if not at all.
+    pub(crate) fn look_at_ms(&self) -> u64 {
+        if self.has_news {
+            return 0;
+        }
+        let due = self.rows.values().map(|row| row.carry_at_ms).filter(|at_ms| *at_ms > self.looked_until_ms);
+        due.min().unwrap_or(u64::MAX)
+    }
+
+    /// It is looked for what is to be carried.
+    pub(crate) fn looks(&mut self, now_ms: u64) {
+        self.has_news = false;
+        self.looked_until_ms = now_ms;
+    }
+
+    /// The row of a branch that is not the first of its log.
+    pub(crate) fn row(&self, branch: BranchNo) -> Option<&BranchRow> {
+        self.rows.get(&branch)
+    }
+
+    /// The log of a branch.
+    pub(crate) fn log_of(&self, branch: BranchNo) -> Option<LogNo> {
+        branch.log().or_else(|| self.rows.get(&branch).map(|row| row.log))
+    }
+
+    /// The branches of a log, the first one first.
+    pub(crate) fn of(&self, log: LogNo) -> impl Iterator<Item = BranchNo> + '_ {
+        let others = self.of_logs.get(&log).into_iter().flatten().copied();
+        std::iter::once(BranchNo::first_of(log)).chain(others)
+    }
+
+    /// The logs that have several branches.
+    pub(crate) fn forked(&self) -> impl Iterator<Item = LogNo> + '_ {
+        self.of_logs.keys().copied()
+    }
+
+    /// Whether a log has several branches.
+    pub(crate) fn is_forked(&self, log: LogNo) -> bool {
+        self.of_logs.contains_key(&log)
+    }
+
+    /// How many branches there are beyond the first ones of logs.
+    #[cfg(feature = "testing")]
+    pub(crate) fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// How many branches there are beyond the first ones of logs; of one log.
+    pub(crate) fn counts(&self, log: LogNo) -> (usize, usize) {
+        (self.rows.len(), self.of_logs.get(&log).map_or(0, Vec::len))
+    }
+}
