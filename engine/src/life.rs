@@ -13,8 +13,9 @@ mod site;
 pub(crate) mod snapshots;
 pub(crate) mod token;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, AtomicU64};
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use redb::Database;
@@ -23,6 +24,7 @@ use subrosa_model::merge::NewIds;
 use subrosa_protocol::ids::VaultId;
 use subrosa_store::doors::DoorsView;
 use subrosa_store::error::StoreError;
+use subrosa_store::keys::VaultNo;
 use subrosa_store::process::Process;
 use subrosa_store::sealed::{SealedHandle, Space, Verified};
 
@@ -60,8 +62,8 @@ pub(crate) struct Core {
     hooks: Mutex<Arc<[PendingHook]>>,
     /// What is done at each opening.
     settle: opening::Settle,
-    /// How often logs were rotated because of what a relay said, in this open.
-    pub(crate) rotations: AtomicU32,
+    /// How often new logs were opened in each vault, in this open.
+    pub(crate) rotations: Mutex<BTreeMap<VaultNo, u32>>,
     /// The ids that new records got.
     pub(crate) new_ids: Arc<Mutex<NewIds>>,
     /// Wall time at which the first of the groups held for the clock may be merged; `u64::MAX` if none is.

@@ -5,7 +5,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::Path;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -157,7 +157,7 @@ impl Core {
             watchers: Watchers::new(process),
             hooks: Mutex::new(Arc::default()),
             settle,
-            rotations: AtomicU32::new(0),
+            rotations: Mutex::default(),
             new_ids: Arc::default(),
             held_until_ms: AtomicU64::new(u64::MAX),
             ahead: Ahead::default(),
@@ -196,7 +196,7 @@ impl Core {
 
     /// What an open store needs before anybody else writes.
     fn settle(&self, created: Option<MadeFor>, turn: &Turn) -> Result<(), Error> {
-        self.rotations.store(0, Ordering::Relaxed);
+        self.rotations.lock().unwrap_or_else(PoisonError::into_inner).clear();
         (self.settle)(self, created.is_some(), turn)?;
         if created.is_some() {
             // Of a making that was cut short.

@@ -3,7 +3,7 @@
 //! What waits is sealed as the end of the old data log, under its key. That log is foreign data from here on, with several
 //! futures, and another copy of this store may go on writing it.
 
-use std::sync::atomic::Ordering;
+use std::sync::PoisonError;
 
 use subrosa_model::control::{BirthError, ControlError, LogBirth, MemberChanges, OwnLogs, PrekeySecret};
 use subrosa_model::keys::KeyPair;
@@ -17,7 +17,7 @@ use crate::life::Core;
 use crate::life::commit::Tx;
 use crate::memory::state::OwnLogNos;
 
-/// How often new logs are opened before the store is opened again: a vault has room for a limited number of logs.
+/// How often new logs are opened in a vault before the store is opened again: a vault has room for a limited number of logs.
 const ROTATIONS_PER_OPEN_MAX: u32 = 16;
 
 /// Logs to open, ready but for being stored.
@@ -98,8 +98,13 @@ impl Core {
             }
             number
         };
-        if self.rotations.fetch_add(1, Ordering::Relaxed) >= ROTATIONS_PER_OPEN_MAX {
-            return Err(Error::Peer(PeerFault::DisputedLogs));
+        {
+            let mut rotations = self.rotations.lock().unwrap_or_else(PoisonError::into_inner);
+            let of_vault = rotations.entry(number).or_default();
+            if *of_vault >= ROTATIONS_PER_OPEN_MAX {
+                return Err(Error::Peer(PeerFault::DisputedLogs));
+            }
+            *of_vault += 1;
         }
         let new = self.new_logs(number)?;
         // As much as one transaction takes at a time; the last of it with the new logs.
