@@ -186,7 +186,6 @@ const fn code_of_control(error: &ControlError) -> i32 {
         | ControlError::Forged { .. }
         | ControlError::OtherVault { .. }
         | ControlError::Misplaced { .. }
-        | ControlError::Conflict { .. }
         | ControlError::TooManyWaiting { .. } => SUBROSA_CONTROL,
         _ => SUBROSA_CONTROL,
     }

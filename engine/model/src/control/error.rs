@@ -39,14 +39,6 @@ pub enum ControlError {
         /// The segment.
         seq: Seq,
     },
-    /// Another segment was taken in at this place: its author, or a copy of its store, has written twice.
-    #[error("control segment {log}/{seq} differs from the one taken in before")]
-    Conflict {
-        /// The log.
-        log: LogId,
-        /// The segment.
-        seq: Seq,
-    },
     /// Entries of logs that nobody has certified yet fill their space. Nobody need be at fault: keep the
     /// segment, and try again after the next certificate.
     #[error("too many control entries wait for a certificate (log {log})")]

@@ -7,52 +7,55 @@
 //! Of one device a limited number counts: those that came first, since nothing that was merged is taken back. Below the
 //! limit, which no honest device reaches, no order matters. When several entries list one device, it has the strongest role
 //! of them, so that a late entry never unlists what hangs on it; its name is that of the most senior author's first.
+//!
+//! What counts only grows ([`Standing`]), so a segment costs what its entries bring with them. What is kept grows with devices and
+//! their logs, not with history, and can be written down ([`Members::encode`]) and read when a store is opened.
 
+mod held;
+mod image;
 mod roster;
 mod segment;
+mod standing;
 
-use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Weak};
+use std::collections::{HashSet, VecDeque};
+use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
 use subrosa_protocol::ids::{Base, LogId, PublicKeyBytes, Seq, VaultId};
-use subrosa_protocol::limits::CONTROL_WAITING_MAX;
 use subrosa_protocol::segment::Class;
 
+use self::held::HeldSegments;
 use self::roster::Roster;
-use self::segment::{Certificate, HeldEntry, Segment, Signatures};
-use super::{ControlError, DeviceName, DeviceRole, LogCertificate, SignedPrekey};
+#[cfg(test)]
+use self::segment::Certificate;
+use self::segment::{HeldEntry, Segment, Signatures};
+use self::standing::{Followed, Founder, Standing};
+use super::entry::LOG_CERTIFICATE;
+use super::{ControlError, DeviceName, DeviceRole, SignedPrekey};
 use crate::keys::PublicKey;
 
 /// The members of one vault, as far as the control segments taken in tell.
 #[derive(Debug)]
 pub struct Members {
     vault: VaultId,
-    logs: BTreeMap<LogId, ControlLog>,
-    /// Every entry that is held, however often it stands: its signature is checked once.
-    entries: HashMap<EntryKey, Weak<HeldEntry>>,
+    standing: Standing,
     roster: Roster,
-    /// Weight of the segments of logs that are not certified.
-    waiting: usize,
-    /// How often everything was folded anew.
-    #[cfg(test)]
-    folds: usize,
+    held: HeldSegments,
+    /// Entries whose signatures were found to hold: none is checked twice.
+    verified: HashSet<EntryKey>,
     /// How many entries had their signatures checked.
     #[cfg(test)]
-    verified: usize,
+    checks: usize,
 }
 
 /// An entry's tag and the SHA-256 of the rest.
 type EntryKey = (u8, [u8; 32]);
 
-/// What follows from one more segment.
-enum Effect {
-    /// Nothing, as things are.
-    None,
-    /// Its log and one other are certified, and that is all.
-    Certifies,
-    /// Only folding everything tells.
-    Unclear,
+/// What is to be looked at because something counts now.
+#[derive(Debug, Default)]
+struct Work {
+    entries: VecDeque<Arc<HeldEntry>>,
+    members: Vec<PublicKey>,
 }
 
 /// What one segment changed.
@@ -94,25 +97,17 @@ pub struct ListedDevice {
     pub prekey: Option<SignedPrekey>,
 }
 
-/// One control log: all of its segments whose signatures hold.
-#[derive(Debug, Default)]
-struct ControlLog {
-    segments: BTreeMap<Seq, Segment>,
-}
-
 impl Members {
     /// Knows the vault's id and nothing else.
     pub fn new(vault: VaultId) -> Self {
         Self {
             vault,
-            logs: BTreeMap::new(),
-            entries: HashMap::new(),
+            standing: Standing::default(),
             roster: Roster::default(),
-            waiting: 0,
+            held: HeldSegments::default(),
+            verified: HashSet::new(),
             #[cfg(test)]
-            folds: 0,
-            #[cfg(test)]
-            verified: 0,
+            checks: 0,
         }
     }
 
@@ -131,8 +126,8 @@ impl Members {
     }
 
     /// Takes in the data of one control segment, whose log signature holds. Segments may come in any order, and
-    /// any number of times. One to four signature checks an entry that is new, about 50 microseconds each; all segments
-    /// are looked at again only when an admin adds a device, or what waited for one counts now.
+    /// any number of times. One to four signature checks an entry that is new, about 50 microseconds each, and what the entries
+    /// bring with them. An entry that ranks earlier than what counted before costs as much as there are devices.
     ///
     /// # Errors
     /// [`ControlError`]; then nothing of the segment counts.
@@ -150,7 +145,7 @@ impl Members {
     /// # Errors
     /// As [`Self::apply`].
     pub fn apply_waiting(&mut self, control_log: LogId, data: &[u8]) -> Result<MemberChanges, ControlError> {
-        self.take_in(self.behind(control_log), data, Signatures::Unchecked)
+        self.take_in(Self::behind(control_log), data, Signatures::Unchecked)
     }
 
     /// As [`Self::apply_waiting`], of one that was taken in before, and the sealed store has kept since.
@@ -162,14 +157,12 @@ impl Members {
         control_log: LogId,
         data: &[u8],
     ) -> Result<MemberChanges, ControlError> {
-        self.take_in(self.behind(control_log), data, Signatures::Checked)
+        self.take_in(Self::behind(control_log), data, Signatures::Checked)
     }
 
-    /// A place of a log that no segment comes to.
-    fn behind(&self, log: LogId) -> (LogId, Seq) {
-        let taken = self.logs.get(&log).map(|log| log.segments.range(Seq(u64::MAX / 2)..));
-        let first = taken.and_then(|mut taken| taken.next()).map_or(u64::MAX, |(seq, _)| seq.0);
-        (log, Seq(first - 1))
+    /// A place of a log that no segment comes to. Those of one place are told apart by what they say.
+    const fn behind(log: LogId) -> (LogId, Seq) {
+        (log, Seq(u64::MAX))
     }
 
     fn take_in(
@@ -178,121 +171,126 @@ impl Members {
         data: &[u8],
         signatures: Signatures,
     ) -> Result<MemberChanges, ControlError> {
-        let hash = Sha256::digest(data).into();
-        if let Some(known) = self.logs.get(&control_log).and_then(|log| log.segments.get(&seq)) {
-            return if known.hash == hash {
-                Ok(MemberChanges::default())
-            } else {
-                Err(ControlError::Conflict { log: control_log, seq })
-            };
+        let place = (seq, Sha256::digest(data).into());
+        if self.held.holds(&control_log, &place) {
+            return Ok(MemberChanges::default());
         }
-        let segment = self.check(control_log, seq, hash, data, signatures)?;
-        let effect = self.effect(control_log, seq, &segment);
-        let weight = segment.weight();
-        if matches!(effect, Effect::None)
-            && !self.is_certified(&control_log)
-            && self.waiting + weight > CONTROL_WAITING_MAX
+        let mut segment = self.check((control_log, seq), place.1, data, signatures)?;
+        let (mut work, mut changes) = (Work::default(), MemberChanges::default());
+        if let Some(genesis) = segment.genesis.take() {
+            self.standing.note_number(genesis.founder, 0);
+            let founder = Founder { public: genesis.founder, name: genesis.name };
+            self.found(founder, &mut work, &mut changes);
+        }
+        if segment.certificate.as_ref().is_some_and(|certificate| self.roster.counts(certificate)) {
+            segment.certificate = None;
+        }
+        let counted = self.roster.is_control(&control_log);
+        if counted {
+            work.entries.extend(segment.entries.drain(..));
+        }
+        if let Some(certificate) = &segment.certificate
+            && self.standing.roles.contains_key(&certificate.device)
         {
-            self.let_go(&segment);
-            return Err(ControlError::TooManyWaiting { log: control_log });
+            work.members.push(certificate.device);
         }
-        self.logs.entry(control_log).or_default().segments.insert(seq, segment);
-        Ok(match effect {
-            Effect::None => {
-                if !self.is_certified(&control_log) {
-                    self.waiting += weight;
-                }
-                MemberChanges::default()
+        if !counted || segment.certificate.is_some() {
+            self.held.put(control_log, seq, segment);
+        }
+        self.run(work, &mut changes);
+        changes.update_needed = self.look_for_critical();
+        if self.held.overflows() && self.held.holds(&control_log, &place) {
+            let gone = self.held.forget(&control_log, &place);
+            self.let_go(gone);
+            if !counted {
+                return Err(ControlError::TooManyWaiting { log: control_log });
             }
-            Effect::Certifies => self.certify_one(control_log),
-            Effect::Unclear => self.fold(),
-        })
+        }
+        Ok(changes)
     }
 
-    /// What follows from a segment that is not taken in yet.
-    fn effect(&self, control_log: LogId, seq: Seq, segment: &Segment) -> Effect {
-        let has_room = |certificate: &Certificate| self.roster.has_room(&certificate.body.device);
-        if segment.certificate.as_ref().is_some_and(|certificate| !has_room(certificate)) {
-            return Effect::None;
+    fn found(&mut self, founder: Founder, work: &mut Work, changes: &mut MemberChanges) {
+        let mut followed = Followed::default();
+        self.standing.found(founder, &mut followed);
+        self.roster.found(&self.standing, changes);
+        self.take_followed(followed, work, changes);
+    }
+
+    /// Goes on until nothing more counts, and has the roster follow.
+    fn run(&mut self, mut work: Work, changes: &mut MemberChanges) {
+        loop {
+            if let Some(entry) = work.entries.pop_front() {
+                let mut followed = Followed::default();
+                self.standing.stand(&entry, &mut followed);
+                self.take_followed(followed, &mut work, changes);
+            } else if let Some(member) = work.members.pop() {
+                self.certify_all_of(&member, &mut work, changes);
+            } else {
+                return self.roster.settle(&self.standing, changes);
+            }
         }
-        if segment.genesis.is_some() || self.roster.overflows {
-            return Effect::Unclear;
+    }
+
+    fn take_followed(&mut self, followed: Followed, work: &mut Work, changes: &mut MemberChanges) {
+        for entry in &followed.entries {
+            self.roster.follow(entry, &self.standing, changes);
         }
-        if seq > Seq(0) {
-            let counts = self.is_certified(&control_log)
-                && segment.entries.iter().any(|entry| self.roster.changes_by(entry));
-            return if counts { Effect::Unclear } else { Effect::None };
+        work.members.extend(followed.members);
+    }
+
+    /// The certificates of a member count, as many as there is room for, and so does what stands in their logs.
+    fn certify_all_of(&mut self, member: &PublicKey, work: &mut Work, changes: &mut MemberChanges) {
+        for certificate in self.held.certificates_of(member) {
+            if !self.roster.has_room(member) {
+                return;
+            }
+            self.standing.note_number(*member, certificate.rank.number);
+            self.roster.certify(&certificate, changes);
+            let log = LogId::of(&certificate.control_log);
+            work.entries.extend(self.held.release(&log, &certificate.rank));
         }
-        let Some(certificate) = &segment.certificate else {
-            // A critical one that is not understood counts where it stands.
-            let mut critical = segment.entries.iter().filter(|entry| entry.is_critical());
-            let stops = critical.any(|entry| self.roster.changes_by(entry));
-            return if stops { Effect::Unclear } else { Effect::None };
+    }
+
+    /// Whether something critical by a listed admin is not understood, and was not found before. A certificate like that
+    /// certifies nothing, so that it counts where it stands: at the beginning of a log.
+    fn look_for_critical(&mut self) -> bool {
+        let by_admin = |author: &PublicKey| {
+            self.roster.device(author).is_some_and(|device| device.role == DeviceRole::Admin)
         };
-        if self.device(&certificate.body.device).is_none() {
-            return Effect::None;
-        }
-        let data_log = LogId::of(&certificate.body.data_log);
-        let is_new = !self.logs.contains_key(&control_log)
-            && ![control_log, data_log].iter().any(|log| self.is_certified(log));
-        let is_plain = segment.entries.is_empty() && certificate.bases.is_empty();
-        if is_new && is_plain { Effect::Certifies } else { Effect::Unclear }
-    }
-
-    fn is_certified(&self, log: &LogId) -> bool {
-        self.roster.logs.contains_key(log)
-    }
-
-    /// Certifies the logs of a listed device's certificate that claims what nobody has claimed.
-    fn certify_one(&mut self, control_log: LogId) -> MemberChanges {
-        let Some(certificate) = self.logs.get(&control_log).and_then(ControlLog::certificate) else {
-            return MemberChanges::default();
-        };
-        MemberChanges { logs_certified: self.roster.certify(certificate), ..MemberChanges::default() }
-    }
-
-    /// Looks at all segments anew.
-    fn fold(&mut self) -> MemberChanges {
-        #[cfg(test)]
-        {
-            self.folds += 1;
-        }
-        let roster = Roster::fold(&self.logs, &self.roster);
-        let changes = self.roster.changes_to(&roster);
-        let waits = self.logs.iter().filter(|(log, _)| !roster.logs.contains_key(log));
-        self.waiting = waits.map(|(_, log)| log.weight()).sum();
-        self.roster = roster;
-        changes
+        let mut authors = self.standing.critical.iter().chain(self.held.critical_at_beginnings());
+        let found = !self.roster.update_needed && authors.any(by_admin);
+        self.roster.update_needed |= found;
+        found
     }
 
     /// Forgets what waits of a log from a segment on: it may come again.
     pub fn forget_from(&mut self, control_log: &LogId, from: Seq) {
-        if self.is_certified(control_log) {
-            return;
-        }
-        let Some(log) = self.logs.get_mut(control_log) else { return };
-        let gone = log.segments.split_off(&from);
-        if log.segments.is_empty() {
-            self.logs.remove(control_log);
-        }
-        for segment in gone.into_values() {
-            self.waiting -= segment.weight();
-            self.let_go(&segment);
+        if !self.roster.is_control(control_log) {
+            let gone = self.held.forget_from(control_log, from);
+            self.let_go(gone);
         }
     }
 
-    /// Forgets those entries of a segment, not held any more, that stand nowhere else.
-    fn let_go(&mut self, segment: &Segment) {
-        for entry in &segment.entries {
-            if Arc::strong_count(entry) == 1 {
-                self.entries.remove(&entry.key());
+    /// Forgets that the entries of segments, not held any more, were checked.
+    fn let_go(&mut self, segments: Vec<Segment>) {
+        for segment in segments {
+            for entry in &segment.entries {
+                self.verified.remove(&entry.key());
+            }
+            if let Some(certificate) = &segment.certificate {
+                self.verified.remove(&(LOG_CERTIFICATE, certificate.rank.hash));
             }
         }
     }
 
     /// Whether a log begins with a certificate that holds, of a device that may not be listed.
     pub fn has_certificate(&self, control_log: &LogId) -> bool {
-        self.logs.get(control_log).and_then(ControlLog::certificate).is_some()
+        self.roster.is_control(control_log) || self.held.has_certificate(control_log)
+    }
+
+    /// Whether everything that was taken in of a control log counts.
+    pub fn counts_whole(&self, control_log: &LogId) -> bool {
+        self.roster.is_control(control_log) && self.held.of(control_log).next().is_none()
     }
 
     /// Whether an admin has written something critical that this version does not understand: nothing may be written
@@ -311,10 +309,12 @@ impl Members {
         self.roster.bases.get(log).copied()
     }
 
-    /// All that the certificate at the beginning of a certified control log says.
-    pub fn certificate(&self, control_log: &LogId) -> Option<&LogCertificate> {
-        let log = self.logs.get(control_log).filter(|_| self.is_certified(control_log))?;
-        log.certificate().map(|certificate| &certificate.body)
+    /// What the certificate at the beginning of a certified control log says.
+    #[cfg(test)]
+    pub(crate) fn certificate(&self, control_log: &LogId) -> Option<&Certificate> {
+        let device = self.certified(control_log)?.device;
+        let mut pairs = self.roster.pairs.get(&device)?.values();
+        pairs.find(|pair| LogId::of(&pair.control_log) == *control_log).map(|pair| &**pair)
     }
 
     /// All listed devices, most senior first: the founder, then those it listed, and so on.
@@ -334,25 +334,14 @@ impl Members {
 
     /// The number that a device's next entry has: above all that are held of it, wherever they stand.
     pub fn next_number(&self, author: &PublicKey) -> u64 {
-        let segments = self.logs.values().flat_map(|log| log.segments.values());
-        let used = segments.flat_map(|segment| segment.numbers_of(author)).max();
-        used.map_or(0, |number| number.saturating_add(1))
+        let waiting = self.held.last_number(author).map_or(0, |number| number.saturating_add(1));
+        self.standing.next_number(author).max(waiting)
     }
 
     /// The keys of all certified control logs, by log id.
     pub fn control_log_publics(&self) -> Vec<PublicKeyBytes> {
         let control = self.roster.logs.values().filter(|log| log.class == Class::Control);
         control.map(|log| log.public).collect()
-    }
-}
-
-impl ControlLog {
-    fn weight(&self) -> usize {
-        self.segments.values().map(Segment::weight).sum()
-    }
-
-    fn certificate(&self) -> Option<&segment::Certificate> {
-        self.segments.get(&Seq(0))?.certificate.as_ref()
     }
 }
 

@@ -1,12 +1,12 @@
 //! One control segment, as far as it can be checked without knowing who is listed.
 
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 
-use subrosa_protocol::ids::{Base, LogId, Seq, VaultId};
+use subrosa_protocol::ids::{Base, LogId, PublicKeyBytes, Seq, VaultId};
 
 use super::super::claims::bases;
 use super::super::entry::EntryRank;
-use super::super::{ControlError, DeviceAdded, Entry, Genesis, LogCertificate, SignedEntry, decode_entries};
+use super::super::{ControlError, DeviceAdded, Entry, Genesis, SignedEntry, SignedPrekey, decode_entries};
 use super::{EntryKey, Members};
 use crate::keys::PublicKey;
 
@@ -22,30 +22,35 @@ pub(super) enum Signatures {
 pub(super) struct Segment {
     pub(super) hash: [u8; 32],
     pub(super) genesis: Option<Genesis>,
-    pub(super) certificate: Option<Certificate>,
+    pub(super) certificate: Option<Arc<Certificate>>,
     /// In the order of the segment.
     pub(super) entries: Vec<Arc<HeldEntry>>,
 }
 
-/// A certificate in its place.
-#[derive(Debug)]
-pub(super) struct Certificate {
-    pub(super) body: LogCertificate,
+/// What is kept of a certificate in its place, whose proofs hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Certificate {
+    pub(crate) device: PublicKey,
+    pub(crate) incarnation: u32,
+    pub(crate) control_log: PublicKeyBytes,
+    pub(crate) data_log: PublicKeyBytes,
+    pub(crate) admin_key: PublicKeyBytes,
+    pub(crate) prekey: SignedPrekey,
     pub(super) rank: EntryRank,
     pub(super) bases: Vec<(LogId, Base)>,
 }
 
 /// An entry that counts wherever it stands, once.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub(super) struct HeldEntry {
     pub(super) author: PublicKey,
     pub(super) rank: EntryRank,
     pub(super) says: Says,
-    tag: u8,
+    pub(super) tag: u8,
 }
 
 /// What such an entry says.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub(super) enum Says {
     /// A device joins.
     Added(Box<DeviceAdded>),
@@ -79,14 +84,13 @@ impl Members {
     /// Checks all that can be checked without knowing who is listed.
     pub(super) fn check(
         &mut self,
-        log: LogId,
-        seq: Seq,
+        (log, seq): (LogId, Seq),
         hash: [u8; 32],
         data: &[u8],
         signatures: Signatures,
     ) -> Result<Segment, ControlError> {
         let mut segment = Segment { hash, genesis: None, certificate: None, entries: Vec::new() };
-        let mut genesis_hash = None;
+        let (mut genesis_hash, mut keys) = (None, Vec::new());
         for (index, signed) in decode_entries(data)?.into_iter().enumerate() {
             let misplaced = match &signed.entry {
                 Entry::Genesis(_) => (seq, index) != (Seq(0), 0),
@@ -105,26 +109,24 @@ impl Members {
             if segment.entries.iter().any(|held| held.key() == key) {
                 continue;
             }
-            let known = self.entries.get(&key).and_then(Weak::upgrade);
-            if known.is_none() && signatures == Signatures::Unchecked {
+            if signatures == Signatures::Unchecked && !self.verified.contains(&key) {
                 #[cfg(test)]
                 {
-                    self.verified += 1;
+                    self.checks += 1;
                 }
                 signed.verify(&self.vault).map_err(|_| ControlError::Forged { log, seq })?;
             }
-            segment.take(signed, rank, known);
+            keys.push(key);
+            segment.take(signed, rank);
         }
         segment.check_birth(&self.vault, log, seq, genesis_hash)?;
-        for entry in &segment.entries {
-            self.entries.insert(entry.key(), Arc::downgrade(entry));
-        }
+        self.verified.extend(keys);
         Ok(segment)
     }
 }
 
 impl Segment {
-    fn take(&mut self, signed: SignedEntry, rank: EntryRank, known: Option<Arc<HeldEntry>>) {
+    fn take(&mut self, signed: SignedEntry, rank: EntryRank) {
         let (tag, author) = (signed.entry.tag(), signed.author);
         let says = match signed.entry {
             Entry::Genesis(genesis) => {
@@ -133,13 +135,22 @@ impl Segment {
             }
             Entry::LogCertificate(body) => {
                 let bases = bases(&signed.extensions).unwrap_or_default();
-                self.certificate = Some(Certificate { body: *body, rank, bases });
+                self.certificate = Some(Arc::new(Certificate {
+                    device: body.device,
+                    incarnation: body.incarnation,
+                    control_log: body.control_log,
+                    data_log: body.data_log,
+                    admin_key: body.admin_key,
+                    prekey: body.prekey,
+                    rank,
+                    bases,
+                }));
                 return;
             }
             Entry::DeviceAdded(added) => Says::Added(Box::new(added)),
             Entry::Unknown(unknown) => Says::Unknown { critical: unknown.is_critical() },
         };
-        self.entries.push(known.unwrap_or_else(|| Arc::new(HeldEntry { author, rank, says, tag })));
+        self.entries.push(Arc::new(HeldEntry { author, rank, says, tag }));
     }
 
     /// A certificate stands at seq 0 of the log that it names, and nowhere else; a genesis beside the certificate whose
@@ -151,13 +162,12 @@ impl Segment {
         seq: Seq,
         genesis_hash: Option<[u8; 32]>,
     ) -> Result<(), ControlError> {
-        let Some(certificate) = &self.certificate else {
+        let Some(body) = &self.certificate else {
             // A newer version may begin a log with what is not understood here. Its genesis is nothing either.
             self.genesis = None;
             let begins = seq > Seq(0) || self.entries.iter().any(|entry| entry.added().is_none());
             return if begins { Ok(()) } else { Err(ControlError::Misplaced { log, seq }) };
         };
-        let body = &certificate.body;
         if LogId::of(&body.control_log) != log || body.control_log == body.data_log {
             return Err(ControlError::Misplaced { log, seq });
         }
@@ -178,7 +188,7 @@ impl Segment {
     pub(super) fn numbers_of(&self, author: &PublicKey) -> impl Iterator<Item = u64> {
         let author = *author;
         let genesis = self.genesis.as_ref().filter(|genesis| genesis.founder == author).map(|_| 0);
-        let certificate = self.certificate.as_ref().filter(|certificate| certificate.body.device == author);
+        let certificate = self.certificate.as_ref().filter(|certificate| certificate.device == author);
         let entries = self.entries.iter().filter(move |entry| entry.author == author);
         let certificate = certificate.map(|certificate| certificate.rank.number);
         genesis.into_iter().chain(certificate).chain(entries.map(|entry| entry.rank.number))

@@ -2,6 +2,7 @@ use std::collections::BTreeSet;
 
 use subrosa_protocol::codec::Extensions;
 use subrosa_protocol::ids::Chain;
+use subrosa_protocol::limits::CONTROL_WAITING_MAX;
 
 use super::roster::PAIRS_MAX;
 use super::*;
@@ -12,7 +13,9 @@ use crate::control::{
 use crate::entropy::SeededEntropy;
 use crate::keys::{KeyPair, KeyProvider, SoftwareKey};
 
+mod image;
 mod order;
+mod reference;
 
 /// A device with its keys and the logs that it writes.
 struct Actor {
@@ -137,13 +140,12 @@ fn an_entry_counts_wherever_it_stands_in_a_certified_log_and_once() {
     let waits = members.apply(stranger.control(), Seq(1), &data).unwrap();
     assert_eq!(waits, MemberChanges::default(), "a stranger's log certifies nothing");
     // A writer repeats the admin's entry.
-    let verified = members.verified;
+    let checks = members.checks;
     let changes = members.apply(b.control(), Seq(1), &data).unwrap();
     assert_eq!(changes.devices_added, [c.public()]);
     assert_eq!(members.device(&c.public()).unwrap().added_by, Some(a.public()));
     assert_eq!(members.apply(a.control(), Seq(2), &data), Ok(MemberChanges::default()));
-    assert_eq!(members.verified, verified, "what was verified is not verified again");
-    assert_eq!(members.entries.len(), 2);
+    assert_eq!(members.checks, checks, "what was verified is not verified again");
     assert_eq!(members.next_number(&a.public()), 8);
     // Whom the writer adds is not added.
     let (_, _, data) = b.adds(&vault, 9, &stranger, "s", DeviceRole::Writer);
@@ -195,7 +197,7 @@ fn a_certificate_that_is_not_understood_certifies_nothing_and_spoils_nothing() {
     let unknown = encode_entries(&[later(3 + 64, &b)]);
     assert_eq!(members.apply(log, seq, &unknown), Ok(MemberChanges::default()));
     assert_eq!((members.certified(&log), members.has_certificate(&log)), (None, false));
-    assert_eq!(members.waiting, 2);
+    assert_eq!(members.held.weight(), 2);
     // Beside a certificate that is understood, it changes nothing.
     members.forget_from(&log, Seq(0));
     let both = encode_entries(&[certificate, later(3 + 64, &b)]);
@@ -227,7 +229,11 @@ fn a_device_has_a_limited_number_of_certificates_and_none_gives_way_to_a_later_o
     let [.., before, last, beyond] = &certificates[..] else { unreachable!() };
     assert!(in_order.certified(&before.0).is_some(), "the last one that counts");
     assert_eq!((in_order.certified(&last.0), in_order.certified(&beyond.0)), (None, None));
-    assert_eq!((in_order.waiting, in_order.folds), (2, 1), "they wait, and nothing is looked at for them");
+    assert_eq!(
+        (in_order.held.weight(), in_order.roster.folds),
+        (2, 0),
+        "they wait, and nothing is looked at for them"
+    );
     assert!(!in_order.roster.has_room(&a.public()));
     // Those that count go on counting when others of lower rank come, and when everything is folded.
     let mut members = Members::new(vault);
@@ -238,7 +244,7 @@ fn a_device_has_a_limited_number_of_certificates_and_none_gives_way_to_a_later_o
         counted.extend(changes.logs_certified);
         assert!(counted.iter().all(|log| members.certified(log).is_some()));
     }
-    assert_eq!((members.control_log_publics().len(), members.waiting), (PAIRS_MAX, 2));
+    assert_eq!((members.control_log_publics().len(), members.held.weight()), (PAIRS_MAX, 2));
     assert_eq!((members.certified(&certificates[0].0), members.certified(&certificates[1].0)), (None, None));
     let b = Actor::new(2);
     assert_eq!(
@@ -246,7 +252,7 @@ fn a_device_has_a_limited_number_of_certificates_and_none_gives_way_to_a_later_o
         []
     );
     assert!(counted.iter().all(|log| members.certified(log).is_some()));
-    assert_eq!(members.waiting, 2);
+    assert_eq!(members.held.weight(), 2);
     // So it is after an opening, at which what counts is read before what waits.
     let mut opened = Members::new(vault);
     apply(&mut opened, &first).unwrap();
@@ -258,13 +264,19 @@ fn a_device_has_a_limited_number_of_certificates_and_none_gives_way_to_a_later_o
 }
 
 #[test]
-fn certificates_beyond_those_that_count_wait_within_the_bound_on_what_waits() {
+fn certificates_have_room_of_their_own_among_what_waits() {
     let (vault, a, first) = founded();
     let certificates = further_pairs(&vault, &a, 2..PAIRS_MAX as u64 + 2);
     let mut members = told(vault, &[vec![first], certificates].concat());
-    members.waiting = CONTROL_WAITING_MAX;
+    let later = encode_entries(&[a.signs(&vault, 0, Entry::Unknown(UnknownEntry::new(77, vec![])))]);
+    for seq in 0..CONTROL_WAITING_MAX as u64 / 2 {
+        members.apply(LogId::from_bytes([1; 16]), Seq(seq + 1), &later).unwrap();
+    }
     let [(log, seq, data)] = <[_; 1]>::try_from(further_pairs(&vault, &a, 1000..1001)).unwrap();
-    assert_eq!(members.apply(log, seq, &data), Err(ControlError::TooManyWaiting { log }));
+    let refused = members.apply(LogId::from_bytes([1; 16]), Seq(9000), &later);
+    assert_eq!(refused, Err(ControlError::TooManyWaiting { log: LogId::from_bytes([1; 16]) }));
+    assert_eq!(members.apply(log, seq, &data), Ok(MemberChanges::default()));
+    assert!(members.has_certificate(&log) && members.certified(&log).is_none());
 }
 
 #[test]
@@ -331,13 +343,51 @@ fn a_certificate_of_another_vault_is_refused() {
 }
 
 #[test]
-fn another_segment_at_the_same_place_is_reported() {
+fn both_futures_of_a_control_log_count() {
     let (vault, a, first) = founded();
-    let [b, c] = [2, 3].map(Actor::new);
-    let mut members = told(vault, &[first, a.adds(&vault, 1, &b, "b", DeviceRole::Admin)]);
-    let (log, seq, data) = a.adds(&vault, 1, &c, "c", DeviceRole::Admin);
-    assert_eq!(members.apply(log, seq, &data), Err(ControlError::Conflict { log, seq }));
-    assert_eq!(members.devices().len(), 2);
+    let [b, c, d] = [2, 3, 4].map(Actor::new);
+    let branches = [
+        a.adds(&vault, 1, &b, "b", DeviceRole::Admin),
+        a.adds(&vault, 1, &c, "c", DeviceRole::Admin),
+        b.certificate(&vault),
+        b.adds(&vault, 1, &c, "c", DeviceRole::Admin),
+        b.adds(&vault, 1, &d, "d", DeviceRole::Admin),
+    ];
+    let members = told(vault, &[vec![first.clone()], branches.to_vec()].concat());
+    assert_eq!(members.devices().len(), 4);
+    let mut other = told(vault, &branches.iter().rev().cloned().collect::<Vec<_>>());
+    apply(&mut other, &first).unwrap();
+    assert_eq!(outcome(&members), outcome(&other));
+}
+
+#[test]
+fn an_entry_that_waits_for_sealing_counts_as_if_it_stood_in_its_log_and_once() {
+    let (vault, a, first) = founded();
+    let [b, c, d] = [2, 3, 4].map(Actor::new);
+    let [adds_b, adds_c, adds_d] = [(&a, &b), (&b, &c), (&b, &d)]
+        .map(|(author, device)| author.adds(&vault, 5, device, "x", DeviceRole::Admin).2);
+    let mut members = told(vault, &[first.clone()]);
+    assert_eq!(members.apply_waiting(a.control(), &adds_b).unwrap().devices_added, [b.public()]);
+    assert_eq!(members.apply_waiting(a.control(), &adds_b), Ok(MemberChanges::default()));
+    assert_eq!((members.next_number(&a.public()), members.next_number(&b.public())), (6, 0));
+    // Of a device without a log that counts, they wait for that.
+    for data in [&adds_c, &adds_d] {
+        assert_eq!(members.apply_waiting(b.control(), data), Ok(MemberChanges::default()));
+    }
+    assert_eq!(members.next_number(&b.public()), 6);
+    assert_eq!(apply(&mut members, &b.certificate(&vault)).unwrap().devices_added.len(), 2);
+    // Sealed, and repeated by others, they change nothing.
+    let before = outcome(&members);
+    for (log, data) in [(a.control(), &adds_b), (b.control(), &adds_c), (a.control(), &adds_d)] {
+        assert_eq!(members.apply(log, Seq(1), data), Ok(MemberChanges::default()));
+        assert_eq!(members.apply(log, Seq(2), data), Ok(MemberChanges::default()));
+    }
+    assert_eq!((outcome(&members), members.held.weight()), (before, 0));
+    let story = [first, (a.control(), Seq(1), adds_b), b.certificate(&vault)];
+    let mut sealed = told(vault, &story);
+    sealed.apply(b.control(), Seq(1), &adds_c).unwrap();
+    sealed.apply(b.control(), Seq(2), &adds_d).unwrap();
+    assert_eq!(outcome(&members), outcome(&sealed));
 }
 
 #[test]
@@ -364,19 +414,23 @@ fn what_waits_is_bounded_and_may_come_again() {
     for seq in 0..CONTROL_WAITING_MAX as u64 / 2 {
         members.apply(stranger.control(), Seq(seq + 1), &later).unwrap();
     }
-    assert_eq!(members.entries.len(), 1, "however often it stands");
+    assert_eq!(members.checks, 3, "however often it stands");
     let (log, seq, data) = b.certificate(&vault);
-    assert_eq!(members.apply(log, seq, &data), Err(ControlError::TooManyWaiting { log }));
+    let refused = ControlError::TooManyWaiting { log: stranger.control() };
+    assert_eq!(members.apply(stranger.control(), Seq(9000), &later), Err(refused));
+    assert_eq!(members.apply(log, seq, &data), Ok(MemberChanges::default()), "a new device is not kept out");
     let listed = a.adds(&vault, 1, &b, "b", DeviceRole::Admin);
-    assert_eq!(apply(&mut members, &listed).unwrap().devices_added, [b.public()]);
-    assert_eq!(members.apply(log, seq, &data).unwrap().logs_certified.len(), 2, "certified logs do not wait");
+    let changes = apply(&mut members, &listed).unwrap();
+    assert_eq!((&changes.devices_added[..], changes.logs_certified.len()), (&[b.public()][..], 2));
+    let adds = b.signs(&vault, 1, Entry::Unknown(UnknownEntry::new(77, vec![])));
+    assert!(members.apply(log, Seq(1), &encode_entries(&[adds])).is_ok(), "certified logs do not wait");
 }
 
 #[test]
 fn certificates_are_taken_in_without_looking_at_all_others_again() {
     let (vault, a, first) = founded();
     let mut members = told(vault, &[first]);
-    let before = members.folds;
+    let before = members.roster.folds;
     let mut segments = Vec::new();
     for incarnation in 1..=40 {
         let again = Actor {
@@ -397,10 +451,10 @@ fn certificates_are_taken_in_without_looking_at_all_others_again() {
         assert_eq!(apply(&mut members, &waits), Ok(MemberChanges::default()));
         segments.push(waits);
     }
-    assert_eq!(members.folds, before);
+    assert_eq!(members.roster.folds, before);
     let listed = a.adds(&vault, 1, &stranger, "b", DeviceRole::Writer);
     assert_eq!(apply(&mut members, &listed).unwrap().logs_certified.len(), 80);
-    assert_eq!(members.folds, before + 1);
+    assert_eq!(members.roster.folds, before, "who comes last is put at its place");
     segments.push(listed);
     let (_, _, genesis) = founded();
     assert_eq!(outcome(&members), outcome(&told(vault, &[vec![genesis], segments].concat())));
@@ -415,11 +469,11 @@ fn what_is_forgotten_of_a_log_that_waits_may_come_again() {
     for segment in &segments {
         apply(&mut members, segment).unwrap();
     }
-    assert_eq!(members.waiting, 3);
+    assert_eq!(members.held.weight(), 3);
     members.forget_from(&b.control(), Seq(1));
-    assert_eq!((members.waiting, members.has_certificate(&b.control())), (1, true));
+    assert_eq!((members.held.weight(), members.has_certificate(&b.control())), (1, true));
     members.forget_from(&b.control(), Seq(0));
-    assert_eq!((members.waiting, members.has_certificate(&b.control())), (0, false));
+    assert_eq!((members.held.weight(), members.has_certificate(&b.control())), (0, false));
     apply(&mut members, &a.adds(&vault, 1, &b, "b", DeviceRole::Admin)).unwrap();
     assert!(members.device(&c.public()).is_none());
     for segment in &segments {

@@ -99,10 +99,9 @@ proptest! {
             }
         }
         prop_assert_eq!(outcome(&members), outcome(&told(*vault, story)));
-        let folded = Roster::fold(&members.logs, &Roster::default());
-        prop_assert_eq!((&folded.devices, &folded.logs), (&members.roster.devices, &members.roster.logs));
-        let waits = members.logs.iter().filter(|(log, _)| !folded.logs.contains_key(log));
-        prop_assert_eq!(members.waiting, waits.map(|(_, log)| log.weight()).sum::<usize>());
+        prop_assert_eq!(outcome(&members), reference::fold(*vault, story));
+        prop_assert_eq!(members.held.weight(), 3, "E's certificate and its entry wait");
+        prop_assert_eq!(outcome(&image::read_again(&members)), outcome(&members));
         prop_assert_eq!(devices.len(), members.devices().len());
         prop_assert_eq!(logs.len(), members.roster.logs.len());
     }
@@ -250,11 +249,14 @@ proptest! {
         prop_assert_eq!(members.update_needed(), in_order.update_needed());
         prop_assert_eq!(updates, usize::from(members.update_needed()));
         prop_assert_eq!(members.roster.overflows, in_order.roster.overflows);
-        prop_assert_eq!((members.waiting, members.entries.len()), (in_order.waiting, in_order.entries.len()));
+        prop_assert_eq!(members.held.weight(), in_order.held.weight());
+        prop_assert_eq!(&members.verified, &in_order.verified);
         prop_assert_eq!(devices.len(), members.devices().len());
         prop_assert_eq!(logs.len(), members.roster.logs.len());
-        let folded = Roster::fold(&members.logs, &Roster::default());
-        prop_assert_eq!((&folded.devices, &folded.logs), (&members.roster.devices, &members.roster.logs));
+        prop_assert_eq!(outcome(&members), reference::fold(vault, &segments));
+        let again = image::read_again(&members);
+        prop_assert_eq!(outcome(&again), outcome(&members));
+        prop_assert_eq!(again.encode(), members.encode());
         for actor in &actors {
             prop_assert_eq!(members.admin_key(&actor.public()), in_order.admin_key(&actor.public()));
         }
