@@ -8,6 +8,7 @@ pub(crate) mod carrying;
 pub(crate) mod checking;
 pub(crate) mod copies;
 pub(crate) mod entries;
+pub(crate) mod frontier;
 pub(crate) mod groups;
 pub(crate) mod large;
 pub(crate) mod link_keys;

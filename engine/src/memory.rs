@@ -7,6 +7,7 @@ pub(crate) mod branches;
 #[cfg_attr(not(test), expect(clippy::missing_const_for_fn, reason = "tests count"))]
 pub(crate) mod cost;
 pub(crate) mod extents;
+pub(crate) mod fold;
 pub(crate) mod open_batch;
 pub(crate) mod relay_view;
 pub(crate) mod state;

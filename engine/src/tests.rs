@@ -8,7 +8,9 @@ mod cost;
 mod entries;
 mod exchange;
 mod fields;
+mod folding;
 mod forked;
+mod frontier;
 mod grants;
 mod held_up;
 mod incarnations;
@@ -184,7 +186,7 @@ pub(super) fn join(old: &TestDevice, new: &TestDevice) -> VaultId {
             })
         })
         .unwrap();
-    new.core().join_vault(NewVault { id: vault, name: "personal".to_owned(), keyring }).unwrap();
+    new.core().join_vault(NewVault { id: vault, name: "personal".to_owned(), keyring }, &[]).unwrap();
     vault
 }
 

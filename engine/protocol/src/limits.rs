@@ -193,7 +193,8 @@ pub const INCARNATIONS_MAX: u32 = 1024;
 /// Logs of one device that count, those that came first: what its certificates beyond that name waits. Three quarters of what a
 /// vault may have: no more of one device come to a relay that several admins share.
 pub const LOGS_PER_DEVICE_MAX: usize = LOGS_PER_VAULT_MAX / 4 * 3;
-/// Control segments, and entries in them, that wait in memory for a certificate, in one vault.
+/// Control segments, and entries in them, that wait in memory for a certificate, in one vault; and so many certificates beside
+/// them.
 pub const CONTROL_WAITING_MAX: usize = 4096;
 /// Control entries of one vault that wait for sealing, beyond which none is repeated that stands in a segment already.
 pub const ENTRIES_REPEATED_MAX: usize = 4096;

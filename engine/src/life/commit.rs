@@ -84,6 +84,16 @@ impl Core {
         self.write_and_leave(turn, durable, f)
     }
 
+    /// Reads again what is kept in memory of the store.
+    pub(crate) fn reload(&self) -> Result<(), Error> {
+        let _turn = self.gate.enter(WriterKind::Call, Wait::ForTurn)?;
+        let mut state = self.lock_state()?;
+        self.with_open(|open| {
+            *state = open.load_state()?;
+            Ok(())
+        })
+    }
+
     /// As [`Core::write`], for who has the turn and keeps it.
     pub(crate) fn write_in_turn<R>(
         &self,

@@ -8,7 +8,8 @@ use crate::life::gate::Turn;
 /// not be merged before.
 pub(crate) fn settle(core: &Core, _created: bool, turn: &Turn) -> Result<(), Error> {
     core.check_token(turn)?;
-    core.retry_held(turn)
+    core.retry_held(turn)?;
+    core.keep_images(turn)
 }
 
 impl Core {

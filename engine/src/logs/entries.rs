@@ -10,15 +10,27 @@ use subrosa_model::control::{
     ControlError, Entry, EntryRank, MemberChanges, SignedEntry, decode_entries, encode_entries,
 };
 use subrosa_model::merge::{LogNo, VaultNo};
-use subrosa_protocol::ids::{LogId, Seq};
+use subrosa_protocol::ids::{LogId, Pin, Seq, VaultId};
 use subrosa_protocol::limits::{CONTROL_ENTRIES_MAX, ENTRIES_REPEATED_MAX};
 use subrosa_protocol::segment::{Class, SealedSegment};
 use subrosa_store::error::StoreError;
 use subrosa_store::unsealed::{EntryPlace, EntryRow, UnsealedView};
 
 use crate::error::Error;
+use crate::life::Core;
 use crate::life::commit::Tx;
+use crate::life::gate::Turn;
+use crate::memory::fold::BEYOND_IMAGE_MAX;
 use crate::memory::state::VaultState;
+
+/// An entry that was let wait.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Queued {
+    /// Where it waits until it is sealed.
+    pub(crate) place: EntryPlace,
+    /// By which it is known in whatever segment.
+    pub(crate) rank: EntryRank,
+}
 
 /// Data of control segments of several entries: less than a page, so that what follows soon shares it.
 const ENTRIES_BYTES: usize = 48 << 10;
@@ -40,7 +52,7 @@ impl Tx<'_> {
     /// now, and certificates and geneses, which have their places. How many found no room: they can be repeated at a later open.
     ///
     /// # Errors
-    /// [`StoreError::Inconsistent`] if one was never taken in here.
+    /// [`Error::Control`] if one does not hold.
     pub(crate) fn repeat_entries(
         &mut self,
         vault: VaultNo,
@@ -128,6 +140,76 @@ impl Tx<'_> {
             );
         }
         Ok(ranks)
+    }
+}
+
+impl Core {
+    /// Whether a relay has acknowledged a segment of the control log that this device writes which has an entry.
+    pub(crate) fn is_entry_acknowledged(
+        &self,
+        vault: &VaultId,
+        relay: &Pin,
+        entry: &EntryRank,
+    ) -> Result<bool, Error> {
+        self.with_vault(vault, |state| {
+            self.read(|doors| {
+                let (logs, own) = (doors.logs()?, state.own.control);
+                let (Some(held), Some(at_relay)) =
+                    (logs.head(own.into())?, doors.relays()?.head(relay, own)?)
+                else {
+                    return Ok(false);
+                };
+                // What is new is at the end.
+                for seq in (held.base.seq.0..=held.seq.min(at_relay.seq).0).rev() {
+                    for segment in logs.segments(own.into(), Seq(seq)..=Seq(seq))? {
+                        let entries = state.entries_in(segment?.segment()).unwrap_or_default();
+                        if entries.iter().any(|of_segment| of_segment.rank() == *entry) {
+                            return Ok(true);
+                        }
+                    }
+                }
+                Ok(false)
+            })
+        })
+    }
+
+    /// Takes an entry back that is in no segment, so that nobody else can have heard of it; `false` if it is in one by now, or was taken
+    /// back before.
+    pub(crate) fn withdraw_entry(&self, vault: &VaultId, place: EntryPlace) -> Result<bool, Error> {
+        let withdrawn = self.write(|tx| {
+            let number = tx.state.vault_no(vault)?;
+            let withdrawn = tx.unsealed.forget_entry(number, place)?;
+            if withdrawn {
+                // An image may have been written that has it.
+                tx.vaults.forget_members(number)?;
+            }
+            Ok(withdrawn)
+        })?;
+        if withdrawn {
+            // What has counted does not go by itself: members are folded anew.
+            self.reload()?;
+        }
+        Ok(withdrawn)
+    }
+
+    /// Writes images of members anew that lack much: an opening shall cost what has changed since the last one.
+    pub(crate) fn keep_images(&self, turn: &Turn) -> Result<(), Error> {
+        let lacking: Vec<VaultNo> = {
+            let state = self.lock_state()?;
+            let lacking = state.vaults.iter().filter(|(_, vault)| vault.beyond_image >= BEYOND_IMAGE_MAX);
+            lacking.map(|(number, _)| *number).collect()
+        };
+        if lacking.is_empty() {
+            return Ok(());
+        }
+        self.write_in_turn(turn, |tx| {
+            for vault in &lacking {
+                let image = tx.vault(*vault)?.image(|log| tx.logs.head(log))?;
+                tx.vaults.put_members(*vault, &image)?;
+                tx.vault_mut(*vault)?.beyond_image = 0;
+            }
+            Ok(())
+        })
     }
 }
 

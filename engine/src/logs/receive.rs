@@ -24,7 +24,8 @@ use crate::life::commit::{Durable, Tx};
 use crate::logs::link_keys::LinkKeys;
 use crate::logs::placing::BranchPlace;
 use crate::memory::cost::look_at_log;
-use crate::memory::state::{Folded, LogInfo};
+use crate::memory::fold::Folded;
+use crate::memory::state::LogInfo;
 
 /// What taking in a batch did.
 #[derive(Debug, Default)]
@@ -125,7 +126,7 @@ impl Tx<'_> {
         if let Some((rseq, said)) = batch.caught_up {
             self.want_what_is_named(vault, &mut received)?;
             received.wants.extend(self.take_asks(relay, vault)?);
-            let holds = self.relay_digest(relay, vault)? == said;
+            let holds = self.relay_digest(relay, vault)? == said && self.shows_frontier(relay, vault)?;
             received.digest_ok = Some(holds);
             cursor.scanned = cursor.scanned.max(rseq);
             if holds {
@@ -376,11 +377,13 @@ impl Tx<'_> {
     fn let_wait(&mut self, taking: &mut Taking<'_>, checked: &CheckedSegment) -> Result<(), Error> {
         let (vault, segment) = (taking.vault, checked.segment());
         let (log, seq) = (segment.header().log, segment.header().seq);
+        let mut holds = false;
         let (rank, certified) = match segment.header().kind.class() {
             Class::Control => match self.vault_mut(vault)?.fold_control_segment(&log, segment) {
                 Folded::Shut => (Rank::Shut, Vec::new()),
                 Folded::Refused => (Rank::Opens, Vec::new()),
                 Folded::Taken(changes) => {
+                    holds = true;
                     let begins = self.vault(vault)?.members.has_certificate(&log);
                     (if begins { Rank::Certificate } else { Rank::Opens }, changes.logs_certified)
                 }
@@ -399,7 +402,7 @@ impl Tx<'_> {
                 return self.take_in(taking, segment);
             }
         }
-        if self.keep_waiting(vault, checked, rank)? {
+        if self.keep_waiting(vault, checked, (rank, holds))? {
             taking.taken.segments += 1;
         } else {
             self.vault_mut(vault)?.forget_folded(&log, seq);

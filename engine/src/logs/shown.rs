@@ -41,18 +41,26 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Looks for what the relay has and is not here. Of logs without a certificate, only for the beginning of some
-    /// that are not here at all: what else there is of them is asked for when they are certified.
+    /// Looks for what the relay has and is not here, after an opening and after each change of members.
     fn find_asks(&self, vault: VaultNo, view: &mut RelayView) -> Result<(), Error> {
+        view.ask = self.missing(vault, view)?;
+        view.strangers_left = usize::MAX;
+        self.ask_for_strangers(vault, view)
+    }
+
+    /// Of logs without a certificate, asks for the beginning of some that are not here at all, until each had its turn: one of them
+    /// may be that of a device which was listed now. What else there is of them is asked for when they are certified.
+    fn ask_for_strangers(&self, vault: VaultNo, view: &mut RelayView) -> Result<(), Error> {
         let state = self.vault(vault)?;
         let is_stranger =
             |log: &&LogId| self.state.logs.number(vault, log).is_none() && state.waiting.get(log).is_none();
         let mut strangers: Vec<_> = view.heads().map(|(log, _)| log).filter(is_stranger).copied().collect();
         let start = strangers.partition_point(|log| Some(*log) <= view.ask_after);
         strangers.rotate_left(start);
-        strangers.truncate(STRANGERS_ASKED_MAX);
-        view.ask_after = strangers.last().copied();
-        view.ask = self.missing(vault, view)?;
+        let left = view.strangers_left.min(strangers.len());
+        strangers.truncate(left.min(STRANGERS_ASKED_MAX));
+        view.strangers_left = left - strangers.len();
+        view.ask_after = strangers.last().copied().or(view.ask_after);
         view.ask.extend(strangers);
         Ok(())
     }
@@ -93,6 +101,9 @@ impl Tx<'_> {
             self.find_asks(vault, &mut view)?;
         } else if view.link_begun {
             view.ask.extend(self.missing(vault, &view)?);
+        }
+        if view.strangers_left > 0 && view.ask.len() < STRANGERS_ASKED_MAX {
+            self.ask_for_strangers(vault, &mut view)?;
         }
         view.link_begun = false;
         let mut wants = Vec::new();

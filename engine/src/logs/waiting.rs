@@ -14,12 +14,12 @@ use crate::life::commit::Tx;
 use crate::memory::cost::look_at_row;
 
 impl Tx<'_> {
-    /// Keeps the next segment of a log without a certificate; says whether there was room for it.
+    /// Keeps the next segment of a log without a certificate; says whether there was room for it. `holds` says that its entries do.
     pub(crate) fn keep_waiting(
         &mut self,
         vault: VaultNo,
         checked: &CheckedSegment,
-        rank: Rank,
+        (rank, holds): (Rank, bool),
     ) -> Result<bool, Error> {
         let segment = checked.segment();
         let (log, bytes) = (segment.header().log, segment.bytes().len());
@@ -33,7 +33,7 @@ impl Tx<'_> {
                 Err(()) => return Ok(false),
             }
         }
-        self.logs.put_waiting(vault, rank, checked)?;
+        self.logs.put_waiting(vault, (rank, holds), checked)?;
         self.vault_mut(vault)?.waiting.add(checked, rank);
         Ok(true)
     }
@@ -62,7 +62,7 @@ impl Tx<'_> {
         let left = self.logs.waiting_of(vault, log)?.next().transpose()?;
         let waiting = &mut self.vault_mut(vault)?.waiting;
         waiting.remove(log);
-        if let Some(WaitingRow { rank, segment }) = left {
+        if let Some(WaitingRow { rank, segment, .. }) = left {
             waiting.add(&segment, rank);
         }
         Ok(())

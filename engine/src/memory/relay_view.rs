@@ -18,6 +18,8 @@ pub(crate) struct RelayView {
     pub(crate) asked_at: u64,
     /// A link has begun since: what was asked for on the one before may never have come.
     pub(crate) link_begun: bool,
+    /// How many logs without a certificate have not had their turn to be asked for.
+    pub(crate) strangers_left: usize,
     /// Where the search among logs without a certificate goes on.
     pub(crate) ask_after: Option<LogId>,
 }

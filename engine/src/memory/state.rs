@@ -3,19 +3,18 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use subrosa_model::control::{Keyring, MemberChanges, Members};
+use subrosa_model::control::{Keyring, Members};
 use subrosa_model::keys::{KeyPair, SigningKey};
 use subrosa_model::merge::{HybridClock, LogNo, LogTable};
-use subrosa_model::wiped::Wiped;
-use subrosa_protocol::ids::{LogId, Pin, PublicKeyBytes, Seq, VaultId};
-use subrosa_protocol::segment::{Class, Kind, SealedSegment};
+use subrosa_protocol::ids::{Head, LogId, Pin, PublicKeyBytes, Seq, VaultId};
+use subrosa_protocol::segment::{Class, SealedSegment};
 use subrosa_protocol::vouch::Vouch;
 use subrosa_store::doors::DoorsView;
 use subrosa_store::error::StoreError;
 use subrosa_store::keys::{CollectionNo, VaultNo};
 use subrosa_store::logs::{BranchNo, LogRow, LogsView, UnreadRow};
 use subrosa_store::unsealed::UnsealedView;
-use subrosa_store::vaults::{CollectionRow, VaultRow};
+use subrosa_store::vaults::{CollectionRow, VaultRow, VaultsView};
 
 use crate::error::Error;
 use crate::memory::branches::Branches;
@@ -129,6 +128,10 @@ pub(crate) struct VaultState {
     pub(crate) relays: HashMap<Pin, RelayView>,
     /// Per relay, the logs that may have something which it lacks; found once in an open, then kept up.
     pub(crate) unsent: HashMap<Pin, BTreeSet<LogNo>>,
+    /// What this device was told that a relay must show, and has not been shown.
+    pub(crate) frontier: Vec<Head>,
+    /// Control segments that were read at the opening, beyond the image of the members.
+    pub(crate) beyond_image: usize,
     /// How often members or their logs have changed in this open.
     pub(crate) member_changes: u64,
     /// Heads that merged segments say their authors have seen, until they are here or were asked for.
@@ -160,21 +163,11 @@ pub(crate) struct LogInfo {
     pub(crate) class: Class,
 }
 
-/// What became of a control segment.
-pub(crate) enum Folded {
-    /// No key that is held here opens it, or it stands at or behind what only a newer version reads.
-    Shut,
-    /// It opens, and its entries do not hold, or not yet: it counts for nothing.
-    Refused,
-    /// Its entries are taken in.
-    Taken(MemberChanges),
-}
-
 /// The logs of each vault.
 type LogsOfVaults = BTreeMap<VaultNo, BTreeMap<LogNo, LogInfo>>;
 
 impl State {
-    /// Reads everything that the core keeps in memory. Control logs are folded anew: they are short.
+    /// Reads everything that the core keeps in memory.
     pub(crate) fn load(doors: &DoorsView) -> Result<Self, Error> {
         let (mut state, logs) = Self::load_names(doors)?;
         state.load_vaults(doors, logs)?;
@@ -219,7 +212,7 @@ impl State {
                     vault.branches.add(*branch, *row);
                 }
             }
-            vault.load(&logs, &unsealed, number)?;
+            vault.load((&logs, &vaults, &unsealed), number)?;
             self.vaults.insert(number, vault);
         }
         self.load_unmerged(&logs)?;
@@ -367,6 +360,8 @@ impl VaultState {
             notes: Notes::default(),
             relays: HashMap::new(),
             unsent: HashMap::new(),
+            frontier: Vec::new(),
+            beyond_image: 0,
             member_changes: 0,
             named: BTreeMap::new(),
             named_strangers: BTreeMap::new(),
@@ -376,12 +371,17 @@ impl VaultState {
         }
     }
 
-    fn load(&mut self, logs: &LogsView, unsealed: &UnsealedView, number: VaultNo) -> Result<(), Error> {
-        self.fold_control(logs)?;
-        self.waiting = Waiting::load(logs, number, |log, segment| {
-            self.fold_control_segment(log, segment);
+    fn load(
+        &mut self,
+        (logs, vaults, unsealed): (&LogsView, &VaultsView, &UnsealedView),
+        number: VaultNo,
+    ) -> Result<(), Error> {
+        self.fold_control(logs, vaults, number)?;
+        self.waiting = Waiting::load(logs, number, |segment, looked| {
+            self.fold_segment(segment, looked);
         })?;
         self.load_entries(unsealed, number)?;
+        self.frontier = vaults.frontier(number)?;
         self.notes = Notes::load(logs, number)?;
         self.batches = Batches::load(unsealed, number)?;
         self.branches.load_loose(logs, number)?;
@@ -423,75 +423,9 @@ impl VaultState {
         self.signer = signer_of(&self.keyring);
     }
 
-    /// Applies every stored control segment to the members.
-    fn fold_control(&mut self, logs: &LogsView) -> Result<(), Error> {
-        let control = self.logs.iter().filter(|(_, log)| log.class == Class::Control);
-        for (number, log) in control.map(|(number, log)| (*number, *log)).collect::<Vec<_>>() {
-            for branch in self.branches.of(number).collect::<Vec<_>>() {
-                let Some(head) = logs.head(branch)? else { continue };
-                for segment in logs.segments(branch, head.base.seq..=head.seq)? {
-                    let (segment, _) = segment?.into_parts();
-                    if segment.header().seq < head.merged {
-                        self.fold_checked_segment(&log.id, &segment);
-                    } else {
-                        self.fold_control_segment(&log.id, &segment);
-                    }
-                }
-            }
-        }
-        Ok(())
-    }
-
     /// Whether a data segment was sealed under a key of this vault that is held here.
     pub(crate) fn opens(&self, segment: &SealedSegment) -> bool {
         let key = self.keyring.data_key(segment.header().epoch);
         key.is_some_and(|key| subrosa_model::seal::open(&self.id, segment, key).is_ok())
-    }
-
-    /// Applies one control segment. One that is not taken in counts for nothing, and stays for later.
-    pub(crate) fn fold_control_segment(&mut self, log: &LogId, segment: &SealedSegment) -> Folded {
-        let (kind, seq) = (segment.header().kind, segment.header().seq);
-        if kind != Kind::CONTROL && (kind.closes() || !kind.may_carry_ops()) {
-            return Folded::Taken(MemberChanges::default());
-        }
-        if !kind.is_known() {
-            self.unknown_control.entry(*log).or_insert(seq);
-        }
-        // What stands behind something that only a newer version reads must not count without it.
-        if self.unknown_control.get(log).is_some_and(|unknown| *unknown <= seq) {
-            return Folded::Shut;
-        }
-        let Some(data) = self.open_control(segment) else { return Folded::Shut };
-        match self.members.apply(*log, segment.header().seq, &data) {
-            Ok(changes) => {
-                self.member_changes += u64::from(changes != MemberChanges::default());
-                Folded::Taken(changes)
-            }
-            Err(_) => Folded::Refused,
-        }
-    }
-
-    /// Forgets what was folded of a control log without a certificate from a segment on: it is not kept, and may come again.
-    pub(crate) fn forget_folded(&mut self, log: &LogId, from: Seq) {
-        self.members.forget_from(log, from);
-        if self.unknown_control.get(log).is_some_and(|unknown| *unknown >= from) {
-            self.unknown_control.remove(log);
-        }
-    }
-
-    /// As [`Self::fold_control_segment`], of one that was taken in before this open.
-    fn fold_checked_segment(&mut self, log: &LogId, segment: &SealedSegment) {
-        if segment.header().kind != Kind::CONTROL {
-            return;
-        }
-        let Some(data) = self.open_control(segment) else { return };
-        if let Err(error) = self.members.apply_checked(*log, segment.header().seq, &data) {
-            tracing::warn!(%log, %error, "a control segment that was taken in counts no more");
-        }
-    }
-
-    pub(crate) fn open_control(&self, segment: &SealedSegment) -> Option<Wiped> {
-        let key = self.keyring.control_key(segment.header().epoch)?;
-        Some(subrosa_model::seal::open(&self.id, segment, key).ok()?.data)
     }
 }

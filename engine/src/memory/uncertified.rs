@@ -13,6 +13,8 @@ use subrosa_protocol::segment::{Class, SealedSegment};
 use subrosa_store::error::StoreError;
 use subrosa_store::logs::{BranchNo, CheckedSegment, LogsView, Rank, RoundRow, WaitingRow};
 
+use crate::memory::fold::Looked;
+
 /// A log of which segments wait: all from where it begins to its head.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct WaitingLog {
@@ -110,14 +112,14 @@ impl Waiting {
     pub(crate) fn load(
         logs: &LogsView,
         vault: VaultNo,
-        mut fold: impl FnMut(&LogId, &SealedSegment),
+        mut fold: impl FnMut(&SealedSegment, Looked),
     ) -> Result<Self, StoreError> {
         let mut waiting = Self::default();
         for row in logs.waiting(vault)? {
-            let WaitingRow { rank, segment: checked } = row?;
+            let WaitingRow { rank, holds, segment: checked } = row?;
             let header = checked.segment().header();
             if header.kind.class() == Class::Control {
-                fold(&header.log, checked.segment());
+                fold(checked.segment(), if holds { Looked::Before } else { Looked::Never });
             }
             waiting.add(&checked, rank);
         }

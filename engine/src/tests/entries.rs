@@ -175,3 +175,36 @@ fn a_device_that_nobody_has_listed_yet_lets_in_others_once_somebody_lists_it() {
     relay.sync(a.core(), &vault);
     assert_eq!((devices(&a), b.vault().pending().unwrap()), (3, 0));
 }
+
+#[test]
+fn an_entry_is_known_to_be_at_the_relay_once_that_has_acknowledged_it() {
+    let (a, _b, relay, vault) = pair();
+    let queued = a.core().append_control(&vault, |number| Ok(listing(&a, &vault, number))).unwrap();
+    let is_there = || a.core().is_entry_acknowledged(&vault, &relay.pin, &queued.rank).unwrap();
+    assert!(!is_there(), "it waits");
+    a.core().seal(&vault).unwrap();
+    assert!(!is_there(), "it is on its way");
+    assert!(!a.core().withdraw_entry(&vault, queued.place).unwrap(), "too late to take it back");
+    relay.take(a.core(), &vault).unwrap();
+    assert!(is_there());
+    let elsewhere = super::strangers::another_relay(9).pin;
+    assert!(!a.core().is_entry_acknowledged(&vault, &elsewhere, &queued.rank).unwrap());
+}
+
+#[test]
+fn an_entry_that_is_taken_back_counts_no_more() {
+    let (mut a, _b, relay, vault) = pair();
+    let before = a.core().next_number(&vault).unwrap();
+    let queued = a.core().append_control(&vault, |number| Ok(listing(&a, &vault, number))).unwrap();
+    assert_eq!(devices(&a), 3);
+    assert!(a.core().withdraw_entry(&vault, queued.place).unwrap());
+    assert!(!a.core().withdraw_entry(&vault, queued.place).unwrap(), "once");
+    for _ in 0..2 {
+        assert_eq!((devices(&a), a.vault().pending().unwrap()), (2, 0));
+        assert_eq!(a.core().next_number(&vault).unwrap(), before);
+        a.reopen();
+    }
+    a.vault().records("notes").put(id(1), &record(&[("x", 1)])).unwrap();
+    relay.sync(a.core(), &vault);
+    assert_eq!(own_control(&a, &vault).len(), 2);
+}

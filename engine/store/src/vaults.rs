@@ -1,18 +1,18 @@
 //! The vaults of a store, their collections, and facts about the store itself: the door to the tables *meta*, *vaults*,
-//! *keyrings* and *collections* (`docs/FORMAT.md`, "Tables").
+//! *keyrings*, *members*, *frontiers* and *collections* (`docs/FORMAT.md`, "Tables").
 //!
-//! Nobody else names these tables, nor a name in *meta*. A keyring goes in and out as bytes: what is in it, only the model
-//! knows.
+//! Nobody else names these tables, nor a name in *meta*. A keyring and an image of members go in and out as bytes: what is in
+//! them, only the model knows.
 
 use redb::{
     AccessGuard, Range, ReadOnlyTable, ReadTransaction, ReadableTable, Table, TableDefinition, TableError,
     WriteTransaction,
 };
 use subrosa_model::merge::Stamp;
-use subrosa_protocol::ids::VaultId;
+use subrosa_protocol::ids::{Chain, Head, LogId, Seq, VaultId};
 
 use crate::error::StoreError;
-use crate::keys::{CollectionNo, VaultNo};
+use crate::keys::{CollectionNo, VaultNo, joined, part};
 
 #[cfg(test)]
 mod tests;
@@ -23,6 +23,10 @@ const META: TableDefinition<&str, &[u8]> = TableDefinition::new("meta");
 const VAULTS: TableDefinition<u32, &[u8]> = TableDefinition::new("vaults");
 /// Vault number to its keyring.
 const KEYRINGS: TableDefinition<u32, &[u8]> = TableDefinition::new("keyrings");
+/// Vault number to an image of its members.
+const MEMBERS: TableDefinition<u32, &[u8]> = TableDefinition::new("members");
+/// Vault number to the heads that this device was told a relay must show.
+const FRONTIERS: TableDefinition<u32, &[u8]> = TableDefinition::new("frontiers");
 /// Vault number and name to collection number.
 const COLLECTIONS: TableDefinition<&[u8], u32> = TableDefinition::new("collections");
 
@@ -30,8 +34,11 @@ const COLLECTIONS: TableDefinition<&[u8], u32> = TableDefinition::new("collectio
 #[cfg(any(test, feature = "testing"))]
 pub(crate) fn shapes() -> Vec<crate::doors::Shape> {
     use crate::doors::shape;
-    vec![shape(META), shape(VAULTS), shape(KEYRINGS), shape(COLLECTIONS)]
+    vec![shape(META), shape(VAULTS), shape(KEYRINGS), shape(MEMBERS), shape(FRONTIERS), shape(COLLECTIONS)]
 }
+
+/// `log id | seq | chain`.
+const HEAD_LEN: usize = 16 + 8 + 32;
 
 /// The format of the tables.
 const META_FORMAT: &str = "format";
@@ -53,6 +60,8 @@ pub struct Vaults<'t> {
     meta: Table<'t, &'static str, &'static [u8]>,
     vaults: Table<'t, u32, &'static [u8]>,
     keyrings: Table<'t, u32, &'static [u8]>,
+    members: Table<'t, u32, &'static [u8]>,
+    frontiers: Table<'t, u32, &'static [u8]>,
     collections: Table<'t, &'static [u8], u32>,
 }
 
@@ -61,6 +70,8 @@ pub struct VaultsView {
     meta: ReadOnlyTable<&'static str, &'static [u8]>,
     vaults: ReadOnlyTable<u32, &'static [u8]>,
     keyrings: ReadOnlyTable<u32, &'static [u8]>,
+    members: ReadOnlyTable<u32, &'static [u8]>,
+    frontiers: ReadOnlyTable<u32, &'static [u8]>,
     collections: ReadOnlyTable<&'static [u8], u32>,
 }
 
@@ -95,8 +106,8 @@ pub struct TokenNotes {
     pub inode: Option<u64>,
 }
 
-/// A keyring where it lies in the store.
-pub struct StoredKeyring<'t>(AccessGuard<'t, &'static [u8]>);
+/// A keyring, or an image of members, where it lies in the store.
+pub struct StoredBytes<'t>(AccessGuard<'t, &'static [u8]>);
 
 /// The vaults, in the order in which they came here.
 pub struct VaultRows<'t>(Range<'t, u32, &'static [u8]>);
@@ -110,6 +121,8 @@ impl<'t> Vaults<'t> {
             meta: txn.open_table(META)?,
             vaults: txn.open_table(VAULTS)?,
             keyrings: txn.open_table(KEYRINGS)?,
+            members: txn.open_table(MEMBERS)?,
+            frontiers: txn.open_table(FRONTIERS)?,
             collections: txn.open_table(COLLECTIONS)?,
         })
     }
@@ -123,6 +136,36 @@ impl<'t> Vaults<'t> {
     /// Puts a vault's keyring, encoded, in the place of the one before.
     pub fn put_keyring(&mut self, vault: VaultNo, keyring: &[u8]) -> Result<(), StoreError> {
         self.keyrings.insert(vault.0, keyring)?;
+        Ok(())
+    }
+
+    /// Puts an image of a vault's members in the place of the one before.
+    pub fn put_members(&mut self, vault: VaultNo, image: &[u8]) -> Result<(), StoreError> {
+        self.members.insert(vault.0, image)?;
+        Ok(())
+    }
+
+    /// Takes the image of a vault's members out: it holds what does not count any more.
+    pub fn forget_members(&mut self, vault: VaultNo) -> Result<(), StoreError> {
+        self.members.remove(vault.0)?;
+        Ok(())
+    }
+
+    /// Puts the heads that a relay must show of a vault in the place of those before; none, when all were shown.
+    pub fn put_frontier(&mut self, vault: VaultNo, heads: &[Head]) -> Result<(), StoreError> {
+        if heads.is_empty() {
+            self.frontiers.remove(vault.0)?;
+            return Ok(());
+        }
+        let mut row = Vec::with_capacity(heads.len() * HEAD_LEN);
+        for Head { log, seq, chain } in heads {
+            row.extend_from_slice(&joined::<HEAD_LEN>(&[
+                log.as_bytes(),
+                &seq.0.to_be_bytes(),
+                chain.as_bytes(),
+            ]));
+        }
+        self.frontiers.insert(vault.0, &row[..])?;
         Ok(())
     }
 
@@ -178,6 +221,8 @@ impl VaultsView {
             meta: txn.open_table(META)?,
             vaults: txn.open_table(VAULTS)?,
             keyrings: txn.open_table(KEYRINGS)?,
+            members: txn.open_table(MEMBERS)?,
+            frontiers: txn.open_table(FRONTIERS)?,
             collections: txn.open_table(COLLECTIONS)?,
         })
     }
@@ -223,8 +268,25 @@ impl VaultsView {
     }
 
     /// A vault's keyring, encoded.
-    pub fn keyring(&self, vault: VaultNo) -> Result<Option<StoredKeyring<'_>>, StoreError> {
-        Ok(self.keyrings.get(vault.0)?.map(StoredKeyring))
+    pub fn keyring(&self, vault: VaultNo) -> Result<Option<StoredBytes<'_>>, StoreError> {
+        Ok(self.keyrings.get(vault.0)?.map(StoredBytes))
+    }
+
+    /// The image of a vault's members, if there is one.
+    pub fn members(&self, vault: VaultNo) -> Result<Option<StoredBytes<'_>>, StoreError> {
+        Ok(self.members.get(vault.0)?.map(StoredBytes))
+    }
+
+    /// The heads that a relay must show of a vault and has not shown.
+    pub fn frontier(&self, vault: VaultNo) -> Result<Vec<Head>, StoreError> {
+        let Some(row) = self.frontiers.get(vault.0)? else { return Ok(Vec::new()) };
+        let (heads, []) = row.value().as_chunks::<HEAD_LEN>() else { return Err(StoreError::Inconsistent) };
+        let head = |head: &[u8; HEAD_LEN]| Head {
+            log: LogId::from_bytes(part(head, 0)),
+            seq: Seq(u64::from_be_bytes(part(head, 16))),
+            chain: Chain::from_bytes(part(head, 24)),
+        };
+        Ok(heads.iter().map(head).collect())
     }
 
     /// The collections of all vaults.
@@ -253,8 +315,8 @@ impl VaultsView {
     }
 }
 
-impl StoredKeyring<'_> {
-    /// The keyring, encoded.
+impl StoredBytes<'_> {
+    /// What was put there.
     pub fn as_bytes(&self) -> &[u8] {
         self.0.value()
     }

@@ -47,6 +47,11 @@ impl BranchNo {
         self.0 < OTHERS
     }
 
+    /// Its number, for whoever writes it down.
+    pub const fn number(self) -> u32 {
+        self.0
+    }
+
     /// The log of which it is the first branch.
     pub const fn log(self) -> Option<LogNo> {
         if self.is_first() { Some(LogNo(self.0)) } else { None }

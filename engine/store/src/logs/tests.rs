@@ -215,7 +215,7 @@ fn what_waits_of_a_log_is_its_own_and_is_forgotten_from_a_segment_on() {
     change(&database, |logs| {
         for (vault, log) in [(VAULT, ID), (VAULT, other), (VaultNo(2), ID)] {
             for (seq, rank) in (0..3).zip([Rank::Shut, Rank::Opens, Rank::Certificate]) {
-                logs.put_waiting(vault, rank, &segment(log, seq)).unwrap();
+                logs.put_waiting(vault, (rank, seq % 2 == 1), &segment(log, seq)).unwrap();
             }
         }
         let rows: Vec<_> = logs.waiting_of(VAULT, &ID).unwrap().map(Result::unwrap).collect();

@@ -24,6 +24,8 @@ pub enum Rank {
 pub struct WaitingRow {
     /// How much speaks for its log.
     pub rank: Rank,
+    /// Whether its entries, of a control segment, were found to hold.
+    pub holds: bool,
     /// The segment, of which the log's key is known to have signed it.
     pub segment: CheckedSegment,
 }
@@ -43,18 +45,18 @@ impl Rank {
 }
 
 impl Logs<'_> {
-    /// Lets a segment wait.
+    /// Lets a segment wait. `holds` says that its entries do, if it is a control segment.
     pub fn put_waiting(
         &mut self,
         vault: VaultNo,
-        rank: Rank,
+        (rank, holds): (Rank, bool),
         segment: &CheckedSegment,
     ) -> Result<(), StoreError> {
         let header = segment.segment().header();
         let key = waiting_key(vault, &header.log, header.seq);
         let mut row = self.waiting.insert_reserve(&key, 1 + segment.row_len())?;
         let (first, rest) = row.as_mut().split_at_mut(1);
-        first[0] = rank as u8;
+        first[0] = rank as u8 | if holds { HOLDS } else { 0 };
         segment.write(rest);
         Ok(())
     }
@@ -107,11 +109,15 @@ impl Iterator for WaitingRows<'_> {
     }
 }
 
+/// Of the byte of the rank: the entries of the segment hold.
+const HOLDS: u8 = 0x80;
+
 /// `rank | chain | segment`.
 fn decode(row: &[u8]) -> Result<WaitingRow, StoreError> {
     let (rank, rest) = row.split_first().ok_or(StoreError::Inconsistent)?;
-    let rank = Rank::from_stored(*rank).ok_or(StoreError::Inconsistent)?;
-    Ok(WaitingRow { rank, segment: CheckedSegment::stored(rest)? })
+    let holds = rank & HOLDS != 0;
+    let rank = Rank::from_stored(*rank & !HOLDS).ok_or(StoreError::Inconsistent)?;
+    Ok(WaitingRow { rank, holds, segment: CheckedSegment::stored(rest)? })
 }
 
 fn waiting_key(vault: VaultNo, log: &LogId, seq: Seq) -> [u8; 28] {
