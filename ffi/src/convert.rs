@@ -249,6 +249,7 @@ impl From<PairError> for Failure {
             PairError::BundleTooLarge { .. } => SUBROSA_PAIR_TOO_LARGE,
             PairError::BadBundle => SUBROSA_PAIR_BUNDLE,
             PairError::Unconfirmed => SUBROSA_PAIR_UNCONFIRMED,
+            PairError::NotAtRelay => SUBROSA_NO_PROGRESS,
             PairError::Name(_) => SUBROSA_PAIR_NAME,
             PairError::Key(error) => return error.into(),
             PairError::Aborted(reason) => code_of_abort(reason),

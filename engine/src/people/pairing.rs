@@ -13,7 +13,7 @@ use subrosa_model::pair::{
     OfferOutput, Offering, PairCode, PairError, PairLink,
 };
 use subrosa_protocol::addr::RelayAddr;
-use subrosa_protocol::ids::{Head, VaultId};
+use subrosa_protocol::ids::{Head, Pin, VaultId};
 use subrosa_protocol::limits::PAIR_VAULTS_MAX;
 use subrosa_protocol::segment::Class;
 use subrosa_store::process::Process;
@@ -23,6 +23,7 @@ use crate::error::{Error, RendezvousError};
 use crate::life::Core;
 use crate::life::opening::MadeFor;
 use crate::logs::copies;
+use crate::logs::entries::Queued;
 use crate::options::Options;
 use crate::people::vaults::{DeviceInfo, NewVault};
 use crate::sync::engine::Engine;
@@ -78,8 +79,9 @@ pub struct PairOffer {
     request: Option<PairRequest>,
     added: Option<Box<DeviceAdded>>,
     finished: bool,
-    /// Where the vault has to be before the new device gets its keys.
+    /// Which relay has to hold the word of the new device before it gets its keys.
     push_to: Option<RelayAddr>,
+    push_wait: Duration,
 }
 
 /// The new device's side of a pairing. Dropping it before it is through leaves nothing behind.
@@ -144,8 +146,8 @@ impl PairOffer {
         let offering = Offering { relay, device, vaults, unix_secs: core.now_ms() / 1000 };
         let machine = OfferMachine::new(offering, watch.now(), &*entropy);
         let meeting = meet(&core, machine.link(), vault)?;
-        let (request, added, push_to) = (None, None, None);
-        Ok(Self { core, vault, machine, meeting, watch, request, added, finished: false, push_to })
+        let (request, added, push_to, push_wait) = (None, None, None, PUSH_WAIT);
+        Ok(Self { core, vault, machine, meeting, watch, request, added, finished: false, push_to, push_wait })
     }
 
     /// What to show to the user, as text or as a QR code of [`PairLink::to_text`].
@@ -176,12 +178,12 @@ impl PairOffer {
         Ok(self.request.clone())
     }
 
-    /// Lets the new device in, once the user has confirmed its code: adds it to the vault, durably, and hands it its
-    /// keys.
+    /// Lets the new device in, once the user has confirmed its code: adds it to the vault, durably, waits until the relay has
+    /// acknowledged that, 30 seconds at most, and hands it its keys.
     ///
     /// # Errors
-    /// [`PairError::WrongCode`], [`PairError::Expired`] and others: nothing has changed. [`PairError::Unconfirmed`]: the
-    /// device is listed, and may lack its keys.
+    /// [`PairError::WrongCode`], [`PairError::Expired`], [`PairError::NotAtRelay`] and others: nothing has changed.
+    /// [`PairError::Unconfirmed`]: the device is listed, and may lack its keys.
     pub fn confirm(self, confirmation: Confirmation<'_>) -> Result<DeviceInfo, Error> {
         self.confirm_or(confirmation, &Cancel::new())
     }
@@ -217,23 +219,39 @@ impl PairOffer {
         }
         // A new device syncs at once, and shall find there what it was let in to.
         let push = self.push_to.as_ref().map(|relay| Push::start(&core, relay)).transpose()?;
-        core.append_control(&self.vault, |number| {
+        let queued = core.append_control(&self.vault, |number| {
             Ok(device_added(core.key(), &self.vault, number, *added)?)
         })?;
+        if !self.is_at_relay(push.as_ref(), &queued) && core.withdraw_entry(&self.vault, queued.place)? {
+            return self.step(OfferInput::NotAtRelay).map(|()| info);
+        }
         // Whatever goes wrong from here, the device is listed.
-        self.hand_over(push.as_ref()).map_err(|error| {
+        self.hand_over(push.as_ref(), &queued).map_err(|error| {
             tracing::debug!(%error, "the new device is listed, and may lack its keys");
             PairError::Unconfirmed
         })?;
         Ok(info)
     }
 
-    /// Brings the vault to the relay, hands the new device its keys, and waits until it has them.
-    fn hand_over(&mut self, push: Option<&Push>) -> Result<(), Error> {
-        if push.is_some_and(|push| !push.wait(PUSH_WAIT)) {
-            tracing::debug!("the vault is not at the relay yet");
+    /// Waits until the relay holds the word of the new device: nobody else would know it if this device were lost.
+    fn is_at_relay(&self, push: Option<&Push>, queued: &Queued) -> bool {
+        let (Some(push), Some(relay)) = (push, &self.push_to) else { return self.push_to.is_none() };
+        push.wait_until(self.push_wait, || {
+            let held = self.core.is_entry_acknowledged(&self.vault, relay.pin(), &queued.rank);
+            held.unwrap_or_else(|error| {
+                tracing::debug!(%error, "what the relay holds cannot be read");
+                false
+            })
+        })
+    }
+
+    /// Hands the new device its keys, and waits until it has them.
+    fn hand_over(&mut self, push: Option<&Push>, queued: &Queued) -> Result<(), Error> {
+        if !self.is_at_relay(push, queued) {
+            // It is on its way there, and cannot be taken back: it is listed, and gets no keys.
+            return self.step(OfferInput::NotAtRelay);
         }
-        let heads = frontier(&self.core, &self.vault)?;
+        let heads = frontier(&self.core, &self.vault, self.machine.link().relay().pin())?;
         let bundle = bundle(&self.core, &self.vault, self.machine.link().relay(), &heads)?;
         self.step(OfferInput::DeviceAdded(&bundle))?;
         let until = self.watch.now().saturating_add(DONE_WAIT);
@@ -358,7 +376,8 @@ impl PairJoin {
             copies::settle,
         )?;
         let new = NewVault { id: joined.vault, name: joined.name, keyring: joined.keyring };
-        let settled = core.set_relay(Some(&joined.relay)).and_then(|()| core.join_vault(new));
+        let settled =
+            core.set_relay(Some(&joined.relay)).and_then(|()| core.join_vault(new, &joined.frontier));
         // What was not finished stays, and is nobody's store: the next try with this key finishes it. Removing it could
         // take away what somebody else has made meanwhile.
         settled.map(|()| core)
@@ -488,9 +507,9 @@ fn bundle(core: &Core, vault: &VaultId, relay: &RelayAddr, frontier: &[Head]) ->
     })
 }
 
-/// All heads, control logs first: they say who belongs to the vault.
-fn frontier(core: &Core, vault: &VaultId) -> Result<Vec<Head>, Error> {
-    let mut heads = core.heads(vault)?;
+/// All heads that the relay is known to hold, and so must show; control logs first: they say who belongs to the vault.
+fn frontier(core: &Core, vault: &VaultId, relay: &Pin) -> Result<Vec<Head>, Error> {
+    let mut heads = core.relay_frontier(vault, relay)?;
     core.with_vault(vault, |state| {
         let class = |head: &Head| state.members.certified(&head.log).map(|log| log.class);
         heads.sort_by_key(|head| class(head) != Some(Class::Control));
@@ -499,8 +518,8 @@ fn frontier(core: &Core, vault: &VaultId) -> Result<Vec<Head>, Error> {
     Ok(heads)
 }
 
-/// How long the vault may take to reach the relay before the new device gets its keys all the same.
-const PUSH_WAIT: Duration = Duration::from_secs(15);
+/// How long the relay may take to acknowledge that the new device is let in. It gets no keys before.
+const PUSH_WAIT: Duration = Duration::from_secs(30);
 /// How long the new device may take to make its store and say so.
 const DONE_WAIT: Duration = Duration::from_secs(60);
 /// How often a new device comes again, with pauses that double: six seconds and a bit in all.

@@ -4,16 +4,16 @@ use subrosa_model::control::{DeviceRole, Founding, Keyring, LogBirth, SignedEntr
 use subrosa_model::keys::PublicKey;
 use subrosa_model::merge::LogNo;
 use subrosa_protocol::addr::RelayAddr;
-use subrosa_protocol::ids::VaultId;
+use subrosa_protocol::ids::{Head, VaultId};
 use subrosa_protocol::limits;
 use subrosa_store::error::StoreError;
 use subrosa_store::keys::VaultNo;
-use subrosa_store::unsealed::EntryPlace;
 use subrosa_store::vaults::VaultRow;
 
 use crate::error::Error;
 use crate::life::Core;
 use crate::life::commit::Tx;
+use crate::logs::entries::Queued;
 use crate::memory::state::{OwnLogNos, VaultState};
 
 /// A vault about to be put into the store.
@@ -63,7 +63,7 @@ impl Core {
                 if tx.state.vaults.is_empty() != home.is_none() {
                     return Ok(false);
                 }
-                tx.add_vault(new, &founded.genesis_entries).map(|()| true)
+                tx.add_vault(new, &founded.genesis_entries).map(|_| true)
             })?;
             if added {
                 return Ok(id);
@@ -80,8 +80,9 @@ impl Core {
         Ok(state.vaults.values().next().map(|home| home.keyring.recovery.public))
     }
 
-    /// Puts the vault that this device was let into into a store made for it, which is finished with that.
-    pub(crate) fn join_vault(&self, new: NewVault) -> Result<(), Error> {
+    /// Puts the vault that this device was let into into a store made for it, which is finished with that. `frontier` is what the
+    /// relay must show of it at least.
+    pub(crate) fn join_vault(&self, new: NewVault, frontier: &[Head]) -> Result<(), Error> {
         check_vault_name(&new.name)?;
         let Keyring { logs, admin, prekeys, .. } = &new.keyring;
         let prekey = prekeys.last().ok_or(StoreError::Inconsistent)?;
@@ -89,7 +90,8 @@ impl Core {
         let data = birth.entries(self.key())?;
         self.write(|tx| {
             tx.vaults.put_name(&tx.core.options.device_name)?;
-            tx.add_vault(new, &data)
+            let vault = tx.add_vault(new, &data)?;
+            tx.expect_frontier(vault, frontier)
         })
     }
 
@@ -100,14 +102,15 @@ impl Core {
         &self,
         vault: &VaultId,
         make: impl FnOnce(u64) -> Result<SignedEntry, Error>,
-    ) -> Result<EntryPlace, Error> {
+    ) -> Result<Queued, Error> {
         let entry = make(self.next_number(vault)?)?;
+        let rank = entry.rank();
         let place = self.write(|tx| {
             let number = tx.state.vault_no(vault)?;
             tx.queue_entry(number, entry)
         })?;
         self.notify_pending();
-        Ok(place)
+        Ok(Queued { place, rank })
     }
 
     /// The number of this device's next control entry in a vault.
@@ -118,7 +121,7 @@ impl Core {
 }
 
 impl Tx<'_> {
-    fn add_vault(&mut self, new: NewVault, control: &[u8]) -> Result<(), Error> {
+    fn add_vault(&mut self, new: NewVault, control: &[u8]) -> Result<VaultNo, Error> {
         let taken = |vault: &VaultState| vault.name == new.name || vault.id == new.id;
         if self.state.vaults.values().any(taken) {
             return Err(Error::VaultExists);
@@ -131,7 +134,7 @@ impl Tx<'_> {
         self.state.vaults.insert(number, vault);
         self.put_keyring(number)?;
         self.install_logs(number, control)?;
-        Ok(())
+        Ok(number)
     }
 }
 

@@ -19,6 +19,8 @@ use crate::error::{SyncError, SyncFailure, SyncFault, SyncState, SyncStatus};
 
 /// Longest wait in all, in times of the wait without progress: half an hour where half a minute was asked for.
 const WAIT_IDLES_MAX: u32 = 60;
+/// After that long something that others do is looked at again, should nobody have told that it has changed.
+const ASK_AGAIN: Duration = Duration::from_millis(100);
 
 #[derive(Default)]
 pub(crate) struct Board {
@@ -273,20 +275,28 @@ impl Board {
         }
     }
 
-    /// Waits until all that was written before is at the relay, for `timeout` at most; says whether it is. Ends early
-    /// where waiting does not help.
-    pub(super) fn wait_pushed(&self, timeout: Duration) -> bool {
-        let writes = self.writes();
-        let pushed = |inner: &Inner| {
-            inner.update_needed.is_empty() && inner.synced().is_some_and(|synced| synced >= writes)
-        };
+    /// Waits until `done` says so, which is asked again whenever a link has told something, for `timeout` at most. Ends early
+    /// where waiting does not help: sync is over or rests, or all that was written before is refused.
+    #[expect(clippy::disallowed_methods, reason = "waiting for other threads is a driver's business")]
+    pub(super) fn wait_until(&self, timeout: Duration, mut done: impl FnMut() -> bool) -> bool {
+        let (writes, begun) = (self.writes(), Instant::now());
         let refused = |inner: &Inner| {
             inner.state == SyncState::Refused && inner.settled().is_some_and(|settled| settled >= writes)
         };
-        let vain = |inner: &Inner| inner.stopped || inner.state == SyncState::Suspended || refused(inner);
-        let waits = |inner: &mut Inner| !pushed(inner) && !vain(inner);
-        let waited = self.changed.wait_timeout_while(self.lock(), timeout, waits);
-        pushed(&waited.unwrap_or_else(PoisonError::into_inner).0)
+        loop {
+            // Without the lock: it may look into the store.
+            if done() {
+                return true;
+            }
+            let inner = self.lock();
+            let left = timeout.saturating_sub(begun.elapsed());
+            if inner.stopped || inner.state == SyncState::Suspended || refused(&inner) || left.is_zero() {
+                return false;
+            }
+            // Something may have been told since it was asked.
+            let waited = self.changed.wait_timeout(inner, left.min(ASK_AGAIN));
+            drop(waited.unwrap_or_else(PoisonError::into_inner));
+        }
     }
 
     pub(super) fn is_over(&self) -> bool {

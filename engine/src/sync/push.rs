@@ -26,8 +26,8 @@ impl Push {
         Ok(Self { board: own.board.clone(), _own: Some(own) })
     }
 
-    /// Waits until everything written before is at the relay, for `timeout` at most; says whether it is.
-    pub(crate) fn wait(&self, timeout: Duration) -> bool {
-        self.board.wait_pushed(timeout)
+    /// Waits until `done` says that what is waited for is at the relay, for `timeout` at most; says whether it is.
+    pub(crate) fn wait_until(&self, timeout: Duration, done: impl FnMut() -> bool) -> bool {
+        self.board.wait_until(timeout, done)
     }
 }

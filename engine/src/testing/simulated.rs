@@ -122,7 +122,7 @@ impl SimJoin {
             vault.core.with_vault(&vault.id(), |state| bundle(&state.keyring, logs, admin, prekey))?;
         let (key, options) = setup.options();
         let core = Core::create(Path::new(NOWHERE), key, options, MadeFor::Joining, copies::settle)?;
-        core.join_vault(NewVault { id: vault.id(), name: vault.name().to_owned(), keyring })?;
+        core.join_vault(NewVault { id: vault.id(), name: vault.name().to_owned(), keyring }, &[])?;
         Ok(Device::of(core))
     }
 }

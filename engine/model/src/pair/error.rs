@@ -54,6 +54,9 @@ pub enum PairError {
     /// again.
     #[error("the new device did not confirm that it has its keys")]
     Unconfirmed,
+    /// The relay did not take in time what says that the device is let in. Nothing has changed.
+    #[error("the relay did not acknowledge the new device in time")]
+    NotAtRelay,
     /// The name of the new device cannot be used.
     #[error(transparent)]
     Name(#[from] BirthError),

@@ -35,8 +35,10 @@ pub enum OfferInput<'a> {
     Confirmed(Option<&'a str>),
     /// The user declined.
     Declined,
-    /// [`OfferOutput::AddDevice`] is durable.
+    /// [`OfferOutput::AddDevice`] is durable, and the relay holds it: the others learn of the device even if this one is lost now.
     DeviceAdded(&'a Bundle),
+    /// The relay does not hold [`OfferOutput::AddDevice`], and the new device gets no keys.
+    NotAtRelay,
     /// [`OfferMachine::deadline`] has passed, or the rendezvous has closed.
     Timeout,
 }
@@ -53,7 +55,8 @@ pub enum OfferOutput {
         /// What the new device calls itself; user text of the new device's user.
         name: String,
     },
-    /// Commit this entry to the control log, durably, then feed [`OfferInput::DeviceAdded`].
+    /// Commit this entry to the control log, durably, and bring it to the relay; then feed [`OfferInput::DeviceAdded`], or
+    /// [`OfferInput::NotAtRelay`].
     AddDevice(Box<DeviceAdded>),
     /// The new device has its keys stored.
     Finished,
@@ -180,6 +183,7 @@ impl OfferMachine {
                 self.deliver(transcript_hash, &recipient, bundle, entropy);
                 Ok(State::Delivering { transcript_hash })
             }
+            (State::Adding { .. }, OfferInput::NotAtRelay) => Err(PairError::NotAtRelay),
             (_, OfferInput::Timeout) => Err(PairError::Expired),
             (_, _) if late => Err(PairError::Expired),
             (State::Confirming { transcript, opening }, OfferInput::Confirmed(typed)) => {
@@ -187,9 +191,13 @@ impl OfferMachine {
             }
             (State::Confirming { .. }, OfferInput::Declined) => Err(PairError::Declined),
             (state, OfferInput::Message(bytes)) => self.message(state, Message::decode(bytes)?),
-            (_, OfferInput::Confirmed(_) | OfferInput::Declined | OfferInput::DeviceAdded(_)) => {
-                Err(PairError::OutOfTurn)
-            }
+            (
+                _,
+                OfferInput::Confirmed(_)
+                | OfferInput::Declined
+                | OfferInput::DeviceAdded(_)
+                | OfferInput::NotAtRelay,
+            ) => Err(PairError::OutOfTurn),
         }
     }
 

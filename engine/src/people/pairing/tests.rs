@@ -162,6 +162,29 @@ fn a_store_that_somebody_makes_during_a_pairing_stays_whatever_becomes_of_the_pa
 }
 
 #[test]
+fn a_new_device_that_the_relay_does_not_hear_of_is_not_let_in() {
+    let fixture = Fixture::new();
+    let (mut offer, mut join) = fixture.shown();
+    // Nobody is there.
+    offer.push_to =
+        Some(RelayAddr::new(vec!["127.0.0.1:9".to_owned()], Pin::from_bytes([8; 32]), None).unwrap());
+    offer.push_wait = Duration::from_millis(50);
+    let new = std::thread::spawn(move || join.wait(WAIT).map(drop));
+    assert_eq!(pair_error(offer.confirm(Confirmation::CodesEqual)), PairError::NotAtRelay);
+    assert_eq!(pair_error(new.join().unwrap()), PairError::Aborted(AbortReason::Failed));
+    fixture.assert_nothing_changed();
+    assert_eq!(fixture.old.vault("personal").unwrap().pending().unwrap(), 0, "the entry was taken back");
+    // Whoever comes next is let in, over whatever way.
+    let (offer, mut join) = fixture.shown();
+    let new = std::thread::spawn(move || join.wait(WAIT).unwrap().unwrap());
+    offer.confirm(Confirmation::CodesEqual).unwrap();
+    new.join().unwrap();
+    fixture.old.suspend(WAIT).unwrap();
+    fixture.old.resume().unwrap();
+    assert_eq!(fixture.old.vault("personal").unwrap().devices().unwrap().len(), 2);
+}
+
+#[test]
 fn a_wrong_code_changes_nothing() {
     let fixture = Fixture::new();
     let (offer, mut join) = fixture.shown();

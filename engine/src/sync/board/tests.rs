@@ -1,3 +1,5 @@
+use std::sync::atomic::AtomicBool;
+
 use subrosa_protocol::error::ErrorCode;
 
 use super::super::events::EVENTS_MAX;
@@ -95,19 +97,22 @@ fn events_nobody_takes_are_dropped_and_said_so() {
 }
 
 #[test]
-fn what_is_pushed_is_waited_for_where_that_helps() {
+fn something_is_waited_for_where_that_helps() {
     let board = Arc::new(Board::default());
+    let long = Duration::from_secs(60);
     board.written();
     board.standing(0, standing(1, Some(0)));
-    assert!(!board.wait_pushed(SHORT), "not in time");
-    let waits = board.clone();
-    let waiting = std::thread::spawn(move || waits.wait_pushed(Duration::from_secs(60)));
+    assert!(!board.wait_until(SHORT, || false), "not in time");
+    let (waits, done) = (board.clone(), Arc::new(AtomicBool::new(false)));
+    let asks = done.clone();
+    let waiting = std::thread::spawn(move || waits.wait_until(long, || asks.load(Ordering::SeqCst)));
+    done.store(true, Ordering::SeqCst);
     board.standing(0, standing(1, Some(1)));
     assert!(waiting.join().unwrap());
     board.suspended();
-    assert!(!board.wait_pushed(Duration::from_secs(60)), "in vain");
+    assert!(board.wait_until(long, || true) && !board.wait_until(long, || false), "in vain");
     board.stopped();
-    assert!(board.is_over() && !board.wait_pushed(Duration::from_secs(60)), "in vain");
+    assert!(board.is_over() && !board.wait_until(long, || false), "in vain");
 }
 
 #[test]
@@ -247,7 +252,7 @@ fn a_vault_that_needs_an_update_is_never_said_to_be_live() {
         board.news(0, &News::UpdateNeeded { vault });
     }
     assert!(matches!(wait(&board), Err(SyncError::UpdateNeeded)));
-    assert!(!board.wait_pushed(SHORT));
+    assert!(!board.wait_until(SHORT, || false));
     let status = board.status();
     assert_eq!((status.state, status.reason().as_str()), (SyncState::Refused, "update needed"));
     assert!(status.update_needed.contains(&vault));
