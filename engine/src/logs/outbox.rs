@@ -153,6 +153,7 @@ impl Core {
     }
 
     /// Heads of all branches of the logs of a vault that have a certificate, merged or not.
+    #[cfg(test)]
     pub(crate) fn heads(&self, vault: &VaultId) -> Result<Vec<Head>, Error> {
         let logs = self.logs_to_send(vault)?;
         self.read(|doors| {

@@ -240,6 +240,9 @@ impl Members {
 
     /// The certificates of a member count, as many as there is room for, and so does what stands in their logs.
     fn certify_all_of(&mut self, member: &PublicKey, work: &mut Work, changes: &mut MemberChanges) {
+        if !self.roster.has_room(member) {
+            return;
+        }
         for certificate in self.held.certificates_of(member) {
             if !self.roster.has_room(member) {
                 return;

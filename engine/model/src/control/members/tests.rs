@@ -366,7 +366,7 @@ fn an_entry_that_waits_for_sealing_counts_as_if_it_stood_in_its_log_and_once() {
     let [b, c, d] = [2, 3, 4].map(Actor::new);
     let [adds_b, adds_c, adds_d] = [(&a, &b), (&b, &c), (&b, &d)]
         .map(|(author, device)| author.adds(&vault, 5, device, "x", DeviceRole::Admin).2);
-    let mut members = told(vault, &[first.clone()]);
+    let mut members = told(vault, std::slice::from_ref(&first));
     assert_eq!(members.apply_waiting(a.control(), &adds_b).unwrap().devices_added, [b.public()]);
     assert_eq!(members.apply_waiting(a.control(), &adds_b), Ok(MemberChanges::default()));
     assert_eq!((members.next_number(&a.public()), members.next_number(&b.public())), (6, 0));
