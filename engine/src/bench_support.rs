@@ -22,7 +22,7 @@ pub fn open_new_logs(device: &Device, vault: &Vault, pairs: u32) -> Result<(), E
         let new = device.core.new_logs(number)?;
         let is_durable = pair == pairs || pair.is_multiple_of(NOT_DURABLE_MAX);
         let durable = if is_durable { Durable::Now } else { Durable::Later };
-        device.core.write_with(durable, |tx| tx.rotate_logs(number, None, new))?;
+        device.core.write_with(durable, |tx| tx.rotate_logs(number, new))?;
     }
     device.core.notify_pending();
     Ok(())

@@ -7,6 +7,7 @@ pub(crate) mod batches;
 pub(crate) mod carrying;
 pub(crate) mod checking;
 pub(crate) mod copies;
+pub(crate) mod endings;
 pub(crate) mod entries;
 pub(crate) mod frontier;
 pub(crate) mod groups;

@@ -11,6 +11,7 @@ mod fields;
 mod folding;
 mod forked;
 mod frontier;
+mod futures;
 mod grants;
 mod held_up;
 mod incarnations;
@@ -179,6 +180,7 @@ pub(super) fn join(old: &TestDevice, new: &TestDevice) -> VaultId {
                 },
                 epochs: vec![EpochSecrets::live(live.epoch, key, write)],
                 logs,
+                old_logs: Vec::new(),
                 admin: KeyPair::generate(&OsEntropy),
                 prekeys: vec![prekey],
                 statements: ring.statements.clone(),

@@ -229,6 +229,21 @@ pub const KNOWN: &[Known] = &[
         has: &[&["restore", "copy"], &["sync 1"]],
         without: &["wipe", "relay-restore", "clock"],
     },
+    Known {
+        name: "short-relay",
+        what: "a relay that lost its disk is filled by a copy of a store, whose log is shorter than the store's own",
+        plan: "seed 389 devices 2 relays 1
+            0 put 1 0 2
+            2 copy 1
+            5 sync 1 0
+            7 wipe 0
+            9 put 1 2 2
+            10 sync 3 0",
+        is_mended: true,
+        kinds: &[Kind::SyncEnds],
+        has: &[&["wipe", "relay-restore"], &["restore", "copy"]],
+        without: &["clock"],
+    },
 ];
 
 impl Known {

@@ -235,7 +235,7 @@ def read_statement(data, vault, genesis, recovery, epoch):
 
 def read_keyring(data, vector):
     reader, epoch, logs = Reader(data), vector["epoch_0"], vector["founder_logs"]
-    assert reader.number(1) == 2
+    assert reader.number(1) == 3
     assert reader.take(65).hex() == vector["recovery"]["public"]
     assert reader.take(16).hex() == vector["recovery"]["nonce"]
     assert reader.option(32).hex() == vector["recovery"]["entropy"]
@@ -244,6 +244,7 @@ def read_keyring(data, vector):
     assert reader.option(138).hex() == epoch["write"]["pkcs8"]
     assert reader.number(4) == 0
     assert reader.take(138).hex() == logs["control"]["pkcs8"] and reader.take(138).hex() == logs["data"]["pkcs8"]
+    assert reader.number(2) == 0, "no old logs"
     assert reader.take(138).hex() == vector["founder_admin"]["pkcs8"]
     assert reader.number(2) == 1
     assert reader.take(16) == sha(label("log"), bytes.fromhex(logs["control"]["public"]))[:16]

@@ -138,7 +138,8 @@ impl Core {
     /// Heads of everything that is held of a vault, merged or not, as HEADS sends them; with what waits for a
     /// certificate, which need not be fed again; but not what waits for a base, of which another relay may have the beginning.
     ///
-    /// Of a log that has several futures, the tip of the one that the relay has.
+    /// Of a log that has several futures, the tip of the one that the relay has; if that is not here, what both are known to
+    /// have, or nothing: then it is fed whole.
     pub(crate) fn local_heads(&self, vault: &VaultId, relay: &Pin) -> Result<Vec<ShortHead>, Error> {
         let mut heads = self.based_heads(vault, relay)?;
         self.with_vault(vault, |state| {
@@ -170,10 +171,17 @@ impl Core {
 
     fn based_heads(&self, vault: &VaultId, relay: &Pin) -> Result<Vec<ShortHead>, Error> {
         let logs = self.logs_to_send(vault)?;
+        let elsewhere = self.with_vault(vault, |state| Ok(state.branches.elsewhere.get(relay).cloned()))?;
+        let is_elsewhere = |log| elsewhere.as_ref().is_some_and(|logs| logs.contains(log));
         self.read(|doors| {
             let (held, known, mut found) = (doors.logs()?, doors.relays()?, Vec::new());
             for log in &logs {
                 let theirs = known.head(relay, log.number)?;
+                if is_elsewhere(&log.number) {
+                    let shared = theirs.map(|RelayHead { seq, chain }| Head { log: log.id, seq, chain });
+                    found.extend(shared.map(ShortHead::from));
+                    continue;
+                }
                 let branch = log.branch_at(&held, theirs)?.unwrap_or(log.number.into());
                 let base = held.head(log.number.into())?.map_or(Base::WHOLE, |head| head.base);
                 if let Some(LogTip { seq, chain, .. }) = held.head(branch)? {
@@ -199,7 +207,7 @@ impl Core {
             tx.relays.put_cursor(relay, number, &Cursor { incarnation, ..Cursor::default() })?;
             tx.forget_shown(relay, number)?;
             let logs: Vec<_> = tx.vault(number)?.logs.iter().map(|(log, info)| (*log, info.id)).collect();
-            let mut diverged = false;
+            let (mut diverged, mut elsewhere) = (false, BTreeSet::new());
             for (log, id) in logs {
                 let before = tx.relays.take_head(relay, log)?;
                 let (Some(said), Some(head)) = (said.get(&id), tx.logs.head(log.into())?) else { continue };
@@ -213,19 +221,19 @@ impl Core {
                 let state = tx.vault(number)?;
                 let (is_live, is_forked) = (state.is_live(log), state.branches.is_forked(log));
                 diverged |= is_live;
-                if said.seq <= head.seq {
-                    continue; // a future that is not here
-                }
-                // Where the relay's log and ours part, if they do, is unknown, but not before what it acknowledged.
-                let common = if is_live || is_forked {
-                    before
-                } else {
+                let goes_on = said.seq > head.seq && !is_live && !is_forked;
+                let common = if goes_on {
                     Some(RelayHead { seq: head.seq, chain: head.chain })
+                } else {
+                    // A future that is not here. Where it parts is unknown, but not before what the relay acknowledged.
+                    elsewhere.insert(log);
+                    before.filter(|before| before.seq <= said.seq)
                 };
                 if let Some(common) = common {
                     tx.relays.put_head(relay, log, &common)?;
                 }
             }
+            tx.vault_mut(number)?.branches.elsewhere.insert(*relay, elsewhere);
             tx.take_shown(relay, number, &said)?;
             tx.vault_mut(number)?.unsent.remove(relay);
             Ok(diverged)

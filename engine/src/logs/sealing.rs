@@ -63,8 +63,9 @@ impl Core {
         if carried.more {
             return Ok(carried);
         }
+        let closed = if may_speak { self.close_old_logs(number, relay)? } else { 0 };
         let sealed = self.seal(vault)?;
-        Ok(Sealed { segments: carried.segments + sealed.segments, ..sealed })
+        Ok(Sealed { segments: carried.segments + closed + sealed.segments, ..sealed })
     }
 
     /// Whether an admin of a vault has written what must not be ignored and is not understood here.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use subrosa_model::keys::PublicKey;
 use subrosa_model::merge::{LogNo, VaultNo};
-use subrosa_protocol::ids::{LogId, Seq};
+use subrosa_protocol::ids::{LogId, Pin, Seq};
 use subrosa_store::error::StoreError;
 use subrosa_store::logs::{BranchNo, BranchRow, LogsView};
 
@@ -17,6 +17,8 @@ pub(crate) struct Branches {
     pub(crate) loose: BTreeSet<LogId>,
     /// Carried segments that were found, and what is inside of them is to be given its place.
     pub(crate) to_place: Vec<(BranchNo, Seq)>,
+    /// Of relays, the logs of which they have a future that is not here, as their heads said when they were last compared.
+    pub(crate) elsewhere: HashMap<Pin, BTreeSet<LogNo>>,
     /// A key has come since it was looked for what opens under none, or this is a new opening.
     pub(crate) has_new_keys: bool,
     /// A branch has come, and something may be to be carried for it.

@@ -139,6 +139,7 @@ fn bundle(ring: &Keyring, logs: OwnLogs, admin: KeyPair, prekey: PrekeySecret) -
         recovery: RecoverySeed { public, nonce, entropy: None },
         epochs: vec![EpochSecrets::live(live.epoch, key, write.transpose()?)],
         logs,
+        old_logs: Vec::new(),
         admin,
         prekeys: vec![prekey],
         statements: HeldStatements::received(ring.statements.last().to_vec()),

@@ -3,7 +3,7 @@ use std::path::Path;
 use super::{ListRelay, TestDevice, everything, id, join, record};
 use crate::device::Device;
 
-fn copy_dir(from: &Path, to: &Path) {
+pub(super) fn copy_dir(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).unwrap();
     for entry in std::fs::read_dir(from).unwrap() {
         let entry = entry.unwrap();

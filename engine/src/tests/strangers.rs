@@ -47,7 +47,7 @@ pub(super) struct Stranger {
     vault: VaultId,
     head: Option<(Seq, Chain)>,
     /// What it seals under.
-    key: [u8; 32],
+    pub(super) key: [u8; 32],
 }
 
 impl Stranger {

@@ -69,6 +69,7 @@ pub fn found_vault(
         recovery,
         epochs: vec![epoch],
         logs,
+        old_logs: Vec::new(),
         admin,
         prekeys: vec![prekey],
         statements: HeldStatements::Whole(vec![statement.clone()]),

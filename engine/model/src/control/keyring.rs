@@ -26,6 +26,8 @@ pub struct Keyring {
     pub epochs: Vec<EpochSecrets>,
     /// The logs that this device writes now.
     pub logs: OwnLogs,
+    /// Logs that it wrote before and that are to be closed, oldest first.
+    pub old_logs: Vec<OwnLogs>,
     /// Signs statements and vouches for logs; kept when logs are replaced.
     pub admin: KeyPair,
     /// This device's prekeys, newest last.
@@ -249,12 +251,22 @@ impl Keyring {
 
     /// Starts new logs, with their first prekey. Prekeys of older logs stay, for what was sealed to them, as far as there
     /// is room.
+    ///
+    /// The keys of the logs before are kept until [`Keyring::forget_old_logs`], of the newest 64.
     pub fn rotate_logs(&mut self, next: OwnLogs, prekey: PrekeySecret) {
-        self.logs = next;
+        if self.old_logs.len() == OLD_LOGS_MAX {
+            self.old_logs.remove(0);
+        }
+        self.old_logs.push(std::mem::replace(&mut self.logs, next));
         if self.prekeys.len() == PREKEYS_MAX {
             self.prekeys.remove(0);
         }
         self.prekeys.push(prekey);
+    }
+
+    /// Logs that were written before are closed, or left to another copy of the store: their keys go.
+    pub fn forget_old_logs(&mut self, incarnation: u32) {
+        self.old_logs.retain(|logs| logs.incarnation != incarnation);
     }
 
     /// The form in the store.
@@ -275,8 +287,9 @@ impl Keyring {
                 secrets.write.as_ref().map(KeyPair::dangerous_to_pkcs8_der).as_deref().map(|der| &der[..]),
             );
         }
-        w.u32(self.logs.incarnation);
-        w.bytes(&self.logs.control.dangerous_to_pkcs8_der()).bytes(&self.logs.data.dangerous_to_pkcs8_der());
+        write_logs(&mut w, &self.logs);
+        w.count(self.old_logs.len());
+        self.old_logs.iter().for_each(|logs| write_logs(&mut w, logs));
         w.bytes(&self.admin.dangerous_to_pkcs8_der());
         w.count(self.prekeys.len());
         for prekey in &self.prekeys {
@@ -310,7 +323,8 @@ impl Keyring {
         let grants: usize = self.grants.iter().map(|(_, grant)| Pin::LEN + 4 + grant.len()).sum();
         1 + (65 + 16 + option(self.recovery.entropy.is_some(), 32))
             + (2 + epochs)
-            + (4 + 2 * PAIR_LEN)
+            + LOGS_LEN
+            + (2 + self.old_logs.len() * LOGS_LEN)
             + PAIR_LEN
             + (2 + self.prekeys.len() * PREKEY_ROW_LEN)
             + (1 + 2 + statements)
@@ -338,11 +352,8 @@ impl Keyring {
         if epochs.is_empty() || !epochs.is_sorted_by(|a, b| a.epoch < b.epoch) {
             return Err(DecodeError::NotCanonical { what: "epochs" }.into());
         }
-        let logs = OwnLogs {
-            incarnation: r.u32()?,
-            control: read_stored_pair(&mut r)?,
-            data: read_stored_pair(&mut r)?,
-        };
+        let logs = read_logs(&mut r)?;
+        let old_logs = read_list(&mut r, "old logs", OLD_LOGS_MAX, LOGS_LEN, read_logs)?;
         let admin = read_stored_pair(&mut r)?;
         let prekeys = read_list(&mut r, "prekeys", PREKEYS_MAX, PREKEY_ROW_LEN, read_prekey)?;
         let statements = HeldStatements::read(&mut r)?;
@@ -350,7 +361,7 @@ impl Keyring {
             Ok((Pin::from_bytes(r.array()?), r.prefixed("grant", TOKEN_BYTES_MAX)?.to_vec()))
         })?;
         r.finish()?;
-        Ok(Self { recovery, epochs, logs, admin, prekeys, statements, grants })
+        Ok(Self { recovery, epochs, logs, old_logs, admin, prekeys, statements, grants })
     }
 }
 
@@ -395,6 +406,15 @@ fn read_stored_pair(r: &mut Reader<'_>) -> Result<KeyPair, DecodeError> {
     KeyPair::from_stored(r.bytes(PAIR_LEN)?).map_err(|_| DecodeError::Invalid { what: "key pair" })
 }
 
+fn write_logs(w: &mut Writer, logs: &OwnLogs) {
+    w.u32(logs.incarnation);
+    w.bytes(&logs.control.dangerous_to_pkcs8_der()).bytes(&logs.data.dangerous_to_pkcs8_der());
+}
+
+fn read_logs(r: &mut Reader<'_>) -> Result<OwnLogs, DecodeError> {
+    Ok(OwnLogs { incarnation: r.u32()?, control: read_stored_pair(r)?, data: read_stored_pair(r)? })
+}
+
 fn read_prekey(r: &mut Reader<'_>) -> Result<PrekeySecret, DecodeError> {
     let log = LogId::from_bytes(r.array()?);
     match r.u8()? {
@@ -427,13 +447,17 @@ pub fn read_list<T>(
     Ok(list)
 }
 
-const VERSION: u8 = 2;
+const VERSION: u8 = 3;
 /// Bytes of a key pair: PKCS#8 with the public key inside.
 pub const PAIR_LEN: usize = 138;
 /// Epochs of one vault: a rotation a week for 150 years.
 pub const EPOCHS_MAX: usize = 8192;
 /// Prekeys held at a time, the oldest going first; one comes with each pair of logs.
 const PREKEYS_MAX: usize = 256;
+/// Pairs of logs that are to be closed: as many as are opened in one opening of a store, four times.
+const OLD_LOGS_MAX: usize = 64;
+/// Bytes of a pair of logs.
+const LOGS_LEN: usize = 4 + 2 * PAIR_LEN;
 /// Bytes of one: log, suite, number and pair.
 const PREKEY_ROW_LEN: usize = 16 + 1 + 4 + PAIR_LEN;
 /// Relays of one vault.

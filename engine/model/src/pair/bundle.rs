@@ -207,6 +207,7 @@ impl OpenedBundle {
             recovery: self.recovery,
             epochs: self.epochs,
             logs,
+            old_logs: Vec::new(),
             admin,
             prekeys: vec![prekey],
             statements: HeldStatements::received(self.statement),

@@ -40,6 +40,10 @@ fn keyrings_come_back() {
         assert_eq!(again.encode(), bytes);
         assert_eq!(again.logs.incarnation, 1);
         assert_eq!(again.logs.data.public(), keyring.logs.data.public());
+        let old = |keyring: &Keyring| -> Vec<_> {
+            keyring.old_logs.iter().map(|old| (old.incarnation, old.control.public())).collect()
+        };
+        assert_eq!((old(&again), old(&keyring).len()), (old(&keyring), 1));
         assert_eq!(again.recovery.commitment(), keyring.recovery.commitment());
         assert_eq!(again.statements, keyring.statements);
         assert_eq!(again.admin.public(), keyring.admin.public());
