@@ -139,7 +139,7 @@ pub const KNOWN: &[Known] = &[
             1 restore 0 twin
             2 join 0 0
             3 join 2 0",
-        is_mended: false,
+        is_mended: true,
         kinds: MEMBERS,
         has: &[&["join"], &["restore twin", "restore elsewhere", "copy"]],
         without: RELAYS,
@@ -154,7 +154,7 @@ pub const KNOWN: &[Known] = &[
             3 sync 1 0
             4 restore 0 in-place
             5 join 0 0",
-        is_mended: false,
+        is_mended: true,
         kinds: MEMBERS,
         has: &[&["join"], BACK],
         without: RELAYS,

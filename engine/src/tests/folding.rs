@@ -233,9 +233,9 @@ fn measure_opening_and_receiving() {
         told(&format!("{what}: opening"), times);
         for (which, base) in [("that ranks last", 20_000), ("that ranks earlier", 0)] {
             let mut times = Vec::new();
-            for n in 0..9 {
+            for (n, guest) in guests.iter().enumerate().take(9) {
                 let added = if base == 0 {
-                    guests[n].added("earlier", DeviceRole::Writer)
+                    guest.added("earlier", DeviceRole::Writer)
                 } else {
                     Guest::new().added("one more", DeviceRole::Writer)
                 };
