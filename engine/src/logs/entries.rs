@@ -21,6 +21,7 @@ use crate::life::Core;
 use crate::life::commit::Tx;
 use crate::life::gate::Turn;
 use crate::memory::fold::BEYOND_IMAGE_MAX;
+use crate::memory::open_batch::OnItsWay;
 use crate::memory::state::VaultState;
 
 /// An entry that was let wait.
@@ -44,7 +45,7 @@ impl Tx<'_> {
         if self.vault(vault)?.members.update_needed() {
             return Err(Error::UpdateNeeded);
         }
-        self.let_entry_wait(vault, &encode_entries(&[entry]))
+        self.let_entry_wait(vault, entry)
     }
 
     /// Lets entries that were signed before, by whatever device of the vault, wait for sealing once more, byte for byte: they stand in
@@ -58,25 +59,18 @@ impl Tx<'_> {
         vault: VaultNo,
         entries: Vec<SignedEntry>,
     ) -> Result<usize, Error> {
-        let own = self.vault(vault)?.own.control;
-        let waiting = self.unsealed.entries(vault)?;
-        let mut room = ENTRIES_REPEATED_MAX.saturating_sub(waiting.len());
-        let mut on_its_way: HashSet<EntryRank> = self.entries_in_log(vault, own)?.into_iter().collect();
-        for row in &waiting {
-            on_its_way.extend(decoded(&row.data)?.iter().map(SignedEntry::rank));
-        }
         let mut left_out = 0;
         for entry in entries {
             let has_a_place = matches!(entry.entry, Entry::Genesis(_) | Entry::LogCertificate(_));
-            if has_a_place || !on_its_way.insert(entry.rank()) {
+            let on_its_way = self.on_its_way(vault)?;
+            if has_a_place || on_its_way.ranks.contains(&entry.rank()) {
                 continue;
             }
-            if room == 0 {
+            if on_its_way.waiting >= ENTRIES_REPEATED_MAX {
                 left_out += 1;
                 continue;
             }
-            room -= 1;
-            self.let_entry_wait(vault, &encode_entries(&[entry]))?;
+            self.let_entry_wait(vault, entry)?;
         }
         if left_out > 0 {
             tracing::warn!(left_out, "entries that others lack found no room among those that wait");
@@ -103,6 +97,9 @@ impl Tx<'_> {
     /// Seals the entries that wait as segments of our control log, in their order.
     pub(crate) fn seal_entries(&mut self, vault: VaultNo) -> Result<(), Error> {
         let rows = self.unsealed.entries(vault)?;
+        if rows.is_empty() {
+            return Ok(());
+        }
         let mut rest = &rows[..];
         while !rest.is_empty() {
             let (mut entries, mut bytes) = (Vec::new(), 0);
@@ -118,14 +115,37 @@ impl Tx<'_> {
             self.append_control(vault, &encode_entries(&entries))?;
             rest = later;
         }
+        if let Some(on_its_way) = &mut self.vault_mut(vault)?.on_its_way {
+            on_its_way.waiting = 0;
+        }
         Ok(())
     }
 
-    fn let_entry_wait(&mut self, vault: VaultNo, data: &[u8]) -> Result<EntryPlace, Error> {
-        let place = self.unsealed.put_entry(vault, data)?;
-        let certified = self.vault_mut(vault)?.count_waiting_entry(data)?;
+    fn let_entry_wait(&mut self, vault: VaultNo, entry: SignedEntry) -> Result<EntryPlace, Error> {
+        let (rank, data) = (entry.rank(), encode_entries(&[entry]));
+        let place = self.unsealed.put_entry(vault, &data)?;
+        let state = self.vault_mut(vault)?;
+        if let Some(on_its_way) = &mut state.on_its_way {
+            on_its_way.ranks.insert(rank);
+            on_its_way.waiting += 1;
+        }
+        let certified = state.count_waiting_entry(&data)?;
         self.admit_and_merge(vault, certified)?;
         Ok(place)
+    }
+
+    /// What need not be repeated.
+    fn on_its_way(&mut self, vault: VaultNo) -> Result<&OnItsWay, Error> {
+        if self.vault(vault)?.on_its_way.is_none() {
+            let own = self.vault(vault)?.own.control;
+            let rows = self.unsealed.entries(vault)?;
+            let mut ranks: HashSet<EntryRank> = self.entries_in_log(vault, own)?.into_iter().collect();
+            for row in &rows {
+                ranks.extend(decoded(&row.data)?.iter().map(SignedEntry::rank));
+            }
+            self.vault_mut(vault)?.on_its_way = Some(OnItsWay { ranks, waiting: rows.len() });
+        }
+        Ok(self.vault(vault)?.on_its_way.as_ref().ok_or(StoreError::Inconsistent)?)
     }
 
     /// The ranks of the entries in a control log of ours.

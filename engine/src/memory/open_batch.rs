@@ -1,11 +1,21 @@
 //! What is kept in memory of what a vault has not sealed: the open batch, and what its data log has not named as seen.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
+use subrosa_model::control::EntryRank;
 use subrosa_model::merge::{GroupHead, Run, VaultNo};
 use subrosa_store::error::StoreError;
 use subrosa_store::logs::{BranchNo, LogsView};
 use subrosa_store::unsealed::{BatchKind, BatchNo, UnsealedView};
+
+/// Control entries that need not be repeated; found once, then kept up as long as this device writes one control log.
+#[derive(Debug)]
+pub(crate) struct OnItsWay {
+    /// The entries that wait, and those in the control log that this device writes now.
+    pub(crate) ranks: HashSet<EntryRank>,
+    /// How many wait.
+    pub(crate) waiting: usize,
+}
 
 /// The batch that small writes share.
 #[derive(Clone, Debug)]

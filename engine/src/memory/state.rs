@@ -19,7 +19,7 @@ use subrosa_store::vaults::{CollectionRow, VaultRow, VaultsView};
 use crate::error::Error;
 use crate::memory::branches::Branches;
 use crate::memory::extents::{GroupExtent, Probe, READER_VERSION, WaitReason};
-use crate::memory::open_batch::{Batches, unsaid};
+use crate::memory::open_batch::{Batches, OnItsWay, unsaid};
 use crate::memory::relay_view::RelayView;
 use crate::memory::uncertified::{Notes, Waiting};
 
@@ -128,6 +128,8 @@ pub(crate) struct VaultState {
     pub(crate) relays: HashMap<Pin, RelayView>,
     /// Per relay, the logs that may have something which it lacks; found once in an open, then kept up.
     pub(crate) unsent: HashMap<Pin, BTreeSet<LogNo>>,
+    /// Control entries that need not be repeated, once that was asked.
+    pub(crate) on_its_way: Option<OnItsWay>,
     /// What this device was told that a relay must show, and has not been shown.
     pub(crate) frontier: Vec<Head>,
     /// Control segments that were read at the opening, beyond the image of the members.
@@ -360,6 +362,7 @@ impl VaultState {
             notes: Notes::default(),
             relays: HashMap::new(),
             unsent: HashMap::new(),
+            on_its_way: None,
             frontier: Vec::new(),
             beyond_image: 0,
             member_changes: 0,
