@@ -8,14 +8,14 @@
 //! limit, which no honest device reaches, no order matters. When several entries list one device, it has the strongest role
 //! of them, so that a late entry never unlists what hangs on it; its name is that of the most senior author's first.
 //!
-//! What counts only grows ([`Standing`]), so a segment costs what its entries bring with them. What is kept grows with devices and
+//! What counts only grows ([`Reach`]), so a segment costs what its entries bring with them. What is kept grows with devices and
 //! their logs, not with history, and can be written down ([`Members::encode`]) and read when a store is opened.
 
 mod held;
 mod image;
+mod reach;
 mod roster;
 mod segment;
-mod standing;
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
@@ -25,11 +25,11 @@ use subrosa_protocol::ids::{Base, LogId, PublicKeyBytes, Seq, VaultId};
 use subrosa_protocol::segment::Class;
 
 use self::held::HeldSegments;
+use self::reach::{Followed, Founder, Reach};
 use self::roster::Roster;
 #[cfg(test)]
 use self::segment::Certificate;
 use self::segment::{HeldEntry, Segment, Signatures};
-use self::standing::{Followed, Founder, Standing};
 use super::entry::LOG_CERTIFICATE;
 use super::{ControlError, DeviceName, DeviceRole, SignedPrekey};
 use crate::keys::PublicKey;
@@ -38,7 +38,7 @@ use crate::keys::PublicKey;
 #[derive(Debug)]
 pub struct Members {
     vault: VaultId,
-    standing: Standing,
+    reach: Reach,
     roster: Roster,
     held: HeldSegments,
     /// Entries whose signatures were found to hold: none is checked twice.
@@ -102,7 +102,7 @@ impl Members {
     pub fn new(vault: VaultId) -> Self {
         Self {
             vault,
-            standing: Standing::default(),
+            reach: Reach::default(),
             roster: Roster::default(),
             held: HeldSegments::default(),
             verified: HashSet::new(),
@@ -178,7 +178,7 @@ impl Members {
         let mut segment = self.check((control_log, seq), place.1, data, signatures)?;
         let (mut work, mut changes) = (Work::default(), MemberChanges::default());
         if let Some(genesis) = segment.genesis.take() {
-            self.standing.note_number(genesis.founder, 0);
+            self.reach.note_number(genesis.founder, 0);
             let founder = Founder { public: genesis.founder, name: genesis.name };
             self.found(founder, &mut work, &mut changes);
         }
@@ -190,7 +190,7 @@ impl Members {
             work.entries.extend(segment.entries.drain(..));
         }
         if let Some(certificate) = &segment.certificate
-            && self.standing.roles.contains_key(&certificate.device)
+            && self.reach.roles.contains_key(&certificate.device)
         {
             work.members.push(certificate.device);
         }
@@ -211,8 +211,8 @@ impl Members {
 
     fn found(&mut self, founder: Founder, work: &mut Work, changes: &mut MemberChanges) {
         let mut followed = Followed::default();
-        self.standing.found(founder, &mut followed);
-        self.roster.found(&self.standing, changes);
+        self.reach.found(founder, &mut followed);
+        self.roster.found(&self.reach, changes);
         self.take_followed(followed, work, changes);
     }
 
@@ -221,19 +221,19 @@ impl Members {
         loop {
             if let Some(entry) = work.entries.pop_front() {
                 let mut followed = Followed::default();
-                self.standing.stand(&entry, &mut followed);
+                self.reach.stand(&entry, &mut followed);
                 self.take_followed(followed, &mut work, changes);
             } else if let Some(member) = work.members.pop() {
                 self.certify_all_of(&member, &mut work, changes);
             } else {
-                return self.roster.settle(&self.standing, changes);
+                return self.roster.settle(&self.reach, changes);
             }
         }
     }
 
     fn take_followed(&mut self, followed: Followed, work: &mut Work, changes: &mut MemberChanges) {
         for entry in &followed.entries {
-            self.roster.follow(entry, &self.standing, changes);
+            self.roster.follow(entry, &self.reach, changes);
         }
         work.members.extend(followed.members);
     }
@@ -247,7 +247,7 @@ impl Members {
             if !self.roster.has_room(member) {
                 return;
             }
-            self.standing.note_number(*member, certificate.rank.number);
+            self.reach.note_number(*member, certificate.rank.number);
             self.roster.certify(&certificate, changes);
             let log = LogId::of(&certificate.control_log);
             work.entries.extend(self.held.release(&log, &certificate.rank));
@@ -260,7 +260,7 @@ impl Members {
         let by_admin = |author: &PublicKey| {
             self.roster.device(author).is_some_and(|device| device.role == DeviceRole::Admin)
         };
-        let mut authors = self.standing.critical.iter().chain(self.held.critical_at_beginnings());
+        let mut authors = self.reach.critical.iter().chain(self.held.critical_at_beginnings());
         let found = !self.roster.update_needed && authors.any(by_admin);
         self.roster.update_needed |= found;
         found
@@ -338,7 +338,7 @@ impl Members {
     /// The number that a device's next entry has: above all that are held of it, wherever they stand.
     pub fn next_number(&self, author: &PublicKey) -> u64 {
         let waiting = self.held.last_number(author).map_or(0, |number| number.saturating_add(1));
-        self.standing.next_number(author).max(waiting)
+        self.reach.next_number(author).max(waiting)
     }
 
     /// The keys of all certified control logs, by log id.

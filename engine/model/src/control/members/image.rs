@@ -12,8 +12,8 @@ use subrosa_protocol::ids::{Base, Chain, LogId, PublicKeyBytes, Seq, VaultId};
 
 use super::super::entry::{DEVICE_ADDED, EntryRank, LOG_CERTIFICATE, read_public};
 use super::super::{DeviceAdded, DeviceName, SignedPrekey};
+use super::reach::Founder;
 use super::segment::{Certificate, HeldEntry, Says};
-use super::standing::Founder;
 use super::{MemberChanges, Members, Work};
 use crate::keys::PublicKey;
 
@@ -30,7 +30,7 @@ impl Members {
     /// What counts, as bytes. What waits is not in it.
     pub fn encode(&self) -> Vec<u8> {
         let (mut keys, mut w) = (Keys::default(), Writer::with_capacity(4096));
-        let founder = self.standing.founder.as_ref();
+        let founder = self.reach.founder.as_ref();
         w.u8(founder.is_some().into());
         if let Some(Founder { public, name }) = founder {
             w.u32(keys.place(public));
@@ -39,19 +39,18 @@ impl Members {
         let certificates: Vec<_> = self.roster.pairs.values().flat_map(|pairs| pairs.values()).collect();
         w.u32(len(certificates.len()));
         certificates.into_iter().for_each(|certificate| write_certificate(certificate, &mut keys, &mut w));
-        let adds: Vec<_> =
-            self.standing.all_adds().filter_map(|entry| Some((entry, entry.added()?))).collect();
+        let adds: Vec<_> = self.reach.all_adds().filter_map(|entry| Some((entry, entry.added()?))).collect();
         w.u32(len(adds.len()));
         for (entry, added) in adds {
             w.u32(keys.place(&entry.author));
             write_rank(&entry.rank, &mut w);
             added.write(&mut w);
         }
-        w.u32(len(self.standing.critical.len()));
-        for author in &self.standing.critical {
+        w.u32(len(self.reach.critical.len()));
+        for author in &self.reach.critical {
             w.u32(keys.place(author));
         }
-        let numbers = self.standing.numbers();
+        let numbers = self.reach.numbers();
         w.u32(len(numbers.len()));
         for (author, next) in &numbers {
             w.u32(keys.place(author)).u64(*next);
@@ -96,11 +95,11 @@ impl Members {
             work.entries.push_back(Arc::new(entry));
         }
         for author in list(&mut r, &key)? {
-            members.standing.critical.insert(author);
+            members.reach.critical.insert(author);
         }
         for (author, next) in list(&mut r, |r| Ok((key(r)?, r.u64()?)))? {
             if let Some(last) = next.checked_sub(1) {
-                members.standing.note_number(author, last);
+                members.reach.note_number(author, last);
             }
         }
         r.finish()?;

@@ -3,7 +3,7 @@
 //! Seniority is a list: the founder, whom it adds by rank, whom the first of those adds, and so on. What comes last, as nearly
 //! everything does, is put at its place. Only an entry that ranks earlier than the one by which its device stands in the list, a
 //! device more than the list has room for, or a log that two certificates name, has all of it made anew
-//! from [`Standing`]: that costs in proportion to members and their logs, not to history.
+//! from [`Reach`]: that costs in proportion to members and their logs, not to history.
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,8 +15,8 @@ use subrosa_protocol::segment::Class;
 
 use super::super::DeviceRole;
 use super::super::entry::EntryRank;
+use super::reach::Reach;
 use super::segment::{Certificate, HeldEntry};
-use super::standing::Standing;
 use super::{CertifiedLog, ListedDevice, MemberChanges};
 use crate::keys::PublicKey;
 
@@ -79,8 +79,8 @@ impl Roster {
     }
 
     /// The founder is listed.
-    pub(super) fn found(&mut self, standing: &Standing, changes: &mut MemberChanges) {
-        if let Some(founder) = founder_of(standing)
+    pub(super) fn found(&mut self, reach: &Reach, changes: &mut MemberChanges) {
+        if let Some(founder) = founder_of(reach)
             && self.devices.is_empty()
         {
             changes.devices_added.push(founder.public);
@@ -89,13 +89,13 @@ impl Roster {
     }
 
     /// An entry of an admin counts: its device is put at its place.
-    pub(super) fn follow(&mut self, entry: &HeldEntry, standing: &Standing, changes: &mut MemberChanges) {
+    pub(super) fn follow(&mut self, entry: &HeldEntry, reach: &Reach, changes: &mut MemberChanges) {
         let Some(added) = entry.added() else { return };
         if self.stale.list {
             return;
         }
-        let role = standing.roles.get(&added.device).copied().unwrap_or(added.role);
-        if self.overflows || standing.roles.len() > devices_max() {
+        let role = reach.roles.get(&added.device).copied().unwrap_or(added.role);
+        if self.overflows || reach.roles.len() > devices_max() {
             self.stale.list = true;
             return;
         }
@@ -190,25 +190,25 @@ impl Roster {
     }
 
     /// Makes anew what does not fit any more.
-    pub(super) fn settle(&mut self, standing: &Standing, changes: &mut MemberChanges) {
+    pub(super) fn settle(&mut self, reach: &Reach, changes: &mut MemberChanges) {
         let Stale { list, logs } = std::mem::take(&mut self.stale);
         if list {
             let told: BTreeSet<_> = changes.devices_added.drain(..).collect();
             let before: BTreeSet<_> =
                 self.places.keys().filter(|device| !told.contains(device)).copied().collect();
-            self.list_all(standing);
+            self.list_all(reach);
             let now = self.devices.iter().map(|device| device.public);
             changes.devices_added.extend(now.filter(|device| !before.contains(device)));
         } else {
             changes.devices_added.sort_by_key(|device| self.places.get(device));
         }
         if logs || (list && self.contested) {
-            self.certify_all(standing, changes);
+            self.certify_all(reach, changes);
         }
     }
 
     /// Lists everybody: the founder, whom it adds, whom the first of those adds, and so on.
-    fn list_all(&mut self, standing: &Standing) {
+    fn list_all(&mut self, reach: &Reach) {
         #[cfg(test)]
         {
             self.folds += 1;
@@ -216,19 +216,19 @@ impl Roster {
         self.devices.clear();
         self.listings.clear();
         self.places.clear();
-        self.overflows = standing.roles.len() > devices_max();
-        let Some(founder) = founder_of(standing) else { return };
+        self.overflows = reach.roles.len() > devices_max();
+        let Some(founder) = founder_of(reach) else { return };
         self.push(founder, None);
         let mut place = 0;
         while let Some(adder) = self.devices.get(place).map(|device| device.public) {
             place += 1;
-            if !standing.is_admin(&adder) {
+            if !reach.is_admin(&adder) {
                 continue;
             }
-            for entry in standing.adds_of(&adder) {
+            for entry in reach.adds_of(&adder) {
                 let Some(added) = entry.added() else { continue };
                 if self.devices.len() < devices_max() && !self.places.contains_key(&added.device) {
-                    let role = standing.roles.get(&added.device).copied().unwrap_or(added.role);
+                    let role = reach.roles.get(&added.device).copied().unwrap_or(added.role);
                     self.push(listed(entry, role), Some(entry.rank));
                 }
             }
@@ -237,10 +237,10 @@ impl Roster {
 
     /// Looks at all certificates in the order of their devices. Who finds no place in the list, or loses it to a senior device that
     /// comes late, has logs all the same.
-    fn certify_all(&mut self, standing: &Standing, changes: &mut MemberChanges) {
+    fn certify_all(&mut self, reach: &Reach, changes: &mut MemberChanges) {
         let before = std::mem::take(&mut self.logs);
         let listed = self.devices.iter().map(|device| device.public);
-        let beyond = standing.roles.keys().filter(|device| !self.places.contains_key(*device)).copied();
+        let beyond = reach.roles.keys().filter(|device| !self.places.contains_key(*device)).copied();
         let members: Vec<_> = listed.chain(beyond).collect();
         let of_member = |device: &PublicKey| self.pairs.get(device).into_iter().flat_map(BTreeMap::values);
         let certificates: Vec<_> = members.iter().flat_map(of_member).cloned().collect();
@@ -258,8 +258,8 @@ impl Roster {
     }
 }
 
-fn founder_of(standing: &Standing) -> Option<ListedDevice> {
-    let founder = standing.founder.as_ref()?;
+fn founder_of(reach: &Reach) -> Option<ListedDevice> {
+    let founder = reach.founder.as_ref()?;
     Some(ListedDevice {
         public: founder.public,
         name: founder.name.clone(),

@@ -461,6 +461,35 @@ fn certificates_are_taken_in_without_looking_at_all_others_again() {
 }
 
 #[test]
+fn an_entry_that_comes_last_has_nothing_folded_anew() {
+    let (vault, a, first) = founded();
+    let b = Actor::new(2);
+    let mut story = vec![first, a.adds(&vault, 1, &b, "b", DeviceRole::Admin), b.certificate(&vault)];
+    // Those whom the founder adds come before those whom B adds.
+    for n in 0..8u64 {
+        let (device, adder) = (Actor::new(100 + n), if n % 2 == 0 { &a } else { &b });
+        story.extend([
+            adder.adds(&vault, 10 + n, &device, "x", DeviceRole::Admin),
+            device.certificate(&vault),
+        ]);
+    }
+    let mut members = told(vault, &story);
+    assert_eq!((members.devices().len(), members.roster.folds), (10, 0));
+    assert_eq!(outcome(&members), reference::fold(vault, &story));
+    // Whom B has added is added by a more senior device.
+    story.push(a.adds(&vault, 2, &Actor::new(101), "earlier", DeviceRole::Writer));
+    apply(&mut members, &story[story.len() - 1]).unwrap();
+    assert_eq!(members.roster.folds, 1);
+    assert_eq!(outcome(&members), reference::fold(vault, &story));
+    // What repeats it, or says less, has nothing folded.
+    for (seq, number, role) in [(80, 2, DeviceRole::Writer), (81, 90, DeviceRole::Reader)] {
+        let (_, _, data) = a.adds(&vault, number, &Actor::new(101), "earlier", role);
+        assert_eq!(members.apply(b.control(), Seq(seq), &data), Ok(MemberChanges::default()));
+    }
+    assert_eq!(members.roster.folds, 1);
+}
+
+#[test]
 fn what_is_forgotten_of_a_log_that_waits_may_come_again() {
     let (vault, a, first) = founded();
     let [b, c] = [2, 3].map(Actor::new);

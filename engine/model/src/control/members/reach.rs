@@ -15,7 +15,7 @@ use crate::keys::PublicKey;
 
 /// Members and the entries that made them such.
 #[derive(Debug, Default)]
-pub(super) struct Standing {
+pub(super) struct Reach {
     /// As the genesis names it.
     pub(super) founder: Option<Founder>,
     /// Every device that a chain of admins leads to from the founder, with its strongest role.
@@ -52,7 +52,7 @@ pub(super) struct Followed {
     pub(super) members: Vec<PublicKey>,
 }
 
-impl Standing {
+impl Reach {
     /// The founder is a member.
     pub(super) fn found(&mut self, founder: Founder, followed: &mut Followed) {
         let public = founder.public;
