@@ -14,7 +14,7 @@ use crate::error::Error;
 use crate::life::Core;
 use crate::life::opening::MadeFor;
 use crate::life::snapshots::InProgress;
-use crate::logs::copies;
+use crate::logs::settling;
 use crate::logs::verify::VerifyReport;
 use crate::options::Options;
 use crate::sync::Sync;
@@ -68,7 +68,7 @@ impl Device {
     /// [`Error::AlreadyExists`], also while somebody has it open or makes it; what the disk or the key
     /// refuse. Nothing that was there is changed or removed.
     pub fn create(dir: impl AsRef<Path>, key: Arc<dyn KeyProvider>, options: Options) -> Result<Self, Error> {
-        Ok(Self::of(Core::create(dir.as_ref(), key, options, MadeFor::Founding, copies::settle)?))
+        Ok(Self::of(Core::create(dir.as_ref(), key, options, MadeFor::Founding, settling::settle)?))
     }
 
     /// Opens the store in `dir`.
@@ -77,7 +77,7 @@ impl Device {
     /// [`StoreError::Missing`], [`StoreError::WrongKey`], [`StoreError::Locked`], [`StoreError::NewerFormat`],
     /// [`StoreError::Damaged`] and its kin; what the disk or the key refuse.
     pub fn open(dir: impl AsRef<Path>, key: Arc<dyn KeyProvider>, options: Options) -> Result<Self, Error> {
-        Ok(Self::of(Core::open(dir.as_ref(), key, options, copies::settle)?))
+        Ok(Self::of(Core::open(dir.as_ref(), key, options, settling::settle)?))
     }
 
     pub(crate) fn of(core: Core) -> Self {

@@ -11,10 +11,9 @@ pub(crate) mod host;
 pub(crate) mod opening;
 mod site;
 pub(crate) mod snapshots;
-pub(crate) mod token;
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
@@ -141,11 +140,6 @@ impl Core {
     /// The process that opened the store.
     pub(crate) const fn process(&self) -> &Process {
         &self.process
-    }
-
-    /// The store directory.
-    pub(crate) fn dir(&self) -> &Path {
-        &self.dir
     }
 
     /// Refuses to work in a forked child, whose writes would fight with its parent's. Asked before any lock is taken.

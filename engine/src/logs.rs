@@ -6,7 +6,6 @@
 pub(crate) mod batches;
 pub(crate) mod carrying;
 pub(crate) mod checking;
-pub(crate) mod copies;
 pub(crate) mod endings;
 pub(crate) mod entries;
 pub(crate) mod frontier;
@@ -23,6 +22,7 @@ pub(crate) mod receive;
 pub(crate) mod rotate;
 pub(crate) mod rounds;
 pub(crate) mod sealing;
+pub(crate) mod settling;
 pub(crate) mod shown;
 pub(crate) mod statements;
 pub(crate) mod verify;

@@ -1,4 +1,4 @@
-//! Stores that were copied as a whole, token included.
+//! Stores that were copied as a whole.
 
 use crate::support::{TestDevice, TestRelay, caught_up, eventually, notes};
 

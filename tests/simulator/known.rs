@@ -39,7 +39,7 @@ const ANY: &[Kind] = &[
 const MEMBERS: &[Kind] = &[Kind::Members, Kind::Missing, Kind::SyncEnds, Kind::Lost];
 const DATA: &[Kind] = &[Kind::ComesBack, Kind::Hidden, Kind::Stale, Kind::Field, Kind::Differ];
 const RELAYS: &[&str] = &["wipe", "relay-restore"];
-const BACK: &[&str] = &["restore in-place", "restore new-files"];
+const BACK: &[&str] = &["restore in-place"];
 
 /// All of them.
 pub const KNOWN: &[Known] = &[
@@ -54,7 +54,7 @@ pub const KNOWN: &[Known] = &[
             4 delete 0 0
             5 sync 0 0
             6 sync 1 0
-            7 restore 0 new-files",
+            7 restore 0 in-place",
         is_mended: true,
         kinds: &[Kind::ComesBack],
         has: &[BACK, &["delete", "transaction"]],
@@ -92,7 +92,7 @@ pub const KNOWN: &[Known] = &[
         is_mended: false,
         kinds: &[Kind::WriteWithoutEffect],
         has: &[&["clock"], &["clock-right"]],
-        without: &["copy", "restore in-place", "restore new-files", "move"],
+        without: &["copy", "restore in-place", "move"],
     },
     Known {
         name: "t5",
@@ -109,7 +109,7 @@ pub const KNOWN: &[Known] = &[
         is_mended: false,
         kinds: &[Kind::WriteWithoutEffect, Kind::Stale],
         has: &[&["clock"], &["clock-right"], &["sync"]],
-        without: &["copy", "restore in-place", "restore new-files", "move"],
+        without: &["copy", "restore in-place", "move"],
     },
     Known {
         name: "t7",
@@ -133,15 +133,15 @@ pub const KNOWN: &[Known] = &[
     },
     Known {
         name: "t8",
-        what: "two copies of a store that look alike each let a device in",
+        what: "two copies of a store each let a device in",
         plan: "seed 1 devices 2 relays 1
             0 backup 0
-            1 restore 0 twin
+            1 restore 0 elsewhere
             2 join 0 0
             3 join 2 0",
         is_mended: true,
         kinds: MEMBERS,
-        has: &[&["join"], &["restore twin", "restore elsewhere", "copy"]],
+        has: &[&["join"], &["restore elsewhere", "copy"]],
         without: RELAYS,
     },
     Known {
@@ -191,7 +191,7 @@ pub const KNOWN: &[Known] = &[
         kinds: DATA,
         has: &[
             &["sync-unheard", "cut", "stop", "steps"],
-            &["move", "restore new-files", "restore elsewhere", "copy", "clock"],
+            &["move", "restore elsewhere", "copy", "clock"],
             &["delete", "transaction"],
         ],
         without: &["wipe", "relay-restore"],

@@ -17,14 +17,10 @@ pub type RelayNo = u8;
 /// How a store is put back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Back {
-    /// Over the same files.
+    /// In place of what is there.
     InPlace,
-    /// As new files in the same folder.
-    NewFiles,
     /// Beside what is there: on another machine, which has no other store of that device.
     Elsewhere,
-    /// As a whole disk, cloned for another machine: nothing about the files tells.
-    Twin,
 }
 
 /// One thing that happens.
@@ -281,7 +277,7 @@ impl Hand {
     }
 
     fn back(&mut self) -> Back {
-        self.dice.pick(&[Back::InPlace, Back::InPlace, Back::NewFiles, Back::Elsewhere, Back::Twin])
+        self.dice.pick(&[Back::InPlace, Back::InPlace, Back::InPlace, Back::Elsewhere, Back::Elsewhere])
     }
 
     /// A story, of which any part may be missing.

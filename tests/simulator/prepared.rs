@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use subrosa::testing::simulated::{SimJoin, SimPeer};
 use subrosa::{KeyPair, SeededEntropy, SoftwareKey, VaultId};
@@ -17,7 +17,7 @@ use super::world::{Identity, Relay, VAULT, World};
 pub(super) struct Prepared {
     vault: VaultId,
     now_ms: u64,
-    sites: Vec<(Image, Option<Vec<u8>>)>,
+    sites: Vec<Image>,
     relays: Vec<Image>,
 }
 
@@ -40,9 +40,9 @@ impl World {
         let mut world = Self::new(seed);
         world.truth.set(made.now_ms);
         world.vault = Some(made.vault);
-        for (owner, (image, token)) in made.sites.iter().enumerate() {
+        for (owner, image) in made.sites.iter().enumerate() {
             world.add_identity();
-            let site = world.new_site(owner, image.clone(), token.clone());
+            let site = world.new_site(owner, image.clone());
             world.open(site)?;
         }
         for image in &made.relays {
@@ -89,7 +89,7 @@ fn prepare(devices: u8, relays: u8) -> Result<Prepared, Failure> {
     }
     for owner in 0..usize::from(devices) {
         world.add_identity();
-        let site = world.new_site(owner, Image::default(), None);
+        let site = world.new_site(owner, Image::default());
         let setup = world.setup(site);
         let device = if site == 0 {
             let device = setup.create().map_err(fails)?;
@@ -119,11 +119,10 @@ fn prepare(devices: u8, relays: u8) -> Result<Prepared, Failure> {
     for relay in 0..world.relays.len() {
         world.close_relay(relay);
     }
-    let token = |token: &Arc<Mutex<Option<Vec<u8>>>>| token.lock().ok().and_then(|token| token.clone());
     Ok(Prepared {
         vault: world.vault.unwrap_or(VaultId::ZERO),
         now_ms: world.truth.ms(),
-        sites: world.sites.iter().map(|site| (site.disk.image(), token(&site.token))).collect(),
+        sites: world.sites.iter().map(|site| site.disk.image()).collect(),
         relays: world.relays.iter().map(|relay| relay.disk.image()).collect(),
     })
 }

@@ -142,12 +142,13 @@ impl World {
             Action::Restore(back, how) => self.restore(back, how),
             Action::Copy(site) => {
                 let copy = self.copied(self.site(site));
-                self.put_elsewhere(&copy, Back::Elsewhere)
+                self.put_elsewhere(&copy)
             }
             Action::Move(site) => {
                 let site = self.site(site);
                 self.close(site);
-                self.sites[site].inode += 1;
+                let of = &mut self.sites[site];
+                of.disk = SimDisk::holding(of.disk.image());
                 self.open(site)
             }
             Action::Clock(site, seconds) => {
@@ -324,29 +325,24 @@ impl World {
     }
 
     fn copied(&self, site: usize) -> Backup {
-        let of = &self.sites[site];
-        let token = of.token.lock().ok().and_then(|token| token.clone());
-        Backup { site, inode: of.inode, image: of.disk.image(), token }
+        Backup { site, image: self.sites[site].disk.image() }
     }
 
-    fn put_elsewhere(&mut self, copy: &Backup, how: Back) -> Result<(), Failure> {
+    fn put_elsewhere(&mut self, copy: &Backup) -> Result<(), Failure> {
         if self.sites.len() >= usize::from(SITES_MAX) {
             return Ok(());
         }
         let owner = self.sites[copy.site].owner;
-        let site = self.new_site(owner, copy.image.clone(), copy.token.clone());
-        if how == Back::Twin {
-            self.sites[site].inode = copy.inode;
-        }
+        let site = self.new_site(owner, copy.image.clone());
         self.open(site)
     }
 
     fn restore(&mut self, back: u8, how: Back) -> Result<(), Failure> {
         let Some(last) = self.backups.len().checked_sub(1) else { return Ok(()) };
-        let Backup { site, inode, image, token } = &self.backups[last - usize::from(back) % (last + 1)];
-        let copy = Backup { site: *site, inode: *inode, image: image.clone(), token: token.clone() };
-        if matches!(how, Back::Elsewhere | Back::Twin) {
-            return self.put_elsewhere(&copy, how);
+        let Backup { site, image } = &self.backups[last - usize::from(back) % (last + 1)];
+        let copy = Backup { site: *site, image: image.clone() };
+        if how == Back::Elsewhere {
+            return self.put_elsewhere(&copy);
         }
         let site = copy.site;
         self.open(site)?;
@@ -355,10 +351,6 @@ impl World {
         self.close(site);
         let of = &mut self.sites[site];
         (of.disk, of.known) = (SimDisk::holding(copy.image), OpSet::default());
-        if let Ok(mut token) = of.token.lock() {
-            *token = copy.token;
-        }
-        of.inode += u64::from(how == Back::NewFiles);
         self.open(site)
     }
 
@@ -371,7 +363,7 @@ impl World {
         let op = self.model.add(seen, Vec::new());
         let owner = self.add_identity();
         self.identities[owner].joined = Some(op);
-        let new = self.new_site(owner, super::disk::Image::default(), None);
+        let new = self.new_site(owner, super::disk::Image::default());
         let join = SimJoin::new(self.setup(new));
         let added = join.add_to(&self.vault_at(site)?);
         if !self.settle_call(site, op, added)? {

@@ -34,12 +34,7 @@ const LOSSES: [(&str, Loss); 4] = [
     ("writes", Loss::Writes),
     ("sectors", Loss::Sectors),
 ];
-const BACKS: [(&str, Back); 4] = [
-    ("in-place", Back::InPlace),
-    ("new-files", Back::NewFiles),
-    ("elsewhere", Back::Elsewhere),
-    ("twin", Back::Twin),
-];
+const BACKS: [(&str, Back); 2] = [("in-place", Back::InPlace), ("elsewhere", Back::Elsewhere)];
 
 fn name_of<T: PartialEq>(names: &[(&'static str, T)], value: &T) -> &'static str {
     names.iter().find(|(_, one)| one == value).map_or("?", |(name, _)| name)

@@ -1,8 +1,8 @@
 //! A world: sites with stores, relays, links between them, one clock that is right, and what people know of it all.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use subrosa::testing::simulated::{SimPeer, SimSetup, SimSite};
@@ -62,8 +62,6 @@ pub(super) struct Site {
     /// Which device it is, or was copied from.
     pub(super) owner: usize,
     pub(super) disk: SimDisk,
-    pub(super) token: Arc<Mutex<Option<Vec<u8>>>>,
-    pub(super) inode: u64,
     pub(super) clock: Arc<SimClock>,
     /// What a stop that is under way does.
     pub(super) loss: Loss,
@@ -82,9 +80,7 @@ pub(super) struct Identity {
 /// A copy of a store that was put aside.
 pub(super) struct Backup {
     pub(super) site: usize,
-    pub(super) inode: u64,
     pub(super) image: Image,
-    pub(super) token: Option<Vec<u8>>,
 }
 
 /// A relay.
@@ -175,14 +171,11 @@ impl World {
         std::array::from_fn(|_| dice.throw() as u8)
     }
 
-    pub(super) fn new_site(&mut self, owner: usize, image: Image, token: Option<Vec<u8>>) -> usize {
-        let inode = self.sites.len() as u64 * 1_000 + 1;
+    pub(super) fn new_site(&mut self, owner: usize, image: Image) -> usize {
         let clock = Arc::new(SimClock { truth: self.truth.clone(), ahead_ms: AtomicI64::new(0) });
         self.sites.push(Site {
             owner,
             disk: SimDisk::holding(image),
-            token: Arc::new(Mutex::new(token)),
-            inode,
             clock,
             loss: Loss::Nothing,
             device: None,
@@ -197,11 +190,7 @@ impl World {
         let of = &self.sites[site];
         let disk = of.disk.clone();
         SimSetup {
-            site: SimSite {
-                disk: Box::new(move || Box::new(disk.clone())),
-                token: of.token.clone(),
-                inode: of.inode,
-            },
+            site: SimSite { disk: Box::new(move || Box::new(disk.clone())) },
             key: self.identities[of.owner].key.clone(),
             clock: of.clock.clone(),
             entropy: Arc::new(SeededEntropy::dangerous_from_seed(entropy)),

@@ -29,7 +29,7 @@ use crate::options::Options;
 use crate::records::watch::Watchers;
 
 /// What the rooms above have to do with a store that was just opened, or made, before anybody else writes.
-pub(crate) type Settle = fn(&Core, created: bool, &Turn) -> Result<(), Error>;
+pub(crate) type Settle = fn(&Core, &Turn) -> Result<(), Error>;
 
 /// What becomes of a new store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,7 +111,6 @@ impl Core {
 
     /// Refuses a folder that has a store. One that was never finished is none.
     pub(crate) fn check_free(dir: &Path, key: &Arc<dyn KeyProvider>, options: &Options) -> Result<(), Error> {
-        Site::of(dir, options).check_names()?;
         let process = Process::this(&options.fork_sign);
         let open = match Self::open_file(dir, &**key, options, (&process, Missing::Refuse)) {
             Ok(open) => open,
@@ -197,7 +196,7 @@ impl Core {
     /// What an open store needs before anybody else writes.
     fn settle(&self, created: Option<MadeFor>, turn: &Turn) -> Result<(), Error> {
         self.rotations.lock().unwrap_or_else(PoisonError::into_inner).clear();
-        (self.settle)(self, created.is_some(), turn)?;
+        (self.settle)(self, turn)?;
         if created.is_some() {
             // Of a making that was cut short.
             self.write_in_turn(turn, |tx| Ok(tx.vaults.put_relay("")?))?;

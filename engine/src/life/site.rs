@@ -8,7 +8,7 @@ use subrosa_store::sealed::{Disk, FileDisk, Missing};
 use subrosa_store::testing::SimSite;
 
 use crate::error::Error;
-use crate::life::{STORE_FILE, token};
+use crate::life::STORE_FILE;
 use crate::options::Options;
 
 /// See the module.
@@ -32,24 +32,12 @@ impl<'a> Site<'a> {
     /// Makes the folder if it is not there.
     ///
     /// # Errors
-    /// As [`Site::check_names`]; [`StoreError::Io`].
+    /// [`StoreError::Io`].
     pub(crate) fn make(&self) -> Result<(), Error> {
-        self.check_names()?;
         match self {
             Self::Folder(dir) => Ok(std::fs::create_dir_all(dir).map_err(StoreError::from)?),
             #[cfg(feature = "testing")]
             Self::Simulated(_) => Ok(()),
-        }
-    }
-
-    /// Refuses a site in which something else has the name of a file that a store has beside it.
-    ///
-    /// # Errors
-    /// [`Error::AlreadyExists`].
-    pub(crate) fn check_names(&self) -> Result<(), Error> {
-        match self {
-            Self::Folder(dir) if token::is_name_taken(dir) => Err(Error::AlreadyExists),
-            _ => Ok(()),
         }
     }
 

@@ -33,7 +33,7 @@ enum Opened {
 
 impl Core {
     /// Merges what could not be merged when it arrived: groups held for the clock, logs that have a certificate since, and
-    /// what a newer version may read. Called at every open; receiving does the same.
+    /// what a newer version may read. What is done at every open; receiving does the same.
     pub(crate) fn retry_held(&self, turn: &Turn) -> Result<(), Error> {
         self.retry_vaults(turn)?;
         self.go_round_at_opening(turn)

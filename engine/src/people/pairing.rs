@@ -22,8 +22,8 @@ use crate::cancel::Cancel;
 use crate::error::{Error, RendezvousError};
 use crate::life::Core;
 use crate::life::opening::MadeFor;
-use crate::logs::copies;
 use crate::logs::entries::Queued;
+use crate::logs::settling;
 use crate::options::Options;
 use crate::people::vaults::{DeviceInfo, NewVault};
 use crate::sync::engine::Engine;
@@ -373,7 +373,7 @@ impl PairJoin {
             self.key.clone(),
             self.options.clone(),
             MadeFor::Joining,
-            copies::settle,
+            settling::settle,
         )?;
         let new = NewVault { id: joined.vault, name: joined.name, keyring: joined.keyring };
         let settled =

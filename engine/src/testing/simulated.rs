@@ -21,7 +21,7 @@ use crate::device::Device;
 use crate::error::{Error, SyncFailure};
 use crate::life::Core;
 use crate::life::opening::MadeFor;
-use crate::logs::copies;
+use crate::logs::settling;
 use crate::memory::state::VaultState;
 use crate::options::Options;
 use crate::people::vaults::NewVault;
@@ -121,7 +121,7 @@ impl SimJoin {
         let keyring =
             vault.core.with_vault(&vault.id(), |state| bundle(&state.keyring, logs, admin, prekey))?;
         let (key, options) = setup.options();
-        let core = Core::create(Path::new(NOWHERE), key, options, MadeFor::Joining, copies::settle)?;
+        let core = Core::create(Path::new(NOWHERE), key, options, MadeFor::Joining, settling::settle)?;
         core.join_vault(NewVault { id: vault.id(), name: vault.name().to_owned(), keyring }, &[])?;
         Ok(Device::of(core))
     }

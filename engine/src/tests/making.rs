@@ -15,7 +15,7 @@ use crate::device::Device;
 use crate::error::Error;
 use crate::life::opening::MadeFor;
 use crate::life::{Core, STORE_FILE};
-use crate::logs::copies;
+use crate::logs::settling;
 use crate::options::Options;
 
 const DIR: &str = "SUBROSA_TEST_MAKING_DIR";
@@ -151,7 +151,7 @@ fn cut_child() {
     let cut = Arc::new(Cut { left: AtomicU64::new(cut.parse().unwrap()) });
     let options = options(&Arc::new(TestClock::default())).entropy(cut);
     let made_for = if dir.join("joining").exists() { MadeFor::Joining } else { MadeFor::Founding };
-    std::mem::forget(Core::create(&dir.join("s"), key_in(dir), options, made_for, copies::settle).unwrap());
+    std::mem::forget(Core::create(&dir.join("s"), key_in(dir), options, made_for, settling::settle).unwrap());
     std::process::exit(FINISHED);
 }
 
@@ -202,7 +202,8 @@ fn a_store_for_a_device_that_joins_can_be_made_again_wherever_it_was_cut_short()
 fn what_is_made_again_has_no_relay_of_the_first_try() {
     let folder = tempfile::tempdir().unwrap();
     let (dir, key) = (folder.path().join("s"), new_key());
-    let core = Core::create(&dir, key.clone(), Options::default(), MadeFor::Joining, copies::settle).unwrap();
+    let core =
+        Core::create(&dir, key.clone(), Options::default(), MadeFor::Joining, settling::settle).unwrap();
     let relay = "subrosa://127.0.0.1:9/#gmcdq4y6k77guoqh7qcuz6caucmneonnngzc3wsufdmnxjiyu7qq";
     core.write(|tx| Ok(tx.vaults.put_relay(relay)?)).unwrap();
     drop(core);
@@ -219,20 +220,9 @@ fn nothing_that_stands_in_the_folder_is_written_over_or_removed() {
     let file = |name: &'static str, bytes: &'static [u8]| {
         move |dir: &Path| std::fs::write(dir.join(name), bytes).unwrap()
     };
-    let empty = |names: &'static [&'static str]| {
-        move |dir: &Path| names.iter().for_each(|name| std::fs::write(dir.join(name), b"").unwrap())
-    };
-    let cases: [(&str, Put<'_>); 10] = [
+    let cases: [(&str, Put<'_>); 2] = [
         ("a store of another key", another_store),
         ("a file that is no store", &file(STORE_FILE, b"minutes of the meeting")),
-        ("somebody's token", &file("token", b"ghp_x1y2z3")),
-        ("somebody's long token", &file("token", &[b'a'; 65])),
-        ("somebody's new token", &file("token.new", b"secret")),
-        ("digits before there is a store", &file("token", &[b'a'; 64])),
-        ("an empty token before there is a store", &empty(&["token"])),
-        ("an empty new token", &empty(&["token.new"])),
-        ("an empty token beside an empty store", &empty(&["token", STORE_FILE])),
-        ("a folder", &|dir| std::fs::create_dir(dir.join("token")).unwrap()),
     ];
     for (name, put) in cases {
         let folder = tempfile::tempdir().unwrap();
@@ -257,24 +247,22 @@ fn files(dir: &Path) -> Vec<(std::ffi::OsString, Option<Vec<u8>>)> {
 }
 
 #[test]
-fn a_file_that_took_the_tokens_name_is_left_alone_by_every_open() {
-    let folder = tempfile::tempdir().unwrap();
-    let key = new_key();
-    let device = Device::create(folder.path(), key.clone(), Options::default()).unwrap();
-    write_note(&device);
-    drop(device);
-    let token = folder.path().join("token");
-    for theirs in [&b"TOKEN=abc"[..], &[b'0'; 200]] {
-        std::fs::write(&token, theirs).unwrap();
-        assert!(has_note(&Device::open(folder.path(), key.clone(), Options::default()).unwrap()));
-        assert_eq!(std::fs::read(&token).unwrap(), theirs);
+fn a_store_is_one_file_and_what_else_lies_in_its_folder_is_left_alone() {
+    let (folder, key) = (tempfile::tempdir().unwrap(), new_key());
+    // An older store had a file of the first name beside it.
+    let theirs: [(&str, &[u8]); 3] = [("token", &[b'0'; 64]), ("token.new", b""), ("notes.txt", b"bread")];
+    for (name, bytes) in theirs {
+        std::fs::write(folder.path().join(name), bytes).unwrap();
     }
-    // One that was cut short is the store's own.
-    for ours in [&b"0123abcd"[..], &[0; 64], b""] {
-        std::fs::write(&token, ours).unwrap();
+    write_note(&Device::create(folder.path(), key.clone(), Options::default()).unwrap());
+    for _ in 0..2 {
         assert!(has_note(&Device::open(folder.path(), key.clone(), Options::default()).unwrap()));
-        assert_eq!(std::fs::read(&token).unwrap().len(), 64);
     }
+    let mut found = files(folder.path());
+    found.retain(|(name, _)| name != STORE_FILE);
+    let mut theirs = theirs.map(|(name, bytes)| (name.into(), Some(bytes.to_vec())));
+    theirs.sort();
+    assert_eq!(found, theirs);
 }
 
 #[test]

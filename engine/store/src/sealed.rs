@@ -20,7 +20,6 @@ mod superblock;
 #[cfg(test)]
 mod tests;
 
-pub use descriptor::open_above_standard;
 pub use disk::{Disk, FileDisk};
 pub use open::{Compacted, Missing, OpenOptions, SealedHandle, Space, Stop, Verified, Walk, open_database};
 pub use superblock::Kek;

@@ -1,7 +1,7 @@
 //! What tests and benchmarks of other crates need of the inside. Never for a release.
 
 use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use redb::Database;
 use subrosa_model::entropy::OsEntropy;
@@ -17,10 +17,6 @@ pub type DiskOpener = Box<dyn Fn() -> Box<dyn Disk> + Send + Sync>;
 pub struct SimSite {
     /// The disk.
     pub disk: DiskOpener,
-    /// What the file `token` beside the store holds.
-    pub token: Arc<Mutex<Option<Vec<u8>>>>,
-    /// Which file it is.
-    pub inode: u64,
 }
 
 /// A bare redb database in a sealed file at `path`, which is created if it is not there, under a key that everybody

@@ -48,12 +48,6 @@ const META_NAME: &str = "name";
 const META_RELAY: &str = "relay";
 /// The largest stamp made or merged.
 const META_CLOCK: &str = "clock";
-/// What was written to the token file last.
-const META_TOKEN: &str = "token";
-/// What was there before it.
-const META_TOKEN_BEFORE: &str = "token before";
-/// Inode of the file at the last open.
-const META_INODE: &str = "inode";
 
 /// Vaults and facts, open for writing.
 pub struct Vaults<'t> {
@@ -93,17 +87,6 @@ pub struct CollectionRow {
     pub name: String,
     /// Its number.
     pub number: CollectionNo,
-}
-
-/// What is noted of the token beside the store.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct TokenNotes {
-    /// The one that was written last.
-    pub current: Option<Vec<u8>>,
-    /// The one that the file held when that was noted.
-    pub before: Option<Vec<u8>>,
-    /// Inode of the file at the last open.
-    pub inode: Option<u64>,
 }
 
 /// A keyring, or an image of members, where it lies in the store.
@@ -201,14 +184,6 @@ impl<'t> Vaults<'t> {
         self.put(META_CLOCK, &latest.0.to_be_bytes())
     }
 
-    /// Notes tokens, and the inode of the file; what `notes` does not have stays as it is.
-    pub fn put_token(&mut self, notes: &TokenNotes) -> Result<(), StoreError> {
-        for (name, token) in [(META_TOKEN, &notes.current), (META_TOKEN_BEFORE, &notes.before)] {
-            token.as_ref().map_or(Ok(()), |token| self.put(name, token))?;
-        }
-        notes.inode.map_or(Ok(()), |inode| self.put(META_INODE, &inode.to_be_bytes()))
-    }
-
     fn put(&mut self, name: &str, value: &[u8]) -> Result<(), StoreError> {
         self.meta.insert(name, value)?;
         Ok(())
@@ -254,12 +229,6 @@ impl VaultsView {
     /// The largest stamp made or merged.
     pub fn clock(&self) -> Result<Option<Stamp>, StoreError> {
         Ok(self.fixed(META_CLOCK)?.map(|bytes| Stamp(u64::from_be_bytes(bytes))))
-    }
-
-    /// What is noted of the token.
-    pub fn token(&self) -> Result<TokenNotes, StoreError> {
-        let (current, before) = (self.bytes(META_TOKEN)?, self.bytes(META_TOKEN_BEFORE)?);
-        Ok(TokenNotes { current, before, inode: self.fixed(META_INODE)?.map(u64::from_be_bytes) })
     }
 
     /// The vaults, in the order in which they came here.

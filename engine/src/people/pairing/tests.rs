@@ -301,7 +301,8 @@ fn a_store_whose_device_was_never_let_in_is_in_nobodys_way() {
     let key: Arc<dyn KeyProvider> = Arc::new(SoftwareKey::generate(&OsEntropy));
     // Killed between the making of the store and that of the vault in it.
     drop(
-        Core::create(&fixture.dir(), key.clone(), named("phone"), MadeFor::Joining, copies::settle).unwrap(),
+        Core::create(&fixture.dir(), key.clone(), named("phone"), MadeFor::Joining, settling::settle)
+            .unwrap(),
     );
     let opened = Device::open(fixture.dir(), key.clone(), named("phone"));
     assert!(matches!(opened, Err(Error::Store(StoreError::Missing))), "{opened:?}");

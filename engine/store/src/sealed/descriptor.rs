@@ -9,7 +9,10 @@ use std::path::Path;
 
 /// Opens a file by `open`, with a descriptor above those of the standard streams. Meanwhile `folder`, which can be
 /// opened and not written, takes the place of those that are closed: what is printed then fails.
-pub fn open_above_standard(folder: &Path, open: impl FnOnce() -> io::Result<File>) -> io::Result<File> {
+pub(super) fn open_above_standard(
+    folder: &Path,
+    open: impl FnOnce() -> io::Result<File>,
+) -> io::Result<File> {
     #[cfg(unix)]
     {
         let _places = taken_places(folder);

@@ -55,7 +55,6 @@ fn facts_come_back_as_they_were_put_and_are_not_there_before() {
     let vaults = DoorsView::begin(&database).unwrap().vaults_if_made().unwrap().expect("it has tables now");
     assert_eq!((vaults.format().unwrap(), vaults.clock().unwrap()), (None, None));
     assert_eq!((vaults.name().unwrap(), vaults.relay().unwrap()), (None, None));
-    assert_eq!(vaults.token().unwrap(), TokenNotes::default());
     change(&database, |vaults| {
         vaults.put_format(0x0102_0304).unwrap();
         vaults.put_clock(Stamp(u64::MAX - 1)).unwrap();
@@ -74,29 +73,11 @@ fn facts_come_back_as_they_were_put_and_are_not_there_before() {
 }
 
 #[test]
-fn tokens_are_noted_each_under_its_name_and_what_is_not_given_stays() {
-    let database = in_memory();
-    let notes = |current: &[u8], before: Option<&[u8]>, inode| TokenNotes {
-        current: Some(current.to_vec()),
-        before: before.map(<[u8]>::to_vec),
-        inode: Some(inode),
-    };
-    for (put, expected) in [
-        (notes(b"1", None, 1), notes(b"1", None, 1)),
-        (notes(b"2", Some(b"1"), 2), notes(b"2", Some(b"1"), 2)),
-        (notes(b"3", None, 3), notes(b"3", Some(b"1"), 3)),
-    ] {
-        change(&database, |vaults| vaults.put_token(&put).unwrap());
-        assert_eq!(view(&database).token().unwrap(), expected);
-    }
-}
-
-#[test]
 fn rows_that_nothing_of_ours_wrote_are_refused() {
     let database = in_memory();
     let inconsistent = |error| matches!(error, Some(StoreError::Inconsistent));
     change(&database, |vaults| {
-        for name in [META_FORMAT, META_CLOCK, META_INODE, META_NAME, META_RELAY] {
+        for name in [META_FORMAT, META_CLOCK, META_NAME, META_RELAY] {
             vaults.put(name, &[0xff; 13]).unwrap();
         }
         vaults.vaults.insert(0, &[b'a'; 31][..]).unwrap();
@@ -106,7 +87,6 @@ fn rows_that_nothing_of_ours_wrote_are_refused() {
     });
     let vaults = view(&database);
     assert!(inconsistent(vaults.format().err()) && inconsistent(vaults.clock().err()));
-    assert!(inconsistent(vaults.token().err()));
     assert!(inconsistent(vaults.name().err()) && inconsistent(vaults.relay().err()));
     assert!(vaults.vaults().unwrap().all(|row| inconsistent(row.err())));
     assert!(vaults.collections().unwrap().all(|row| inconsistent(row.err())));
