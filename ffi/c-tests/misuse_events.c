@@ -199,27 +199,29 @@ static void device_closes(void) {
   reopen_store(&store);
 }
 
-/* More than any queue should hold: it lags, and says so. */
+/* More than a queue holds, in two calls: it lags, and says so. Where every access is checked, many. */
 static void too_much(void) {
-  enum { MANY = 30000 };
+  const int half = getenv("SUBROSA_TESTS_SMALL") == NULL ? 35000 : 1500;
   subrosa_events *events = watch(1);
   subrosa_event event = {.struct_size = sizeof event};
-  uint8_t *rows = calloc(MANY, 26);
+  uint8_t *rows = calloc((size_t)half, 26);
   subrosa_buf ids;
   int records = 0, lagged = 0;
   if (rows == NULL) abort();
-  for (int i = 0; i < MANY; i++) memcpy(rows + 26 * (size_t)i, "\x16\0\0\0\x02\x01\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0{}", 26);
-  GOOD(subrosa_write_many(store.collection, NULL, rows, 26 * (size_t)MANY, &ids, &err));
-  CHECK(ids.len == 16 * (size_t)MANY);
-  subrosa_buf_free(&ids);
+  for (int i = 0; i < half; i++) memcpy(rows + 26 * (size_t)i, "\x16\0\0\0\x02\x01\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0{}", 26);
+  for (int i = 0; i < 2; i++) {
+    GOOD(subrosa_write_many(store.collection, NULL, rows, 26 * (size_t)half, &ids, &err));
+    CHECK(ids.len == 16 * (size_t)half);
+    subrosa_buf_free(&ids);
+  }
   free(rows);
   do {
     GOOD(subrosa_events_wait(events, records + lagged == 0 ? 10000 : 0, NULL, &event, &err));
     records += event.kind == SUBROSA_EVENT_RECORD;
     lagged += event.kind == SUBROSA_EVENT_LAGGED;
     subrosa_event_free(&event);
-  } while (event.kind != SUBROSA_EVENT_NONE && records + lagged <= MANY);
-  CHECK(lagged > 0 || records == MANY);
+  } while (event.kind != SUBROSA_EVENT_NONE && records + lagged <= 2 * half);
+  CHECK(2 * half > 65536 ? lagged > 0 : records == 2 * half);
   insert();
   GOOD(subrosa_events_wait(events, 10000, NULL, &event, &err));
   CHECK(event.kind == SUBROSA_EVENT_RECORD);
