@@ -1,12 +1,8 @@
 //! Two devices of one user.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use subrosa::{Confirmation, Error, Options, OsEntropy, PairError, PairJoin, PairLink, SoftwareKey};
-use subrosa_relay::{Class, Config, Quotas};
-
-use crate::support::{PATIENCE, TestDevice, TestRelay, caught_up, clock, eventually, notes};
+use crate::support::{TestDevice, TestRelay, caught_up, clock, eventually, notes};
 
 #[test]
 fn paired_devices_exchange_live_edits_quickly() {
@@ -62,44 +58,4 @@ fn a_third_device_gets_everything_from_an_emptied_relay() {
     c.sync_once(&relay.url());
     a.sync_once(&relay.url());
     assert_eq!(c.notes(), a.notes());
-}
-
-#[test]
-fn a_new_device_gets_no_keys_before_the_relay_has_acknowledged_it() {
-    let quotas = Quotas { class: vec![Class::default()], ..Quotas::default() };
-    let mut relay = TestRelay::with(Config { open: true, quotas, ..TestRelay::config() });
-    let a = TestDevice::new();
-    a.put("before", "pairing");
-    a.sync_once(&relay.url());
-    // From here on the relay takes nothing more of the vault.
-    relay.restart(|config| config.quotas.class[0].vault_bytes = 1);
-    let home = tempfile::tempdir().unwrap();
-    let path = home.path().join("store");
-    let mut offer = a.device().pair_offer(&relay.url()).unwrap();
-    let link = PairLink::parse(&offer.link().to_text()).unwrap();
-    let key = Arc::new(SoftwareKey::generate(&OsEntropy));
-    let mut join = PairJoin::start(&path, key, Options::default(), link).unwrap();
-    let joined = std::thread::spawn(move || {
-        loop {
-            match join.wait(PATIENCE) {
-                Ok(None) => {}
-                Ok(Some(_)) => return Ok(()),
-                Err(error) => return Err(error),
-            }
-        }
-    });
-    offer.wait_for_code(PATIENCE).unwrap().expect("the new device answers");
-    let refused = offer.confirm(Confirmation::CodesEqual);
-    assert!(
-        matches!(refused, Err(Error::Pair(PairError::Unconfirmed | PairError::NotAtRelay))),
-        "{refused:?}"
-    );
-    let told = joined.join().unwrap();
-    assert!(matches!(told, Err(Error::Pair(PairError::Aborted(_)) | Error::Rendezvous(_))), "{told:?}");
-    assert!(!path.join("store.subrosa").exists(), "it was given nothing");
-    relay.restart(|config| config.quotas.class[0].vault_bytes = 100 << 20);
-    // Of others, it goes on.
-    let b = a.pair(&relay.url());
-    b.sync_once(&relay.url());
-    assert_eq!(notes(&b.vault()).len(), 1);
 }
