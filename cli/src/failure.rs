@@ -77,6 +77,10 @@ pub(crate) enum Failure {
     Unfinished { secs: u64, reason: String },
     #[error("the relay refused: {0}, all data is kept")]
     Refused(ErrorCode),
+    #[error(
+        "the relay says that it has another copy's changes of this device, and shows none, all data is kept"
+    )]
+    Disputed,
     #[error(transparent)]
     Sync(#[from] SyncError),
     #[error("the codes were not confirmed, so the device was not let in")]
@@ -171,6 +175,9 @@ impl Failure {
             }
             Self::Refused(code) => refused_remedy(*code).to_owned(),
             Self::Sync(_) => "run the command again".to_owned(),
+            Self::Disputed => {
+                "sync again; if it stays so, ask the relay's owner, or use another relay (`subrosa relay set URL`)".to_owned()
+            }
             Self::Unfinished { .. } => {
                 "sync again, it goes on from there; `subrosa status` shows what waits".to_owned()
             }

@@ -94,6 +94,6 @@ pub use subrosa_protocol::ids::VaultId;
 pub use subrosa_store::error::{StoreError, StorePart};
 #[doc(inline)]
 pub use subrosa_store::process::{ForkSign, ProcessNumber};
-pub use sync::{Sync, SyncEvent, SyncEvents};
+pub use sync::{Sync, SyncEvent, SyncEvents, SyncMoment};
 pub use transaction::Transaction;
 pub use vault::{Delivery, Vault, WriteTx};

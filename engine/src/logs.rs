@@ -6,6 +6,7 @@
 pub(crate) mod batches;
 pub(crate) mod carrying;
 pub(crate) mod checking;
+mod claims;
 pub(crate) mod endings;
 pub(crate) mod entries;
 pub(crate) mod frontier;

@@ -35,7 +35,7 @@ use subrosa_protocol::error::ErrorCode;
 use subrosa_protocol::ids::VaultId;
 use tokio::sync::watch;
 
-use self::board::{Board, WaitLimits};
+use self::board::{Board, Moment, WaitLimits};
 use self::checker::Checker;
 use self::control::Control;
 pub use self::events::SyncEvents;
@@ -80,6 +80,9 @@ pub enum SyncEvent {
     },
     /// The relay hides something of a vault, or has lost it, and does not say so.
     Disagrees(VaultId),
+    /// The relay says that it holds another future of this device's log, and shows nothing of it: nothing is sealed or sent in
+    /// the vault on this link.
+    Disputed(VaultId),
     /// An admin of a vault has written what only a newer version understands, and must not be ignored: it is received, and
     /// nothing written here is sent before an update.
     UpdateNeeded(VaultId),
@@ -144,15 +147,17 @@ impl Sync {
         }
     }
 
-    /// Waits until all vaults are caught up both ways: what the relay had is stored, and what was written before
-    /// this call is sealed and acknowledged; and until the relay has shown since this call that it is there, which takes a round
-    /// trip. What it was given meanwhile by others may still be on its way.
+    /// Waits until all vaults are caught up both ways: everything is stored, and merged as far as it can be, that the relay had
+    /// acknowledged to anybody when this call was made; and what was written here before it is sealed and acknowledged. The
+    /// relay is asked for that, which takes a round trip: what it said before counts for nothing. While there is no link the
+    /// wait goes on. A relay that shows other heads than are held here, after all were compared, ends the wait all the same:
+    /// [`SyncStatus::disagrees`].
     ///
     /// # Errors
     /// [`SyncError::NoProgress`] after `idle_max` in which not one segment was stored or acknowledged, and
     /// [`SyncError::Unfinished`] after 60 times that whatever moves, since a relay can feed for ever;
-    /// [`SyncError::Refused`] at once when the relay refused and nothing else is left to do; sync goes on all the
-    /// same. [`SyncError::Stopped`]; [`SyncError::Suspended`] at once while the device is suspended;
+    /// [`SyncError::Refused`] and [`SyncError::Disputed`] at once when the relay refused, or disputes this device's logs, and
+    /// nothing else is left to do; sync goes on all the same. [`SyncError::Stopped`]; [`SyncError::Suspended`] at once while the device is suspended;
     /// [`SyncError::Panicked`]; [`SyncError::Forked`].
     pub fn wait_caught_up(&self, idle_max: Duration) -> Result<(), SyncError> {
         self.wait(WaitLimits::of_idle(idle_max), &Cancel::new()).map(drop)
@@ -174,18 +179,49 @@ impl Sync {
         if self.wait(WaitLimits::of_idle(idle_max), cancel)? { Ok(()) } else { Err(Error::Cancelled) }
     }
 
+    /// Now, to be waited for: in one go, as [`Sync::wait_caught_up`] does, or a glance at a time. The relay is asked once.
+    #[must_use]
+    pub fn moment(&self) -> SyncMoment {
+        let is_here = self.thread.is_of_this_process();
+        let moment = is_here.then(|| self.board.moment());
+        SyncMoment { board: self.board.clone(), control: self.control.clone(), moment }
+    }
+
     fn wait(&self, limits: WaitLimits, cancel: &Cancel) -> Result<bool, SyncError> {
-        if !self.thread.is_of_this_process() {
-            return Err(SyncError::Forked);
-        }
-        // Not as the board says: a thread that is told to go on says so a moment later.
-        self.board.wait_caught_up(limits, cancel, || self.control.is_told_to_rest())
+        self.moment().wait_within(limits, cancel)
     }
 
     /// Stops sync and waits for its threads: for the commit of a transaction of theirs, neither for the network nor for
     /// a transaction of the host. From a callback on such a thread it does not wait.
     pub fn stop(self) {
         drop(self);
+    }
+}
+
+/// A moment of a [`Sync`]: what was written here by then, and what the relay had acknowledged to anybody.
+#[derive(Clone, Debug)]
+pub struct SyncMoment {
+    board: Arc<Board>,
+    control: Arc<Control>,
+    /// None in a forked child.
+    moment: Option<Moment>,
+}
+
+impl SyncMoment {
+    /// Waits until all of it is here and there, as [`Sync::wait_caught_up_within`] does from now on; to be called as often as
+    /// you like. A wait that ends early and is begun anew with [`Sync::wait_caught_up`] asks the relay anew each time, and
+    /// never ends where an answer takes longer than that.
+    ///
+    /// # Errors
+    /// As [`Sync::wait_caught_up_within`]; [`SyncError::Stopped`] once the sync is stopped.
+    pub fn wait(&self, idle_max: Duration, whole_max: Duration) -> Result<(), SyncError> {
+        self.wait_within(WaitLimits { idle: idle_max, whole: whole_max }, &Cancel::new()).map(drop)
+    }
+
+    fn wait_within(&self, limits: WaitLimits, cancel: &Cancel) -> Result<bool, SyncError> {
+        let moment = self.moment.ok_or(SyncError::Forked)?;
+        // Not as the board says: a thread that is told to go on says so a moment later.
+        self.board.wait_caught_up(moment, limits, cancel, || self.control.is_told_to_rest())
     }
 }
 

@@ -118,6 +118,12 @@
 #define SUBROSA_EVENT_UPDATE_NEEDED 10
 
 /**
+ * The relay says that it holds another future of this device's log in `vault`, and shows nothing of it: nothing that is written
+ * here is sent to it as long as the link lasts.
+ */
+#define SUBROSA_EVENT_DISPUTED 11
+
+/**
  * The record exists now.
  */
 #define SUBROSA_CHANGE_INSERTED 1
@@ -789,6 +795,12 @@
  * The relay cannot be reached, or the connection was lost.
  */
 #define SUBROSA_UNREACHABLE 506
+
+/**
+ * The relay says that it holds another future of this device's log, and does not show it: nothing is sent to it. No data is
+ * lost. Try again, or use another relay.
+ */
+#define SUBROSA_DISPUTED 507
 
 /**
  * The text is not a pairing link.
@@ -2798,10 +2810,11 @@ SUBROSA_API int32_t subrosa_sync_status_of(subrosa_sync *sync, subrosa_sync_stat
 SUBROSA_API int32_t subrosa_sync_reason(subrosa_sync *sync, subrosa_buf *out, subrosa_error **err);
 
 /**
- * Waits until all vaults are caught up both ways: what the relay had is stored here, and what was written before this call
- * is there. The relay has to show that it is there now, which takes a round trip. `idle_ms`: how long nothing may move; negative
- * for no limit. `cancel` may be NULL.
- * Errors: `SUBROSA_NO_PROGRESS`, `SUBROSA_REFUSED`, `SUBROSA_CANCELLED`, `SUBROSA_SUSPENDED`, at once; sync goes on all the
+ * Waits until all vaults are caught up both ways: everything is here that the relay had acknowledged to anybody when this was
+ * called, and what was written here before it is there. The relay is asked for that, which takes a round trip: what it said
+ * before counts for nothing, and while there is no link the wait goes on. `idle_ms`: how long nothing may move, at least such
+ * a round trip; negative for no limit. `cancel` may be NULL.
+ * Errors: `SUBROSA_NO_PROGRESS`, `SUBROSA_REFUSED`, `SUBROSA_DISPUTED`, `SUBROSA_CANCELLED`, `SUBROSA_SUSPENDED`, at once; sync goes on all the
  * same. `SUBROSA_SYNC_STOPPED`, `SUBROSA_CLOSED`, `SUBROSA_PANIC`. Since 0.1.
  *
  * # Safety

@@ -227,6 +227,7 @@ impl From<SyncError> for Failure {
             SyncError::Refused(code) => Self::of(SUBROSA_REFUSED, &error).number(code.to_wire().into()),
             SyncError::Stopped => Self::of(SUBROSA_SYNC_STOPPED, &error),
             SyncError::UpdateNeeded => Self::of(SUBROSA_UPDATE_NEEDED, &error),
+            SyncError::Disputed => Self::of(SUBROSA_DISPUTED, &error).retryable(),
             SyncError::Suspended => Self::of(SUBROSA_SUSPENDED, &error),
             SyncError::Panicked => Self::of(SUBROSA_PANIC, &error),
             SyncError::Forked => Self::of(SUBROSA_FORKED, &error),

@@ -160,6 +160,9 @@ pub const SUBROSA_SYNC_STOPPED: i32 = 504;
 pub const SUBROSA_PEER: i32 = 505;
 /// The relay cannot be reached, or the connection was lost.
 pub const SUBROSA_UNREACHABLE: i32 = 506;
+/// The relay says that it holds another future of this device's log, and does not show it: nothing is sent to it. No data is
+/// lost. Try again, or use another relay.
+pub const SUBROSA_DISPUTED: i32 = 507;
 
 /// The text is not a pairing link.
 pub const SUBROSA_PAIR_LINK: i32 = 600;
@@ -267,6 +270,7 @@ const NAMES: &[(i32, &std::ffi::CStr)] = &[
     (SUBROSA_SYNC_STOPPED, c"SYNC_STOPPED"),
     (SUBROSA_PEER, c"PEER"),
     (SUBROSA_UNREACHABLE, c"UNREACHABLE"),
+    (SUBROSA_DISPUTED, c"DISPUTED"),
     (SUBROSA_PAIR_LINK, c"PAIR_LINK"),
     (SUBROSA_PAIR_EXPIRED, c"PAIR_EXPIRED"),
     (SUBROSA_PAIR_WRONG_CODE, c"PAIR_WRONG_CODE"),

@@ -40,6 +40,12 @@ impl FeedHandle {
         self.mail.want(want);
         self.wake.notify_one();
     }
+
+    /// The client asks whether it has everything.
+    pub(crate) fn ask(&self, number: u64) {
+        self.mail.ask(number);
+        self.wake.notify_one();
+    }
 }
 
 /// A running feed; stops when dropped, and its stream is reset.

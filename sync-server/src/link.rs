@@ -292,6 +292,11 @@ impl Driver {
                         task.handle.want(want);
                     }
                 }
+                Output::Ask(vault, number) => {
+                    if let Some(task) = self.feed(&vault) {
+                        task.handle.ask(number);
+                    }
+                }
                 Output::Rendezvous(request) => {
                     let asker = Asker { link: self.no, origin: self.guest.origin() };
                     self.shared.hub.rendezvous(self.shared.clock.now(), asker, request);

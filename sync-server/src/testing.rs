@@ -308,6 +308,11 @@ impl SimRelay {
                     feed.mail.want(want);
                 }
             }
+            Output::Ask(vault, number) => {
+                if let Some(feed) = link.feeds.get(&vault) {
+                    feed.mail.ask(number);
+                }
+            }
             Output::Rendezvous(_) => {}
             Output::Close(_) => link.sent.push_back(SimSent::Closed),
             lookup => {

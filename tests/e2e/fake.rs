@@ -17,7 +17,7 @@ use subrosa::{RelayAddr, VaultId};
 use subrosa_protocol::codec::Extensions;
 use subrosa_protocol::error::{ErrorCode, Refusal};
 use subrosa_protocol::frame::{
-    ALPN, ClientFrame, FeedFrame, RelayFrame, RelayLimits, StatementsPart, VERSION,
+    ALPN, ClientFrame, FeedFrame, RelayFrame, RelayLimits, ShortHead, StatementsPart, VERSION,
 };
 use subrosa_protocol::ids::{
     Base, Chain, Digest, Epoch, Head, Incarnation, LogId, Pin, PublicKeyBytes, Rseq, Seq, Signature,
@@ -36,13 +36,15 @@ pub(crate) enum Manner {
     Hides,
     /// It feeds one vault a segment whose signature does not hold, and serves all others.
     Forges(VaultId),
+    /// It refuses what it is given for another future that it has, names longer heads, and shows nothing.
+    Claims,
 }
 
 /// Runs until it is dropped.
 pub(crate) struct Fake {
     pub(crate) addr: RelayAddr,
     pub(crate) connected: std::sync::mpsc::Receiver<()>,
-    /// Segments fed.
+    /// Segments fed, or refused.
     pub(crate) fed: Arc<AtomicU64>,
     _runtime: Runtime,
 }
@@ -98,6 +100,7 @@ async fn serve(connection: Connection, manner: Manner, fed: Arc<AtomicU64>) -> O
     let (mut send, mut receive) = connection.accept_bi().await.ok()?;
     let mut feeds: BTreeMap<VaultId, SendStream> = BTreeMap::new();
     let mut chains: BTreeMap<VaultId, Vec<Vec<u8>>> = BTreeMap::new();
+    let mut claimed: BTreeMap<LogId, ShortHead> = BTreeMap::new();
     loop {
         let answer = match next_frame(&mut receive).await? {
             ClientFrame::Hello { .. } => {
@@ -126,12 +129,33 @@ async fn serve(connection: Connection, manner: Manner, fed: Arc<AtomicU64>) -> O
                 RelayFrame::Vault { vault, quota_bytes: 1 << 30, used_bytes: 0 }
             }
             ClientFrame::Subscribe { vault, .. } if !chains.contains_key(&vault) => continue,
-            ClientFrame::Subscribe { vault, .. } => {
+            ClientFrame::Subscribe { vault, .. } if !claimed.is_empty() => {
+                RelayFrame::Heads { vault, last: true, heads: claimed.values().copied().collect() }
+            }
+            ClientFrame::Subscribe { vault, .. } | ClientFrame::Heads { vault, .. } => {
                 let mut feed = connection.open_uni().await.ok()?;
                 for frame in first_of_feed(vault, manner) {
                     feed.write_all(&frame.encode()).await.ok()?;
                 }
                 feeds.insert(vault, feed);
+                continue;
+            }
+            ClientFrame::Ask { vault, number } => {
+                if let Some(feed) = feeds.get_mut(&vault) {
+                    feed.write_all(&FeedFrame::Answer { number }.encode()).await.ok()?;
+                }
+                continue;
+            }
+            ClientFrame::Push { vault, segments } if matches!(manner, Manner::Claims) => {
+                for Header { log, seq, .. } in segments.iter().map(|segment| *segment.header()) {
+                    if !claimed.contains_key(&log) {
+                        let refusal = Refusal::segment(ErrorCode::Conflict, vault, log, seq);
+                        send.write_all(&RelayFrame::Error(refusal).encode()).await.ok()?;
+                    }
+                    let head = Head { log, seq: Seq(seq.0 + 5), chain: Chain::from_bytes([6; 32]) };
+                    claimed.insert(log, head.into());
+                    fed.fetch_add(1, Ordering::SeqCst);
+                }
                 continue;
             }
             ClientFrame::Push { vault, segments } => match manner {

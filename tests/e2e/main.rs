@@ -29,3 +29,5 @@ mod suspended;
 mod sync;
 #[cfg(test)]
 mod threads;
+#[cfg(test)]
+mod waiting;

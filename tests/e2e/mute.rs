@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use subrosa::{PeerFault, SyncError, SyncEvent, SyncFault, SyncState};
 
 use crate::fake::{Fake, Manner};
-use crate::support::{MOMENT, PATIENCE, TestDevice, caught_up, clock, put};
+use crate::support::{MOMENT, PATIENCE, TestDevice, TestRelay, caught_up, clock, put};
 
 #[test]
 fn a_relay_that_grants_no_stream_keeps_nobody() {
@@ -92,4 +92,31 @@ fn a_relay_that_hides_something_is_named_and_the_wait_ends_all_the_same() {
     caught_up(&sync);
     assert!(sync.status().disagrees.contains(&personal));
     assert_eq!(sync.status().reason(), "live", "what can be exchanged is");
+}
+
+#[test]
+fn a_relay_that_claims_another_future_and_shows_none_gets_nothing_more_and_is_named() {
+    let relay = Fake::start(Manner::Claims);
+    let a = TestDevice::new();
+    a.put("note", "kept");
+    let personal = a.vault().id();
+    let sync = a.sync(&relay.addr);
+    let waited = sync.wait_caught_up(PATIENCE);
+    assert!(matches!(waited, Err(SyncError::Disputed)), "{waited:?}");
+    assert_eq!(sync.status().disputed.iter().collect::<Vec<_>>(), [&personal]);
+    assert_eq!((sync.status().state, sync.status().reason().as_str()), (SyncState::Refused, "disputed"));
+    // Nothing is sealed for it, and no logs are opened: what is written waits.
+    let sent = relay.fed.load(Ordering::SeqCst);
+    a.put("another", "waits");
+    let waited = sync.wait_caught_up(PATIENCE);
+    assert!(matches!(waited, Err(SyncError::Disputed)), "{waited:?}");
+    assert_eq!((a.vault().pending().unwrap(), relay.fed.load(Ordering::SeqCst)), (1, sent));
+    drop(sync);
+    // An honest relay gets all of it, in the logs as they were.
+    let honest = TestRelay::open();
+    a.sync_once(&honest.url());
+    assert_eq!(a.vault().pending().unwrap(), 0);
+    let b = a.pair(&honest.url());
+    b.sync_once(&honest.url());
+    assert_eq!(b.notes(), a.notes());
 }

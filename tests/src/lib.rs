@@ -116,6 +116,29 @@ impl RelayProcess {
         Ok(())
     }
 
+    /// Has it stand still: it holds its port, and answers nobody.
+    ///
+    /// # Errors
+    /// What the system refuses.
+    #[cfg(unix)]
+    pub fn pause(&self) -> Result<()> {
+        self.signal(rustix::process::Signal::STOP)
+    }
+
+    /// Lets it go on.
+    ///
+    /// # Errors
+    /// What the system refuses.
+    #[cfg(unix)]
+    pub fn go_on(&self) -> Result<()> {
+        self.signal(rustix::process::Signal::CONT)
+    }
+
+    #[cfg(unix)]
+    fn signal(&self, signal: rustix::process::Signal) -> Result<()> {
+        Ok(rustix::process::kill_process(rustix::process::Pid::from_child(&self.child), signal)?)
+    }
+
     /// Its address for clients.
     ///
     /// # Errors

@@ -86,9 +86,9 @@ pub(super) fn pair_join(place: &Place, join: Join, stop: &Stop, look: Look) -> R
 fn fetch(device: &subrosa::Device, stop: &Stop) -> Result<bool, Failure> {
     let Some(relay) = device.relay()? else { return Ok(false) };
     let sync = device.sync(&relay)?;
-    let time = Stopwatch::start();
+    let (time, moment) = (Stopwatch::start(), sync.moment());
     while time.elapsed() < FIRST_SYNC && !stop.is_raised() {
-        let synced = sync.wait_caught_up(GLANCE).is_ok();
+        let synced = moment.wait(GLANCE, GLANCE).is_ok();
         let mut listed = true;
         for vault in device.vaults()? {
             listed &= device.vault_by_id(&vault.id)?.devices()?.iter().any(|device| device.is_this);

@@ -208,7 +208,8 @@ fn edit_offline(laptop: &Actor, phone: &Actor, screen: &mut Screen) -> Result<()
 fn sync(actor: &Actor, relay: &RelayAddr, screen: &Screen, stop: &Stop) -> Result<(), Failure> {
     let watch = Stopwatch::start();
     let sync = actor.device.sync(relay)?;
-    while let Err(error) = sync.wait_caught_up(GLANCE) {
+    let moment = sync.moment();
+    while let Err(error) = moment.wait(GLANCE, GLANCE) {
         if stop.is_raised() {
             return Err(Failure::Interrupted);
         }

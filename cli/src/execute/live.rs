@@ -37,15 +37,17 @@ fn exchange(host: &Host, mut patience: Patience, caller: &mut dyn Caller) -> Res
     // Of a sync that runs already, what it exchanged before is not ours to tell.
     let mut before = host.running_sync().map_or(0, |sync| sync.status().progress.segments_done);
     let mut sync = host.sync()?;
+    let mut moment = sync.moment();
     loop {
         if relay != host.relay_changes() {
             relay = host.relay_changes();
             drop(sync);
             before = 0;
             sync = host.sync()?;
+            moment = sync.moment();
         }
         // A glance in all: what a relay feeds meanwhile must not keep us from looking at the time.
-        let waited = sync.wait_caught_up_within(GLANCE, GLANCE);
+        let waited = moment.wait(GLANCE, GLANCE);
         let mut status = sync.status();
         show(&status, caller)?;
         match waited {
@@ -63,6 +65,7 @@ fn exchange(host: &Host, mut patience: Patience, caller: &mut dyn Caller) -> Res
             }
             Err(SyncError::Refused(code)) => return Err(Failure::Refused(code)),
             Err(SyncError::UpdateNeeded) => return Err(Failure::Engine(Error::UpdateNeeded)),
+            Err(SyncError::Disputed) => return Err(Failure::Disputed),
             Err(error) => return Err(Failure::Sync(error)),
         }
     }
@@ -83,6 +86,10 @@ fn tell_hidden(host: &Host, status: &SyncStatus, caller: &mut dyn Caller) -> Res
 /// What a digest that is not ours means to the user.
 pub(super) const DISAGREES: &str =
     "the relay hides or has lost something that it was given; compare with another device or another relay";
+
+/// What a claim means of which nothing is shown.
+pub(super) const DISPUTED: &str =
+    "the relay says that it has another copy's changes of this device, and shows none: nothing is sent to it";
 
 /// Until interrupted, through lost links, relay restarts and changes of the relay.
 pub(super) fn sync_live(host: &Host, caller: &mut dyn Caller) -> Result<(), Failure> {
@@ -220,6 +227,7 @@ pub(super) fn describe(status: &SyncStatus) -> String {
     for (number, what) in [
         (status.resting.len(), "resting"),
         (status.disagrees.len(), "not shown whole by the relay"),
+        (status.disputed.len(), "disputed by the relay"),
         (status.update_needed.len(), "in need of a newer version of subrosa"),
     ] {
         if number > 0 {
@@ -263,6 +271,8 @@ mod tests {
         assert_eq!(describe(&status), "offline");
         status.disagrees.insert(subrosa::VaultId::ZERO);
         assert_eq!(describe(&status), "offline, 1 vault not shown whole by the relay");
+        status.disputed.insert(subrosa::VaultId::ZERO);
+        assert!(describe(&status).ends_with(", 1 vault disputed by the relay"));
         let fault = subrosa::SyncFault::Peer(subrosa::PeerFault::BadSignature);
         status.resting.insert(subrosa::VaultId::ZERO, fault);
         assert!(describe(&status).contains("1 vault resting"));

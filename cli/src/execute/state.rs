@@ -2,7 +2,7 @@
 
 use subrosa::{DeviceRole, RelayAddr, Vault};
 
-use super::live::{DISAGREES, describe};
+use super::live::{DISAGREES, DISPUTED, describe};
 use crate::failure::Failure;
 use crate::host::Host;
 use crate::request::{Answer, Caller, Level};
@@ -90,6 +90,10 @@ pub(super) fn status(host: &Host, caller: &mut dyn Caller) -> Result<(), Failure
         if disagrees {
             text.push(format!("        {name}: {DISAGREES}"));
         }
+        let disputed = running.as_ref().is_some_and(|status| status.disputed.contains(&info.id));
+        if disputed {
+            text.push(format!("        {name}: {DISPUTED}"));
+        }
         if let Some(fault) = &resting {
             text.push(format!("        {name}: rests, and is tried again: {fault}"));
         }
@@ -101,7 +105,7 @@ pub(super) fn status(host: &Host, caller: &mut dyn Caller) -> Result<(), Failure
             "name": info.name, "id": info.id.to_string(), "pending": pending, "devices": devices,
             "segments": delivery.map(|delivery| delivery.held),
             "segments_at_relay": delivery.map(|delivery| delivery.acknowledged),
-            "disagrees": disagrees, "resting": resting, "update_needed": update_needed
+            "disagrees": disagrees, "disputed": disputed, "resting": resting, "update_needed": update_needed
         }));
     }
     let json = serde_json::json!({

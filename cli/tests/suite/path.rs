@@ -253,3 +253,25 @@ fn the_demo_runs_and_leaves_nothing_behind() {
     assert!(text.contains("0 of "), "{text}");
     assert_eq!(fs::read_dir(root.path()).unwrap().count(), 0, "no leftovers");
 }
+
+#[test]
+fn what_one_device_was_told_to_be_safe_the_other_one_reads_after_its_next_sync_every_time() {
+    let relay = Relay::start();
+    let a = Store::nowhere();
+    a.ok(&["init", "--name", "laptop", "--relay", &relay.url]);
+    let b = paired(&a, "phone");
+    // Both beside a process that holds the store and its link.
+    let holds = |store: &Store| {
+        let mut live = store.spawn(&["sync", "--live"]);
+        live.says("sync: live");
+        live
+    };
+    let _lives = [holds(&a), holds(&b)];
+    for round in 0..50 {
+        let (id, text) = (format!("n{round}"), format!(r#"{{"round":{round}}}"#));
+        a.ok(&["put", "notes", &id, &text]);
+        a.ok(&["sync"]);
+        b.ok(&["sync"]);
+        assert!(b.ok(&["get", "notes", &id]).contains(&text[1..]), "round {round}");
+    }
+}

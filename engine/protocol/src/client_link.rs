@@ -59,6 +59,8 @@ pub struct ClientLink {
     invite: Option<Vec<u8>>,
     greeting: Greeting,
     vaults: BTreeMap<VaultId, VaultLink>,
+    /// The last question.
+    asked: u64,
     /// When the relay last said something.
     heard: Instant,
     feeds: Feeds,
@@ -83,6 +85,7 @@ impl ClientLink {
             invite,
             greeting: Greeting::Sent { at: now },
             vaults: BTreeMap::new(),
+            asked: 0,
             heard: now,
             feeds: Feeds::default(),
             meeting: MeetingState::None,
@@ -149,6 +152,13 @@ impl ClientLink {
         matches!(self.greeting, Greeting::Sent { .. }) || self.vaults.values().any(VaultLink::is_waiting)
     }
 
+    /// The last question ([`Input::Ask`]) for which it is sure, of every vault, that everything is stored, and was compared,
+    /// that the relay had acknowledged to anybody when it took that question, which was later than it was asked.
+    #[must_use]
+    pub fn answered(&self) -> u64 {
+        self.vaults.values().map(VaultLink::answered).min().unwrap_or(self.asked)
+    }
+
     /// What was done and is known to be left.
     #[must_use]
     pub fn progress(&self) -> Progress {
@@ -175,6 +185,13 @@ impl ClientLink {
             }
             Input::Join { id } => self.meeting.join(id, &mut self.out),
             Input::Say { message } => self.meeting.say(message, &mut self.out),
+            Input::Ask { number } => {
+                self.asked = self.asked.max(number);
+                for vault in self.vaults.values_mut() {
+                    vault.ask(self.asked, &mut self.out);
+                }
+                Ok(())
+            }
             Input::Timeout => self.timeout(now),
             Input::Add { vault, purpose } => {
                 self.add(vault, purpose);
@@ -196,7 +213,9 @@ impl ClientLink {
             self.out.push_back(Output::Event(Event::Refused { refusal, retry: REFUSED_WAIT_MAX }));
             return;
         }
-        self.vaults.insert(vault, VaultLink::new(vault, purpose));
+        let mut link = VaultLink::new(vault, purpose);
+        link.ask(self.asked, &mut self.out);
+        self.vaults.insert(vault, link);
         self.out.push_back(Output::Prepare { vault });
     }
 
@@ -220,7 +239,9 @@ impl ClientLink {
                     vault.fault(now, fault, &mut self.feeds, out);
                 }
             }
-            Input::HeadsStored { diverged, heads, .. } => vault.heads_stored(now, diverged, heads, out),
+            Input::HeadsStored { diverged, own, heads, .. } => {
+                vault.heads_stored(now, (diverged, &own), heads, out);
+            }
             Input::Delivered { received, .. } => {
                 if let Some(batch) = self.feeds.delivered(&id) {
                     vault.delivered(now, &batch, received, &mut self.feeds, out);

@@ -10,6 +10,9 @@ pub use self::feed::FeedFrame;
 pub use self::heads::{LogKey, SHORT_CHAIN_LEN, ShortHead};
 use self::heads::{read_base, read_heads, write_base, write_heads};
 pub use self::statements::StatementsPart;
+pub use self::tags::TAG_TABLE;
+use self::tags::*;
+pub(crate) use self::tags::{F_AHEAD, F_SEGMENT};
 use crate::codec::{DecodeError, Extensions, Reader, Writer};
 use crate::error::{ErrorCode, Refusal};
 use crate::ids::{
@@ -23,6 +26,7 @@ use crate::vouch::Vouch;
 mod feed;
 mod heads;
 mod statements;
+mod tags;
 
 /// The one version of this crate.
 pub const VERSION: u16 = 2;
@@ -156,6 +160,13 @@ pub enum ClientFrame {
         /// Last segment.
         to: Seq,
     },
+    /// Asks for [`FeedFrame::Answer`] behind everything that is durable now.
+    Ask {
+        /// Which vault.
+        vault: VaultId,
+        /// What the answer names; the client counts up.
+        number: u64,
+    },
     /// Opens a rendezvous; the link must have authenticated for a vault.
     RendezvousOpen {
         /// Chosen at random by the opener.
@@ -241,45 +252,6 @@ pub enum RelayFrame {
     },
     /// Something was refused.
     Error(Refusal),
-}
-
-macro_rules! tags {
-    ($name:ident: $($const_name:ident = $value:literal, $frame:literal, $direction:literal;)*) => {
-        $(pub(crate) const $const_name: u8 = $value;)*
-        /// Tag, name and direction of every frame; compared with `docs/PROTOCOL.md` by a test.
-        pub const $name: &[(u8, &str, &str)] = &[$(($value, $frame, $direction),)*];
-    };
-}
-
-tags! { TAG_TABLE:
-    HELLO = 0x01, "HELLO", "C->R";
-    AUTH = 0x02, "AUTH", "C->R";
-    CREATE = 0x03, "CREATE", "C->R";
-    STATEMENT = 0x04, "STATEMENT", "C->R";
-    SUBSCRIBE = 0x05, "SUBSCRIBE", "C->R";
-    LOG = 0x06, "LOG", "C->R";
-    PUSH = 0x07, "PUSH", "C->R";
-    HEADS = 0x08, "HEADS", "C->R";
-    WANT = 0x09, "WANT", "C->R";
-    RENDEZVOUS_OPEN = 0x0a, "RENDEZVOUS OPEN", "C->R";
-    RENDEZVOUS_JOIN = 0x0b, "RENDEZVOUS JOIN", "C->R";
-    RENDEZVOUS_DATA = 0x0c, "RENDEZVOUS DATA", "C->R";
-    STATEMENTS_WANT = 0x0e, "STATEMENTS WANT", "C->R";
-    STATEMENTS = 0x0f, "STATEMENTS", "C->R";
-    R_HELLO = 0x81, "HELLO", "R->C";
-    R_VAULT = 0x82, "VAULT", "R->C";
-    R_GRANT = 0x83, "GRANT", "R->C";
-    R_ACK = 0x84, "ACK", "R->C";
-    R_HEADS = 0x88, "HEADS", "R->C";
-    R_RENDEZVOUS_READY = 0x8a, "RENDEZVOUS READY", "R->C";
-    R_RENDEZVOUS_DATA = 0x8c, "RENDEZVOUS DATA", "R->C";
-    R_STATEMENTS = 0x8e, "STATEMENTS", "R->C";
-    R_ERROR = 0x8f, "ERROR", "R->C";
-    F_START = 0xc0, "FEED START", "feed";
-    F_LOG = 0xc1, "FEED LOG", "feed";
-    F_SEGMENT = 0xc2, "FEED SEGMENT", "feed";
-    F_AHEAD = 0xc3, "FEED AHEAD", "feed";
-    F_CAUGHT_UP = 0xc4, "FEED CAUGHT_UP", "feed";
 }
 
 /// Splits a stream's bytes into frames without the length prefix. Holds at most one frame.
@@ -387,6 +359,9 @@ impl ClientFrame {
             Self::Want { vault, log, from, to } => framed(WANT, |w| {
                 w.bytes(vault.as_bytes()).bytes(log.as_bytes()).u64(from.0).u64(to.0);
             }),
+            Self::Ask { vault, number } => framed(ASK, |w| {
+                w.bytes(vault.as_bytes()).u64(*number);
+            }),
             Self::RendezvousOpen { id } => framed(RENDEZVOUS_OPEN, |w| {
                 w.bytes(id.as_bytes());
             }),
@@ -459,6 +434,7 @@ impl ClientFrame {
                 from: Seq(r.u64()?),
                 to: Seq(r.u64()?),
             },
+            ASK => Self::Ask { vault: VaultId::from_bytes(r.array()?), number: r.u64()? },
             RENDEZVOUS_OPEN => Self::RendezvousOpen { id: RendezvousId::from_bytes(r.array()?) },
             RENDEZVOUS_JOIN => Self::RendezvousJoin { id: RendezvousId::from_bytes(r.array()?) },
             RENDEZVOUS_DATA => Self::RendezvousData {

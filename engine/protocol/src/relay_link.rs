@@ -314,6 +314,10 @@ impl RelayLink {
                 self.on_want(vault, log, from, to);
                 Ok(())
             }
+            (_, ClientFrame::Ask { vault, number }) => {
+                self.on_ask(vault, number);
+                Ok(())
+            }
             (_, ClientFrame::RendezvousOpen { id }) => {
                 self.on_rendezvous(RendezvousRequest::Open(id));
                 Ok(())

@@ -195,6 +195,7 @@ fn client_frame() -> impl Strategy<Value = ClientFrame> {
             last,
             heads
         }),
+        (vault(), any::<u64>()).prop_map(|(vault, number)| ClientFrame::Ask { vault, number }),
         (vault(), log(), any::<u64>(), any::<u64>()).prop_map(|(vault, log, from, to)| ClientFrame::Want {
             vault,
             log,
@@ -257,6 +258,7 @@ fn feed_frame() -> impl Strategy<Value = FeedFrame> {
         (any::<u64>(), segment())
             .prop_map(|(rseq, segment)| FeedFrame::Segment { rseq: Rseq(rseq), segment }),
         segment().prop_map(|segment| FeedFrame::Ahead { segment }),
+        any::<u64>().prop_map(|number| FeedFrame::Answer { number }),
         (any::<u64>(), any::<[u8; 32]>()).prop_map(|(rseq, digest)| FeedFrame::CaughtUp {
             rseq: Rseq(rseq),
             digest: Digest::from_bytes(digest)

@@ -22,8 +22,8 @@ pub enum SyncState {
     Syncing,
     /// Everything is here and there; changes go through as they happen.
     Live,
-    /// The relay refused something, or something is wrong with a vault at it, or a vault needs a newer version of this
-    /// program, and nothing else is left to do. Data that was not sent stays here.
+    /// The relay refused something, or disputes this device's logs, or something is wrong with a vault at it, or a vault needs
+    /// a newer version of this program, and nothing else is left to do. Data that was not sent stays here.
     Refused,
     /// The device is suspended: no connection, no socket, until it resumes.
     Suspended,
@@ -46,6 +46,10 @@ pub struct SyncStatus {
     pub resting: BTreeMap<VaultId, SyncFault>,
     /// Vaults of which the relay hides something, or has lost it, and does not say so; kept until it shows what we hold.
     pub disagrees: BTreeSet<VaultId>,
+    /// Vaults of which the relay says that it holds another future of this device's log, and shows nothing of it when it is
+    /// asked once more: it lies, or is broken. They are received, and nothing written here is sealed or sent as long as the link
+    /// lasts; each link begins anew. Kept until the vault is caught up.
+    pub disputed: BTreeSet<VaultId>,
     /// Vaults in which an admin uses a newer version, and has written what this one must not ignore. They are received,
     /// and nothing written here is sent before an update.
     pub update_needed: BTreeSet<VaultId>,
@@ -53,7 +57,7 @@ pub struct SyncStatus {
 
 impl SyncStatus {
     /// The reason code: `offline`, `connecting`, `syncing`, `live`, `suspended`, `refused: ` and the name of the
-    /// refusal, `resting: ` and what is wrong with a vault, or `update needed`.
+    /// refusal, `resting: ` and what is wrong with a vault, `disputed`, or `update needed`.
     #[must_use]
     pub fn reason(&self) -> String {
         match (self.refused, self.state) {
@@ -65,7 +69,11 @@ impl SyncStatus {
             (None, SyncState::Syncing) => "syncing".to_owned(),
             (None, SyncState::Refused) => {
                 let fault = self.resting.values().next();
-                let other = if self.update_needed.is_empty() { "refused" } else { "update needed" };
+                let other = match (self.disputed.is_empty(), self.update_needed.is_empty()) {
+                    (false, _) => "disputed",
+                    (true, false) => "update needed",
+                    (true, true) => "refused",
+                };
                 fault.map_or_else(|| other.to_owned(), |fault| format!("resting: {fault}"))
             }
         }
@@ -151,6 +159,10 @@ pub enum SyncError {
     /// [`SyncStatus::update_needed`].
     #[error("a vault needs a newer version of the application")]
     UpdateNeeded,
+    /// Everything else is done, but the relay says that it holds another future of this device's log, and does not show it:
+    /// [`SyncStatus::disputed`]. What is here stays here; try again, or use another relay.
+    #[error("the relay disputes this device's own log and shows nothing")]
+    Disputed,
     /// Sync was stopped meanwhile.
     #[error("sync was stopped")]
     Stopped,

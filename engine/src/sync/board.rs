@@ -26,7 +26,7 @@ const ASK_AGAIN: Duration = Duration::from_millis(100);
 pub(crate) struct Board {
     /// Local writes so far; compared with what a link has taken note of.
     writes: AtomicU64,
-    /// How many have asked whether the relay is there; compared with those whom a link has an answer for.
+    /// How many have asked whether everything is here; compared with those whom a link has an answer for.
     asks: watch::Sender<u64>,
     inner: Mutex<Inner>,
     changed: Condvar,
@@ -42,6 +42,7 @@ struct Inner {
     refusals: BTreeMap<VaultId, Refusal>,
     resting: BTreeMap<VaultId, SyncFault>,
     disagrees: BTreeSet<VaultId>,
+    disputed: BTreeSet<VaultId>,
     update_needed: BTreeSet<VaultId>,
     /// Counts what was stored and acknowledged: the clock of those who wait.
     moved: u64,
@@ -74,6 +75,7 @@ impl Default for Inner {
             refusals: BTreeMap::new(),
             resting: BTreeMap::new(),
             disagrees: BTreeSet::new(),
+            disputed: BTreeSet::new(),
             update_needed: BTreeSet::new(),
             moved: 0,
             stopped: false,
@@ -82,6 +84,13 @@ impl Default for Inner {
             due: Vec::new(),
         }
     }
+}
+
+/// What somebody waits for: what was written here, and what the relay had, when he came.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Moment {
+    writes: u64,
+    asks: u64,
 }
 
 /// How long somebody waits.
@@ -109,7 +118,7 @@ pub(super) struct Standing {
     pub(super) synced: Option<u64>,
     /// Nothing to do before a refused thing is tried again, as of this count of writes.
     pub(super) settled: Option<u64>,
-    /// The relay has shown itself since so many had asked for it.
+    /// Everything is here that the relay had, at a moment after so many had asked.
     pub(super) answered: u64,
     pub(super) progress: Progress,
 }
@@ -125,15 +134,19 @@ impl Board {
         self.writes.load(Ordering::SeqCst)
     }
 
-    /// How many have asked whether the relay is there, now and whenever that changes.
+    /// How many have asked whether everything is here, now and whenever that changes.
     pub(super) fn asks(&self) -> watch::Receiver<u64> {
         self.asks.subscribe()
     }
 
-    /// Has the links find out whether the relay is there: what stands on the board may be of before it went.
-    fn ask(&self) -> u64 {
-        self.asks.send_modify(|asks| *asks += 1);
-        *self.asks.borrow()
+    /// Now. Has the links ask the relay for what it has by now: what stands on the board is of before.
+    pub(super) fn moment(&self) -> Moment {
+        let (writes, mut asked) = (self.writes(), 0);
+        self.asks.send_modify(|asks| {
+            *asks += 1;
+            asked = *asks;
+        });
+        Moment { writes, asks: asked }
     }
 
     pub(super) fn status(&self) -> SyncStatus {
@@ -229,15 +242,16 @@ impl Board {
         });
     }
 
-    /// `false` when it was cancelled first.
+    /// Waits until everything of that moment is here and there; `false` when it was cancelled first.
     #[expect(clippy::disallowed_methods, reason = "waiting for other threads is a driver's business")]
     pub(super) fn wait_caught_up(
         self: &Arc<Self>,
+        moment: Moment,
         limits: WaitLimits,
         cancel: &Cancel,
         is_suspended: impl Fn() -> bool,
     ) -> Result<bool, SyncError> {
-        let (writes, asks) = (self.writes(), self.ask());
+        let Moment { writes, asks } = moment;
         let board = self.clone();
         let _hook = cancel.on_cancel(Arc::new(move || {
             // Whoever is between its look at the token and its sleep holds the lock.
@@ -261,11 +275,8 @@ impl Board {
                 return Err(SyncError::Suspended);
             }
             // What is not noted yet may be another matter.
-            if inner.state == SyncState::Refused
-                && inner.settled().is_some_and(|settled| settled >= writes)
-                && let Some(refusal) = inner.refusals.values().find(|refusal| refusal.retry_after_secs == 0)
-            {
-                return Err(SyncError::Refused(refusal.code));
+            if inner.state == SyncState::Refused && inner.settled().is_some_and(|settled| settled >= writes) {
+                inner.why_in_vain()?;
             }
             let left = patience.left(Instant::now(), inner.moved).map_err(|over| match over {
                 Over::NoProgress => SyncError::NoProgress(inner.status().into()),
@@ -337,6 +348,7 @@ impl Inner {
             progress: self.lines.iter().fold(Progress::default(), |sum, line| sum.plus(line.total())),
             resting: self.resting.clone(),
             disagrees: self.disagrees.clone(),
+            disputed: self.disputed.clone(),
             update_needed: self.update_needed.clone(),
         }
     }
@@ -357,6 +369,7 @@ impl Inner {
             Event::Synced { vault } => {
                 self.refusals.remove(vault);
                 self.resting.remove(vault);
+                self.disputed.remove(vault);
                 self.tell(&SyncEvent::Synced(*vault));
             }
             Event::Refused { refusal, retry } => {
@@ -367,6 +380,10 @@ impl Inner {
             Event::Disagrees { vault } => {
                 self.disagrees.insert(*vault);
                 self.tell(&SyncEvent::Disagrees(*vault));
+            }
+            Event::Disputed { vault } => {
+                self.disputed.insert(*vault);
+                self.tell(&SyncEvent::Disputed(*vault));
             }
             Event::Agrees { vault } => drop(self.disagrees.remove(vault)),
             Event::Greeted => self.line(share).failure = None,
@@ -384,7 +401,7 @@ impl Inner {
         self.of_all_links(|standing| standing.settled)
     }
 
-    /// The relay is there, as of so many questions.
+    /// Everything is here that the relay had, as of so many questions.
     fn answered(&self) -> Option<u64> {
         self.of_all_links(|standing| Some(standing.answered))
     }
@@ -417,7 +434,16 @@ impl Inner {
     }
 
     fn something_rests(&self) -> bool {
-        !(self.refusals.is_empty() && self.resting.is_empty() && self.update_needed.is_empty())
+        let refused = !(self.refusals.is_empty() && self.disputed.is_empty());
+        refused || !(self.resting.is_empty() && self.update_needed.is_empty())
+    }
+
+    /// What waiting does not help with, when nothing else is left to do.
+    fn why_in_vain(&self) -> Result<(), SyncError> {
+        if let Some(refusal) = self.refusals.values().find(|refusal| refusal.retry_after_secs == 0) {
+            return Err(SyncError::Refused(refusal.code));
+        }
+        if self.disputed.is_empty() { Ok(()) } else { Err(SyncError::Disputed) }
     }
 
     fn enter_present_state(&mut self) {

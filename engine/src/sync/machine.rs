@@ -26,7 +26,7 @@ use crate::error::{SyncFailure, SyncFault};
 /// How often the wall clock is looked at while groups are held for it.
 const CLOCK_LOOK: Duration = Duration::from_secs(10);
 
-/// How often datagrams are counted while somebody asks whether the relay is there.
+/// How often datagrams are counted while somebody asks.
 const ANSWER_LOOK: Duration = Duration::from_millis(5);
 
 /// What a link is for.
@@ -50,7 +50,8 @@ pub(super) enum MachineInput {
     Answer(Answer),
     /// Something was written on this device, perhaps a new vault; so many writes by now.
     Written { writes: u64 },
-    /// Somebody wants to know whether the relay is there: so many have asked by now, and so many datagrams have arrived.
+    /// Somebody wants to know whether everything is here that the relay has: so many have asked by now, and so many
+    /// datagrams have arrived.
     Asked { asks: u64, datagrams: u64 },
     /// What is said in the meeting.
     Say(Vec<u8>),
@@ -143,9 +144,9 @@ pub(super) struct Machine {
     /// Groups held for the clock are being merged.
     merging: bool,
     held_due: Option<Instant>,
-    /// Who asks whether the relay is there.
+    /// Who asks, while the relay has not shown itself since.
     asked: Option<Asked>,
-    /// How many of those who asked have an answer.
+    /// Since how many had asked the relay has shown itself.
     answered: u64,
     /// The other side of the meeting is there.
     met: bool,
@@ -182,6 +183,7 @@ impl Machine {
             Errand::Sync { writes, asks, .. } => {
                 // The answer to HELLO comes after them.
                 machine.answered = asks;
+                machine.give(now, client_link::Input::Ask { number: asks })?;
                 machine.list(writes);
                 machine.drain();
             }
@@ -215,7 +217,7 @@ impl Machine {
             }
             MachineInput::Answer(answer) => self.answer(now, answer)?,
             MachineInput::Written { writes } => self.written(now, writes)?,
-            MachineInput::Asked { asks, datagrams } => self.asked(now, asks, datagrams),
+            MachineInput::Asked { asks, datagrams } => self.asked(now, asks, datagrams)?,
             MachineInput::Say(message) => self.give(now, client_link::Input::Say { message })?,
             MachineInput::PathChanged { datagrams } => {
                 self.out.push_back(MachineOutput::Probe);
@@ -270,7 +272,7 @@ impl Machine {
             greeted: self.greeted,
             synced: noted(self.link.is_synced()),
             settled: noted(self.link.is_settled()),
-            answered: self.answered,
+            answered: self.answered.min(self.link.answered()),
             progress: self.link.progress(),
         }
     }
@@ -405,14 +407,17 @@ impl Machine {
         }
     }
 
-    /// Makes the peer's transport answer, unless it has shown itself since.
-    fn asked(&mut self, now: Instant, asks: u64, datagrams: u64) {
+    /// Asks the relay whether everything is here, and makes its transport answer, unless it has shown itself since: a path
+    /// that is dead is to be noticed soon.
+    fn asked(&mut self, now: Instant, asks: u64, datagrams: u64) -> Result<(), SyncFailure> {
         self.look(now, datagrams);
+        self.give(now, client_link::Input::Ask { number: asks })?;
         if asks > self.answered {
             self.asked = Some(Asked { asks, datagrams, look: now + ANSWER_LOOK });
             self.pulse.ask(now, datagrams);
             self.out.push_back(MachineOutput::Probe);
         }
+        Ok(())
     }
 
     fn look(&mut self, now: Instant, datagrams: u64) {

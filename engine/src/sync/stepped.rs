@@ -52,6 +52,8 @@ pub enum SimNews {
     Refused(subrosa_protocol::error::ErrorCode),
     /// The relay shows other heads than are held, after all were compared.
     Disagrees,
+    /// The relay claims another future of this device's log, and shows nothing of it.
+    Disputed,
 }
 
 /// One link of a device.
@@ -239,6 +241,7 @@ impl SimLink {
                 MachineOutput::News(News::Event(Event::Disagrees { .. })) => {
                     self.news.push(SimNews::Disagrees);
                 }
+                MachineOutput::News(News::Event(Event::Disputed { .. })) => self.news.push(SimNews::Disputed),
                 MachineOutput::News(_) | MachineOutput::Links(_) | MachineOutput::Heard(_) => {}
             }
         }

@@ -223,7 +223,8 @@ fn perform_output(
         Output::RelayNow { now_ms } => return core.relay_now(now_ms).map(|()| Answer::Done),
         Output::StoreHeads { vault, incarnation, heads } => {
             let diverged = core.relay_heads(&vault, relay, incarnation, &heads)?;
-            Input::HeadsStored { vault, diverged, heads: core.local_heads(&vault, relay)? }
+            let own = core.live_logs(&vault)?;
+            Input::HeadsStored { vault, diverged, own, heads: core.heads_for(&vault, relay, &heads)? }
         }
         Output::Deliver { vault, batch } => {
             core.open_ahead(&vault)?;

@@ -326,6 +326,8 @@ export type SyncEvent =
   /** The relay hides or lost something. */
   | { kind: 'disagrees'; vault: VaultId }
   | { kind: 'update-needed'; vault: VaultId }
+  /** The relay claims another future of this device's log and does not show it: nothing is sent to it. */
+  | { kind: 'disputed'; vault: VaultId }
   | { kind: 'lagged' } | { kind: 'unknown' };
 
 export type LogLevel = 'error' | 'warn' | 'info' | 'debug' | 'trace';

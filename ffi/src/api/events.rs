@@ -51,6 +51,9 @@ pub const SUBROSA_EVENT_LOG: i32 = 9;
 /// An admin of `vault` has written what only a newer version understands: it is received, and nothing that is written here is
 /// sent before the application is updated.
 pub const SUBROSA_EVENT_UPDATE_NEEDED: i32 = 10;
+/// The relay says that it holds another future of this device's log in `vault`, and shows nothing of it: nothing that is written
+/// here is sent to it as long as the link lasts.
+pub const SUBROSA_EVENT_DISPUTED: i32 = 11;
 
 /// The record exists now.
 pub const SUBROSA_CHANGE_INSERTED: i32 = 1;
@@ -437,6 +440,7 @@ fn of_sync(event: &SyncEvent) -> Event {
         },
         SyncEvent::Disagrees(vault) => about(SUBROSA_EVENT_DISAGREES, vault),
         SyncEvent::UpdateNeeded(vault) => about(SUBROSA_EVENT_UPDATE_NEEDED, vault),
+        SyncEvent::Disputed(vault) => about(SUBROSA_EVENT_DISPUTED, vault),
         _ => Event { kind: SUBROSA_EVENT_LAGGED, ..Event::default() },
     }
 }

@@ -160,10 +160,11 @@ pub unsafe extern "C" fn subrosa_sync_reason(
     })
 }
 
-/// Waits until all vaults are caught up both ways: what the relay had is stored here, and what was written before this call
-/// is there. The relay has to show that it is there now, which takes a round trip. `idle_ms`: how long nothing may move; negative
-/// for no limit. `cancel` may be NULL.
-/// Errors: `SUBROSA_NO_PROGRESS`, `SUBROSA_REFUSED`, `SUBROSA_CANCELLED`, `SUBROSA_SUSPENDED`, at once; sync goes on all the
+/// Waits until all vaults are caught up both ways: everything is here that the relay had acknowledged to anybody when this was
+/// called, and what was written here before it is there. The relay is asked for that, which takes a round trip: what it said
+/// before counts for nothing, and while there is no link the wait goes on. `idle_ms`: how long nothing may move, at least such
+/// a round trip; negative for no limit. `cancel` may be NULL.
+/// Errors: `SUBROSA_NO_PROGRESS`, `SUBROSA_REFUSED`, `SUBROSA_DISPUTED`, `SUBROSA_CANCELLED`, `SUBROSA_SUSPENDED`, at once; sync goes on all the
 /// same. `SUBROSA_SYNC_STOPPED`, `SUBROSA_CLOSED`, `SUBROSA_PANIC`. Since 0.1.
 ///
 /// # Safety

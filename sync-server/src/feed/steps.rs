@@ -17,6 +17,7 @@ struct Letters {
     grown: bool,
     wants: Vec<Want>,
     own: Vec<(Rseq, Rseq)>,
+    asked: Option<u64>,
 }
 
 impl Mail {
@@ -49,6 +50,11 @@ impl Mail {
         }
     }
 
+    /// The client asks whether it has everything; the last question stands for those before it.
+    pub(crate) fn ask(&self, number: u64) {
+        self.letters().asked = Some(number);
+    }
+
     /// Hands all of it to the feed.
     pub(crate) fn collect(&self, feed: &mut Feed) {
         let letters = std::mem::take(&mut *self.letters());
@@ -59,6 +65,9 @@ impl Mail {
             if !feed.want(want) {
                 tracing::debug!(vault = %feed.vault(), "want dropped");
             }
+        }
+        if let Some(number) = letters.asked {
+            feed.ask(number);
         }
         if letters.grown {
             feed.wake();

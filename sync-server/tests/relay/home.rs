@@ -101,7 +101,10 @@ pub(crate) fn shape(frames: &[FeedFrame]) -> Vec<(Option<u64>, Kind, u64)> {
             FeedFrame::Segment { rseq, segment } => {
                 Some((Some(rseq.0), segment.header().kind, segment.header().seq.0))
             }
-            FeedFrame::Start { .. } | FeedFrame::Log { .. } | FeedFrame::CaughtUp { .. } => None,
+            FeedFrame::Start { .. }
+            | FeedFrame::Log { .. }
+            | FeedFrame::CaughtUp { .. }
+            | FeedFrame::Answer { .. } => None,
         })
         .collect()
 }

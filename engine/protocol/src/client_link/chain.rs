@@ -14,6 +14,8 @@ use crate::limits;
 pub(super) struct Chain {
     held: HeldChain,
     stage: Stage,
+    /// To be compared once more.
+    again: bool,
 }
 
 #[derive(Debug, Default)]
@@ -31,7 +33,7 @@ enum Stage {
 impl Chain {
     /// What the store holds when the vault begins anew.
     pub(super) fn begin(&mut self, held: HeldChain) {
-        *self = Self { held, stage: Stage::Idle };
+        *self = Self { held, stage: Stage::Idle, again: false };
     }
 
     /// Nothing under way counts.
@@ -53,6 +55,18 @@ impl Chain {
         match self.stage {
             Stage::Asked { since, .. } | Stage::Brought { since } => Some(since + ANSWER_WAIT),
             Stage::Idle | Stage::Storing { .. } => None,
+        }
+    }
+
+    /// The store has something to add.
+    pub(super) const fn compare_again(&mut self) {
+        self.again = true;
+    }
+
+    /// Asks once more, when nothing is under way.
+    pub(super) fn ask_again(&mut self, now: Instant, vault: VaultId, out: &mut VecDeque<Output>) {
+        if matches!(self.stage, Stage::Idle) && std::mem::take(&mut self.again) {
+            self.ask(now, vault, out);
         }
     }
 

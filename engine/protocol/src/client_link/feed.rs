@@ -42,6 +42,7 @@ struct Gather {
     batch: FeedBatch,
     /// The digest of "caught up" may leave out something of the batch.
     unsure: bool,
+    answer: Option<u64>,
 }
 
 /// What is wrong with a frame.
@@ -74,7 +75,9 @@ pub(super) struct BatchUnderway {
     pub(super) stream: u64,
     pub(super) segments: u64,
     pub(super) bytes: u64,
-    pub(super) caught_up: bool,
+    pub(super) caught_up: Option<Rseq>,
+    /// The last question that is answered behind what is in it.
+    pub(super) answer: Option<u64>,
     /// The relay gave a digest. To a superseded key, which does not see all logs, it gives zero.
     pub(super) judged: bool,
 }
@@ -164,6 +167,17 @@ impl Feeds {
                     self.caught_up(id, caught_up);
                 }
             }
+            FeedFrame::Answer { number } => {
+                let is_idle = self.is_idle(&id);
+                vault.answer_is_here(number, is_idle)?;
+                let underway = self.delivering.as_mut().filter(|of| (of.vault, of.stream) == (id, stream));
+                match (underway, self.gathered.get_mut(&id)) {
+                    (_, Some(gather)) => gather.answer = Some(number),
+                    (Some(batch), None) => batch.answer = Some(number),
+                    (None, None) if is_idle => {}
+                    (None, None) => self.gather(stream, id, incarnation, 0).answer = Some(number),
+                }
+            }
             FeedFrame::Start { .. } => return Err(VaultFault::OutOfPlace { frame: "FEED START" }),
         }
         Ok(())
@@ -218,7 +232,7 @@ impl Feeds {
         let gather = self.gathered.entry(id).or_insert_with(|| {
             self.waiting.push_back(id);
             let batch = FeedBatch { incarnation, logs: Vec::new(), items: Vec::new(), caught_up: None };
-            Gather { stream, bytes: 0, batch, unsure: false }
+            Gather { stream, bytes: 0, batch, unsure: false, answer: None }
         });
         gather.bytes += bytes;
         gather
@@ -255,10 +269,10 @@ impl Feeds {
         let Some(gather) = self.gathered.remove(&vault) else { return };
         self.bytes -= gather.bytes;
         let (segments, bytes) = gather.size();
-        let Gather { stream, batch, unsure, .. } = gather;
-        let caught_up = batch.caught_up.is_some();
+        let Gather { stream, batch, unsure, answer, .. } = gather;
+        let caught_up = batch.caught_up.map(|(rseq, _)| rseq);
         let judged = !unsure && batch.caught_up.is_some_and(|(_, digest)| digest != Digest::ZERO);
-        self.delivering = Some(BatchUnderway { vault, stream, segments, bytes, caught_up, judged });
+        self.delivering = Some(BatchUnderway { vault, stream, segments, bytes, caught_up, answer, judged });
         out.push_back(Output::Deliver { vault, batch });
     }
 

@@ -114,6 +114,8 @@ pub struct Received {
     pub own_log_foreign: bool,
     /// Whether the batch's digest is ours too; `None` where it had none or it could not be told.
     pub digest_ok: Option<bool>,
+    /// Statements are to be compared once more: this device has one to add.
+    pub statements: bool,
 }
 
 /// What a relay is told of a log before its first segment on a link.
@@ -209,9 +211,12 @@ pub enum Input {
     HeadsStored {
         /// Which vault.
         vault: VaultId,
-        /// The relay holds another chain than ours in a log of ours.
+        /// The relay says that it holds another chain than ours in a log of ours, which proves nothing.
         diverged: bool,
-        /// All heads that this device holds.
+        /// The logs that this device writes.
+        own: Vec<LogId>,
+        /// All heads that this device holds; of those in `own` that the relay is behind with, on another chain, what is held
+        /// where the relay's ends, so that it shows its own.
         heads: Vec<ShortHead>,
     },
     /// Answers [`Output::Deliver`].
@@ -244,6 +249,12 @@ pub enum Input {
     AckStored {
         /// Which vault.
         vault: VaultId,
+    },
+    /// Somebody wants to know whether everything is here that the relay has acknowledged to anybody by now;
+    /// [`super::ClientLink::answered`] says so. Numbers go up.
+    Ask {
+        /// The number of the question.
+        number: u64,
     },
     /// Opens a rendezvous once a vault of this link is known to the relay.
     Open {
@@ -314,7 +325,7 @@ pub enum Output {
         /// The batch.
         batch: FeedBatch,
     },
-    /// Open new logs: another copy of this store has written to ours.
+    /// Open new logs: another copy of this store was seen to have written to ours. All heads are compared afterwards.
     Rotate {
         /// Which vault.
         vault: VaultId,
@@ -391,6 +402,12 @@ pub enum Event {
     /// After all heads were compared, the relay's digest still is not ours: it hides something or lost it. Said once, and
     /// again only after the digest was ours.
     Disagrees {
+        /// Which vault.
+        vault: VaultId,
+    },
+    /// The relay says that it holds another future of this device's log, and did not show it when asked once more: nothing is
+    /// sealed or pushed for the vault on this link.
+    Disputed {
         /// Which vault.
         vault: VaultId,
     },

@@ -1,3 +1,4 @@
+mod asking;
 mod chains;
 mod heads;
 mod hostile;

@@ -34,6 +34,8 @@ pub(super) struct Uplink {
     /// The store may hold segments that are not sent.
     outbox: bool,
     rotate: bool,
+    /// The relay claims another future of an own log and does not show it.
+    disputed: bool,
     /// Last segment of each log that went out and was not refused.
     sent: Arc<BTreeMap<LogId, Seq>>,
     /// Last segment of each log that ever went out on this link.
@@ -107,6 +109,17 @@ impl Uplink {
     /// Rotation is asked for by news that are older than a rotation under way.
     pub(super) fn ask_rotation(&mut self) {
         self.rotate |= self.writer && self.stage != Stage::Rotating;
+        self.settle_dispute();
+    }
+
+    /// Nothing is sealed or pushed from here on. Says whether that is news.
+    pub(super) fn dispute(&mut self) -> bool {
+        self.writer && !std::mem::replace(&mut self.disputed, true)
+    }
+
+    /// What was disputed is so no more.
+    pub(super) const fn settle_dispute(&mut self) {
+        self.disputed = false;
     }
 
     /// Whether new logs are about to be opened.
@@ -119,12 +132,15 @@ impl Uplink {
         self.sent_ever.get(&log).is_some_and(|ever| seq <= *ever)
     }
 
-    pub(super) fn rotated(&mut self) {
-        if self.stage == Stage::Rotating {
+    /// Says whether that was asked for.
+    pub(super) fn rotated(&mut self) -> bool {
+        let was_asked = self.stage == Stage::Rotating;
+        if was_asked {
             self.stage = Stage::Idle;
             self.dirty = Some(Dirty::Now);
             self.outbox = true;
         }
+        was_asked
     }
 
     /// Whatever was sealed now, or by the writes themselves while sealing is allowed, is in the outbox.
@@ -342,7 +358,7 @@ impl Uplink {
 
     /// Starts the next thing, if none is under way. Only while the feed is caught up.
     pub(super) fn pump(&mut self, now: Instant, vault: VaultId, window: usize, out: &mut VecDeque<Output>) {
-        if !self.writer || self.stage != Stage::Idle {
+        if !self.writer || self.disputed || self.stage != Stage::Idle {
             return;
         }
         let rested = self.resting.len();
@@ -395,7 +411,7 @@ impl Uplink {
 
     /// When to pump next.
     pub(super) fn next_action(&self) -> Option<Instant> {
-        if !self.writer || self.stage != Stage::Idle {
+        if !self.writer || self.disputed || self.stage != Stage::Idle {
             return None;
         }
         let rest = self.resting.values().map(|rest| rest.until).min();
@@ -430,21 +446,24 @@ impl Uplink {
     }
 
     fn is_idle(&self) -> bool {
-        self.stage == Stage::Idle
-            && self.is_quiet()
-            && self.storing_acks == 0
-            && !self.rotate
-            && !self.starved
+        self.is_still() && !self.rotate && !self.starved
+    }
+
+    /// Nothing is under way.
+    fn is_still(&self) -> bool {
+        self.stage == Stage::Idle && self.is_quiet() && self.storing_acks == 0
     }
 
     /// Nothing is left to do.
     pub(super) fn is_done(&self) -> bool {
-        !self.writer || (self.is_idle() && self.dirty.is_none() && !self.outbox && self.resting.is_empty())
+        let is_free = !self.disputed && self.resting.is_empty();
+        !self.writer || (is_free && self.is_idle() && self.dirty.is_none() && !self.outbox)
     }
 
     /// Nothing can be done before a rest is over.
     pub(super) fn is_stuck(&self) -> bool {
-        !self.resting.is_empty() && self.is_idle() && !self.outbox
+        let rests = !self.resting.is_empty() && self.is_idle() && !self.outbox;
+        rests || (self.disputed && self.is_still())
     }
 
     pub(super) fn add_progress(&self, mut sum: Progress) -> Progress {

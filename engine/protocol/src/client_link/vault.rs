@@ -1,18 +1,22 @@
 //! One vault on a link: from the proof of membership to a live feed.
 
+mod asking;
 mod birth;
+mod claims;
+mod delivery;
 mod heads;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
+use self::asking::Asking;
+use self::claims::Claims;
 use super::chain::Chain;
 use super::count::Count;
-use super::feed::{BatchUnderway, Feeds};
+use super::feed::Feeds;
 use super::uplink::Uplink;
 use super::{
-    ANSWER_WAIT, Event, FAULT_WAIT, FAULT_WAIT_MAX, Output, Prepared, Progress, Purpose, Received,
-    VaultFault, rest,
+    ANSWER_WAIT, Event, FAULT_WAIT, FAULT_WAIT_MAX, Output, Prepared, Progress, Purpose, VaultFault, rest,
 };
 use crate::error::{ErrorCode, Refusal};
 use crate::frame::{ClientFrame, Role, ShortHead};
@@ -49,8 +53,14 @@ pub(super) struct VaultLink {
     agrees: Option<bool>,
     /// Ranges asked for on this feed: log and first segment, last segment.
     wanted: BTreeMap<(LogId, Seq), Seq>,
+    claims: Claims,
+    /// Heads are to be compared when it begins anew.
+    afresh: bool,
     /// A CAUGHT_UP that came while pushes were in flight: whether it covers them cannot be told yet.
     late: Option<(Rseq, Digest)>,
+    /// The rseq of the last CAUGHT_UP of this feed whose digest was compared, if there was one to compare.
+    compared: Option<Rseq>,
+    asking: Asking,
     synced: bool,
     count: Count,
 }
@@ -123,7 +133,11 @@ impl VaultLink {
             faults: 0,
             agrees: None,
             wanted: BTreeMap::new(),
+            claims: Claims::default(),
+            afresh: false,
             late: None,
+            compared: None,
+            asking: Asking::default(),
             synced: false,
             count: Count::default(),
         }
@@ -152,7 +166,8 @@ impl VaultLink {
 
     /// Whether the relay owes an answer.
     pub(super) fn is_waiting(&self) -> bool {
-        self.answer_since().is_some() || self.up.answer_due().is_some() || self.chain.answer_due().is_some()
+        let due = self.up.answer_due().or(self.chain.answer_due());
+        self.is_asking() || self.answer_since().is_some() || due.is_some()
     }
 
     pub(super) fn add_progress(&self, mut sum: Progress) -> Progress {
@@ -206,6 +221,10 @@ impl VaultLink {
         self.up.set_writer(role == Role::Writer);
         self.chain.begin(prepared.chain);
         self.prepared = Some(prepared);
+        self.forget_claims();
+        if std::mem::take(&mut self.afresh) {
+            return self.subscribe_afresh(now, out);
+        }
         self.down = Down::Joining { since: now };
         self.subscribe(out);
     }
@@ -245,14 +264,31 @@ impl VaultLink {
         self.count.forget_fed(segments, bytes);
         self.late = None;
         self.wanted.clear();
+        self.forget_question();
     }
 
-    fn subscribe(&self, out: &mut VecDeque<Output>) {
+    /// SUBSCRIBE is on its way, or was answered.
+    fn is_subscribed(&self) -> bool {
+        let on_its_way = matches!(
+            self.down,
+            Down::Joining { .. }
+                | Down::Gathering { .. }
+                | Down::StoringHeads { .. }
+                | Down::Comparing { .. }
+                | Down::Feeding { .. }
+        );
+        on_its_way && self.purpose == Purpose::Sync
+    }
+
+    /// In state [`Down::Joining`].
+    fn subscribe(&mut self, out: &mut VecDeque<Output>) {
         if let (Purpose::Sync, Some(prepared)) = (self.purpose, &self.prepared) {
             let Prepared { incarnation, cursor, digest, .. } = *prepared;
             out.push_back(Output::Send(
                 ClientFrame::Subscribe { vault: self.id, incarnation, cursor, digest }.encode(),
             ));
+            self.forget_question();
+            self.send_question(out);
         }
     }
 
@@ -346,85 +382,14 @@ impl VaultLink {
         (rseq >= self.up.acked_rseq()).then_some((rseq, digest))
     }
 
-    pub(super) fn delivered(
-        &mut self,
-        now: Instant,
-        batch: &BatchUnderway,
-        received: Received,
-        feeds: &mut Feeds,
-        out: &mut VecDeque<Output>,
-    ) {
-        if self.rests() {
-            // Whether it was stored or refused: the next attempt shows.
-            return self.count.forget_fed(batch.segments, batch.bytes);
-        }
-        self.count.stored(batch.segments, batch.bytes);
-        if received.own_log_foreign {
-            self.up.ask_rotation();
-        }
-        self.want(received.wants, out);
-        let Down::Feeding { stream, caught_up } = self.down else { return };
-        if !batch.caught_up || batch.stream != stream {
-            return;
-        }
-        // With a rotation ahead the digests differ for a known reason.
-        if received.digest_ok == Some(false) && batch.judged && !self.up.rotates() {
-            if self.mismatches < MISMATCHES_MAX {
-                self.mismatches += 1;
-                self.resubscribe(now, feeds, out);
-                return;
-            }
-            self.judge(false, out);
-        } else if received.digest_ok == Some(true) && batch.judged {
-            self.judge(true, out);
-        }
-        if !caught_up {
-            self.down = Down::Feeding { stream, caught_up: true };
-            self.up.opened();
-            out.push_back(Output::Event(Event::CaughtUp { vault: self.id }));
-        }
-    }
-
-    /// Says whether the relay's digest is ours, when that is news.
-    fn judge(&mut self, agrees: bool, out: &mut VecDeque<Output>) {
-        if self.agrees != Some(agrees) {
-            self.agrees = Some(agrees);
-            let vault = self.id;
-            out.push_back(Output::Event(if agrees {
-                Event::Agrees { vault }
-            } else {
-                Event::Disagrees { vault }
-            }));
-        }
-    }
-
-    /// Asks for ranges, each once.
-    fn want(&mut self, wants: Vec<(LogId, Seq, Seq)>, out: &mut VecDeque<Output>) {
-        if self.up.rotates() {
-            return; // what is missing comes by the comparison that follows
-        }
-        let mut merged: BTreeMap<(LogId, Seq), Seq> = BTreeMap::new();
-        for (log, from, to) in wants {
-            let last = merged.entry((log, from)).or_insert(to);
-            *last = to.max(*last);
-        }
-        for ((log, from), to) in merged {
-            let asked = self.wanted.get(&(log, from)).copied();
-            if asked.is_some_and(|asked| asked >= to) || (asked.is_none() && self.wanted.len() >= WANTS_MAX) {
-                continue;
-            }
-            self.wanted.insert((log, from), to);
-            let from = asked.map_or(from, Seq::next);
-            out.push_back(Output::Send(ClientFrame::Want { vault: self.id, log, from, to }.encode()));
-        }
-    }
-
-    /// New logs are open: what the relay has of the old ones, and was not taken in while they were ours, comes by a comparison
-    /// of heads.
+    /// New logs are open. What the relay has of the other future was not stored before: heads are compared afresh, and the
+    /// feed brings it. A comparison that is under way began behind the question for new logs, and does the same.
     pub(super) fn rotated(&mut self, now: Instant, feeds: &mut Feeds, out: &mut VecDeque<Output>) {
-        self.up.rotated();
-        if matches!(self.down, Down::Feeding { .. }) {
-            self.resubscribe(now, feeds, out);
+        let was_asked = self.up.rotated();
+        match self.down {
+            Down::Feeding { .. } if was_asked => self.resubscribe(now, feeds, out),
+            Down::Preparing | Down::Resting { .. } => self.afresh = true,
+            _ => {}
         }
     }
 
@@ -507,6 +472,9 @@ impl VaultLink {
             // A comparison is under way and settles this one too.
             return Ok(());
         }
+        if matches!(refusal.code, ErrorCode::Conflict | ErrorCode::Closed) {
+            self.claim_by_refusal(refusal.log);
+        }
         if compares && self.comparisons < COMPARISONS_MAX {
             // The relay does not hold what we believed: compare all heads, which also tells whether another
             // copy of this store has written to our own log.
@@ -525,6 +493,12 @@ impl VaultLink {
         feeds: &mut Feeds,
         out: &mut VecDeque<Output>,
     ) {
+        self.take_answer(out);
+        if let Down::Feeding { caught_up: true, .. } = self.down
+            && self.known
+        {
+            self.chain.ask_again(now, self.id, out);
+        }
         if self.up.is_quiet()
             && let Some((rseq, digest)) = self.late.take()
             && let Some(caught_up) = self.feed_caught_up(rseq, digest)
@@ -539,6 +513,7 @@ impl VaultLink {
     }
 
     pub(super) fn report_synced(&mut self, feeds: &Feeds, out: &mut VecDeque<Output>) {
+        self.settle_answer();
         let synced = match self.down {
             Down::Member => true,
             Down::Feeding { caught_up: true, .. } => {

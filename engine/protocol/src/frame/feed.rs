@@ -3,7 +3,7 @@
 use bytes::{Buf as _, Bytes};
 
 use super::heads::{read_base, write_base};
-use super::{F_AHEAD, F_CAUGHT_UP, F_LOG, F_SEGMENT, F_START, framed};
+use super::{F_AHEAD, F_ANSWER, F_CAUGHT_UP, F_LOG, F_SEGMENT, F_START, framed};
 use crate::codec::{DecodeError, Reader};
 use crate::ids::{Base, Digest, Incarnation, PublicKeyBytes, Rseq, VaultId};
 use crate::segment::SealedSegment;
@@ -44,6 +44,11 @@ pub enum FeedFrame {
         /// Digest of the relay's heads at that cursor.
         digest: Digest,
     },
+    /// Everything has been sent that was durable when [`super::ClientFrame::Ask`] was taken.
+    Answer {
+        /// The number of the question.
+        number: u64,
+    },
 }
 
 impl FeedFrame {
@@ -65,6 +70,9 @@ impl FeedFrame {
             }),
             Self::CaughtUp { rseq, digest } => framed(F_CAUGHT_UP, |w| {
                 w.u64(rseq.0).bytes(digest.as_bytes());
+            }),
+            Self::Answer { number } => framed(F_ANSWER, |w| {
+                w.u64(*number);
             }),
         }
     }
@@ -92,6 +100,7 @@ impl FeedFrame {
                 return Ok(Self::Ahead { segment: SealedSegment::parse(rest)? });
             }
             F_CAUGHT_UP => Self::CaughtUp { rseq: Rseq(r.u64()?), digest: Digest::from_bytes(r.array()?) },
+            F_ANSWER => Self::Answer { number: r.u64()? },
             other => return Err(DecodeError::Unknown { what: "feed frame", value: u64::from(other) }),
         };
         r.finish()?;

@@ -88,6 +88,8 @@ pub struct Feed {
     ahead: Rseq,
     /// The rseq of the last CAUGHT_UP sent.
     announced: Option<Rseq>,
+    /// The last question that is not answered: those before it have the same answer.
+    asked: Option<u64>,
     skip: BTreeMap<LogId, Seq>,
     wants: VecDeque<Want>,
     introduced: BTreeSet<LogId>,
@@ -112,6 +114,7 @@ impl Feed {
             cursor,
             ahead: cursor,
             announced: None,
+            asked: None,
             skip: BTreeMap::new(),
             wants: VecDeque::new(),
             introduced: BTreeSet::new(),
@@ -151,6 +154,12 @@ impl Feed {
             self.wants.push_back(want);
         }
         room
+    }
+
+    /// The client asks whether it has everything: a scan that begins from here on says so.
+    pub fn ask(&mut self, number: u64) {
+        self.asked = Some(number);
+        self.wake();
     }
 
     /// These rseq were given to segments pushed on this link. The oldest range is forgotten when there are too
@@ -236,6 +245,7 @@ impl Feed {
                 self.ahead = self.ahead.max(end);
                 self.pass = Pass::Live;
                 self.caught_up(Digest::ZERO);
+                self.answer();
             }
             (Pass::Scan | Pass::Live, _) => {
                 self.cursor = self.cursor.max(end);
@@ -243,6 +253,7 @@ impl Feed {
                 self.skip.clear();
                 self.own.retain(|(_, last)| *last > end);
                 self.caught_up(digest);
+                self.answer();
             }
         }
     }
@@ -253,6 +264,12 @@ impl Feed {
             self.announced = Some(self.cursor);
             let frame = FeedFrame::CaughtUp { rseq: self.cursor, digest };
             self.out.extend_from_slice(&frame.encode());
+        }
+    }
+
+    fn answer(&mut self) {
+        if let Some(number) = self.asked.take() {
+            self.out.extend_from_slice(&FeedFrame::Answer { number }.encode());
         }
     }
 

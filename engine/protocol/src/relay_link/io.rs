@@ -222,6 +222,8 @@ pub enum Output {
     CloseFeed(VaultId),
     /// Hand to the vault's feed.
     Want(VaultId, Want),
+    /// Hand to the vault's feed, behind every WANT before it: [`Feed::ask`].
+    Ask(VaultId, u64),
     /// Hand to the relay's [`super::Rendezvous`] table, with this link's number and where it comes from.
     Rendezvous(RendezvousRequest),
     /// Finish the control stream and close the connection. Nothing follows.

@@ -126,6 +126,17 @@ impl RelayLink {
         }
     }
 
+    /// A question about a vault that this link has no feed of, or is to have none, is dropped: the client asks again behind
+    /// its next SUBSCRIBE.
+    pub(super) fn on_ask(&mut self, vault: VaultId, number: u64) {
+        let Some(Vault::Member(member)) = self.vaults.get_mut(&vault) else { return };
+        match &mut member.subscription {
+            Subscription::None => {}
+            Subscription::AwaitingHeads(comparison) => comparison.feed.ask(number),
+            Subscription::Live => self.outputs.push_back(Output::Ask(vault, number)),
+        }
+    }
+
     fn open_feed(&mut self, vault: VaultId, cursor: Rseq) {
         if let Some(feed) = self.feed(vault, cursor) {
             self.start_feed(vault, feed);

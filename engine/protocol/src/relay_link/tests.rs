@@ -4,7 +4,7 @@ use p256::ecdsa::signature::Signer as _;
 
 use super::*;
 use crate::codec::Extensions;
-use crate::frame::{Credential, RelayLimits, ShortHead, StatementsPart};
+use crate::frame::{Credential, FeedFrame, RelayLimits, ShortHead, StatementsPart};
 use crate::ids::{Base, Chain, Epoch, Generation, Head, Incarnation};
 use crate::segment::{Class, GroupPlace, Header, Kind};
 use crate::statement::{Signer as Who, Statement, recovery_commitment};
@@ -320,6 +320,9 @@ fn a_subscription_goes_by_cursor_or_by_heads() {
     link.handle(at(1), Input::Heads(heads.clone())).unwrap();
     let shorts = vec![head(1, 4).into(), head(2, 9).into()];
     assert_eq!(sent(drain(&mut link)), [RelayFrame::Heads { vault: vault(), last: true, heads: shorts }]);
+    let ask = |number| ClientFrame::Ask { vault: vault(), number };
+    feed_in(&mut link, &ask(7)).unwrap();
+    assert!(link.poll().is_none(), "the feed that is to come answers it");
     let want = ClientFrame::Want { vault: vault(), log: LogId::ZERO, from: Seq(0), to: Seq(0) };
     feed_in(&mut link, &want).unwrap();
     assert_eq!(refusals(drain(&mut link)), [ErrorCode::Gap], "no feed to answer on");
@@ -327,9 +330,14 @@ fn a_subscription_goes_by_cursor_or_by_heads() {
     feed_in(&mut link, &ClientFrame::Heads { vault: vault(), last: true, heads: vec![client] }).unwrap();
     assert!(matches!(drain(&mut link)[..], [Output::MatchHeads { .. }]));
     link.handle(at(1), Input::Matched(Vec::new())).unwrap();
-    assert!(matches!(drain(&mut link)[..], [Output::OpenFeed(_)]));
+    let Some(Output::OpenFeed(mut feed)) = link.poll() else { panic!("a feed") };
+    feed.scanned(Rseq(0), SAID);
+    feed.scanned(Rseq(9), SAID);
+    let answer = FeedFrame::Answer { number: 7 }.encode();
+    assert!(feed.take().ends_with(&answer), "it was handed over");
     feed_in(&mut link, &want).unwrap();
-    assert!(matches!(drain(&mut link)[..], [Output::Want(..)]));
+    feed_in(&mut link, &ask(8)).unwrap();
+    assert!(matches!(drain(&mut link)[..], [Output::Want(..), Output::Ask(_, 8)]));
 
     for (cursor, life, name) in [(5, Incarnation::ZERO, "other incarnation"), (0, LIFE, "from the start")] {
         let mut link = member(Role::Reader);
@@ -339,7 +347,11 @@ fn a_subscription_goes_by_cursor_or_by_heads() {
     }
     let mut early = pending(Admission::Open);
     feed_in(&mut early, &subscribe(0, LIFE)).unwrap();
+    feed_in(&mut early, &ask(1)).unwrap();
     assert!(early.poll().is_none(), "pipelined behind an AUTH that found no vault: dropped");
+    let mut stranger = open_link(Admission::Open);
+    feed_in(&mut stranger, &ask(1)).unwrap();
+    assert!(stranger.poll().is_none(), "no word about a vault to a stranger");
 }
 
 #[test]

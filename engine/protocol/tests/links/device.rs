@@ -84,7 +84,12 @@ impl Device {
             }
             Output::StoreHeads { incarnation, heads, .. } => {
                 let diverged = self.store_heads(incarnation, &heads);
-                Input::HeadsStored { vault, diverged, heads: self.heads() }
+                Input::HeadsStored {
+                    vault,
+                    diverged,
+                    own: vec![self.own_log()],
+                    heads: self.heads_for(&heads),
+                }
             }
             Output::Deliver { batch, .. } => Input::Delivered { vault, received: self.receive(batch) },
             Output::Rotate { .. } => {
@@ -135,6 +140,20 @@ impl Device {
             Some(ShortHead::from(Head { log: *log, seq: segment.header().seq, chain: *chain }))
         });
         held.collect()
+    }
+
+    /// As [`Device::heads`]; where the relay's part of the own log ends on another chain, what is here.
+    fn heads_for(&self, theirs: &[ShortHead]) -> Vec<ShortHead> {
+        let mut heads = self.heads();
+        let own = self.own_log();
+        let ours = heads.iter_mut().find(|head| head.log == own);
+        if let (Some(ours), Some(said)) = (ours, theirs.iter().find(|head| head.log == own))
+            && let Some((_, chain)) = self.logs[&own].segments.get(said.seq.0 as usize)
+            && !said.names(chain)
+        {
+            *ours = ShortHead::from(Head { log: own, seq: said.seq, chain: *chain });
+        }
+        heads
     }
 
     fn store_heads(&mut self, incarnation: Incarnation, heads: &[ShortHead]) -> bool {

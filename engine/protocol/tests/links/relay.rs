@@ -1,6 +1,6 @@
 //! A relay's store, and what its driver does for one link.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use bytes::{Buf as _, Bytes};
@@ -17,7 +17,7 @@ use subrosa_protocol::statement::Statement;
 use subrosa_protocol::token::Grant;
 use subrosa_protocol::{labels, limits};
 
-use crate::keys::{Key, statement};
+use crate::keys::{Key, statement, writes};
 
 pub(crate) const EXPORTER: [u8; 32] = [0xe0; 32];
 
@@ -46,6 +46,11 @@ impl Store {
 
     fn end(&self) -> Rseq {
         Rseq(self.segments.len() as u64)
+    }
+
+    /// Every write that it holds.
+    pub(crate) fn writes(&self) -> BTreeSet<u64> {
+        self.segments.iter().flat_map(|(segment, _)| writes(segment)).collect()
     }
 
     fn heads(&self, cursor: Rseq) -> Vec<Head> {
@@ -215,6 +220,11 @@ impl Serving {
             Output::Want(_, want) => {
                 if let Some((_, feed)) = &mut self.feed {
                     assert!(feed.want(want), "a client asks for no more than a feed takes");
+                }
+            }
+            Output::Ask(_, number) => {
+                if let Some((_, feed)) = &mut self.feed {
+                    feed.ask(number);
                 }
             }
             Output::Close(code) => panic!("the relay ends a link: {code}"),

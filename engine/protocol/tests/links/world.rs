@@ -31,6 +31,16 @@ struct Node {
     device: Device,
     link: Option<Ends>,
     accused: bool,
+    /// The last question.
+    asked: u64,
+    /// Questions without an answer, and what the relay had when each was asked.
+    open: VecDeque<(u64, BTreeSet<u64>)>,
+}
+
+impl Node {
+    fn new(device: Device) -> Self {
+        Self { device, link: None, accused: false, asked: 0, open: VecDeque::new() }
+    }
 }
 
 /// Both ends of a link, and what is between them.
@@ -55,6 +65,7 @@ enum Act {
     Write(usize),
     Break(usize),
     Copy(usize),
+    Ask(usize),
     Lose,
     Wait,
 }
@@ -62,14 +73,13 @@ enum Act {
 impl World {
     #[expect(clippy::disallowed_methods, reason = "a base for times that the world then moves itself")]
     pub(crate) fn new(seed: u64) -> Self {
-        let node = |key| Node { device: Device::new(key), link: None, accused: false };
         Self {
             seed,
             random: seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1,
             base: Instant::now(),
             now: Duration::ZERO,
             store: Store::new(1),
-            nodes: vec![node(100), node(101)],
+            nodes: [100, 101].map(|key| Node::new(Device::new(key))).into(),
             written: 0,
             fresh: 1_000,
             log: VecDeque::new(),
@@ -103,6 +113,7 @@ impl World {
         self.nodes.iter().all(|node| {
             node.link.as_ref().is_some_and(|ends| {
                 ends.client.is_synced()
+                    && ends.client.answered() == node.asked
                     && node.device.pending.is_empty()
                     && !ends.serving.feeds()
                     && ends.serving.streams.values().all(VecDeque::is_empty)
@@ -127,6 +138,7 @@ impl World {
             14 if self.seed.is_multiple_of(2) && self.nodes.len() < 4 => Some(Act::Copy(node)),
             15 if self.seed % 2 == 1 && self.draw(3) == 0 => Some(Act::Lose),
             16..20 => Some(Act::Wait),
+            20..26 => Some(Act::Ask(node)),
             _ => None,
         }
     }
@@ -188,10 +200,20 @@ impl World {
                 // As `cp -r` of a closed store: the original is opened again beside its copy.
                 self.nodes[index].link = None;
                 let device = self.nodes[index].device.clone();
-                self.nodes.push(Node { device, link: None, accused: false });
+                self.nodes.push(Node::new(device));
+            }
+            Act::Ask(index) => {
+                let node = &mut self.nodes[index];
+                node.asked += 1;
+                node.open.push_back((node.asked, self.store.writes()));
+                let number = node.asked;
+                self.give(index, Input::Ask { number });
             }
             Act::Lose => {
-                self.nodes.iter_mut().for_each(|node| node.link = None);
+                for node in &mut self.nodes {
+                    node.link = None;
+                    node.open.iter_mut().for_each(|(_, had)| had.clear());
+                }
                 self.store.lose();
             }
             Act::Timeout(index) => self.give(index, Input::Timeout),
@@ -245,22 +267,30 @@ impl World {
         let ends = Ends { client, serving, to_relay: VecDeque::new(), jobs: VecDeque::new() };
         self.nodes[index].link = Some(ends);
         self.give(index, Input::Add { vault: statement().vault, purpose: Purpose::Sync });
+        self.give(index, Input::Ask { number: self.nodes[index].asked });
     }
 
     fn give(&mut self, index: usize, input: Input) {
         let now = self.base + self.now;
-        let Node { link: Some(ends), accused, .. } = &mut self.nodes[index] else { return };
+        let Node { device, link: Some(ends), accused, open, .. } = &mut self.nodes[index] else { return };
         let result = ends.client.handle(now, input);
         let mut found = None;
         while let Some(output) = ends.client.poll() {
             match output {
                 Output::Send(bytes) => ends.to_relay.push_back(bytes.slice(4..)),
-                Output::Event(Event::Disagrees { .. }) => *accused = true,
+                Output::Event(Event::Disagrees { .. } | Event::Disputed { .. }) => *accused = true,
                 Output::Event(Event::Rests { fault, .. }) => found = Some(fault),
                 Output::Event(_) | Output::StopFeed { .. } => {}
                 output => ends.jobs.push_back(output),
             }
         }
+        let mut missing = BTreeSet::new();
+        let answered = ends.client.answered();
+        for (_, had) in open.iter().filter(|(number, _)| *number <= answered) {
+            missing.extend(had - &device.holds());
+        }
+        open.retain(|(number, _)| *number > answered);
+        assert!(missing.is_empty(), "{}: device {index} lacks {missing:?}, answered for", self.report());
         if let Err(error) = result {
             panic!("{}: device {index} ends its link: {error}", self.report());
         }

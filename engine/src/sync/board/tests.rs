@@ -8,7 +8,7 @@ use super::*;
 const SHORT: Duration = Duration::from_millis(20);
 
 fn wait(board: &Arc<Board>) -> Result<bool, SyncError> {
-    board.wait_caught_up(WaitLimits::of_idle(SHORT), &Cancel::new(), || false)
+    board.wait_caught_up(board.moment(), WaitLimits::of_idle(SHORT), &Cancel::new(), || false)
 }
 
 fn standing(segments_done: u64, synced: Option<u64>) -> Standing {
@@ -46,7 +46,9 @@ fn caught_up_is_what_a_relay_has_shown_itself_for_since_it_was_asked() {
 }
 
 fn wait_long(board: &Arc<Board>) -> Result<bool, SyncError> {
-    board.wait_caught_up(WaitLimits::of_idle(Duration::from_secs(60)), &Cancel::new(), || false)
+    board.wait_caught_up(board.moment(), WaitLimits::of_idle(Duration::from_secs(60)), &Cancel::new(), || {
+        false
+    })
 }
 
 #[test]
@@ -121,13 +123,16 @@ fn a_cancelled_wait_wakes() {
     let cancel = Cancel::new();
     let (waits, waited) = (board.clone(), cancel.clone());
     let waiting = std::thread::spawn(move || {
-        waits.wait_caught_up(WaitLimits::of_idle(Duration::from_secs(60)), &waited, || false)
+        waits.wait_caught_up(waits.moment(), WaitLimits::of_idle(Duration::from_secs(60)), &waited, || false)
     });
     cancel.cancel();
     assert!(matches!(waiting.join().unwrap(), Ok(false)));
     board.standing(0, standing(1, Some(0)));
     assert!(
-        matches!(board.wait_caught_up(WaitLimits::of_idle(SHORT), &cancel, || false), Ok(false)),
+        matches!(
+            board.wait_caught_up(board.moment(), WaitLimits::of_idle(SHORT), &cancel, || false),
+            Ok(false)
+        ),
         "cancelled before it began"
     );
     assert!(matches!(wait(&board), Ok(true)), "others do not notice");
@@ -204,6 +209,45 @@ fn what_rests_and_why_is_shown_until_it_is_synced() {
     assert_eq!(board.status().resting.len(), 1, "it outlives the link");
     board.news(0, &News::Event(Event::Synced { vault }));
     assert!(board.status().resting.is_empty());
+}
+
+#[test]
+fn a_moment_is_waited_for_again_and_again_and_is_not_moved_by_that() {
+    let board = Arc::new(Board::default());
+    let moment = board.moment();
+    let again = || board.wait_caught_up(moment, WaitLimits::of_idle(SHORT), &Cancel::new(), || false);
+    board.standing(0, Standing { answered: 0, ..standing(1, Some(0)) });
+    for _ in 0..3 {
+        assert!(matches!(again(), Err(SyncError::NoProgress(_))));
+    }
+    assert_eq!(*board.asks().borrow(), 1, "asked once");
+    board.standing(0, Standing { answered: 1, ..standing(1, Some(0)) });
+    assert!(matches!(again(), Ok(true)));
+    board.written();
+    assert!(matches!(again(), Ok(true)), "that was written later");
+    assert!(matches!(wait(&board), Err(SyncError::NoProgress(_))));
+}
+
+#[test]
+fn a_wait_ends_where_the_relay_disputes_our_logs_and_it_is_shown_until_the_vault_is_synced() {
+    let board = Arc::new(Board::default());
+    let events = board.subscribe(&Process::plain());
+    let vault = VaultId::ZERO;
+    board.news(0, &News::Event(Event::Disputed { vault }));
+    board.written();
+    board.standing(0, Standing { settled: Some(0), ..standing(1, None) });
+    assert!(matches!(wait(&board), Err(SyncError::NoProgress(_))), "a write is not noted yet");
+    board.standing(0, Standing { settled: Some(1), ..standing(1, None) });
+    assert!(matches!(wait(&board), Err(SyncError::Disputed)));
+    assert_eq!(board.status().reason(), "disputed");
+    assert!(
+        std::iter::from_fn(|| events.try_next())
+            .any(|event| matches!(event, SyncEvent::Disputed(of) if of == vault))
+    );
+    board.offline(0, SyncFailure::Lost);
+    assert!(board.status().disputed.contains(&vault), "it outlives the link");
+    board.news(0, &News::Event(Event::Synced { vault }));
+    assert!(board.status().disputed.is_empty());
 }
 
 #[test]

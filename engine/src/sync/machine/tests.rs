@@ -351,3 +351,36 @@ fn a_vault_that_needs_an_update_goes_on_and_is_told() {
     rig.feed(3, &FeedFrame::Log { public: PublicKeyBytes::from_bytes([5; 65]), base: Base::WHOLE });
     assert!(matches!(rig.work()[..], [Work::Link(client_link::Output::Deliver { .. })]));
 }
+
+#[test]
+fn a_question_is_answered_by_the_feed_of_every_vault_and_by_no_datagram() {
+    let mut rig = Rig::sync(0);
+    rig.work();
+    rig.give(MachineInput::Answer(Answer::Vaults(vec![vault(1), vault(2)])));
+    rig.hello();
+    rig.work();
+    for (n, stream) in [(1, 3), (2, 4)] {
+        rig.prepared(vault(n));
+        rig.catch_up(vault(n), stream);
+    }
+    assert_eq!((rig.machine.standing().synced, rig.machine.standing().answered), (Some(0), 0));
+    rig.give(MachineInput::Asked { asks: 1, datagrams: 7 });
+    rig.now += ANSWER_LOOK;
+    rig.give(MachineInput::Timeout { datagrams: 9 });
+    assert_eq!(rig.machine.standing().answered, 0, "it is there, and has said nothing");
+    rig.feed(3, &FeedFrame::Answer { number: 1 });
+    assert_eq!(rig.machine.standing().answered, 0, "one vault of two");
+    rig.feed(4, &FeedFrame::Answer { number: 1 });
+    assert_eq!(rig.machine.standing().answered, 1);
+    // Another link knows nothing of what was asked before it.
+    let mut later = Rig::new(Errand::Sync { share: 0, writes: 0, asks: 5 });
+    later.work();
+    later.give(MachineInput::Answer(Answer::Vaults(vec![vault(1)])));
+    later.hello();
+    later.work();
+    later.prepared(vault(1));
+    later.catch_up(vault(1), 3);
+    assert_eq!((later.machine.standing().synced, later.machine.standing().answered), (Some(0), 0));
+    later.feed(3, &FeedFrame::Answer { number: 5 });
+    assert_eq!(later.machine.standing().answered, 5);
+}

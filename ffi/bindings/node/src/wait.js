@@ -123,7 +123,8 @@ export class Waits {
     const limit = idleMs === undefined ? Infinity : milliseconds(idleMs, 'idleMs');
     let idle = 0;
     return this.#inSlices(signal, async (cancel) => {
-      const slice = Math.min(sliceLimit(), limit - idle);
+      // Each slice asks the relay anew: none is shorter than an answer takes, or it would never come.
+      const slice = Math.min(SLICE_MS, limit - idle);
       const began = performance.now();
       try {
         return { value: await start(slice, cancel, new Block()) };

@@ -243,13 +243,19 @@ fn each_thing_that_sync_says_of_a_vault_has_a_kind_of_its_own() {
         SyncEvent::Synced(vault),
         SyncEvent::Disagrees(vault),
         SyncEvent::UpdateNeeded(vault),
+        SyncEvent::Disputed(vault),
     ]
     .map(|event| {
         let told = of_sync(&event);
         assert_eq!(told.vault, [7; 32], "{event:?}");
         told.kind
     });
-    let wanted =
-        [SUBROSA_EVENT_CAUGHT_UP, SUBROSA_EVENT_SYNCED, SUBROSA_EVENT_DISAGREES, SUBROSA_EVENT_UPDATE_NEEDED];
+    let wanted = [
+        SUBROSA_EVENT_CAUGHT_UP,
+        SUBROSA_EVENT_SYNCED,
+        SUBROSA_EVENT_DISAGREES,
+        SUBROSA_EVENT_UPDATE_NEEDED,
+        SUBROSA_EVENT_DISPUTED,
+    ];
     assert_eq!(kinds, wanted);
 }

@@ -1,6 +1,39 @@
 //! A vault's statement chain: what is asked, what is brought, and what waits for it.
 
 use super::*;
+
+#[test]
+fn statements_are_compared_once_more_when_the_store_has_one_to_add() {
+    let mut rig = Rig::new();
+    rig.hello();
+    rig.give(Input::Add { vault: vault(1), purpose: Purpose::Sync });
+    let whole = Prepared { chain: HeldChain::Whole { last: Generation(0) }, ..prepared(Role::Writer) };
+    rig.give(Input::Prepared { vault: vault(1), prepared: whole });
+    rig.known(1);
+    let shown = StatementsPart { vault: vault(1), last: true, statements: vec![vec![3; 10]] };
+    rig.frame(&RelayFrame::Statements(shown.clone())).unwrap();
+    rig.start(1, 1);
+    rig.caught_up(1, 5);
+    rig.take();
+    // It comes while a comparison is with the store, which has not seen it.
+    rig.give(Input::Delivered {
+        vault: vault(1),
+        received: Received { statements: true, ..Received::default() },
+    });
+    assert!(!rig.sent().iter().any(|frame| matches!(frame, ClientFrame::StatementsWant { .. })));
+    let compared = |last, tail| Input::StatementsStored {
+        vault: vault(1),
+        kept: StatementsKept::Compared { last: Generation(last), tail },
+    };
+    rig.give(compared(0, Vec::new()));
+    assert!(rig.sent().contains(&ClientFrame::StatementsWant { vault: vault(1), from: Generation(0) }));
+    rig.frame(&RelayFrame::Statements(shown)).unwrap();
+    rig.give(compared(1, vec![vec![4; 10]]));
+    let brought = StatementsPart { vault: vault(1), last: true, statements: vec![vec![4; 10]] };
+    assert_eq!(rig.sent(), [ClientFrame::Statements(brought)]);
+    rig.known(1);
+    assert_eq!(rig.sent(), [], "once");
+}
 use crate::ids::Generation;
 
 fn holding(chain: HeldChain) -> Prepared {

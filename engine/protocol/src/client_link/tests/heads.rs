@@ -16,28 +16,154 @@ fn differing_heads_are_compared_and_divergence_rotates_before_sealing() {
         rig.take(),
         [Output::StoreHeads { vault: vault(1), incarnation: RELAY, heads: heads.clone() }]
     );
-    rig.give(Input::HeadsStored {
-        vault: vault(1),
-        diverged: true,
-        heads: vec![ShortHead::from(head(9, 1))],
-    });
+    heads_stored(&mut rig, true, vec![ShortHead::from(head(9, 1))]);
     assert!(matches!(&rig.sent()[..], [ClientFrame::Heads { heads, .. }] if heads.len() == 1));
     assert_eq!(rig.link.progress().segments_known, 3, "segments 2, 3 and 4 are to come");
     rig.start(1, 1);
     rig.caught_up(1, 5);
     rig.take();
-    let received = Received { own_log_foreign: true, ..Received::default() };
-    rig.give(Input::Delivered { vault: vault(1), received });
-    assert!(rig.take().contains(&Output::Rotate { vault: vault(1) }));
+    shows(&mut rig);
+    assert_eq!(rig.take()[1..], [Output::Rotate { vault: vault(1) }]);
     rig.give(Input::Rotated { vault: vault(1) });
-    assert!(matches!(rig.sent()[..], [ClientFrame::Subscribe { digest: Digest::ZERO, .. }]), "heads again");
+    let asked = rig.sent();
+    assert!(
+        matches!(asked[..], [ClientFrame::Subscribe { digest: Digest::ZERO, .. }]),
+        "what it has is compared anew"
+    );
     rig.take();
     rig.frame(&RelayFrame::Heads { vault: vault(1), last: true, heads: heads.clone() }).unwrap();
+    heads_stored(&mut rig, false, Vec::new());
+    rig.start(1, 2);
+    rig.caught_up(2, 5);
     rig.take();
+    rig.delivered(1);
+    rig.give(Input::Outbox { vault: vault(1), batch: OutboxBatch::default() });
+    let asked = rig.take();
+    assert!(asked.iter().any(|output| matches!(output, Output::LoadOutbox { .. })));
+    assert!(asked.contains(&Output::Seal { vault: vault(1) }));
     rig.frame(&RelayFrame::Heads { vault: vault(1), last: true, heads }).unwrap();
     let fault = VaultFault::OutOfPlace { frame: "HEADS" };
     let rests = Event::Rests { vault: vault(1), fault, retry: FAULT_WAIT };
     assert_eq!(rig.events(), [rests], "nobody asked for a second comparison");
+}
+
+fn heads_stored(rig: &mut Rig, diverged: bool, heads: Vec<ShortHead>) {
+    rig.give(Input::HeadsStored { vault: vault(1), diverged, own: vec![log(1)], heads });
+}
+
+/// The batch that is with the store has a segment of an own log that this store did not write.
+fn shows(rig: &mut Rig) {
+    let received = Received { own_log_foreign: true, ..Received::default() };
+    rig.give(Input::Delivered { vault: vault(1), received });
+}
+
+/// A comparison of heads on a new feed, at whose end nothing was shown.
+fn compared(rig: &mut Rig, diverged: bool, stream: u64) {
+    rig.frame(&RelayFrame::Heads { vault: vault(1), last: true, heads: vec![head(1, 7).into()] }).unwrap();
+    heads_stored(rig, diverged, vec![head(1, 1).into()]);
+    rig.start(1, stream);
+    rig.caught_up(stream, 9);
+    rig.take();
+    rig.delivered(1);
+}
+
+fn compares(rig: &mut Rig) -> bool {
+    rig.sent().iter().any(|frame| matches!(frame, ClientFrame::Subscribe { digest: Digest::ZERO, .. }))
+}
+
+/// Whatever is written: nothing is sealed, loaded or sent.
+fn is_shut(rig: &mut Rig) -> bool {
+    rig.take();
+    rig.give(Input::Written { vault: vault(1) });
+    rig.advance(Duration::from_secs(1));
+    rig.take().is_empty()
+}
+
+#[test]
+fn a_relay_that_claims_another_head_and_does_not_show_it_opens_no_new_logs_and_shuts_its_uplink() {
+    let mut rig = joining();
+    compared(&mut rig, true, 1);
+    assert!(compares(&mut rig), "once more");
+    rig.give(Input::Written { vault: vault(1) });
+    compared(&mut rig, true, 2);
+    assert!(rig.events().contains(&Event::Disputed { vault: vault(1) }));
+    assert!(!compares(&mut rig) && is_shut(&mut rig));
+    assert!(rig.link.is_settled() && !rig.link.is_synced(), "a wait ends");
+    // It goes on receiving, and says so once.
+    rig.feed(2, &FeedFrame::Segment { rseq: Rseq(10), segment: segment(9, 0, 99) }).unwrap();
+    rig.caught_up(2, 10);
+    assert!(rig.take().iter().any(|output| matches!(output, Output::Deliver { .. })));
+    rig.delivered(1);
+    rig.delivered(1);
+    assert!(rig.events().is_empty() && rig.link.is_settled() && is_shut(&mut rig));
+    // What it shows at last counts.
+    rig.feed(2, &FeedFrame::Segment { rseq: Rseq(11), segment: segment(1, 2, 99) }).unwrap();
+    rig.take();
+    shows(&mut rig);
+    assert_eq!(rig.take(), [Output::Rotate { vault: vault(1) }]);
+}
+
+#[test]
+fn a_relay_that_says_conflict_and_names_our_own_heads_shuts_its_uplink_too() {
+    for code in [ErrorCode::Conflict, ErrorCode::Closed] {
+        let mut rig = live_rig();
+        for round in 0..2 {
+            rig.push(1, vec![segment(1, 0, 300)]);
+            rig.take();
+            rig.frame(&RelayFrame::Error(Refusal::segment(code, vault(1), log(1), Seq(0)))).unwrap();
+            assert!(compares(&mut rig));
+            compared(&mut rig, false, 2 + 2 * round);
+            if round == 0 {
+                assert!(compares(&mut rig), "once more");
+                compared(&mut rig, false, 3);
+                assert!(rig.take().iter().any(|output| matches!(output, Output::LoadOutbox { .. })));
+                rig.give(Input::Outbox { vault: vault(1), batch: OutboxBatch::default() });
+                rig.give(Input::Sealed { vault: vault(1), more: false });
+                rig.give(Input::Outbox { vault: vault(1), batch: OutboxBatch::default() });
+            }
+        }
+        assert!(rig.events().contains(&Event::Disputed { vault: vault(1) }), "{code}");
+        assert!(is_shut(&mut rig) && rig.link.is_settled(), "{code}");
+    }
+}
+
+#[test]
+fn a_conflict_in_a_log_of_somebody_else_disputes_nothing() {
+    let mut rig = live_rig();
+    for stream in 2..5 {
+        rig.push(1, vec![segment(5, 0, 300)]);
+        rig.frame(&RelayFrame::Error(Refusal::segment(ErrorCode::Conflict, vault(1), log(5), Seq(0))))
+            .unwrap();
+        rig.take();
+        compared(&mut rig, false, stream);
+        assert!(!compares(&mut rig), "one comparison for one conflict");
+        rig.give(Input::Outbox { vault: vault(1), batch: OutboxBatch::default() });
+        rig.give(Input::Sealed { vault: vault(1), more: false });
+        rig.give(Input::Outbox { vault: vault(1), batch: OutboxBatch::default() });
+    }
+    assert!(!rig.events().contains(&Event::Disputed { vault: vault(1) }));
+}
+
+#[test]
+fn what_a_relay_that_claims_has_shown_by_then_is_no_dispute() {
+    for round in [0, 1] {
+        let mut rig = joining();
+        if round == 1 {
+            compared(&mut rig, true, 7);
+            assert!(compares(&mut rig));
+        }
+        rig.frame(&RelayFrame::Heads { vault: vault(1), last: true, heads: vec![head(1, 7).into()] })
+            .unwrap();
+        heads_stored(&mut rig, true, vec![head(1, 1).into()]);
+        rig.start(1, 2);
+        rig.feed(2, &FeedFrame::Segment { rseq: Rseq(9), segment: segment(1, 2, 99) }).unwrap();
+        rig.caught_up(2, 9);
+        rig.take();
+        shows(&mut rig);
+        rig.delivered(1);
+        assert!(rig.take().contains(&Output::Rotate { vault: vault(1) }), "{round}");
+        assert_eq!(rig.events(), [], "{round}");
+    }
 }
 
 #[test]
@@ -71,7 +197,7 @@ fn another_digest_compares_heads_once() {
     assert_eq!(rig.take(), []);
     rig.give(Input::FeedClosed { stream: 1 });
     rig.frame(&RelayFrame::Heads { vault: vault(1), last: true, heads: Vec::new() }).unwrap();
-    rig.give(Input::HeadsStored { vault: vault(1), diverged: false, heads: Vec::new() });
+    heads_stored(&mut rig, false, Vec::new());
     rig.start(1, 4);
     rig.caught_up(4, 6);
     rig.take();
@@ -108,12 +234,11 @@ fn a_conflict_compares_heads() {
     rig.frame(&conflict(0)).unwrap();
     assert!(matches!(rig.sent()[..], [ClientFrame::Subscribe { incarnation: Incarnation::ZERO, .. }]));
     rig.frame(&RelayFrame::Heads { vault: vault(1), last: true, heads: vec![head(1, 7).into()] }).unwrap();
-    rig.give(Input::HeadsStored { vault: vault(1), diverged: true, heads: vec![head(1, 1).into()] });
+    heads_stored(&mut rig, true, vec![head(1, 1).into()]);
     rig.start(1, 2);
     rig.caught_up(2, 9);
     rig.take();
-    let received = Received { own_log_foreign: true, ..Received::default() };
-    rig.give(Input::Delivered { vault: vault(1), received });
+    shows(&mut rig);
     assert!(rig.take().contains(&Output::Rotate { vault: vault(1) }));
     assert_eq!(rig.link.vaults[&vault(1)].up.in_flight_bytes(), 0);
 }
@@ -146,7 +271,7 @@ fn as_many_heads_as_a_vault_may_have_come_and_go_in_parts() {
     let mut ours = all;
     ours.push(ours[0]);
     ours.reverse(); // whatever the order in which the store gives them
-    rig.give(Input::HeadsStored { vault: vault(1), diverged: false, heads: ours });
+    heads_stored(&mut rig, false, ours);
     let mut named = Vec::new();
     let sent = rig.sent();
     assert_eq!(sent.len(), 4);

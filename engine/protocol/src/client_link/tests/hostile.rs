@@ -380,11 +380,11 @@ fn any_input() -> impl Strategy<Value = Input> {
         2 => any_id()
             .prop_map(|vault| Input::Birth { vault, birth: birth(Vec::new(), Some(vec![1])) }),
         2 => (any_id(), any::<bool>(), any_short_heads())
-            .prop_map(|(vault, diverged, heads)| Input::HeadsStored { vault, diverged, heads }),
+            .prop_map(|(vault, diverged, heads)| Input::HeadsStored { vault, diverged, own: vec![log(1)], heads }),
         4 => (any_id(), any::<bool>(), any::<Option<bool>>(), any_seq()).prop_map(
             |(vault, own_log_foreign, digest_ok, seq)| Input::Delivered {
                 vault,
-                received: Received { wants: vec![(log(1), Seq(seq), Seq(0))], own_log_foreign, digest_ok },
+                received: Received { wants: vec![(log(1), Seq(seq), Seq(0))], own_log_foreign, digest_ok, statements: own_log_foreign },
             }
         ),
         1 => any_id().prop_map(|vault| Input::Rotated { vault }),

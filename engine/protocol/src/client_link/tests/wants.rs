@@ -33,7 +33,7 @@ fn wants_are_merged_and_go_out_once() {
 }
 
 #[test]
-fn behind_new_logs_heads_are_compared_and_nothing_is_wanted() {
+fn with_a_rotation_ahead_nothing_is_wanted_and_behind_it_heads_are_compared() {
     let mut rig = live_rig();
     rig.feed(1, &FeedFrame::Segment { rseq: Rseq(6), segment: segment(1, 4, 99) }).unwrap();
     rig.caught_up(1, 6);
@@ -45,6 +45,20 @@ fn behind_new_logs_heads_are_compared_and_nothing_is_wanted() {
     assert!(rig.take().contains(&Output::Rotate { vault: vault(1) }));
     rig.give(Input::Rotated { vault: vault(1) });
     assert!(matches!(rig.sent()[..], [ClientFrame::Subscribe { digest: Digest::ZERO, .. }]));
+    // A vault that rested meanwhile does so when it begins anew.
+    let mut rig = live_rig();
+    rig.feed(1, &FeedFrame::Segment { rseq: Rseq(6), segment: segment(1, 4, 99) }).unwrap();
+    let received = Received { own_log_foreign: true, ..Received::default() };
+    rig.give(Input::Delivered { vault: vault(1), received });
+    rig.give(Input::Faulty { vault: vault(1) });
+    rig.give(Input::Rotated { vault: vault(1) });
+    rig.advance(FAULT_WAIT);
+    rig.take();
+    rig.give(Input::Prepared { vault: vault(1), prepared: prepared(Role::Writer) });
+    assert!(matches!(
+        rig.sent()[..],
+        [ClientFrame::Auth { .. }, ClientFrame::Subscribe { digest: Digest::ZERO, .. }]
+    ));
 }
 
 #[test]

@@ -6,6 +6,7 @@ use std::time::Instant;
 use super::super::{Output, Purpose, VaultFault};
 use super::{Down, VaultLink};
 use crate::frame::{ClientFrame, ShortHead};
+use crate::ids::LogId;
 use crate::limits;
 
 impl VaultLink {
@@ -46,7 +47,7 @@ impl VaultLink {
     pub(in crate::client_link) fn heads_stored(
         &mut self,
         now: Instant,
-        _diverged: bool,
+        (diverged, own): (bool, &[LogId]),
         mut heads: Vec<ShortHead>,
         out: &mut VecDeque<Output>,
     ) {
@@ -56,6 +57,7 @@ impl VaultLink {
         self.count.expect(theirs, &heads);
         // Past the limit, the rest is merely sent to us again.
         heads.truncate(limits::LOGS_PER_VAULT_MAX);
+        self.claim_by_heads(diverged, own);
         let parts = heads.len().div_ceil(limits::HEADS_PART_MAX).max(1);
         for part in 1..=parts {
             let rest = heads.split_off(heads.len().min(limits::HEADS_PART_MAX));

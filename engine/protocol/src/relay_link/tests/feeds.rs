@@ -30,7 +30,7 @@ fn stored(rseq: usize) -> (Header, Vec<u8>) {
 }
 
 /// Does what a driver does until the feed waits; returns what was sent, in short: `A` ahead, `S` segment, `C`
-/// caught up, with log and seq or rseq.
+/// caught up, with log and seq or rseq, `Q` the answer to a question.
 fn run(feed: &mut Feed) -> Vec<String> {
     run_up_to(feed, STORE.len())
 }
@@ -94,9 +94,37 @@ fn run_up_to(feed: &mut Feed, end: usize) -> Vec<String> {
             FeedFrame::CaughtUp { rseq, digest } => {
                 short.push(format!("C{rseq}{}", if digest == Digest::ZERO { " blind" } else { "" }));
             }
+            FeedFrame::Answer { number } => short.push(format!("Q{number}")),
         }
     }
     short
+}
+
+#[test]
+fn a_question_is_answered_behind_everything_that_was_there_when_it_came() {
+    let mut live = feed(6, View::All);
+    live.ask(1);
+    assert_eq!(run(&mut live), ["start", "C6", "Q1"], "before the first scan");
+    live.ask(2);
+    assert_eq!(run(&mut live), ["Q2"], "nothing new, and said so");
+    assert_eq!(run(&mut live), Vec::<String>::new(), "once");
+    live.ask(3);
+    assert!(live.want(Want { log: LogId::from_bytes([1; 16]), from: Seq(0), to: Seq(0) }));
+    live.ask(4);
+    assert_eq!(run(&mut live), ["log", "A1.0", "Q4"], "the last one stands for all, behind what was wanted");
+    let mut behind = feed(0, View::All);
+    assert_eq!(run_up_to(&mut behind, 3).last().map(String::as_str), Some("C3"));
+    behind.ask(5);
+    assert_eq!(
+        run(&mut behind),
+        ["S4", "log", "S5", "S6", "C6", "Q5"],
+        "what nobody has told it of comes first"
+    );
+    let mut old = feed(0, View::ControlBelow(Epoch(1)));
+    old.ask(6);
+    assert_eq!(run(&mut old), ["start", "log", "A2.0", "C2 blind", "Q6"]);
+    old.ask(7);
+    assert_eq!(run(&mut old), ["Q7"]);
 }
 
 fn feed(cursor: u64, view: View) -> Feed {

@@ -60,6 +60,8 @@ class SyncEventKind(Enum):
     # The relay hides or lost something.
     DISAGREES = "disagrees"
     UPDATE_NEEDED = "update_needed"
+    # The relay claims another future of this device's log and does not show it.
+    DISPUTED = "disputed"
     LAGGED = "lagged"
 
 
@@ -157,6 +159,7 @@ def parse_sync_event(event: CData) -> SyncEvent | None:
         lib.SUBROSA_EVENT_SYNCED: SyncEventKind.SYNCED,
         lib.SUBROSA_EVENT_DISAGREES: SyncEventKind.DISAGREES,
         lib.SUBROSA_EVENT_UPDATE_NEEDED: SyncEventKind.UPDATE_NEEDED,
+        lib.SUBROSA_EVENT_DISPUTED: SyncEventKind.DISPUTED,
         lib.SUBROSA_EVENT_LAGGED: SyncEventKind.LAGGED,
     }
     return SyncEvent(simple[kind], vault=vault) if kind in simple else None

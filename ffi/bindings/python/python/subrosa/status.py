@@ -83,6 +83,7 @@ class Status(IntEnum):
     SYNC_STOPPED = 504
     PEER = 505
     UNREACHABLE = 506
+    DISPUTED = 507
     PAIR_LINK = 600
     PAIR_EXPIRED = 601
     PAIR_WRONG_CODE = 602

@@ -89,6 +89,7 @@ extension SubrosaError.Code {
     public static let syncStopped = Self(rawValue: 504)
     public static let peer = Self(rawValue: 505)
     public static let unreachable = Self(rawValue: 506)
+    public static let disputed = Self(rawValue: 507)
 
     // 600 to 699: pairing
     public static let pairLink = Self(rawValue: 600)
@@ -118,7 +119,7 @@ extension SubrosaError.Code {
         .fieldName, .tooManyFields, .badRows, .value, .noRecord, .notAnID, .newerForm, .recordTooLarge, .noVault,
         .vaultExists, .vaultName, .notPermitted, .control, .logsUsedUp, .updateNeeded, .relayAddress, .noRelay,
         .noProgress, .refused, .syncStopped, .peer,
-        .unreachable, .pairLink, .pairExpired, .pairWrongCode, .pairDeclined, .pairNotAuthentic,
+        .unreachable, .disputed, .pairLink, .pairExpired, .pairWrongCode, .pairDeclined, .pairNotAuthentic,
         .pairOwnDevice, .pairAborted, .pairUnconfirmed, .pairTooLarge, .pairOver, .pairName, .pairBundle,
     ]
 }

@@ -23,6 +23,8 @@ public enum SyncEvent: Sendable, Hashable {
     case disagrees(VaultID)
     /// An admin of this vault uses a newer version: it is received, and nothing is sent before an update.
     case updateNeeded(VaultID)
+    /// The relay claims another future of this device's log in this vault and does not show it: nothing is sent to it.
+    case disputed(VaultID)
     /// More happened than the queue holds.
     case lagged
 }
@@ -151,6 +153,7 @@ extension Event {
             kind = .sync(.refused(vault, code: raw.detail, retryAfter: .milliseconds(raw.number)))
         case SUBROSA_EVENT_DISAGREES: kind = .sync(.disagrees(vault))
         case SUBROSA_EVENT_UPDATE_NEEDED: kind = .sync(.updateNeeded(vault))
+        case SUBROSA_EVENT_DISPUTED: kind = .sync(.disputed(vault))
         case SUBROSA_EVENT_OVER: kind = .over
         default: kind = .unknown(raw.kind)
         }

@@ -91,6 +91,12 @@ public sealed interface SyncEvent {
         public val vault: VaultId,
     ) : SyncEvent
 
+    /** The relay claims another future of this device's log and shows nothing of it: nothing is sent to it. */
+    public data class Disputed(
+        /** In this vault. */
+        public val vault: VaultId,
+    ) : SyncEvent
+
     /** More happened than was taken, and some is lost. The flow goes on. */
     public data object Lagged : SyncEvent
 
@@ -122,6 +128,7 @@ internal class RawEvent(bytes: ByteArray) {
         const val DISAGREES = 7
         const val OVER = 8
         const val UPDATE_NEEDED = 10
+        const val DISPUTED = 11
     }
 }
 
@@ -209,6 +216,7 @@ private fun syncEvent(event: RawEvent): SyncEvent =
         RawEvent.REFUSED -> SyncEvent.Refused(event.vault, event.detail, event.number.milliseconds)
         RawEvent.DISAGREES -> SyncEvent.Disagrees(event.vault)
         RawEvent.UPDATE_NEEDED -> SyncEvent.UpdateNeeded(event.vault)
+        RawEvent.DISPUTED -> SyncEvent.Disputed(event.vault)
         else -> SyncEvent.Unknown(event.kind)
     }
 

@@ -177,6 +177,8 @@ public class SubrosaException internal constructor(
         public const val PEER: Int = 505
         /** The relay cannot be reached. */
         public const val UNREACHABLE: Int = 506
+        /** The relay claims another future of this device's log and does not show it. */
+        public const val DISPUTED: Int = 507
         /** Not a pairing link. */
         public const val PAIR_LINK: Int = 600
         /** The link has expired. */
