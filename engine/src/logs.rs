@@ -3,6 +3,7 @@
 //! It must never keep anything of a log before a signature of it holds, send what is not in the segment table, or let a limit be
 //! one of a single step only (`docs/ARCHITECTURE.md`, "The life of a received segment").
 
+mod admins;
 pub(crate) mod batches;
 pub(crate) mod carrying;
 pub(crate) mod checking;

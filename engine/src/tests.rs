@@ -1,5 +1,6 @@
 //! Tests of the core: two stores and a relay made of a list.
 
+mod admins;
 mod ahead;
 mod bases;
 mod batches;

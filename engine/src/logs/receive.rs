@@ -108,6 +108,7 @@ impl Tx<'_> {
             }
             !is_data && !begun.contains(&header.log)
         });
+        let has_control = !control.is_empty();
         for item in control.into_iter().chain(other) {
             taking.is_stored = false;
             self.take_in(&mut taking, &item.segment)?;
@@ -120,6 +121,7 @@ impl Tx<'_> {
         self.merge_ready(vault)?;
         self.core.note_held(self.state);
         let TakenIn { segments, mut received } = taking.taken;
+        received.statements = has_control && self.vault(vault)?.lacks_admin_of(&self.core.public());
         let state = self.vault_mut(vault)?;
         state.own_log_shown |= received.own_log_foreign;
         received.own_log_foreign = state.own_log_shown; // it may have been carried

@@ -53,7 +53,11 @@ impl Core {
             [last] if !whole => whole_of(vault, last, &shown)?,
             _ => compare(&ours, &shown),
         };
-        let Compared::Chain { chain, tail } = compared else { return Ok(StatementsKept::Ask) };
+        let Compared::Chain { mut chain, mut tail } = compared else { return Ok(StatementsKept::Ask) };
+        if let Some(next) = self.extension(vault, &chain)? {
+            chain.push(next.clone());
+            tail.push(next);
+        }
         if !whole || chain != ours {
             self.write(|tx| tx.keep_statements(vault, &ours, &chain))?;
         }
