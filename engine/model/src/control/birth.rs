@@ -1,16 +1,21 @@
 //! How vaults and logs begin (`docs/FORMAT.md` sections 6 and 7): the first control entries, keys and statement.
 
+use std::collections::BTreeMap;
+
 use subrosa_protocol::codec::Extensions;
-use subrosa_protocol::ids::{Epoch, Generation, PublicKeyBytes, Signature, VaultId};
+use subrosa_protocol::ids::{Epoch, Generation, LogId, PublicKeyBytes, Signature, VaultId};
 use subrosa_protocol::labels;
+use subrosa_protocol::limits::INCARNATIONS_MAX;
 use subrosa_protocol::statement::{Signer, Statement};
 
 use super::{
     BirthError, DeviceAdded, DeviceName, Entry, EpochSecrets, Genesis, HeldStatements, Keyring,
     LogCertificate, OwnLogs, PrekeySecret, RecoverySeed, SignedEntry, SignedPrekey, encode_entries,
+    with_caps,
 };
 use crate::entropy::Entropy;
 use crate::keys::{KeyError, KeyPair, KeyProvider, PublicKey};
+use crate::merge::Stamp;
 
 /// Which vault of a user is being founded.
 pub enum Founding {
@@ -63,7 +68,7 @@ pub fn found_vault(
     let entry = Entry::Genesis(genesis);
     let genesis = SignedEntry::sign(device, &vault, 0, entry, Extensions::new())?;
     let birth = LogBirth { vault: &vault, number: 1, logs: &logs, admin: &admin, prekey: &prekey };
-    let genesis_entries = encode_entries(&[genesis, birth.certificate(device)?]);
+    let genesis_entries = encode_entries(&[genesis, birth.certificate(device, Extensions::new())?]);
     let statement = first_statement(vault, &epoch, &admin, recovery.commitment(), genesis_hash).encode();
     let keyring = Keyring {
         recovery,
@@ -98,14 +103,33 @@ impl LogBirth<'_> {
     /// # Errors
     /// [`KeyError`] of the device key.
     pub fn entries(&self, device: &dyn KeyProvider) -> Result<Vec<u8>, KeyError> {
-        Ok(encode_entries(&[self.certificate(device)?]))
+        Ok(encode_entries(&[self.certificate(device, Extensions::new())?]))
     }
 
-    fn certificate(&self, device: &dyn KeyProvider) -> Result<SignedEntry, KeyError> {
+    /// As [`Self::entries`], with caps on the stamps of earlier data logs of the device: of the first
+    /// [`INCARNATIONS_MAX`], which is all that it may have.
+    ///
+    /// # Errors
+    /// [`KeyError`] of the device key.
+    pub fn entries_with_caps(
+        &self,
+        device: &dyn KeyProvider,
+        caps: &BTreeMap<LogId, Stamp>,
+    ) -> Result<Vec<u8>, KeyError> {
+        let caps: Vec<_> =
+            caps.iter().take(INCARNATIONS_MAX as usize).map(|(log, cap)| (*log, cap.0)).collect();
+        let extensions = match &caps[..] {
+            [] => Extensions::new(),
+            caps => with_caps(Extensions::new(), caps).expect("so many ascending caps fit"),
+        };
+        Ok(encode_entries(&[self.certificate(device, extensions)?]))
+    }
+
+    fn certificate(&self, device: &dyn KeyProvider, extensions: Extensions) -> Result<SignedEntry, KeyError> {
         let prekey = SignedPrekey::sign(device, self.prekey.number, self.prekey.pair.public())?;
         let body = LogCertificate::prove(*self.vault, device.public(), self.logs, self.admin, prekey);
         let entry = Entry::LogCertificate(Box::new(body));
-        SignedEntry::sign(device, self.vault, self.number, entry, Extensions::new())
+        SignedEntry::sign(device, self.vault, self.number, entry, extensions)
     }
 }
 

@@ -33,6 +33,7 @@ use self::segment::{HeldEntry, Segment, Signatures};
 use super::entry::LOG_CERTIFICATE;
 use super::{ControlError, DeviceName, DeviceRole, SignedPrekey};
 use crate::keys::PublicKey;
+use crate::merge::Stamp;
 
 /// The members of one vault, as far as the control segments taken in tell.
 #[derive(Debug)]
@@ -67,6 +68,8 @@ pub struct MemberChanges {
     pub logs_certified: Vec<LogId>,
     /// Whether [`Members::update_needed`] holds now and did not before.
     pub update_needed: bool,
+    /// Whether [`Members::caps`] are others now.
+    pub caps_changed: bool,
 }
 
 /// What a certificate says about one log.
@@ -176,6 +179,7 @@ impl Members {
             return Ok(MemberChanges::default());
         }
         let mut segment = self.check((control_log, seq), place.1, data, signatures)?;
+        let caps_before: Vec<_> = self.roster.caps().collect();
         let (mut work, mut changes) = (Work::default(), MemberChanges::default());
         if let Some(genesis) = segment.genesis.take() {
             self.reach.note_number(genesis.founder, 0);
@@ -199,6 +203,7 @@ impl Members {
         }
         self.run(work, &mut changes);
         changes.update_needed = self.look_for_critical();
+        changes.caps_changed = !self.roster.caps().eq(caps_before);
         if self.held.overflows() && self.held.holds(&control_log, &place) {
             let gone = self.held.forget(&control_log, &place);
             self.let_go(gone);
@@ -310,6 +315,16 @@ impl Members {
     /// Where a log begins, if a certificate says that it does not begin at its first segment. Only tests make such ones.
     pub fn base(&self, log: &LogId) -> Option<Base> {
         self.roster.bases.get(log).copied()
+    }
+
+    /// What the stamps of a log count as at most: the least cap that a certificate of its own device sets on it.
+    pub fn cap(&self, log: &LogId) -> Option<Stamp> {
+        self.roster.cap(log)
+    }
+
+    /// The data logs that have a cap, and it.
+    pub fn caps(&self) -> impl Iterator<Item = (LogId, Stamp)> {
+        self.roster.caps()
     }
 
     /// What the certificate at the beginning of a certified control log says.

@@ -64,7 +64,7 @@ pub struct CheckedBody<'a> {
     head: Option<GroupHead>,
     base: Stamp,
     named: Vec<LogId>,
-    ahead: Vec<LogId>,
+    ahead: Vec<(LogId, Stamp)>,
     ops: Vec<Op<'a>>,
 }
 
@@ -93,14 +93,14 @@ impl<'a> CheckedBody<'a> {
                 return Err(DecodeError::Invalid { what: "op that is later than its group" });
             }
             if let Some(names) = op.names() {
-                ahead.extend(names.iter().filter(|name| name.1 > op.stamp).map(|name| name.0));
+                ahead.extend(names.iter().filter(|name| name.1 > op.stamp).map(|name| (name.0, op.stamp)));
             }
             last = op.stamp;
             ops.push(op);
         }
         tables.finish()?;
         ahead.sort_unstable();
-        ahead.dedup();
+        ahead.dedup_by_key(|name| name.0);
         Ok(Self { head, base, named: tables.logs, ahead, ops })
     }
 
@@ -119,9 +119,9 @@ impl<'a> CheckedBody<'a> {
         &self.named
     }
 
-    /// Those of them that an op names with a stamp later than its own: such a name has no effect, unless the log turns out
-    /// to be early.
-    pub fn named_ahead(&self) -> &[LogId] {
+    /// Those of them that an op names with a stamp later than its own, each with the stamp of the first such op: its name has
+    /// no effect unless the log is capped there or before.
+    pub fn named_ahead(&self) -> &[(LogId, Stamp)] {
         &self.ahead
     }
 

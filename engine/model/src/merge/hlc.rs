@@ -85,7 +85,13 @@ impl HybridClock {
         self.max
     }
 
-    /// Takes in a foreign stamp. Decide for a whole group first (by its largest stamp), then merge.
+    /// As [`Self::tick`], and later than `before` too.
+    pub fn tick_after(&mut self, before: Stamp, now_ms: u64) -> Stamp {
+        self.max = self.max.max(before);
+        self.tick(now_ms)
+    }
+
+    /// Takes in a foreign stamp, as what it counts as. Decide for a whole group first (by its largest stamp), then merge.
     pub fn observe(&mut self, stamp: Stamp, now_ms: u64) -> Observed {
         match held_until_ms(stamp, now_ms) {
             Some(ms) => Observed::HeldUntil { ms },
@@ -153,6 +159,15 @@ mod tests {
         assert_eq!(clock.max(), edge);
         assert_eq!(clock.observe(beyond, now + 1), Observed::Merge);
         assert!(clock.is_ahead(now) && !clock.is_ahead(now + 1));
+    }
+
+    #[test]
+    fn a_tick_is_later_than_what_it_is_told() {
+        let mut clock = HybridClock::new(Stamp::from_ms(50));
+        let before = Stamp::from_ms(90);
+        let stamp = clock.tick_after(before, 60);
+        assert!(stamp > before && clock.max() == stamp, "and what comes next is later still");
+        assert_eq!(clock.tick_after(Stamp::from_ms(10), 100), Stamp::from_ms(100));
     }
 
     #[test]

@@ -4,10 +4,14 @@
 //! one, so that nobody can fill the table with names that he made up; what other names in tombstones mean waits until
 //! there is a certificate (`docs/FORMAT.md`, "Names that wait").
 
-use std::collections::HashMap;
+use std::cmp::Ordering;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use subrosa_protocol::ids::LogId;
 use subrosa_protocol::segment::Class;
+
+use super::hlc::Stamp;
 
 /// Number of a vault in this store; without meaning elsewhere.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -21,7 +25,38 @@ pub struct LogNo(pub u32);
 pub trait NumberLogs {
     /// The number of a log; `None` if there is no certificate for it here. Then a name of it has no effect yet.
     fn number_of(&self, id: &LogId) -> Option<LogNo>;
+
+    /// What a stamp of a log counts as: no more than the log's cap.
+    fn capped(&self, log: LogNo, stamp: Stamp) -> Stamp;
 }
+
+/// The caps of one log: what its stamps count as at most, wherever they are ordered or held. Records pass from one cap to
+/// the next one by one; before the first one there is none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Caps {
+    /// Of records that have not passed yet.
+    pub before: Stamp,
+    /// Of all others, of names in tombstones, and of groups.
+    pub now: Stamp,
+}
+
+impl Caps {
+    /// No stamp is later than this.
+    pub const NONE: Stamp = Stamp(u64::MAX);
+}
+
+/// By which of a log's caps a record is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum CapsOf {
+    /// It has not passed yet.
+    Before,
+    /// It has, or there is nothing to pass.
+    #[default]
+    Now,
+}
+
+/// The caps of the logs that have one.
+pub type CapsOfLogs = Arc<BTreeMap<LogNo, Caps>>;
 
 /// A log that has a number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +72,7 @@ struct Numbered {
 pub struct LogTable {
     logs: Vec<Numbered>,
     numbers: HashMap<(VaultNo, LogId), LogNo>,
+    caps: CapsOfLogs,
 }
 
 impl LogTable {
@@ -83,6 +119,26 @@ impl LogTable {
         self.logs.get(number.0 as usize).map(|log| log.vault)
     }
 
+    /// The caps of all logs that have one.
+    pub const fn caps(&self) -> &CapsOfLogs {
+        &self.caps
+    }
+
+    /// Puts the caps of all logs in the place of those before.
+    pub fn set_caps(&mut self, caps: CapsOfLogs) {
+        self.caps = caps;
+    }
+
+    /// What a stamp of a log counts as.
+    pub fn capped(&self, log: LogNo, stamp: Stamp) -> Stamp {
+        self.order(CapsOf::Now).capped(log, stamp)
+    }
+
+    /// The order of ops of different logs.
+    pub const fn order(&self, caps: CapsOf) -> LogOrder<'_> {
+        LogOrder { table: self, caps }
+    }
+
     /// What ops of one vault may name.
     pub const fn of(&self, vault: VaultNo) -> LogsOfVault<'_> {
         LogsOfVault { table: self, vault }
@@ -93,6 +149,42 @@ impl LogTable {
         for log in self.logs.drain(len.min(self.logs.len())..) {
             self.numbers.remove(&(log.vault, log.id));
         }
+    }
+}
+
+/// The order of ops of different logs, by one set of caps.
+#[derive(Clone, Copy, Debug)]
+pub struct LogOrder<'t> {
+    table: &'t LogTable,
+    caps: CapsOf,
+}
+
+impl<'t> From<&'t LogTable> for LogOrder<'t> {
+    fn from(table: &'t LogTable) -> Self {
+        table.order(CapsOf::Now)
+    }
+}
+
+impl LogOrder<'_> {
+    /// What a stamp of a log counts as.
+    fn capped(&self, log: LogNo, stamp: Stamp) -> Stamp {
+        // Hardly any store has a cap.
+        if self.table.caps.is_empty() {
+            return stamp;
+        }
+        let caps = self.table.caps.get(&log);
+        let cap = caps.map(|caps| match self.caps {
+            CapsOf::Before => caps.before,
+            CapsOf::Now => caps.now,
+        });
+        cap.map_or(stamp, |cap| stamp.min(cap))
+    }
+
+    /// Which of two is the later: by what the stamps count as, then by the stamps, then by the logs' ids.
+    pub(super) fn compare(&self, a: (LogNo, Stamp), b: (LogNo, Stamp)) -> Ordering {
+        let capped = |(log, stamp)| self.capped(log, stamp);
+        let by_stamp = capped(a).cmp(&capped(b)).then(a.1.cmp(&b.1));
+        by_stamp.then_with(|| self.table.id(a.0).cmp(&self.table.id(b.0)))
     }
 }
 
@@ -107,6 +199,10 @@ impl NumberLogs for LogsOfVault<'_> {
     fn number_of(&self, id: &LogId) -> Option<LogNo> {
         let number = self.table.number(self.vault, id)?;
         self.table.logs.get(number.0 as usize).filter(|log| log.class == Class::Data).map(|_| number)
+    }
+
+    fn capped(&self, log: LogNo, stamp: Stamp) -> Stamp {
+        self.table.capped(log, stamp)
     }
 }
 
@@ -141,5 +237,20 @@ mod tests {
         assert_eq!((logs.of(VAULT).number_of(&a), logs.of(VAULT).number_of(&b)), (Some(here), None));
         assert_eq!(logs.number(VAULT, &b), Some(control));
         assert_eq!(logs.of(VaultNo(4)).number_of(&b), None);
+    }
+
+    #[test]
+    fn stamps_count_as_no_more_than_the_cap_of_the_moment_and_order_by_themselves_then() {
+        let [a, b] = [LogId::from_bytes([1; 16]), LogId::from_bytes([2; 16])];
+        let mut logs = LogTable::default();
+        let [a, b] = [a, b].map(|id| logs.intern(VAULT, id, Class::Data));
+        logs.set_caps(Arc::new(BTreeMap::from([(a, Caps { before: Caps::NONE, now: Stamp(5) })])));
+        let compare = |caps, one, other| logs.order(caps).compare(one, other);
+        assert_eq!((logs.capped(a, Stamp(9)), logs.capped(b, Stamp(9))), (Stamp(5), Stamp(9)));
+        assert_eq!(compare(CapsOf::Before, (a, Stamp(9)), (b, Stamp(7))), Ordering::Greater);
+        assert_eq!(compare(CapsOf::Now, (a, Stamp(9)), (b, Stamp(7))), Ordering::Less);
+        assert_eq!(compare(CapsOf::Now, (a, Stamp(9)), (b, Stamp(5))), Ordering::Greater);
+        assert_eq!(compare(CapsOf::Now, (a, Stamp(5)), (b, Stamp(5))), Ordering::Less, "then by id");
+        assert_eq!(compare(CapsOf::Now, (a, Stamp(9)), (a, Stamp(8))), Ordering::Greater);
     }
 }

@@ -19,7 +19,7 @@ pub use row::{Row, RowBuf};
 use sha2::{Digest as _, Sha256};
 
 use super::hlc::Stamp;
-use super::logs::{LogNo, LogTable, NumberLogs};
+use super::logs::{LogNo, LogOrder, LogTable, NumberLogs};
 use super::op::codec::cell_parts;
 use super::op::{Cell, LogMove, Op, OpKind, Put, Slotted, Tombstone};
 use super::value::ValueRef;
@@ -67,7 +67,8 @@ struct UnknownOp<'a> {
 
 impl<'a> RecordState<'a> {
     /// Takes in one op of `log`. What its tombstone says of a log that `logs` does not know has no effect, nor has a name
-    /// that is later than the op itself: the op is taken in once more when that log is known, or known to be early. Says whether the state is another one now, and its row must be written.
+    /// that counts as later than the op itself: the op is taken in once more when that log is known, or capped. Says whether
+    /// the state is another one now, and its row must be written.
     pub fn apply(&mut self, log: LogNo, op: &Op<'a>, logs: &impl NumberLogs) -> bool {
         match &op.kind {
             OpKind::Put(put) => self.put(log, op.stamp, put, logs),
@@ -131,17 +132,17 @@ impl<'a> RecordState<'a> {
         !self.tomb.0.is_empty()
     }
 
-    /// The fields that a reader sees, sorted by name: of each, the latest cell by stamp, then by log id. Nothing
-    /// if the record is hidden.
+    /// The fields that a reader sees, sorted by name: of each, the latest cell by what its stamp counts as, then by its
+    /// stamp, then by log id. Nothing if the record is hidden.
     pub fn visible_fields<'s>(
         &'s self,
-        logs: &'s LogTable,
+        order: impl Into<LogOrder<'s>>,
     ) -> impl Iterator<Item = (&'a str, ValueRef<'a>)> + 's {
+        let order = order.into();
         let entries = if self.is_visible() { &self.entries[..] } else { &[] };
-        entries.chunk_by(|a, b| a.name == b.name).filter_map(|field| {
+        entries.chunk_by(|a, b| a.name == b.name).filter_map(move |field| {
             let known = field.iter().filter(|entry| entry.cell.is_known());
-            let winner = known
-                .max_by(|a, b| a.stamp.cmp(&b.stamp).then_with(|| logs.id(a.log).cmp(&logs.id(b.log))))?;
+            let winner = known.max_by(|a, b| order.compare((a.log, a.stamp), (b.log, b.stamp)))?;
             match winner.cell {
                 Cell::Register(value) => Some((winner.name, value)),
                 Cell::Unset | Cell::Unknown { .. } => None,
@@ -346,11 +347,11 @@ impl Stamps {
         other.iter().fold(false, |changed, (log, stamp)| self.raise(log, stamp) | changed)
     }
 
-    /// What a tombstone of an op made at `stamp` names and has an effect: logs that are known, up to then.
-    fn named(tombstone: &Tombstone, stamp: Stamp, logs: &impl NumberLogs) -> Self {
-        let names = tombstone.iter().filter(|name| name.1 <= stamp);
+    /// What a tombstone of an op made at `at` names and has an effect: logs that are known, up to what counts as then.
+    fn named(tombstone: &Tombstone, at: Stamp, logs: &impl NumberLogs) -> Self {
+        let known = tombstone.iter().filter_map(|(log, stamp)| Some((logs.number_of(&log)?, stamp)));
         let mut named: Vec<_> =
-            names.filter_map(|(log, stamp)| Some((logs.number_of(&log)?, stamp))).collect();
+            known.filter(|(log, stamp)| *stamp <= at || logs.capped(*log, *stamp) <= at).collect();
         named.sort_unstable();
         Self(named)
     }

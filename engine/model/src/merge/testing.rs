@@ -1,6 +1,7 @@
 //! Random values, ops and damage for the property tests of this module.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
@@ -9,7 +10,7 @@ use subrosa_protocol::segment::Class;
 
 use super::hlc::Stamp;
 use super::id::RecordId;
-use super::logs::{LogNo, LogTable, NumberLogs, VaultNo};
+use super::logs::{Caps, LogNo, LogTable, NumberLogs, VaultNo};
 use super::op::{Cell, FieldCell, Op, OpKind, Put, Slotted, Tombstone};
 use super::value::{Finite, Value, ValueBuf};
 
@@ -26,9 +27,22 @@ pub(super) fn intern(logs: &mut LogTable, n: u8) -> LogNo {
     logs.intern(VAULT, log(n), Class::Data)
 }
 
+/// Lowers the cap of a log of the tests.
+pub(super) fn cap(logs: &mut LogTable, n: u8, now: Stamp) {
+    let number = logs.of(VAULT).number_of(&log(n)).unwrap();
+    let mut caps = logs.caps().clone();
+    let held = Arc::make_mut(&mut caps).entry(number).or_insert(Caps { before: Caps::NONE, now: Caps::NONE });
+    held.now = held.now.min(now);
+    logs.set_caps(caps);
+}
+
 impl NumberLogs for LogTable {
     fn number_of(&self, id: &LogId) -> Option<LogNo> {
         self.of(VAULT).number_of(id)
+    }
+
+    fn capped(&self, log: LogNo, stamp: Stamp) -> Stamp {
+        self.of(VAULT).capped(log, stamp)
     }
 }
 

@@ -1,5 +1,4 @@
 use proptest::prelude::*;
-
 use subrosa_protocol::ids::LogId;
 
 use super::*;

@@ -129,6 +129,10 @@ fn write_certificate(certificate: &Certificate, keys: &mut Keys, w: &mut Writer)
     for (log, base) in &certificate.bases {
         w.bytes(log.as_bytes()).u64(base.seq.0).bytes(base.chain.as_bytes());
     }
+    w.u32(len(certificate.caps.len()));
+    for (log, cap) in &certificate.caps {
+        w.bytes(log.as_bytes()).u64(*cap);
+    }
 }
 
 fn read_certificate(
@@ -144,7 +148,8 @@ fn read_certificate(
         let log = LogId::from_bytes(r.array()?);
         Ok((log, Base { seq: Seq(r.u64()?), chain: Chain::from_bytes(r.array()?) }))
     })?;
-    Ok(Certificate { device, incarnation, control_log, data_log, admin_key, prekey, rank, bases })
+    let caps = list(r, |r| Ok((LogId::from_bytes(r.array()?), r.u64()?)))?;
+    Ok(Certificate { device, incarnation, control_log, data_log, admin_key, prekey, rank, bases, caps })
 }
 
 fn read_add(

@@ -19,6 +19,7 @@ use super::reach::Reach;
 use super::segment::{Certificate, HeldEntry};
 use super::{CertifiedLog, ListedDevice, MemberChanges};
 use crate::keys::PublicKey;
+use crate::merge::Stamp;
 
 /// What follows from what counts.
 #[derive(Debug, Default)]
@@ -33,6 +34,8 @@ pub(super) struct Roster {
     pub(super) pairs: BTreeMap<PublicKey, BTreeMap<EntryRank, Arc<Certificate>>>,
     /// Where logs begin, if not at their first segment.
     pub(super) bases: BTreeMap<LogId, Base>,
+    /// Per log and device, the least cap that a certificate of the device sets on it. It counts if the log is the device's.
+    caps: BTreeMap<(LogId, PublicKey), Stamp>,
     pub(super) update_needed: bool,
     /// More devices were added than a vault may have.
     pub(super) overflows: bool,
@@ -156,6 +159,10 @@ impl Roster {
             let raised = self.bases.entry(*log).or_insert(*base);
             *raised = (*raised).max(*base);
         }
+        for (log, cap) in &certificate.caps {
+            let least = self.caps.entry((*log, device)).or_insert(Stamp(*cap));
+            *least = (*least).min(Stamp(*cap));
+        }
         for class in [Class::Control, Class::Data] {
             match self.claim(certificate, class) {
                 Some(log) => changes.logs_certified.push(log),
@@ -177,6 +184,19 @@ impl Roster {
         let Entry::Vacant(free) = self.logs.entry(log) else { return None };
         free.insert(CertifiedLog { device, class, incarnation, public });
         Some(log)
+    }
+
+    /// The cap of a log: the least that its own device sets on it.
+    pub(super) fn cap(&self, log: &LogId) -> Option<Stamp> {
+        let certified = self.logs.get(log).filter(|certified| certified.class == Class::Data)?;
+        self.caps.get(&(*log, certified.device)).copied()
+    }
+
+    /// The logs that have a cap, and it.
+    pub(super) fn caps(&self) -> impl Iterator<Item = (LogId, Stamp)> {
+        let named = self.caps.keys().map(|(log, device)| (log, device));
+        let counts = named.filter(|(log, device)| self.logs.get(log).is_some_and(|log| log.device == **device));
+        counts.filter_map(|(log, _)| Some((*log, self.cap(log)?)))
     }
 
     /// Whether a certificate counts already.

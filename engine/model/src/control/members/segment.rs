@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use subrosa_protocol::ids::{Base, LogId, PublicKeyBytes, Seq, VaultId};
 
-use super::super::claims::bases;
+use super::super::claims::{bases, caps};
 use super::super::entry::EntryRank;
 use super::super::{ControlError, DeviceAdded, Entry, Genesis, SignedEntry, SignedPrekey, decode_entries};
 use super::{EntryKey, Members};
@@ -38,6 +38,7 @@ pub(crate) struct Certificate {
     pub(crate) prekey: SignedPrekey,
     pub(super) rank: EntryRank,
     pub(super) bases: Vec<(LogId, Base)>,
+    pub(super) caps: Vec<(LogId, u64)>,
 }
 
 /// An entry that counts wherever it stands, once.
@@ -135,6 +136,7 @@ impl Segment {
             }
             Entry::LogCertificate(body) => {
                 let bases = bases(&signed.extensions).unwrap_or_default();
+                let caps = caps(&signed.extensions).unwrap_or_default();
                 self.certificate = Some(Arc::new(Certificate {
                     device: body.device,
                     incarnation: body.incarnation,
@@ -144,6 +146,7 @@ impl Segment {
                     prekey: body.prekey,
                     rank,
                     bases,
+                    caps,
                 }));
                 return;
             }

@@ -301,6 +301,49 @@ fn bases_are_the_highest_that_a_certificate_of_a_listed_device_names() {
 }
 
 #[test]
+fn a_cap_is_the_least_that_a_logs_own_device_sets_in_whatever_order() {
+    let (vault, a, first) = founded();
+    let b = Actor::new(2);
+    let listed = a.adds(&vault, 1, &b, "b", DeviceRole::Writer);
+    let capping = |device: &Actor, incarnation: u32, caps: &[(LogId, u64)]| {
+        let logs = Actor::with_logs(20 + u64::from(incarnation), incarnation).logs;
+        let prekey = PrekeySecret::generate(&logs, &SeededEntropy::dangerous_from_seed(98));
+        let number = u64::from(incarnation);
+        let birth = LogBirth { vault: &vault, number, logs: &logs, admin: &device.admin, prekey: &prekey };
+        let caps = caps.iter().map(|(log, cap)| (*log, Stamp(*cap))).collect();
+        (id_of(&logs.control), Seq(0), birth.entries_with_caps(&device.key, &caps).unwrap())
+    };
+    let segments = [
+        b.certificate(&vault),
+        capping(&b, 1, &[(b.data(), 9)]),
+        capping(&b, 2, &[(b.data(), 5)]),
+        capping(&b, 3, &[(b.data(), 7)]),
+        // Its author caps its own logs, and no control log.
+        capping(&a, 4, &[(b.data(), 1)]),
+        capping(&b, 5, &[(b.control(), 1)]),
+        capping(&b, 6, &[(a.data(), 1)]),
+        capping(&b, 7, &[(LogId::from_bytes([9; 16]), 1)]),
+    ];
+    let expected = [(b.data(), Stamp(5))];
+    for turn in 0..segments.len() {
+        let mut members = told(vault, std::slice::from_ref(&first));
+        let mut told = Vec::new();
+        let (late, early) = segments.split_at(turn);
+        for segment in early.iter().chain([&listed]).chain(late) {
+            let before: Vec<_> = members.caps().collect();
+            let changes = apply(&mut members, segment).unwrap();
+            let after: Vec<_> = members.caps().collect();
+            assert_eq!(changes.caps_changed, before != after, "{turn}");
+            told.extend(after);
+        }
+        assert_eq!(members.caps().collect::<Vec<_>>(), expected, "{turn}");
+        assert_eq!((members.cap(&b.data()), members.cap(&b.control())), (Some(Stamp(5)), None));
+        assert_eq!((members.cap(&a.data()), members.cap(&LogId::from_bytes([9; 16]))), (None, None));
+        assert!(told.iter().all(|(log, _)| *log == b.data()));
+    }
+}
+
+#[test]
 fn a_certificate_claims_only_the_log_that_it_stands_in() {
     let (vault, a, first) = founded();
     let b = Actor::new(2);

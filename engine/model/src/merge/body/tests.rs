@@ -225,7 +225,7 @@ fn a_body_tells_which_names_are_later_than_their_ops() {
     let bytes = writer.encode();
     let body = CheckedBody::decode(&bytes, BEHIND).unwrap();
     assert_eq!(body.named(), [1, 2, 3, 4].map(log));
-    assert_eq!(body.named_ahead(), [2, 3].map(log));
+    assert_eq!(body.named_ahead(), [(log(2), Stamp(5)), (log(3), Stamp(8))]);
 }
 
 #[test]
@@ -398,9 +398,10 @@ fn body<'a>(head: Option<GroupHead>, base: u64, ops: &'a [OwnedOp]) -> CheckedBo
     let names = ops
         .iter()
         .flat_map(|op| op.names().into_iter().flat_map(|names| names.iter().map(|name| (op.stamp, name))));
-    let mut ahead: Vec<_> = names.filter(|(stamp, name)| name.1 > *stamp).map(|(_, name)| name.0).collect();
+    let mut ahead: Vec<_> =
+        names.filter(|(stamp, name)| name.1 > *stamp).map(|(stamp, name)| (name.0, stamp)).collect();
     ahead.sort_unstable();
-    ahead.dedup();
+    ahead.dedup_by_key(|name| name.0);
     CheckedBody { head, base: Stamp(base), named: named(&ops), ahead, ops }
 }
 

@@ -58,6 +58,11 @@ impl<'r> Row<'r> {
         RecordState::row_is_visible(self.0)
     }
 
+    /// Whether all of it is certainly of one log, so that no other's cells win or lose.
+    pub fn is_of_one_log(self) -> bool {
+        self.0.first() == Some(&shape::PLAIN)
+    }
+
     /// The state.
     ///
     /// # Errors

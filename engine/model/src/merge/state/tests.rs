@@ -9,7 +9,7 @@ use subrosa_protocol::segment::Class;
 use super::*;
 use crate::merge::id::RecordId;
 use crate::merge::logs::VaultNo;
-use crate::merge::testing::{OwnedCell, OwnedKind, OwnedOp, buf, damage, intern, log, op};
+use crate::merge::testing::{OwnedCell, OwnedKind, OwnedOp, buf, cap, damage, intern, log, op};
 
 /// Logs whose numbers run against the order of their ids.
 fn logs() -> LogTable {
@@ -236,6 +236,43 @@ fn a_name_that_is_later_than_its_op_has_no_effect_and_is_not_repeated() {
     assert_visible(&[(1, set(5, [("a", 1)])), (2, delete(5, names([(1, 5)])))], &[]);
 }
 
+/// What a reader sees under caps, with the ops taken in when those were known.
+fn visible_capped(ops: &[(u8, OwnedOp)], caps: &[(u8, u64)]) -> Vec<(String, i64)> {
+    let (mut logs, mut state) = (logs(), RecordState::default());
+    caps.iter().for_each(|(n, stamp)| cap(&mut logs, *n, Stamp(*stamp)));
+    for (n, op) in ops {
+        state.apply(no(*n), &op.op(), &logs);
+    }
+    let fields = state.visible_fields(&logs);
+    fields.map(|(name, value)| (name.to_owned(), value.decode().unwrap().as_i64().unwrap())).collect()
+}
+
+#[test]
+fn a_capped_log_loses_what_its_clock_won() {
+    let ops = [(1, set(90, [("a", 1)])), (1, set(91, [("b", 1)])), (2, set(50, [("a", 2), ("b", 2)]))];
+    let fields = |a, b| vec![("a".to_owned(), a), ("b".to_owned(), b)];
+    assert_eq!(visible_capped(&ops, &[]), fields(1, 1));
+    assert_eq!(visible_capped(&ops, &[(1, 49)]), fields(2, 2));
+    assert_eq!(visible_capped(&ops, &[(1, 60), (1, 49), (1, 70)]), fields(2, 2), "the least counts");
+    assert_eq!(visible_capped(&ops, &[(1, 90)]), fields(1, 1));
+    assert_eq!(visible_capped(&ops, &[(1, 50)]), fields(1, 1), "at one time, the stamp as it is");
+    // Within its log the later op stays the later one.
+    let twice = [(1, set(90, [("a", 1)])), (1, set(91, [("a", 2)]))];
+    assert_eq!(visible_capped(&twice, &[(1, 5)]), [("a".to_owned(), 2)]);
+}
+
+#[test]
+fn what_a_tombstone_names_of_a_capped_log_is_what_its_author_saw() {
+    // The author's own stamps are right again, and it saw what it had written with others.
+    let seen = [(1, set(90, [("a", 1)])), (2, delete(50, names([(1, 90)])))];
+    assert_eq!(visible_capped(&seen, &[]), [("a".to_owned(), 1)], "nobody has seen the future");
+    assert_eq!(visible_capped(&seen, &[(1, 50)]), []);
+    assert_eq!(visible_capped(&seen, &[(1, 51)]), [("a".to_owned(), 1)]);
+    // It names what it saw and nothing beyond, however both are capped.
+    let beyond = [seen[0].clone(), seen[1].clone(), (1, set(91, [("a", 3)]))];
+    assert_eq!(visible_capped(&beyond, &[(1, 50)]), [("a".to_owned(), 3)]);
+}
+
 #[test]
 fn many_names_are_joined_like_few() {
     let mut logs = LogTable::default();
@@ -408,11 +445,17 @@ fn rows_with_two_of_one_place_or_without_a_whole_slot_are_refused() {
 }
 
 /// The rules once more, without any of the state's bookkeeping: looks at all ops at once.
-fn model(ops: &[(u8, OwnedOp)]) -> (bool, BTreeMap<String, Vec<u8>>) {
+fn model(ops: &[(u8, OwnedOp)], caps: &[(u8, u64)]) -> (bool, BTreeMap<String, Vec<u8>>) {
     let (mut tomb, mut cleared) = (Tombstone::default(), Tombstone::default());
+    let capped = |of: LogId, stamp: Stamp| {
+        let caps = caps.iter().filter(|(n, _)| log(*n) == of);
+        caps.fold(stamp, |stamp, (_, cap)| stamp.min(Stamp(*cap)))
+    };
     for (_, op) in ops {
         // Names from the future have no effect.
-        let past = |names: &Tombstone| names.iter().filter(|name| name.1 <= op.stamp).collect::<Tombstone>();
+        let past = |names: &Tombstone| {
+            names.iter().filter(|name| capped(name.0, name.1) <= op.stamp).collect::<Tombstone>()
+        };
         match &op.kind {
             OwnedKind::Put { names, .. } => {
                 tomb.join(&past(names));
@@ -436,12 +479,48 @@ fn model(ops: &[(u8, OwnedOp)]) -> (bool, BTreeMap<String, Vec<u8>>) {
                     OwnedCell::Unknown(..) => continue,
                 };
                 let hash = Sha256::digest(&bytes);
-                fields.entry(name.clone()).or_default().push(((op.stamp, log(*n), hash), bytes));
+                let order = (capped(log(*n), op.stamp), op.stamp, log(*n), hash);
+                fields.entry(name.clone()).or_default().push((order, bytes));
             }
         }
     }
     let winners = fields.into_iter().filter_map(|(name, cells)| Some((name, cells.into_iter().max()?.1)));
     (visible, winners.filter(|(_, bytes)| visible && !bytes.is_empty()).collect())
+}
+
+/// What arrives: an op of a log, or a cap of one.
+#[derive(Clone, Debug)]
+enum Arrival {
+    Op(u8, OwnedOp),
+    Cap(u8, u64),
+}
+
+/// Takes in ops and caps as they arrive; where a cap brings names into the past, the ops that carry them once more.
+fn arrived(arrivals: &[Arrival]) -> (RecordState<'_>, LogTable) {
+    let (mut logs, mut state) = (logs(), RecordState::default());
+    for (at, arrival) in arrivals.iter().enumerate() {
+        let (n, stamp) = match arrival {
+            Arrival::Op(n, op) => {
+                state.apply(no(*n), &op.op(), &logs);
+                continue;
+            }
+            Arrival::Cap(n, stamp) => (*n, *stamp),
+        };
+        cap(&mut logs, n, Stamp(stamp));
+        let named_ahead = |op: &OwnedOp| {
+            op.op()
+                .names()
+                .is_some_and(|names| names.iter().any(|name| name.0 == log(n) && name.1 > op.stamp))
+        };
+        for arrival in &arrivals[..at] {
+            if let Arrival::Op(by, op) = arrival
+                && named_ahead(op)
+            {
+                state.apply(no(*by), &op.op(), &logs);
+            }
+        }
+    }
+    (state, logs)
 }
 
 fn history() -> impl Strategy<Value = Vec<(u8, OwnedOp)>> {
@@ -451,12 +530,32 @@ fn history() -> impl Strategy<Value = Vec<(u8, OwnedOp)>> {
 proptest! {
     #[test]
     fn states_come_to_the_model(ops in history()) {
-        let (visible, fields) = model(&ops);
+        let (visible, fields) = model(&ops, &[]);
         let state = state(&ops);
         prop_assert_eq!(state.is_visible(), visible);
         let logs = logs();
         let seen = state.visible_fields(&logs).map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec()));
         prop_assert_eq!(seen.collect::<BTreeMap<_, _>>(), fields);
+    }
+
+    #[test]
+    fn ops_and_caps_come_to_the_same_in_any_order(
+        (ops, caps, shuffled) in (history(), vec((0u8..4, 0u64..12), 0..5)).prop_flat_map(|(ops, caps)| {
+            let of_ops = ops.iter().map(|(n, op)| Arrival::Op(*n, op.clone()));
+            let of_caps = caps.iter().map(|(n, cap)| Arrival::Cap(*n, *cap));
+            let all: Vec<_> = of_ops.chain(of_caps).collect();
+            (Just(ops), Just(caps), Just(all).prop_shuffle())
+        }),
+    ) {
+        let (visible, fields) = model(&ops, &caps);
+        let (state, logs) = arrived(&shuffled);
+        prop_assert_eq!(state.is_visible(), visible);
+        let seen = state.visible_fields(&logs).map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec()));
+        prop_assert_eq!(seen.collect::<BTreeMap<_, _>>(), fields);
+        let first: Vec<_> = caps.iter().map(|(n, cap)| Arrival::Cap(*n, *cap))
+            .chain(ops.iter().map(|(n, op)| Arrival::Op(*n, op.clone())))
+            .collect();
+        prop_assert_eq!(row(&state), row(&arrived(&first).0));
     }
 
     #[test]
