@@ -163,11 +163,6 @@ impl<'a> Put<'a> {
         self.names.join(names);
     }
 
-    /// Rewrites what it names; see [`Tombstone::reassign_log`].
-    pub fn reassign_names(&mut self, moved: &LogMove, restamp: impl Fn(Stamp) -> Stamp) {
-        self.names.reassign_log(moved, restamp);
-    }
-
     /// Keeps the cells that `keep` wants.
     pub fn retain(&mut self, keep: impl FnMut(&FieldCell<'a>) -> bool) {
         self.cells.retain(keep);
@@ -227,21 +222,6 @@ impl Tombstone {
             self.0.binary_search_by_key(&log, |name| name.0).is_ok_and(|at| self.0[at].1 >= stamp)
         })
     }
-
-    /// Rewrites the names of ops that moved from one log to another; see
-    /// [`super::state::RecordState::reassign_log`].
-    pub fn reassign_log(&mut self, moved: &LogMove, restamp: impl Fn(Stamp) -> Stamp) {
-        let Ok(at) = self.0.binary_search_by_key(&moved.old, |name| name.0) else { return };
-        let stamp = self.0[at].1;
-        if !moved.moves(stamp) {
-            return;
-        }
-        match moved.after {
-            Some(after) => self.0[at].1 = after,
-            None => drop(self.0.remove(at)),
-        }
-        self.raise(moved.new, restamp(stamp));
-    }
 }
 
 impl FromIterator<(LogId, Stamp)> for Tombstone {
@@ -251,24 +231,6 @@ impl FromIterator<(LogId, Stamp)> for Tombstone {
         names.sort_unstable_by_key(|(log, stamp)| (*log, std::cmp::Reverse(*stamp)));
         names.dedup_by_key(|name| name.0);
         Self(names)
-    }
-}
-
-/// Ops of one record that go from a log to its successor, because the old log turned out to have another future.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LogMove {
-    /// The log that they were made in.
-    pub old: LogId,
-    /// The log that they are issued in again.
-    pub new: LogId,
-    /// The stamp of the last op of this record that stays in the old log; later ones move. `None` if all move.
-    pub after: Option<Stamp>,
-}
-
-impl LogMove {
-    /// Whether the old log's op of this stamp moves.
-    pub fn moves(&self, stamp: Stamp) -> bool {
-        self.after.is_none_or(|after| stamp > after)
     }
 }
 
@@ -387,20 +349,5 @@ mod tests {
         let mut joined = a.clone();
         joined.join(&b);
         assert!(joined.covers(&a) && joined.covers(&b));
-    }
-
-    #[test]
-    fn names_of_moved_ops_are_rewritten() {
-        let rows = [
-            ("all move", None, 7, vec![(log(2), Stamp(17))]),
-            ("some move", Some(Stamp(5)), 7, vec![(log(1), Stamp(5)), (log(2), Stamp(17))]),
-            ("none moves", Some(Stamp(7)), 7, vec![(log(1), Stamp(7))]),
-        ];
-        for (name, after, stamp, expected) in rows {
-            let mut tombstone = Tombstone::from_iter([(log(1), Stamp(stamp))]);
-            let moved = LogMove { old: log(1), new: log(2), after };
-            tombstone.reassign_log(&moved, |stamp| Stamp(stamp.0 + 10));
-            assert_eq!(tombstone.iter().collect::<Vec<_>>(), expected, "{name}");
-        }
     }
 }

@@ -10,7 +10,7 @@ use subrosa_protocol::limits::FIELD_NAME_BYTES_MAX;
 use super::hlc::Stamp;
 use super::id::RecordId;
 use super::op::codec::{ReadNames, WriteNames, op_tag, read_content, write_content};
-use super::op::{LogMove, Op, OpKind, Put};
+use super::op::{Op, OpKind, Put};
 use super::varint;
 
 /// The pending ops of one record, oldest first.
@@ -75,19 +75,6 @@ impl<'a> PendingOps<'a> {
     /// Takes the ops out for sealing.
     pub fn into_ops(self) -> Vec<Op<'a>> {
         self.ops
-    }
-
-    /// Rewrites the names of ops that moved to another log; see
-    /// [`super::state::RecordState::reassign_log`]. The ops themselves have no log until they are sealed.
-    pub fn reassign_log(&mut self, moved: &LogMove, restamp: impl Fn(Stamp) -> Stamp) {
-        for op in &mut self.ops {
-            op.stamp = restamp(op.stamp);
-            match &mut op.kind {
-                OpKind::Put(put) => put.reassign_names(moved, &restamp),
-                OpKind::Delete(tombstone) => tombstone.reassign_log(moved, &restamp),
-                OpKind::Unknown { .. } => {}
-            }
-        }
     }
 
     /// Appends the row: `(tag | stamp | length | content)*`. Record and collection are in its key.
@@ -248,22 +235,6 @@ mod tests {
                 expected.into_iter().map(|(stamp, text)| (stamp, text.to_owned())).collect();
             assert_eq!(outline(&ops), expected, "{name}");
         }
-    }
-
-    #[test]
-    fn a_clock_that_was_ahead_is_taken_back() {
-        let ops = [put(100, 0, &["a"]), delete(101), put(102, 100, &["b"])];
-        let mut pending = pending(&ops);
-        let moved = LogMove { old: log(1), new: log(2), after: None };
-        pending.reassign_log(&moved, |stamp| Stamp(stamp.0 - 90));
-        let names = |op: &Op<'_>| match &op.kind {
-            OpKind::Put(put) => put.names().clone(),
-            OpKind::Delete(names) => names.clone(),
-            OpKind::Unknown { .. } => Tombstone::default(),
-        };
-        let got: Vec<_> = pending.into_ops().iter().map(|op| (op.stamp.0, names(op))).collect();
-        let seen = Tombstone::from_iter([(log(2), Stamp(10))]);
-        assert_eq!(got, [(10, Tombstone::default()), (11, seen.clone()), (12, seen)]);
     }
 
     /// Ops as one log makes them: each later than the one before.

@@ -21,7 +21,7 @@ use sha2::{Digest as _, Sha256};
 use super::hlc::Stamp;
 use super::logs::{LogNo, LogOrder, LogTable, NumberLogs};
 use super::op::codec::cell_parts;
-use super::op::{Cell, LogMove, Op, OpKind, Put, Slotted, Tombstone};
+use super::op::{Cell, Op, OpKind, Put, Slotted, Tombstone};
 use super::value::ValueRef;
 
 /// The state of one record. It borrows names and values from the row and the ops that it was made from.
@@ -166,38 +166,6 @@ impl<'a> RecordState<'a> {
         names.to_tombstone(logs)
     }
 
-    /// Moves the ops that had to be issued again from the old log to the new one, and rewrites tombstones that name
-    /// them. `restamp` must keep the order of stamps; it is the identity unless a clock was ahead. Cells of the old
-    /// log that a moved one had replaced are gone from this state: take in the old log's remaining ops of this
-    /// record once more afterwards, which is harmless where nothing was missing.
-    pub fn reassign_log(
-        &mut self,
-        moved: &LogMove,
-        logs: &impl NumberLogs,
-        restamp: impl Fn(Stamp) -> Stamp,
-    ) {
-        let numbers = (logs.number_of(&moved.old), logs.number_of(&moved.new));
-        let (Some(old), Some(new)) = numbers else { return };
-        for stamps in [&mut self.last, &mut self.tomb, &mut self.cleared] {
-            if let Some(stamp) = stamps.get(old).filter(|stamp| moved.moves(*stamp)) {
-                stamps.set(old, moved.after);
-                stamps.raise(new, restamp(stamp));
-            }
-        }
-        for mut entry in std::mem::take(&mut self.entries) {
-            if entry.log == old && moved.moves(entry.stamp) {
-                (entry.log, entry.stamp) = (new, restamp(entry.stamp));
-            }
-            self.insert(entry);
-        }
-        for mut op in std::mem::take(&mut self.unknown) {
-            if op.log == old && moved.moves(op.stamp) {
-                (op.log, op.stamp) = (new, restamp(op.stamp));
-            }
-            self.insert_unknown(op);
-        }
-    }
-
     /// Adds a cell unless it is cleared or a later one of the same log stands there; says whether it was added.
     fn insert(&mut self, entry: Entry<'a>) -> bool {
         if self.cleared.covers(entry.log, entry.stamp) {
@@ -322,15 +290,6 @@ impl Stamps {
             Err(at) => self.0.insert(at, (log, stamp)),
         }
         true
-    }
-
-    fn set(&mut self, log: LogNo, stamp: Option<Stamp>) {
-        match (self.find(log), stamp) {
-            (Ok(at), Some(stamp)) => self.0[at].1 = stamp,
-            (Ok(at), None) => drop(self.0.remove(at)),
-            (Err(at), Some(stamp)) => self.0.insert(at, (log, stamp)),
-            (Err(_), None) => {}
-        }
     }
 
     /// Says whether a log's stamp has grown.

@@ -316,26 +316,6 @@ fn taking_an_op_in_again_changes_nothing() {
 }
 
 #[test]
-fn moved_ops_belong_to_the_new_log() {
-    let ops = [
-        (1, set(4, [("a", 1)])),
-        (1, set(5, [("b", 2)])),
-        (2, delete(6, names([(1, 5)]))),
-        (1, put(7, names([(1, 5)]), [("c", register(3))])),
-    ];
-    let mut moved_state = state(&ops);
-    let moved = LogMove { old: log(1), new: log(3), after: Some(Stamp(4)) };
-    moved_state.reassign_log(&moved, &logs(), |stamp| stamp);
-    let expected = [
-        (1, ops[0].1.clone()),
-        (3, ops[1].1.clone()),
-        (2, delete(6, names([(1, 4), (3, 5)]))),
-        (3, put(7, names([(1, 4), (3, 5)]), [("c", register(3))])),
-    ];
-    assert_eq!(row(&moved_state), row(&state(&expected)));
-}
-
-#[test]
 fn rows_are_fixed() {
     let stamp = [0, 0, 0, 0, 0, 0, 0, 5];
     let plain = [&[1, 2][..], &stamp, &[1, b'a', 2, 3, 2]].concat();
@@ -616,39 +596,5 @@ proptest! {
                 prop_assert_eq!(row(&state), bytes);
             }
         }
-    }
-
-    #[test]
-    fn moving_a_log_is_what_writing_there_would_have_been(ops in history(), after in 0u64..12) {
-        // Log 3 is new: nobody wrote in it or named it before.
-        let mut ops = ops;
-        ops.retain(|(n, op)| *n != 3 && !names_log(op, 3));
-        ops.iter_mut().for_each(|(_, op)| op.drop_names_ahead());
-        let moved = LogMove { old: log(1), new: log(3), after: Some(Stamp(after)) };
-        let rewrite = |(n, op): &(u8, OwnedOp)| {
-            let mut op = op.clone();
-            if let OwnedKind::Put { names, .. } | OwnedKind::Delete(names) = &mut op.kind {
-                names.reassign_log(&moved, |stamp| stamp);
-            }
-            (if *n == 1 && moved.moves(op.stamp) { 3 } else { *n }, op)
-        };
-        let rewritten: Vec<_> = ops.iter().map(rewrite).collect();
-        let logs = logs();
-        let mut got = state(&ops);
-        got.reassign_log(&moved, &logs, |stamp| stamp);
-        // The old log's remaining ops once more, as the caller does.
-        for (n, op) in rewritten.iter().filter(|(n, _)| *n == 1) {
-            got.apply(no(*n), &op.op(), &logs);
-        }
-        let expected = state(&rewritten);
-        prop_assert_eq!(got.entries, expected.entries);
-        prop_assert_eq!(got.unknown, expected.unknown);
-    }
-}
-
-fn names_log(op: &OwnedOp, n: u8) -> bool {
-    match &op.kind {
-        OwnedKind::Put { names, .. } | OwnedKind::Delete(names) => names.iter().any(|name| name.0 == log(n)),
-        OwnedKind::Unknown(..) => false,
     }
 }
