@@ -14,7 +14,7 @@ pub(crate) mod snapshots;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicI64, AtomicU64};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use redb::Database;
@@ -67,6 +67,10 @@ pub(crate) struct Core {
     pub(crate) new_ids: Arc<Mutex<NewIds>>,
     /// Wall time at which the first of the groups held for the clock may be merged; `u64::MAX` if none is.
     pub(crate) held_until_ms: AtomicU64,
+    /// The same, whatever else is under way.
+    pub(crate) first_held_ms: AtomicU64,
+    /// By how much the wall clock is ahead of the relay's that was heard last.
+    pub(crate) clock_ahead_ms: AtomicI64,
     /// What is found out of segments before the store comes to them.
     pub(crate) ahead: Ahead,
 }

@@ -5,6 +5,7 @@
 
 mod admins;
 pub(crate) mod batches;
+pub(crate) mod caps;
 pub(crate) mod carrying;
 pub(crate) mod checking;
 mod claims;
@@ -20,6 +21,7 @@ pub(crate) mod notes;
 pub(crate) mod outbox;
 pub(crate) mod pass;
 pub(crate) mod placing;
+pub(crate) mod put_right;
 pub(crate) mod receive;
 pub(crate) mod rotate;
 pub(crate) mod rounds;

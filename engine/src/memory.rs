@@ -9,6 +9,7 @@ pub(crate) mod cost;
 pub(crate) mod extents;
 pub(crate) mod fold;
 pub(crate) mod open_batch;
+pub(crate) mod passing;
 pub(crate) mod relay_view;
 pub(crate) mod state;
 pub(crate) mod uncertified;

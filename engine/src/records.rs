@@ -11,7 +11,7 @@ pub(crate) mod read;
 pub(crate) mod watch;
 pub(crate) mod write;
 
-pub(crate) use door::{Before, Records, RowChange, RowChanges, decode_state, is_visible};
+pub(crate) use door::{Before, Records, RowChange, RowChanges, SliceLimits, decode_state, is_visible};
 pub use read::{FieldRef, RecordRef};
 pub(crate) use read::{RecordReader, VaultView, VisibleRecord};
 pub(crate) use write::{WriteSet, by_time, decode_pending};

@@ -4,6 +4,7 @@ mod admins;
 mod ahead;
 mod bases;
 mod batches;
+mod caps;
 mod closing;
 mod cost;
 mod entries;

@@ -11,6 +11,7 @@ use subrosa_store::keys::VaultNo;
 
 use crate::collection::{Collection, Record};
 use crate::error::Error;
+use crate::people::held::HeldGroups;
 use crate::people::vaults::DeviceInfo;
 use crate::records::WriteSet;
 use crate::records::watch::Changes;
@@ -163,6 +164,14 @@ impl Vault {
     /// [`Error::NoVault`].
     pub fn is_update_needed(&self) -> Result<bool, Error> {
         self.core.is_update_needed(&self.id)
+    }
+
+    /// What is held of the vault for this device's clock: whose, how much, and until when. It costs nothing while nothing is held.
+    ///
+    /// # Errors
+    /// [`Error::NoVault`], [`Error::Store`].
+    pub fn held(&self) -> Result<HeldGroups, Error> {
+        self.core.held(&self.id)
     }
 
     /// How much waits for sealing: records with pending edits, parts of bulk writes, and entries about members.

@@ -245,6 +245,10 @@ pub const ROUND_SLICE_BYTES: usize = 4 << 20;
 pub const ROUND_SLICE_SEGMENTS: usize = 1024;
 /// Transactions of rounds at an opening; the others come with what is received.
 pub const ROUND_SLICES_AT_OPENING: usize = 16;
+/// Records that one transaction has pass from one cap to another.
+pub const CAP_SLICE_RECORDS: usize = 16_384;
+/// Bytes of their rows, but for the last one.
+pub const CAP_SLICE_BYTES: usize = 16 << 20;
 /// How far a stamp may be ahead of our clock before its group is held.
 pub const CLOCK_AHEAD_MAX_MS: u64 = 5 * 60 * 1000;
 /// Longest wait between a write and its sealing while online.
@@ -375,6 +379,8 @@ pub const TABLE: &[(&str, u64)] = &[
     ("ROUND_SLICE_BYTES", ROUND_SLICE_BYTES as u64),
     ("ROUND_SLICE_SEGMENTS", ROUND_SLICE_SEGMENTS as u64),
     ("ROUND_SLICES_AT_OPENING", ROUND_SLICES_AT_OPENING as u64),
+    ("CAP_SLICE_RECORDS", CAP_SLICE_RECORDS as u64),
+    ("CAP_SLICE_BYTES", CAP_SLICE_BYTES as u64),
     ("CLOCK_AHEAD_MAX_MS", CLOCK_AHEAD_MAX_MS),
     ("SEAL_DELAY_MS", SEAL_DELAY_MS),
     ("INCOMING_MAX", INCOMING_MAX as u64),

@@ -5,9 +5,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 
 use redb::Durability;
-use subrosa_model::merge::{LogNo, Stamp};
+use subrosa_model::merge::{CapsOfLogs, LogNo, Stamp};
 use subrosa_protocol::ids::{LogId, PublicKeyBytes};
 use subrosa_protocol::segment::Class;
+use subrosa_store::caps::Passes;
 use subrosa_store::doors::Doors;
 use subrosa_store::error::StoreError;
 use subrosa_store::keys::{CollectionNo, VaultNo};
@@ -21,6 +22,7 @@ use crate::life::gate::{Turn, Wait, WriterKind};
 use crate::life::{Core, OpenStore};
 use crate::memory::extents::WaitReason;
 use crate::memory::open_batch::Batches;
+use crate::memory::passing::PassingVaults;
 use crate::memory::state::{LogInfo, State, VaultState};
 use crate::records::watch::VaultChange;
 use crate::records::{Records, watch};
@@ -49,6 +51,8 @@ pub(crate) struct Tx<'t> {
     pub(crate) records: Records<'t>,
     /// What waits for sealing, behind its door.
     pub(crate) unsealed: Unsealed<'t>,
+    /// Caps of logs, behind their door.
+    pub(crate) passes: Passes<'t>,
     /// Wall time of this transaction.
     pub(crate) now_ms: u64,
     clock_before: Stamp,
@@ -64,6 +68,8 @@ struct Before {
     collections: usize,
     clock: Stamp,
     waits: Arc<BTreeMap<BranchNo, WaitReason>>,
+    caps: CapsOfLogs,
+    passing: PassingVaults,
     batches: BTreeMap<VaultNo, Batches>,
 }
 
@@ -158,6 +164,8 @@ impl Core {
             clock: state.clock.max(),
             batches: BTreeMap::new(),
             waits: state.waits.clone(),
+            caps: state.logs.caps().clone(),
+            passing: state.passing.clone(),
         };
         // Nothing of redb may be dropped by unwinding: it would leave the transaction's pages lost until a repair.
         let (done, changes, touched) = {
@@ -174,6 +182,7 @@ impl Core {
                 vaults: doors.vaults,
                 records: Records::new(doors.records, self.watchers.row_changes()),
                 unsealed: doors.unsealed,
+                passes: doors.passes,
             };
             let work = || f(&mut tx).and_then(|result| tx.finish().map(|()| result));
             let done = catch_unwind(AssertUnwindSafe(work));
@@ -209,7 +218,10 @@ impl Core {
         before: &Before,
         touched: bool,
     ) -> Result<(), Error> {
-        let grown = state.logs.len() != before.logs || state.collections.len() != before.collections;
+        let capped =
+            !Arc::ptr_eq(state.logs.caps(), &before.caps) || !Arc::ptr_eq(&state.passing, &before.passing);
+        let grown =
+            capped || state.logs.len() != before.logs || state.collections.len() != before.collections;
         let names_before = grown.then(|| self.publish(Arc::new(state.shared())));
         let committed = catch_unwind(AssertUnwindSafe(|| txn.commit()));
         if matches!(committed, Ok(Ok(()))) {
@@ -247,6 +259,8 @@ impl Core {
             }
         }
         state.waits = before.waits.clone();
+        state.logs.set_caps(before.caps.clone());
+        state.passing = before.passing.clone();
     }
 }
 
@@ -330,7 +344,10 @@ impl Tx<'_> {
         }
         let number = self.state.logs.intern(vault, id, class);
         self.logs.put_log(number, &LogRow { vault, public: *public, class })?;
-        self.vault_mut(vault)?.logs.insert(number, LogInfo { id, public: *public, class });
+        let state = self.vault_mut(vault)?;
+        state.logs.insert(number, LogInfo { id, public: *public, class });
+        // It may have a cap.
+        state.caps_looked_at = None;
         Ok(number)
     }
 

@@ -5,7 +5,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::Path;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicI64, AtomicU64};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -159,6 +159,8 @@ impl Core {
             rotations: Mutex::default(),
             new_ids: Arc::default(),
             held_until_ms: AtomicU64::new(u64::MAX),
+            first_held_ms: AtomicU64::new(u64::MAX),
+            clock_ahead_ms: AtomicI64::new(0),
             ahead: Ahead::default(),
         };
         let turn = core.gate.enter(WriterKind::Call, Wait::ForTurn)?;

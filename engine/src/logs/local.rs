@@ -75,6 +75,9 @@ impl Tx<'_> {
             {
                 let before = if written.is_new { Before::Nothing } else { Before::Stored };
                 self.records.replace(&key, before, row.borrow())?;
+                if !written.is_new {
+                    self.pass_early(&key)?;
+                }
             }
         }
         Ok(())

@@ -75,17 +75,20 @@ impl Core {
     }
 
     /// How long it is until [`Core::merge_held`] has something to do, or there may be something to carry; `None` if no group is
-    /// held for the clock, no round is under way, and no log has several futures.
+    /// held for the clock, no round is under way, no records pass, and no log has several futures.
     pub(crate) fn held_wait(&self) -> Option<Duration> {
         let until = self.held_until_ms.load(Ordering::Relaxed);
         (until != u64::MAX).then(|| Duration::from_millis(until.saturating_sub(self.now_ms())))
     }
 
-    /// Notes until when the first of all held groups is held, or that a round is under way, or when something may be to be carried.
+    /// Notes until when the first of all held groups is held, or that a round is under way or records pass, or when something may be
+    /// to be carried.
     pub(crate) fn note_held(&self, state: &State) {
-        let next = |vault: &VaultState| vault.held_until_ms().min(vault.branches.look_at_ms());
-        let first = state.vaults.values().map(next).min().unwrap_or(u64::MAX);
-        let first = if state.next_in_round().is_some() { 0 } else { first };
+        let held = state.vaults.values().map(VaultState::held_until_ms).min().unwrap_or(u64::MAX);
+        self.first_held_ms.store(held, Ordering::Relaxed);
+        let carried = state.vaults.values().map(|vault| vault.branches.look_at_ms()).min();
+        let is_under_way = state.next_in_round().is_some() || state.next_in_pass().is_some();
+        let first = if is_under_way { 0 } else { held.min(carried.unwrap_or(u64::MAX)) };
         // Should a transaction fail, the time is looked at once in vain, or is found again with the next segment.
         self.held_until_ms.store(first, Ordering::Relaxed);
     }
@@ -103,6 +106,7 @@ impl Tx<'_> {
     }
 
     fn merge_what_is_new(&mut self, vault: VaultNo) -> Result<(), Error> {
+        self.take_caps(vault)?;
         let now_ms = self.now_ms;
         let state = self.vault(vault)?;
         let due = state.held.iter().filter(|(_, until)| **until <= now_ms).map(|(branch, _)| *branch);

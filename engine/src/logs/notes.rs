@@ -8,7 +8,7 @@
 
 use std::collections::BTreeSet;
 
-use subrosa_model::merge::{CheckedBody, VaultNo};
+use subrosa_model::merge::{Caps, CheckedBody, Stamp, VaultNo};
 use subrosa_protocol::ids::{LogId, Seq};
 use subrosa_protocol::limits::{
     NOTES_PER_LOG_MAX, ROUND_SLICE_BYTES, ROUND_SLICE_SEGMENTS, ROUND_SLICES_AT_OPENING,
@@ -49,11 +49,16 @@ pub(crate) fn name_limits() -> NameLimits {
 }
 
 impl Tx<'_> {
-    /// Logs that a body names and of which no certificate is here, or later than it can know them: whoever is late, they
-    /// count when the named log turns out to be early.
+    /// Logs that a body names and of which no certificate is here, or later than it can know them: those count when the named
+    /// log is capped.
     pub(crate) fn names_that_wait(&self, vault: VaultNo, body: &CheckedBody<'_>) -> Vec<LogId> {
         let named = body.named().iter().filter(|named| self.state.logs.number(vault, named).is_none());
-        named.chain(body.named_ahead()).copied().collect()
+        let is_ahead = |(named, at): &&(LogId, Stamp)| {
+            let number = self.state.logs.number(vault, named);
+            number.is_some_and(|number| self.state.logs.capped(number, Caps::NONE) > *at)
+        };
+        let ahead = body.named_ahead().iter().filter(is_ahead).map(|(named, _)| named);
+        named.chain(ahead).copied().collect()
     }
 
     /// Notes names that wait of a segment, merged now.
@@ -102,7 +107,7 @@ impl Tx<'_> {
         Ok(true)
     }
 
-    /// Merges once more what has named these logs, which are certified now; of logs with too many names, begins to.
+    /// Merges once more what has named these logs, which are certified or capped now; of logs with too many names, begins to.
     pub(crate) fn merge_named(&mut self, vault: VaultNo, certified: &[LogId]) -> Result<(), Error> {
         let mut segments = BTreeSet::new();
         for named in certified {
@@ -119,6 +124,10 @@ impl Tx<'_> {
         self.begin_rounds(vault, certified)?;
         let mut pass = Pass::default();
         for (by, seq) in segments {
+            // It may be held again: then it is noted once more when it is merged.
+            if self.logs.head(by)?.is_none_or(|head| head.merged <= seq) {
+                continue;
+            }
             let Ok(body) = self.open_stored(vault, by, seq)? else { continue };
             if !pass.has_room(body.data.len()) {
                 self.run_pass(vault, &mut pass)?;

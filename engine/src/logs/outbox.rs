@@ -11,7 +11,6 @@ use subrosa_protocol::ids::{
     Base, Digest, Head, Incarnation, LogId, Pin, PublicKeyBytes, Rseq, Seq, Signature, VaultId,
 };
 use subrosa_protocol::labels;
-use subrosa_protocol::limits::CLOCK_AHEAD_MAX_MS;
 use subrosa_protocol::segment::Class;
 use subrosa_protocol::token::Grant;
 use subrosa_store::error::StoreError;
@@ -19,7 +18,7 @@ use subrosa_store::keys::VaultNo;
 use subrosa_store::logs::{BranchNo, LogTip, LogsView};
 use subrosa_store::relays::{Cursor, RelayHead};
 
-use crate::error::{Error, LifeError, PeerFault};
+use crate::error::{Error, PeerFault};
 use crate::life::Core;
 use crate::life::commit::{Durable, Tx};
 use crate::memory::cost::look_at_log;
@@ -349,31 +348,6 @@ impl Core {
                 }
             }
             Ok(())
-        })
-    }
-
-    /// Compares clocks with a relay about to be served (docs/ARCHITECTURE.md, "Clock"): if our own maximum is more
-    /// than five minutes ahead of the wall *and* of the relay, ops that are not sealed are stamped anew in new logs.
-    pub(crate) fn relay_now(&self, relay_now_ms: u64) -> Result<(), Error> {
-        let far = self.lock_state()?.clock.max().ms();
-        let ahead = |now: u64| far > now.saturating_add(CLOCK_AHEAD_MAX_MS);
-        if !ahead(self.now_ms()) || !ahead(relay_now_ms) {
-            return Ok(());
-        }
-        let new = self.new_logs_of_all()?;
-        let vaults: Vec<_> = self.lock_state()?.vaults.keys().copied().collect();
-        for vault in vaults {
-            while self.write(|tx| tx.seal_batches(vault))? {}
-        }
-        self.write(|tx| {
-            if tx.state.vaults.len() != new.len() {
-                // A vault has come meanwhile; the next link is told the time again.
-                return Err(LifeError::Busy.into());
-            }
-            let now = tx.now_ms;
-            tx.state.clock =
-                subrosa_model::merge::HybridClock::new(subrosa_model::merge::Stamp::from_ms(now));
-            new.into_iter().try_for_each(|(vault, new)| tx.rotate_logs(vault, new))
         })
     }
 

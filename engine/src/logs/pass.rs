@@ -157,7 +157,10 @@ impl Tx<'_> {
             };
             if origin == GroupSource::Next {
                 let head = bodies.first().and_then(CheckedBody::head);
-                if let Some(Verdict::Hold(until)) = head.map(|head| self.observe(head.latest)) {
+                let latest = head.map(|head| head.latest);
+                if let Some(Verdict::Hold(until)) =
+                    latest.map(|at| self.observe(vault, branch, at)).transpose()?
+                {
                     stopped.insert(branch);
                     self.vault_mut(vault)?.held.insert(branch, until);
                     // What stands behind it is looked at when its time has come.
@@ -203,12 +206,19 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Asks the clock about a group by its latest stamp.
-    pub(crate) fn observe(&mut self, latest: Stamp) -> Verdict {
-        match self.state.clock.observe(latest, self.now_ms) {
+    /// Asks the clock about a group by what its latest stamp counts as.
+    pub(crate) fn observe(
+        &mut self,
+        vault: VaultNo,
+        branch: BranchNo,
+        latest: Stamp,
+    ) -> Result<Verdict, Error> {
+        let log = self.vault(vault)?.log_of(branch)?;
+        let counts_as = self.state.logs.capped(log, latest);
+        Ok(match self.state.clock.observe(counts_as, self.now_ms) {
             Observed::Merge => Verdict::Merge,
             Observed::HeldUntil { ms } => Verdict::Hold(ms),
-        }
+        })
     }
 
     /// A log waits from here on. What is found out once is not tried again before something changes; what took opening the

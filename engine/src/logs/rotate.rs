@@ -3,11 +3,14 @@
 //! What waits is sealed as the end of the old data log, under its key. That log is foreign data from here on, with several
 //! futures, and another copy of this store may go on writing it.
 
+use std::collections::BTreeMap;
 use std::sync::PoisonError;
 
-use subrosa_model::control::{BirthError, ControlError, LogBirth, MemberChanges, OwnLogs, PrekeySecret};
+use subrosa_model::control::{ControlError, LogBirth, MemberChanges, OwnLogs, PrekeySecret};
 use subrosa_model::keys::KeyPair;
+use subrosa_model::merge::Stamp;
 use subrosa_model::seal::Packed;
+use subrosa_protocol::ids::LogId;
 use subrosa_protocol::segment::{Class, GroupPlace, Kind};
 use subrosa_store::error::StoreError;
 use subrosa_store::keys::VaultNo;
@@ -52,6 +55,15 @@ impl Core {
     /// # Errors
     /// [`BirthError::LogsUsedUp`]: nothing has changed.
     pub(crate) fn new_logs(&self, number: VaultNo) -> Result<NewLogs, Error> {
+        self.new_logs_with_caps(number, &BTreeMap::new())
+    }
+
+    /// As [`Core::new_logs`]; their certificate caps stamps of earlier data logs of this device.
+    pub(crate) fn new_logs_with_caps(
+        &self,
+        number: VaultNo,
+        caps: &BTreeMap<LogId, Stamp>,
+    ) -> Result<NewLogs, Error> {
         let entropy = &*self.options.entropy;
         let (id, logs, admin) = {
             let state = self.lock_state()?;
@@ -62,22 +74,8 @@ impl Core {
         let prekey = PrekeySecret::generate(&logs, entropy);
         let number = self.next_number(&id)?;
         let birth = LogBirth { vault: &id, number, logs: &logs, admin: &admin, prekey: &prekey };
-        let certificate = birth.entries(self.key())?;
+        let certificate = birth.entries_with_caps(self.key(), caps)?;
         Ok(NewLogs { logs, prekey, certificate })
-    }
-
-    /// New logs for every vault but those in which this device has had all its logs: there nothing can be sealed that
-    /// another copy has sealed already, for its own head is compared first, and what is here can be read.
-    pub(crate) fn new_logs_of_all(&self) -> Result<Vec<(VaultNo, NewLogs)>, Error> {
-        let vaults: Vec<_> = self.lock_state()?.vaults.keys().copied().collect();
-        let new = vaults.into_iter().map(|vault| match self.new_logs(vault) {
-            Err(Error::Birth(BirthError::LogsUsedUp)) => {
-                tracing::warn!("this device has had all its logs in a vault");
-                Ok(None)
-            }
-            new => new.map(|new| Some((vault, new))),
-        });
-        new.filter_map(Result::transpose).collect()
     }
 
     /// Opens new logs for a vault, because another copy of this store has written into the old ones.

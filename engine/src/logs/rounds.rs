@@ -33,15 +33,19 @@ impl Slice {
 }
 
 impl Core {
-    /// Does one slice of the rounds that are under way, in a transaction of its own; whether more is left.
+    /// Does one slice of the rounds that are under way, and of records that pass from one cap to another, in a transaction of
+    /// its own; whether more is left.
     pub(crate) fn go_round(&self, turn: Option<&Turn>) -> Result<bool, Error> {
-        if self.lock_state()?.next_in_round().is_none() {
-            return Ok(false);
+        {
+            let state = self.lock_state()?;
+            if state.next_in_round().is_none() && state.next_in_pass().is_none() {
+                return Ok(false);
+            }
         }
         self.write_as(turn, |tx| tx.go_round())
     }
 
-    /// Goes on with the rounds that an earlier opening has left, for a bounded time.
+    /// Goes on with what an earlier opening has left of these, for a bounded time.
     pub(crate) fn go_round_at_opening(&self, turn: &Turn) -> Result<(), Error> {
         for _ in 0..name_limits().slices_at_opening {
             if !self.go_round(Some(turn))? {
@@ -82,8 +86,12 @@ impl Tx<'_> {
             self.state.last_in_round = Some((vault, by));
             self.visit(vault, by, &mut slice)?;
         }
+        if let Some(vault) = self.state.next_in_pass() {
+            self.pass_slice(vault)?;
+            self.merge_ready(vault)?;
+        }
         self.core.note_held(self.state);
-        Ok(self.state.next_in_round().is_some())
+        Ok(self.state.next_in_round().is_some() || self.state.next_in_pass().is_some())
     }
 
     /// Begins a round of each log that may name one of these, which are certified now, where names are not noted.

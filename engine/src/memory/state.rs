@@ -20,6 +20,7 @@ use crate::error::Error;
 use crate::memory::branches::Branches;
 use crate::memory::extents::{GroupExtent, Probe, READER_VERSION, WaitReason};
 use crate::memory::open_batch::{Batches, OnItsWay, unsaid};
+use crate::memory::passing::{self, PassingVaults};
 use crate::memory::relay_view::RelayView;
 use crate::memory::uncertified::{Notes, Waiting};
 
@@ -28,6 +29,8 @@ use crate::memory::uncertified::{Notes, Waiting};
 pub(crate) struct Shared {
     pub(crate) logs: LogTable,
     pub(crate) collections: Collections,
+    /// Vaults whose records pass from one cap to another.
+    pub(crate) passing: PassingVaults,
 }
 
 /// Collections and their numbers.
@@ -83,6 +86,8 @@ pub(crate) struct State {
     /// Logs that wait in front of a group, and why: what was found by opening it is stored, the rest is found again at each
     /// open. A transaction that fails leaves it as it was before.
     pub(crate) waits: Arc<BTreeMap<BranchNo, WaitReason>>,
+    /// Vaults whose records pass from one cap to another.
+    pub(crate) passing: PassingVaults,
     /// The log whose round went on last.
     pub(crate) last_in_round: Option<(VaultNo, BranchNo)>,
     /// A transaction failed and what the store holds could not be read again: to be done before the next one.
@@ -136,6 +141,8 @@ pub(crate) struct VaultState {
     pub(crate) beyond_image: usize,
     /// How often members or their logs have changed in this open.
     pub(crate) member_changes: u64,
+    /// The count of these changes when the members were last asked for caps.
+    pub(crate) caps_looked_at: Option<u64>,
     /// Heads that merged segments say their authors have seen, until they are here or were asked for.
     pub(crate) named: BTreeMap<LogId, Seq>,
     /// The same of logs that have no number here, which a member may have made up.
@@ -190,6 +197,9 @@ impl State {
             }
             logs.entry(vault).or_default().insert(number, LogInfo { id, public, class });
         }
+        let passes = doors.passes()?;
+        state.logs.set_caps(Arc::new(passes.caps()?.collect::<Result<_, _>>()?));
+        state.passing = passing::load(&passes)?;
         let mut collections = vaults.collections()?.collect::<Result<Vec<_>, _>>()?;
         collections.sort_unstable_by_key(|row| row.number);
         for CollectionRow { vault, name, number } in collections {
@@ -310,7 +320,8 @@ impl State {
 
     /// A copy of the names for readers.
     pub(crate) fn shared(&self) -> Shared {
-        Shared { logs: self.logs.clone(), collections: self.collections.clone() }
+        let (logs, collections) = (self.logs.clone(), self.collections.clone());
+        Shared { logs, collections, passing: self.passing.clone() }
     }
 
     /// The vault of a branch.
@@ -366,6 +377,7 @@ impl VaultState {
             frontier: Vec::new(),
             beyond_image: 0,
             member_changes: 0,
+            caps_looked_at: None,
             named: BTreeMap::new(),
             named_strangers: BTreeMap::new(),
             vouches: Vec::new(),

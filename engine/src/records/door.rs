@@ -36,6 +36,14 @@ pub(crate) enum RowChanges {
     Unheard(Vec<VaultNo>),
 }
 
+/// What bounds a slice of rows that are looked at in one transaction.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SliceLimits {
+    pub(crate) records: usize,
+    /// Of rows, but for the last one.
+    pub(crate) bytes: usize,
+}
+
 /// What a row that was replaced tells of its record.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RowChange {
@@ -52,6 +60,11 @@ impl<'t> Records<'t> {
         Self { table, changes }
     }
 
+    /// How many bytes the row of a record has.
+    pub(crate) fn bytes_of(&self, key: &RecordKey) -> Result<usize, StoreError> {
+        Ok(self.table.get(key)?.map_or(0, |stored| stored.row().as_bytes().len()))
+    }
+
     /// Puts a row in the place of another, and notes what that means to whom it may concern. The only writer of rows.
     ///
     /// # Errors
@@ -65,29 +78,42 @@ impl<'t> Records<'t> {
         if matches!(before, Before::Row(before) if before == after) {
             return Ok(());
         }
-        match &mut self.changes {
-            RowChanges::Heard(changes) => {
-                let before = match before {
-                    Before::Nothing => false,
-                    Before::Row(row) => is_visible(row)?,
-                    Before::Stored => match self.table.get(key)? {
-                        Some(stored) => is_visible(stored.row())?,
-                        None => false,
-                    },
-                };
-                let change = RowChange { key: *key, before, after: is_visible(after)? };
-                if change.before || change.after {
-                    changes.push(change);
-                }
+        let table = &self.table;
+        self.changes.note(key, || {
+            let before = match before {
+                Before::Nothing => false,
+                Before::Row(row) => is_visible(row)?,
+                Before::Stored => match table.get(key)? {
+                    Some(stored) => is_visible(stored.row())?,
+                    None => false,
+                },
+            };
+            Ok((before, is_visible(after)?))
+        })?;
+        self.table.put(key, after)
+    }
+
+    /// Looks at the rows of a range, which stay as they are, until there were so many: where `reads_otherwise`, the record is
+    /// told of as one that was written. The first row that was not looked at, if there is one.
+    pub(crate) fn pass(
+        &mut self,
+        range: &KeyRange,
+        limits: SliceLimits,
+        mut reads_otherwise: impl FnMut(&RecordKey, Row<'_>) -> Result<bool, StoreError>,
+    ) -> Result<Option<RecordKey>, StoreError> {
+        let (mut records, mut bytes) = (0, 0);
+        for stored in self.table.range(range)? {
+            let (key, stored) = stored?;
+            if records >= limits.records || bytes >= limits.bytes {
+                return Ok(Some(key));
             }
-            RowChanges::Unheard(vaults) => {
-                let vault = key.vault();
-                if vaults.last() != Some(&vault) {
-                    vaults.push(vault);
-                }
+            records += 1;
+            bytes += stored.row().as_bytes().len();
+            if reads_otherwise(&key, stored.row())? {
+                self.changes.note(&key, || Ok((true, true)))?;
             }
         }
-        self.table.put(key, after)
+        Ok(None)
     }
 
     /// Merges ops that are sorted by key, those of one record and log in their order.
@@ -124,6 +150,31 @@ impl<'t> Records<'t> {
     /// What the replaced rows tell.
     pub(crate) fn into_changes(self) -> RowChanges {
         self.changes
+    }
+}
+
+impl RowChanges {
+    /// Notes that a row was replaced, or reads otherwise; `seen` says whether a reader saw its record before, and sees it now.
+    fn note(
+        &mut self,
+        key: &RecordKey,
+        seen: impl FnOnce() -> Result<(bool, bool), StoreError>,
+    ) -> Result<(), StoreError> {
+        match self {
+            Self::Heard(changes) => {
+                let (before, after) = seen()?;
+                if before || after {
+                    changes.push(RowChange { key: *key, before, after });
+                }
+            }
+            Self::Unheard(vaults) => {
+                let vault = key.vault();
+                if vaults.last() != Some(&vault) {
+                    vaults.push(vault);
+                }
+            }
+        }
+        Ok(())
     }
 }
 

@@ -10,19 +10,23 @@ use std::ops::{Bound, ControlFlow};
 use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
-use subrosa_model::merge::{FieldsDeserializer, LogTable, RecordId, Row, RowBuf, ValueRef};
+use subrosa_model::merge::{CapsOf, FieldsDeserializer, LogOrder, LogTable, RecordId, Row, RowBuf, ValueRef};
 use subrosa_protocol::limits;
 use subrosa_store::keys::{CollectionNo, RecordKey, VaultNo};
 use subrosa_store::records::{KeyRange, RecordsView, StoredRow, StoredRows};
 
 use super::{decode_state, is_visible};
 use crate::error::Error;
+use crate::memory::passing;
 use crate::memory::state::Shared;
 
 /// The rows of one vault at one moment.
 pub(crate) trait Rows {
     /// What the rows' numbers stand for.
     fn names(&self) -> &Names;
+
+    /// By which caps of logs a record is read.
+    fn caps_of(&self, key: &RecordKey) -> CapsOf;
 
     /// The number of a collection.
     fn number(&self, collection: &str) -> Option<CollectionNo>;
@@ -120,9 +124,15 @@ pub struct RecordRef<'r> {
     id: RecordId,
     row: Row<'r>,
     names: &'r Names,
+    caps: CapsOf,
 }
 
 impl RecordRef<'_> {
+    /// The order of ops by which its fields have their values.
+    fn order(&self) -> LogOrder<'_> {
+        self.names.logs().order(self.caps)
+    }
+
     /// Its id.
     #[must_use]
     pub const fn id(&self) -> RecordId {
@@ -136,7 +146,7 @@ impl RecordRef<'_> {
     pub fn decode<T: DeserializeOwned>(&self) -> Result<T, Error> {
         self.check_size()?;
         let state = decode_state(Some(self.row))?;
-        Ok(T::deserialize(FieldsDeserializer::new(state.visible_fields(self.names.logs())))?)
+        Ok(T::deserialize(FieldsDeserializer::new(state.visible_fields(self.order())))?)
     }
 
     /// How large it is: its fields' names and encoded values. It is read whole up to 16 MiB.
@@ -145,7 +155,7 @@ impl RecordRef<'_> {
     /// [`Error::Store`].
     pub fn bytes(&self) -> Result<usize, Error> {
         let state = decode_state(Some(self.row))?;
-        let fields = state.visible_fields(self.names.logs());
+        let fields = state.visible_fields(self.order());
         Ok(fields.map(|(name, value)| FieldRef { name, value }.bytes()).sum())
     }
 
@@ -160,7 +170,7 @@ impl RecordRef<'_> {
         mut see: impl FnMut(FieldRef<'_>) -> ControlFlow<()>,
     ) -> Result<(), Error> {
         let state = decode_state(Some(self.row))?;
-        for (name, value) in state.visible_fields(self.names.logs()) {
+        for (name, value) in state.visible_fields(self.order()) {
             if after.is_none_or(|after| after < name) && see(FieldRef { name, value }).is_break() {
                 break;
             }
@@ -174,7 +184,7 @@ impl RecordRef<'_> {
     /// [`Error::Store`].
     pub fn has_field(&self, name: &str) -> Result<bool, Error> {
         let state = decode_state(Some(self.row))?;
-        Ok(state.visible_fields(self.names.logs()).any(|(field, _)| field == name))
+        Ok(state.visible_fields(self.order()).any(|(field, _)| field == name))
     }
 
     /// One field as the caller wants it, of a record of any size; `None` if there is no such field.
@@ -183,7 +193,7 @@ impl RecordRef<'_> {
     /// [`Error::Value`] when it does not have type `F`.
     pub fn field<F: DeserializeOwned>(&self, name: &str) -> Result<Option<F>, Error> {
         let state = decode_state(Some(self.row))?;
-        let found = state.visible_fields(self.names.logs()).find(|(field, _)| *field == name);
+        let found = state.visible_fields(self.order()).find(|(field, _)| *field == name);
         found.map(|(name, value)| FieldRef { name, value }.decode()).transpose()
     }
 
@@ -243,6 +253,7 @@ pub(crate) struct VisibleRecord {
     id: RecordId,
     row: Held,
     names: Names,
+    caps: CapsOf,
 }
 
 /// What a reader's hands have of a record.
@@ -259,7 +270,7 @@ impl VisibleRecord {
             Err(Error::RecordTooLarge { bytes, .. }) => Held::TooLarge(bytes),
             Err(error) => return Err(error),
         };
-        Ok(Self { id: shown.id, row, names: shown.names.clone() })
+        Ok(Self { id: shown.id, row, names: shown.names.clone(), caps: shown.caps })
     }
 
     pub(crate) const fn id(&self) -> RecordId {
@@ -269,7 +280,10 @@ impl VisibleRecord {
     /// As [`RecordRef::decode`].
     pub(crate) fn decode<T: DeserializeOwned>(&self) -> Result<T, Error> {
         match &self.row {
-            Held::Row(row) => RecordRef { id: self.id, row: row.borrow(), names: &self.names }.decode(),
+            Held::Row(row) => {
+                let (id, names, caps) = (self.id, &self.names, self.caps);
+                RecordRef { id, row: row.borrow(), names, caps }.decode()
+            }
             Held::TooLarge(bytes) => {
                 Err(Error::RecordTooLarge { bytes: *bytes, limit: limits::RECORD_READ_BYTES_MAX })
             }
@@ -303,14 +317,14 @@ impl<'r> RecordReader<'r> {
         id: &RecordId,
         see: impl FnOnce(Option<RecordRef<'_>>) -> R,
     ) -> Result<R, Error> {
-        let held = match self.collection {
-            Some(number) => self.rows.row(&RecordKey::new(self.rows.names().vault(), number, id))?,
+        let key = self.collection.map(|number| RecordKey::new(self.rows.names().vault(), number, id));
+        let held = match &key {
+            Some(key) => self.rows.row(key)?,
             None => None,
         };
-        let row = held.as_ref().map(HeldRow::row);
-        Ok(see(match row {
-            Some(row) => self.shown(*id, row)?,
-            None => None,
+        Ok(see(match (&key, &held) {
+            (Some(key), Some(held)) => self.shown(key, held.row())?,
+            _ => None,
         }))
     }
 
@@ -337,7 +351,7 @@ impl<'r> RecordReader<'r> {
         let Some(number) = self.collection else { return Ok(()) };
         for row in self.rows.rows(ids_after(self.rows.names().vault(), number, after))? {
             let (key, held) = row?;
-            if let Some(record) = self.shown(key.record(), held.row())?
+            if let Some(record) = self.shown(&key, held.row())?
                 && see(record)?.is_break()
             {
                 break;
@@ -396,8 +410,9 @@ impl<'r> RecordReader<'r> {
     }
 
     /// The record of a row, if a reader sees it.
-    fn shown<'s>(&'s self, id: RecordId, row: Row<'s>) -> Result<Option<RecordRef<'s>>, Error> {
-        Ok(is_visible(row)?.then(|| RecordRef { id, row, names: self.rows.names() }))
+    fn shown<'s>(&'s self, key: &RecordKey, row: Row<'s>) -> Result<Option<RecordRef<'s>>, Error> {
+        let (id, caps) = (key.record(), self.rows.caps_of(key));
+        Ok(is_visible(row)?.then(|| RecordRef { id, row, names: self.rows.names(), caps }))
     }
 }
 
@@ -457,6 +472,10 @@ impl VaultView<'_> {
 impl Rows for VaultView<'_> {
     fn names(&self) -> &Names {
         &self.names
+    }
+
+    fn caps_of(&self, key: &RecordKey) -> CapsOf {
+        passing::caps_of(&self.names.shared().passing, key)
     }
 
     fn number(&self, collection: &str) -> Option<CollectionNo> {

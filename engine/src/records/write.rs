@@ -15,10 +15,11 @@ use ids::IdPool;
 use subrosa_model::entropy::Entropy;
 use subrosa_model::merge::op::OpError;
 use subrosa_model::merge::{
-    Cell, CollectionName, FieldCell, HybridClock, LogNo, LogTable, NewIds, Op, OpKind, PendingOps, Put,
-    RecordId, RecordState, Row, RowBuf, Stamp, Tombstone, Value, ValueBuf,
+    CapsOf, Cell, CollectionName, FieldCell, HybridClock, LogNo, LogTable, NewIds, Op, OpKind, PendingOps,
+    Put, RecordId, RecordState, Row, RowBuf, Stamp, Tombstone, Value, ValueBuf,
 };
 use subrosa_model::wiped::Wiped;
+use subrosa_protocol::ids::LogId;
 use subrosa_protocol::limits;
 use subrosa_store::error::StoreError;
 use subrosa_store::keys::{CollectionNo, RecordKey, VaultNo};
@@ -80,6 +81,11 @@ impl Written {
 impl Rows for WriteSet {
     fn names(&self) -> &Names {
         &self.names
+    }
+
+    /// What it writes is made from what it sees, and is later than that by the caps of now.
+    fn caps_of(&self, _: &RecordKey) -> CapsOf {
+        CapsOf::Now
     }
 
     fn number(&self, collection: &str) -> Option<CollectionNo> {
@@ -372,10 +378,13 @@ impl WriteSet {
         let mut state = decode_state(written.row())?;
         let kind = make(&state, logs)?;
         let kind_names = kind.names().map(|names| names.iter());
-        let named = kind_names.into_iter().flatten().map(|name| name.1).max().unwrap_or_default();
+        let counts_as = |(log, stamp): (LogId, Stamp)| {
+            logs.number(self.names.vault(), &log).map_or(stamp, |log| logs.capped(log, stamp))
+        };
+        let named = kind_names.into_iter().flatten().map(counts_as).max().unwrap_or_default();
         // Names are of the past: a clock that was put back goes on behind what it wrote before.
         let before = state.last_of(self.log).unwrap_or_default().max(named);
-        let stamp = self.clock.tick(self.now_ms).max(Stamp(before.0.saturating_add(1)));
+        let stamp = self.clock.tick_after(before, self.now_ms);
         self.latest = self.latest.max(stamp);
         let op = Op { record: id, collection: &written.collection, stamp, kind };
         let changed = state.apply(self.log, &op, &logs.of(self.names.vault()));

@@ -32,6 +32,7 @@
 
 use redb::{Database, ReadTransaction, ReadableDatabase as _, WriteTransaction};
 
+use crate::caps::{Passes, PassesView};
 use crate::error::StoreError;
 use crate::logs::{Logs, LogsView};
 use crate::records::{RecordsTable, RecordsView};
@@ -51,6 +52,8 @@ pub struct Doors<'t> {
     pub records: RecordsTable<'t>,
     /// What waits for sealing.
     pub unsealed: Unsealed<'t>,
+    /// Caps of logs, and how far records have passed to them.
+    pub passes: Passes<'t>,
 }
 
 impl<'t> Doors<'t> {
@@ -65,6 +68,7 @@ impl<'t> Doors<'t> {
             vaults: Vaults::open(txn)?,
             records: RecordsTable::open(txn)?,
             unsealed: Unsealed::open(txn)?,
+            passes: Passes::open(txn)?,
         })
     }
 }
@@ -110,6 +114,11 @@ impl DoorsView {
     pub fn unsealed(&self) -> Result<UnsealedView, StoreError> {
         UnsealedView::open(&self.0)
     }
+
+    /// Caps of logs, and how far records have passed to them.
+    pub fn passes(&self) -> Result<PassesView, StoreError> {
+        PassesView::open(&self.0)
+    }
 }
 
 #[cfg(any(test, feature = "testing"))]
@@ -146,9 +155,15 @@ mod testing {
 
     /// The shapes of all tables, by name.
     pub fn shapes() -> Vec<Shape> {
-        use crate::{logs, records, relays, unsealed, vaults};
-        let doors =
-            [logs::shapes(), relays::shapes(), vaults::shapes(), records::shapes(), unsealed::shapes()];
+        use crate::{caps, logs, records, relays, unsealed, vaults};
+        let doors = [
+            logs::shapes(),
+            relays::shapes(),
+            vaults::shapes(),
+            records::shapes(),
+            unsealed::shapes(),
+            caps::shapes(),
+        ];
         let mut shapes = doors.concat();
         shapes.sort_unstable();
         shapes
@@ -195,8 +210,8 @@ mod tests {
         let doors = DoorsView::begin(&database).unwrap();
         let names: Vec<_> = shapes().into_iter().map(|[name, ..]| name).collect();
         assert_eq!(doors.table_names().unwrap(), names);
-        assert_eq!(names.len(), 26);
+        assert_eq!(names.len(), 29);
         assert!(doors.logs().is_ok() && doors.relays().is_ok() && doors.vaults().is_ok());
-        assert!(doors.records().is_ok() && doors.unsealed().is_ok());
+        assert!(doors.records().is_ok() && doors.unsealed().is_ok() && doors.passes().is_ok());
     }
 }

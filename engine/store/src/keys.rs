@@ -25,6 +25,16 @@ impl RecordKey {
         Self(key)
     }
 
+    /// The first key that a vault may have.
+    pub fn first_of(vault: VaultNo) -> Self {
+        Self::new(vault, CollectionNo(0), &RecordId::from_bytes([0; 16]))
+    }
+
+    /// The last one.
+    pub fn last_of(vault: VaultNo) -> Self {
+        Self::new(vault, CollectionNo(u32::MAX), &RecordId::from_bytes([0xff; 16]))
+    }
+
     /// The vault that it belongs to.
     pub fn vault(&self) -> VaultNo {
         VaultNo(u32::from_be_bytes([self.0[0], self.0[1], self.0[2], self.0[3]]))

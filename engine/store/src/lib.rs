@@ -1,10 +1,11 @@
 //! The store of a device: one encrypted file, a redb database inside it, and its tables behind doors.
 //!
 //! [`sealed`] is the file: every page of the database is sealed before it touches the disk. [`doors`] has all doors of a
-//! transaction; each of the modules [`logs`], [`relays`], [`vaults`], [`records`] and [`unsealed`] is the door to a few
+//! transaction; each of the modules [`logs`], [`relays`], [`vaults`], [`records`], [`unsealed`] and [`caps`] is the door to a few
 //! tables, which nobody else names. The store knows rows and keys, and no rule of merging. Specified in `docs/FORMAT.md`.
 //! Applications embed the crate `subrosa`; nothing here is promised to them but what that crate shows.
 
+pub mod caps;
 pub mod doors;
 pub mod error;
 pub mod keys;

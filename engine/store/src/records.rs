@@ -54,6 +54,14 @@ impl<'t> RecordsTable<'t> {
         Ok(self.0.get(&key.0)?.map(StoredRow))
     }
 
+    /// The rows of a range, in the order of their keys.
+    ///
+    /// # Errors
+    /// What redb reports.
+    pub fn range(&self, range: &KeyRange) -> Result<StoredRows<'_>, StoreError> {
+        Ok(StoredRows(self.0.range::<&[u8; 24]>(bounds(range))?))
+    }
+
     /// Whether a range has a row.
     pub fn holds_any(&self, range: &KeyRange) -> Result<bool, StoreError> {
         Ok(self.0.range::<&[u8; 24]>(bounds(range))?.next().transpose()?.is_some())

@@ -195,7 +195,8 @@ impl Roster {
     /// The logs that have a cap, and it.
     pub(super) fn caps(&self) -> impl Iterator<Item = (LogId, Stamp)> {
         let named = self.caps.keys().map(|(log, device)| (log, device));
-        let counts = named.filter(|(log, device)| self.logs.get(log).is_some_and(|log| log.device == **device));
+        let counts =
+            named.filter(|(log, device)| self.logs.get(log).is_some_and(|log| log.device == **device));
         counts.filter_map(|(log, _)| Some((*log, self.cap(log)?)))
     }
 

@@ -337,6 +337,7 @@ fn a_cap_is_the_least_that_a_logs_own_device_sets_in_whatever_order() {
             told.extend(after);
         }
         assert_eq!(members.caps().collect::<Vec<_>>(), expected, "{turn}");
+        assert_eq!(image::read_again(&members).caps().collect::<Vec<_>>(), expected, "as an image has it");
         assert_eq!((members.cap(&b.data()), members.cap(&b.control())), (Some(Stamp(5)), None));
         assert_eq!((members.cap(&a.data()), members.cap(&LogId::from_bytes([9; 16]))), (None, None));
         assert!(told.iter().all(|(log, _)| *log == b.data()));

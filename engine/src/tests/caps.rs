@@ -1,0 +1,351 @@
+//! Clocks that ran ahead and were put right: the old log is capped, and nothing gets another name.
+
+use std::time::Duration;
+
+use subrosa_model::merge::{Caps, Stamp};
+use subrosa_protocol::ids::VaultId;
+use subrosa_protocol::limits::CLOCK_AHEAD_MAX_MS;
+
+use super::exchange::pair;
+use super::{ListRelay, TestDevice, everything, id, join, record};
+use crate::logs::caps::testing;
+use crate::people::held::HeldGroups;
+use crate::records::SliceLimits;
+use crate::records::watch::Change;
+
+const NOW: u64 = 1_000_000;
+const HOUR: u64 = 3_600_000;
+
+fn put(device: &TestDevice, n: u8, x: i64) {
+    device.vault().records("notes").put(id(n), &record(&[("x", x)])).unwrap();
+    assert_eq!(get(device, n), Some(x), "a write shows at once");
+}
+
+fn get(device: &TestDevice, n: u8) -> Option<i64> {
+    device.vault().records("notes").get_field(id(n), "x").unwrap()
+}
+
+fn sync(relay: &ListRelay, devices: &[&TestDevice], vault: &VaultId) {
+    devices.iter().for_each(|device| relay.sync(device.core(), vault));
+}
+
+fn capped_logs(device: &TestDevice) -> usize {
+    device.core().lock_state().unwrap().logs.caps().len()
+}
+
+#[test]
+fn what_is_written_after_a_clock_was_put_right_counts_and_what_was_held_comes_free() {
+    let (a, b, relay, vault) = pair();
+    a.clock.set(NOW + HOUR);
+    put(&a, 1, 1);
+    put(&a, 2, 1);
+    sync(&relay, &[&a, &b], &vault);
+    assert!(everything(&b.vault()).is_empty() && b.core().held_wait().is_some());
+    a.clock.set(NOW + 100);
+    put(&a, 1, 2);
+    a.core().relay_now(NOW + 90).unwrap();
+    assert_eq!((get(&a, 1), capped_logs(&a)), (Some(2), 1));
+    sync(&relay, &[&a], &vault);
+    put(&a, 1, 3);
+    sync(&relay, &[&a, &b], &vault);
+    assert_eq!((get(&b, 1), get(&b, 2)), (Some(3), Some(1)), "at once");
+    assert_eq!(b.core().held_wait(), None);
+    b.clock.set(NOW + 200);
+    put(&b, 1, 4);
+    put(&b, 2, 4);
+    sync(&relay, &[&b, &a], &vault);
+    assert_eq!((get(&a, 1), get(&a, 2)), (Some(4), Some(4)));
+    // Who joins later sees the same.
+    let c = TestDevice::new();
+    c.clock.set(NOW + 300);
+    join(&a, &c);
+    sync(&relay, &[&a, &c, &a, &b], &vault);
+    for device in [&a, &b, &c] {
+        assert_eq!(everything(&device.vault()), everything(&a.vault()));
+        assert!(!device.core().lock_state().unwrap().clock.is_ahead(NOW + 300));
+    }
+    assert_eq!(everything(&c.vault()).len(), 2);
+}
+
+#[test]
+fn what_waited_keeps_its_stamps_as_the_end_of_the_old_log() {
+    let (a, b, relay, vault) = pair();
+    let old = a.core().lock_state().unwrap().vaults.values().next().unwrap().own.data;
+    a.clock.set(NOW + HOUR);
+    put(&a, 1, 1);
+    let stamp = a.core().lock_state().unwrap().clock.max();
+    a.clock.set(NOW);
+    a.core().relay_now(NOW).unwrap();
+    assert_eq!(a.vault().pending().unwrap(), 0, "it is sealed");
+    {
+        let state = a.core().lock_state().unwrap();
+        let own = state.vaults.values().next().unwrap().own.data;
+        assert_ne!(own, old);
+        let caps = state.logs.caps()[&old];
+        let cap = Stamp::from_ms(NOW);
+        assert_eq!(caps, Caps { before: cap, now: cap }, "all records have passed");
+        assert_eq!((state.logs.capped(old, stamp), state.logs.capped(own, stamp)), (cap, stamp));
+        assert_eq!(state.clock.max(), cap);
+    }
+    // What the user deletes names what it is, and has its effect everywhere.
+    sync(&relay, &[&a, &b], &vault);
+    assert_eq!(get(&b, 1), Some(1));
+    a.clock.set(NOW + 5);
+    assert!(a.vault().records("notes").delete(id(1)).unwrap());
+    assert!(!a.core().lock_state().unwrap().clock.is_ahead(NOW + 5));
+    sync(&relay, &[&a, &b], &vault);
+    assert_eq!((get(&a, 1), get(&b, 1)), (None, None));
+    assert_eq!(b.core().held_wait(), None);
+}
+
+#[test]
+fn a_delete_of_what_a_wrong_clock_wrote_has_its_effect_whichever_comes_first() {
+    for certificate_first in [true, false] {
+        let (a, b, relay, vault) = pair();
+        a.clock.set(NOW + HOUR);
+        put(&a, 1, 1);
+        sync(&relay, &[&a], &vault);
+        if !certificate_first {
+            // Its clock is there already: it merges what was written ahead.
+            b.clock.set(NOW + HOUR);
+            sync(&relay, &[&b], &vault);
+            assert_eq!(get(&b, 1), Some(1));
+        }
+        a.clock.set(NOW + 1);
+        a.core().relay_now(NOW + 1).unwrap();
+        a.clock.set(NOW + 2);
+        a.vault().records("notes").delete(id(1)).unwrap();
+        put(&a, 2, 2);
+        sync(&relay, &[&a, &b], &vault);
+        assert_eq!((get(&b, 1), get(&b, 2)), (None, Some(2)), "{certificate_first}");
+        assert_eq!(everything(&a.vault()), everything(&b.vault()));
+    }
+}
+
+/// A's clock was ahead when it wrote `x = 1` into so many records, and B, whose clock has come there, wrote `x = 2` before
+/// it knew of that. Then A learns, and caps; B has not heard of it.
+fn capped_and_untold(records: u8) -> (TestDevice, TestDevice, ListRelay, VaultId) {
+    let (a, b, relay, vault) = pair();
+    for n in 0..records {
+        put(&b, n, 2);
+    }
+    a.clock.set(NOW + HOUR);
+    for n in 0..records {
+        put(&a, n, 1);
+    }
+    sync(&relay, &[&b, &a], &vault);
+    b.clock.set(NOW + HOUR);
+    sync(&relay, &[&b], &vault);
+    for n in 0..records {
+        assert_eq!((get(&a, n), get(&b, n)), (Some(1), Some(1)));
+    }
+    a.clock.set(NOW - 1000);
+    a.core().relay_now(NOW - 1000).unwrap();
+    relay.take(a.core(), &vault).unwrap();
+    (a, b, relay, vault)
+}
+
+#[test]
+fn records_read_otherwise_when_a_cap_is_learned_and_watchers_are_told_of_each_once() {
+    let (a, b, relay, vault) = capped_and_untold(3);
+    put(&b, 9, 9);
+    let mut changes = b.vault().watch();
+    relay.feed(b.core(), &vault);
+    for n in 0..3 {
+        assert_eq!((get(&a, n), get(&b, n)), (Some(2), Some(2)), "what was later by a right clock");
+    }
+    let mut told: Vec<_> = std::iter::from_fn(|| changes.try_next())
+        .map(|change| match change {
+            Change::Record { id, .. } => id,
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    told.sort();
+    assert_eq!(told, [0, 1, 2].map(id));
+    assert_eq!(b.core().held_wait(), None);
+}
+
+#[test]
+fn records_pass_in_slices_and_what_is_written_meanwhile_counts() {
+    let limits = SliceLimits { records: 2, bytes: usize::MAX };
+    let (_a, mut b, relay, vault) = capped_and_untold(10);
+    let mut changes = b.vault().watch();
+    testing::LIMITS.set(Some(limits));
+    relay.feed(b.core(), &vault);
+    let passed = |b: &TestDevice| (0..10).map(|n| get(b, n) == Some(2)).collect::<Vec<_>>();
+    // One slice when it is learned, one behind the batch.
+    assert_eq!(passed(&b), (0..10).map(|n| n < 4).collect::<Vec<_>>());
+    assert_eq!(b.core().held_wait(), Some(Duration::ZERO), "there is more to do");
+    // What is written here is read by the caps of now, and its writer sees what it writes over.
+    b.clock.set(NOW + HOUR + 1);
+    put(&b, 8, 3);
+    let seen = b.vault().write(|tx| b.vault().records("notes").in_tx(tx).get(id(9))).unwrap();
+    assert_eq!(seen, Some(record(&[("x", 2)])));
+    while changes.try_next().is_some() {}
+    let mut changes = b.vault().watch();
+    b.core().merge_held().unwrap();
+    assert_eq!(passed(&b), (0..10).map(|n| n < 6).collect::<Vec<_>>());
+    let told = std::iter::from_fn(|| changes.try_next()).count();
+    assert_eq!(told, 2);
+    // It goes on where it was.
+    drop(changes);
+    b.device = None;
+    b.device = Some(b.open_at(&b.path()));
+    assert_eq!(b.core().held_wait(), None, "an opening has room for the rest");
+    for n in 0..10 {
+        assert_eq!(get(&b, n), Some(if n == 8 { 3 } else { 2 }), "{n}");
+    }
+    testing::LIMITS.set(None);
+}
+
+#[test]
+fn a_restart_amid_a_pass_forgets_neither_the_place_nor_what_passed_early() {
+    let (_a, mut b, relay, vault) = capped_and_untold(40);
+    testing::LIMITS.set(Some(SliceLimits { records: 1, bytes: usize::MAX }));
+    relay.feed(b.core(), &vault);
+    b.clock.set(NOW + HOUR + 1);
+    put(&b, 39, 3);
+    b.reopen();
+    let read: Vec<_> = (0..40).map(|n| get(&b, n)).collect();
+    let passed = read.iter().take_while(|x| **x == Some(2)).count();
+    assert!((3..39).contains(&passed), "{passed}");
+    assert!(read[passed..39].iter().all(|x| *x == Some(1)), "{read:?}");
+    assert_eq!(read[39], Some(3));
+    while b.core().held_wait() == Some(Duration::ZERO) {
+        b.core().merge_held().unwrap();
+    }
+    assert!((0..39).all(|n| get(&b, n) == Some(2)) && get(&b, 39) == Some(3));
+    let state = b.core().lock_state().unwrap();
+    assert!(state.passing.is_empty() && state.logs.caps().values().all(|caps| caps.before == caps.now));
+    testing::LIMITS.set(None);
+}
+
+#[test]
+fn a_cap_that_comes_amid_a_pass_counts_when_it_is_over() {
+    let (a, b, relay, vault) = capped_and_untold(6);
+    testing::LIMITS.set(Some(SliceLimits { records: 1, bytes: usize::MAX }));
+    relay.feed(b.core(), &vault);
+    a.clock.set(NOW + 2 * HOUR);
+    put(&a, 0, 7);
+    a.clock.set(NOW - 500);
+    a.core().relay_now(NOW - 500).unwrap();
+    relay.take(a.core(), &vault).unwrap();
+    relay.feed(b.core(), &vault);
+    while b.core().held_wait() == Some(Duration::ZERO) {
+        b.core().merge_held().unwrap();
+    }
+    assert_eq!(b.core().held_wait(), None, "nothing is held in a log that is capped");
+    testing::LIMITS.set(None);
+    assert_eq!(everything(&a.vault()), everything(&b.vault()));
+    assert_eq!(get(&b, 0), Some(2), "the first cap is the lower one for what was written before");
+}
+
+#[test]
+fn what_others_wrote_ahead_is_held_again_and_its_records_are_what_the_rest_comes_to() {
+    let (a, b, relay, vault) = pair();
+    put(&a, 1, 1);
+    put(&a, 2, 2);
+    put(&b, 7, 7);
+    sync(&relay, &[&a, &b, &a], &vault);
+    // Both are ahead, and take in what the other writes.
+    for device in [&a, &b] {
+        device.clock.set(NOW + HOUR);
+    }
+    put(&b, 1, 10);
+    put(&b, 3, 30);
+    b.vault().records("notes").delete(id(2)).unwrap();
+    sync(&relay, &[&b, &a], &vault);
+    put(&a, 4, 4);
+    sync(&relay, &[&a, &b], &vault);
+    let ahead = everything(&a.vault());
+    assert_eq!((get(&a, 1), get(&a, 2), get(&a, 3)), (Some(10), None, Some(30)));
+    let mut changes = a.vault().watch();
+    a.clock.set(NOW + 10);
+    a.core().relay_now(NOW + 10).unwrap();
+    assert_eq!((get(&a, 1), get(&a, 2), get(&a, 3), get(&a, 4)), (Some(1), Some(2), None, Some(4)));
+    assert_eq!(get(&a, 7), Some(7), "what was in time stays");
+    let told = std::iter::from_fn(|| changes.try_next()).count();
+    assert_eq!(told, 3, "one deleted again, one back, one as it was");
+    assert!(a.core().held_wait().is_some_and(|wait| wait > Duration::ZERO));
+    assert!(!a.core().lock_state().unwrap().clock.is_ahead(NOW + 10));
+    put(&a, 1, 11);
+    sync(&relay, &[&a], &vault);
+    // When the other one is put right, everything comes free.
+    b.clock.set(NOW + 20);
+    b.core().relay_now(NOW + 20).unwrap();
+    sync(&relay, &[&b, &a, &b], &vault);
+    assert_eq!((a.core().held_wait(), b.core().held_wait()), (None, None));
+    assert_eq!(everything(&a.vault()), everything(&b.vault()));
+    assert_eq!((get(&a, 2), get(&a, 3), get(&a, 4)), (None, Some(30), Some(4)));
+    assert_eq!(everything(&a.vault()).len(), ahead.len());
+}
+
+#[test]
+fn what_is_held_is_told_with_whose_it_is_and_until_when() {
+    let (a, b, relay, vault) = pair();
+    let c = TestDevice::new();
+    join(&a, &c);
+    put(&c, 5, 5);
+    sync(&relay, &[&a, &c, &a, &b], &vault);
+    assert_eq!(b.vault().held().unwrap(), HeldGroups::default());
+    a.clock.set(NOW + HOUR);
+    put(&a, 1, 1);
+    relay.sync(a.core(), &vault);
+    put(&a, 1, 2);
+    sync(&relay, &[&a, &b], &vault);
+    let until_ms = NOW + HOUR - CLOCK_AHEAD_MAX_MS;
+    let held = b.vault().held().unwrap();
+    let of = |held: &HeldGroups| -> Vec<_> {
+        held.devices.iter().map(|of| (of.device, of.groups, of.until_ms, of.name.is_some())).collect()
+    };
+    assert_eq!(of(&held), [(a.core().public(), 2, until_ms, true)]);
+    assert!(!held.clock_is_late, "the third one is not ahead");
+    assert_eq!(b.core().held_until(), Some(until_ms));
+    c.clock.set(NOW + HOUR);
+    put(&c, 2, 2);
+    sync(&relay, &[&c, &b], &vault);
+    let held = b.vault().held().unwrap();
+    assert!(held.clock_is_late && held.devices.len() == 2, "{held:?}");
+    b.clock.set(NOW + HOUR);
+    b.core().merge_held().unwrap();
+    assert_eq!((b.vault().held().unwrap(), b.core().held_until()), (HeldGroups::default(), None));
+}
+
+#[test]
+fn of_one_other_device_the_relay_says_whose_clock_is_wrong() {
+    let (a, b, relay, vault) = pair();
+    a.clock.set(NOW + HOUR);
+    put(&a, 1, 1);
+    sync(&relay, &[&a, &b], &vault);
+    assert!(!b.vault().held().unwrap().clock_is_late, "either may be");
+    for (relay_now, ahead, late) in [
+        (NOW, None, false),
+        (NOW + HOUR, Some(-(HOUR as i64)), true),
+        (NOW - 400_000, Some(400_000), false),
+        (NOW + CLOCK_AHEAD_MAX_MS, None, false),
+    ] {
+        b.core().relay_now(relay_now).unwrap();
+        let told = (b.core().clock_ahead_ms(), b.vault().held().unwrap().clock_is_late);
+        assert_eq!(told, (ahead, late), "{relay_now}");
+    }
+}
+
+#[test]
+fn a_device_that_may_not_seal_leaves_its_logs_as_they_are() {
+    let (a, _b, _relay, vault) = pair();
+    a.clock.set(NOW + HOUR);
+    put(&a, 1, 1);
+    a.clock.set(NOW);
+    let held = a.core().write(|tx| {
+        let number = tx.state.vault_no(&vault)?;
+        let keyring = &mut tx.vault_mut(number)?.keyring;
+        let last = keyring.statements.last().to_vec();
+        keyring.statements = subrosa_model::control::HeldStatements::Last(last);
+        tx.put_keyring(number)
+    });
+    held.unwrap();
+    let heads = a.core().heads(&vault).unwrap();
+    a.core().relay_now(NOW).unwrap();
+    assert_eq!(a.core().heads(&vault).unwrap(), heads);
+    assert_eq!(get(&a, 1), Some(1));
+}
