@@ -86,6 +86,18 @@ pub enum SyncEvent {
     /// An admin of a vault has written what only a newer version understands, and must not be ignored: it is received, and
     /// nothing written here is sent before an update.
     UpdateNeeded(VaultId),
+    /// This device's wall clock and the relay's differ by more than five minutes: by so many milliseconds it is ahead, or behind if
+    /// negative. `None` once they agree again. Sync goes on all the same.
+    Clock {
+        /// By how much.
+        ahead_ms: Option<i64>,
+    },
+    /// Something is held here, because it counts as more than five minutes ahead of this device's clock: see
+    /// [`Vault::held`](crate::Vault::held). Or it is no more.
+    Held {
+        /// The first of it until then, in Unix milliseconds; `None` when nothing is held any more.
+        until_ms: Option<u64>,
+    },
     /// Events were dropped because nobody took them: look at [`Sync::status`].
     Lagged,
 }

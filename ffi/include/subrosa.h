@@ -124,6 +124,18 @@
 #define SUBROSA_EVENT_DISPUTED 11
 
 /**
+ * This device's wall clock and the relay's differ by more than five minutes: `number` is by how many milliseconds it is ahead, negative
+ * if it is behind, and 0 once they agree again. Sync goes on all the same.
+ */
+#define SUBROSA_EVENT_CLOCK 12
+
+/**
+ * Something is held here, because it was made more than five minutes ahead of this device's clock; `number` is when the first of it
+ * is merged, in Unix milliseconds, and 0 when nothing is held any more.
+ */
+#define SUBROSA_EVENT_HELD 13
+
+/**
  * The record exists now.
  */
 #define SUBROSA_CHANGE_INSERTED 1

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use subrosa::{Change, ChangeKind, Changes, Error, Sync, SyncError, SyncState, SyncStatus, Value, Vault};
 
-use super::state::counted;
+use super::state::{counted, in_words};
 use crate::clock::Stopwatch;
 use crate::failure::Failure;
 use crate::host::Host;
@@ -55,6 +55,9 @@ fn exchange(host: &Host, mut patience: Patience, caller: &mut dyn Caller) -> Res
                 let done = &mut status.progress.segments_done;
                 *done = done.saturating_sub(before);
                 caller.note(Level::Plain, &format!("caught up, {} exchanged", counted(*done, "segment")))?;
+                for clock in of_clocks(&status) {
+                    caller.note(Level::Plain, &format!("{clock}; see `subrosa status`"))?;
+                }
                 return Ok(status);
             }
             Err(SyncError::NoProgress(_) | SyncError::Unfinished(_)) => {
@@ -234,6 +237,23 @@ pub(super) fn describe(status: &SyncStatus) -> String {
             words.push_str(&format!(", {} {what}", counted(number as u64, "vault")));
         }
     }
+    for clock in of_clocks(status) {
+        words.push_str(&format!(", {clock}"));
+    }
+    words
+}
+
+/// What is to be said of clocks: that this machine's is wrong, or another's.
+fn of_clocks(status: &SyncStatus) -> Vec<String> {
+    let mut words = Vec::new();
+    if let Some(ahead_ms) = status.clock_ahead_ms {
+        let (by, side) =
+            (in_words(ahead_ms.unsigned_abs()), if ahead_ms > 0 { "ahead of" } else { "behind" });
+        words.push(format!("the clock of this machine {by} {side} the relay's"));
+    }
+    if status.held_until_ms.is_some() {
+        words.push("something held that was made ahead of this clock".to_owned());
+    }
     words
 }
 
@@ -278,5 +298,12 @@ mod tests {
         assert!(describe(&status).contains("1 vault resting"));
         status.update_needed.insert(subrosa::VaultId::ZERO);
         assert!(describe(&status).ends_with(", 1 vault in need of a newer version of subrosa"));
+        let mut status = SyncStatus::default();
+        status.clock_ahead_ms = Some(-3 * 3_600_000);
+        assert_eq!(describe(&status), "offline, the clock of this machine 3 hours behind the relay's");
+        status.clock_ahead_ms = Some(400_000);
+        status.held_until_ms = Some(1);
+        let both = "offline, the clock of this machine 7 minutes ahead of the relay's, something held that was made ahead of this clock";
+        assert_eq!(describe(&status), both);
     }
 }

@@ -101,17 +101,58 @@ pub(super) fn status(host: &Host, caller: &mut dyn Caller) -> Result<(), Failure
         if update_needed {
             text.push(format!("        {name}: {UPDATE_NEEDED}"));
         }
+        let held = vault.held()?;
+        for of_device in &held.devices {
+            let whose = of_device.name.as_deref().map_or_else(|| "a device".to_owned(), printable);
+            let groups = counted(of_device.groups, "group");
+            let wait = in_words(of_device.until_ms.saturating_sub(now_ms()));
+            text.push(format!(
+                "        {name}: {groups} of edits by {whose} ahead of this clock, held for {wait}"
+            ));
+        }
+        if held.clock_is_late {
+            text.push(format!("        {name}: {CLOCK_IS_LATE}"));
+        }
         vaults.push(serde_json::json!({
             "name": info.name, "id": info.id.to_string(), "pending": pending, "devices": devices,
             "segments": delivery.map(|delivery| delivery.held),
             "segments_at_relay": delivery.map(|delivery| delivery.acknowledged),
-            "disagrees": disagrees, "disputed": disputed, "resting": resting, "update_needed": update_needed
+            "disagrees": disagrees, "disputed": disputed, "resting": resting, "update_needed": update_needed,
+            "held": held_json(&held), "clock_is_late": held.clock_is_late
         }));
     }
     let json = serde_json::json!({
         "device": name, "store": host.dir(), "store_bytes": bytes, "relay": relay, "sync": sync, "vaults": vaults
     });
     caller.answer(&Answer { text: text.join("\n"), json: json.to_string() })
+}
+
+/// What it means that everybody's edits are held.
+const CLOCK_IS_LATE: &str =
+    "everybody else is ahead: the clock of this machine is probably late; put it right";
+
+fn held_json(held: &subrosa::HeldGroups) -> Vec<serde_json::Value> {
+    let devices = held.devices.iter().map(|of_device| {
+        serde_json::json!({
+            "device": of_device.name, "public": of_device.device.to_base64(), "groups": of_device.groups,
+            "until_ms": of_device.until_ms
+        })
+    });
+    devices.collect()
+}
+
+fn now_ms() -> u64 {
+    subrosa::Clock::now_ms(&subrosa::SystemClock)
+}
+
+/// A time in the largest unit that it has two of.
+pub(super) fn in_words(ms: u64) -> String {
+    let minutes = ms.div_ceil(60_000);
+    match minutes {
+        0..120 => counted(minutes, "minute"),
+        120..2880 => counted(minutes / 60, "hour"),
+        _ => counted(minutes / 1440, "day"),
+    }
 }
 
 /// What an entry means that must not be ignored and is not understood.

@@ -53,6 +53,12 @@ pub struct SyncStatus {
     /// Vaults in which an admin uses a newer version, and has written what this one must not ignore. They are received,
     /// and nothing written here is sent before an update.
     pub update_needed: BTreeSet<VaultId>,
+    /// By how many milliseconds this device's wall clock is ahead of the relay's, or behind it if negative, where that is more than
+    /// five minutes. Sync goes on all the same.
+    pub clock_ahead_ms: Option<i64>,
+    /// Something is held here because it counts as more than five minutes ahead of this device's clock; the first of it until then, in
+    /// Unix milliseconds. [`Vault::held`](crate::Vault::held) says what, and whose.
+    pub held_until_ms: Option<u64>,
 }
 
 impl SyncStatus {

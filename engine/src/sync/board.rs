@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use subrosa_protocol::client_link::{Event, Progress};
 use subrosa_protocol::error::Refusal;
 use subrosa_protocol::ids::VaultId;
+use subrosa_protocol::limits::CLOCK_AHEAD_MAX_MS;
 use subrosa_store::process::Process;
 use tokio::sync::watch;
 
@@ -44,6 +45,8 @@ struct Inner {
     disagrees: BTreeSet<VaultId>,
     disputed: BTreeSet<VaultId>,
     update_needed: BTreeSet<VaultId>,
+    clock_ahead_ms: Option<i64>,
+    held_until_ms: Option<u64>,
     /// Counts what was stored and acknowledged: the clock of those who wait.
     moved: u64,
     stopped: bool,
@@ -77,6 +80,8 @@ impl Default for Inner {
             disagrees: BTreeSet::new(),
             disputed: BTreeSet::new(),
             update_needed: BTreeSet::new(),
+            clock_ahead_ms: None,
+            held_until_ms: None,
             moved: 0,
             stopped: false,
             panicked: false,
@@ -222,11 +227,23 @@ impl Board {
                 inner.resting.insert(*vault, *fault);
                 inner.tell(&SyncEvent::Rests { vault: *vault, fault: *fault, retry: *retry });
             }
+            News::Clock { ahead_ms } => inner.compare_clocks(*ahead_ms),
             News::UpdateNeeded { vault } => {
                 if inner.update_needed.insert(*vault) {
                     inner.tell(&SyncEvent::UpdateNeeded(*vault));
                 }
             }
+        });
+    }
+
+    /// Until when the first of what is held for the clock is held; told when it is another time.
+    pub(super) fn held(&self, until_ms: Option<u64>) {
+        if self.lock().held_until_ms == until_ms {
+            return;
+        }
+        self.update(|inner| {
+            inner.held_until_ms = until_ms;
+            inner.tell(&SyncEvent::Held { until_ms });
         });
     }
 
@@ -350,6 +367,20 @@ impl Inner {
             disagrees: self.disagrees.clone(),
             disputed: self.disputed.clone(),
             update_needed: self.update_needed.clone(),
+            clock_ahead_ms: self.clock_ahead_ms,
+            held_until_ms: self.held_until_ms,
+        }
+    }
+
+    /// What a link says of the clocks, each time that one is up. Told when it is news.
+    fn compare_clocks(&mut self, ahead_ms: Option<i64>) {
+        let is_news = match (self.clock_ahead_ms, ahead_ms) {
+            (Some(before), Some(now)) => before.abs_diff(now) > CLOCK_AHEAD_MAX_MS,
+            (before, now) => before != now,
+        };
+        self.clock_ahead_ms = ahead_ms;
+        if is_news {
+            self.tell(&SyncEvent::Clock { ahead_ms });
         }
     }
 

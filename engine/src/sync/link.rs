@@ -150,6 +150,7 @@ impl<'a> Link<'a> {
     pub(super) async fn run(&mut self, wish: &mut watch::Receiver<Wish>) -> LinkEnd {
         loop {
             if let Owner::Device { context, share: 0 } = &self.owner {
+                context.board.held(context.core.held_until());
                 let wait = context.core.held_wait();
                 if let Err(failure) = self.machine.handle(now(), MachineInput::Held { wait }) {
                     return LinkEnd::Failed(failure);

@@ -104,6 +104,10 @@ pub(super) enum News {
     UpdateNeeded {
         vault: VaultId,
     },
+    /// By how much the wall clock is ahead of the relay's, if that is worth telling.
+    Clock {
+        ahead_ms: Option<i64>,
+    },
 }
 
 /// What happens in a rendezvous.
@@ -332,6 +336,7 @@ impl Machine {
     fn answer(&mut self, now: Instant, answer: Answer) -> Result<(), SyncFailure> {
         match answer {
             Answer::Done => {}
+            Answer::Clock { ahead_ms } => self.out.push_back(MachineOutput::News(News::Clock { ahead_ms })),
             Answer::Merged => {
                 self.merging = false;
                 // What waited for its time may be to be carried.

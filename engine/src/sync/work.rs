@@ -24,6 +24,10 @@ pub(super) enum Answer {
     Merged,
     /// Done, and nothing to say.
     Done,
+    /// Clocks were compared.
+    Clock {
+        ahead_ms: Option<i64>,
+    },
     /// The same, and nothing is sealed in the vault before an update.
     UpdateNeeded {
         vault: VaultId,

@@ -220,7 +220,10 @@ fn perform_output(
             core.store_grant(relay, peer.key.as_ref(), &vault, &grant)?;
             return Ok(Answer::Done);
         }
-        Output::RelayNow { now_ms } => return core.relay_now(now_ms).map(|()| Answer::Done),
+        Output::RelayNow { now_ms } => {
+            core.relay_now(now_ms)?;
+            return Ok(Answer::Clock { ahead_ms: core.clock_ahead_ms() });
+        }
         Output::StoreHeads { vault, incarnation, heads } => {
             let diverged = core.relay_heads(&vault, relay, incarnation, &heads)?;
             let own = core.live_logs(&vault)?;

@@ -54,6 +54,12 @@ pub const SUBROSA_EVENT_UPDATE_NEEDED: i32 = 10;
 /// The relay says that it holds another future of this device's log in `vault`, and shows nothing of it: nothing that is written
 /// here is sent to it as long as the link lasts.
 pub const SUBROSA_EVENT_DISPUTED: i32 = 11;
+/// This device's wall clock and the relay's differ by more than five minutes: `number` is by how many milliseconds it is ahead, negative
+/// if it is behind, and 0 once they agree again. Sync goes on all the same.
+pub const SUBROSA_EVENT_CLOCK: i32 = 12;
+/// Something is held here, because it was made more than five minutes ahead of this device's clock; `number` is when the first of it
+/// is merged, in Unix milliseconds, and 0 when nothing is held any more.
+pub const SUBROSA_EVENT_HELD: i32 = 13;
 
 /// The record exists now.
 pub const SUBROSA_CHANGE_INSERTED: i32 = 1;
@@ -441,6 +447,14 @@ fn of_sync(event: &SyncEvent) -> Event {
         SyncEvent::Disagrees(vault) => about(SUBROSA_EVENT_DISAGREES, vault),
         SyncEvent::UpdateNeeded(vault) => about(SUBROSA_EVENT_UPDATE_NEEDED, vault),
         SyncEvent::Disputed(vault) => about(SUBROSA_EVENT_DISPUTED, vault),
+        SyncEvent::Clock { ahead_ms } => {
+            Event { kind: SUBROSA_EVENT_CLOCK, number: ahead_ms.unwrap_or(0), ..Event::default() }
+        }
+        SyncEvent::Held { until_ms } => Event {
+            kind: SUBROSA_EVENT_HELD,
+            number: i64::try_from(until_ms.unwrap_or(0)).unwrap_or(i64::MAX),
+            ..Event::default()
+        },
         _ => Event { kind: SUBROSA_EVENT_LAGGED, ..Event::default() },
     }
 }

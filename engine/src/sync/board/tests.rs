@@ -307,3 +307,28 @@ fn a_vault_that_needs_an_update_is_never_said_to_be_live() {
     board.standing(0, standing(1, None));
     assert_eq!(board.status().state, SyncState::Syncing);
 }
+
+#[test]
+fn clocks_that_differ_and_what_is_held_are_told_once_and_when_it_is_over() {
+    let board = Arc::new(Board::default());
+    let events = board.subscribe(&Process::plain());
+    for ahead_ms in [None, Some(400_000), Some(410_000), Some(-400_000), None, None] {
+        board.news(0, &News::Clock { ahead_ms });
+        assert_eq!(board.status().clock_ahead_ms, ahead_ms);
+    }
+    for until_ms in [None, Some(5), Some(5), Some(7), None] {
+        board.held(until_ms);
+        assert_eq!(board.status().held_until_ms, until_ms);
+    }
+    let told: Vec<_> = std::iter::from_fn(|| events.try_next()).collect();
+    let (mut clocks, mut held) = (Vec::new(), Vec::new());
+    for event in told {
+        match event {
+            SyncEvent::Clock { ahead_ms } => clocks.push(ahead_ms),
+            SyncEvent::Held { until_ms } => held.push(until_ms),
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(clocks, [Some(400_000), Some(-400_000), None]);
+    assert_eq!(held, [Some(5), Some(7), None]);
+}

@@ -384,3 +384,10 @@ fn a_question_is_answered_by_the_feed_of_every_vault_and_by_no_datagram() {
     later.feed(3, &FeedFrame::Answer { number: 5 });
     assert_eq!(later.machine.standing().answered, 5);
 }
+
+#[test]
+fn what_comparing_clocks_came_to_is_told() {
+    let mut rig = Rig::sync(0);
+    rig.give(MachineInput::Answer(Answer::Clock { ahead_ms: Some(-400_000) }));
+    assert_eq!(rig.news(), [News::Clock { ahead_ms: Some(-400_000) }]);
+}

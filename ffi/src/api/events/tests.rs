@@ -259,3 +259,15 @@ fn each_thing_that_sync_says_of_a_vault_has_a_kind_of_its_own() {
     ];
     assert_eq!(kinds, wanted);
 }
+
+#[test]
+fn what_sync_says_of_clocks_has_a_number_and_is_over_with_none() {
+    let told = |event| {
+        let event = of_sync(&event);
+        (event.kind, event.number)
+    };
+    let clock = |ahead_ms| told(SyncEvent::Clock { ahead_ms });
+    assert_eq!([clock(Some(-400_000)), clock(None)], [-400_000, 0].map(|ms| (SUBROSA_EVENT_CLOCK, ms)));
+    let held = |until_ms| told(SyncEvent::Held { until_ms });
+    assert_eq!([held(Some(7)), held(None)], [7, 0].map(|ms| (SUBROSA_EVENT_HELD, ms)));
+}

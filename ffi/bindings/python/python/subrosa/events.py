@@ -62,19 +62,26 @@ class SyncEventKind(Enum):
     UPDATE_NEEDED = "update_needed"
     # The relay claims another future of this device's log and does not show it.
     DISPUTED = "disputed"
+    # This device's clock and the relay's differ by more than five minutes, or agree again.
+    CLOCK = "clock"
+    # Something made ahead of this device's clock is held, or no more.
+    HELD = "held"
     LAGGED = "lagged"
 
 
 @dataclass(frozen=True, slots=True)
 class SyncEvent:
     """What happened to a sync. `state` goes with `STATE`, `vault` with the kinds that concern one, `code` (the
-    relay's) and `retry_after` (seconds) with `REFUSED`."""
+    relay's) and `retry_after` (seconds) with `REFUSED`; `clock_ahead` (seconds, negative if behind, 0 when the clocks
+    agree again) with `CLOCK`; `held_until` (a time as `time.time` has it, 0 when nothing is held) with `HELD`."""
 
     kind: SyncEventKind
     state: SyncState | None = None
     vault: bytes = b""
     code: int = 0
     retry_after: float = 0.0
+    clock_ahead: float = 0.0
+    held_until: float = 0.0
 
 
 class Stream(Handle, Generic[T]):
@@ -154,6 +161,10 @@ def parse_sync_event(event: CData) -> SyncEvent | None:
         return SyncEvent(SyncEventKind.STATE, state=SyncState(event.detail))
     if kind == lib.SUBROSA_EVENT_REFUSED:
         return SyncEvent(SyncEventKind.REFUSED, vault=vault, code=event.detail, retry_after=event.number / 1000)
+    if kind == lib.SUBROSA_EVENT_CLOCK:
+        return SyncEvent(SyncEventKind.CLOCK, clock_ahead=event.number / 1000)
+    if kind == lib.SUBROSA_EVENT_HELD:
+        return SyncEvent(SyncEventKind.HELD, held_until=event.number / 1000)
     simple = {
         lib.SUBROSA_EVENT_CAUGHT_UP: SyncEventKind.CAUGHT_UP,
         lib.SUBROSA_EVENT_SYNCED: SyncEventKind.SYNCED,

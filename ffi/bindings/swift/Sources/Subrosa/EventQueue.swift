@@ -25,6 +25,12 @@ public enum SyncEvent: Sendable, Hashable {
     case updateNeeded(VaultID)
     /// The relay claims another future of this device's log in this vault and does not show it: nothing is sent to it.
     case disputed(VaultID)
+    /// This device's clock and the relay's differ by more than five minutes: by so much it is ahead, or behind if negative; zero once
+    /// they agree again. Sync goes on all the same.
+    case clock(ahead: Duration)
+    /// Something that was made more than five minutes ahead of this device's clock is held, the first of it until then, in Unix
+    /// milliseconds; 0 when nothing is held any more.
+    case held(untilMilliseconds: Int64)
     /// More happened than the queue holds.
     case lagged
 }
@@ -154,6 +160,8 @@ extension Event {
         case SUBROSA_EVENT_DISAGREES: kind = .sync(.disagrees(vault))
         case SUBROSA_EVENT_UPDATE_NEEDED: kind = .sync(.updateNeeded(vault))
         case SUBROSA_EVENT_DISPUTED: kind = .sync(.disputed(vault))
+        case SUBROSA_EVENT_CLOCK: kind = .sync(.clock(ahead: .milliseconds(raw.number)))
+        case SUBROSA_EVENT_HELD: kind = .sync(.held(untilMilliseconds: raw.number))
         case SUBROSA_EVENT_OVER: kind = .over
         default: kind = .unknown(raw.kind)
         }

@@ -97,6 +97,18 @@ public sealed interface SyncEvent {
         public val vault: VaultId,
     ) : SyncEvent
 
+    /** This device's clock and the relay's differ by more than five minutes, or agree again. Sync goes on all the same. */
+    public data class Clock(
+        /** By so much it is ahead, or behind if negative; zero once they agree again. */
+        public val ahead: Duration,
+    ) : SyncEvent
+
+    /** Something that was made more than five minutes ahead of this device's clock is held, or no more. */
+    public data class Held(
+        /** The first of it until then, in Unix milliseconds; 0 when nothing is held any more. */
+        public val untilMs: Long,
+    ) : SyncEvent
+
     /** More happened than was taken, and some is lost. The flow goes on. */
     public data object Lagged : SyncEvent
 
@@ -129,6 +141,8 @@ internal class RawEvent(bytes: ByteArray) {
         const val OVER = 8
         const val UPDATE_NEEDED = 10
         const val DISPUTED = 11
+        const val CLOCK = 12
+        const val HELD = 13
     }
 }
 
@@ -217,6 +231,8 @@ private fun syncEvent(event: RawEvent): SyncEvent =
         RawEvent.DISAGREES -> SyncEvent.Disagrees(event.vault)
         RawEvent.UPDATE_NEEDED -> SyncEvent.UpdateNeeded(event.vault)
         RawEvent.DISPUTED -> SyncEvent.Disputed(event.vault)
+        RawEvent.CLOCK -> SyncEvent.Clock(event.number.milliseconds)
+        RawEvent.HELD -> SyncEvent.Held(event.number)
         else -> SyncEvent.Unknown(event.kind)
     }
 
