@@ -89,7 +89,7 @@ pub const KNOWN: &[Known] = &[
             5 sync 1 0
             6 put 1 0 0
             7 sync 1 0",
-        is_mended: false,
+        is_mended: true,
         kinds: &[Kind::WriteWithoutEffect],
         has: &[&["clock"], &["clock-right"]],
         without: &["copy", "restore in-place", "move"],
@@ -106,10 +106,36 @@ pub const KNOWN: &[Known] = &[
             5 put 0 0 0
             6 sync 0 0
             7 sync 1 0",
-        is_mended: false,
+        is_mended: true,
         kinds: &[Kind::WriteWithoutEffect, Kind::Stale],
         has: &[&["clock"], &["clock-right"], &["sync"]],
         without: &["copy", "restore in-place", "move"],
+    },
+    Known {
+        name: "clocks-on-both-sides",
+        what: "the clocks of both ran ahead, one deletes what the other wrote, and then they are put right one by one",
+        plan: "seed 1 devices 2 relays 1
+            0 put 0 0 0
+            1 sync 0 0
+            2 sync 1 0
+            3 clock 0 3600
+            4 clock 1 3600
+            5 put 1 0 1
+            6 sync 1 0
+            7 sync 0 0
+            8 delete 0 0
+            9 sync 0 0
+            10 clock-right 0
+            11 sync 0 0
+            12 put 0 0 2
+            13 sync 0 0
+            14 clock-right 1
+            15 put 1 0 0
+            16 sync 1 0",
+        is_mended: true,
+        kinds: &[Kind::WriteWithoutEffect, Kind::Withheld, Kind::Differ, Kind::ComesBack, Kind::Hidden],
+        has: &[&["clock"], &["clock-right"], &["delete"]],
+        without: &["copy", "restore in-place", "restore new-files", "move"],
     },
     Known {
         name: "t7",
