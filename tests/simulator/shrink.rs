@@ -20,6 +20,12 @@ const RUNS_MAX: usize = 400;
 /// See the module.
 #[must_use]
 pub fn shrink(plan: &Plan, failure: &Failure) -> Shrunk {
+    shrink_by(plan, failure, Plan::run)
+}
+
+/// The same, where something else says what a plan comes to.
+#[must_use]
+pub fn shrink_by(plan: &Plan, failure: &Failure, run: impl Fn(&Plan) -> Result<(), Failure>) -> Shrunk {
     let mut shrunk = Shrunk { plan: plan.clone(), failure: failure.clone(), runs: 0 };
     let mut part = (plan.steps.len() / 2).max(1);
     loop {
@@ -28,7 +34,7 @@ pub fn shrink(plan: &Plan, failure: &Failure) -> Shrunk {
         while at < shrunk.plan.steps.len() {
             let mut less = shrunk.plan.clone();
             less.steps.drain(at..(at + part).min(less.steps.len()));
-            if shrunk.takes(less) {
+            if shrunk.takes(less, &run) {
                 changed = true;
             } else {
                 at += part;
@@ -41,22 +47,22 @@ pub fn shrink(plan: &Plan, failure: &Failure) -> Shrunk {
         }
     }
     while shrunk.plan.devices > 1
-        && shrunk.takes(Plan { devices: shrunk.plan.devices - 1, ..shrunk.plan.clone() })
+        && shrunk.takes(Plan { devices: shrunk.plan.devices - 1, ..shrunk.plan.clone() }, &run)
     {}
     while shrunk.plan.relays > 1
-        && shrunk.takes(Plan { relays: shrunk.plan.relays - 1, ..shrunk.plan.clone() })
+        && shrunk.takes(Plan { relays: shrunk.plan.relays - 1, ..shrunk.plan.clone() }, &run)
     {}
     shrunk
 }
 
 impl Shrunk {
     /// Takes a plan in the place of the one before, if it fails likewise.
-    fn takes(&mut self, less: Plan) -> bool {
+    fn takes(&mut self, less: Plan, run: impl Fn(&Plan) -> Result<(), Failure>) -> bool {
         if self.runs >= RUNS_MAX {
             return false;
         }
         self.runs += 1;
-        match less.run() {
+        match run(&less) {
             Err(failure) if failure.kind == self.failure.kind => {
                 (self.plan, self.failure) = (less, failure);
                 true
