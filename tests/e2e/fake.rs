@@ -103,17 +103,7 @@ async fn serve(connection: Connection, manner: Manner, fed: Arc<AtomicU64>) -> O
     let mut claimed: BTreeMap<LogId, ShortHead> = BTreeMap::new();
     loop {
         let answer = match next_frame(&mut receive).await? {
-            ClientFrame::Hello { .. } => {
-                let limits = RelayLimits { segment_bytes_max: 2 << 20, vaults_max: 64 };
-                RelayFrame::Hello {
-                    version: VERSION,
-                    incarnation: INCARNATION,
-                    limits,
-                    now_ms: 0,
-                    caps: 0,
-                    extensions: Extensions::new(),
-                }
-            }
+            ClientFrame::Hello { .. } => hello(),
             ClientFrame::Auth { vault, .. } if !chains.contains_key(&vault) => {
                 RelayFrame::Error(Refusal::vault(ErrorCode::UnknownVault, vault))
             }
@@ -147,15 +137,10 @@ async fn serve(connection: Connection, manner: Manner, fed: Arc<AtomicU64>) -> O
                 continue;
             }
             ClientFrame::Push { vault, segments } if matches!(manner, Manner::Claims) => {
-                for Header { log, seq, .. } in segments.iter().map(|segment| *segment.header()) {
-                    if !claimed.contains_key(&log) {
-                        let refusal = Refusal::segment(ErrorCode::Conflict, vault, log, seq);
-                        send.write_all(&RelayFrame::Error(refusal).encode()).await.ok()?;
-                    }
-                    let head = Head { log, seq: Seq(seq.0 + 5), chain: Chain::from_bytes([6; 32]) };
-                    claimed.insert(log, head.into());
-                    fed.fetch_add(1, Ordering::SeqCst);
+                for refusal in claim(vault, &segments, &mut claimed) {
+                    send.write_all(&refusal.encode()).await.ok()?;
                 }
+                fed.fetch_add(segments.len() as u64, Ordering::SeqCst);
                 continue;
             }
             ClientFrame::Push { vault, segments } => match manner {
@@ -175,6 +160,33 @@ async fn serve(connection: Connection, manner: Manner, fed: Arc<AtomicU64>) -> O
         };
         send.write_all(&answer.encode()).await.ok()?;
     }
+}
+
+fn hello() -> RelayFrame {
+    RelayFrame::Hello {
+        version: VERSION,
+        incarnation: INCARNATION,
+        limits: RelayLimits { segment_bytes_max: 2 << 20, vaults_max: 64 },
+        now_ms: 0,
+        caps: 0,
+        extensions: Extensions::new(),
+    }
+}
+
+/// Claims another, longer future of each log that something is pushed of; what it says to the first of each.
+fn claim(
+    vault: VaultId,
+    segments: &[SealedSegment],
+    claimed: &mut BTreeMap<LogId, ShortHead>,
+) -> Vec<RelayFrame> {
+    let mut refusals = Vec::new();
+    for Header { log, seq, .. } in segments.iter().map(|segment| *segment.header()) {
+        let head = Head { log, seq: Seq(seq.0 + 5), chain: Chain::from_bytes([6; 32]) };
+        if claimed.insert(log, head.into()).is_none() {
+            refusals.push(RelayFrame::Error(Refusal::segment(ErrorCode::Conflict, vault, log, seq)));
+        }
+    }
+    refusals
 }
 
 fn first_of_feed(vault: VaultId, manner: Manner) -> Vec<FeedFrame> {
