@@ -61,6 +61,7 @@ pub use error::{
 pub use life::snapshots::InProgress;
 pub use logs::verify::VerifyReport;
 pub use options::Options;
+pub use people::forks::ForksOfDevice;
 pub use people::held::{HeldGroups, HeldOfDevice};
 pub use people::pairing::{Confirmation, PairJoin, PairOffer, PairRequest};
 pub use people::vaults::DeviceInfo;

@@ -61,6 +61,8 @@ pub(crate) struct Core {
     hooks: Mutex<Arc<[PendingHook]>>,
     /// What is done at each opening.
     settle: opening::Settle,
+    /// How many futures logs have beyond one each, so that a link need not lock to find out that there is another one.
+    pub(crate) futures: AtomicU64,
     /// How often new logs were opened in each vault, in this open.
     pub(crate) rotations: Mutex<BTreeMap<VaultNo, u32>>,
     /// The ids that new records got.

@@ -98,6 +98,9 @@ pub enum SyncEvent {
         /// The first of it until then, in Unix milliseconds; `None` when nothing is held any more.
         until_ms: Option<u64>,
     },
+    /// A log of this vault has another future: its device's store was copied, or put back from a backup. All futures are kept and merged;
+    /// see [`Vault::forks`](crate::Vault::forks).
+    Forked(VaultId),
     /// Events were dropped because nobody took them: look at [`Sync::status`].
     Lagged,
 }

@@ -11,6 +11,7 @@ use subrosa_store::keys::VaultNo;
 
 use crate::collection::{Collection, Record};
 use crate::error::Error;
+use crate::people::forks::ForksOfDevice;
 use crate::people::held::HeldGroups;
 use crate::people::vaults::DeviceInfo;
 use crate::records::WriteSet;
@@ -172,6 +173,15 @@ impl Vault {
     /// [`Error::NoVault`], [`Error::Store`].
     pub fn held(&self) -> Result<HeldGroups, Error> {
         self.core.held(&self.id)
+    }
+
+    /// The devices whose logs have several futures, because their stores were copied or put back from a backup. Nothing is lost by it, and
+    /// nothing need be done.
+    ///
+    /// # Errors
+    /// [`Error::NoVault`].
+    pub fn forks(&self) -> Result<Vec<ForksOfDevice>, Error> {
+        self.core.forks(&self.id)
     }
 
     /// How much waits for sealing: records with pending edits, parts of bulk writes, and entries about members.

@@ -136,6 +136,12 @@
 #define SUBROSA_EVENT_HELD 13
 
 /**
+ * A device of `vault`, perhaps this one, has written under one log twice: its store was copied, or put back from a backup, and both went
+ * on. Everything of both is kept and merged.
+ */
+#define SUBROSA_EVENT_FORKED 14
+
+/**
  * The record exists now.
  */
 #define SUBROSA_CHANGE_INSERTED 1

@@ -101,6 +101,14 @@ pub(super) fn status(host: &Host, caller: &mut dyn Caller) -> Result<(), Failure
         if update_needed {
             text.push(format!("        {name}: {UPDATE_NEEDED}"));
         }
+        let forks = vault.forks()?;
+        for fork in &forks {
+            let whose = fork.name.as_deref().map_or_else(|| "a device".to_owned(), printable);
+            let whose = if fork.is_own { "this device".to_owned() } else { whose };
+            text.push(format!(
+                "        {name}: the store of {whose} was copied or put back, and went on twice; everything is kept"
+            ));
+        }
         let held = vault.held()?;
         for of_device in &held.devices {
             let whose = of_device.name.as_deref().map_or_else(|| "a device".to_owned(), printable);
@@ -118,7 +126,8 @@ pub(super) fn status(host: &Host, caller: &mut dyn Caller) -> Result<(), Failure
             "segments": delivery.map(|delivery| delivery.held),
             "segments_at_relay": delivery.map(|delivery| delivery.acknowledged),
             "disagrees": disagrees, "disputed": disputed, "resting": resting, "update_needed": update_needed,
-            "held": held_json(&held), "clock_is_late": held.clock_is_late
+            "held": held_json(&held), "clock_is_late": held.clock_is_late,
+            "forks": forks_json(&forks)
         }));
     }
     let json = serde_json::json!({
@@ -136,6 +145,16 @@ fn held_json(held: &subrosa::HeldGroups) -> Vec<serde_json::Value> {
         serde_json::json!({
             "device": of_device.name, "public": of_device.device.to_base64(), "groups": of_device.groups,
             "until_ms": of_device.until_ms
+        })
+    });
+    devices.collect()
+}
+
+fn forks_json(forks: &[subrosa::ForksOfDevice]) -> Vec<serde_json::Value> {
+    let devices = forks.iter().map(|fork| {
+        serde_json::json!({
+            "device": fork.name, "public": fork.device.to_base64(), "own": fork.is_own, "logs": fork.logs,
+            "futures": fork.futures
         })
     });
     devices.collect()

@@ -156,6 +156,7 @@ impl Core {
             watchers: Watchers::new(process),
             hooks: Mutex::new(Arc::default()),
             settle,
+            futures: AtomicU64::new(0),
             rotations: Mutex::default(),
             new_ids: Arc::default(),
             held_until_ms: AtomicU64::new(u64::MAX),

@@ -91,6 +91,8 @@ impl Core {
         let first = if is_under_way { 0 } else { held.min(carried.unwrap_or(u64::MAX)) };
         // Should a transaction fail, the time is looked at once in vain, or is found again with the next segment.
         self.held_until_ms.store(first, Ordering::Relaxed);
+        let futures: usize = state.vaults.values().map(|vault| vault.branches.len()).sum();
+        self.futures.store(futures as u64, Ordering::Relaxed);
     }
 }
 

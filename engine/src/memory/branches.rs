@@ -89,7 +89,6 @@ impl Branches {
     }
 
     /// How many branches there are beyond the first ones of logs.
-    #[cfg(feature = "testing")]
     pub(crate) fn len(&self) -> usize {
         self.rows.len()
     }

@@ -17,6 +17,7 @@ use super::events::{ArrivalCall, EventQueue, SyncEvents};
 use super::machine::News;
 use crate::cancel::Cancel;
 use crate::error::{SyncError, SyncFailure, SyncFault, SyncState, SyncStatus};
+use crate::life::Core;
 
 /// Longest wait in all, in times of the wait without progress: half an hour where half a minute was asked for.
 const WAIT_IDLES_MAX: u32 = 60;
@@ -47,6 +48,8 @@ struct Inner {
     update_needed: BTreeSet<VaultId>,
     clock_ahead_ms: Option<i64>,
     held_until_ms: Option<u64>,
+    /// How many futures logs have in all, and in each vault, as far as that was told; `None` before it was looked.
+    futures: Option<(u64, BTreeMap<VaultId, u64>)>,
     /// Counts what was stored and acknowledged: the clock of those who wait.
     moved: u64,
     stopped: bool,
@@ -82,6 +85,7 @@ impl Default for Inner {
             update_needed: BTreeSet::new(),
             clock_ahead_ms: None,
             held_until_ms: None,
+            futures: None,
             moved: 0,
             stopped: false,
             panicked: false,
@@ -244,6 +248,24 @@ impl Board {
         self.update(|inner| {
             inner.held_until_ms = until_ms;
             inner.tell(&SyncEvent::Held { until_ms });
+        });
+    }
+
+    /// Looks whether a log has another future than those that were told of. What was there when sync began is no news.
+    pub(super) fn futures(&self, core: &Core) {
+        let now = core.futures.load(Ordering::Relaxed);
+        if self.lock().futures.as_ref().is_some_and(|(known, _)| *known == now) {
+            return;
+        }
+        let of_vaults = core.futures();
+        self.update(|inner| {
+            if let Some((_, before)) = inner.futures.take() {
+                let grown = of_vaults.iter().filter(|(vault, count)| before.get(vault) < Some(count));
+                for (vault, _) in grown {
+                    inner.tell(&SyncEvent::Forked(*vault));
+                }
+            }
+            inner.futures = Some((now, of_vaults));
         });
     }
 

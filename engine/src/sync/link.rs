@@ -151,6 +151,7 @@ impl<'a> Link<'a> {
         loop {
             if let Owner::Device { context, share: 0 } = &self.owner {
                 context.board.held(context.core.held_until());
+                context.board.futures(&context.core);
                 let wait = context.core.held_wait();
                 if let Err(failure) = self.machine.handle(now(), MachineInput::Held { wait }) {
                     return LinkEnd::Failed(failure);

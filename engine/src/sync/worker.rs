@@ -227,7 +227,7 @@ fn perform_output(
         Output::StoreHeads { vault, incarnation, heads } => {
             let diverged = core.relay_heads(&vault, relay, incarnation, &heads)?;
             let own = core.live_logs(&vault)?;
-            Input::HeadsStored { vault, diverged, own, heads: core.heads_for(&vault, relay, &heads)? }
+            Input::HeadsStored { vault, diverged, own, heads: core.local_heads(&vault, relay)? }
         }
         Output::Deliver { vault, batch } => {
             core.open_ahead(&vault)?;

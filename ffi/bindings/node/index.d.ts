@@ -328,6 +328,8 @@ export type SyncEvent =
   | { kind: 'update-needed'; vault: VaultId }
   /** The relay claims another future of this device's log and does not show it: nothing is sent to it. */
   | { kind: 'disputed'; vault: VaultId }
+  /** A device's store was copied or put back and went on twice; everything of both is kept and merged. */
+  | { kind: 'forked'; vault: VaultId }
   /** This device's clock and the relay's differ by more than five minutes; 0 once they agree again. */
   | { kind: 'clock'; aheadMs: number }
   /** Something made ahead of this device's clock is held, the first of it until then; 0 when nothing is any more. */

@@ -60,6 +60,9 @@ pub const SUBROSA_EVENT_CLOCK: i32 = 12;
 /// Something is held here, because it was made more than five minutes ahead of this device's clock; `number` is when the first of it
 /// is merged, in Unix milliseconds, and 0 when nothing is held any more.
 pub const SUBROSA_EVENT_HELD: i32 = 13;
+/// A device of `vault`, perhaps this one, has written under one log twice: its store was copied, or put back from a backup, and both went
+/// on. Everything of both is kept and merged.
+pub const SUBROSA_EVENT_FORKED: i32 = 14;
 
 /// The record exists now.
 pub const SUBROSA_CHANGE_INSERTED: i32 = 1;
@@ -447,6 +450,7 @@ fn of_sync(event: &SyncEvent) -> Event {
         SyncEvent::Disagrees(vault) => about(SUBROSA_EVENT_DISAGREES, vault),
         SyncEvent::UpdateNeeded(vault) => about(SUBROSA_EVENT_UPDATE_NEEDED, vault),
         SyncEvent::Disputed(vault) => about(SUBROSA_EVENT_DISPUTED, vault),
+        SyncEvent::Forked(vault) => about(SUBROSA_EVENT_FORKED, vault),
         SyncEvent::Clock { ahead_ms } => {
             Event { kind: SUBROSA_EVENT_CLOCK, number: ahead_ms.unwrap_or(0), ..Event::default() }
         }

@@ -14,7 +14,7 @@ const ITEMS_MAX = 4096;
 const BURST = 512;
 const CANCELLED = 9;
 
-const KIND = { NONE: 0, RECORD: 1, LAGGED: 2, SYNC_STATE: 3, CAUGHT_UP: 4, SYNCED: 5, REFUSED: 6, DISAGREES: 7, OVER: 8, LOG: 9, UPDATE_NEEDED: 10, DISPUTED: 11, CLOCK: 12, HELD: 13 };
+const KIND = { NONE: 0, RECORD: 1, LAGGED: 2, SYNC_STATE: 3, CAUGHT_UP: 4, SYNCED: 5, REFUSED: 6, DISAGREES: 7, OVER: 8, LOG: 9, UPDATE_NEEDED: 10, DISPUTED: 11, CLOCK: 12, HELD: 13, FORKED: 14 };
 const CHANGES = ['unknown', 'inserted', 'updated', 'removed'];
 /** By their number. */
 const LEVELS = ['off', 'error', 'warn', 'info', 'debug', 'trace'];
@@ -218,6 +218,7 @@ function item(event, text) {
     case KIND.DISAGREES: return { kind: 'disagrees', vault: vault() };
     case KIND.UPDATE_NEEDED: return { kind: 'update-needed', vault: vault() };
     case KIND.DISPUTED: return { kind: 'disputed', vault: vault() };
+    case KIND.FORKED: return { kind: 'forked', vault: vault() };
     case KIND.CLOCK: return { kind: 'clock', aheadMs: Number(event.number) };
     case KIND.HELD: return { kind: 'held', untilMs: Number(event.number) };
     case KIND.LOG: return { kind: 'message', level: LEVELS[event.detail] ?? 'unknown', message: text };

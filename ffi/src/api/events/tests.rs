@@ -270,4 +270,7 @@ fn what_sync_says_of_clocks_has_a_number_and_is_over_with_none() {
     assert_eq!([clock(Some(-400_000)), clock(None)], [-400_000, 0].map(|ms| (SUBROSA_EVENT_CLOCK, ms)));
     let held = |until_ms| told(SyncEvent::Held { until_ms });
     assert_eq!([held(Some(7)), held(None)], [7, 0].map(|ms| (SUBROSA_EVENT_HELD, ms)));
+    let vault = subrosa::VaultId::from_bytes([4; 32]);
+    let forked = of_sync(&SyncEvent::Forked(vault));
+    assert_eq!((forked.kind, forked.vault), (SUBROSA_EVENT_FORKED, *vault.as_bytes()));
 }

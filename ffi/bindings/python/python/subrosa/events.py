@@ -62,6 +62,8 @@ class SyncEventKind(Enum):
     UPDATE_NEEDED = "update_needed"
     # The relay claims another future of this device's log and does not show it.
     DISPUTED = "disputed"
+    # A device's store was copied or put back and went on twice; everything of both is kept and merged.
+    FORKED = "forked"
     # This device's clock and the relay's differ by more than five minutes, or agree again.
     CLOCK = "clock"
     # Something made ahead of this device's clock is held, or no more.

@@ -25,6 +25,8 @@ public enum SyncEvent: Sendable, Hashable {
     case updateNeeded(VaultID)
     /// The relay claims another future of this device's log in this vault and does not show it: nothing is sent to it.
     case disputed(VaultID)
+    /// A device's store was copied or put back and went on twice in this vault; everything of both is kept and merged.
+    case forked(VaultID)
     /// This device's clock and the relay's differ by more than five minutes: by so much it is ahead, or behind if negative; zero once
     /// they agree again. Sync goes on all the same.
     case clock(ahead: Duration)
@@ -160,6 +162,7 @@ extension Event {
         case SUBROSA_EVENT_DISAGREES: kind = .sync(.disagrees(vault))
         case SUBROSA_EVENT_UPDATE_NEEDED: kind = .sync(.updateNeeded(vault))
         case SUBROSA_EVENT_DISPUTED: kind = .sync(.disputed(vault))
+        case SUBROSA_EVENT_FORKED: kind = .sync(.forked(vault))
         case SUBROSA_EVENT_CLOCK: kind = .sync(.clock(ahead: .milliseconds(raw.number)))
         case SUBROSA_EVENT_HELD: kind = .sync(.held(untilMilliseconds: raw.number))
         case SUBROSA_EVENT_OVER: kind = .over

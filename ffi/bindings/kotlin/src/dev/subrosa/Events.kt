@@ -97,6 +97,12 @@ public sealed interface SyncEvent {
         public val vault: VaultId,
     ) : SyncEvent
 
+    /** A device's store was copied or put back and went on twice; everything of both is kept and merged. */
+    public data class Forked(
+        /** In this vault. */
+        public val vault: VaultId,
+    ) : SyncEvent
+
     /** This device's clock and the relay's differ by more than five minutes, or agree again. Sync goes on all the same. */
     public data class Clock(
         /** By so much it is ahead, or behind if negative; zero once they agree again. */
@@ -143,6 +149,7 @@ internal class RawEvent(bytes: ByteArray) {
         const val DISPUTED = 11
         const val CLOCK = 12
         const val HELD = 13
+        const val FORKED = 14
     }
 }
 
@@ -231,6 +238,7 @@ private fun syncEvent(event: RawEvent): SyncEvent =
         RawEvent.DISAGREES -> SyncEvent.Disagrees(event.vault)
         RawEvent.UPDATE_NEEDED -> SyncEvent.UpdateNeeded(event.vault)
         RawEvent.DISPUTED -> SyncEvent.Disputed(event.vault)
+        RawEvent.FORKED -> SyncEvent.Forked(event.vault)
         RawEvent.CLOCK -> SyncEvent.Clock(event.number.milliseconds)
         RawEvent.HELD -> SyncEvent.Held(event.number)
         else -> SyncEvent.Unknown(event.kind)
