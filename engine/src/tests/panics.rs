@@ -8,6 +8,7 @@ use std::time::Duration;
 use subrosa_model::entropy::{Entropy, OsEntropy};
 use subrosa_model::keys::SoftwareKey;
 
+use super::exchange::pair;
 use super::{ListRelay, PANIC_MS, TestDevice, device_with_vault, everything, id, join, record};
 use crate::collection::RecordChange;
 use crate::device::Device;
@@ -123,7 +124,12 @@ fn many_changes_that_panic_half_way_leave_none_in_their_transaction() {
 
 #[test]
 fn a_clock_that_panics_while_the_device_resumes_leaves_it_suspended() {
-    let mut device = device_with_vault();
+    // Something is held, so that the clock is asked.
+    let (author, mut device, relay, vault) = pair();
+    author.clock.set(1_000_000 + 3_600_000);
+    author.vault().records("notes").put(id(9), &record(&[("a", 1)])).unwrap();
+    relay.sync(author.core(), &vault);
+    relay.sync(device.core(), &vault);
     let handle = device.device.clone().unwrap();
     handle.suspend(Duration::ZERO).unwrap();
     device.clock.set(PANIC_MS);

@@ -81,7 +81,7 @@ fn damage_is_an_error() {
     }
     let trailing = [&bytes[..], &[0]].concat();
     assert_eq!(Keyring::decode(&trailing).unwrap_err(), KeyringError(DecodeError::Trailing { left: 1 }));
-    for version in [1, 3] {
+    for version in [2, 4] {
         let mut other = bytes.to_vec();
         other[0] = version;
         let unknown = DecodeError::Unknown { what: "keyring version", value: u64::from(version) };
