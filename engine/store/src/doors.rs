@@ -8,7 +8,7 @@
 //! use subrosa_store::{doors::Doors, error::StoreError, logs::LogTip};
 //!
 //! fn head(doors: &Doors<'_>) -> Result<Option<LogTip>, StoreError> {
-//!     doors.logs.head(LogNo(0))
+//!     doors.logs.head(LogNo(0).into())
 //! }
 //! ```
 //!
