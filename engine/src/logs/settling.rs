@@ -8,5 +8,7 @@ use crate::life::gate::Turn;
 /// Merges what could not be merged before, and keeps images of members.
 pub(crate) fn settle(core: &Core, turn: &Turn) -> Result<(), Error> {
     core.retry_held(turn)?;
-    core.keep_images(turn)
+    core.keep_images(turn)?;
+    tracing::info!("a store is open");
+    Ok(())
 }

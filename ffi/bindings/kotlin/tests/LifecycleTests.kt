@@ -46,7 +46,7 @@ private fun logInto(lines: MutableList<String>): WeakReference<LogSink> {
     return WeakReference(sink)
 }
 
-/** Opens a store that was copied, of which the engine says so in its log. */
+/** Opens a store, of which the engine says so in its log. */
 private fun openCopy() =
     withFolder { folder ->
         Key.generate().use { key ->
@@ -193,7 +193,7 @@ fun lifecycleTests(): List<Test> =
             val lines = mutableListOf<String>()
             val sink = logInto(lines)
             openCopy()
-            holds(lines.any { it.startsWith("INFO ") && "copied" in it }, "a copied store is worth a line: $lines")
+            holds(lines.any { it.startsWith("INFO ") && "is open" in it }, "that a store is open is worth a line: $lines")
             Subrosa.logOff()
             lines.clear()
             openCopy()

@@ -191,7 +191,7 @@ test('the log is followed by its level', async (t) => {
   cpSync(dir, `${dir}-copied`, { recursive: true });
   const copy = Device.openSync(`${dir}-copied`, key);
   copy.closeSync();
-  for (let said = ''; !said.includes('copied');) {
+  for (let said = ''; !said.includes('is open');) {
     const { value } = await all.next();
     assert.deepEqual([value.kind, value.level], ['message', 'info']);
     said = value.message;
