@@ -101,26 +101,8 @@ pub(super) fn status(host: &Host, caller: &mut dyn Caller) -> Result<(), Failure
         if update_needed {
             text.push(format!("        {name}: {UPDATE_NEEDED}"));
         }
-        let forks = vault.forks()?;
-        for fork in &forks {
-            let whose = fork.name.as_deref().map_or_else(|| "a device".to_owned(), printable);
-            let whose = if fork.is_own { "this device".to_owned() } else { whose };
-            text.push(format!(
-                "        {name}: the store of {whose} was copied or put back, and went on twice; everything is kept"
-            ));
-        }
-        let held = vault.held()?;
-        for of_device in &held.devices {
-            let whose = of_device.name.as_deref().map_or_else(|| "a device".to_owned(), printable);
-            let groups = counted(of_device.groups, "group");
-            let wait = in_words(of_device.until_ms.saturating_sub(now_ms()));
-            text.push(format!(
-                "        {name}: {groups} of edits by {whose} ahead of this clock, held for {wait}"
-            ));
-        }
-        if held.clock_is_late {
-            text.push(format!("        {name}: {CLOCK_IS_LATE}"));
-        }
+        let (forks, held) = (vault.forks()?, vault.held()?);
+        text.extend(of_others(&name, &forks, &held));
         vaults.push(serde_json::json!({
             "name": info.name, "id": info.id.to_string(), "pending": pending, "devices": devices,
             "segments": delivery.map(|delivery| delivery.held),
@@ -148,6 +130,29 @@ fn held_json(held: &subrosa::HeldGroups) -> Vec<serde_json::Value> {
         })
     });
     devices.collect()
+}
+
+/// What is to be known of stores that went on twice, and of clocks that differ.
+fn of_others(name: &str, forks: &[subrosa::ForksOfDevice], held: &subrosa::HeldGroups) -> Vec<String> {
+    let device = |name: Option<&str>| name.map_or_else(|| "a device".to_owned(), printable);
+    let mut text = Vec::new();
+    for fork in forks {
+        let whose = if fork.is_own { "this device".to_owned() } else { device(fork.name.as_deref()) };
+        text.push(format!(
+            "        {name}: the store of {whose} was copied or put back, and went on twice; everything is kept"
+        ));
+    }
+    for of_device in &held.devices {
+        let (whose, groups) = (device(of_device.name.as_deref()), counted(of_device.groups, "group"));
+        let wait = in_words(of_device.until_ms.saturating_sub(now_ms()));
+        text.push(format!(
+            "        {name}: {groups} of edits by {whose} ahead of this clock, held for {wait}"
+        ));
+    }
+    if held.clock_is_late {
+        text.push(format!("        {name}: {CLOCK_IS_LATE}"));
+    }
+    text
 }
 
 fn forks_json(forks: &[subrosa::ForksOfDevice]) -> Vec<serde_json::Value> {
