@@ -10,7 +10,7 @@ use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
 
 pub use self::kind::{Class, Kind};
-pub use self::place::{GroupPlace, LogPlace};
+pub use self::place::GroupPlace;
 pub use self::verified::VerifiedSegment;
 use crate::codec::{DecodeError, Reader};
 use crate::ids::{Chain, Epoch, LogId, PublicKeyBytes, Seq, Signature, VaultId};

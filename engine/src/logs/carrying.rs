@@ -27,12 +27,13 @@ impl Core {
     /// Seals what is to be carried because a relay, with whose heads ours were compared, does not take it; as far as one
     /// transaction goes.
     pub(crate) fn carry(&self, vault: VaultNo, relay: &Pin) -> Result<Sealed, Error> {
-        let is_forked = {
+        let is_settled = {
             let state = self.lock_state()?;
             let state = state.vaults.get(&vault).ok_or(Error::NoVault)?;
-            state.branches.forked().next().is_some()
+            state.branches.forked().next().is_none()
+                || state.branches.is_settled(relay, state.member_changes, self.now_ms())
         };
-        if !is_forked {
+        if is_settled {
             return Ok(Sealed::default());
         }
         self.write(|tx| tx.carry(vault, relay))
@@ -43,19 +44,20 @@ impl Tx<'_> {
     fn carry(&mut self, vault: VaultNo, relay: &Pin) -> Result<Sealed, Error> {
         let forked: Vec<_> = self.vault(vault)?.branches.forked().collect();
         let (mut room, mut sealed) = (SEAL_BYTES_MAX, Sealed::default());
+        let mut is_settled = true;
         for log in forked {
             look_at_log();
             let Some(author) = self.may_carry(vault, log)? else { continue };
             for (branch, from) in self.refused(vault, log, relay)? {
                 let to = self.logs.head(branch)?.ok_or(StoreError::Inconsistent)?.seq;
                 if self.vault(vault)?.info(branch).is_some_and(|info| info.class == Class::Control) {
-                    self.repeat_branch(vault, branch, from..=to)?;
+                    is_settled &= self.repeat_branch(vault, branch, from..=to)?;
                     continue;
                 }
-                let known = self.vault(vault)?.branches.carried_to.get(&branch).copied();
-                let mut next = known.map_or(from, |known| known.max(from));
+                let mut next = self.vault(vault)?.branches.carry_from(branch, from);
                 while next <= to {
                     if room == 0 {
+                        self.vault_mut(vault)?.branches.carried(branch, from, next);
                         return Ok(Sealed { more: true, ..sealed });
                     }
                     let bytes = self.carry_one(vault, (branch, next), &author)?;
@@ -63,8 +65,13 @@ impl Tx<'_> {
                     room = room.saturating_sub(bytes);
                     next = next.next();
                 }
-                self.vault_mut(vault)?.branches.carried_to.insert(branch, next);
+                self.vault_mut(vault)?.branches.carried(branch, from, next);
             }
+        }
+        if is_settled {
+            let now_ms = self.now_ms;
+            let state = self.vault_mut(vault)?;
+            state.branches.settle(*relay, state.member_changes, now_ms);
         }
         Ok(sealed)
     }
@@ -137,15 +144,16 @@ impl Tx<'_> {
         }
     }
 
-    /// Control segments are not carried: their entries are repeated in the control log that this device writes now.
+    /// Control segments are not carried: their entries are repeated in the control log that this device writes now. Whether there
+    /// was room for all of them among those that wait.
     fn repeat_branch(
         &mut self,
         vault: VaultNo,
         branch: BranchNo,
         range: RangeInclusive<Seq>,
-    ) -> Result<(), Error> {
-        let known = self.vault(vault)?.branches.carried_to.get(&branch).copied();
-        let (mut next, to) = (known.map_or(*range.start(), |known| known.max(*range.start())), *range.end());
+    ) -> Result<bool, Error> {
+        let (from, to) = (*range.start(), *range.end());
+        let mut next = self.vault(vault)?.branches.carry_from(branch, from);
         while next <= to {
             look_at_row();
             let (segment, _) = self.logs.segment(branch, next)?.ok_or(StoreError::Inconsistent)?.into_parts();
@@ -154,8 +162,8 @@ impl Tx<'_> {
             }
             next = next.next();
         }
-        self.vault_mut(vault)?.branches.carried_to.insert(branch, next);
-        Ok(())
+        self.vault_mut(vault)?.branches.carried(branch, from, next);
+        Ok(next > to)
     }
 
     /// Carries one segment, unless somebody does; how many bytes that took.

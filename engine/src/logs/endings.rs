@@ -32,12 +32,17 @@ enum Ending {
 impl Core {
     /// Closes the old logs of a vault at a relay that has all of its branch of them; how many segments that took.
     pub(crate) fn close_old_logs(&self, vault: VaultNo, relay: &Pin) -> Result<u64, Error> {
-        let has_old = |state: &VaultState| !state.keyring.old_logs.is_empty();
-        if !self.lock_state()?.vaults.get(&vault).is_some_and(has_old) {
+        let is_due =
+            |state: &VaultState| !state.keyring.old_logs.is_empty() && state.branches.may_close(relay);
+        if !self.lock_state()?.vaults.get(&vault).is_some_and(is_due) {
             return Ok(0);
         }
         // Losing it costs another try.
-        self.write_with(Durable::Later, |tx| tx.close_old_logs(vault, relay))
+        self.write_with(Durable::Later, |tx| {
+            let closed = tx.close_old_logs(vault, relay)?;
+            tx.vault_mut(vault)?.branches.looked_to_close(*relay);
+            Ok(closed)
+        })
     }
 }
 

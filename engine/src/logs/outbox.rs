@@ -232,7 +232,9 @@ impl Core {
                     tx.relays.put_head(relay, log, &common)?;
                 }
             }
-            tx.vault_mut(number)?.branches.elsewhere.insert(*relay, elsewhere);
+            let branches = &mut tx.vault_mut(number)?.branches;
+            branches.elsewhere.insert(*relay, elsewhere);
+            branches.change();
             tx.take_shown(relay, number, &said)?;
             tx.vault_mut(number)?.unsent.remove(relay);
             Ok(diverged)

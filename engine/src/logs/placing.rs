@@ -121,7 +121,11 @@ impl Tx<'_> {
         let header = checked.segment().header();
         let merged = self.merged_of(branch, header)?;
         self.logs.store_segment(branch, checked, merged)?;
-        self.vault_mut(vault)?.unmerged.insert(branch);
+        let state = self.vault_mut(vault)?;
+        state.unmerged.insert(branch);
+        if state.log_of(branch).is_ok_and(|log| state.branches.is_forked(log)) {
+            state.branches.change();
+        }
         self.look_for_loose(vault, &header.log, Some(checked.chain()))
     }
 

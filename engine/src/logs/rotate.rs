@@ -174,6 +174,7 @@ impl Tx<'_> {
         state.own = own;
         state.on_its_way = None;
         state.own_log_shown = false;
+        state.branches.change();
         state.renew_signer();
         self.append_control(vault, data)?;
         Ok(own)

@@ -151,8 +151,12 @@ impl Tx<'_> {
         Ok(match number {
             Some(number) => {
                 // What lay between its part and ours may be there now.
-                if let Some(unsent) = self.vault_mut(vault)?.unsent.get_mut(relay) {
+                let state = self.vault_mut(vault)?;
+                if let Some(unsent) = state.unsent.get_mut(relay) {
                     unsent.insert(number);
+                }
+                if state.branches.is_forked(number) || !state.keyring.old_logs.is_empty() {
+                    state.branches.change();
                 }
                 self.relays.put_head(relay, number, &head)
             }

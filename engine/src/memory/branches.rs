@@ -25,14 +25,31 @@ pub(crate) struct Branches {
     pub(crate) has_news: bool,
     /// Until when, in milliseconds, it was looked for what is to be carried for others.
     looked_until_ms: u64,
-    /// Up to where, exclusive, what relays refuse of a branch was found to be carried in this open.
-    pub(crate) carried_to: HashMap<BranchNo, Seq>,
+    /// From where on, and up to where, exclusive, what relays refuse of a branch was found to be carried in this open.
+    carried: HashMap<BranchNo, (Seq, Seq)>,
+    /// Counts what may bring up something to carry, or to close.
+    changes: u64,
+    /// Relays for which nothing is to be carried.
+    settled: HashMap<Pin, Settled>,
+    /// Relays at which it was looked for what is to be closed: as of which changes.
+    closed: HashMap<Pin, u64>,
     /// Bytes that were carried for other authors in this open.
     pub(crate) carried_for: HashMap<PublicKey, usize>,
 }
 
+/// When nothing was to be carried.
+#[derive(Clone, Copy, Debug)]
+struct Settled {
+    /// As of which changes here, and of which changes of members.
+    changes: u64,
+    member_changes: u64,
+    /// By the wall clock.
+    at_ms: u64,
+}
+
 impl Branches {
     pub(crate) fn add(&mut self, branch: BranchNo, row: BranchRow) {
+        self.change();
         if self.rows.insert(branch, row).is_none() {
             self.of_logs.entry(row.log).or_default().push(branch);
         }
@@ -56,8 +73,51 @@ impl Branches {
         due.min().unwrap_or(u64::MAX)
     }
 
+    /// There may be something to carry again.
+    pub(crate) const fn change(&mut self) {
+        self.changes += 1;
+    }
+
+    /// Whether nothing is to be carried for a relay.
+    pub(crate) fn is_settled(&self, relay: &Pin, member_changes: u64, now_ms: u64) -> bool {
+        let Some(settled) = self.settled.get(relay) else { return false };
+        let has_come = |row: &BranchRow| settled.at_ms < row.carry_at_ms && row.carry_at_ms <= now_ms;
+        (settled.changes, settled.member_changes) == (self.changes, member_changes)
+            && !self.rows.values().any(has_come)
+    }
+
+    /// Nothing is to be carried for a relay before something changes, or the time for it comes.
+    pub(crate) fn settle(&mut self, relay: Pin, member_changes: u64, at_ms: u64) {
+        self.settled.insert(relay, Settled { changes: self.changes, member_changes, at_ms });
+    }
+
+    /// Whether something has changed since it was looked for what is to be closed at a relay.
+    pub(crate) fn may_close(&self, relay: &Pin) -> bool {
+        self.closed.get(relay) != Some(&self.changes)
+    }
+
+    /// What can be closed at a relay is.
+    pub(crate) fn looked_to_close(&mut self, relay: Pin) {
+        self.closed.insert(relay, self.changes);
+    }
+
+    /// The first segment to look at of a branch of which a relay refuses what stands from `from` on.
+    pub(crate) fn carry_from(&self, branch: BranchNo, from: Seq) -> Seq {
+        match self.carried.get(&branch) {
+            Some((first, next)) if *first <= from => from.max(*next),
+            _ => from,
+        }
+    }
+
+    /// A branch is carried from a segment on up to another one, exclusive.
+    pub(crate) fn carried(&mut self, branch: BranchNo, from: Seq, next: Seq) {
+        let (first, last) = self.carried.get(&branch).copied().unwrap_or((from, next));
+        self.carried.insert(branch, (first.min(from), if first <= from { last.max(next) } else { next }));
+    }
+
     /// It is looked for what is to be carried.
     pub(crate) fn looks(&mut self, now_ms: u64) {
+        self.change();
         self.has_news = false;
         self.looked_until_ms = now_ms;
     }

@@ -1,7 +1,7 @@
 //! Logs with several futures: what is carried, by whom, what is made up, and how old logs end.
 
 use subrosa_model::carried::Carried;
-use subrosa_protocol::ids::{Epoch, Head, Incarnation, PublicKeyBytes, Seq, VaultId};
+use subrosa_protocol::ids::{Epoch, Head, Incarnation, Pin, PublicKeyBytes, Seq, VaultId};
 use subrosa_protocol::limits::CARRY_AFTER_MS;
 use subrosa_protocol::segment::{Kind, VerifiedSegment};
 use subrosa_store::logs::BranchNo;
@@ -11,7 +11,7 @@ use super::restored::copy_dir;
 use super::strangers::{Stranger, batch};
 use super::{ListRelay, TestDevice, copy_pair, everything, id, record};
 use crate::device::Device;
-use crate::memory::cost::rows_looked_at;
+use crate::memory::cost::{logs_looked_at, rows_looked_at};
 
 fn put(device: &TestDevice, n: u8, value: i64) {
     device.vault().records("notes").put(id(n), &record(&[("x", value)])).unwrap();
@@ -138,6 +138,44 @@ fn what_an_author_does_not_know_of_is_carried_by_others_after_a_day() {
     }
     assert_eq!(everything(&a.vault()).len(), 2);
     assert_eq!(everything(&a.vault()), everything(&b.vault()));
+}
+
+#[test]
+fn what_two_relays_refuse_from_different_places_on_is_carried_for_both() {
+    let (mut a, b, first, vault) = pair();
+    let second = ListRelay { pin: Pin::from_bytes([8; 32]), ..ListRelay::new() };
+    for device in [&a, &b] {
+        second.sync(device.core(), &vault);
+    }
+    let copy = |a: &mut TestDevice, name: &str| {
+        a.device = None;
+        let path = a.dir.path().join(name);
+        copy_dir(&a.path(), &path);
+        a.device = Some(a.open_at(&a.path()));
+        a.open_at(&path)
+    };
+    let early = copy(&mut a, "early");
+    put(&a, 1, 1);
+    a.core().seal(&vault).unwrap();
+    let late = copy(&mut a, "late");
+    put(&a, 2, 1);
+    a.core().seal(&vault).unwrap();
+    for (copy, relay, n) in [(&early, &second, 3), (&late, &first, 4)] {
+        copy.vault("personal").unwrap().records("notes").put(id(n), &record(&[("x", 1)])).unwrap();
+        relay.sync(&copy.core, &vault);
+    }
+    first.sync(a.core(), &vault);
+    second.sync(a.core(), &vault);
+    // B has only the second relay, which refused more than the first.
+    second.sync(b.core(), &vault);
+    assert_eq!(everything(&b.vault()).len(), 4);
+    assert_eq!(everything(&b.vault()), everything(&a.vault()));
+    // Once all is carried, an edit costs no look at what was, however long it is.
+    second.sync(a.core(), &vault);
+    let before = logs_looked_at();
+    put(&a, 5, 1);
+    a.core().seal_for(&vault, &second.pin).unwrap();
+    assert_eq!(logs_looked_at(), before);
 }
 
 #[test]

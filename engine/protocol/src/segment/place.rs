@@ -1,8 +1,6 @@
 //! Where a segment stands: in its group, and in its log.
 
-use super::VerifiedSegment;
 use crate::codec::DecodeError;
-use crate::ids::{Chain, Seq};
 
 /// Where a segment stands in its group. So where a group begins and ends is known without opening it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -66,45 +64,6 @@ impl GroupPlace {
     #[must_use]
     pub fn may_follow(self, before: Option<Self>) -> bool {
         self.is_first() == before.is_none_or(Self::is_last)
-    }
-}
-
-/// What a verified segment is to a log of which something is held.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LogPlace {
-    /// It is the next one.
-    Continues,
-    /// It is held.
-    Held,
-    /// It is of another future of the log: another segment stands at its place, or it builds on another one than the
-    /// last that is held.
-    AnotherBranch,
-    /// Others between what is held and it are missing.
-    Gap,
-}
-
-impl VerifiedSegment {
-    /// What it is to a log of which `next` is the first segment that is not held, and builds on `prev`. `held` looks up
-    /// the chain of a segment that is held.
-    ///
-    /// # Errors
-    /// Those of `held`.
-    pub fn place_in_log<E>(
-        &self,
-        next: Seq,
-        prev: &Chain,
-        held: impl FnOnce(Seq) -> Result<Chain, E>,
-    ) -> Result<LogPlace, E> {
-        let header = self.segment().header();
-        if header.seq > next {
-            return Ok(LogPlace::Gap);
-        }
-        let fits = if header.seq == next { header.prev == *prev } else { held(header.seq)? == *self.chain() };
-        Ok(match (fits, header.seq == next) {
-            (true, true) => LogPlace::Continues,
-            (true, false) => LogPlace::Held,
-            (false, _) => LogPlace::AnotherBranch,
-        })
     }
 }
 

@@ -5,8 +5,7 @@ use crate::ids::{Chain, PublicKeyBytes, VaultId};
 use crate::verify::BadSignature;
 
 /// A segment that the key of its log signed, in one vault. Only [`VerifiedSegment::check`] makes one, so who takes one
-/// needs no word that it was checked. Whether it belongs behind what is held of its log is another question
-/// ([`VerifiedSegment::place_in_log`]).
+/// needs no word that it was checked. Whether it belongs behind what is held of its log is another question.
 #[derive(Clone, Debug)]
 pub struct VerifiedSegment {
     segment: SealedSegment,
