@@ -252,4 +252,16 @@ mod tests {
         drop(held);
         init(&data, &config()).unwrap();
     }
+
+    #[test]
+    fn a_child_that_inherited_the_lock_does_not_keep_it() {
+        let home = tempfile::tempdir().unwrap();
+        let data = home.path().join("relay");
+        init(&data, &config()).unwrap();
+        let held = DataLock::take(&data).unwrap();
+        let inherited = held.duplicate();
+        drop(held);
+        DataLock::take(&data).unwrap();
+        drop(inherited);
+    }
 }

@@ -118,7 +118,7 @@ pub fn check_is_relay(data: &Path) -> Result<(), Error> {
 /// Held by the one process that may open the data directory.
 #[derive(Debug)]
 pub(crate) struct DataLock {
-    _file: File,
+    file: File,
 }
 
 impl DataLock {
@@ -133,10 +133,24 @@ impl DataLock {
             Err(source) => return Err(Error::file(&path, source)),
         };
         match rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(Self { _file: file }),
+            Ok(()) => Ok(Self { file }),
             Err(rustix::io::Errno::WOULDBLOCK) => Err(Error::Serving(data.to_owned())),
             Err(errno) => Err(Error::file(&path, errno.into())),
         }
+    }
+
+    /// The locked file as a forked child has it.
+    #[cfg(test)]
+    pub(crate) fn duplicate(&self) -> File {
+        self.file.try_clone().unwrap()
+    }
+}
+
+impl Drop for DataLock {
+    /// Unlocks by hand: a child that was forked and has not yet started its program inherited the file, and would keep
+    /// the lock for as long.
+    fn drop(&mut self) {
+        let _ = rustix::fs::flock(&self.file, rustix::fs::FlockOperation::Unlock);
     }
 }
 
