@@ -23,6 +23,7 @@ pub(crate) mod pass;
 pub(crate) mod placing;
 pub(crate) mod put_right;
 pub(crate) mod receive;
+pub(crate) mod repair;
 pub(crate) mod rotate;
 pub(crate) mod rounds;
 pub(crate) mod sealing;

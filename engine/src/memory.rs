@@ -11,5 +11,6 @@ pub(crate) mod fold;
 pub(crate) mod open_batch;
 pub(crate) mod passing;
 pub(crate) mod relay_view;
+pub(crate) mod risks;
 pub(crate) mod state;
 pub(crate) mod uncertified;

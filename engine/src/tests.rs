@@ -25,6 +25,7 @@ mod names;
 mod opening;
 mod panics;
 mod reading;
+mod repair;
 mod restored;
 mod rounds;
 mod sealing;

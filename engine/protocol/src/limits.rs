@@ -231,6 +231,13 @@ pub const BRANCHES_PER_VAULT_MAX: usize = 16_384;
 pub const CARRY_AFTER_MS: u64 = 24 * 60 * 60 * 1000;
 /// Bytes of another author's segments that a device carries.
 pub const CARRY_FOR_AUTHOR_BYTES_MAX: usize = 64 << 20;
+/// Segments that are opened in one transaction to find out what deletes knew that cover puts in another future of a log; where
+/// that takes more, they count as having known all of it.
+pub const REPAIR_SEGMENTS_MAX: usize = 4096;
+/// Records that are looked at together, because deletes may hide puts of them which they did not know.
+pub const REPAIR_RECORDS_MAX: usize = 1024;
+/// Values of hidden puts that are written once more in one transaction, in bytes, but for those of one record.
+pub const REPAIR_BYTES: usize = 16 << 20;
 /// Logs without a certificate of which a relay is asked for the beginning once more, at an open or a change of members.
 pub const STRANGERS_ASKED_MAX: usize = 32;
 /// Notes of segments of one log that name logs without a certificate; beyond that the log is merged once more from
@@ -373,6 +380,9 @@ pub const TABLE: &[(&str, u64)] = &[
     ("BRANCHES_PER_VAULT_MAX", BRANCHES_PER_VAULT_MAX as u64),
     ("CARRY_AFTER_MS", CARRY_AFTER_MS),
     ("CARRY_FOR_AUTHOR_BYTES_MAX", CARRY_FOR_AUTHOR_BYTES_MAX as u64),
+    ("REPAIR_SEGMENTS_MAX", REPAIR_SEGMENTS_MAX as u64),
+    ("REPAIR_RECORDS_MAX", REPAIR_RECORDS_MAX as u64),
+    ("REPAIR_BYTES", REPAIR_BYTES as u64),
     ("STRANGERS_ASKED_MAX", STRANGERS_ASKED_MAX as u64),
     ("NOTES_PER_LOG_MAX", NOTES_PER_LOG_MAX as u64),
     ("ROUND_NAMES_BYTES", ROUND_NAMES_BYTES as u64),

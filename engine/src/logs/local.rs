@@ -47,7 +47,7 @@ impl Core {
 
 impl Tx<'_> {
     /// Puts a local write into the tables.
-    fn put_finished(&mut self, mut write: Finished) -> Result<(), Error> {
+    pub(crate) fn put_finished(&mut self, mut write: Finished) -> Result<(), Error> {
         if self.state.clock.max() < write.clock.max() {
             self.state.clock = write.clock;
         }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::ops::Range;
 
-use subrosa_model::merge::{BodyPlace, CheckedBody, LogNo, Observed, Op, Stamp, VaultNo};
+use subrosa_model::merge::{BodyPlace, CheckedBody, LogNo, Observed, Op, OpKind, Stamp, VaultNo};
 use subrosa_model::seal::OpenedBody;
 use subrosa_protocol::ids::{Head, LogId, Seq};
 use subrosa_protocol::limits;
@@ -237,7 +237,9 @@ impl Tx<'_> {
     pub(crate) fn advance(&mut self, vault: VaultNo, branch: BranchNo, last: Seq) -> Result<(), Error> {
         let head = self.logs.head(branch)?.ok_or(StoreError::Inconsistent)?;
         self.logs.put_head(branch, &LogTip { merged: last.next(), ..head })?;
-        self.vault_mut(vault)?.probed.remove(&branch);
+        let state = self.vault_mut(vault)?;
+        state.probed.remove(&branch);
+        state.risks.has_news |= state.log_of(branch).is_ok_and(|log| state.branches.is_forked(log));
         Ok(())
     }
 
@@ -271,6 +273,7 @@ impl Tx<'_> {
     ) -> Result<(), Error> {
         let mut ops: Vec<(RecordKey, LogNo, &Op<'_>)> = Vec::new();
         let mut last: Option<(&str, CollectionNo)> = None;
+        let (any_at_risk, mut deleted) = (self.vault(vault)?.risks.any, BTreeSet::new());
         for (branch, body) in bodies {
             // In rows, all branches of a log are the log.
             let log = self.vault(vault)?.log_of(*branch)?;
@@ -280,11 +283,16 @@ impl Tx<'_> {
                     _ => self.intern_collection(vault, op.collection)?,
                 };
                 last = Some((op.collection, collection));
-                ops.push((RecordKey::new(vault, collection, &op.record), log, op));
+                let key = RecordKey::new(vault, collection, &op.record);
+                if any_at_risk && matches!(op.kind, OpKind::Delete(_)) {
+                    deleted.insert((key, *branch));
+                }
+                ops.push((key, log, op));
             }
         }
         // Stable: ops of one record and log stay in their order.
         ops.sort_by_key(|(key, ..)| *key);
-        self.records.merge_sorted(&self.state.logs.of(vault), &ops)
+        self.records.merge_sorted(&self.state.logs.of(vault), &ops)?;
+        self.note_deletes(vault, &deleted)
     }
 }

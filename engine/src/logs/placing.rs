@@ -107,6 +107,7 @@ impl Tx<'_> {
         let branches = &mut self.vault_mut(vault)?.branches;
         branches.add(branch, row);
         branches.has_news = true;
+        self.vault_mut(vault)?.risks.has_news = true;
         tracing::warn!(log = %id, "a log has another future");
         Ok(Some(branch))
     }

@@ -87,6 +87,10 @@ impl Core {
         })?;
         self.merge_large(None)?;
         self.go_round(None)?;
+        if self.with_vault(vault, |state| Ok(state.risks.is_due(self.now_ms())))? {
+            // Something may be hidden that is to be shown again: links seal, and look at that.
+            self.notify_pending();
+        }
         Ok(taken)
     }
 }

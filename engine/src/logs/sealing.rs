@@ -64,7 +64,10 @@ impl Core {
             return Ok(carried);
         }
         let closed = if may_speak { self.close_old_logs(number, relay)? } else { 0 };
-        let sealed = self.seal(vault)?;
+        let mut sealed = self.seal(vault)?;
+        if may_speak && !sealed.more {
+            sealed.more = self.repair(number)?;
+        }
         Ok(Sealed { segments: carried.segments + closed + sealed.segments, ..sealed })
     }
 

@@ -22,6 +22,7 @@ use crate::memory::extents::{GroupExtent, Probe, READER_VERSION, WaitReason};
 use crate::memory::open_batch::{Batches, OnItsWay, unsaid};
 use crate::memory::passing::{self, PassingVaults};
 use crate::memory::relay_view::RelayView;
+use crate::memory::risks::Risks;
 use crate::memory::uncertified::{Notes, Waiting};
 
 /// Interned names, as readers need them; replaced after each commit that adds one.
@@ -105,6 +106,8 @@ pub(crate) struct VaultState {
     pub(crate) logs: BTreeMap<LogNo, LogInfo>,
     /// Logs that have several futures.
     pub(crate) branches: Branches,
+    /// Puts in futures of old logs of this device that a delete may hide.
+    pub(crate) risks: Risks,
     pub(crate) own: OwnLogNos,
     /// Signs data segments, fast.
     pub(crate) signer: SigningKey,
@@ -358,6 +361,7 @@ impl VaultState {
             members: Members::new(id),
             logs: BTreeMap::new(),
             branches: Branches::default(),
+            risks: Risks::default(),
             own,
             signer: signer_of(&keyring),
             keyring,
@@ -400,6 +404,7 @@ impl VaultState {
         self.notes = Notes::load(logs, number)?;
         self.batches = Batches::load(unsealed, number)?;
         self.branches.load_loose(logs, number)?;
+        self.risks = Risks::load(logs, number, self.branches.len() > 0)?;
         let own = self.own.data;
         let others =
             self.logs.keys().copied().filter(|log| *log != own).flat_map(|log| self.branches.of(log));

@@ -65,6 +65,11 @@ impl<'t> Records<'t> {
         Ok(self.table.get(key)?.map_or(0, |stored| stored.row().as_bytes().len()))
     }
 
+    /// The row of a record.
+    pub(crate) fn row(&self, key: &RecordKey) -> Result<Option<RowBuf>, StoreError> {
+        Ok(self.table.get(key)?.map(|stored| stored.row().to_buf()))
+    }
+
     /// Puts a row in the place of another, and notes what that means to whom it may concern. The only writer of rows.
     ///
     /// # Errors

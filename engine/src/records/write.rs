@@ -284,6 +284,22 @@ impl WriteSet {
         self.keep_if(done, change).map(|()| true)
     }
 
+    /// Shows a record that a delete hides which did not know all of it, with these fields beside what the delete left.
+    pub(crate) fn show_again(
+        &mut self,
+        collection: &str,
+        id: &RecordId,
+        fields: &[(String, ValueBuf)],
+    ) -> Result<(), Error> {
+        let cells =
+            fields.iter().map(|(name, value)| FieldCell { name, cell: Cell::Register(value.borrow()) });
+        let mut cells: Vec<_> = cells.collect();
+        cells.sort_unstable_by_key(|cell| cell.name);
+        let mut change = self.change(collection, id)?;
+        let done = self.apply_parts(&mut change, &cells, FieldsLimit::Repaired);
+        self.keep_if(done, change)
+    }
+
     /// Begins a change of one record. Nothing has happened before it is kept.
     fn change(&mut self, collection: &str, id: &RecordId) -> Result<Change, Error> {
         CollectionName::new(collection)?;
@@ -352,7 +368,11 @@ impl WriteSet {
             let part;
             (part, rest) = rest.split_at(cells_that_fit(rest));
             self.apply(change, |state, logs| {
-                let names = if is_first { state.names_for_put(logs) } else { Tombstone::default() };
+                let names = match (is_first, limit) {
+                    (false, _) => Tombstone::default(),
+                    (true, FieldsLimit::Repaired) => state.names_for_repair(logs),
+                    (true, _) => state.names_for_put(logs),
+                };
                 Ok(OpKind::Put(Put::new(names, part.to_vec())?))
             })?;
             is_first = false;
@@ -451,13 +471,15 @@ struct Change {
     written: Written,
 }
 
-/// To how many fields a write may make a record grow.
+/// To how many fields a write may make a record grow, and why.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum FieldsLimit {
     /// The number for local writes.
     Local,
     /// Any: the record was put together by merging, somewhere.
     Exported,
+    /// The same; and what a delete left of it shows again.
+    Repaired,
 }
 
 /// The fewest bytes of a field in a row: the lengths of its name and its value, a name (which one field may do without), a value.

@@ -1,5 +1,6 @@
 //! Segments and what is known of their logs: the door to the tables *logs*, *branches*, *segments*, *heads*, *carried*,
-//! *loose*, *waiting*, *notes*, *rounds*, *round names*, *unread* and *said* (`docs/FORMAT.md`, "Tables").
+//! *loose*, *waiting*, *notes*, *rounds*, *round names*, *unread*, *said*, *at risk*, *covered* and *searched* (`docs/FORMAT.md`,
+//! "Tables").
 //!
 //! Nobody else names these tables. Rows are types, of which only what is stored, or was checked, makes one. It knows no
 //! rule: which log gets a number, what is merged, what makes room for what, is up to the caller.
@@ -19,6 +20,7 @@ use subrosa_protocol::segment::{Class, Header};
 use crate::error::StoreError;
 use crate::keys::{VaultNo, joined, part};
 
+mod at_risk;
 mod branches;
 mod carried;
 mod checked;
@@ -30,6 +32,7 @@ mod tests;
 mod unread;
 mod waiting;
 
+pub use at_risk::{AtRisk, Covered};
 pub use branches::{BranchNo, BranchRow, BranchRows};
 pub use carried::{CarriedIn, LooseRow};
 pub use checked::CheckedSegment;
@@ -62,6 +65,12 @@ const ROUND_NAMES: TableDefinition<u32, &[u8; ROUND_NAMES_BYTES]> = TableDefinit
 const UNREAD: TableDefinition<u32, &[u8]> = TableDefinition::new("unread");
 /// Log to the last segment of it that this device's data log has named as seen.
 const SAID: TableDefinition<u32, u64> = TableDefinition::new("said");
+/// Key of a record, branch of an old log of this device and seq to the stamp of a put there.
+const AT_RISK: TableDefinition<&[u8; 36], u64> = TableDefinition::new("at risk");
+/// Key of a record of which a put is at risk, and branch in which a delete of it stands.
+const COVERED: TableDefinition<&[u8; 28], ()> = TableDefinition::new("covered");
+/// Branch of an old log of this device to the range of it that was searched for puts at risk.
+const SEARCHED: TableDefinition<u32, &[u8; 16]> = TableDefinition::new("searched");
 
 /// The shapes of the tables, for the test against the specification.
 #[cfg(any(test, feature = "testing"))]
@@ -80,6 +89,9 @@ pub(crate) fn shapes() -> Vec<crate::doors::Shape> {
         shape(ROUND_NAMES),
         shape(UNREAD),
         shape(SAID),
+        shape(AT_RISK),
+        shape(COVERED),
+        shape(SEARCHED),
     ]
 }
 
@@ -97,6 +109,9 @@ pub struct Logs<'t> {
     round_names: Table<'t, u32, &'static [u8; ROUND_NAMES_BYTES]>,
     unread: Table<'t, u32, &'static [u8]>,
     said: Table<'t, u32, u64>,
+    at_risk: Table<'t, &'static [u8; 36], u64>,
+    covered: Table<'t, &'static [u8; 28], ()>,
+    searched: Table<'t, u32, &'static [u8; 16]>,
     /// Branches whose head was put in this transaction.
     moved: BTreeSet<BranchNo>,
 }
@@ -114,6 +129,8 @@ pub struct LogsView {
     rounds: ReadOnlyTable<u32, &'static [u8; 17]>,
     unread: ReadOnlyTable<u32, &'static [u8]>,
     said: ReadOnlyTable<u32, u64>,
+    at_risk: ReadOnlyTable<&'static [u8; 36], u64>,
+    covered: ReadOnlyTable<&'static [u8; 28], ()>,
 }
 
 /// A log that has a number.
@@ -168,6 +185,9 @@ impl<'t> Logs<'t> {
             round_names: txn.open_table(ROUND_NAMES)?,
             unread: txn.open_table(UNREAD)?,
             said: txn.open_table(SAID)?,
+            at_risk: txn.open_table(AT_RISK)?,
+            covered: txn.open_table(COVERED)?,
+            searched: txn.open_table(SEARCHED)?,
             moved: BTreeSet::new(),
         })
     }
@@ -254,6 +274,8 @@ impl LogsView {
             rounds: txn.open_table(ROUNDS)?,
             unread: txn.open_table(UNREAD)?,
             said: txn.open_table(SAID)?,
+            at_risk: txn.open_table(AT_RISK)?,
+            covered: txn.open_table(COVERED)?,
         })
     }
 

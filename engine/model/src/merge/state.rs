@@ -166,6 +166,27 @@ impl<'a> RecordState<'a> {
         names.to_tombstone(logs)
     }
 
+    /// What a put must name that shows a record which a delete hides without having known all of it: what has been cleared before,
+    /// so that the fields which the delete left come back with it.
+    pub fn names_for_repair(&self, logs: &LogTable) -> Tombstone {
+        self.cleared.to_tombstone(logs)
+    }
+
+    /// Whether a delete covers the op of a log with this stamp.
+    pub fn is_deleted(&self, log: LogNo, stamp: Stamp) -> bool {
+        self.tomb.covers(log, stamp)
+    }
+
+    /// Whether a put has cleared the op of a log with this stamp.
+    pub fn is_cleared(&self, log: LogNo, stamp: Stamp) -> bool {
+        self.cleared.covers(log, stamp)
+    }
+
+    /// Whether there is a cell of a field that is not cleared: a value, or that it was removed.
+    pub fn has_cell(&self, name: &str) -> bool {
+        self.entries.iter().any(|entry| entry.name == name && entry.cell.is_known())
+    }
+
     /// Adds a cell unless it is cleared or a later one of the same log stands there; says whether it was added.
     fn insert(&mut self, entry: Entry<'a>) -> bool {
         if self.cleared.covers(entry.log, entry.stamp) {

@@ -1,12 +1,16 @@
 use redb::Database;
+use subrosa_model::merge::Stamp;
 use subrosa_protocol::ids::{Base, Epoch, LogId, Signature};
 use subrosa_protocol::segment::{GroupPlace, Header, Kind, SealedSegment};
 
 use super::*;
 use crate::doors::{Doors, DoorsView, in_memory};
+use crate::keys::{CollectionNo, RecordKey};
 
 const VAULT: VaultNo = VaultNo(1);
 const LOG: BranchNo = BranchNo(7);
+/// One that is not the first of its log.
+const OTHER_BRANCH: u32 = (1 << 31) + 1;
 const ID: LogId = LogId::from_bytes([7; 16]);
 
 /// A segment of a log, of which the store asks no more than its shape; its chain says which one it is.
@@ -317,6 +321,37 @@ fn what_was_said_of_a_log_is_kept_until_it_is_forgotten() {
     });
     let said = [5, u32::MAX].map(|log| view(&database).said(BranchNo(log)).unwrap());
     assert_eq!(said, [Some(Seq(1 << 40)), None]);
+}
+
+#[test]
+fn puts_at_risk_and_deletes_of_their_records_are_kept_by_record() {
+    let key = |vault: u32, n: u8| {
+        let record = subrosa_model::merge::RecordId::from_bytes([n; 16]);
+        RecordKey::new(VaultNo(vault), CollectionNo(3), &record)
+    };
+    let put = |seq, stamp| AtRisk { branch: BranchNo(OTHER_BRANCH), seq: Seq(seq), stamp: Stamp(stamp) };
+    let covered = |n, by| Covered { key: key(1, n), by };
+    let database = in_memory();
+    change(&database, |logs| {
+        for (key, put) in [(key(1, 1), put(2, 9)), (key(1, 1), put(1, 8)), (key(1, 2), put(1, u64::MAX))] {
+            logs.put_at_risk(&key, &put).unwrap();
+        }
+        assert_eq!(logs.at_risk(&key(1, 1)).unwrap(), [put(1, 8), put(2, 9)]);
+        assert!(logs.is_at_risk(&key(1, 2)).unwrap() && !logs.is_at_risk(&key(1, 3)).unwrap());
+        logs.forget_at_risk(&key(1, 2), &put(1, u64::MAX)).unwrap();
+        assert!(!logs.is_at_risk(&key(1, 2)).unwrap());
+        let all = [covered(1, Some(LOG)), covered(1, None), covered(2, Some(BranchNo(0)))];
+        all.iter().for_each(|row| logs.put_covered(row).unwrap());
+        logs.put_covered(&Covered { key: key(2, 0), by: None }).unwrap();
+        assert_eq!(logs.covered(VAULT, None, 2).unwrap(), all[..2]);
+        assert_eq!(logs.covered(VAULT, Some(&all[1]), 2).unwrap(), all[2..]);
+        all.iter().for_each(|row| logs.forget_covered(row).unwrap());
+        assert_eq!(logs.searched(LOG).unwrap(), None);
+        logs.put_searched(LOG, &(Seq(3)..Seq(1 << 40))).unwrap();
+        assert_eq!(logs.searched(LOG).unwrap(), Some(Seq(3)..Seq(1 << 40)));
+    });
+    let risks = [1, 2, 3].map(|vault| view(&database).risks(VaultNo(vault)).unwrap());
+    assert_eq!(risks, [(true, false), (false, true), (false, false)]);
 }
 
 #[test]

@@ -1,0 +1,397 @@
+//! The author's repair: what a delete hides that did not know it is shown again.
+//!
+//! All futures of a log share one place in a tombstone, so a delete covers what another copy of a store wrote up to the stamp
+//! that it names, whether its author had seen that or not. The device that wrote it finds such puts, and shows their records
+//! again (`docs/FORMAT.md`, "Branches").
+
+mod knowledge;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use knowledge::{Knowledge, Question};
+use subrosa_model::merge::{BodyPlace, Cell, CheckedBody, LogNo, Op, OpKind, RecordId, ValueBuf, VaultNo};
+use subrosa_protocol::ids::Seq;
+use subrosa_protocol::limits::{REPAIR_BYTES, REPAIR_RECORDS_MAX, REPAIR_SEGMENTS_MAX};
+use subrosa_protocol::segment::{Class, Kind};
+use subrosa_store::error::StoreError;
+use subrosa_store::keys::RecordKey;
+use subrosa_store::logs::{AtRisk, BranchNo, Covered};
+
+use crate::error::Error;
+use crate::life::Core;
+use crate::life::commit::{Durable, Tx};
+use crate::life::gate::{Wait, WriterKind};
+use crate::memory::cost::look_at_row;
+use crate::records::decode_state;
+
+/// What looking for hidden puts came to.
+#[derive(Default)]
+struct Found {
+    repairs: Vec<Repair>,
+    /// There is more to look at.
+    more: bool,
+}
+
+/// A record to be shown again.
+struct Repair {
+    record: RecordId,
+    not_shown: NotShown,
+    settled: Settled,
+}
+
+/// What of a record does not show.
+struct NotShown {
+    collection: String,
+    /// Fields that are to be written; none where it is enough that the record shows.
+    fields: Vec<(String, ValueBuf)>,
+}
+
+/// A record of which a delete hides puts that are at risk.
+struct Candidate {
+    key: RecordKey,
+    puts: Vec<AtRisk>,
+    covered: Vec<Covered>,
+    /// Whether other puts of it are left for now to the copy of the store that wrote them.
+    is_partly_left: bool,
+}
+
+/// What is not to be looked at again.
+struct Settled {
+    key: RecordKey,
+    puts: Vec<AtRisk>,
+    covered: Vec<Covered>,
+}
+
+impl Core {
+    /// Shows again what deletes hide that did not know it; whether there is something more to seal or to look at. For who has
+    /// compared heads with a relay, and has sealed what waited.
+    pub(crate) fn repair(&self, vault: VaultNo) -> Result<bool, Error> {
+        {
+            let state = self.lock_state()?;
+            let state = state.vaults.get(&vault).ok_or(Error::NoVault)?;
+            if !state.risks.is_due(self.now_ms()) || state.keyring.live_epoch().write.is_none() {
+                return Ok(false);
+            }
+        }
+        self.check_process()?;
+        let turn = self.gate.enter(WriterKind::Call, Wait::ForTurn)?;
+        let Found { repairs, more } = self.write_in_turn(&turn, |tx| tx.look_for_hidden(vault))?;
+        if repairs.is_empty() {
+            return Ok(more);
+        }
+        let mut set = self.begin_set(&turn, vault)?;
+        for Repair { record, not_shown, .. } in &repairs {
+            set.show_again(&not_shown.collection, record, &not_shown.fields)?;
+        }
+        let finished = set.into_finished();
+        tracing::info!(
+            records = repairs.len(),
+            "a delete hid them that did not know all of them: they show again"
+        );
+        self.write_and_leave(turn, Durable::Now, |tx| {
+            repairs.iter().try_for_each(|repair| tx.settle(&repair.settled))?;
+            tx.put_finished(finished)
+        })?;
+        Ok(true)
+    }
+}
+
+impl Tx<'_> {
+    /// Records were deleted in a branch: of those of which a put is at risk it is to be looked whether that is hidden.
+    pub(crate) fn note_deletes(
+        &mut self,
+        vault: VaultNo,
+        deleted: &BTreeSet<(RecordKey, BranchNo)>,
+    ) -> Result<(), Error> {
+        for (key, by) in deleted {
+            if self.logs.is_at_risk(key)? {
+                self.logs.put_covered(&Covered { key: *key, by: Some(*by) })?;
+                self.vault_mut(vault)?.risks.cover();
+            }
+        }
+        Ok(())
+    }
+
+    /// Finds what is hidden, as much as is dealt with at a time.
+    fn look_for_hidden(&mut self, vault: VaultNo) -> Result<Found, Error> {
+        // What waits may delete. Whoever wrote it has told the links, which seal it and come here again.
+        if self.unsealed.first_batch(vault)?.is_some() {
+            return Ok(Found::default());
+        }
+        if !self.note_puts_at_risk(vault)? {
+            return Ok(Found { more: true, ..Found::default() });
+        }
+        let (candidates, mut more) = self.candidates(vault)?;
+        let Some(knowledge) = self.ask(vault, &candidates)? else {
+            tracing::warn!("too much was written since a log forked to tell what deletes knew of it");
+            for Candidate { key, puts, covered, .. } in candidates {
+                self.settle(&Settled { key, puts, covered })?;
+            }
+            return Ok(Found { more, ..Found::default() });
+        };
+        let (mut repairs, mut bytes) = (Vec::new(), 0);
+        for Candidate { key, puts, covered, is_partly_left } in candidates {
+            if bytes > REPAIR_BYTES {
+                more = true;
+                break;
+            }
+            let (mut known, mut hidden) = (Vec::new(), Vec::new());
+            for put in puts {
+                let was_known = knowledge.was_known(self, &key, &put)?;
+                if was_known { &mut known } else { &mut hidden }.push(put);
+            }
+            // Whoever deleted it knew it: it is gone for good.
+            self.settle(&Settled { key, puts: known, covered: Vec::new() })?;
+            if let Some(not_shown) = self.not_shown(vault, &key, &hidden)? {
+                bytes +=
+                    not_shown.fields.iter().map(|(_, value)| value.borrow().as_bytes().len()).sum::<usize>();
+                let covered = if is_partly_left { Vec::new() } else { covered };
+                let settled = Settled { key, puts: hidden, covered };
+                repairs.push(Repair { record: key.record(), not_shown, settled });
+            }
+        }
+        Ok(Found { repairs, more })
+    }
+
+    /// Searches the futures of this device's old logs, from where they part, for puts; whether all was searched.
+    fn note_puts_at_risk(&mut self, vault: VaultNo) -> Result<bool, Error> {
+        let mut room = REPAIR_SEGMENTS_MAX;
+        for log in self.own_forked_logs(vault)? {
+            let branches: Vec<_> = self.vault(vault)?.branches.of(log).collect();
+            for branch in branches {
+                let Some(from) = self.parts_at(vault, log, branch)? else { continue };
+                let Some(tip) = self.logs.head(branch)? else { continue };
+                let searched = self.logs.searched(branch)?.filter(|range| range.start <= from);
+                let start = searched.as_ref().map_or(from, |range| range.start);
+                let end = searched.map_or(from, |range| range.end);
+                let mut next = end;
+                while next < tip.merged && room > 0 {
+                    self.note_puts(vault, branch, next)?;
+                    (next, room) = (next.next(), room - 1);
+                }
+                if next != end {
+                    self.logs.put_searched(branch, &(start..next))?;
+                }
+                if next < tip.merged {
+                    return Ok(false);
+                }
+            }
+        }
+        self.vault_mut(vault)?.risks.has_news = false;
+        Ok(true)
+    }
+
+    /// The old data logs of this device that have several futures.
+    fn own_forked_logs(&self, vault: VaultNo) -> Result<Vec<LogNo>, Error> {
+        let state = self.vault(vault)?;
+        let is_own = |log: &LogNo| {
+            let certificate = state.logs.get(log).filter(|info| info.class == Class::Data);
+            let certificate = certificate.and_then(|info| state.members.certified(&info.id));
+            !state.is_live(*log) && certificate.is_some_and(|of| of.device == self.core.public())
+        };
+        Ok(state.branches.forked().filter(is_own).collect())
+    }
+
+    /// From where on another future of its log does not have what a branch has; `None` of one that has nothing of its own.
+    fn parts_at(&self, vault: VaultNo, log: LogNo, branch: BranchNo) -> Result<Option<Seq>, Error> {
+        if !branch.is_first() {
+            return Ok(self.logs.head(branch)?.map(|head| head.base.seq));
+        }
+        let mut first: Option<Seq> = None;
+        for other in self.vault(vault)?.branches.of(log).filter(|other| !other.is_first()) {
+            let row = self.vault(vault)?.branches.row(other).ok_or(StoreError::Inconsistent)?;
+            if row.leaves.is_none_or(|leaves| leaves == branch)
+                && let Some(head) = self.logs.head(other)?
+            {
+                first = Some(first.map_or(head.base.seq, |first| first.min(head.base.seq)));
+            }
+        }
+        Ok(first)
+    }
+
+    /// Keeps which puts of a segment are at risk, and which of their records are deleted already.
+    fn note_puts(&mut self, vault: VaultNo, branch: BranchNo, seq: Seq) -> Result<(), Error> {
+        let log = self.vault(vault)?.log_of(branch)?;
+        let mut puts = BTreeMap::new();
+        self.read_ops(vault, branch, seq, |tx, op| {
+            if let OpKind::Put(_) = op.kind
+                && let Some(collection) = tx.state.collections.number(vault, op.collection)
+            {
+                // Of several puts of one record the last one stands for all.
+                puts.insert(RecordKey::new(vault, collection, &op.record), op.stamp);
+            }
+        })?;
+        for (key, stamp) in puts {
+            self.logs.put_at_risk(&key, &AtRisk { branch, seq, stamp })?;
+            self.vault_mut(vault)?.risks.any = true;
+            let row = self.records.row(&key)?;
+            if decode_state(row.as_ref().map(|row| row.borrow()))?.is_deleted(log, stamp) {
+                self.logs.put_covered(&Covered { key, by: None })?;
+                self.vault_mut(vault)?.risks.cover();
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads the ops of a merged segment; nothing of one that has none, or does not open.
+    fn read_ops(
+        &self,
+        vault: VaultNo,
+        branch: BranchNo,
+        seq: Seq,
+        mut read: impl FnMut(&Self, &Op<'_>),
+    ) -> Result<(), Error> {
+        look_at_row();
+        let header = self.logs.header(branch, seq)?.ok_or(StoreError::Inconsistent)?;
+        if header.kind != Kind::DATA {
+            return Ok(());
+        }
+        let Ok(opened) = self.open_stored(vault, branch, seq)? else { return Ok(()) };
+        if let Ok(body) = CheckedBody::decode(&opened.data, BodyPlace::once_more(header.place)) {
+            body.ops().iter().for_each(|op| read(self, op));
+        }
+        Ok(())
+    }
+
+    /// Records of which something may be hidden now, as many as are dealt with at a time; whether there are more.
+    fn candidates(&mut self, vault: VaultNo) -> Result<(Vec<Candidate>, bool), Error> {
+        let mut candidates: Vec<Candidate> = Vec::new();
+        let (mut later_ms, mut after) = (u64::MAX, None);
+        loop {
+            let page = self.logs.covered(vault, after.as_ref(), REPAIR_RECORDS_MAX)?;
+            for of_record in page.chunk_by(|a, b| a.key == b.key) {
+                if candidates.len() >= REPAIR_RECORDS_MAX {
+                    return Ok((candidates, true));
+                }
+                let (candidate, left_until_ms) = self.candidate(vault, of_record)?;
+                later_ms = later_ms.min(left_until_ms);
+                candidates.extend(candidate);
+            }
+            if page.len() < REPAIR_RECORDS_MAX {
+                let risks = &mut self.vault_mut(vault)?.risks;
+                (risks.covered, risks.not_before_ms) = (later_ms != u64::MAX, later_ms);
+                return Ok((candidates, false));
+            }
+            after = page.last().copied();
+        }
+    }
+
+    /// What may be hidden of one record. What this store did not write itself is left to the copy that did for a day or two, as with
+    /// carrying: until when is said then.
+    fn candidate(&mut self, vault: VaultNo, covered: &[Covered]) -> Result<(Option<Candidate>, u64), Error> {
+        let Some(Covered { key, .. }) = covered.first().copied() else { return Ok((None, u64::MAX)) };
+        let row = self.records.row(&key)?;
+        let state = decode_state(row.as_ref().map(|row| row.borrow()))?;
+        let (mut puts, mut later_ms) = (Vec::new(), u64::MAX);
+        let at_risk = self.logs.at_risk(&key)?;
+        if at_risk.is_empty() {
+            self.settle(&Settled { key, puts, covered: covered.to_vec() })?;
+            return Ok((None, later_ms));
+        }
+        for put in at_risk {
+            let branches = &self.vault(vault)?.branches;
+            let log = branches.log_of(put.branch).ok_or(StoreError::Inconsistent)?;
+            if !state.is_deleted(log, put.stamp) {
+                continue;
+            }
+            match branches.row(put.branch).map(|row| row.carry_at_ms).filter(|at_ms| *at_ms > self.now_ms) {
+                Some(at_ms) => later_ms = later_ms.min(at_ms),
+                None => puts.push(put),
+            }
+        }
+        // Where all of it shows nobody is asked; should something be hidden later, all deletes are looked at that were noted.
+        let hides = self.not_shown(vault, &key, &puts)?.is_some();
+        let (covered, is_partly_left) = (covered.to_vec(), later_ms != u64::MAX);
+        Ok((hides.then_some(Candidate { key, puts, covered, is_partly_left }), later_ms))
+    }
+
+    /// Finds out what deletes of these records knew; `None` where too much is to be read for that.
+    fn ask(&self, vault: VaultNo, candidates: &[Candidate]) -> Result<Option<Knowledge>, Error> {
+        let own: BTreeSet<_> = self.own_forked_logs(vault)?.into_iter().collect();
+        let state = self.vault(vault)?;
+        let data = state.logs.iter().filter(|(_, info)| info.class == Class::Data);
+        let is_mine = |log: &LogNo| {
+            state.is_live(*log)
+                || state
+                    .logs
+                    .get(log)
+                    .and_then(|info| state.members.certified(&info.id))
+                    .is_some_and(|of| of.device == self.core.public())
+        };
+        let covered = || candidates.iter().flat_map(|candidate| &candidate.covered);
+        let is_anywhere = covered().any(|one| one.by.is_none());
+        let by: BTreeSet<_> = covered().filter_map(|one| one.by).collect();
+        let branches = data.flat_map(|(log, _)| {
+            let all = is_anywhere || is_mine(log);
+            let by = &by;
+            state.branches.of(*log).filter(move |branch| all || by.contains(branch))
+        });
+        let puts = candidates.iter().flat_map(|one| &one.puts);
+        let counts_as = |put: &AtRisk| {
+            let log = state.log_of(put.branch)?;
+            Ok::<_, StoreError>(self.state.logs.capped(log, put.stamp))
+        };
+        let Some(since) = puts.map(counts_as).collect::<Result<Vec<_>, _>>()?.into_iter().min() else {
+            return Ok(Some(Knowledge::default()));
+        };
+        let question = Question {
+            branches: branches.collect(),
+            logs: own,
+            records: candidates.iter().map(|candidate| candidate.key).collect(),
+            since,
+        };
+        Knowledge::read(self, vault, &question, REPAIR_SEGMENTS_MAX)
+    }
+
+    /// What does not show of puts of a record, if there is something.
+    fn not_shown(
+        &self,
+        vault: VaultNo,
+        key: &RecordKey,
+        hidden: &[AtRisk],
+    ) -> Result<Option<NotShown>, Error> {
+        let Some(collection) = self.state.collections.name(key.collection()) else { return Ok(None) };
+        let row = self.records.row(key)?;
+        let state = decode_state(row.as_ref().map(|row| row.borrow()))?;
+        let mut fields = BTreeMap::new();
+        for put in hidden {
+            let log = self.vault(vault)?.log_of(put.branch)?;
+            if !state.is_cleared(log, put.stamp) {
+                continue; // what the delete left of it shows with the record
+            }
+            self.read_ops(vault, put.branch, put.seq, |_, op| {
+                let OpKind::Put(puts) = &op.kind else { return };
+                if op.record != key.record()
+                    || op.collection != &**collection
+                    || !state.is_cleared(log, op.stamp)
+                {
+                    return;
+                }
+                for cell in puts.cells().iter().filter(|cell| !state.has_cell(cell.name)) {
+                    let value = match cell.cell {
+                        Cell::Register(value) => Some(value.to_buf()),
+                        Cell::Unset => None,
+                        // What counts would count twice.
+                        Cell::Unknown { .. } => continue,
+                    };
+                    let is_later = |(stamp, _): &(_, _)| *stamp <= op.stamp;
+                    if fields.get(cell.name).is_none_or(is_later) {
+                        fields.insert(cell.name.to_owned(), (op.stamp, value));
+                    }
+                }
+            })?;
+        }
+        let fields: Vec<_> =
+            fields.into_iter().filter_map(|(name, (_, value))| Some((name, value?))).collect();
+        let shows = state.is_visible() && fields.is_empty();
+        Ok((!hidden.is_empty() && !shows).then(|| NotShown { collection: collection.to_string(), fields }))
+    }
+
+    fn settle(&mut self, settled: &Settled) -> Result<(), Error> {
+        for put in &settled.puts {
+            self.logs.forget_at_risk(&settled.key, put)?;
+        }
+        settled.covered.iter().try_for_each(|covered| self.logs.forget_covered(covered))?;
+        Ok(())
+    }
+}
