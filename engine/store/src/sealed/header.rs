@@ -69,8 +69,8 @@ impl HeaderPage {
         }
     }
 
-    /// The newest copy that opens, `None` when neither does. The disk must have been synced since it was opened:
-    /// after a kill, the newest copy may stand in the cache of the operating system only.
+    /// The newest copy that opens, `None` when neither does. It counts as durable: whoever reads a file that was just opened
+    /// has to call [`HeaderPage::write_again`], and to sync, before anything else is written.
     pub(super) fn read(disk: &dyn Disk, cipher: &PageCipher) -> io::Result<Option<Self>> {
         let mut newest: Option<Self> = None;
         for slot in 0..HEADER_OFFSETS.len() {
@@ -104,6 +104,16 @@ impl HeaderPage {
         disk.write_at(HEADER_OFFSETS[slot], &bytes[..])?;
         (self.newest, self.sequence) = (Some(slot), sequence);
         Ok(())
+    }
+
+    /// Writes the newest copy once more, as it stands. After a kill it may stand in the cache of the operating system only, and
+    /// after a sync that failed no later sync may bring it to the disk. Where it is durable, writing the same again harms nothing,
+    /// torn or not; where it is not, it stands in the place of something older than the other copy.
+    pub(super) fn write_again(&self, disk: &dyn Disk) -> io::Result<()> {
+        let Some(slot) = self.newest else { return Ok(()) };
+        let mut bytes = [0; SLOT_BYTES];
+        disk.read_at(HEADER_OFFSETS[slot], &mut bytes)?;
+        disk.write_at(HEADER_OFFSETS[slot], &bytes)
     }
 
     /// Everything written so far is durable now.

@@ -170,9 +170,6 @@ impl Opening {
         entropy: &Arc<dyn Entropy>,
         Found { mut superblock, twofold }: Found,
     ) -> Result<Self, StoreError> {
-        // Everything that a killed process left in the cache of the operating system is durable from here on: the
-        // newest copy of the header page is the durable one.
-        disk.sync()?;
         let logical = logical_len(disk.len()?)?;
         // redb would take an empty file for a new one, and lay out a database in it.
         if logical == 0 {
@@ -186,6 +183,10 @@ impl Opening {
             Mark::Closed { logical_bytes } if logical < logical_bytes => return Err(StoreError::Truncated),
             Mark::Closed { .. } => Stop::Clean,
         };
+        // Everything that a killed process left in the cache of the operating system is durable from here on: the
+        // newest copy of the header page is the durable one.
+        header.write_again(disk)?;
+        disk.sync()?;
         if !twofold {
             superblock.write_next(disk, kek, &**entropy)?;
         }

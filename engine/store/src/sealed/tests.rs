@@ -3,6 +3,7 @@
 mod basics;
 mod crash;
 mod damage;
+mod forgetting;
 mod format;
 mod life;
 mod sim;

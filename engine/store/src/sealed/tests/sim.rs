@@ -9,9 +9,14 @@ use crate::sealed::Disk;
 /// One thing that was done to a disk. Bytes are shared: a diary is replayed thousands of times.
 #[derive(Clone)]
 pub(super) enum Op {
-    Write { offset: u64, bytes: Arc<[u8]> },
+    Write {
+        offset: u64,
+        bytes: Arc<[u8]>,
+    },
     SetLen(u64),
     Sync,
+    /// A sync that failed: what it was to make durable stands in the cache, and later syncs pass it over.
+    Forget,
 }
 
 /// The unit that a power loss keeps or loses.
@@ -25,6 +30,8 @@ struct State {
     reads: Vec<(u64, u64)>,
     /// How many more writes find room.
     writes_left: Option<u64>,
+    /// How many more syncs come before one that fails.
+    syncs_left: Option<u64>,
 }
 
 /// Clones are the same disk.
@@ -74,6 +81,11 @@ impl SimDisk {
     /// From now on, only so many writes find room; `None` lifts the limit.
     pub(super) fn limit_writes(&self, left: Option<u64>) {
         self.state().writes_left = left;
+    }
+
+    /// After so many more syncs one fails, and forgets.
+    pub(super) fn fail_sync_after(&self, syncs: u64) {
+        self.state().syncs_left = Some(syncs);
     }
 
     /// The disk for one opener, to be given up once.
@@ -135,6 +147,12 @@ impl Disk for Opener {
     }
 
     fn sync(&self) -> io::Result<()> {
+        let left = self.state().syncs_left;
+        self.state().syncs_left = left.and_then(|left| left.checked_sub(1));
+        if left == Some(0) {
+            self.apply(Op::Forget);
+            return Err(io::Error::other("a sync that fails"));
+        }
         self.apply(Op::Sync);
         Ok(())
     }
@@ -156,7 +174,7 @@ impl Op {
                 disk[offset..offset + bytes.len()].copy_from_slice(bytes);
             }
             Self::SetLen(bytes) => disk.resize(usize::try_from(*bytes).unwrap(), 0),
-            Self::Sync => {}
+            Self::Sync | Self::Forget => {}
         }
     }
 }
@@ -210,7 +228,7 @@ pub(super) fn after_power_loss(durable: &[u8], pending: &[Op], loss: Loss, dice:
                     at = piece.end;
                 }
             }
-            Op::Sync => {}
+            Op::Sync | Op::Forget => {}
         }
     }
     disk
@@ -222,6 +240,20 @@ pub(super) fn split_at_last_sync(start: &[u8], ops: &[Op]) -> (Vec<u8>, usize) {
     let mut durable = start.to_vec();
     ops[..synced].iter().for_each(|op| op.apply(&mut durable));
     (durable, synced)
+}
+
+/// What is durable after all of `ops`, some of which may be syncs that failed, and what may become so.
+pub(super) fn replay(ops: &[Op]) -> (Vec<u8>, Vec<Op>) {
+    let (mut durable, mut pending) = (Vec::new(), Vec::<Op>::new());
+    for op in ops {
+        match op {
+            Op::Sync => pending.drain(..).for_each(|op| op.apply(&mut durable)),
+            // What a file system knows of a file's length is another matter.
+            Op::Forget => pending.retain(|op| matches!(op, Op::SetLen(_))),
+            op => pending.push(op.clone()),
+        }
+    }
+    (durable, pending)
 }
 
 /// Repeatable dice (SplitMix64).
