@@ -77,7 +77,8 @@ pub struct SimRelay {
 }
 
 impl SimRelay {
-    /// Opens the database on a disk, or makes it. `pkcs8` is the relay's key, `fresh` the name of a new database's life.
+    /// Opens the database on a disk, or makes it. `pkcs8` is the relay's key, `fresh` the name of a new database's life;
+    /// `vault_bytes` is each vault's quota, if not that of a relay as it comes.
     ///
     /// # Errors
     /// What the disk refuses; a key that is none is [`StoreError::Closed`].
@@ -85,9 +86,10 @@ impl SimRelay {
         pkcs8: &[u8],
         disk: DiskOpener<B>,
         fresh: [u8; 16],
+        vault_bytes: Option<u64>,
     ) -> Result<Self, StoreError> {
         let key = RelayKey::from_der(pkcs8).map_err(|_| StoreError::Closed)?;
-        let quotas = quotas();
+        let quotas = quotas(vault_bytes);
         let open = move || Database::builder().set_cache_size(CACHE_BYTES).create_with_backend(disk());
         let store = RedbStore::with_opener(Box::new(open), quotas.clone(), Incarnation::from_bytes(fresh))?;
         Ok(Self {
@@ -261,6 +263,14 @@ impl SimRelay {
         Ok(heads.into_iter().map(|one| (one.head.log, one.head.seq)).collect())
     }
 
+    /// How many bytes of segments are held of a vault.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub fn used_bytes(&self, vault: &VaultId) -> Result<u64, StoreError> {
+        Ok(self.store.vault(vault)?.map_or(0, |row| row.used_bytes))
+    }
+
     /// Hands over the bytes of every segment of a vault.
     ///
     /// # Errors
@@ -380,9 +390,10 @@ fn bare(frame: &RelayFrame) -> Bytes {
 }
 
 /// Those of a relay that takes everything at any rate.
-fn quotas() -> Quotas {
+fn quotas(vault_bytes: Option<u64>) -> Quotas {
     let mut quotas = Quotas::default();
     for class in &mut quotas.class {
+        class.vault_bytes = vault_bytes.unwrap_or(class.vault_bytes);
         (class.bytes_per_sec, class.segments_per_sec) = (1 << 40, 1 << 30);
     }
     quotas

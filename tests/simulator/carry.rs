@@ -1,15 +1,18 @@
 //! Carries links: frames between devices and relays, the store's work, the relay's; one step at a time, in any order that
 //! streams and threads allow.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use subrosa::testing::simulated::{SimLink, SimNews, SimOutput, SimPeer, connect};
+use subrosa_protocol::error::ErrorCode;
 use subrosa_protocol::frame::RelayFrame;
 use subrosa_relay::testing::SimSent;
 
 use super::dice::Dice;
 use super::failure::{Failure, Kind};
+use super::lane::Lane;
+use super::sights::Sight;
 use super::world::World;
 
 /// Steps without which everything has long come to rest.
@@ -22,9 +25,9 @@ pub(super) struct Wire {
     pub(super) link: SimLink,
     /// The relay's number of it.
     no: u64,
-    up: VecDeque<Bytes>,
-    down: VecDeque<Bytes>,
-    feeds: BTreeMap<u64, VecDeque<Option<Bytes>>>,
+    up: Lane<Bytes>,
+    down: Lane<Bytes>,
+    feeds: BTreeMap<u64, Lane<Option<Bytes>>>,
     /// The relay's feeds may have something.
     stirred: bool,
     /// Acknowledgements are not delivered.
@@ -64,7 +67,8 @@ impl World {
             return Ok(());
         }
         let peer = SimPeer { exporter: self.fresh(), ..self.relays[relay].peer };
-        let (now, relay_now) = (self.instant(), self.relay_now());
+        let (now, relay_now) = (self.instant(), self.relay_now(relay));
+        self.sights.add(Sight::WrongRelayClock, u64::from(self.relays[relay].ahead_ms != 0));
         let (Some(device), Some(open)) = (&self.sites[site].device, &mut self.relays[relay].relay) else {
             return Ok(());
         };
@@ -76,8 +80,8 @@ impl World {
                     relay,
                     link,
                     no,
-                    up: VecDeque::new(),
-                    down: VecDeque::new(),
+                    up: Lane::default(),
+                    down: Lane::default(),
                     feeds: BTreeMap::new(),
                     stirred: true,
                     unheard: acks == Acks::Unheard,
@@ -100,6 +104,12 @@ impl World {
     pub(super) fn hang_up(&mut self, which: impl Fn(&Wire) -> bool) {
         for at in (0..self.wires.len()).rev().filter(|at| which(&self.wires[*at])).collect::<Vec<_>>() {
             let wire = self.wires.remove(at);
+            self.sights.add(Sight::LinkCut, u64::from(wire.over.is_none() && wire.is_under_way()));
+            self.sights.add(Sight::LinkEnds, u64::from(wire.over.is_some()));
+            self.sights.add(
+                Sight::Unheard,
+                u64::from(wire.down.first().is_some_and(|frame| wire.keeps_back(frame))),
+            );
             if let Some(relay) = &mut self.relays[wire.relay].relay {
                 relay.disconnect(wire.no);
             }
@@ -122,7 +132,8 @@ impl World {
                 return Ok(());
             }
             let deadlines = self.wires.iter().map(|wire| self.ms_of(wire.link.deadline()));
-            let next = deadlines.min().unwrap_or(u64::MAX).max(self.truth.ms() + 1);
+            let arrivals = self.wires.iter().flat_map(Wire::arrivals).filter(|ms| *ms > self.truth.ms());
+            let next = deadlines.chain(arrivals).min().unwrap_or(u64::MAX).max(self.truth.ms() + 1);
             self.truth.set(next.min(until));
             if next > until {
                 return Ok(());
@@ -134,8 +145,9 @@ impl World {
 
     /// Tells all links the time, and what was written.
     pub(super) fn tick(&mut self) -> Result<(), Failure> {
-        let (now, relay_now) = (self.instant(), self.relay_now());
+        let now = self.instant();
         for at in 0..self.wires.len() {
+            let relay_now = self.relay_now(self.wires[at].relay);
             let wire = &mut self.wires[at];
             if let Err(failure) = wire.link.tick(now) {
                 wire.over = Some(failure.to_string());
@@ -164,17 +176,17 @@ impl World {
     }
 
     fn moves(&self) -> Vec<Move> {
-        let mut moves = Vec::new();
+        let (mut moves, now) = (Vec::new(), self.truth.ms());
         for (at, wire) in self.wires.iter().enumerate() {
             let Some(relay) = &self.relays[wire.relay].relay else { continue };
-            if !wire.up.is_empty() && relay.accepts_frame(wire.no) {
+            if wire.up.arrived(now).is_some() && relay.accepts_frame(wire.no) {
                 moves.push(Move::Up(at));
             }
-            if wire.down.front().is_some_and(|frame| !(wire.unheard && is_ack(frame))) {
+            if wire.down.arrived(now).is_some_and(|frame| !wire.keeps_back(frame)) {
                 moves.push(Move::Down(at));
             }
             if wire.link.reads_feeds() {
-                let waiting = wire.feeds.iter().filter(|(_, frames)| !frames.is_empty());
+                let waiting = wire.feeds.iter().filter(|(_, lane)| lane.arrived(now).is_some());
                 moves.extend(waiting.map(|(stream, _)| Move::Feed(at, *stream)));
             }
             if wire.link.has_work() {
@@ -196,7 +208,7 @@ impl World {
     }
 
     fn make(&mut self, chosen: Move) -> Result<(), Failure> {
-        let (now, relay_now) = (self.instant(), self.relay_now());
+        let (now, ms) = (self.instant(), self.truth.ms());
         let at = match chosen {
             Move::Up(at)
             | Move::Down(at)
@@ -205,6 +217,7 @@ impl World {
             | Move::Answer(at)
             | Move::Show(at) => at,
             Move::Verify(relay) => {
+                let relay_now = self.relay_now(relay);
                 if let Some(relay) = &mut self.relays[relay].relay {
                     relay.verify(relay_now);
                 }
@@ -212,19 +225,20 @@ impl World {
             }
             Move::Commit(relay) => return self.commit(relay),
         };
+        let relay_now = self.relay_now(self.wires[at].relay);
         let wire = &mut self.wires[at];
         let Some(relay) = &mut self.relays[wire.relay].relay else { return Ok(()) };
         let done = match chosen {
             Move::Up(_) => {
-                if let Some(frame) = wire.up.pop_front() {
+                if let Some(frame) = wire.up.take(ms) {
                     relay.frame(relay_now, wire.no, frame);
                     wire.stirred = true;
                 }
                 Ok(())
             }
-            Move::Down(_) => wire.down.pop_front().map_or(Ok(()), |frame| wire.link.frame(now, frame)),
+            Move::Down(_) => wire.down.take(ms).map_or(Ok(()), |frame| wire.link.frame(now, frame)),
             Move::Feed(_, stream) => {
-                let frame = wire.feeds.get_mut(&stream).and_then(VecDeque::pop_front);
+                let frame = wire.feeds.get_mut(&stream).and_then(|lane| lane.take(ms));
                 frame.map_or(Ok(()), |frame| wire.link.feed(now, stream, frame))
             }
             Move::Answer(_) => wire.link.answer(now),
@@ -248,7 +262,7 @@ impl World {
     }
 
     fn commit(&mut self, at: usize) -> Result<(), Failure> {
-        let (now, vault) = (self.relay_now(), self.vault);
+        let (now, vault) = (self.relay_now(at), self.vault);
         let of = &mut self.relays[at];
         let Some(relay) = &mut of.relay else { return Ok(()) };
         relay.commit(now);
@@ -274,71 +288,83 @@ impl World {
     }
 
     /// Takes what a wire's two ends want carried.
-    fn gather(&mut self, at: usize) {
-        let wire = &mut self.wires[at];
-        let Some(relay) = &mut self.relays[wire.relay].relay else { return };
+    pub(super) fn gather(&mut self, at: usize) {
+        let (wire, now_ms) = (&mut self.wires[at], self.truth.ms());
+        let of = &mut self.relays[wire.relay];
+        let Some(relay) = &mut of.relay else { return };
+        let (latency_ms, dice, sights) = (of.latency_ms, &mut self.dice, &mut self.sights);
+        let mut arrives = || {
+            let takes_ms = if latency_ms == 0 { 0 } else { dice.below(latency_ms + 1) };
+            sights.add(Sight::Late, u64::from(takes_ms > 0));
+            now_ms + takes_ms
+        };
         while let Some(output) = wire.link.poll() {
             match output {
-                SimOutput::Send(frame) => wire.up.push_back(frame),
+                SimOutput::Send(frame) => wire.up.put(arrives(), frame),
                 SimOutput::StopFeed(stream) => relay.stop_feed(wire.no, stream),
                 SimOutput::Probe => wire.link.answered(),
             }
         }
         while let Some(sent) = relay.sent(wire.no) {
             match sent {
-                SimSent::Frame(frame) => wire.down.push_back(frame),
-                SimSent::Feed(stream, frame) => wire.feeds.entry(stream).or_default().push_back(Some(frame)),
-                SimSent::FeedEnd(stream) => wire.feeds.entry(stream).or_default().push_back(None),
+                SimSent::Frame(frame) => wire.down.put(arrives(), frame),
+                SimSent::Feed(stream, frame) => {
+                    wire.feeds.entry(stream).or_default().put(arrives(), Some(frame));
+                }
+                SimSent::FeedEnd(stream) => wire.feeds.entry(stream).or_default().put(arrives(), None),
                 SimSent::Closed => wire.closed = true,
             }
         }
         for news in wire.link.take_news() {
             if !wire.rests.contains(&news) {
+                self.sights.note(sight_of(&news));
                 wire.rests.push(news);
             }
         }
     }
 
-    /// Ends what is over, and starts again what has stopped.
-    fn mind_all(&mut self) -> Result<(), Failure> {
+    /// Ends links that are over.
+    pub(super) fn end_wires(&mut self) {
         // What was sent before the end arrives all the same.
         for wire in self.wires.iter_mut().filter(|wire| wire.closed && wire.down.is_empty()) {
             wire.over.get_or_insert_with(|| "closed by the relay".to_owned());
         }
         self.hang_up(|wire| wire.over.is_some());
-        for site in 0..self.sites.len() {
-            self.mind_stop(site)?;
-        }
-        (0..self.relays.len()).try_for_each(|relay| self.mind_relay_stop(relay))
     }
 
     /// Whether a site has nothing left to do with a relay.
     pub(super) fn is_synced(&self, site: usize, relay: usize) -> bool {
         self.wire(site, relay).is_some_and(|wire| wire.link.is_synced())
     }
+}
 
-    /// A site syncs with a relay for at most so long. What the relay has of it then is noted.
-    pub(super) fn sync(&mut self, site: usize, relay: usize, ms: u64) -> Result<(), Failure> {
-        let was_connected = self.wire(site, relay).is_some();
-        self.connect(site, relay, Acks::Heard)?;
-        self.carry(ms, |world| world.is_synced(site, relay) || world.wire(site, relay).is_none())?;
-        self.note_held()?;
-        if !was_connected {
-            self.hang_up(|wire| (wire.site, wire.relay) == (site, relay));
-        }
-        Ok(())
+impl Wire {
+    /// When the next frame of each stream arrives.
+    fn arrivals(&self) -> impl Iterator<Item = u64> {
+        let feeds = self.feeds.values().filter_map(Lane::arrives_ms);
+        feeds.chain(self.up.arrives_ms()).chain(self.down.arrives_ms())
     }
 
-    /// Notes what relays have, of whoever is in sync with them.
-    pub(super) fn note_held(&mut self) -> Result<(), Failure> {
-        for at in 0..self.wires.len() {
-            let (site, relay) = (self.wires[at].site, self.wires[at].relay);
-            if self.wires[at].link.is_synced() && self.sites[site].device.is_some() {
-                let seen = self.seen(site)?;
-                self.relays[relay].held = self.relays[relay].held.plus(seen);
-            }
-        }
-        Ok(())
+    fn is_under_way(&self) -> bool {
+        let feeds_wait = self.feeds.values().any(|lane| !lane.is_empty());
+        feeds_wait || !self.up.is_empty() || !self.down.is_empty() || self.link.has_work()
+    }
+
+    /// Whether a frame of the relay is not delivered.
+    fn keeps_back(&self, frame: &[u8]) -> bool {
+        self.unheard && is_ack(frame)
+    }
+}
+
+const fn sight_of(news: &SimNews) -> Sight {
+    match news {
+        SimNews::Rests(_) => Sight::Rests,
+        SimNews::Disagrees => Sight::Disagrees,
+        SimNews::Disputed => Sight::Disputed,
+        SimNews::Refused(ErrorCode::QuotaBytes) => Sight::RefusedQuota,
+        SimNews::Refused(ErrorCode::RelayFull) => Sight::RefusedFull,
+        SimNews::Refused(ErrorCode::Internal) => Sight::RefusedInternal,
+        SimNews::Refused(_) => Sight::Refused,
     }
 }
 

@@ -1,12 +1,14 @@
 //! Lets a world come to rest, with all links up, honest relays and right clocks, and looks at what is left.
 
-use subrosa::testing::simulated::{forks, held_ms};
+use subrosa::testing::simulated::{held_ms, standing};
+use subrosa_protocol::segment::{Header, Kind as SegmentKind};
 
 use super::carry::Acks;
 use super::disk::holds;
 use super::failure::{Failure, Kind};
 use super::model::{OPS_MAX, OpNo, OpSet, RECORDS, Wrong};
 use super::run::IMPORTED;
+use super::sights::Sight;
 use super::world::{SECRET, World};
 
 /// How often links are made anew.
@@ -26,13 +28,16 @@ impl World {
     /// See the module.
     pub(super) fn come_to_rest(&mut self) -> Result<(), Failure> {
         for site in 0..self.sites.len() {
-            self.sites[site].clock.set_ahead(0);
-            self.sites[site].disk.stop_after(None);
+            let of = &self.sites[site];
+            of.clock.set_ahead(0);
+            of.disk.be_well();
             self.open(site)?;
         }
         for relay in 0..self.relays.len() {
-            self.relays[relay].disk.stop_after(None);
-            self.open_relay(relay)?;
+            let of = &mut self.relays[relay];
+            of.disk.be_well();
+            (of.latency_ms, of.ahead_ms) = (0, 0);
+            self.lift_quota(relay)?;
         }
         self.wires.iter_mut().for_each(|wire| wire.rests.clear());
         self.sync_all()?;
@@ -81,9 +86,14 @@ impl World {
     /// What an author does not carry, for it does not know of it, others do after a day or two.
     fn wait_for_carriers(&mut self) -> Result<(), Failure> {
         for _ in 0..CARRIED_ROUNDS {
-            if self.sites.iter().all(|site| site.device.as_ref().is_none_or(|device| forks(device) == 0)) {
+            if self
+                .sites
+                .iter()
+                .all(|site| site.device.as_ref().is_none_or(|device| standing(device).forks == 0))
+            {
                 break;
             }
+            self.sights.note(Sight::WaitedForCarriers);
             self.truth.set(self.truth.ms() + CARRIED_MS);
             self.sync_all()?;
         }
@@ -187,7 +197,7 @@ impl World {
         let imports = self.imports.iter().filter(|op| seen.contains(*op)).count();
         let vault = self.vault_at(site)?;
         let held = vault.records("bulk").len();
-        let held = held.map_err(|error| Failure::new(Kind::CallFails, error.to_string()))?;
+        let held = held.map_err(|error| self.call_fails(site, &error))?;
         if held == imports as u64 * u64::from(IMPORTED) {
             return Ok(());
         }
@@ -216,17 +226,23 @@ impl World {
 
     fn members(&self, site: usize) -> Result<std::collections::BTreeSet<Vec<u8>>, Failure> {
         let devices = self.vault_at(site)?.devices();
-        let devices = devices.map_err(|error| Failure::new(Kind::CallFails, error.to_string()))?;
+        let devices = devices.map_err(|error| self.call_fails(site, &error))?;
         Ok(devices.iter().map(|device| device.public.as_bytes().to_vec()).collect())
     }
 
     /// Nobody who looks at a relay's disk, or a device's, reads what was written.
-    fn check_secrets(&self) -> Result<(), Failure> {
+    fn check_secrets(&mut self) -> Result<(), Failure> {
         let secret = SECRET.as_bytes();
         for (at, relay) in self.relays.iter().enumerate() {
             let mut found = relay.disk.image().contains(secret);
             if let (Some(open), Some(vault)) = (&relay.relay, &self.vault) {
-                let read = open.segments(vault, &mut |segment| found |= holds(segment, secret));
+                let read = open.segments(vault, &mut |segment| {
+                    found |= holds(segment, secret);
+                    let kind = Header::decode(segment).map(|header| header.kind);
+                    let is = |wanted| u64::from(kind == Ok(wanted));
+                    self.sights.add(Sight::Carried, is(SegmentKind::CARRIED));
+                    self.sights.add(Sight::Closing, is(SegmentKind::CLOSING));
+                });
                 drop(read);
             }
             if found {

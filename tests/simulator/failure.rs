@@ -31,8 +31,12 @@ pub enum Kind {
     LostAtStop,
     /// A local call failed, and the disk is well.
     CallFails,
+    /// A local call failed because its disk did, and said so. That breaks no promise: nobody who runs plans sees it.
+    DiskFails,
     /// A store does not open.
     OpenFails,
+    /// A device says that it has all that its relay had, and shows less.
+    NotCaughtUp,
     /// A relay's log became shorter by itself.
     HeadsShrink,
     /// What users wrote stands readable in what a relay holds.

@@ -8,6 +8,7 @@ use super::failure::{Failure, Kind};
 use super::known::{KNOWN, words};
 use super::plan::{Plan, Theme};
 use super::shrink::{Shrunk, shrink};
+use super::sights::Sights;
 
 /// What is run.
 #[derive(Clone, Copy, Debug)]
@@ -35,18 +36,27 @@ pub struct Found {
     pub themes: BTreeMap<Theme, u64>,
     /// Those that were cut down, by the seed of the plan.
     pub shrunk: BTreeMap<u64, Shrunk>,
+    /// What the plans met.
+    pub sights: Sights,
 }
 
+/// Hears of a failing plan.
+pub type Tell<'a> = dyn Fn(&Shrunk) + Sync + 'a;
+/// Whether a hunt goes on after so many plans.
+pub type GoesOn<'a> = dyn Fn(u64) -> bool + Sync + 'a;
+
 impl Hunt {
-    /// Runs all of them. `tell` hears of each failing plan when it was cut down.
-    pub fn run(&self, tell: &(dyn Fn(&Shrunk) + Sync)) -> Found {
+    /// Runs all of them. `tell` hears of each failing plan when it was cut down; `goes_on` is told how many were run, and says
+    /// whether there is time for another one.
+    pub fn run(&self, tell: &Tell<'_>, goes_on: &GoesOn<'_>) -> Found {
         let (next, found) = (AtomicU64::new(self.from), Mutex::new(Found::default()));
         std::thread::scope(|scope| {
             for _ in 0..self.jobs.max(1) {
                 scope.spawn(|| {
                     loop {
                         let seed = next.fetch_add(1, Ordering::Relaxed);
-                        if seed >= self.from + self.seeds {
+                        let plans = found.lock().map_or(0, |found| found.plans);
+                        if seed >= self.from.saturating_add(self.seeds) || !goes_on(plans) {
                             return;
                         }
                         self.run_one(seed, &found, tell);
@@ -57,23 +67,24 @@ impl Hunt {
         found.into_inner().unwrap_or_default()
     }
 
-    fn run_one(&self, seed: u64, found: &Mutex<Found>, tell: &(dyn Fn(&Shrunk) + Sync)) {
+    fn run_one(&self, seed: u64, found: &Mutex<Found>, tell: &Tell<'_>) {
         let theme = Theme::of(seed);
         if self.theme.is_some_and(|wanted| wanted != theme) {
             return;
         }
         let plan = Plan::of_seed(seed);
-        let ran = plan.run();
+        let ran = plan.run_counted();
         let worth_it = {
             let Ok(mut found) = found.lock() else { return };
             found.plans += 1;
+            found.sights.take_plan(&ran.sights);
             *found.themes.entry(theme).or_default() += 1;
-            let Err(Failure { kind, .. }) = &ran else { return };
+            let Err(Failure { kind, .. }) = &ran.result else { return };
             let times = found.failures.entry((theme, *kind)).or_default();
             *times += 1;
             *times <= self.shrink_max as u64
         };
-        let Err(failure) = ran else { return };
+        let Err(failure) = ran.result else { return };
         if worth_it {
             let shrunk = shrink(&plan, &failure);
             tell(&shrunk);

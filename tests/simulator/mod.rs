@@ -4,17 +4,22 @@
 //! A [`Plan`](plan::Plan) says what happens, a [`Model`](model::Model) what must come of it, checkers compare. The same seed
 //! decides the same; of what is random in keys and ciphertext everything follows from the seed, too.
 
+mod ailing;
 mod carry;
+mod caught_up;
 mod check;
 pub mod dice;
 pub mod disk;
 pub mod failure;
 pub mod hunt;
 pub mod known;
+mod lane;
+mod machines;
 pub mod model;
 pub mod plan;
 mod prepared;
 mod run;
 pub mod shrink;
+pub mod sights;
 pub mod text;
 mod world;

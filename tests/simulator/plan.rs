@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 
 use super::dice::Dice;
-use super::disk::Loss;
+use super::disk::{Ail, Loss};
 use super::model::{FIELDS, FieldNo, RECORDS, RecNo};
 
 /// Where a store lies: one of the sites that there are, a device or a copy of one.
@@ -76,6 +76,26 @@ pub enum Action {
     RelayStop(RelayNo, u8, Loss),
     /// A site lets a new device in, over a relay.
     Join(SiteNo, RelayNo),
+    /// A disk fails once, after so many more of what it fails at.
+    Ail(SiteNo, u8, Ail),
+    /// A disk is full.
+    Fill(SiteNo),
+    /// It has room again.
+    Room(SiteNo),
+    /// A relay's disk fails once.
+    RelayAil(RelayNo, u8, Ail),
+    /// A relay's disk is full.
+    RelayFill(RelayNo),
+    /// It has room again.
+    RelayRoom(RelayNo),
+    /// A relay is started again with a quota of so many KiB more than the vault has there.
+    Quota(RelayNo, u8),
+    /// A relay is started again without.
+    QuotaOff(RelayNo),
+    /// Frames between a relay and its links take up to so many milliseconds.
+    Latency(RelayNo, u16),
+    /// A relay's clock goes so many seconds ahead, or behind.
+    RelayClock(RelayNo, i32),
 }
 
 /// An action with the number that its dice come from.
@@ -113,13 +133,15 @@ pub enum Theme {
     Relays,
     /// Devices that are let in, and copies of stores that let devices in.
     Joins,
+    /// Disks that fail, or are full, at devices and relays.
+    Disks,
     /// All of it.
     All,
 }
 
 /// All themes.
-pub const THEMES: [Theme; 6] =
-    [Theme::Calm, Theme::Copies, Theme::Clocks, Theme::Relays, Theme::Joins, Theme::All];
+pub const THEMES: [Theme; 7] =
+    [Theme::Calm, Theme::Copies, Theme::Clocks, Theme::Relays, Theme::Joins, Theme::Disks, Theme::All];
 
 impl Theme {
     /// The one of a seed.
@@ -139,10 +161,20 @@ impl Plan {
     pub fn of_seed(seed: u64) -> Self {
         let mut dice = Dice::of(&[seed, 0x706c_616e]);
         let theme = Theme::of(seed);
-        let relays = if theme.has(Theme::Relays) { dice.pick(&[1, 1, 2, 2, 3]) } else { 1 };
-        let devices = dice.pick(&[2, 2, 2, 3, 3, 4]);
+        // Most plans are small, as small ones are fast and find most.
+        let is_large = dice.percent(8);
+        let relays = match is_large {
+            true => dice.pick(&[1, 2, 3]),
+            false if theme.has(Theme::Relays) => dice.pick(&[1, 1, 2, 2, 3]),
+            false => 1,
+        };
+        let devices = if is_large { dice.pick(&[5, 6, 7]) } else { dice.pick(&[2, 2, 2, 3, 3, 4]) };
         let len = dice.pick(&[8, 10, 12, 16, 20, 28, 36]);
         let mut hand = Hand::new(dice, theme, devices, relays);
+        if hand.dice.percent(15) {
+            let latency = hand.latency();
+            hand.next.push_back(latency);
+        }
         let steps = (0..len).map(|no| Step { no, action: hand.draw() }).collect();
         Self { seed, devices, relays, steps }
     }
@@ -240,7 +272,7 @@ impl Hand {
 
     fn draw_themed(&mut self) -> Action {
         let theme = match self.theme {
-            Theme::All => self.dice.pick(&THEMES[1..5]),
+            Theme::All => self.dice.pick(&THEMES[1..6]),
             // The ways of relays show where stores were put back.
             Theme::Relays => self.dice.pick(&[Theme::Relays, Theme::Copies]),
             Theme::Joins => self.dice.pick(&[Theme::Joins, Theme::Copies]),
@@ -250,14 +282,106 @@ impl Hand {
         match theme {
             Theme::Copies => self.draw_copy(site),
             Theme::Clocks => self.draw_clock(site),
-            Theme::Relays if self.relay_backup && self.dice.percent(40) => Action::RelayRestore(relay),
-            Theme::Relays if self.dice.percent(40) => {
+            Theme::Relays => self.draw_relay(relay),
+            Theme::Disks if self.dice.percent(40) => self.draw_relay_disk(relay),
+            Theme::Disks => self.draw_disk(site),
+            _ => self.copied(Action::Join(site, relay)),
+        }
+    }
+
+    fn draw_relay(&mut self, relay: RelayNo) -> Action {
+        match self.dice.below(10) {
+            0..=2 if self.relay_backup => Action::RelayRestore(relay),
+            3..=5 => {
                 self.relay_backup = true;
                 Action::RelayBackup(relay)
             }
-            Theme::Relays => Action::Wipe(relay),
-            _ => self.copied(Action::Join(site, relay)),
+            6 => {
+                self.next.push_back(Action::QuotaOff(relay));
+                self.draw_edits();
+                Action::Quota(relay, self.dice.pick(&[0, 1, 4]))
+            }
+            7 => self.latency(),
+            _ => Action::Wipe(relay),
         }
+    }
+
+    /// Edits and syncs, in front of whatever comes next.
+    fn draw_edits(&mut self) {
+        for _ in 0..self.dice.below(4) {
+            let (site, relay) = (self.site(), self.relay());
+            let sync = if self.dice.percent(20) {
+                Action::SyncUnheard(site, relay)
+            } else {
+                Action::Sync(site, relay)
+            };
+            self.next.push_front(sync);
+            let edit = match self.dice.below(6) {
+                0 => Action::Import(site),
+                1 => Action::Delete(site, self.record()),
+                _ => Action::Put(site, self.record(), self.field()),
+            };
+            self.next.push_front(edit);
+        }
+    }
+
+    fn ail(&mut self) -> Ail {
+        self.dice.pick(&[Ail::Read, Ail::Write, Ail::Sync, Ail::SyncForgets, Ail::SyncDrops])
+    }
+
+    /// How many more of what a disk fails at come first.
+    fn after(&mut self) -> u8 {
+        self.dice.pick(&[0, 0, 1, 1, 2, 3, 4, 6, 9, 14])
+    }
+
+    fn draw_disk(&mut self, site: SiteNo) -> Action {
+        if self.dice.percent(30) {
+            self.next.push_back(Action::Room(site));
+            self.draw_edits();
+            // Much of what is edited finds room that was used before.
+            self.next.push_front(Action::Import(site));
+            return Action::Fill(site);
+        }
+        let ail = Action::Ail(site, self.after(), self.ail());
+        // What was not made durable shows when the power is lost, soon after or while the store is opened again.
+        let stop = Action::Stop(site, self.dice.below(40) as u8, self.loss());
+        let edit = self.draw_edit(site);
+        self.next.push_front(edit);
+        match self.dice.below(10) {
+            0..=2 => {
+                self.next.push_front(ail);
+                stop
+            }
+            3..=4 => {
+                self.next.push_back(stop);
+                let edit = self.draw_edit(site);
+                self.next.push_back(edit);
+                ail
+            }
+            _ => ail,
+        }
+    }
+
+    fn draw_relay_disk(&mut self, relay: RelayNo) -> Action {
+        if self.dice.percent(30) {
+            self.next.push_back(Action::RelayRoom(relay));
+            self.draw_edits();
+            let site = self.site();
+            self.next.push_front(Action::Sync(site, relay));
+            self.next.push_front(Action::Import(site));
+            return Action::RelayFill(relay);
+        }
+        if self.dice.percent(40) {
+            let loss = self.loss();
+            self.next.push_back(Action::RelayStop(relay, self.dice.below(12) as u8, loss));
+        }
+        self.draw_edits();
+        Action::RelayAil(relay, self.after(), self.ail())
+    }
+
+    fn latency(&mut self) -> Action {
+        let relay = self.relay();
+        Action::Latency(relay, self.dice.pick(&[0, 5, 80, 80, 400, 400, 3_000]))
     }
 
     fn draw_copy(&mut self, site: SiteNo) -> Action {
@@ -356,11 +480,15 @@ impl Hand {
             self.next.push_front(edit);
             return Action::ClockRight(wrong);
         }
+        let ahead = self.dice.pick(&[400, 900, 3_600, 86_400, 30_000_000, -30, -3_600, -30_000_000, 20]);
+        if self.dice.percent(20) {
+            let relay = self.relay();
+            return Action::RelayClock(relay, if self.dice.percent(40) { 0 } else { ahead });
+        }
         self.wrong = Some(site);
         let edit = self.draw_edit(site);
         self.next.push_front(edit);
-        let ahead = [400, 900, 3_600, 86_400, 30_000_000, -30, -3_600, -30_000_000, 20];
-        Action::Clock(site, self.dice.pick(&ahead))
+        Action::Clock(site, ahead)
     }
 
     /// There is one site more from now on.
@@ -371,4 +499,4 @@ impl Hand {
 }
 
 /// Sites that there may be.
-pub const SITES_MAX: u8 = 7;
+pub const SITES_MAX: u8 = 9;

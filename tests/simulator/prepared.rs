@@ -64,7 +64,7 @@ impl World {
         let key = KeyPair::generate(&entropy).dangerous_to_pkcs8_der().to_vec();
         let (disk, fresh) = (SimDisk::holding(image), self.fresh());
         let opened = disk.clone();
-        let relay = SimRelay::open(&key, Box::new(move || opened.clone()), fresh)
+        let relay = SimRelay::open(&key, Box::new(move || opened.clone()), fresh, None)
             .map_err(|error| Failure::new(Kind::OpenFails, format!("relay: {error}")))?;
         let (public, pin) = relay.identity();
         self.relays.push(Relay {
@@ -74,6 +74,10 @@ impl World {
             loss: Loss::Nothing,
             relay: Some(relay),
             held: OpSet::default(),
+            shown: OpSet::default(),
+            quota_bytes: None,
+            latency_ms: 0,
+            ahead_ms: 0,
             heads: BTreeMap::new(),
             backup: None,
         });

@@ -10,11 +10,11 @@ use subrosa::{Error, Record, Value};
 
 use super::carry::Acks;
 use super::dice::Dice;
-use super::disk::SimDisk;
 use super::failure::{Failure, Kind};
-use super::model::{Cell, Effect, FieldNo, OPS_MAX, OpNo, OpSet, RecNo};
-use super::plan::{Action, Back, Plan, SITES_MAX};
-use super::world::{Backup, World, field_name, record_id, value_of};
+use super::model::{Cell, Effect, FieldNo, OPS_MAX, OpNo, RecNo};
+use super::plan::{Action, Plan, SITES_MAX};
+use super::sights::{Sight, Sights};
+use super::world::{World, field_name, record_id, value_of};
 
 /// Records of an import: enough for a bulk write.
 pub(super) const IMPORTED: u16 = 260;
@@ -27,39 +27,55 @@ thread_local! {
     static PANICKED: RefCell<String> = const { RefCell::new(String::new()) };
 }
 
+/// What came of a plan.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ran {
+    /// What a checker found first.
+    pub result: Result<(), Failure>,
+    /// A number that comes of every decision on the way: two runs of one plan have the same.
+    pub trace: u64,
+    /// What it met.
+    pub sights: Sights,
+}
+
 impl Plan {
     /// Runs it, and then lets everything come to rest and looks at it.
     ///
     /// # Errors
     /// What a checker found first.
     pub fn run(&self) -> Result<(), Failure> {
-        self.run_traced().0
+        self.run_counted().result
     }
 
-    /// The same, with a number that comes of every decision on the way: two runs of one plan have the same.
-    pub fn run_traced(&self) -> (Result<(), Failure>, u64) {
+    /// The same, with what was decided and met on the way.
+    #[must_use]
+    pub fn run_counted(&self) -> Ran {
         hear_panics();
-        let mut trace = 0;
+        let mut made = None;
         let ran = catch_unwind(AssertUnwindSafe(|| {
-            let mut world = World::prepared(self.seed, self.devices, self.relays)?;
-            let ran = self.run_in(&mut world);
-            trace = world.trace;
-            ran
+            let world = made.insert(World::prepared(self.seed, self.devices, self.relays)?);
+            self.run_in(world)
         }));
-        (ran.unwrap_or_else(|_| Err(Failure::new(Kind::Panic, PANICKED.take()))), trace)
+        let result = ran.unwrap_or_else(|_| Err(Failure::new(Kind::Panic, PANICKED.take())));
+        let (trace, sights) =
+            made.as_ref().map_or_else(Default::default, |world| (world.trace, world.sights.clone()));
+        Ran { result, trace, sights }
     }
 
     fn run_in(&self, world: &mut World) -> Result<(), Failure> {
         for step in &self.steps {
             world.dice = Dice::of(&[self.seed, 1 + u64::from(step.no)]);
-            let done = world.act(step.action);
+            let done = world.act_minded(step.action);
             done.map_err(|failure| Failure {
                 text: format!("step {} ({}): {}", step.no, step.action, failure.text),
                 ..failure
             })?;
+            world.look_around();
         }
         world.dice = Dice::of(&[self.seed, 0]);
-        world.come_to_rest()
+        let rested = world.come_to_rest();
+        world.look_around();
+        rested
     }
 }
 
@@ -78,12 +94,21 @@ fn hear_panics() {
 }
 
 impl World {
-    fn site(&self, site: u8) -> usize {
+    pub(super) fn site(&self, site: u8) -> usize {
         usize::from(site) % self.sites.len()
     }
 
-    fn relay(&self, relay: u8) -> usize {
+    pub(super) fn relay(&self, relay: u8) -> usize {
         usize::from(relay) % self.relays.len()
+    }
+
+    /// One action. It ends where a disk fails, as it may; then the process is started again.
+    fn act_minded(&mut self, action: Action) -> Result<(), Failure> {
+        match self.act(action) {
+            Err(failure) if failure.kind == Kind::DiskFails => {}
+            done => done?,
+        }
+        self.mind_all()
     }
 
     fn act(&mut self, action: Action) -> Result<(), Failure> {
@@ -120,91 +145,12 @@ impl World {
         }
     }
 
-    /// What is done to processes, disks and clocks.
-    fn act_on_machines(&mut self, action: Action) -> Result<(), Failure> {
-        match action {
-            Action::Reopen(site) => {
-                let site = self.site(site);
-                self.close(site);
-                self.open(site)
-            }
-            Action::Stop(site, changes, loss) => {
-                let site = self.site(site);
-                self.sites[site].loss = loss;
-                self.sites[site].disk.stop_after(Some(changes.into()));
-                Ok(())
-            }
-            Action::Backup(site) => {
-                let backup = self.copied(self.site(site));
-                self.backups.push(backup);
-                Ok(())
-            }
-            Action::Restore(back, how) => self.restore(back, how),
-            Action::Copy(site) => {
-                let copy = self.copied(self.site(site));
-                self.put_elsewhere(&copy)
-            }
-            Action::Move(site) => {
-                let site = self.site(site);
-                self.close(site);
-                let of = &mut self.sites[site];
-                of.disk = SimDisk::holding(of.disk.image());
-                self.open(site)
-            }
-            Action::Clock(site, seconds) => {
-                let site = self.site(site);
-                self.sites[site].clock.set_ahead(i64::from(seconds) * 1000);
-                self.tick()
-            }
-            Action::ClockRight(site) => {
-                let site = self.site(site);
-                self.sites[site].clock.set_ahead(0);
-                self.tick()
-            }
-            action => self.act_on_relays(action),
-        }
-    }
-
-    fn act_on_relays(&mut self, action: Action) -> Result<(), Failure> {
-        match action {
-            Action::Wipe(relay) => {
-                let relay = self.relay(relay);
-                self.close_relay(relay);
-                let held = std::mem::take(&mut self.relays[relay].held);
-                self.relays[relay].disk = SimDisk::default();
-                self.relays[relay].heads.clear();
-                self.excuse(held, (None, None))?;
-                self.open_relay(relay)
-            }
-            Action::RelayBackup(relay) => {
-                let relay = self.relay(relay);
-                let of = &mut self.relays[relay];
-                of.backup = Some((of.disk.image(), of.held));
-                Ok(())
-            }
-            Action::RelayRestore(relay) => {
-                let relay = self.relay(relay);
-                let Some((image, held)) = self.relays[relay].backup.clone() else { return Ok(()) };
-                self.close_relay(relay);
-                let lost = std::mem::replace(&mut self.relays[relay].held, held);
-                self.relays[relay].disk = SimDisk::holding(image);
-                self.relays[relay].heads.clear();
-                self.excuse(lost, (None, None))?;
-                self.open_relay(relay)
-            }
-            Action::RelayStop(relay, changes, loss) => {
-                let relay = self.relay(relay);
-                self.relays[relay].loss = loss;
-                self.relays[relay].disk.stop_after(Some(changes.into()));
-                Ok(())
-            }
-            _ => Ok(()),
-        }
-    }
-
     /// One local call, and what it must show at once.
     fn write(&mut self, site: usize, effects: Vec<(RecNo, Effect)>) -> Result<(), Failure> {
         self.open(site)?;
+        if self.sites[site].device.is_none() {
+            return Ok(());
+        }
         let mut kept = Vec::new();
         for (record, effect) in effects {
             let shown = self.shown(site, record)?;
@@ -256,6 +202,8 @@ impl World {
     fn settle_call(&mut self, site: usize, op: OpNo, done: Result<(), Error>) -> Result<bool, Failure> {
         match done {
             Ok(()) => {
+                self.sights.note(Sight::Write);
+                self.sights.add(Sight::WrongClock, u64::from(self.sites[site].clock.is_wrong()));
                 // Who was let in by a device that has not seen the vault yet is not listed there yet.
                 if !self.identities.iter().any(|identity| identity.joined == Some(op)) {
                     self.sites[site].known.insert(op);
@@ -266,8 +214,12 @@ impl World {
             }
             Err(error) => {
                 if !self.sites[site].disk.is_dead() {
-                    return Err(Failure::new(Kind::CallFails, format!("op {op} at site {site}: {error}")));
+                    let failure = self.call_fails(site, &error);
+                    if failure.kind != Kind::DiskFails {
+                        return Err(Failure { text: format!("op {op} at {}", failure.text), ..failure });
+                    }
                 }
+                self.sights.note(Sight::CallStopped);
                 // It may have happened all the same.
                 self.excused.insert(op);
                 self.mind_stop(site)?;
@@ -296,7 +248,7 @@ impl World {
 
     fn import(&mut self, site: usize) -> Result<(), Failure> {
         self.open(site)?;
-        if self.model.len() >= OPS_MAX {
+        if self.model.len() >= OPS_MAX || self.sites[site].device.is_none() {
             return Ok(());
         }
         let seen = self.seen(site)?;
@@ -324,58 +276,41 @@ impl World {
         Ok(())
     }
 
-    fn copied(&self, site: usize) -> Backup {
-        Backup { site, image: self.sites[site].disk.image() }
-    }
-
-    fn put_elsewhere(&mut self, copy: &Backup) -> Result<(), Failure> {
-        if self.sites.len() >= usize::from(SITES_MAX) {
-            return Ok(());
-        }
-        let owner = self.sites[copy.site].owner;
-        let site = self.new_site(owner, copy.image.clone());
-        self.open(site)
-    }
-
-    fn restore(&mut self, back: u8, how: Back) -> Result<(), Failure> {
-        let Some(last) = self.backups.len().checked_sub(1) else { return Ok(()) };
-        let Backup { site, image } = &self.backups[last - usize::from(back) % (last + 1)];
-        let copy = Backup { site: *site, image: image.clone() };
-        if how == Back::Elsewhere {
-            return self.put_elsewhere(&copy);
-        }
-        let site = copy.site;
-        self.open(site)?;
-        let lost = self.seen(site)?;
-        self.excuse(lost, (Some(site), None))?;
-        self.close(site);
-        let of = &mut self.sites[site];
-        (of.disk, of.known) = (SimDisk::holding(copy.image), OpSet::default());
-        self.open(site)
-    }
-
     fn join(&mut self, site: usize, relay: usize) -> Result<(), Failure> {
         self.open(site)?;
-        if self.sites.len() >= usize::from(SITES_MAX) || self.model.len() >= OPS_MAX {
+        let is_open = self.sites[site].device.is_some();
+        if self.sites.len() >= usize::from(SITES_MAX) || self.model.len() >= OPS_MAX || !is_open {
             return Ok(());
         }
         let seen = self.seen(site)?;
+        let old = self.vault_at(site)?;
         let op = self.model.add(seen, Vec::new());
         let owner = self.add_identity();
         self.identities[owner].joined = Some(op);
         let new = self.new_site(owner, super::disk::Image::default());
         let join = SimJoin::new(self.setup(new));
-        let added = join.add_to(&self.vault_at(site)?);
-        if !self.settle_call(site, op, added)? {
+        let added = join.add_to(&old);
+        drop(old);
+        let joined = match self.settle_call(site, op, added) {
+            Ok(true) => self.sync(site, relay, JOIN_MS).and_then(|()| self.hand_over(join, (site, new))),
+            done => done.map(drop),
+        };
+        if self.sites[new].device.is_none() {
             self.sites.pop();
+        }
+        joined
+    }
+
+    /// The new device gets its keys from the old one.
+    fn hand_over(&mut self, join: SimJoin, (old, new): (usize, usize)) -> Result<(), Failure> {
+        if self.sites[old].device.is_none() {
             return Ok(());
         }
-        self.sync(site, relay, JOIN_MS)?;
-        let old = self.vault_at(site)?;
-        let device = join.finish(&old);
-        drop(old);
-        let device = device.map_err(|error| Failure::new(Kind::CallFails, format!("joining: {error}")))?;
-        self.sites[new].device = Some(device);
+        let vault = self.vault_at(old)?;
+        let device = join.finish(&vault);
+        drop(vault);
+        self.sites[new].device = Some(device.map_err(|error| self.call_fails(old, &error))?);
+        self.sights.note(Sight::Join);
         Ok(())
     }
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::disk::Loss;
+use super::disk::{Ail, Loss};
 use super::plan::{Action, Back, Plan, Step};
 
 /// Why a text is no plan.
@@ -33,6 +33,13 @@ const LOSSES: [(&str, Loss); 4] = [
     ("everything", Loss::Everything),
     ("writes", Loss::Writes),
     ("sectors", Loss::Sectors),
+];
+const AILS: [(&str, Ail); 5] = [
+    ("read", Ail::Read),
+    ("write", Ail::Write),
+    ("sync", Ail::Sync),
+    ("sync-forgets", Ail::SyncForgets),
+    ("sync-drops", Ail::SyncDrops),
 ];
 const BACKS: [(&str, Back); 2] = [("in-place", Back::InPlace), ("elsewhere", Back::Elsewhere)];
 
@@ -74,6 +81,16 @@ impl Action {
             Self::RelayRestore(..) => "relay-restore",
             Self::RelayStop(..) => "relay-stop",
             Self::Join(..) => "join",
+            Self::Ail(..) => "ail",
+            Self::Fill(..) => "fill",
+            Self::Room(..) => "room",
+            Self::RelayAil(..) => "relay-ail",
+            Self::RelayFill(..) => "relay-fill",
+            Self::RelayRoom(..) => "relay-room",
+            Self::Quota(..) => "quota",
+            Self::QuotaOff(..) => "quota-off",
+            Self::Latency(..) => "latency",
+            Self::RelayClock(..) => "relay-clock",
         }
     }
 }
@@ -91,7 +108,8 @@ impl fmt::Display for Action {
             | Self::Cut(a, b)
             | Self::Sync(a, b)
             | Self::SyncUnheard(a, b)
-            | Self::Join(a, b) => write!(f, " {a} {b}"),
+            | Self::Join(a, b)
+            | Self::Quota(a, b) => write!(f, " {a} {b}"),
             Self::Import(a)
             | Self::Steps(a)
             | Self::Run(a)
@@ -102,12 +120,21 @@ impl fmt::Display for Action {
             | Self::ClockRight(a)
             | Self::Wipe(a)
             | Self::RelayBackup(a)
-            | Self::RelayRestore(a) => write!(f, " {a}"),
+            | Self::RelayRestore(a)
+            | Self::Fill(a)
+            | Self::Room(a)
+            | Self::RelayFill(a)
+            | Self::RelayRoom(a)
+            | Self::QuotaOff(a) => write!(f, " {a}"),
+            Self::Ail(a, after, ail) | Self::RelayAil(a, after, ail) => {
+                write!(f, " {a} {after} {}", name_of(&AILS, &ail))
+            }
+            Self::Latency(relay, ms) => write!(f, " {relay} {ms}"),
             Self::Stop(a, changes, loss) | Self::RelayStop(a, changes, loss) => {
                 write!(f, " {a} {changes} {}", name_of(&LOSSES, &loss))
             }
             Self::Restore(backup, back) => write!(f, " {backup} {}", name_of(&BACKS, &back)),
-            Self::Clock(site, seconds) => write!(f, " {site} {seconds}"),
+            Self::Clock(at, seconds) | Self::RelayClock(at, seconds) => write!(f, " {at} {seconds}"),
             Self::Wait(seconds) => write!(f, " {seconds}"),
         }
     }
@@ -146,9 +173,26 @@ fn action(words: &mut dyn Iterator<Item = &str>) -> Option<Action> {
         "relay-restore" => Action::RelayRestore(next(words)?),
         "relay-stop" => Action::RelayStop(next(words)?, next(words)?, by_name(&LOSSES, words.next()?)?),
         "join" => Action::Join(next(words)?, next(words)?),
-        _ => return None,
+        word => trouble(word, words)?,
     };
     words.next().is_none().then_some(action)
+}
+
+/// Disks that ail or are full, and relays that are slow, wrong or at their quota.
+fn trouble(word: &str, words: &mut dyn Iterator<Item = &str>) -> Option<Action> {
+    Some(match word {
+        "ail" => Action::Ail(next(words)?, next(words)?, by_name(&AILS, words.next()?)?),
+        "fill" => Action::Fill(next(words)?),
+        "room" => Action::Room(next(words)?),
+        "relay-ail" => Action::RelayAil(next(words)?, next(words)?, by_name(&AILS, words.next()?)?),
+        "relay-fill" => Action::RelayFill(next(words)?),
+        "relay-room" => Action::RelayRoom(next(words)?),
+        "quota" => Action::Quota(next(words)?, next(words)?),
+        "quota-off" => Action::QuotaOff(next(words)?),
+        "latency" => Action::Latency(next(words)?, next(words)?),
+        "relay-clock" => Action::RelayClock(next(words)?, next(words)?),
+        _ => return None,
+    })
 }
 
 fn header(line: &str) -> Option<Plan> {

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use subrosa::testing::simulated::{SimPeer, SimSetup, SimSite};
+use subrosa::testing::simulated::{SimPeer, SimSetup, SimSite, SimStanding};
 use subrosa::{
-    Clock, Device, KeyProvider as _, Record, RecordId, SeededEntropy, SoftwareKey, Value, Vault, VaultId,
+    Clock, Device, Error, KeyProvider as _, Record, RecordId, SeededEntropy, SoftwareKey, Value, Vault,
+    VaultId,
 };
 use subrosa_protocol::ids::{LogId, Seq};
 use subrosa_relay::testing::{Now, SimRelay};
@@ -17,11 +18,14 @@ use super::dice::Dice;
 use super::disk::{Image, Loss, SimDisk};
 use super::failure::{Failure, Kind};
 use super::model::{FieldNo, Model, OpNo, OpSet, RecNo, Shown};
+use super::sights::{Sight, Sights};
 
 /// When worlds begin, in Unix milliseconds.
 pub(super) const BEGINNING_MS: u64 = 1_700_000_000_000;
 /// What users write begins so, and must not be read by anybody else.
 pub(super) const SECRET: &str = "sekret-";
+/// How often a store is tried to be opened: a disk stops once, and fails once.
+const OPEN_TRIES: usize = 4;
 /// The vault's name.
 pub(super) const VAULT: &str = "personal";
 
@@ -55,6 +59,10 @@ impl SimClock {
     pub(super) fn set_ahead(&self, ms: i64) {
         self.ahead_ms.store(ms, Ordering::Relaxed);
     }
+
+    pub(super) fn is_wrong(&self) -> bool {
+        self.ahead_ms.load(Ordering::Relaxed) != 0
+    }
 }
 
 /// A store's folder on some machine.
@@ -68,6 +76,8 @@ pub(super) struct Site {
     pub(super) device: Option<Device>,
     /// What was acknowledged or shown here, and must be here after a stop.
     pub(super) known: OpSet,
+    /// How it stood when it was last looked at.
+    pub(super) standing: SimStanding,
 }
 
 /// A device's key.
@@ -90,10 +100,26 @@ pub(super) struct Relay {
     pub(super) disk: SimDisk,
     pub(super) loss: Loss,
     pub(super) relay: Option<SimRelay>,
-    /// Ops that it is known to hold.
+    /// Ops that it is known to hold, or that are carried to it in a while.
     pub(super) held: OpSet,
+    /// Those among them that whoever asks must be shown.
+    pub(super) shown: OpSet,
     pub(super) heads: BTreeMap<LogId, Seq>,
-    pub(super) backup: Option<(Image, OpSet)>,
+    pub(super) backup: Option<RelayBackup>,
+    /// Each vault's, if it has one.
+    pub(super) quota_bytes: Option<u64>,
+    /// Frames take up to so long.
+    pub(super) latency_ms: u64,
+    /// Its clock.
+    pub(super) ahead_ms: i64,
+}
+
+/// A copy of a relay's database that was put aside.
+#[derive(Clone, Default)]
+pub(super) struct RelayBackup {
+    pub(super) image: Image,
+    pub(super) held: OpSet,
+    pub(super) shown: OpSet,
 }
 
 /// See the module.
@@ -119,6 +145,8 @@ pub(super) struct World {
     pub(super) ended: BTreeMap<(usize, usize), String>,
     /// Ops that imported many records.
     pub(super) imports: OpSet,
+    /// What the plan has met.
+    pub(super) sights: Sights,
 }
 
 impl World {
@@ -144,6 +172,7 @@ impl World {
             excused: OpSet::default(),
             ended: BTreeMap::new(),
             imports: OpSet::default(),
+            sights: Sights::default(),
         }
     }
 
@@ -158,10 +187,11 @@ impl World {
         BEGINNING_MS + u64::try_from(micros.div_ceil(1000)).unwrap_or(u64::MAX / 2)
     }
 
-    /// Now, for relays.
-    pub(super) fn relay_now(&self) -> Now {
-        let wall_ms = self.truth.ms();
-        Now { mono: Duration::from_millis(wall_ms - BEGINNING_MS), wall_ms }
+    /// Now, for a relay.
+    pub(super) fn relay_now(&self, relay: usize) -> Now {
+        let ms = self.truth.ms();
+        let wall_ms = ms.saturating_add_signed(self.relays[relay].ahead_ms);
+        Now { mono: Duration::from_millis(ms - BEGINNING_MS), wall_ms }
     }
 
     /// Random bytes that nobody draws twice.
@@ -180,6 +210,7 @@ impl World {
             loss: Loss::Nothing,
             device: None,
             known: OpSet::default(),
+            standing: SimStanding::default(),
         });
         self.sites.len() - 1
     }
@@ -197,17 +228,25 @@ impl World {
         }
     }
 
-    /// Opens the store at a site if it is not open, and looks whether what was acknowledged is there.
+    /// Opens the store at a site if it is not open, and looks whether what was acknowledged is there. While its disk is full it
+    /// may stay closed.
     pub(super) fn open(&mut self, site: usize) -> Result<(), Failure> {
         if self.sites[site].device.is_some() {
             return Ok(());
         }
-        // A stop may come while it is being opened; the next try finds a disk that goes on.
-        for _ in 0..2 {
+        // A stop or a failure may come while it is being opened; the next try finds a disk that goes on.
+        for _ in 0..OPEN_TRIES {
             match self.setup(site).open() {
                 Ok(device) => {
                     self.sites[site].device = Some(device);
-                    let seen = self.seen(site)?;
+                    let seen = match self.seen(site) {
+                        Err(failure) if failure.kind == Kind::DiskFails => {
+                            self.note_refusal(site);
+                            self.close(site);
+                            continue;
+                        }
+                        seen => seen?,
+                    };
                     let gone = self.sites[site].known.minus(seen);
                     if let Some(op) = gone.iter().next() {
                         return Err(Failure::new(Kind::LostAtStop, format!("op {op} at site {site}")));
@@ -215,7 +254,16 @@ impl World {
                     self.sites[site].known = seen;
                     return Ok(());
                 }
-                Err(_) if self.sites[site].disk.is_dead() => self.revive(site),
+                Err(_) if self.sites[site].disk.is_dead() => {
+                    self.sights.note(Sight::StopOpening);
+                    self.revive(site);
+                }
+                Err(Error::Store(_)) if self.note_refusal(site) => {
+                    if self.sites[site].disk.is_full() {
+                        self.sights.note(Sight::OpenFull);
+                        return Ok(());
+                    }
+                }
                 Err(error) => {
                     return Err(Failure::new(Kind::OpenFails, format!("site {site}: {error}")));
                 }
@@ -230,35 +278,19 @@ impl World {
         self.sites[site].device = None;
     }
 
-    /// The disk goes on with what is left on it.
-    fn revive(&mut self, site: usize) {
-        self.close(site);
-        let of = &mut self.sites[site];
-        of.disk = SimDisk::holding(of.disk.after(of.loss, &mut self.dice));
-    }
-
-    /// If the disk of a site has stopped, the process ends, and is started again. Says whether that was so.
-    pub(super) fn mind_stop(&mut self, site: usize) -> Result<bool, Failure> {
-        if !self.sites[site].disk.is_dead() {
-            return Ok(false);
-        }
-        self.revive(site);
-        self.open(site)?;
-        Ok(true)
-    }
-
     /// The vault at a site whose store is open.
     pub(super) fn vault_at(&self, site: usize) -> Result<Vault, Failure> {
-        let fails = |what: String| Failure::new(Kind::CallFails, format!("site {site}: {what}"));
-        let device = self.sites[site].device.as_ref().ok_or_else(|| fails("is not open".to_owned()))?;
-        device.vault(VAULT).map_err(|error| fails(error.to_string()))
+        let device = self.sites[site].device.as_ref();
+        let device =
+            device.ok_or_else(|| Failure::new(Kind::CallFails, format!("site {site} is not open")))?;
+        device.vault(VAULT).map_err(|error| self.call_fails(site, &error))
     }
 
     /// The ops that a device shows to have seen: each leaves a record of its own in the transaction that it is, and a device
     /// that was let in is listed.
     pub(super) fn seen(&self, site: usize) -> Result<OpSet, Failure> {
         let vault = self.vault_at(site)?;
-        let fails = |error| Failure::new(Kind::CallFails, format!("site {site}: {error}"));
+        let fails = |error| self.call_fails(site, &error);
         let mut seen = OpSet::default();
         for record in vault.records("ops").scan() {
             let (id, _) = record.map_err(fails)?;
@@ -276,24 +308,31 @@ impl World {
     /// What a device shows of a record.
     pub(super) fn shown(&self, site: usize, record: RecNo) -> Result<Shown, Failure> {
         let found = self.vault_at(site)?.records("notes").get(record_id(record.into()));
-        let found = found.map_err(|error| Failure::new(Kind::CallFails, format!("site {site}: {error}")))?;
+        let found = found.map_err(|error| self.call_fails(site, &error))?;
         Ok(found.map(|Record(fields)| {
             fields.iter().filter_map(|(name, value)| read_field(name, value)).collect()
         }))
     }
 
-    /// Opens a relay's database if it is not open.
+    /// Opens a relay's database if it is not open. While its disk is full it may stay closed.
     pub(super) fn open_relay(&mut self, relay: usize) -> Result<(), Failure> {
-        for _ in 0..2 {
+        for _ in 0..OPEN_TRIES {
             if self.relays[relay].relay.is_some() {
                 return Ok(());
             }
             let fresh = self.fresh();
             let of = &mut self.relays[relay];
             let disk = of.disk.clone();
-            match SimRelay::open(&of.key, Box::new(move || disk.clone()), fresh) {
+            match SimRelay::open(&of.key, Box::new(move || disk.clone()), fresh, of.quota_bytes) {
                 Ok(open) => of.relay = Some(open),
                 Err(_) if of.disk.is_dead() => self.revive_relay(relay),
+                Err(_) if of.disk.take_refusal().is_some() => {
+                    if of.disk.is_full() {
+                        self.sights.note(Sight::OpenRelayFull);
+                        return Ok(());
+                    }
+                    self.sights.note(Sight::RelayAils);
+                }
                 Err(error) => {
                     return Err(Failure::new(Kind::OpenFails, format!("relay {relay}: {error}")));
                 }
@@ -307,21 +346,6 @@ impl World {
         self.relays[relay].relay = None;
     }
 
-    fn revive_relay(&mut self, relay: usize) {
-        self.close_relay(relay);
-        let of = &mut self.relays[relay];
-        of.disk = SimDisk::holding(of.disk.after(of.loss, &mut self.dice));
-    }
-
-    /// If the disk of a relay has stopped, it is started again.
-    pub(super) fn mind_relay_stop(&mut self, relay: usize) -> Result<(), Failure> {
-        if self.relays[relay].disk.is_dead() {
-            self.revive_relay(relay);
-            self.open_relay(relay)?;
-        }
-        Ok(())
-    }
-
     /// What of `held` nobody else has, now that one site or one relay loses it.
     pub(super) fn excuse(
         &mut self,
@@ -331,7 +355,7 @@ impl World {
         let mut elsewhere = OpSet::default();
         for other in (0..self.sites.len()).filter(|other| Some(*other) != site) {
             self.open(other)?;
-            elsewhere = elsewhere.plus(self.seen(other)?);
+            elsewhere = elsewhere.plus(self.seen_or_known(other)?);
         }
         for (other, of) in self.relays.iter().enumerate() {
             if Some(other) != relay {

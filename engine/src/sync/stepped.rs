@@ -71,6 +71,7 @@ pub struct SimLink {
     out: VecDeque<SimOutput>,
     news: Vec<SimNews>,
     datagrams: u64,
+    asks: u64,
 }
 
 impl SimLink {
@@ -103,6 +104,7 @@ impl SimLink {
             out,
             news: Vec::new(),
             datagrams: 0,
+            asks: 0,
         };
         link.drain();
         Ok(link)
@@ -151,6 +153,16 @@ impl SimLink {
             self.give(now, MachineInput::Timeout { datagrams: self.datagrams })?;
         }
         Ok(())
+    }
+
+    /// Asks for everything that the relay has acknowledged to anybody by now; the number of the question.
+    ///
+    /// # Errors
+    /// As [`SimLink::frame`].
+    pub fn ask(&mut self, now: Instant) -> Result<u64, SyncFailure> {
+        self.asks += 1;
+        self.give(now, MachineInput::Asked { asks: self.asks, datagrams: self.datagrams })?;
+        Ok(self.asks)
     }
 
     /// Looks ahead at segments that wait for the store, as a thread of its own does.
@@ -209,6 +221,13 @@ impl SimLink {
     #[must_use]
     pub fn is_synced(&self) -> bool {
         self.machine.standing().synced == Some(self.writes.load(Ordering::SeqCst))
+    }
+
+    /// Whether everything is here that a question asked for, and everything written here is there: what ends
+    /// [`Sync::wait_caught_up`](super::Sync::wait_caught_up).
+    #[must_use]
+    pub fn is_caught_up(&self, ask: u64) -> bool {
+        self.is_synced() && self.machine.standing().answered >= ask
     }
 
     /// Whether nothing is to be done before something refused is tried again.

@@ -163,9 +163,45 @@ pub fn held_ms(device: &Device) -> Option<u64> {
     (until != u64::MAX).then(|| until.saturating_sub(device.core.now_ms()))
 }
 
-/// How many futures logs have here beyond their first ones.
+/// How a device stands: what a simulation counts, to know that its plans come to it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SimStanding {
+    /// How many futures logs have here beyond their first ones.
+    pub forks: usize,
+    /// How often it has opened new logs, over all vaults.
+    pub new_logs: u32,
+    /// Branches whose next group is held for the clock.
+    pub held: usize,
+    /// Branches that wait in front of a group which does not open or decode.
+    pub waits: usize,
+    /// Logs without a certificate of which segments wait.
+    pub quarantined: usize,
+    /// Branches with names of logs without a certificate.
+    pub notes: usize,
+    /// Logs with a cap.
+    pub capped: usize,
+}
+
+impl SimStanding {
+    /// Whether everything that was received is merged.
+    #[must_use]
+    pub const fn has_merged_all(&self) -> bool {
+        self.held == 0 && self.waits == 0 && self.quarantined == 0
+    }
+}
+
+/// How a device stands; as nothing, when it is closed.
 #[must_use]
-pub fn forks(device: &Device) -> usize {
-    let forks = |vault: &VaultState| vault.branches.len();
-    device.core.lock_state().map_or(0, |state| state.vaults.values().map(forks).sum())
+pub fn standing(device: &Device) -> SimStanding {
+    let Ok(state) = device.core.lock_state() else { return SimStanding::default() };
+    let mut standing =
+        SimStanding { waits: state.waits.len(), capped: state.logs.caps().len(), ..SimStanding::default() };
+    for vault in state.vaults.values() {
+        standing.forks += vault.branches.len();
+        standing.new_logs += vault.keyring.logs.incarnation;
+        standing.held += vault.held.len();
+        standing.quarantined += vault.waiting.len();
+        standing.notes += vault.notes.counts.len();
+    }
+    standing
 }
