@@ -3,6 +3,8 @@
 
 pub mod simulated;
 
+use std::time::Duration;
+
 use subrosa_model::control::{Entry, HeldStatements, SignedEntry, UnknownEntry, encode_entries};
 use subrosa_model::entropy::OsEntropy;
 use subrosa_model::keys::KeyPair;
@@ -14,6 +16,7 @@ use subrosa_protocol::segment::{GroupPlace, Kind};
 use subrosa_protocol::statement::{Signer, Statement};
 
 use crate::error::{Error, PeerFault};
+use crate::people::pairing::PairOffer;
 use crate::vault::Vault;
 
 /// Has this device write a control entry of a tag that no version knows; from 0x80 on it is critical. Its own memory learns of
@@ -88,4 +91,9 @@ pub fn statements_held(vault: &Vault) -> Result<(usize, bool), Error> {
         let held = &state.keyring.statements;
         Ok((held.list().len(), held.whole().is_some()))
     })
+}
+
+/// How long the relay may take to acknowledge the word of a new device, instead of half a minute.
+pub const fn set_push_wait(offer: &mut PairOffer, wait: Duration) {
+    offer.push_wait = wait;
 }

@@ -4,6 +4,7 @@
 //! What `link.rs`, `appender.rs`, `feed.rs` and `hub.rs` carry, a simulation carries here; it decides no more than they do.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use bytes::{Buf as _, Bytes};
@@ -15,8 +16,8 @@ use subrosa_protocol::ids::{Incarnation, LogId, PublicKeyBytes, Rseq, Seq, Vault
 use subrosa_protocol::limits;
 pub use subrosa_protocol::relay_link::Now;
 use subrosa_protocol::relay_link::{
-    Admission, Append, Created, Creation, Feed, FeedStep, Input, KnownVault, LinkConfig, LinkNo, Output,
-    RelayLink,
+    Admission, Append, Asker, Created, Creation, Feed, FeedStep, Input, KnownVault, LinkConfig, LinkNo,
+    Origin, Output, PeerFrame, RelayLink, Rendezvous, RendezvousRequest,
 };
 
 use crate::appender::commit::{Answer, Committed, Committer};
@@ -69,6 +70,8 @@ pub struct SimRelay {
     committer: Committer,
     news: News,
     members: Members<Arc<Mail>>,
+    /// Where devices meet to pair; made when the first one asks.
+    rendezvous: Option<Rendezvous>,
     links: BTreeMap<LinkNo, Link>,
     last_link: u64,
     last_stream: u64,
@@ -100,6 +103,7 @@ impl SimRelay {
             committer: Committer::default(),
             news: News::default(),
             members: Members::default(),
+            rendezvous: None,
             links: BTreeMap::new(),
             last_link: 0,
             last_stream: 0,
@@ -323,12 +327,29 @@ impl SimRelay {
                     feed.mail.ask(number);
                 }
             }
-            Output::Rendezvous(_) => {}
+            Output::Rendezvous(request) => self.meet(now, no, request),
             Output::Close(_) => link.sent.push_back(SimSent::Closed),
             lookup => {
                 let answer = self.answer(now, no, lookup).unwrap_or(Input::Failed);
                 self.input(now, no, answer);
             }
+        }
+    }
+
+    /// Every link comes from this machine.
+    fn meet(&mut self, now: Now, link: LinkNo, request: RendezvousRequest) {
+        let asker = Asker { link, origin: Origin::of(IpAddr::V4(Ipv4Addr::LOCALHOST)) };
+        let table = self.rendezvous.get_or_insert_with(|| Rendezvous::new(now));
+        for PeerFrame { link, frame } in table.handle(now, asker, request) {
+            self.input(now, link, Input::Deliver(frame));
+        }
+    }
+
+    /// The meetings of a link are over: it is about to end.
+    pub fn leave_meetings(&mut self, now: Now, link: u64) {
+        let left = self.rendezvous.as_mut().map(|table| table.leave(now, LinkNo(link)));
+        for PeerFrame { link, frame } in left.into_iter().flatten() {
+            self.input(now, link, Input::Deliver(frame));
         }
     }
 

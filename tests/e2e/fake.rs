@@ -40,6 +40,39 @@ pub(crate) enum Manner {
     Claims,
 }
 
+/// What a relay of a test lets connections in with: a key of its own.
+pub(crate) struct Door {
+    pub(crate) config: ServerConfig,
+    pub(crate) pin: Pin,
+    /// The key, as a relay stores it.
+    pub(crate) pkcs8: Vec<u8>,
+}
+
+impl Door {
+    /// A peer may open so many streams both ways.
+    pub(crate) fn of(streams: u32) -> Self {
+        let made = rcgen::generate_simple_self_signed(["subrosa".to_owned()]).unwrap();
+        let spki = digest(&SHA256, &made.signing_key.subject_public_key_info());
+        let pin = Pin::from_bytes(spki.as_ref().try_into().unwrap());
+        let pkcs8 = made.signing_key.serialize_der();
+        let key = PrivatePkcs8KeyDer::from(pkcs8.clone());
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let mut tls = rustls::ServerConfig::builder_with_provider(provider)
+            .with_protocol_versions(&[&rustls::version::TLS13])
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![made.cert.der().clone()], key.into())
+            .unwrap();
+        tls.alpn_protocols = vec![ALPN.to_vec()];
+        let mut transport = TransportConfig::default();
+        transport.max_concurrent_bidi_streams(streams.into());
+        transport.keep_alive_interval(Some(Duration::from_millis(500)));
+        let mut config = ServerConfig::with_crypto(Arc::new(QuicServerConfig::try_from(tls).unwrap()));
+        config.transport_config(Arc::new(transport));
+        Self { config, pin, pkcs8 }
+    }
+}
+
 /// Runs until it is dropped.
 pub(crate) struct Fake {
     pub(crate) addr: RelayAddr,
@@ -51,24 +84,7 @@ pub(crate) struct Fake {
 
 impl Fake {
     pub(crate) fn start(manner: Manner) -> Self {
-        let made = rcgen::generate_simple_self_signed(["subrosa".to_owned()]).unwrap();
-        let spki = digest(&SHA256, &made.signing_key.subject_public_key_info());
-        let pin = Pin::from_bytes(spki.as_ref().try_into().unwrap());
-        let key = PrivatePkcs8KeyDer::from(made.signing_key.serialize_der());
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let mut tls = rustls::ServerConfig::builder_with_provider(provider)
-            .with_protocol_versions(&[&rustls::version::TLS13])
-            .unwrap()
-            .with_no_client_auth()
-            .with_single_cert(vec![made.cert.der().clone()], key.into())
-            .unwrap();
-        tls.alpn_protocols = vec![ALPN.to_vec()];
-        let mut transport = TransportConfig::default();
-        let streams = if let Manner::Mute = manner { 0_u32 } else { 1 };
-        transport.max_concurrent_bidi_streams(streams.into());
-        transport.keep_alive_interval(Some(Duration::from_millis(500)));
-        let mut config = ServerConfig::with_crypto(Arc::new(QuicServerConfig::try_from(tls).unwrap()));
-        config.transport_config(Arc::new(transport));
+        let Door { config, pin, .. } = Door::of(if let Manner::Mute = manner { 0 } else { 1 });
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
         let addr = RelayAddr::new(vec![socket.local_addr().unwrap().to_string()], pin, None).unwrap();
         let runtime =
@@ -245,9 +261,14 @@ async fn feed_for_ever(
 }
 
 async fn next_frame(receive: &mut RecvStream) -> Option<ClientFrame> {
+    ClientFrame::decode(&next_bytes(receive).await?.into()).ok()
+}
+
+/// The bytes of the next frame, length prefix removed; `None` once the stream is over.
+pub(crate) async fn next_bytes(receive: &mut RecvStream) -> Option<Vec<u8>> {
     let mut len = [0; 4];
     receive.read_exact(&mut len).await.ok()?;
     let mut frame = vec![0; usize::try_from(u32::from_be_bytes(len)).ok()?];
     receive.read_exact(&mut frame).await.ok()?;
-    ClientFrame::decode(&frame.into()).ok()
+    Some(frame)
 }

@@ -30,4 +30,6 @@ mod sync;
 #[cfg(test)]
 mod threads;
 #[cfg(test)]
+mod unheard;
+#[cfg(test)]
 mod waiting;

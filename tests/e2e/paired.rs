@@ -2,7 +2,11 @@
 
 use std::time::Duration;
 
-use crate::support::{TestDevice, TestRelay, caught_up, clock, eventually, notes};
+use subrosa::testing::set_push_wait;
+use subrosa::{AbortReason, Confirmation, Error, PairError};
+
+use crate::support::{NewDevice, PATIENCE, TestDevice, TestRelay, caught_up, clock, eventually, notes};
+use crate::unheard::UnheardRelay;
 
 #[test]
 fn paired_devices_exchange_live_edits_quickly() {
@@ -59,3 +63,57 @@ fn a_third_device_gets_everything_from_an_emptied_relay() {
     a.sync_once(&relay.url());
     assert_eq!(c.notes(), a.notes());
 }
+
+#[test]
+fn a_new_device_whose_relay_never_acknowledges_it_gets_no_keys_is_told_and_comes_again() {
+    let relay = UnheardRelay::start();
+    let a = TestDevice::new();
+    a.put("before", "pairing");
+    let sync = a.sync(&relay.addr);
+    caught_up(&sync);
+    let new = NewDevice::new();
+    relay.lose_acknowledgements();
+
+    // The relay takes the word of it, and says nothing.
+    let mut offer = a.device().pair_offer(&relay.addr).unwrap();
+    let joining = new.answer(&offer);
+    offer.wait_for_code(PATIENCE).unwrap().expect("the new device answers");
+    set_push_wait(&mut offer, PUSH_WAIT);
+    let begun = clock();
+    let confirmed = offer.confirm(Confirmation::CodesEqual);
+    assert!(matches!(confirmed, Err(Error::Pair(PairError::Unconfirmed))), "{confirmed:?}");
+    let told = joining.join().unwrap();
+    assert!(matches!(told, Err(Error::Pair(PairError::Aborted(AbortReason::Failed)))), "{told:?}");
+    assert!(begun.elapsed() < PATIENCE, "both are told in bounded time: {:?}", begun.elapsed());
+    assert!(relay.lost() > 0, "the relay took it");
+    assert_eq!(relay.take_said(), [COMMIT, REVEAL, OPEN, ABORT], "no piece of the bundle was sent");
+    assert!(!new.has_store());
+    // What the relay has taken cannot be taken back.
+    assert_eq!(a.vault().devices().unwrap().len(), 2, "it is listed");
+
+    relay.heal();
+    let mut offer = a.device().pair_offer(&relay.addr).unwrap();
+    let joining = new.answer(&offer);
+    offer.wait_for_code(PATIENCE).unwrap().expect("the new device answers again");
+    offer.confirm(Confirmation::CodesEqual).unwrap();
+    let b = new.with(joining.join().unwrap().unwrap());
+    assert!(relay.take_said().contains(&PIECE));
+    caught_up(&sync);
+    b.sync_once(&relay.addr);
+    b.put("b", "after");
+    b.sync_once(&relay.addr);
+    caught_up(&sync);
+    assert_eq!((a.notes().len(), a.notes()), (2, b.notes()));
+    for device in [&a, &b] {
+        assert_eq!((device.vault().devices().unwrap().len(), device.vault().pending().unwrap()), (2, 0));
+    }
+}
+
+/// Instead of half a minute.
+const PUSH_WAIT: Duration = Duration::from_secs(3);
+/// Kinds of messages of a pairing (`docs/PROTOCOL.md`, "Pairing").
+const COMMIT: u8 = 1;
+const REVEAL: u8 = 2;
+const OPEN: u8 = 3;
+const PIECE: u8 = 4;
+const ABORT: u8 = 6;

@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use subrosa::{
-    Confirmation, Device, Error, Options, OsEntropy, PairJoin, PairLink, Record, RecordId, RelayAddr,
-    SoftwareKey, StoreError, Sync, SyncError, Value, Vault,
+    Confirmation, Device, Error, Options, OsEntropy, PairJoin, PairLink, PairOffer, Record, RecordId,
+    RelayAddr, SoftwareKey, StoreError, Sync, SyncError, Value, Vault,
 };
 use subrosa_relay::{Config, Relay, RunningRelay};
 use tempfile::TempDir;
@@ -123,23 +124,12 @@ impl TestDevice {
 
     /// One more device, let in by this one.
     pub(crate) fn pair(&self, relay: &RelayAddr) -> Self {
-        let home = tempfile::tempdir().unwrap();
-        let path = home.path().join("store");
-        let key = SoftwareKey::generate(&OsEntropy);
-        let der = key.dangerous_to_pkcs8_der().to_vec();
+        let new = NewDevice::new();
         let mut offer = self.device().pair_offer(relay).unwrap();
-        let link = PairLink::parse(&offer.link().to_text()).unwrap();
-        let mut join = PairJoin::start(&path, Arc::new(key), Options::default(), link).unwrap();
-        let joined = std::thread::spawn(move || {
-            loop {
-                if let Some(device) = join.wait(PATIENCE).unwrap() {
-                    return device;
-                }
-            }
-        });
+        let joined = new.answer(&offer);
         offer.wait_for_code(PATIENCE).unwrap().expect("the new device answers");
         offer.confirm(Confirmation::CodesEqual).unwrap();
-        Self { _home: Arc::new(home), path, key: der, device: Some(joined.join().unwrap()) }
+        new.with(joined.join().unwrap().unwrap())
     }
 
     /// `cp -r` of the closed store, opened beside the original, which is opened again too.
@@ -170,6 +160,42 @@ impl TestDevice {
     /// Every record of `notes`, by id.
     pub(crate) fn notes(&self) -> BTreeMap<RecordId, Record> {
         notes(&self.vault())
+    }
+}
+
+/// A device that has no store yet.
+pub(crate) struct NewDevice(TestDevice);
+
+impl NewDevice {
+    pub(crate) fn new() -> Self {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("store");
+        let key = SoftwareKey::generate(&OsEntropy).dangerous_to_pkcs8_der().to_vec();
+        Self(TestDevice { _home: Arc::new(home), path, key, device: None })
+    }
+
+    /// Answers an offer, on a thread of its own, and waits for what comes of it.
+    pub(crate) fn answer(&self, offer: &PairOffer) -> JoinHandle<Result<Device, Error>> {
+        let link = PairLink::parse(&offer.link().to_text()).unwrap();
+        let key = Arc::new(SoftwareKey::from_pkcs8_der(&self.0.key).unwrap());
+        let mut join = PairJoin::start(&self.0.path, key, Options::default(), link).unwrap();
+        std::thread::spawn(move || {
+            loop {
+                if let Some(device) = join.wait(PATIENCE)? {
+                    return Ok(device);
+                }
+            }
+        })
+    }
+
+    pub(crate) fn has_store(&self) -> bool {
+        self.0.path.exists()
+    }
+
+    /// It is a device now.
+    pub(crate) fn with(mut self, device: Device) -> TestDevice {
+        self.0.device = Some(device);
+        self.0
     }
 }
 

@@ -81,7 +81,7 @@ pub struct PairOffer {
     finished: bool,
     /// Which relay has to hold the word of the new device before it gets its keys.
     push_to: Option<RelayAddr>,
-    push_wait: Duration,
+    pub(crate) push_wait: Duration,
 }
 
 /// The new device's side of a pairing. Dropping it before it is through leaves nothing behind.
