@@ -65,6 +65,14 @@ fn exchange(host: &Host, mut patience: Patience, caller: &mut dyn Caller) -> Res
                     return Err(Failure::Interrupted);
                 }
                 patience.check(&status)?;
+                if let Some(silent) = patience.silent_for() {
+                    let (state, most) = (describe(&status), patience.idle_max.as_secs());
+                    let text = format!(
+                        "nothing has moved for {} s ({state}); waiting for {most} s",
+                        silent.as_secs()
+                    );
+                    caller.note(Level::Plain, &text)?;
+                }
             }
             Err(SyncError::Refused(code)) => return Err(Failure::Refused(code)),
             Err(SyncError::UpdateNeeded) => return Err(Failure::Engine(Error::UpdateNeeded)),
@@ -180,6 +188,8 @@ fn change_line(vault: &Vault, change: Change) -> Result<String, Failure> {
 pub(crate) const LAGGED: &str = r#"{"kind":"lagged"}"#;
 /// Without `--timeout`: time without progress.
 const IDLE_MAX: Duration = Duration::from_secs(30);
+/// After so long without progress it is said what is waited for.
+const SAID_AFTER: Duration = Duration::from_secs(2);
 /// And in all, since a relay can feed for ever.
 const WHOLE_MAX: Duration = Duration::from_secs(3600);
 
@@ -191,18 +201,27 @@ struct Patience {
     whole: Stopwatch,
     idle: Stopwatch,
     seen: Option<(u64, u64)>,
+    /// Whether it was said, since something moved, that nothing does.
+    said: bool,
 }
 
 impl Patience {
     fn new(idle_max: Duration, whole_max: Duration) -> Self {
-        Self { idle_max, whole_max, whole: Stopwatch::start(), idle: Stopwatch::start(), seen: None }
+        Self {
+            idle_max,
+            whole_max,
+            whole: Stopwatch::start(),
+            idle: Stopwatch::start(),
+            seen: None,
+            said: false,
+        }
     }
 
     /// Fails when it is over.
     fn check(&mut self, status: &SyncStatus) -> Result<(), Failure> {
         let moved = (status.progress.segments_done, status.progress.bytes_done);
         match self.seen.replace(moved) {
-            Some(seen) if seen != moved => self.idle = Stopwatch::start(),
+            Some(seen) if seen != moved => (self.idle, self.said) = (Stopwatch::start(), false),
             _ => {}
         }
         if self.idle.elapsed() >= self.idle_max {
@@ -212,6 +231,16 @@ impl Patience {
             return Err(Failure::Unfinished { secs: self.whole_max.as_secs(), reason: describe(status) });
         }
         Ok(())
+    }
+
+    /// For how long nothing has moved, once that is to be said: whoever looks on would think that the command hangs.
+    fn silent_for(&mut self) -> Option<Duration> {
+        let silent = self.idle.elapsed();
+        if self.said || silent < SAID_AFTER {
+            return None;
+        }
+        self.said = true;
+        Some(silent)
     }
 }
 

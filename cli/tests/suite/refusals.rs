@@ -141,6 +141,18 @@ fn a_dead_relay_costs_the_timeout_and_no_data() {
 }
 
 #[test]
+fn a_sync_that_waits_for_a_dead_relay_says_so_before_it_gives_up() {
+    let store = Store::init();
+    store.ok(&["relay", "set", DEAD_RELAY]);
+    let ran = store.run(&["sync", "--timeout", "3"]);
+    assert_eq!((ran.code, ran.stdout.as_str()), (1, ""), "{}", ran.stderr);
+    let lines: Vec<&str> = ran.stderr.lines().collect();
+    let [waits, over] = lines[..] else { panic!("once, then the end: {lines:?}") };
+    assert!(waits.starts_with("nothing has moved for ") && waits.ends_with("waiting for 3 s"), "{waits}");
+    assert!(over.contains("no progress for 3 s"), "{over}");
+}
+
+#[test]
 fn links_that_are_none_leave_nothing_behind() {
     let store = Store::nowhere();
     for link in ["", "nonsense", "subrosa://127.0.0.1:9/#aaaa", DEAD_RELAY] {
