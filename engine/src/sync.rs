@@ -191,7 +191,7 @@ impl Sync {
     /// # Errors
     /// [`Error::Cancelled`]; [`Error::Sync`] with those of [`Sync::wait_caught_up`].
     pub fn wait_caught_up_or(&self, idle_max: Duration, cancel: &Cancel) -> Result<(), Error> {
-        if self.wait(WaitLimits::of_idle(idle_max), cancel)? { Ok(()) } else { Err(Error::Cancelled) }
+        self.moment().wait_or(idle_max, cancel)
     }
 
     /// Now, to be waited for: in one go, as [`Sync::wait_caught_up`] does, or a glance at a time. The relay is asked once.
@@ -231,6 +231,14 @@ impl SyncMoment {
     /// As [`Sync::wait_caught_up_within`]; [`SyncError::Stopped`] once the sync is stopped.
     pub fn wait(&self, idle_max: Duration, whole_max: Duration) -> Result<(), SyncError> {
         self.wait_within(WaitLimits { idle: idle_max, whole: whole_max }, &Cancel::new()).map(drop)
+    }
+
+    /// Waits as [`Sync::wait_caught_up_or`] does from now on, until `cancel` at the latest; to be called as often as you like.
+    ///
+    /// # Errors
+    /// As [`Sync::wait_caught_up_or`].
+    pub fn wait_or(&self, idle_max: Duration, cancel: &Cancel) -> Result<(), Error> {
+        if self.wait_within(WaitLimits::of_idle(idle_max), cancel)? { Ok(()) } else { Err(Error::Cancelled) }
     }
 
     fn wait_within(&self, limits: WaitLimits, cancel: &Cancel) -> Result<bool, SyncError> {

@@ -184,7 +184,7 @@ void on_event_ignored(void *user, const subrosa_event *event) { (void)user, (voi
 /* ---- one of each type ---- */
 
 const char *const type_names[TYPES] = {"key",        "session", "cancel", "device", "list",  "vault", "record",
-                                       "collection", "tx",      "events", "sync",   "offer", "join",  "error"};
+                                       "collection", "tx",      "events", "sync",   "moment", "offer", "join", "error"};
 
 void open_handles(struct handles *out) {
   const uint8_t context[] = {1};
@@ -202,6 +202,7 @@ void open_handles(struct handles *out) {
   GOOD(subrosa_tx_begin(out->store.vault, SUBROSA_TX_READ, 0, (subrosa_tx **)&out->of[TX], &err));
   GOOD(subrosa_events_new((subrosa_events **)&out->of[EVENTS], &err));
   GOOD(subrosa_sync_start(out->store.device, relay, strlen(relay), (subrosa_sync **)&out->of[SYNC], &err));
+  GOOD(subrosa_sync_moment(out->of[SYNC], (subrosa_moment **)&out->of[MOMENT], &err));
   GOOD(subrosa_pair_offer_start(out->store.device, relay, strlen(relay), (subrosa_pair_offer **)&out->of[OFFER], &err));
   GOOD(subrosa_pair_offer_link(out->of[OFFER], &out->link, &err));
   new_folder(out->join_dir);
@@ -224,6 +225,7 @@ void close_any(enum type type, void *handle) {
     case TX: subrosa_tx_abort(handle); break;
     case EVENTS: subrosa_events_close(handle, NULL); break;
     case SYNC: subrosa_sync_stop(handle, NULL); break;
+    case MOMENT: subrosa_moment_close(handle); break;
     case OFFER: subrosa_pair_offer_close(handle); break;
     case JOIN: subrosa_pair_join_close(handle); break;
     case FAILURE: subrosa_error_free(handle); break;
@@ -232,7 +234,7 @@ void close_any(enum type type, void *handle) {
 }
 
 void close_handles(struct handles *handles) {
-  static const enum type order[] = {JOIN, OFFER, SYNC, EVENTS, TX, RECORD, LIST, CANCEL, SESSION, FAILURE};
+  static const enum type order[] = {JOIN, OFFER, MOMENT, SYNC, EVENTS, TX, RECORD, LIST, CANCEL, SESSION, FAILURE};
   for (size_t i = 0; i < sizeof order / sizeof *order; i++) close_any(order[i], handles->of[order[i]]);
   subrosa_secret_free(&handles->link);
   remove_folder(handles->join_dir);

@@ -64,7 +64,7 @@ void on_free(void *user);
 void on_event_ignored(void *user, const subrosa_event *event);
 
 /* One of each type, alive. */
-enum type { KEY, SESSION, CANCEL, DEVICE, LIST, VAULT, RECORD, COLLECTION, TX, EVENTS, SYNC, OFFER, JOIN, FAILURE, TYPES };
+enum type { KEY, SESSION, CANCEL, DEVICE, LIST, VAULT, RECORD, COLLECTION, TX, EVENTS, SYNC, MOMENT, OFFER, JOIN, FAILURE, TYPES };
 struct handles {
   struct store store;
   subrosa_secret link;

@@ -73,7 +73,15 @@ static void null_results(void) {
   REFUSED(subrosa_vault_name(V, NULL, &err));
   REFUSED(subrosa_vault_collections(V, NULL, &err));
   REFUSED(subrosa_vault_devices(V, NULL, &err));
+  REFUSED(subrosa_vault_forks(V, NULL, &err));
+  REFUSED(subrosa_vault_held(V, NULL, &truth, &err));
+  REFUSED(subrosa_vault_is_update_needed(V, NULL, &err));
   REFUSED(subrosa_vault_pending(V, NULL, &err));
+  REFUSED(subrosa_sync_vaults(all.of[SYNC], NULL, &err));
+  REFUSED(subrosa_sync_moment(all.of[SYNC], NULL, &err));
+  REFUSED(subrosa_list_forks(all.of[LIST], 0, NULL, &err));
+  REFUSED(subrosa_list_held(all.of[LIST], 0, NULL, &err));
+  REFUSED(subrosa_list_sync_vault(all.of[LIST], 0, NULL, &err));
   REFUSED(subrosa_record_new(NULL, &err));
   REFUSED(subrosa_record_from_json(JSON, NULL, &err));
   REFUSED(subrosa_record_to_json(R, NULL, &err));
@@ -285,7 +293,11 @@ static void counts_and_indexes(void) {
     REFUSED(subrosa_record_field_view(R, huge[i], &text, &size, &kind, &err));
   }
   REFUSED(subrosa_page(C, NULL, NULL, 0, 1, &buf, &truth, &err));
-  REFUSED(subrosa_list_vault_id(all.of[LIST], 0, &vault_id, &err)); /* a list of devices */
+  /* A list of devices. */
+  REFUSED(subrosa_list_vault_id(all.of[LIST], 0, &vault_id, &err));
+  REFUSED(subrosa_list_forks(all.of[LIST], 0, &(subrosa_fork_info){.struct_size = sizeof(subrosa_fork_info)}, &err));
+  REFUSED(subrosa_list_held(all.of[LIST], 0, &(subrosa_held_info){.struct_size = sizeof(subrosa_held_info)}, &err));
+  REFUSED(subrosa_list_sync_vault(all.of[LIST], 0, &(subrosa_sync_vault){.struct_size = sizeof(subrosa_sync_vault)}, &err));
   CHECK(!subrosa_rows_next(NULL, 0, &offset, &row));
   CHECK(!subrosa_rows_next(NULL, 24, &offset, &row));
   CHECK(!subrosa_rows_next((const uint8_t *)"", 0, NULL, &row));

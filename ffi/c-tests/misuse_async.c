@@ -111,6 +111,7 @@ struct blocked {
   subrosa_cancel *cancel;
   subrosa_events *events;
   subrosa_pair_offer *offer;
+  subrosa_moment *moment;
   struct gate *begun;
   int32_t ended;
 };
@@ -122,6 +123,7 @@ static void *block(void *user) {
   if (b->which == 0) b->ended = subrosa_events_wait(b->events, -1, b->cancel, &event, NULL);
   if (b->which == 1) b->ended = subrosa_sync_wait(sync_handle, -1, b->cancel, NULL);
   if (b->which == 2) b->ended = subrosa_pair_offer_wait(b->offer, -1, b->cancel, NULL);
+  if (b->which == 3) b->ended = subrosa_moment_wait(b->moment, -1, b->cancel, NULL);
   return NULL;
 }
 
@@ -129,7 +131,8 @@ static void blocking_twins(void) {
   struct blocked b = {0};
   GOOD(subrosa_events_new(&b.events, &err));
   GOOD(subrosa_pair_offer_start(store.device, test_relay(), strlen(test_relay()), &b.offer, &err));
-  for (b.which = 0; b.which < 3; b.which++) {
+  GOOD(subrosa_sync_moment(sync_handle, &b.moment, &err));
+  for (b.which = 0; b.which < 4; b.which++) {
     for (int before = 0; before < 2; before++) {
       pthread_t thread;
       b.cancel = token();
@@ -145,6 +148,7 @@ static void blocking_twins(void) {
     }
   }
   subrosa_pair_offer_close(b.offer);
+  subrosa_moment_close(b.moment);
   GOOD(subrosa_events_close(b.events, &err));
 }
 
@@ -172,7 +176,9 @@ static void completion_calls_back(void) {
 
 static void device_closes_under_completions(void) {
   struct heard heard;
+  subrosa_moment *moment = NULL;
   heard_new(&heard);
+  GOOD(subrosa_sync_moment(sync_handle, &moment, &err));
   for (int i = 0; i < 8; i++) {
     GOOD(subrosa_sync_wait_async(sync_handle, -1, NULL, on_done_elsewhere, &heard, NULL, &err));
   }
@@ -180,6 +186,8 @@ static void device_closes_under_completions(void) {
   /* Closing has waited for them. */
   CHECK(gate_count(heard.done) == 8 && heard.status == SUBROSA_CLOSED);
   IS(SUBROSA_CLOSED, subrosa_sync_wait(sync_handle, -1, NULL, &err));
+  IS(SUBROSA_CLOSED, subrosa_moment_wait(moment, -1, NULL, &err));
+  subrosa_moment_close(moment);
   GOOD(subrosa_sync_stop(sync_handle, &err));
   reopen_store(&store);
   GOOD(subrosa_sync_start(store.device, SUBROSA_TEXT(NO_RELAY), &sync_handle, &err));

@@ -205,6 +205,11 @@ static void *wait_on(void *user) {
     do w->ended = subrosa_sync_wait(w->all->of[SYNC], -1, NULL, NULL);
     while (w->ended == SUBROSA_OK);
   }
+  if (w->type == MOMENT) {
+    /* Closed under its wait, it is waited for to the end all the same; from then on it is no handle. */
+    do w->ended = subrosa_moment_wait(w->all->of[MOMENT], -1, NULL, NULL);
+    while (w->ended == SUBROSA_OK);
+  }
   if (w->type == OFFER) {
     do w->ended = subrosa_pair_offer_wait(w->all->of[OFFER], -1, NULL, NULL);
     while (w->ended == SUBROSA_OK);
@@ -216,7 +221,7 @@ static void under_a_wait(void) {
   static const struct {
     enum type type;
     int32_t ended;
-  } cases[] = {{EVENTS, SUBROSA_CLOSED}, {SYNC, SUBROSA_SYNC_STOPPED}, {OFFER, SUBROSA_PAIR_OVER}};
+  } cases[] = {{EVENTS, SUBROSA_CLOSED}, {SYNC, SUBROSA_SYNC_STOPPED}, {MOMENT, SUBROSA_INVALID_HANDLE}, {OFFER, SUBROSA_PAIR_OVER}};
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
     struct handles all;
     struct waiter waiter = {&all, cases[i].type, gate_new(), 0};

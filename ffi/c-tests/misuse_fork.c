@@ -74,6 +74,10 @@ static void inherited(void) {
   FORKED(subrosa_count(all.of[COLLECTION], NULL, &count, &err));
   FORKED(subrosa_tx_commit(all.of[TX], &err));
   FORKED(subrosa_events_wait(all.of[EVENTS], -1, NULL, &event, &err));
+  FORKED(subrosa_vault_forks(all.of[VAULT], &list, &err));
+  FORKED(subrosa_vault_held(all.of[VAULT], &list, &truth, &err));
+  FORKED(subrosa_sync_vaults(all.of[SYNC], &list, &err));
+  FORKED(subrosa_moment_wait(all.of[MOMENT], -1, NULL, &err));
   FORKED(subrosa_sync_wait(all.of[SYNC], -1, NULL, &err));
   FORKED(subrosa_sync_wait_async(all.of[SYNC], -1, NULL, on_done, NULL, NULL, &err));
   FORKED(subrosa_pair_offer_wait(all.of[OFFER], -1, NULL, &err));

@@ -20,6 +20,7 @@ static struct outputs {
   subrosa_tx *tx;
   subrosa_list *list;
   subrosa_sync *sync;
+  subrosa_moment *moment;
   subrosa_pair_offer *offer;
   subrosa_pair_join *join;
   subrosa_id id;
@@ -39,6 +40,9 @@ static struct outputs {
   subrosa_verify_report verified;
   subrosa_space_report space;
   subrosa_device_info info;
+  subrosa_fork_info forks;
+  subrosa_held_info held;
+  subrosa_sync_vault at_relay;
 } o;
 
 #define FOLDER all.join_dir, strlen(all.join_dir)
@@ -83,10 +87,16 @@ static struct outputs {
   X(LIST, list_text_view, text, subrosa_list_text_view(h, 0, &o.text, &o.size, err))                     \
   X(LIST, list_vault_id, vault_id, subrosa_list_vault_id(h, 0, &o.vault_id, err))                        \
   X(LIST, list_device, info, subrosa_list_device(h, 0, &o.info, err))                                    \
+  X(LIST, list_forks, forks, subrosa_list_forks(h, 0, &o.forks, err))                                    \
+  X(LIST, list_held, held, subrosa_list_held(h, 0, &o.held, err))                                        \
+  X(LIST, list_sync_vault, at_relay, subrosa_list_sync_vault(h, 0, &o.at_relay, err))                    \
   X(VAULT, vault_id_of, vault_id, subrosa_vault_id_of(h, &o.vault_id, err))                              \
   X(VAULT, vault_name, buf, subrosa_vault_name(h, &o.buf, err))                                          \
   X(VAULT, vault_collections, list, subrosa_vault_collections(h, &o.list, err))                          \
   X(VAULT, vault_devices, list, subrosa_vault_devices(h, &o.list, err))                                  \
+  X(VAULT, vault_forks, list, subrosa_vault_forks(h, &o.list, err))                                      \
+  X(VAULT, vault_held, list, subrosa_vault_held(h, &o.list, &o.truth, err))                              \
+  X(VAULT, vault_is_update_needed, truth, subrosa_vault_is_update_needed(h, &o.truth, err))              \
   X(VAULT, vault_pending, u64, subrosa_vault_pending(h, &o.u64, err))                                    \
   X(VAULT, vault_delivery, u64, subrosa_vault_delivery(h, SUBROSA_TEXT(NO_RELAY), &o.u64, &o.more_u64, err)) \
   X(VAULT, collection_open, collection, subrosa_collection_open(h, F, &o.collection, err))               \
@@ -145,6 +155,9 @@ static struct outputs {
   N(SYNC, sync_stop, subrosa_sync_stop(h, err))                                                          \
   X(SYNC, sync_status_of, status, subrosa_sync_status_of(h, &o.status, err))                             \
   X(SYNC, sync_reason, buf, subrosa_sync_reason(h, &o.buf, err))                                         \
+  X(SYNC, sync_vaults, list, subrosa_sync_vaults(h, &o.list, err))                                       \
+  X(SYNC, sync_moment, moment, subrosa_sync_moment(h, &o.moment, err))                                   \
+  N(MOMENT, moment_wait, subrosa_moment_wait(h, 0, NULL, err))                                           \
   N(SYNC, sync_wait, subrosa_sync_wait(h, 0, NULL, err))                                                 \
   N(SYNC, sync_wait_async, subrosa_sync_wait_async(h, 0, NULL, ASYNC, err))                              \
   X(OFFER, pair_offer_link, secret, subrosa_pair_offer_link(h, &o.secret, err))                          \
@@ -182,6 +195,7 @@ static struct outputs {
   X(TX, write_many_tx, ids, subrosa_write_many(C, h, NULL, 0, &o.ids, err))                              \
   X(CANCEL, events_wait_3, event, subrosa_events_wait(all.of[EVENTS], 0, h, &o.event, err))              \
   N(CANCEL, sync_wait_3, subrosa_sync_wait(all.of[SYNC], 0, h, err))                                     \
+  N(CANCEL, moment_wait_3, subrosa_moment_wait(all.of[MOMENT], 0, h, err))                               \
   N(CANCEL, sync_wait_async_3, subrosa_sync_wait_async(all.of[SYNC], 0, h, ASYNC, err))                  \
   N(CANCEL, pair_offer_wait_3, subrosa_pair_offer_wait(all.of[OFFER], 0, h, err))                        \
   N(CANCEL, pair_offer_wait_async_3, subrosa_pair_offer_wait_async(all.of[OFFER], 0, h, ASYNC, err))     \
@@ -217,6 +231,9 @@ static void spoil_outputs(void) {
   o.verified.struct_size = sizeof o.verified;
   o.space.struct_size = sizeof o.space;
   o.info.struct_size = sizeof o.info;
+  o.forks.struct_size = sizeof o.forks;
+  o.held.struct_size = sizeof o.held;
+  o.at_relay.struct_size = sizeof o.at_relay;
 }
 
 static bool is_blank(const struct place *place) {

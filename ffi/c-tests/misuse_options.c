@@ -224,6 +224,28 @@ static void larger_reports(void) {
   close_store(&store);
 }
 
+/* A program that was built when the struct was shorter: what it does not have is not written. */
+static void earlier_status(void) {
+  union {
+    subrosa_sync_status status;
+    uint8_t bytes[sizeof(subrosa_sync_status)];
+  } report;
+  struct store store;
+  subrosa_sync *sync = NULL;
+  const size_t first = offsetof(subrosa_sync_status, clock_ahead_ms);
+  open_store(&store);
+  GOOD(subrosa_sync_start(store.device, SUBROSA_TEXT(NO_RELAY), &sync, &err));
+  memset(&report, 0xa5, sizeof report);
+  report.status.struct_size = (uint32_t)first;
+  GOOD(subrosa_sync_status_of(sync, &report.status, &err));
+  CHECK(first == 48 && report.status.bytes_known == 0);
+  for (size_t i = first; i < sizeof report; i++) CHECK(report.bytes[i] == 0xa5);
+  report.status.struct_size = (uint32_t)first - 1;
+  IS(SUBROSA_INVALID_ARGUMENT, subrosa_sync_status_of(sync, &report.status, &err));
+  GOOD(subrosa_sync_stop(sync, &err));
+  close_store(&store);
+}
+
 /* Reports: what the library writes stays within what the caller has. */
 static void reports(void) {
   struct store store;
@@ -258,6 +280,7 @@ int main(void) {
   providers();
   broken_providers();
   larger_reports();
+  earlier_status();
   reports();
   heard_free(&heard);
   return report("misuse_options");

@@ -162,6 +162,11 @@ string do_close(world &w, const json &step) {
   return "ok";
 }
 
+string do_copy(world &w, const json &step) {
+  const string command = "cp -r '" + path(w, text(step, "dir")) + "' '" + path(w, text(step, "to")) + "'";
+  return std::system(command.c_str()) == 0 ? "ok" : "not copied";
+}
+
 string do_restart(world &w, const json &step) {
   open_device &device = find_device(w, step);
   device.handle.close();
@@ -215,6 +220,22 @@ string do_devices(world &w, const json &step) {
     const char *role = member.role >= SUBROSA_ROLE_ADMIN && member.role <= SUBROSA_ROLE_READER ? roles[member.role] : roles[0];
     all.push_back(member.name + ":" + role + (member.is_this ? ":this" : ""));
   }
+  return join(all);
+}
+
+string do_forks(world &w, const json &step) {
+  std::vector<string> all;
+  for (const auto &of : find_vault(w, step).forks()) {
+    all.push_back(of.name + ":" + std::to_string(of.logs) + ":" + std::to_string(of.futures) + (of.is_this ? ":this" : ""));
+  }
+  return join(all);
+}
+
+string do_held(world &w, const json &step) {
+  const subrosa::held_groups held = find_vault(w, step).held();
+  std::vector<string> all;
+  for (const auto &of : held.devices) all.push_back(of.name + ":" + std::to_string(of.groups));
+  if (held.clock_is_late) all.push_back("late");
   return join(all);
 }
 
@@ -479,6 +500,7 @@ const std::map<string, action> &actions() {
       {"create", do_create}, {"open", do_open}, {"close", do_close}, {"restart", do_restart}, {"suspend", do_suspend},
       {"resume", do_resume}, {"network_changed", do_network_changed}, {"verify", do_verify}, {"create_vault", do_create_vault},
       {"open_vault", do_open_vault}, {"vaults", do_vaults}, {"devices", do_devices}, {"collections", do_collections},
+      {"copy", do_copy}, {"forks", do_forks}, {"held", do_held},
       {"insert", do_insert}, {"put", do_put}, {"replace", do_replace}, {"get", do_get}, {"await", do_await}, {"set", do_set},
       {"field", do_field}, {"delete", do_delete}, {"count", do_count}, {"scan", do_scan}, {"get_many", do_get_many},
       {"write_many", do_write_many}, {"begin", do_begin}, {"commit", do_commit}, {"abort", do_abort}, {"watch", do_watch},

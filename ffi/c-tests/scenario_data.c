@@ -409,10 +409,72 @@ static int32_t do_tick(struct world *w, const cJSON *step) {
   return SUBROSA_OK;
 }
 
+/* ---- stores that are copied, and what is told of it ---- */
+
+static int32_t do_copy(struct world *w, const cJSON *step) {
+  const char *from = text_of(step, "dir"), *to = text_of(step, "to");
+  char command[3 * 8192];
+  snprintf(command, sizeof command, "cp -r '%s/%s' '%s/%s'", w->work, from, w->work, to);
+  if (system(command) != 0) say(w, "not copied");
+  return SUBROSA_OK;
+}
+
+static void close_told(void *handle) { subrosa_list_close(handle); }
+
+static int32_t do_forks(struct world *w, const cJSON *step) {
+  subrosa_list *list = NULL;
+  subrosa_vault *vault = NULL;
+  const int32_t status = vault_of(w, step, &vault);
+  if (status != SUBROSA_OK) return status;
+  TRY(subrosa_vault_forks(vault, &list, &err));
+  at_step_end(w, list, close_told);
+  for (size_t i = 0; i < subrosa_list_len(list); i++) {
+    subrosa_fork_info info = {.struct_size = sizeof info};
+    const char *name = NULL;
+    char counts[64];
+    size_t len = 0;
+    TRY(subrosa_list_text_view(list, i, &name, &len, &err));
+    TRY(subrosa_list_forks(list, i, &info, &err));
+    separate(w, ',');
+    say_len(w, name, len);
+    snprintf(counts, sizeof counts, ":%llu:%llu", (unsigned long long)info.logs, (unsigned long long)info.futures);
+    say(w, counts);
+    if (info.is_this) say(w, ":this");
+  }
+  return SUBROSA_OK;
+}
+
+static int32_t do_held(struct world *w, const cJSON *step) {
+  subrosa_list *list = NULL;
+  subrosa_vault *vault = NULL;
+  bool late = false;
+  const int32_t status = vault_of(w, step, &vault);
+  if (status != SUBROSA_OK) return status;
+  TRY(subrosa_vault_held(vault, &list, &late, &err));
+  at_step_end(w, list, close_told);
+  for (size_t i = 0; i < subrosa_list_len(list); i++) {
+    subrosa_held_info info = {.struct_size = sizeof info};
+    const char *name = NULL;
+    char groups[32];
+    size_t len = 0;
+    TRY(subrosa_list_text_view(list, i, &name, &len, &err));
+    TRY(subrosa_list_held(list, i, &info, &err));
+    separate(w, ',');
+    say_len(w, name, len);
+    snprintf(groups, sizeof groups, ":%llu", (unsigned long long)info.groups);
+    say(w, groups);
+  }
+  if (late) {
+    separate(w, ',');
+    say(w, "late");
+  }
+  return SUBROSA_OK;
+}
+
 const struct named_action data_actions[] = {
     {"insert", do_insert}, {"put", do_put},           {"replace", do_replace},   {"get", do_get},
     {"await", do_await},   {"set", do_set},           {"field", do_field},       {"delete", do_delete},
     {"count", do_count},   {"scan", do_scan},         {"get_many", do_get_many}, {"write_many", do_write_many},
     {"begin", do_begin},   {"commit", do_commit},     {"abort", do_abort},       {"watch", do_watch},
     {"events", do_events}, {"tick", do_tick},         {"names", do_names},       {"get_field", do_get_field},
-    {"delete_field", do_delete_field}, {NULL, NULL}};
+    {"delete_field", do_delete_field}, {"copy", do_copy}, {"forks", do_forks}, {"held", do_held}, {NULL, NULL}};

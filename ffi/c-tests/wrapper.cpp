@@ -206,6 +206,39 @@ void callbacks(fixture &f) {
   CHECK(!sync);
 }
 
+// A store that was copied, and went on twice: told by whoever asks later, too.
+void forks(const std::string &dir) {
+  const std::string copied = dir + "-copied", relay = std::getenv("SUBROSA_TEST_RELAY");
+  const subrosa::key key = subrosa::key::generate();
+  const auto write_and_sync = [&](const std::string &where) {
+    subrosa::device device = subrosa::device::open(where, key);
+    device.vault("personal").collection("notes").insert("{}");
+    subrosa::sync sync = device.start_sync(relay);
+    const subrosa::moment now = sync.moment();
+    now.wait(30000);
+    now.wait(30000);  // it was: at once
+    CHECK(sync.vaults().empty() && sync.status().clock_ahead_ms == 0 && sync.status().held_until_ms == 0);
+    sync.stop();
+    THROWS(SUBROSA_SYNC_STOPPED, (now.wait(0), 0));
+    device.close();
+  };
+  {
+    subrosa::device device = subrosa::device::create(dir, key, subrosa::device_options("laptop"));
+    const subrosa::vault vault = device.create_vault("personal");
+    CHECK(vault.forks().empty() && vault.held().devices.empty() && !vault.held().clock_is_late && !vault.is_update_needed());
+    device.close();
+  }
+  write_and_sync(dir);
+  CHECK(std::system(("cp -r '" + dir + "' '" + copied + "'").c_str()) == 0);
+  write_and_sync(dir);
+  write_and_sync(copied);
+  subrosa::device device = subrosa::device::open(copied, key);
+  const std::vector<subrosa::forks_of_device> all = device.vault("personal").forks();
+  CHECK(all.size() == 1 && all[0].is_this && all[0].name == "laptop" && all[0].logs == 1 && all[0].futures == 1);
+  CHECK(all.size() == 1 && std::memcmp(all[0].public_key.bytes, key.public_key().bytes, sizeof all[0].public_key.bytes) == 0);
+  CHECK(device.vault("personal").collection("notes").count() == 3);
+}
+
 // The last owner of a queue, and of a device, may be the function that they call.
 void ends_in_callbacks(fixture &f) {
   std::promise<void> called;
@@ -326,6 +359,7 @@ int main(int argc, char **argv) {
   large_records(f.dir + "-large");
   transactions(f);
   callbacks(f);
+  forks(f.dir + "-forked");
   ends_in_callbacks(f);
   logs(f);
   providers();

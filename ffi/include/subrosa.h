@@ -916,6 +916,11 @@ typedef struct subrosa_key subrosa_key;
 typedef struct subrosa_list subrosa_list;
 
 /**
+ * A moment of a sync: what was written here by then, and what the relay had acknowledged to anybody. Thread-safe.
+ */
+typedef struct subrosa_moment subrosa_moment;
+
+/**
  * The new device's side of a pairing. Thread-safe; one call at a time waits on it.
  */
 typedef struct subrosa_pair_join subrosa_pair_join;
@@ -1259,6 +1264,95 @@ typedef struct {
 } subrosa_device_info;
 
 /**
+ * A device whose logs have several futures: its store was copied, or put back from a backup, and went on twice. All of them are kept and
+ * merged, and nothing need be done.
+ */
+typedef struct {
+  /**
+   * `sizeof(subrosa_fork_info)`, set by the caller.
+   */
+  uint32_t struct_size;
+  /**
+   * 1 if it is this device.
+   */
+  uint32_t is_this;
+  /**
+   * So many of its logs have several futures.
+   */
+  uint64_t logs;
+  /**
+   * So many futures they have beyond one each.
+   */
+  uint64_t futures;
+  /**
+   * The device.
+   */
+  subrosa_public_key public_key;
+} subrosa_fork_info;
+
+/**
+ * What is held of a device: it is here, and was made more than five minutes ahead of this device's clock. It is merged when its time
+ * comes, or when its device says that its clock ran ahead.
+ */
+typedef struct {
+  /**
+   * `sizeof(subrosa_held_info)`, set by the caller.
+   */
+  uint32_t struct_size;
+  /**
+   * 0.
+   */
+  uint32_t reserved;
+  /**
+   * So many groups of edits; those beyond the first 1,024 segments of a log are not counted.
+   */
+  uint64_t groups;
+  /**
+   * When the first of them is merged, in Unix milliseconds of this device's clock.
+   */
+  uint64_t until_ms;
+  /**
+   * The device.
+   */
+  subrosa_public_key public_key;
+} subrosa_held_info;
+
+/**
+ * A vault with which not all is well at the relay.
+ */
+typedef struct {
+  /**
+   * `sizeof(subrosa_sync_vault)`, set by the caller.
+   */
+  uint32_t struct_size;
+  /**
+   * Code of the relay's last refusal of something of it (docs/PROTOCOL.md); 0 for none.
+   */
+  int32_t refused;
+  /**
+   * 1 if it rests while the others go on, because of something wrong with it at the relay, and is tried again by itself:
+   * `subrosa_list_text_view` says in words what that is.
+   */
+  uint32_t rests;
+  /**
+   * 1 if the relay hides something of it, or has lost it, and does not say so.
+   */
+  uint32_t disagrees;
+  /**
+   * 1 if the relay says that it holds another future of this device's log, and shows nothing of it: nothing is sent to it.
+   */
+  uint32_t disputed;
+  /**
+   * 1 if an admin has written what only a newer version understands: nothing is sent before an update.
+   */
+  uint32_t update_needed;
+  /**
+   * The vault.
+   */
+  subrosa_vault_id vault;
+} subrosa_sync_vault;
+
+/**
  * Hears that an asynchronous call has ended, however it did: exactly once for each start that returned `SUBROSA_OK`, on a
  * thread of the library's (`subrosa-task`), never on the one that starts; that one may not have come back from the start
  * yet, so what `done` looks at has to be there before. `error` is the callee's, to be freed with
@@ -1338,6 +1432,16 @@ typedef struct {
    * Bytes of the latter.
    */
   uint64_t bytes_known;
+  /**
+   * By how many milliseconds this device's wall clock is ahead of the relay's, negative if it is behind, where that is more than five
+   * minutes; else 0. Sync goes on all the same.
+   */
+  int64_t clock_ahead_ms;
+  /**
+   * When the first of what is held for this device's clock is merged, in Unix milliseconds; 0 while nothing is held.
+   * `subrosa_vault_held` says whose it is.
+   */
+  uint64_t held_until_ms;
 } subrosa_sync_status;
 
 #ifdef __cplusplus
@@ -2178,7 +2282,8 @@ int32_t subrosa_log_set(int32_t level_max,
 SUBROSA_API size_t subrosa_list_len(const subrosa_list *list);
 
 /**
- * The name of a vault, device or collection: not NUL-terminated, valid until the list is closed.
+ * The name of a vault, device or collection, empty for a device that is not listed; of `subrosa_sync_vaults`, why a vault rests, empty if it
+ * does not. Not NUL-terminated, valid until the list is closed.
  * Errors: `SUBROSA_INVALID_ARGUMENT` beyond the end. Since 0.1.
  *
  * # Safety
@@ -2214,6 +2319,42 @@ int32_t subrosa_list_device(const subrosa_list *list,
                             size_t index,
                             subrosa_device_info *out,
                             subrosa_error **err);
+
+/**
+ * A device in a list of `subrosa_vault_forks`. Errors: `SUBROSA_INVALID_ARGUMENT` beyond the end and in other lists. Since 0.1.
+ *
+ * # Safety
+ * Rules 2 and 3 of this library.
+ */
+SUBROSA_API
+int32_t subrosa_list_forks(const subrosa_list *list,
+                           size_t index,
+                           subrosa_fork_info *out,
+                           subrosa_error **err);
+
+/**
+ * A device in a list of `subrosa_vault_held`. Errors: `SUBROSA_INVALID_ARGUMENT` beyond the end and in other lists. Since 0.1.
+ *
+ * # Safety
+ * Rules 2 and 3 of this library.
+ */
+SUBROSA_API
+int32_t subrosa_list_held(const subrosa_list *list,
+                          size_t index,
+                          subrosa_held_info *out,
+                          subrosa_error **err);
+
+/**
+ * A vault in a list of `subrosa_sync_vaults`. Errors: `SUBROSA_INVALID_ARGUMENT` beyond the end and in other lists. Since 0.1.
+ *
+ * # Safety
+ * Rules 2 and 3 of this library.
+ */
+SUBROSA_API
+int32_t subrosa_list_sync_vault(const subrosa_list *list,
+                                size_t index,
+                                subrosa_sync_vault *out,
+                                subrosa_error **err);
 
 /**
  * Closes a list. NULL, and a second time, are fine. Since 0.1.
@@ -2828,6 +2969,19 @@ SUBROSA_API int32_t subrosa_sync_status_of(subrosa_sync *sync, subrosa_sync_stat
 SUBROSA_API int32_t subrosa_sync_reason(subrosa_sync *sync, subrosa_buf *out, subrosa_error **err);
 
 /**
+ * The vaults with which not all is well at the relay, each once, by their ids: `subrosa_list_sync_vault` says what is the matter. An empty list
+ * while all is well. `SUBROSA_EVENT_REFUSED`, `SUBROSA_EVENT_DISAGREES`, `SUBROSA_EVENT_DISPUTED` and `SUBROSA_EVENT_UPDATE_NEEDED` say it as
+ * it happens. Since 0.1.
+ *
+ * # Safety
+ * Rule 2 of this library.
+ */
+SUBROSA_API
+int32_t subrosa_sync_vaults(subrosa_sync *sync,
+                            subrosa_list **out,
+                            subrosa_error **err);
+
+/**
  * Waits until all vaults are caught up both ways: everything is here that the relay had acknowledged to anybody when this was
  * called, and what was written here before it is there. The relay is asked for that, which takes a round trip: what it said
  * before counts for nothing, and while there is no link the wait goes on. `idle_ms`: how long nothing may move, at least such
@@ -2843,6 +2997,33 @@ int32_t subrosa_sync_wait(subrosa_sync *sync,
                           int32_t idle_ms,
                           subrosa_cancel *cancel,
                           subrosa_error **err);
+
+/**
+ * Now, to be waited for with `subrosa_moment_wait`, a little at a time. A wait that ends early and is called again with
+ * `subrosa_sync_wait` is about another moment, for which the relay is asked anew. Since 0.1.
+ *
+ * # Safety
+ * Rule 2 of this library.
+ */
+SUBROSA_API int32_t subrosa_sync_moment(subrosa_sync *sync, subrosa_moment **out, subrosa_error **err);
+
+/**
+ * Waits as `subrosa_sync_wait` does, for that moment; as often as you like, and each time for as short as you like: the relay is asked once.
+ * Errors: those of `subrosa_sync_wait`; `SUBROSA_SYNC_STOPPED` once its sync is stopped. Since 0.1.
+ *
+ * # Safety
+ * Rule 2 of this library.
+ */
+SUBROSA_API
+int32_t subrosa_moment_wait(subrosa_moment *moment,
+                            int32_t idle_ms,
+                            subrosa_cancel *cancel,
+                            subrosa_error **err);
+
+/**
+ * Closes a moment; a wait for it goes on. NULL, and a second time, are fine. Since 0.1.
+ */
+SUBROSA_API void subrosa_moment_close(subrosa_moment *moment);
 
 /**
  * As `subrosa_sync_wait`, on a thread of its own; `done` hears of the end. `user` is passed to `done`, and to `user_free`
@@ -2981,6 +3162,44 @@ SUBROSA_API
 int32_t subrosa_vault_devices(subrosa_vault *vault,
                               subrosa_list **out,
                               subrosa_error **err);
+
+/**
+ * The devices whose logs have several futures in the vault, because their stores were copied or put back from a backup:
+ * `subrosa_list_text_view` has their names, `subrosa_list_forks` the rest. `SUBROSA_EVENT_FORKED` says that there is another one. Since 0.1.
+ *
+ * # Safety
+ * Rule 2 of this library.
+ */
+SUBROSA_API
+int32_t subrosa_vault_forks(subrosa_vault *vault,
+                            subrosa_list **out,
+                            subrosa_error **err);
+
+/**
+ * The devices of whose edits something is held for this device's clock: `subrosa_list_text_view` has their names, `subrosa_list_held` how
+ * much, and until when. `SUBROSA_EVENT_HELD` says when that changes. `clock_is_late`, which may be NULL, becomes true if everybody's is held
+ * that has written something: then it is probably this device's own clock that is wrong. Costs nothing while nothing is held. Since 0.1.
+ *
+ * # Safety
+ * Rule 2 of this library.
+ */
+SUBROSA_API
+int32_t subrosa_vault_held(subrosa_vault *vault,
+                           subrosa_list **out,
+                           bool *clock_is_late,
+                           subrosa_error **err);
+
+/**
+ * Whether an admin of the vault has written what only a newer version understands: it is read and received, and nothing that is written
+ * here is sent before the application is updated. `SUBROSA_EVENT_UPDATE_NEEDED` says it as it happens. Since 0.1.
+ *
+ * # Safety
+ * Rule 2 of this library.
+ */
+SUBROSA_API
+int32_t subrosa_vault_is_update_needed(subrosa_vault *vault,
+                                       bool *out,
+                                       subrosa_error **err);
 
 /**
  * How much waits for sealing: records with edits that no segment holds yet, and parts of bulk writes. Since 0.1.

@@ -80,6 +80,8 @@ pub struct subrosa_record(());
 pub struct subrosa_tx(());
 /// Sync under way. Thread-safe.
 pub struct subrosa_sync(());
+/// A moment of a sync: what was written here by then, and what the relay had acknowledged to anybody. Thread-safe.
+pub struct subrosa_moment(());
 /// A queue of events of any number of sources. Thread-safe.
 pub struct subrosa_events(());
 /// The old device's side of a pairing. Thread-safe; one call at a time waits on it.
@@ -99,6 +101,7 @@ handle_types! {
     subrosa_record => api::record::RecordObject;
     subrosa_tx => api::tx::TxObject;
     subrosa_sync => api::sync::SyncObject;
+    subrosa_moment => api::sync::MomentObject;
     subrosa_events => api::events::EventsObject;
     subrosa_pair_offer => api::pairing::OfferObject;
     subrosa_pair_join => api::pairing::JoinObject;

@@ -37,6 +37,8 @@ pub struct SyncStatus {
     pub state: SyncState,
     /// The last refusal; kept until everything is caught up, across reconnections.
     pub refused: Option<ErrorCode>,
+    /// The last refusal of each vault of which something was refused, kept until that is caught up.
+    pub refusals: BTreeMap<VaultId, ErrorCode>,
     /// Why there is no connection, as of the last try.
     pub failure: Option<SyncFailure>,
     /// What was done and is known to be left, since sync was started.

@@ -383,6 +383,7 @@ impl Inner {
         SyncStatus {
             state: self.state,
             refused: self.refusals.values().next().map(|refusal| refusal.code),
+            refusals: self.refusals.iter().map(|(vault, refusal)| (*vault, refusal.code)).collect(),
             failure: panicked.or_else(|| self.lines.iter().find_map(|line| line.failure.clone())),
             progress: self.lines.iter().fold(Progress::default(), |sum, line| sum.plus(line.total())),
             resting: self.resting.clone(),

@@ -182,6 +182,47 @@ export class Device {
   [Symbol.asyncDispose](): Promise<void>;
 }
 
+export interface ForksOfDevice {
+  /** Null if it is not listed. */
+  name: string | null;
+  isThis: boolean;
+  publicKey: PublicKey;
+  /** So many of its logs have several futures, and so many more than one each. */
+  logs: number;
+  futures: number;
+}
+
+export interface HeldOfDevice {
+  /** Null if it is not listed. */
+  name: string | null;
+  publicKey: PublicKey;
+  /** Groups of edits. */
+  groups: number;
+  /** When the first of them is merged, as of `Date.now()`. */
+  untilMs: number;
+}
+
+export interface HeldGroups {
+  devices: HeldOfDevice[];
+  /** Everybody's are held: it is probably this device's own clock that is wrong. */
+  clockIsLate: boolean;
+}
+
+/** A vault with which not all is well at the relay. */
+export interface VaultAtRelay {
+  vault: VaultId;
+  /** The relay's code of its last refusal; 0 for none. */
+  refused: number;
+  /** Why it rests while the others go on; null if it does not. */
+  rests: string | null;
+  /** The relay hides something of it, or has lost it. */
+  disagrees: boolean;
+  /** The relay claims another future of this device's log and does not show it. */
+  disputed: boolean;
+  /** Nothing is sent before an update. */
+  updateNeeded: boolean;
+}
+
 export interface TransactionOptions {
   /** How long to wait for another transaction before BUSY. Default 5,000 ms; 30,000 ms for `writeAsync`. */
   timeoutMs?: number;
@@ -200,6 +241,12 @@ export class Vault {
   collection<T extends object = Fields>(name: string, options?: DecodeOptions): Collection<T>;
   collections(): string[];
   devices(): DeviceInfo[];
+  /** The devices whose stores were copied or put back from a backup, and went on twice. All of it is kept and merged. */
+  forks(): ForksOfDevice[];
+  /** What is held because it was made more than five minutes ahead of this device's clock; merged when its time comes. */
+  held(): HeldGroups;
+  /** An admin has written what only a newer version understands: nothing is sent before the application is updated. */
+  readonly isUpdateNeeded: boolean;
   /** How much waits for sealing: records with edits that no segment holds yet, and parts of bulk writes. */
   pending(): number;
   /** How many sealed segments are held here, and how many of them the relay (or the stored one) is known to hold durably. */
@@ -373,6 +420,10 @@ export interface SyncStatus {
   segmentsKnown: number;
   bytesDone: number;
   bytesKnown: number;
+  /** By how much this device's clock is ahead of the relay's, negative if behind, where that is more than five minutes; else 0. */
+  clockAheadMs: number;
+  /** When the first of what is held for the clock is merged; 0 while nothing is held. `Vault.held` says whose it is. */
+  heldUntilMs: number;
 }
 
 export class Sync {
@@ -382,6 +433,8 @@ export class Sync {
   status(): SyncStatus;
   /** The state and why, for people. */
   reason(): string;
+  /** The vaults with which not all is well at the relay; empty while all is well. */
+  vaults(): VaultAtRelay[];
   /** Until everything is here and there. NO_PROGRESS after `idleMs` without a step, default 30,000. */
   wait(options?: Abortable & { idleMs?: number }): Promise<void>;
   events(options?: Abortable): Events<SyncEvent>;

@@ -1,6 +1,7 @@
 // Carries out the scenarios of ffi/scenario: node scenario.mjs SCENARIOS WORK
 
 import { mkdirSync, readFileSync, readdirSync } from 'node:fs';
+import { cp } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { Device, Float, Key, Session, SubrosaError, decode, encode, idFromName } from './src/index.js';
 
@@ -75,6 +76,7 @@ class Runner {
     this.opened(step.device, await Device.open(dir, key), key, dir);
   }
 
+  copy(step) { return cp(join(this.work, step.dir), join(this.work, step.to), { recursive: true }); }
   suspend(step) { return this.device(step).suspend({ deadlineMs: SUSPEND_MS }); }
   resume(step) { return this.device(step).resume(); }
   network_changed(step) { this.device(step).networkChanged(); }
@@ -92,6 +94,16 @@ class Runner {
 
   devices_of(step) {
     return this.vault(step).devices().map(({ name, role, isThis }) => `${name}:${role}${isThis ? ':this' : ''}`).join(',');
+  }
+
+  forks(step) {
+    return this.vault(step).forks()
+      .map(({ name, logs, futures, isThis }) => `${name}:${logs}:${futures}${isThis ? ':this' : ''}`).join(',');
+  }
+
+  held(step) {
+    const { devices, clockIsLate } = this.vault(step).held();
+    return [...devices.map(({ name, groups }) => `${name}:${groups}`), ...(clockIsLate ? ['late'] : [])].join(',');
   }
 
   collections(step) { return this.vault(step).collections().join(','); }

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import queue
+import shutil
 import sys
 import time
 import uuid
@@ -97,6 +98,9 @@ class Run:
         self.do_close(step)
         self.do_open({"device": step["device"], "key": key, "dir": folder})
 
+    def do_copy(self, step: Step) -> None:
+        shutil.copytree(self.work / step["dir"], self.work / step["to"])
+
     def do_suspend(self, step: Step) -> None:
         self.device(step).suspend(5.0)
 
@@ -123,6 +127,14 @@ class Run:
     def do_devices(self, step: Step) -> str:
         found = self.vault(step).devices()
         return ",".join(f"{one.name}:{one.role.name.lower()}{':this' if one.is_this else ''}" for one in found)
+
+    def do_forks(self, step: Step) -> str:
+        found = self.vault(step).forks()
+        return ",".join(f"{one.name}:{one.logs}:{one.futures}{':this' if one.is_this else ''}" for one in found)
+
+    def do_held(self, step: Step) -> str:
+        held = self.vault(step).held()
+        return ",".join([f"{one.name}:{one.groups}" for one in held.devices] + ["late"] * held.clock_is_late)
 
     def do_collections(self, step: Step) -> str:
         return ",".join(self.vault(step).collections())

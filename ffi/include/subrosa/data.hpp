@@ -152,12 +152,43 @@ class transaction : public detail::handle<subrosa_tx, subrosa_tx_abort> {
   void abort() noexcept { reset(); }
 };
 
-// Writes to send in one call, all or nothing.
 struct member {
   std::string name;
   std::int32_t role;  // SUBROSA_ROLE_*
   bool is_this;
   subrosa::public_key public_key;
+};
+
+// A device whose store was copied or put back from a backup, and went on twice. All of it is kept and merged.
+struct forks_of_device {
+  std::string name;  // empty if it is not listed
+  bool is_this;
+  subrosa::public_key public_key;
+  std::uint64_t logs;     // so many of its logs have several futures
+  std::uint64_t futures;  // so many futures they have beyond one each
+};
+
+// Edits of a device that were made more than five minutes ahead of this device's clock.
+struct held_of_device {
+  std::string name;  // empty if it is not listed
+  subrosa::public_key public_key;
+  std::uint64_t groups;
+  std::uint64_t until_ms;  // when the first of them is merged, in Unix milliseconds
+};
+
+struct held_groups {
+  std::vector<held_of_device> devices;
+  bool clock_is_late;  // everybody's are held: it is probably this device's own clock that is wrong
+};
+
+// A vault with which not all is well at the relay.
+struct vault_at_relay {
+  vault_id vault;
+  std::int32_t refused;  // code of the relay's last refusal; 0 for none
+  std::string rests;     // why it rests while the others go on; empty if it does not
+  bool disagrees;        // the relay hides something of it, or has lost it
+  bool disputed;         // the relay says that it holds another future of this device's log, and shows none
+  bool update_needed;    // nothing is sent before an update
 };
 
 namespace detail {
@@ -185,6 +216,27 @@ class list : public handle<subrosa_list, subrosa_list_close> {
     t(subrosa_list_device(raw(), index, &info, t.slot()));
     return member{text(index), info.role, info.is_this != 0, info.public_key};
   }
+  forks_of_device forks(std::size_t index) const {
+    subrosa_fork_info info = subrosa_fork_info();
+    info.struct_size = sizeof info;
+    trial t;
+    t(subrosa_list_forks(raw(), index, &info, t.slot()));
+    return forks_of_device{text(index), info.is_this != 0, info.public_key, info.logs, info.futures};
+  }
+  held_of_device held(std::size_t index) const {
+    subrosa_held_info info = subrosa_held_info();
+    info.struct_size = sizeof info;
+    trial t;
+    t(subrosa_list_held(raw(), index, &info, t.slot()));
+    return held_of_device{text(index), info.public_key, info.groups, info.until_ms};
+  }
+  vault_at_relay at_relay(std::size_t index) const {
+    subrosa_sync_vault info = subrosa_sync_vault();
+    info.struct_size = sizeof info;
+    trial t;
+    t(subrosa_list_sync_vault(raw(), index, &info, t.slot()));
+    return vault_at_relay{info.vault, info.refused, text(index), info.disagrees != 0, info.disputed != 0, info.update_needed != 0};
+  }
   std::vector<std::string> texts() const {
     std::vector<std::string> all;
     for (std::size_t i = 0, n = size(); i < n; i++) all.push_back(text(i));
@@ -193,6 +245,7 @@ class list : public handle<subrosa_list, subrosa_list_close> {
 };
 }  // namespace detail
 
+// Writes to send in one call, all or nothing.
 class batch {
  public:
   batch &insert(const std::string &json) { return row(SUBROSA_ROW_INSERT, id(), &json); }
@@ -394,6 +447,33 @@ class vault : public detail::handle<subrosa_vault, subrosa_vault_close> {
     std::vector<member> all;
     for (std::size_t i = 0, n = list.size(); i < n; i++) all.push_back(list.device(i));
     return all;
+  }
+  // The devices whose logs have several futures here.
+  std::vector<forks_of_device> forks() const {
+    detail::trial t;
+    subrosa_list *out = nullptr;
+    t(subrosa_vault_forks(raw(), &out, t.slot()));
+    const detail::list list(out);
+    std::vector<forks_of_device> all;
+    for (std::size_t i = 0, n = list.size(); i < n; i++) all.push_back(list.forks(i));
+    return all;
+  }
+  // What is held for this device's clock.
+  held_groups held() const {
+    held_groups all = held_groups();
+    detail::trial t;
+    subrosa_list *out = nullptr;
+    t(subrosa_vault_held(raw(), &out, &all.clock_is_late, t.slot()));
+    const detail::list list(out);
+    for (std::size_t i = 0, n = list.size(); i < n; i++) all.devices.push_back(list.held(i));
+    return all;
+  }
+  // Whether nothing is sent before an update.
+  bool is_update_needed() const {
+    bool out = false;
+    detail::trial t;
+    t(subrosa_vault_is_update_needed(raw(), &out, t.slot()));
+    return out;
   }
   // How much waits for sealing: records with edits that no segment holds yet, and parts of bulk writes.
   std::uint64_t pending() const {

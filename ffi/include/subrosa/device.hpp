@@ -43,6 +43,17 @@ void start_async(done function, Start start) {
 }
 }  // namespace detail
 
+// A moment of a sync, to be waited for a little at a time: the relay is asked once.
+class moment : public detail::handle<subrosa_moment, subrosa_moment_close> {
+ public:
+  moment() noexcept {}
+  explicit moment(subrosa_moment *raw) noexcept : handle(raw) {}
+  void wait(std::int32_t idle_ms, cancel *token = nullptr) const {
+    detail::trial t;
+    t(subrosa_moment_wait(raw(), idle_ms, detail::raw_or_null(token), t.slot()));
+  }
+};
+
 class sync : public detail::handle<subrosa_sync, detail::close_sync> {
  public:
   sync() noexcept {}
@@ -59,6 +70,22 @@ class sync : public detail::handle<subrosa_sync, detail::close_sync> {
     detail::trial t;
     t(subrosa_sync_reason(raw(), out.out(), t.slot()));
     return out.text();
+  }
+  // The vaults with which not all is well at the relay.
+  std::vector<vault_at_relay> vaults() const {
+    detail::trial t;
+    subrosa_list *out = nullptr;
+    t(subrosa_sync_vaults(raw(), &out, t.slot()));
+    const detail::list list(out);
+    std::vector<vault_at_relay> all;
+    for (std::size_t i = 0, n = list.size(); i < n; i++) all.push_back(list.at_relay(i));
+    return all;
+  }
+  subrosa::moment moment() const {
+    detail::trial t;
+    subrosa_moment *out = nullptr;
+    t(subrosa_sync_moment(raw(), &out, t.slot()));
+    return subrosa::moment(out);
   }
   void wait(std::int32_t idle_ms, cancel *token = nullptr) const {
     detail::trial t;

@@ -1,8 +1,9 @@
 //! Sync: one at a time for a device.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
 
-use subrosa::{Cancel, Sync, SyncFailure, SyncState, SyncStatus};
+use subrosa::{Cancel, Error, Sync, SyncFailure, SyncMoment, SyncState, SyncStatus, VaultId};
 
 use super::cancel::{CancelObject, timeout};
 use super::device::DeviceObject;
@@ -105,12 +106,71 @@ impl SyncObject {
     }
 
     pub(crate) fn wait(&self, idle_ms: i32, cancel: Option<&CancelObject>) -> Result<(), Failure> {
+        self.wait_with(cancel, |sync, cancel| sync.wait_caught_up_or(timeout(idle_ms), cancel))
+    }
+
+    pub(crate) fn moment(self: Arc<Self>) -> Result<Arc<MomentObject>, Failure> {
+        let moment = self.running()?.get()?.moment();
+        Ok(Arc::new(MomentObject { sync: self, moment }))
+    }
+
+    /// Runs a wait of the engine's, which ends when `cancel` is fired, when this is stopped, and when the device is closed.
+    fn wait_with(
+        &self,
+        cancel: Option<&CancelObject>,
+        call: impl FnOnce(&Sync, &Cancel) -> Result<(), Error>,
+    ) -> Result<(), Failure> {
         let mut tokens = vec![(&self.stopping, SUBROSA_SYNC_STOPPED)];
         tokens.extend(cancel.map(|cancel| (&cancel.0, SUBROSA_CANCELLED)));
         let wait = self.device.wait(&tokens);
         let running = self.running()?;
-        wait.explain(running.get()?.wait_caught_up_or(timeout(idle_ms), &wait.cancel))
+        wait.explain(call(running.get()?, &wait.cancel))
     }
+}
+
+/// A moment of a sync, to be waited for as often as the caller likes.
+pub(crate) struct MomentObject {
+    sync: Arc<SyncObject>,
+    moment: SyncMoment,
+}
+
+impl Object for MomentObject {
+    const KIND: u8 = 15;
+}
+
+impl MomentObject {
+    pub(crate) fn wait(&self, idle_ms: i32, cancel: Option<&CancelObject>) -> Result<(), Failure> {
+        self.sync.wait_with(cancel, |_, cancel| self.moment.wait_or(timeout(idle_ms), cancel))
+    }
+}
+
+/// A vault with which not all is well at the relay.
+pub(crate) struct VaultAtRelay {
+    pub(crate) vault: VaultId,
+    /// The code of the last refusal.
+    pub(crate) refused: Option<u16>,
+    /// Why it rests, in words; empty if it does not.
+    pub(crate) fault: String,
+    pub(crate) disagrees: bool,
+    pub(crate) disputed: bool,
+    pub(crate) update_needed: bool,
+}
+
+/// The vaults with which not all is well, each once, by their ids.
+pub(crate) fn not_well(status: &SyncStatus) -> Vec<VaultAtRelay> {
+    let mut vaults = BTreeMap::new();
+    let named = [&status.disagrees, &status.disputed, &status.update_needed].into_iter().flatten();
+    for vault in named.chain(status.refusals.keys()).chain(status.resting.keys()) {
+        vaults.entry(*vault).or_insert_with(|| VaultAtRelay {
+            vault: *vault,
+            refused: status.refusals.get(vault).map(|code| code.to_wire()),
+            fault: status.resting.get(vault).map(ToString::to_string).unwrap_or_default(),
+            disagrees: status.disagrees.contains(vault),
+            disputed: status.disputed.contains(vault),
+            update_needed: status.update_needed.contains(vault),
+        });
+    }
+    vaults.into_values().collect()
 }
 
 /// A borrow of the engine's handle, which stopping waits for.
@@ -159,5 +219,31 @@ pub(crate) fn reason(status: &SyncStatus) -> String {
     match &status.failure {
         Some(failure) => format!("{}; {failure}", status.reason()),
         None => status.reason(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use subrosa::{ErrorCode, PeerFault, SyncFault};
+
+    use super::*;
+
+    #[test]
+    fn a_vault_with_which_something_is_the_matter_is_told_of_once_with_all_of_it() {
+        let mut status = SyncStatus::default();
+        assert!(not_well(&status).is_empty());
+        let (one, other) = (VaultId::from_bytes([1; 32]), VaultId::from_bytes([2; 32]));
+        status.disagrees.extend([one, other]);
+        status.disputed.insert(other);
+        status.update_needed.insert(one);
+        status.resting.insert(other, SyncFault::Peer(PeerFault::BadSignature));
+        status.refusals.insert(one, ErrorCode::QuotaBytes);
+        let told = not_well(&status);
+        let flags =
+            |of: &VaultAtRelay| (of.vault, of.disagrees, of.disputed, of.update_needed, of.refused.is_some());
+        let flags: Vec<_> = told.iter().map(flags).collect();
+        assert_eq!(flags, [(one, true, false, true, true), (other, true, true, false, false)]);
+        assert_eq!(told[0].refused, Some(ErrorCode::QuotaBytes.to_wire()));
+        assert_eq!((told[0].fault.as_str(), told[1].fault.is_empty()), ("", false));
     }
 }

@@ -185,6 +185,79 @@ pub unsafe extern "C" fn subrosa_vault_devices(
     })
 }
 
+/// The devices whose logs have several futures in the vault, because their stores were copied or put back from a backup:
+/// `subrosa_list_text_view` has their names, `subrosa_list_forks` the rest. `SUBROSA_EVENT_FORKED` says that there is another one. Since 0.1.
+///
+/// # Safety
+/// Rule 2 of this library.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn subrosa_vault_forks(
+    vault: *mut subrosa_vault,
+    out: *mut *mut subrosa_list,
+    err: *mut *mut subrosa_error,
+) -> i32 {
+    // SAFETY: promised by the caller.
+    let caller = unsafe { Caller::new(err) };
+    let out = caller.out(out);
+    caller.run_on(vault, || {
+        let out = out.required()?;
+        let vault = object(vault)?;
+        vault.device.check_open()?;
+        out.set(handle(Arc::new(ListObject::Forks(vault.vault.forks()?)))?);
+        Ok(())
+    })
+}
+
+/// The devices of whose edits something is held for this device's clock: `subrosa_list_text_view` has their names, `subrosa_list_held` how
+/// much, and until when. `SUBROSA_EVENT_HELD` says when that changes. `clock_is_late`, which may be NULL, becomes true if everybody's is held
+/// that has written something: then it is probably this device's own clock that is wrong. Costs nothing while nothing is held. Since 0.1.
+///
+/// # Safety
+/// Rule 2 of this library.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn subrosa_vault_held(
+    vault: *mut subrosa_vault,
+    out: *mut *mut subrosa_list,
+    clock_is_late: *mut bool,
+    err: *mut *mut subrosa_error,
+) -> i32 {
+    // SAFETY: promised by the caller.
+    let caller = unsafe { Caller::new(err) };
+    let (out, clock_is_late) = (caller.out(out), caller.out(clock_is_late));
+    caller.run_on(vault, || {
+        let out = out.required()?;
+        let vault = object(vault)?;
+        vault.device.check_open()?;
+        let held = vault.vault.held()?;
+        out.set(handle(Arc::new(ListObject::Held(held.devices)))?);
+        clock_is_late.set(held.clock_is_late);
+        Ok(())
+    })
+}
+
+/// Whether an admin of the vault has written what only a newer version understands: it is read and received, and nothing that is written
+/// here is sent before the application is updated. `SUBROSA_EVENT_UPDATE_NEEDED` says it as it happens. Since 0.1.
+///
+/// # Safety
+/// Rule 2 of this library.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn subrosa_vault_is_update_needed(
+    vault: *mut subrosa_vault,
+    out: *mut bool,
+    err: *mut *mut subrosa_error,
+) -> i32 {
+    // SAFETY: promised by the caller.
+    let caller = unsafe { Caller::new(err) };
+    let out = caller.out(out);
+    caller.run_on(vault, || {
+        let out = out.required()?;
+        let vault = object(vault)?;
+        vault.device.check_open()?;
+        out.set(vault.vault.is_update_needed()?);
+        Ok(())
+    })
+}
+
 /// How much waits for sealing: records with edits that no segment holds yet, and parts of bulk writes. Since 0.1.
 ///
 /// # Safety

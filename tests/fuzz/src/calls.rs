@@ -229,6 +229,10 @@ fn devices_and_vaults(world: &mut World, input: &mut Unstructured<'_>, drawn: &D
         11 => {
             let vault = world.pick(input)?;
             opens!(world, |out, err| subrosa_vault_devices(vault, out, err));
+            opens!(world, |out, err| subrosa_vault_forks(vault, out, err));
+            let mut truth = true;
+            opens!(world, |out, err| subrosa_vault_held(vault, out, &mut truth, err));
+            checked!(world, |err| subrosa_vault_is_update_needed(vault, &mut truth, err));
         }
         12 => {
             let vault = world.pick(input)?;
@@ -293,6 +297,12 @@ fn list(world: &mut World, input: &mut Unstructured<'_>) -> Result<()> {
             let device = world.pick(input)?;
             opens!(world, |out, err| subrosa_vault_open_by_id(device, &id, out, err));
         }
+        // As large as the largest size that it may claim.
+        let mut info = [0_u32; 1024];
+        info[0] = input.int_in_range(0..=4096)?;
+        checked!(world, |err| subrosa_list_forks(list, index, info.as_mut_ptr().cast(), err));
+        checked!(world, |err| subrosa_list_held(list, index, info.as_mut_ptr().cast(), err));
+        checked!(world, |err| subrosa_list_sync_vault(list, index, info.as_mut_ptr().cast(), err));
     }
     Ok(())
 }
@@ -502,6 +512,10 @@ fn waiting(world: &mut World, input: &mut Unstructured<'_>, drawn: &Drawn<'_>) -
         10 => {
             let (sync, cancel) = (world.pick(input)?, world.pick(input)?);
             checked!(world, |err| subrosa_sync_wait(sync, drawn.ms, cancel, err));
+            opens!(world, |out, err| subrosa_sync_vaults(sync, out, err));
+            opens!(world, |out, err| subrosa_sync_moment(sync, out, err));
+            let moment = world.pick(input)?;
+            checked!(world, |err| subrosa_moment_wait(moment, drawn.ms, cancel, err));
             checked!(world, |err| subrosa_sync_wait_async(
                 sync,
                 drawn.ms,

@@ -128,6 +128,7 @@ impl World {
             subrosa_record_close(handle(()).cast());
             subrosa_list_close(handle(()).cast());
             subrosa_session_close(handle(()).cast());
+            subrosa_moment_close(handle(()).cast());
             subrosa_cancel_close(handle(()).cast());
             subrosa_key_close(handle(()).cast());
             subrosa_error_free(handle(()).cast());

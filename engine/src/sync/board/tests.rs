@@ -65,6 +65,7 @@ fn a_refusal_is_kept_until_the_vault_is_synced() {
     assert!(matches!(wait(&board), Err(SyncError::Refused(ErrorCode::QuotaBytes))));
     board.offline(0, SyncFailure::Lost);
     assert_eq!(board.status().reason(), "refused: quota", "it outlives the link");
+    assert_eq!(board.status().refusals, [(vault, ErrorCode::QuotaBytes)].into());
     board.news(0, &News::Event(Event::Synced { vault }));
     board.connecting(0);
     assert_eq!(board.status().reason(), "connecting");

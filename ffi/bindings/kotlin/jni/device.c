@@ -143,6 +143,48 @@ jbyteArray jni_listDevice(JNI_ARGS, jlong list, jint index) {
   return out_device_info(env, &info);
 }
 
+static uint8_t *put_bytes(uint8_t *at, const void *bytes, size_t len) {
+  memcpy(at, bytes, len);
+  return at + len;
+}
+
+static uint8_t *put_u64(uint8_t *at, uint64_t value) {
+  for (int shift = 56; shift >= 0; shift -= 8) *at++ = (uint8_t)(value >> shift);
+  return at;
+}
+
+jbyteArray jni_listForks(JNI_ARGS, jlong list, jint index) {
+  subrosa_fork_info info = {.struct_size = sizeof info};
+  subrosa_error *err = NULL;
+  if (failed(env, subrosa_list_forks(HANDLE(list, list), (size_t)index, &info, &err), &err)) return NULL;
+  uint8_t packed[1 + sizeof info.public_key.bytes + 16], *at = packed;
+  *at++ = info.is_this != 0;
+  at = put_bytes(at, info.public_key.bytes, sizeof info.public_key.bytes);
+  put_u64(put_u64(at, info.logs), info.futures);
+  return out_bytes(env, packed, sizeof packed);
+}
+
+jbyteArray jni_listHeld(JNI_ARGS, jlong list, jint index) {
+  subrosa_held_info info = {.struct_size = sizeof info};
+  subrosa_error *err = NULL;
+  if (failed(env, subrosa_list_held(HANDLE(list, list), (size_t)index, &info, &err), &err)) return NULL;
+  uint8_t packed[sizeof info.public_key.bytes + 16];
+  put_u64(put_u64(put_bytes(packed, info.public_key.bytes, sizeof info.public_key.bytes), info.groups), info.until_ms);
+  return out_bytes(env, packed, sizeof packed);
+}
+
+jbyteArray jni_listSyncVault(JNI_ARGS, jlong list, jint index) {
+  subrosa_sync_vault info = {.struct_size = sizeof info};
+  subrosa_error *err = NULL;
+  if (failed(env, subrosa_list_sync_vault(HANDLE(list, list), (size_t)index, &info, &err), &err)) return NULL;
+  uint8_t packed[sizeof info.vault.bytes + 3 + 8], *at = put_bytes(packed, info.vault.bytes, sizeof info.vault.bytes);
+  *at++ = info.disagrees != 0;
+  *at++ = info.disputed != 0;
+  *at++ = info.update_needed != 0;
+  put_u64(at, (uint64_t)info.refused);
+  return out_bytes(env, packed, sizeof packed);
+}
+
 void jni_listClose(JNI_ARGS, jlong list) {
   (void)env;
   subrosa_list_close(HANDLE(list, list));
@@ -206,6 +248,28 @@ jlong jni_vaultDevices(JNI_ARGS, jlong vault) {
   subrosa_list *list = NULL;
   subrosa_error *err = NULL;
   return failed(env, subrosa_vault_devices(HANDLE(vault, vault), &list, &err), &err) ? 0 : TOKEN(list);
+}
+
+jlong jni_vaultForks(JNI_ARGS, jlong vault) {
+  subrosa_list *list = NULL;
+  subrosa_error *err = NULL;
+  return failed(env, subrosa_vault_forks(HANDLE(vault, vault), &list, &err), &err) ? 0 : TOKEN(list);
+}
+
+jlong jni_vaultHeld(JNI_ARGS, jlong vault, jbooleanArray clock_is_late) {
+  subrosa_list *list = NULL;
+  bool late = false;
+  subrosa_error *err = NULL;
+  if (failed(env, subrosa_vault_held(HANDLE(vault, vault), &list, &late, &err), &err)) return 0;
+  const jboolean out = late ? JNI_TRUE : JNI_FALSE;
+  (*env)->SetBooleanArrayRegion(env, clock_is_late, 0, 1, &out);
+  return TOKEN(list);
+}
+
+jboolean jni_vaultIsUpdateNeeded(JNI_ARGS, jlong vault) {
+  bool needed = false;
+  subrosa_error *err = NULL;
+  return !failed(env, subrosa_vault_is_update_needed(HANDLE(vault, vault), &needed, &err), &err) && needed ? JNI_TRUE : JNI_FALSE;
 }
 
 jlong jni_vaultPending(JNI_ARGS, jlong vault) {

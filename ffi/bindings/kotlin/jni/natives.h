@@ -43,6 +43,9 @@ jint jni_listLen(JNIEnv *, jclass, jlong);
 jbyteArray jni_listText(JNIEnv *, jclass, jlong, jint);
 jbyteArray jni_listVaultId(JNIEnv *, jclass, jlong, jint);
 jbyteArray jni_listDevice(JNIEnv *, jclass, jlong, jint);
+jbyteArray jni_listForks(JNIEnv *, jclass, jlong, jint);
+jbyteArray jni_listHeld(JNIEnv *, jclass, jlong, jint);
+jbyteArray jni_listSyncVault(JNIEnv *, jclass, jlong, jint);
 void jni_listClose(JNIEnv *, jclass, jlong);
 jlong jni_vaultCreate(JNIEnv *, jclass, jlong, jbyteArray);
 jlong jni_vaultOpen(JNIEnv *, jclass, jlong, jbyteArray);
@@ -52,6 +55,9 @@ jbyteArray jni_vaultId(JNIEnv *, jclass, jlong);
 jbyteArray jni_vaultName(JNIEnv *, jclass, jlong);
 jlong jni_vaultCollections(JNIEnv *, jclass, jlong);
 jlong jni_vaultDevices(JNIEnv *, jclass, jlong);
+jlong jni_vaultForks(JNIEnv *, jclass, jlong);
+jlong jni_vaultHeld(JNIEnv *, jclass, jlong, jbooleanArray);
+jboolean jni_vaultIsUpdateNeeded(JNIEnv *, jclass, jlong);
 jlong jni_vaultPending(JNIEnv *, jclass, jlong);
 jlongArray jni_vaultDelivery(JNIEnv *, jclass, jlong, jbyteArray);
 jlong jni_recordNew(JNIEnv *, jclass);
@@ -109,6 +115,7 @@ jlong jni_syncStart(JNIEnv *, jclass, jlong, jbyteArray);
 void jni_syncStop(JNIEnv *, jclass, jlong);
 jlongArray jni_syncStatus(JNIEnv *, jclass, jlong);
 jbyteArray jni_syncReason(JNIEnv *, jclass, jlong);
+jlong jni_syncVaults(JNIEnv *, jclass, jlong);
 void jni_syncWait(JNIEnv *, jclass, jlong, jint, jlong);
 jlong jni_pairOfferStart(JNIEnv *, jclass, jlong, jbyteArray);
 jbyteArray jni_pairOfferLink(JNIEnv *, jclass, jlong);
@@ -169,6 +176,9 @@ void jni_pairJoinClose(JNIEnv *, jclass, jlong);
   {(char *)"listText", (char *)"(JI)[B", (void *)jni_listText}, \
   {(char *)"listVaultId", (char *)"(JI)[B", (void *)jni_listVaultId}, \
   {(char *)"listDevice", (char *)"(JI)[B", (void *)jni_listDevice}, \
+  {(char *)"listForks", (char *)"(JI)[B", (void *)jni_listForks}, \
+  {(char *)"listHeld", (char *)"(JI)[B", (void *)jni_listHeld}, \
+  {(char *)"listSyncVault", (char *)"(JI)[B", (void *)jni_listSyncVault}, \
   {(char *)"listClose", (char *)"(J)V", (void *)jni_listClose}, \
   {(char *)"vaultCreate", (char *)"(J[B)J", (void *)jni_vaultCreate}, \
   {(char *)"vaultOpen", (char *)"(J[B)J", (void *)jni_vaultOpen}, \
@@ -178,6 +188,9 @@ void jni_pairJoinClose(JNIEnv *, jclass, jlong);
   {(char *)"vaultName", (char *)"(J)[B", (void *)jni_vaultName}, \
   {(char *)"vaultCollections", (char *)"(J)J", (void *)jni_vaultCollections}, \
   {(char *)"vaultDevices", (char *)"(J)J", (void *)jni_vaultDevices}, \
+  {(char *)"vaultForks", (char *)"(J)J", (void *)jni_vaultForks}, \
+  {(char *)"vaultHeld", (char *)"(J[Z)J", (void *)jni_vaultHeld}, \
+  {(char *)"vaultIsUpdateNeeded", (char *)"(J)Z", (void *)jni_vaultIsUpdateNeeded}, \
   {(char *)"vaultPending", (char *)"(J)J", (void *)jni_vaultPending}, \
   {(char *)"vaultDelivery", (char *)"(J[B)[J", (void *)jni_vaultDelivery}, \
   {(char *)"recordNew", (char *)"()J", (void *)jni_recordNew}, \
@@ -235,6 +248,7 @@ void jni_pairJoinClose(JNIEnv *, jclass, jlong);
   {(char *)"syncStop", (char *)"(J)V", (void *)jni_syncStop}, \
   {(char *)"syncStatus", (char *)"(J)[J", (void *)jni_syncStatus}, \
   {(char *)"syncReason", (char *)"(J)[B", (void *)jni_syncReason}, \
+  {(char *)"syncVaults", (char *)"(J)J", (void *)jni_syncVaults}, \
   {(char *)"syncWait", (char *)"(JIJ)V", (void *)jni_syncWait}, \
   {(char *)"pairOfferStart", (char *)"(J[B)J", (void *)jni_pairOfferStart}, \
   {(char *)"pairOfferLink", (char *)"(J)[B", (void *)jni_pairOfferLink}, \

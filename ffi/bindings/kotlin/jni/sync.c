@@ -92,14 +92,20 @@ jlongArray jni_syncStatus(JNI_ARGS, jlong sync) {
   subrosa_error *err = NULL;
   if (failed(env, subrosa_sync_status_of(HANDLE(sync, sync), &out, &err), &err)) return NULL;
   jlong values[] = {out.state, out.refused, out.failure, (jlong)out.segments_done, (jlong)out.segments_known,
-                    (jlong)out.bytes_done, (jlong)out.bytes_known};
-  return out_longs(env, values, 7);
+                    (jlong)out.bytes_done, (jlong)out.bytes_known, out.clock_ahead_ms, (jlong)out.held_until_ms};
+  return out_longs(env, values, sizeof values / sizeof *values);
 }
 
 jbyteArray jni_syncReason(JNI_ARGS, jlong sync) {
   subrosa_buf out = {0};
   subrosa_error *err = NULL;
   return failed(env, subrosa_sync_reason(HANDLE(sync, sync), &out, &err), &err) ? NULL : out_buf(env, &out);
+}
+
+jlong jni_syncVaults(JNI_ARGS, jlong sync) {
+  subrosa_list *list = NULL;
+  subrosa_error *err = NULL;
+  return failed(env, subrosa_sync_vaults(HANDLE(sync, sync), &list, &err), &err) ? 0 : TOKEN(list);
 }
 
 void jni_syncWait(JNI_ARGS, jlong sync, jint idle_ms, jlong cancel) {

@@ -1,12 +1,16 @@
 package dev.subrosa.tests
 
 import dev.subrosa.Fields
+import dev.subrosa.HeldOfDevice
 import dev.subrosa.Packed
+import dev.subrosa.PublicKey
 import dev.subrosa.RecordId
 import dev.subrosa.RowReader
 import dev.subrosa.RowWriter
 import dev.subrosa.SubrosaException
 import dev.subrosa.Value
+import dev.subrosa.VaultAtRelay
+import dev.subrosa.VaultId
 import dev.subrosa.fieldsOf
 import dev.subrosa.hex
 import dev.subrosa.utf8
@@ -47,6 +51,14 @@ fun codecTests(): List<Test> =
             val found = hex(rows.bytes.copyOf(rows.size))
             same(expected.replaceRange(0, 8, "%02x000000".format(rows.size - 4)), found)
             same(20 + 4 + 12 + 6, rows.size - 4)
+        }
+        test("what is held, and what is the matter with a vault, is read as the glue packs it") {
+            val key = ByteArray(PublicKey.SIZE) { it.toByte() }
+            val held = key + byteArrayOf(0, 0, 0, 0, 0, 0, 0, 2) + byteArrayOf(0, 0, 1, 2, 0, 0, 0, 3)
+            same(HeldOfDevice(null, PublicKey.ofBytes(key), 2, 0x010200000003), HeldOfDevice.of("", held))
+            val vault = ByteArray(VaultId.SIZE) { 7 }
+            val packed = vault + byteArrayOf(1, 0, 1) + byteArrayOf(0, 0, 0, 0, 0, 0, 0, 9)
+            same(VaultAtRelay(VaultId.ofBytes(vault), 9, "why", true, false, true), VaultAtRelay.of("why", packed))
         }
         test("decoding undoes encoding, for every kind") { same(everything, read(packed(everything))) }
         test("the id comes back") {

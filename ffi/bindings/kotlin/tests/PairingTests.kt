@@ -1,6 +1,8 @@
 package dev.subrosa.tests
 
 import dev.subrosa.Device
+import dev.subrosa.ForksOfDevice
+import dev.subrosa.HeldGroups
 import dev.subrosa.Key
 import dev.subrosa.PairOffer
 import dev.subrosa.PairRequest
@@ -8,6 +10,7 @@ import dev.subrosa.SubrosaException
 import dev.subrosa.SyncEvent
 import dev.subrosa.SyncState
 import dev.subrosa.SyncStatus
+import dev.subrosa.VaultAtRelay
 import dev.subrosa.fieldsOf
 import java.io.File
 import java.util.Timer
@@ -135,10 +138,43 @@ private fun syncTests(suite: Suite, relay: String) =
                 device.networkChanged()
             }
         }
+        test("who asks later is told of a store that went on twice") {
+            withFolder { folder ->
+                Key.generate().use { key -> runBlocking { withTimeout(60.seconds) { goOnTwice(folder, key, relay) } } }
+            }
+        }
         test("an address that is none is refused") {
             withDevice { device -> fails(SubrosaException.RELAY_ADDRESS) { device.sync("https://example.com") } }
         }
     }
+
+private suspend fun goOnTwice(folder: File, key: Key, relay: String) {
+    val (first, copied) = folder.resolve("store") to folder.resolve("copied")
+    Device.create(first, key, "laptop").use { device ->
+        val vault = device.createVault("personal")
+        same(emptyList<ForksOfDevice>(), vault.forks())
+        same(HeldGroups(emptyList(), false), vault.held())
+        same(false, vault.isUpdateNeeded)
+    }
+    val writeAndSync: suspend (File) -> Unit = { where ->
+        Device.open(where, key).use { device ->
+            device.vault("personal").collection("notes").insert(fieldsOf("a" to 1))
+            device.sync(relay).use { sync ->
+                sync.awaitSynced()
+                same(listOf(0L, 0L), sync.status.run { listOf(clockAheadMs, heldUntilMs) })
+                same(emptyList<VaultAtRelay>(), sync.vaults())
+            }
+        }
+    }
+    writeAndSync(first)
+    first.copyRecursively(copied)
+    writeAndSync(first)
+    writeAndSync(copied)
+    Device.open(copied, key).use { device ->
+        same(listOf(ForksOfDevice("laptop", true, key.publicKey, 1, 1)), device.vault("personal").forks())
+        same(3L, device.vault("personal").collection("notes").count())
+    }
+}
 
 private fun pairTests(suite: Suite, relay: String) =
     suite.run {

@@ -55,7 +55,8 @@ private class Scenario(private val work: File, private val relay: String) : Auto
             "key" -> ok { keys[text("key")] = Key.generate() }
             "import_key" -> ok { keys[text("key")] = Key.fromPkcs8(unhex(text("pkcs8"))) }
             "create", "open", "close", "restart", "suspend", "resume", "network_changed", "verify" -> onDevice(name)
-            "create_vault", "open_vault", "vaults", "devices", "collections" -> onVault(name)
+            "copy" -> ok { work.resolve(text("dir")).copyRecursively(work.resolve(text("to"))) }
+            "create_vault", "open_vault", "vaults", "devices", "collections", "forks", "held" -> onVault(name)
             "insert", "put", "replace", "get", "await", "set", "field", "delete", "count" -> onRecord(name)
             "names", "get_field", "delete_field" -> onField(name)
             "scan", "get_many", "write_many" -> onMany(name)
@@ -107,6 +108,11 @@ private class Scenario(private val work: File, private val relay: String) : Auto
             "vaults" -> device.vaults().joinToString(",") { it.name }
             "devices" ->
                 vault().devices().joinToString(",") { "${it.name}:${it.role.name.lowercase()}${if (it.isThis) ":this" else ""}" }
+            "forks" ->
+                vault().forks().joinToString(",") { "${it.name}:${it.logs}:${it.futures}${if (it.isThis) ":this" else ""}" }
+            "held" ->
+                vault().held().run { devices.map { "${it.name}:${it.groups}" } + if (clockIsLate) listOf("late") else listOf() }
+                    .joinToString(",")
             else -> vault().collections().joinToString(",")
         }
     }

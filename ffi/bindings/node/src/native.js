@@ -57,6 +57,9 @@ size_t list_len(void *list)
 int32_t list_text_view(void *list, size_t index, void *text, void *len, void *err)
 int32_t list_vault_id(void *list, size_t index, void *out, void *err)
 int32_t list_device(void *list, size_t index, void *out, void *err)
+int32_t list_forks(void *list, size_t index, void *out, void *err)
+int32_t list_held(void *list, size_t index, void *out, void *err)
+int32_t list_sync_vault(void *list, size_t index, void *out, void *err)
 void list_close(void *list)
 int32_t vault_create(void *device, void *name, size_t len, void *out, void *err)
 int32_t vault_open(void *device, void *name, size_t len, void *out, void *err)
@@ -66,6 +69,9 @@ int32_t vault_id_of(void *vault, void *out, void *err)
 int32_t vault_name(void *vault, void *out, void *err)
 int32_t vault_collections(void *vault, void *out, void *err)
 int32_t vault_devices(void *vault, void *out, void *err)
+int32_t vault_forks(void *vault, void *out, void *err)
+int32_t vault_held(void *vault, void *out, void *clock_is_late, void *err)
+int32_t vault_is_update_needed(void *vault, void *out, void *err)
 int32_t vault_pending(void *vault, void *out, void *err)
 int32_t vault_delivery(void *vault, void *relay, size_t len, void *held, void *acknowledged, void *err)
 int32_t collection_open(void *vault, void *name, size_t len, void *out, void *err)
@@ -98,7 +104,10 @@ int32_t sync_start(void *device, void *relay, size_t len, void *out, void *err)
 int32_t sync_stop(void *sync, void *err)
 int32_t sync_status_of(void *sync, void *out, void *err)
 int32_t sync_reason(void *sync, void *out, void *err)
-int32_t sync_wait(void *sync, int32_t idle_ms, void *cancel, void *err)
+int32_t sync_vaults(void *sync, void *out, void *err)
+int32_t sync_moment(void *sync, void *out, void *err)
+int32_t moment_wait(void *moment, int32_t idle_ms, void *cancel, void *err)
+void moment_close(void *moment)
 int32_t pair_offer_start(void *device, void *relay, size_t len, void *out, void *err)
 int32_t pair_offer_link(void *offer, void *out, void *err)
 int32_t pair_offer_wait(void *offer, int32_t timeout_ms, void *cancel, void *err)
@@ -157,7 +166,18 @@ export const DeviceInfo = koffi.struct({
 });
 export const SyncStatus = koffi.struct({
   struct_size: 'uint32_t', state: 'int32_t', refused: 'int32_t', failure: 'int32_t', segments_done: 'uint64_t',
-  segments_known: 'uint64_t', bytes_done: 'uint64_t', bytes_known: 'uint64_t',
+  segments_known: 'uint64_t', bytes_done: 'uint64_t', bytes_known: 'uint64_t', clock_ahead_ms: 'int64_t',
+  held_until_ms: 'uint64_t',
+});
+export const ForkInfo = koffi.struct({
+  struct_size: 'uint32_t', is_this: 'uint32_t', logs: 'uint64_t', futures: 'uint64_t', public_key: bytes(65),
+});
+export const HeldInfo = koffi.struct({
+  struct_size: 'uint32_t', reserved: 'uint32_t', groups: 'uint64_t', until_ms: 'uint64_t', public_key: bytes(65),
+});
+export const SyncVault = koffi.struct({
+  struct_size: 'uint32_t', refused: 'int32_t', rests: 'uint32_t', disagrees: 'uint32_t', disputed: 'uint32_t',
+  update_needed: 'uint32_t', vault: bytes(32),
 });
 export const Event = koffi.struct({
   struct_size: 'uint32_t', kind: 'int32_t', tag: 'uint64_t', detail: 'int32_t', reserved: 'uint32_t', number: 'int64_t',

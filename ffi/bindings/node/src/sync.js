@@ -4,6 +4,7 @@ import { C, SyncStatus } from './native.js';
 import { callAsync, check, withBlock } from './errors.js';
 import { SYNC_STATES, listen } from './events.js';
 import { Handle, closeQuietly } from './handle.js';
+import { readSyncVaults } from './lists.js';
 import { Waits } from './wait.js';
 
 export const stopSync = closeQuietly('sync_stop');
@@ -30,6 +31,7 @@ export class Sync extends Handle {
         state: SYNC_STATES[status.state] ?? 'unknown', refused: status.refused, failure: FAILURES[status.failure] ?? 'other',
         segmentsDone: Number(status.segments_done), segmentsKnown: Number(status.segments_known),
         bytesDone: Number(status.bytes_done), bytesKnown: Number(status.bytes_known),
+        clockAheadMs: Number(status.clock_ahead_ms), heldUntilMs: Number(status.held_until_ms),
       };
     });
   }
@@ -42,10 +44,29 @@ export class Sync extends Handle {
     });
   }
 
+  /** The vaults with which not all is well at the relay. */
+  vaults() {
+    return withBlock((block) => {
+      check(C.sync_vaults(this._token, block.out, block.err), block);
+      return readSyncVaults(block.handle);
+    });
+  }
+
   /** Until everything is here and there. NO_PROGRESS after `idleMs` without a step. */
   async wait({ idleMs = IDLE_MS, signal } = {}) {
-    await this.#waits.withIdle(
-      (slice, cancel, block) => callAsync(C.sync_wait, [this._token, slice, cancel, block.err], block), { idleMs, signal });
+    signal?.throwIfAborted();
+    this.#waits.assertGoing();
+    // All slices are about this moment, so that the relay is asked once, however long its answer takes.
+    const moment = withBlock((block) => {
+      check(C.sync_moment(this._token, block.out, block.err), block);
+      return block.handle;
+    });
+    try {
+      await this.#waits.withIdle(
+        (slice, cancel, block) => callAsync(C.moment_wait, [moment, slice, cancel, block.err], block), { idleMs, signal });
+    } finally {
+      C.moment_close(moment);
+    }
   }
 
   /** What happens from now on, until it is stopped. */

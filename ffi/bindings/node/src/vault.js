@@ -6,7 +6,7 @@ import { hex, optionalText, text } from './bytes.js';
 import { Collection } from './collection.js';
 import { listen } from './events.js';
 import { Handle } from './handle.js';
-import { listText, readDevices, readList } from './lists.js';
+import { listText, readDevices, readForks, readHeld, readList } from './lists.js';
 import { callInPool, milliseconds } from './wait.js';
 
 const MODES = { read: 1, write: 2 };
@@ -60,6 +60,30 @@ export class Vault extends Handle {
     return withBlock((block) => {
       check(C.vault_devices(this._token, block.out, block.err), block);
       return readDevices(block.handle);
+    });
+  }
+
+  /** The devices whose stores were copied or put back from a backup, and went on twice. All of it is kept and merged. */
+  forks() {
+    return withBlock((block) => {
+      check(C.vault_forks(this._token, block.out, block.err), block);
+      return readForks(block.handle);
+    });
+  }
+
+  /** What is held because it was made more than five minutes ahead of this device's clock. */
+  held() {
+    return withBlock((block) => {
+      check(C.vault_held(this._token, block.out, block.flag, block.err), block);
+      return { devices: readHeld(block.handle), clockIsLate: block.isFlag };
+    });
+  }
+
+  /** Whether nothing is sent before the application is updated. */
+  get isUpdateNeeded() {
+    return withBlock((block) => {
+      check(C.vault_is_update_needed(this._token, block.flag, block.err), block);
+      return block.isFlag;
     });
   }
 

@@ -101,6 +101,11 @@ export class Waits {
     for (const stop of this.#stops) stop();
   }
 
+  /** Refuses once they were ended. */
+  assertGoing() {
+    if (this.#over) throw refusal(this.#over, 'ended while waiting');
+  }
+
   /**
    * Waits with `start(timeout, cancel, block)`, which answers TIMEOUT at the end of a slice, until it has a result.
    * Rejects with the signal's reason when that aborts.
@@ -123,8 +128,7 @@ export class Waits {
     const limit = idleMs === undefined ? Infinity : milliseconds(idleMs, 'idleMs');
     let idle = 0;
     return this.#inSlices(signal, async (cancel) => {
-      // Each slice asks the relay anew: none is shorter than an answer takes, or it would never come.
-      const slice = Math.min(SLICE_MS, limit - idle);
+      const slice = Math.min(sliceLimit(), limit - idle);
       const began = performance.now();
       try {
         return { value: await start(slice, cancel, new Block()) };
@@ -153,7 +157,7 @@ export class Waits {
         const hasTurn = await acquire(turn);
         try {
           signal?.throwIfAborted();
-          if (this.#over) throw refusal(this.#over, 'ended while waiting');
+          this.assertGoing();
           const done = await step(cancel.token);
           if (done) return done.value;
         } finally {

@@ -36,6 +36,7 @@ test('every struct has the header\'s fields in their order', () => {
     ['subrosa_device_options', native.DeviceOptions], ['subrosa_key_provider', native.KeyProvider],
     ['subrosa_verify_report', native.VerifyReport], ['subrosa_space_report', native.SpaceReport],
     ['subrosa_device_info', native.DeviceInfo], ['subrosa_sync_status', native.SyncStatus], ['subrosa_event', native.Event],
+    ['subrosa_fork_info', native.ForkInfo], ['subrosa_held_info', native.HeldInfo], ['subrosa_sync_vault', native.SyncVault],
   ]) {
     const fields = structs.get(name).split(';').map((field) => field.trim()).filter(Boolean).map((field) => {
       const callback = /\(\*(\w+)\)/.exec(field);

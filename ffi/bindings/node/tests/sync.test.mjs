@@ -2,10 +2,11 @@
 
 import assert from 'node:assert/strict';
 import { setMaxListeners } from 'node:events';
-import { readFile } from 'node:fs/promises';
+import { cp, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { Device, Key } from '../src/index.js';
+import { heldOfDevice, vaultAtRelay } from '../src/lists.js';
 import { folder, fresh, keystore, named, runModule } from './helpers.mjs';
 
 const relay = process.env.SUBROSA_TEST_RELAY;
@@ -85,6 +86,41 @@ test('a wait ends with its signal, with the sync, and with the device', async (t
   const [events, waiting] = [second.events(), second.wait()];
   await Promise.all([assert.rejects(waiting, named('CLOSED')), device.close()]);
   for await (const { kind } of events) assert.equal(kind, 'state');
+});
+
+test('who asks later is told of a store that went on twice', async (t) => {
+  const { dir, key, device, vault } = await fresh(t);
+  assert.deepEqual([vault.forks(), vault.held(), vault.isUpdateNeeded], [[], { devices: [], clockIsLate: false }, false]);
+  const copied = join(folder(t), 'store');
+  const writeAndSync = async (open) => {
+    open.vault('personal').collection('notes').insert({});
+    const sync = open.sync(relay);
+    await sync.wait();
+    const { clockAheadMs, heldUntilMs } = sync.status();
+    assert.deepEqual([clockAheadMs, heldUntilMs, sync.vaults()], [0, 0, []]);
+    await open.close();
+    await assert.rejects(sync.wait(), named('CLOSED'));
+  };
+  await writeAndSync(device);
+  await cp(dir, copied, { recursive: true });
+  await writeAndSync(await Device.open(dir, key));
+  await writeAndSync(await Device.open(copied, key));
+  const later = await Device.open(copied, key);
+  t.after(() => later.close());
+  const [{ publicKey, ...forks }, ...others] = later.vault('personal').forks();
+  assert.deepEqual([forks, others], [{ name: 'laptop', isThis: true, logs: 1, futures: 1 }, []]);
+  assert.deepEqual(publicKey.bytes, key.public.bytes);
+  assert.equal(later.vault('personal').collection('notes').count(), 3);
+});
+
+test('what is held, and what is the matter with a vault, is read from the structs', () => {
+  const key = Key.generate().public;
+  const { publicKey, ...held } = heldOfDevice({ public_key: key.bytes, groups: 2, until_ms: 1_900_000_000_000 }, 'phone');
+  assert.deepEqual([held, publicKey.bytes], [{ name: 'phone', groups: 2, untilMs: 1_900_000_000_000 }, key.bytes]);
+  const info = { vault: new Uint8Array(32).fill(0xab), refused: 7, disagrees: 1, disputed: 0, update_needed: 1 };
+  assert.deepEqual(vaultAtRelay(info, 'why'), {
+    vault: 'ab'.repeat(32), refused: 7, rests: 'why', disagrees: true, disputed: false, updateNeeded: true,
+  });
 });
 
 test('many waits leave threads for files', async (t) => {

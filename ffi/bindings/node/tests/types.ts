@@ -2,7 +2,7 @@
 
 import {
   Device, Float, Key, PublicKey, Session, SubrosaError, abiVersion, decode, encode, idFromName, logs, version,
-  type Change, type Collection, type Events, type Fields, type Operation, type SyncEvent,
+  type Change, type Collection, type Events, type Fields, type HeldGroups, type Operation, type SyncEvent,
 } from '../index.js';
 
 interface Note { title: string; done: boolean; rank?: number }
@@ -36,6 +36,10 @@ export async function use(dir: string): Promise<void> {
   }
   for await (const entry of logs({ level: 'warn' })) if (entry.kind === 'message') { const line: string = entry.message; void line; }
   const events: Events<SyncEvent> = device.sync('subrosa://').events();
+  const held: HeldGroups = notes.vault.held();
+  const told: [string | null, number, string | null, boolean] =
+    [notes.vault.forks()[0].name, held.devices[0].untilMs, device.sync().vaults()[0].rests, notes.vault.isUpdateNeeded];
+  void told;
   const change: Change | undefined = notes.watch().poll();
   const result = await events.next();
   if (!result.done && result.value.kind === 'refused') { const code: number = result.value.code; void code; }

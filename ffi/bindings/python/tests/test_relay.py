@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
+import shutil
 import threading
 import time
 import weakref
@@ -14,7 +15,9 @@ import pytest
 
 import subrosa
 from subrosa import _handles
-from subrosa._ffi import NULL
+from subrosa._ffi import NULL, ffi
+from subrosa.sync import vault_at_relay
+from subrosa.vault import held_of_device
 
 RELAY = os.environ.get("SUBROSA_TEST_RELAY", "")
 pytestmark = pytest.mark.skipif(not RELAY, reason="no relay")
@@ -126,6 +129,40 @@ def test_events_of_a_sync_end_with_it(device: subrosa.Device) -> None:
     kinds = [event.kind for event in events]
     stopper.join()
     assert subrosa.SyncEventKind.STATE in kinds
+
+
+def test_who_asks_later_is_told_of_a_store_that_went_on_twice(tmp_path: Path, key: subrosa.Key) -> None:
+    first, copied = tmp_path / "store", tmp_path / "copied"
+    with subrosa.Device.create(first, key, "laptop") as device:
+        vault = device.create_vault("personal")
+        assert (vault.forks(), vault.held(), vault.update_needed) == ([], subrosa.HeldGroups([], False), False)
+
+    def write_and_sync(where: Path) -> None:
+        with subrosa.Device.open(where, key) as device, device.sync(RELAY) as sync:
+            device.vault("personal").collection("notes").insert({})
+            sync.wait_blocking(SECONDS)
+            status = sync.status()
+            assert (status.clock_ahead, status.held_until, sync.vaults()) == (0, 0, [])
+
+    write_and_sync(first)
+    shutil.copytree(first, copied)
+    write_and_sync(first)
+    write_and_sync(copied)
+    with subrosa.Device.open(copied, key) as device:
+        vault = device.vault("personal")
+        assert vault.forks() == [subrosa.ForksOfDevice("laptop", True, key.public, 1, 1)]
+        assert vault.collection("notes").count() == 3
+
+
+def test_what_is_held_and_what_is_the_matter_is_read_from_the_structs(key: subrosa.Key) -> None:
+    held = ffi.new("subrosa_held_info *", {"groups": 2, "until_ms": 1_900_000_000_500})
+    held.public_key.bytes = key.public.data
+    expected = subrosa.HeldOfDevice("phone", key.public, 2, 1_900_000_000.5)
+    assert held_of_device("phone", held) == expected
+    vault = ffi.new("subrosa_sync_vault *", {"refused": 7, "disagrees": 1, "update_needed": 1})
+    vault.vault.bytes = b"\xab" * 32
+    told = subrosa.VaultAtRelay(b"\xab" * 32, 7, "why", disagrees=True, disputed=False, update_needed=True)
+    assert vault_at_relay("why", vault) == told
 
 
 def nowhere() -> str:

@@ -17,9 +17,9 @@ from .log import log_off, log_to
 from .pairing import PairJoin, PairOffer, PairRequest
 from .record import Kind, Record
 from .status import Status
-from .sync import Failure, Sync, SyncStatus
+from .sync import Failure, Sync, SyncStatus, VaultAtRelay
 from .values import Json
-from .vault import Delivery, DeviceInfo, Role, Tx, Vault
+from .vault import Delivery, DeviceInfo, ForksOfDevice, HeldGroups, HeldOfDevice, Role, Tx, Vault
 from .waiting import Cancel
 
 
@@ -30,8 +30,9 @@ def version() -> str:
 
 __all__ = [
     "ABI_VERSION", "Cancel", "Change", "ChangeKind", "Collection", "Delete", "Delivery", "Device", "DeviceInfo",
-    "Failure", "Import", "Insert", "Json", "Key", "KeyProvider", "KeyProviderError", "Kind", "NotStorable", "PairJoin",
-    "PairOffer", "PairRequest", "Profile", "PublicKey", "Put", "Record", "Replace", "Role", "Row", "Session",
-    "SpaceReport", "Status", "SubrosaError", "Sync", "SyncEvent", "SyncEventKind", "SyncEvents", "SyncState",
-    "SyncStatus", "Tx", "Vault", "VaultInfo", "VerifyReport", "Watch", "log_off", "log_to", "record_id", "version",
+    "Failure", "ForksOfDevice", "HeldGroups", "HeldOfDevice", "Import", "Insert", "Json", "Key", "KeyProvider",
+    "KeyProviderError", "Kind", "NotStorable", "PairJoin", "PairOffer", "PairRequest", "Profile", "PublicKey", "Put",
+    "Record", "Replace", "Role", "Row", "Session", "SpaceReport", "Status", "SubrosaError", "Sync", "SyncEvent",
+    "SyncEventKind", "SyncEvents", "SyncState", "SyncStatus", "Tx", "Vault", "VaultAtRelay", "VaultInfo", "VerifyReport",
+    "Watch", "log_off", "log_to", "record_id", "version",
 ]  # fmt: skip

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from ._enums import OpenEnum
 from ._ffi import NULL, CData, call, ffi, lib, milliseconds, take_text, utf8
 from ._handles import Handle
+from ._lists import Texts
 from .events import SyncEvents, SyncState, parse_sync_event
 from .waiting import Cancel, awaiting, blocking
 
@@ -40,6 +41,41 @@ class SyncStatus:
     segments_known: int
     bytes_done: int
     bytes_known: int
+    # By so many seconds this device's clock is ahead of the relay's, negative if behind, where that is more than five minutes.
+    clock_ahead: float
+    # When the first of what is held for the clock is merged, as `time.time` has it; 0 while nothing is held.
+    held_until: float
+
+
+@dataclass(frozen=True, slots=True)
+class VaultAtRelay:
+    """A vault with which not all is well at the relay.
+
+    `refused` is the relay's code of its last refusal, 0 for none. `rests` says why it rests while the others go on, `None` if
+    it does not. The relay hides something of it, or has lost it, if it `disagrees`; it claims another future of this device's
+    log and does not show it if that is `disputed`. With `update_needed` nothing is sent before an update."""
+
+    vault: bytes
+    refused: int
+    rests: str | None
+    disagrees: bool
+    disputed: bool
+    update_needed: bool
+
+
+class _Vaults(Texts):
+    __slots__ = ()
+
+    def vault(self, index: int) -> VaultAtRelay:
+        out = ffi.new("subrosa_sync_vault *")
+        out.struct_size = ffi.sizeof("subrosa_sync_vault")
+        call(lib.subrosa_list_sync_vault, self._ptr, index, out)
+        return vault_at_relay(self.text(index), out)
+
+
+def vault_at_relay(rests: str, out: CData) -> VaultAtRelay:
+    flags = bool(out.disagrees), bool(out.disputed), bool(out.update_needed)
+    return VaultAtRelay(bytes(out.vault.bytes), int(out.refused), rests or None, *flags)
 
 
 class Sync(Handle):
@@ -71,7 +107,14 @@ class Sync(Handle):
             out.segments_known,
             out.bytes_done,
             out.bytes_known,
+            out.clock_ahead_ms / 1000,
+            out.held_until_ms / 1000,
         )
+
+    def vaults(self) -> list[VaultAtRelay]:
+        """The vaults with which not all is well at the relay; empty while all is well."""
+        with _Vaults(lib.subrosa_sync_vaults, self._ptr) as found:
+            return [found.vault(index) for index in range(len(found))]
 
     def reason(self) -> str:
         """One line for people: "live", "offline", "refused: quota", and the failure's text."""

@@ -46,6 +46,38 @@ class Delivery:
     acknowledged: int
 
 
+@dataclass(frozen=True, slots=True)
+class ForksOfDevice:
+    """A device whose store was copied or put back from a backup, and went on twice. All of it is kept and merged.
+
+    `logs` of its logs have several futures, `futures` more than one each. `name` is `None` if it is not listed."""
+
+    name: str | None
+    is_this: bool
+    public_key: PublicKey
+    logs: int
+    futures: int
+
+
+@dataclass(frozen=True, slots=True)
+class HeldOfDevice:
+    """Groups of edits that were made more than five minutes ahead of this device's clock. The first of them is merged at
+    `until`, a time as `time.time` has it. `name` is `None` if the device is not listed."""
+
+    name: str | None
+    public_key: PublicKey
+    groups: int
+    until: float
+
+
+@dataclass(frozen=True, slots=True)
+class HeldGroups:
+    """What is held for this device's clock. If that of everybody is, `clock_is_late`: this device's own is probably wrong."""
+
+    devices: list[HeldOfDevice]
+    clock_is_late: bool
+
+
 class Names(Texts):
     """A list of vaults, devices or collections."""
 
@@ -61,6 +93,19 @@ class Names(Texts):
         call(lib.subrosa_list_device, self._ptr, index, out)
         return device_info(self.text(index), out)
 
+    def forks(self, index: int) -> ForksOfDevice:
+        out = ffi.new("subrosa_fork_info *")
+        out.struct_size = ffi.sizeof("subrosa_fork_info")
+        call(lib.subrosa_list_forks, self._ptr, index, out)
+        key = PublicKey(bytes(out.public_key.bytes))
+        return ForksOfDevice(self.text(index) or None, bool(out.is_this), key, int(out.logs), int(out.futures))
+
+    def held(self, index: int) -> HeldOfDevice:
+        out = ffi.new("subrosa_held_info *")
+        out.struct_size = ffi.sizeof("subrosa_held_info")
+        call(lib.subrosa_list_held, self._ptr, index, out)
+        return held_of_device(self.text(index), out)
+
 
 def new_device_info() -> CData:
     out = ffi.new("subrosa_device_info *")
@@ -71,6 +116,15 @@ def new_device_info() -> CData:
 def device_info(name: str, out: CData) -> DeviceInfo:
     added_by = PublicKey(bytes(out.added_by.bytes)) if out.has_added_by else None
     return DeviceInfo(name, Role(out.role), bool(out.is_this), PublicKey(bytes(out.public_key.bytes)), added_by)
+
+
+def _held(ptr: CData, clock_is_late: CData, out: CData, slot: CData) -> int:
+    """With the list where `Handle` looks for it."""
+    return int(lib.subrosa_vault_held(ptr, out, clock_is_late, slot))
+
+
+def held_of_device(name: str, out: CData) -> HeldOfDevice:
+    return HeldOfDevice(name or None, PublicKey(bytes(out.public_key.bytes)), int(out.groups), out.until_ms / 1000)
 
 
 class Vault(Handle):
@@ -113,6 +167,24 @@ class Vault(Handle):
     def devices(self) -> list[DeviceInfo]:
         with Names(lib.subrosa_vault_devices, self._ptr) as found:
             return [found.device(index) for index in range(len(found))]
+
+    def forks(self) -> list[ForksOfDevice]:
+        """The devices whose stores were copied or put back from a backup, and went on twice."""
+        with Names(lib.subrosa_vault_forks, self._ptr) as found:
+            return [found.forks(index) for index in range(len(found))]
+
+    def held(self) -> HeldGroups:
+        """What is held because it was made more than five minutes ahead of this device's clock."""
+        late = ffi.new("bool *")
+        with Names(_held, self._ptr, late) as found:
+            return HeldGroups([found.held(index) for index in range(len(found))], bool(late[0]))
+
+    @property
+    def update_needed(self) -> bool:
+        """Whether nothing is sent before the application is updated."""
+        out = ffi.new("bool *")
+        call(lib.subrosa_vault_is_update_needed, self._ptr, out)
+        return bool(out[0])
 
     def pending(self) -> int:
         """How much waits to be sealed: records with edits that no segment holds yet, and parts of bulk writes."""

@@ -27,9 +27,9 @@ final class Runner {
 
     func run(_ step: Step) async throws -> String {
         switch step.do {
-        case "key", "import_key", "create", "open", "close", "restart", "suspend", "resume", "network_changed", "verify":
+        case "key", "import_key", "create", "open", "close", "restart", "copy", "suspend", "resume", "network_changed", "verify":
             try await runDevice(step)
-        case "create_vault", "open_vault", "vaults", "devices", "collections", "begin", "commit", "abort":
+        case "create_vault", "open_vault", "vaults", "devices", "collections", "forks", "held", "begin", "commit", "abort":
             try runVault(step)
         case "insert", "put", "replace", "get", "delete", "count", "set", "field", "scan", "get_many", "write_many",
             "names", "get_field", "delete_field":
@@ -102,6 +102,9 @@ final class Runner {
             try await open.device.close()
             devices[try step.get("device")] = OpenDevice(
                 device: try await Device.open(at: open.folder, key: open.key), key: open.key, folder: open.folder)
+        case "copy":
+            try FileManager.default.copyItem(
+                at: folder.appendingPathComponent(try step.get("dir")), to: folder.appendingPathComponent(try step.get("to")))
         case "suspend": try await device(step).suspend(deadline: .seconds(5))
         case "resume": try await device(step).resume()
         case "network_changed": try device(step).networkChanged()
@@ -121,6 +124,13 @@ final class Runner {
         case "devices":
             return try vault(step).devices()
                 .map { "\($0.name):\($0.role)" + ($0.isThis ? ":this" : "") }.joined(separator: ",")
+        case "forks":
+            return try vault(step).forks()
+                .map { "\($0.name ?? ""):\($0.logs):\($0.futures)" + ($0.isThis ? ":this" : "") }.joined(separator: ",")
+        case "held":
+            let held = try vault(step).held()
+            let devices = held.devices.map { "\($0.name ?? ""):\($0.groups)" }
+            return (devices + (held.clockIsLate ? ["late"] : [])).joined(separator: ",")
         case "begin":
             transactions[try step.get("tx")] = try vault(step).begin(step.get("mode") == "write" ? .write : .read)
         case "commit":

@@ -41,6 +41,76 @@ public struct DeviceInfo: Sendable, Hashable {
     }
 }
 
+/// A device whose store was copied or put back from a backup, and went on twice. All of it is kept and merged.
+public struct ForksOfDevice: Sendable, Hashable {
+    /// Nil if it is not listed.
+    public let name: String?
+    /// It is the device that was asked.
+    public let isThis: Bool
+    public let publicKey: PublicKey
+    /// So many of its logs have several futures.
+    public let logs: UInt64
+    /// So many futures they have beyond one each.
+    public let futures: UInt64
+
+    init(name: String, _ raw: subrosa_fork_info) {
+        self.name = name.isEmpty ? nil : name
+        isThis = raw.is_this != 0
+        publicKey = PublicKey(raw.public_key)
+        logs = raw.logs
+        futures = raw.futures
+    }
+}
+
+/// What is held of a device: it was made more than five minutes ahead of this device's clock, and is merged when its time comes.
+public struct HeldOfDevice: Sendable, Hashable {
+    /// Nil if it is not listed.
+    public let name: String?
+    public let publicKey: PublicKey
+    /// So many groups of edits.
+    public let groups: UInt64
+    /// When the first of them is merged, in Unix milliseconds.
+    public let untilMilliseconds: UInt64
+
+    init(name: String, _ raw: subrosa_held_info) {
+        self.name = name.isEmpty ? nil : name
+        publicKey = PublicKey(raw.public_key)
+        groups = raw.groups
+        untilMilliseconds = raw.until_ms
+    }
+}
+
+/// What is held of a vault for this device's clock.
+public struct HeldGroups: Sendable, Hashable {
+    public let devices: [HeldOfDevice]
+    /// Everybody's is held: it is probably this device's own clock that is wrong.
+    public let clockIsLate: Bool
+}
+
+/// A vault with which not all is well at the relay.
+public struct VaultAtRelay: Sendable, Hashable {
+    public let vault: VaultID
+    /// The relay's code of its last refusal, or 0.
+    public let refusedCode: Int32
+    /// Why it rests while the others go on; nil if it does not.
+    public let rests: String?
+    /// The relay hides something of it, or has lost it.
+    public let disagrees: Bool
+    /// The relay claims another future of this device's log and does not show it: nothing is sent to it.
+    public let disputed: Bool
+    /// Nothing is sent before an update.
+    public let updateNeeded: Bool
+
+    init(rests: String, _ raw: subrosa_sync_vault) {
+        vault = VaultID(raw.vault)
+        refusedCode = raw.refused
+        self.rests = rests.isEmpty ? nil : rests
+        disagrees = raw.disagrees != 0
+        disputed = raw.disputed != 0
+        updateNeeded = raw.update_needed != 0
+    }
+}
+
 /// An answer of several entries, closed when it was read.
 struct List {
     let handle: Handle
@@ -61,6 +131,39 @@ struct List {
                 var raw = DeviceInfo.emptyRaw
                 try call { subrosa_list_device(list, index, &raw, $0) }
                 return DeviceInfo(name: try Self.text(list, index), raw)
+            }
+        }
+    }
+
+    func forks() throws -> [ForksOfDevice] {
+        try handle.use { list in
+            try (0..<subrosa_list_len(list)).map { index in
+                var raw = subrosa_fork_info()
+                raw.struct_size = UInt32(MemoryLayout<subrosa_fork_info>.size)
+                try call { subrosa_list_forks(list, index, &raw, $0) }
+                return ForksOfDevice(name: try Self.text(list, index), raw)
+            }
+        }
+    }
+
+    func held() throws -> [HeldOfDevice] {
+        try handle.use { list in
+            try (0..<subrosa_list_len(list)).map { index in
+                var raw = subrosa_held_info()
+                raw.struct_size = UInt32(MemoryLayout<subrosa_held_info>.size)
+                try call { subrosa_list_held(list, index, &raw, $0) }
+                return HeldOfDevice(name: try Self.text(list, index), raw)
+            }
+        }
+    }
+
+    func vaultsAtRelay() throws -> [VaultAtRelay] {
+        try handle.use { list in
+            try (0..<subrosa_list_len(list)).map { index in
+                var raw = subrosa_sync_vault()
+                raw.struct_size = UInt32(MemoryLayout<subrosa_sync_vault>.size)
+                try call { subrosa_list_sync_vault(list, index, &raw, $0) }
+                return VaultAtRelay(rests: try Self.text(list, index), raw)
             }
         }
     }

@@ -73,6 +73,12 @@ public final class Sync: Sendable {
         public let refusedCode: Int32
         public let failure: Failure?
         public let segmentsDone, segmentsKnown, bytesDone, bytesKnown: UInt64
+        /// By how much this device's clock is ahead of the relay's, negative if behind, where that is more than five minutes;
+        /// else 0.
+        public let clockAheadMilliseconds: Int64
+        /// When the first of what is held for the clock is merged, in Unix milliseconds; 0 while nothing is held.
+        /// ``Vault/held()`` says whose it is.
+        public let heldUntilMilliseconds: UInt64
     }
 
     /// Where sync is now.
@@ -83,7 +89,13 @@ public final class Sync: Sendable {
         return Status(
             state: State(raw.state), refusedCode: raw.refused, failure: Failure(raw.failure),
             segmentsDone: raw.segments_done, segmentsKnown: raw.segments_known,
-            bytesDone: raw.bytes_done, bytesKnown: raw.bytes_known)
+            bytesDone: raw.bytes_done, bytesKnown: raw.bytes_known,
+            clockAheadMilliseconds: raw.clock_ahead_ms, heldUntilMilliseconds: raw.held_until_ms)
+    }
+
+    /// The vaults with which not all is well at the relay; empty while all is well.
+    public func vaults() throws -> [VaultAtRelay] {
+        try handle.use { sync in try List.made { subrosa_sync_vaults(sync, $0, $1) }.vaultsAtRelay() }
     }
 
     /// The state in words, with the reason: `live`, `refused: quota`.

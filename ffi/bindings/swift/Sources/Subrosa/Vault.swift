@@ -33,6 +33,29 @@ public final class Vault: Sendable {
         try handle.use { vault in try List.made { subrosa_vault_devices(vault, $0, $1) }.devices() }
     }
 
+    /// The devices whose stores were copied or put back from a backup, and went on twice. ``SyncEvent/forked(_:)`` says that there
+    /// is another.
+    public func forks() throws -> [ForksOfDevice] {
+        try handle.use { vault in try List.made { subrosa_vault_forks(vault, $0, $1) }.forks() }
+    }
+
+    /// What is held because it was made more than five minutes ahead of this device's clock.
+    /// ``SyncEvent/held(untilMilliseconds:)`` says when that changes.
+    public func held() throws -> HeldGroups {
+        var late = false
+        let devices = try handle.use { vault in
+            try List.made { list, error in subrosa_vault_held(vault, list, &late, error) }.held()
+        }
+        return HeldGroups(devices: devices, clockIsLate: late)
+    }
+
+    /// Whether an admin has written what only a newer version understands: nothing is sent before the application is updated.
+    public func isUpdateNeeded() throws -> Bool {
+        var needed = false
+        try handle.use { vault in try call { subrosa_vault_is_update_needed(vault, &needed, $0) } }
+        return needed
+    }
+
     /// How much waits for sealing: records with edits that no segment holds yet, and parts of bulk writes.
     public func pending() throws -> UInt64 {
         var count: UInt64 = 0

@@ -71,6 +71,38 @@ final class SyncTests: StoreTestCase {
         XCTFail("the sync ended")
     }
 
+    func testWhoAsksLaterIsToldOfAStoreThatWentOnTwice() async throws {
+        let relay = try relay()
+        let key = try Key.generate()
+        let (first, copied) = (path("a"), path("copied"))
+        let device = try Device.create(at: first, key: key, options: .init(name: "laptop"))
+        let vault = try device.createVault("personal")
+        XCTAssertEqual(try vault.forks(), [])
+        XCTAssertEqual(try vault.held(), HeldGroups(devices: [], clockIsLate: false))
+        XCTAssertFalse(try vault.isUpdateNeeded())
+        try await writeAndSync(device, with: relay)
+        try FileManager.default.copyItem(at: first, to: copied)
+        try await writeAndSync(try Device.open(at: first, key: key), with: relay)
+        try await writeAndSync(try Device.open(at: copied, key: key), with: relay)
+        let later = try Device.open(at: copied, key: key)
+        let forks = try later.vault("personal").forks()
+        XCTAssertEqual(forks.map(\.name), ["laptop"])
+        XCTAssertEqual(forks.map(\.isThis), [true])
+        XCTAssertEqual(forks.map(\.futures), [1])
+        XCTAssertEqual(forks.map(\.publicKey), [try later.publicKey()])
+    }
+
+    private func writeAndSync(_ device: Device, with relay: String) async throws {
+        try device.vault("personal").collection("notes", of: Note.self).insert(Note(title: "a"))
+        let sync = try device.sync(relay: relay)
+        try await sync.wait()
+        XCTAssertEqual(try sync.vaults(), [])
+        let status = try sync.status()
+        XCTAssertEqual(status.clockAheadMilliseconds, 0)
+        XCTAssertEqual(status.heldUntilMilliseconds, 0)
+        try await device.close()
+    }
+
     func testAWaitForAnAbsentRelayIsCancelled() async throws {
         let (device, _) = try makeVault()
         let sync = try device.sync(relay: absent())

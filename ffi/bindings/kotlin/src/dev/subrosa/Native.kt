@@ -73,6 +73,12 @@ internal object Native {
     @JvmStatic external fun listVaultId(list: Long, index: Int): ByteArray
     /** role u8, is_this u8, has_added_by u8, public key, added_by */
     @JvmStatic external fun listDevice(list: Long, index: Int): ByteArray
+    /** is_this u8, public key, logs i64, futures i64; integers with the highest byte first */
+    @JvmStatic external fun listForks(list: Long, index: Int): ByteArray
+    /** public key, groups i64, until_ms i64 */
+    @JvmStatic external fun listHeld(list: Long, index: Int): ByteArray
+    /** vault id, disagrees u8, disputed u8, update_needed u8, refused i64 */
+    @JvmStatic external fun listSyncVault(list: Long, index: Int): ByteArray
     @JvmStatic external fun listClose(list: Long)
 
     @JvmStatic external fun vaultCreate(device: Long, name: ByteArray): Long
@@ -83,6 +89,9 @@ internal object Native {
     @JvmStatic external fun vaultName(vault: Long): ByteArray
     @JvmStatic external fun vaultCollections(vault: Long): Long
     @JvmStatic external fun vaultDevices(vault: Long): Long
+    @JvmStatic external fun vaultForks(vault: Long): Long
+    @JvmStatic external fun vaultHeld(vault: Long, clockIsLate: BooleanArray): Long
+    @JvmStatic external fun vaultIsUpdateNeeded(vault: Long): Boolean
     @JvmStatic external fun vaultPending(vault: Long): Long
     /** held, acknowledged */
     @JvmStatic external fun vaultDelivery(vault: Long, relay: ByteArray): LongArray
@@ -154,6 +163,7 @@ internal object Native {
     /** state, refused, failure, segments_done, segments_known, bytes_done, bytes_known */
     @JvmStatic external fun syncStatus(sync: Long): LongArray
     @JvmStatic external fun syncReason(sync: Long): ByteArray
+    @JvmStatic external fun syncVaults(sync: Long): Long
     @JvmStatic external fun syncWait(sync: Long, idleMs: Int, cancel: Long)
 
     @JvmStatic external fun pairOfferStart(device: Long, relay: ByteArray): Long

@@ -1,5 +1,6 @@
 package dev.subrosa
 
+import java.nio.ByteBuffer
 import kotlin.time.Duration
 import kotlin.time.Duration.Companion.seconds
 import kotlinx.coroutines.flow.Flow
@@ -90,7 +91,37 @@ public data class SyncStatus(
     public val bytesDone: Long,
     /** The same in bytes. */
     public val bytesKnown: Long,
+    /** By how much this device's clock is ahead of the relay's, negative if behind, where that is more than five minutes; else 0. */
+    public val clockAheadMs: Long,
+    /** When the first of what is held for the clock is merged, in Unix milliseconds; 0 while nothing is held. See [Vault.held]. */
+    public val heldUntilMs: Long,
 )
+
+/** A vault with which not all is well at the relay. */
+public data class VaultAtRelay(
+    /** Which. */
+    public val vault: VaultId,
+    /** The relay's code of its last refusal, or 0. */
+    public val refused: Int,
+    /** Why it rests while the others go on; null if it does not. */
+    public val rests: String?,
+    /** The relay hides something of it, or has lost it. */
+    public val disagrees: Boolean,
+    /** The relay claims another future of this device's log and does not show it: nothing is sent to it. */
+    public val disputed: Boolean,
+    /** Nothing is sent before an update. */
+    public val updateNeeded: Boolean,
+) {
+    internal companion object {
+        /** As [Native.listSyncVault] packs it. */
+        fun of(rests: String, packed: ByteArray): VaultAtRelay {
+            val rest = ByteBuffer.wrap(packed)
+            val vault = VaultId(ByteArray(VaultId.SIZE).also { rest.get(it) })
+            val (disagrees, disputed, updateNeeded) = List(3) { rest.get() != 0.toByte() }
+            return VaultAtRelay(vault, rest.getLong().toInt(), rests.ifEmpty { null }, disagrees, disputed, updateNeeded)
+        }
+    }
+}
 
 /** The sync of a device, in the background until it or the device is closed. May be used by several threads. */
 public class Sync internal constructor(
@@ -104,11 +135,17 @@ public class Sync internal constructor(
     public val status: SyncStatus
         get() {
             val n = handle.call { Native.syncStatus(it) }
-            return SyncStatus(SyncState.of(n[0].toInt()), n[1].toInt(), SyncFailure.of(n[2].toInt()), n[3], n[4], n[5], n[6])
+            return SyncStatus(SyncState.of(n[0].toInt()), n[1].toInt(), SyncFailure.of(n[2].toInt()), n[3], n[4], n[5], n[6], n[7], n[8])
         }
 
     /** Where it stands, and the failure if there was one, for people: "live", "offline; nothing answers". */
     public val reason: String get() = handle.call { Native.syncReason(it) }.decodeToString()
+
+    /** The vaults with which not all is well at the relay; empty while all is well. */
+    public fun vaults(): List<VaultAtRelay> =
+        listOfNative(handle.call { Native.syncVaults(it) }) { list, index ->
+            VaultAtRelay.of(Native.listText(list, index).decodeToString(), Native.listSyncVault(list, index))
+        }
 
     /**
      * Waits until everything is here and there. Throws [SubrosaException.NO_PROGRESS] when nothing moved for [idle], by default 30

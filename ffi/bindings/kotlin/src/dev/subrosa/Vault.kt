@@ -1,5 +1,6 @@
 package dev.subrosa
 
+import java.nio.ByteBuffer
 import kotlin.time.Duration
 import kotlin.time.Duration.Companion.seconds
 import kotlinx.coroutines.flow.Flow
@@ -61,6 +62,59 @@ public data class Delivery(
     public val acknowledged: Long,
 )
 
+/** A device whose store was copied or put back from a backup, and went on twice. All of it is kept and merged. */
+public data class ForksOfDevice(
+    /** Its name; null if it is not listed. */
+    public val name: String?,
+    /** Whether it is this one. */
+    public val isThis: Boolean,
+    /** Its key. */
+    public val publicKey: PublicKey,
+    /** So many of its logs have several futures. */
+    public val logs: Long,
+    /** So many futures they have beyond one each. */
+    public val futures: Long,
+) {
+    internal companion object {
+        /** As [Native.listForks] packs it. */
+        fun of(name: String, packed: ByteArray): ForksOfDevice {
+            val rest = ByteBuffer.wrap(packed)
+            val isThis = rest.get() != 0.toByte()
+            return ForksOfDevice(name.ifEmpty { null }, isThis, rest.publicKey(), rest.getLong(), rest.getLong())
+        }
+    }
+}
+
+/** What is held of a device: it was made more than five minutes ahead of this device's clock, and is merged when its time comes. */
+public data class HeldOfDevice(
+    /** Its name; null if it is not listed. */
+    public val name: String?,
+    /** Its key. */
+    public val publicKey: PublicKey,
+    /** So many groups of edits. */
+    public val groups: Long,
+    /** When the first of them is merged, in Unix milliseconds. */
+    public val untilMs: Long,
+) {
+    internal companion object {
+        /** As [Native.listHeld] packs it. */
+        fun of(name: String, packed: ByteArray): HeldOfDevice {
+            val rest = ByteBuffer.wrap(packed)
+            return HeldOfDevice(name.ifEmpty { null }, rest.publicKey(), rest.getLong(), rest.getLong())
+        }
+    }
+}
+
+/** What is held of a vault for this device's clock. */
+public data class HeldGroups(
+    /** Whose it is. */
+    public val devices: List<HeldOfDevice>,
+    /** Everybody's is: it is probably this device's own clock that is wrong. */
+    public val clockIsLate: Boolean,
+)
+
+private fun ByteBuffer.publicKey(): PublicKey = PublicKey.ofBytes(ByteArray(PublicKey.SIZE).also { get(it) })
+
 /** A set of collections that is shared as one. May be used by several threads. */
 public class Vault internal constructor(
     token: Long,
@@ -84,6 +138,25 @@ public class Vault internal constructor(
         listOfNative(handle.call { Native.vaultDevices(it) }) { list, index ->
             DeviceInfo.of(Native.listText(list, index).decodeToString(), Native.listDevice(list, index))
         }
+
+    /** The devices whose stores were copied or put back from a backup, and went on twice. [SyncEvent.Forked] says that there is another. */
+    public fun forks(): List<ForksOfDevice> =
+        listOfNative(handle.call { Native.vaultForks(it) }) { list, index ->
+            ForksOfDevice.of(Native.listText(list, index).decodeToString(), Native.listForks(list, index))
+        }
+
+    /** What is held because it was made more than five minutes ahead of this device's clock. [SyncEvent.Held] says when that changes. */
+    public fun held(): HeldGroups {
+        val late = BooleanArray(1)
+        val devices =
+            listOfNative(handle.call { Native.vaultHeld(it, late) }) { list, index ->
+                HeldOfDevice.of(Native.listText(list, index).decodeToString(), Native.listHeld(list, index))
+            }
+        return HeldGroups(devices, late[0])
+    }
+
+    /** Whether an admin has written what only a newer version understands: nothing is sent before the application is updated. */
+    public val isUpdateNeeded: Boolean get() = handle.call { Native.vaultIsUpdateNeeded(it) }
 
     /** How many segments wait for something that has not arrived. */
     public fun pending(): Long = handle.call { Native.vaultPending(it) }
