@@ -270,6 +270,42 @@ pub const KNOWN: &[Known] = &[
         has: &[&["wipe", "relay-restore"], &["restore", "copy"]],
         without: &["clock"],
     },
+    Known {
+        name: "hidden-edit",
+        what: "a copy of a store clears a field that the store has put, of which it knows nothing",
+        plan: "seed 101217 devices 3 relays 1
+            4 copy 0
+            8 put 0 0 1
+            10 sync 0 0
+            12 sync 2 0
+            13 put 2 0 1
+            17 put 3 0 2
+            19 delete 3 0
+            22 put 3 0 2
+            25 sync 3 0
+            26 sync 0 0",
+        is_mended: true,
+        kinds: &[Kind::Hidden, Kind::Field, Kind::Stale],
+        has: &[&["copy", "restore"], &["delete"], &["put"]],
+        without: &["clock"],
+    },
+    Known {
+        name: "lost-closing",
+        what: "a device has seen the end of a log that a relay lost: what it deleted counts as deleted without knowing it",
+        plan: "seed 100101 devices 4 relays 1
+            4 relay-backup 0
+            5 put 1 0 0
+            6 copy 1
+            7 put 1 0 1
+            8 sync 1 0
+            18 sync 4 0
+            19 relay-restore 0
+            22 delete 4 0",
+        is_mended: true,
+        kinds: &[Kind::ComesBack],
+        has: &[&["copy", "restore"], &["delete"], &["wipe", "relay-restore"]],
+        without: &["clock"],
+    },
 ];
 
 impl Known {

@@ -89,6 +89,8 @@ struct Applied {
 /// One op, as everything that one local call did.
 struct Op {
     effects: Vec<Applied>,
+    /// What its author had seen.
+    seen: OpSet,
     /// Whatever its author, and their authors, had seen.
     past: OpSet,
 }
@@ -138,8 +140,20 @@ impl Model {
             Applied { record, effect, names }
         });
         let effects = applied.collect();
-        self.ops.push(Op { effects, past });
+        self.ops.push(Op { effects, seen, past });
         (self.ops.len() - 1) as OpNo
+    }
+
+    /// A put found that its author's device did not show the record, and began it anew: what was hidden there from somebody who
+    /// had not deleted it shows again when its own author comes, but what was deleted is cleared all the same.
+    pub fn begin_anew(&mut self, op: OpNo, record: RecNo) {
+        let seen = self.ops[op as usize].seen;
+        let deleted = self.named(seen, record, |_| true);
+        for applied in &mut self.ops[op as usize].effects {
+            if applied.record == record && matches!(applied.effect, Effect::Put(_)) {
+                applied.names = deleted;
+            }
+        }
     }
 
     /// Whether a record is there for who has seen these ops.

@@ -151,7 +151,7 @@ impl World {
         if self.sites[site].device.is_none() {
             return Ok(());
         }
-        let mut kept = Vec::new();
+        let (mut kept, mut anew) = (Vec::new(), Vec::new());
         for (record, effect) in effects {
             let shown = self.shown(site, record)?;
             let does = match &effect {
@@ -160,6 +160,7 @@ impl World {
                     *cell == Cell::Set || shown.as_ref().is_some_and(|shown| shown.contains_key(field))
                 }),
             };
+            anew.extend(shown.is_none().then_some(record));
             kept.extend(does.then_some((record, effect)));
         }
         if kept.is_empty() || self.model.len() >= OPS_MAX {
@@ -167,6 +168,7 @@ impl World {
         }
         let seen = self.seen(site)?;
         let op = self.model.add(seen, kept.clone());
+        anew.into_iter().for_each(|record| self.model.begin_anew(op, record));
         let vault = self.vault_at(site)?;
         let (notes, ops) = (vault.records("notes"), vault.records("ops"));
         let done = vault.write(|tx| {

@@ -157,6 +157,9 @@ impl Tx<'_> {
             // What lies before is named with the branch that it is of.
             let merged = head.merged.0.checked_sub(1).map(Seq).filter(|seq| *seq >= head.base.seq);
             let Some(seq) = merged else { continue };
+            // A closing segment is not carried: others may never hold it, and could not tell what was seen.
+            let seq = if head.closed && seq == head.seq { seq.0.checked_sub(1).map(Seq) } else { Some(seq) };
+            let Some(seq) = seq.filter(|seq| *seq >= head.base.seq) else { continue };
             if self.logs.said(branch)?.is_some_and(|said| said >= seq) {
                 continue;
             }

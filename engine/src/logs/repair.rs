@@ -8,8 +8,8 @@ mod knowledge;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use knowledge::{Knowledge, Question};
-use subrosa_model::merge::{BodyPlace, Cell, CheckedBody, LogNo, Op, OpKind, RecordId, ValueBuf, VaultNo};
+use knowledge::{Knowledge, Question, Verdict};
+use subrosa_model::merge::{BodyPlace, CapsOf, Cell, CheckedBody, LogNo, Op, OpKind, RecordId, VaultNo};
 use subrosa_protocol::ids::Seq;
 use subrosa_protocol::limits::{REPAIR_BYTES, REPAIR_RECORDS_MAX, REPAIR_SEGMENTS_MAX};
 use subrosa_protocol::segment::{Class, Kind};
@@ -23,6 +23,7 @@ use crate::life::commit::{Durable, Tx};
 use crate::life::gate::{Wait, WriterKind};
 use crate::memory::cost::look_at_row;
 use crate::records::decode_state;
+use crate::records::write::OldPut;
 
 /// What looking for hidden puts came to.
 #[derive(Default)]
@@ -42,8 +43,8 @@ struct Repair {
 /// What of a record does not show.
 struct NotShown {
     collection: String,
-    /// Fields that are to be written; none where it is enough that the record shows.
-    fields: Vec<(String, ValueBuf)>,
+    /// What of the puts is to be written once more, the earlier ones first.
+    puts: Vec<OldPut>,
 }
 
 /// A record of which a delete hides puts that are at risk.
@@ -81,7 +82,7 @@ impl Core {
         }
         let mut set = self.begin_set(&turn, vault)?;
         for Repair { record, not_shown, .. } in &repairs {
-            set.show_again(&not_shown.collection, record, &not_shown.fields)?;
+            set.show_again(&not_shown.collection, record, &not_shown.puts)?;
         }
         let finished = set.into_finished();
         tracing::info!(
@@ -130,21 +131,24 @@ impl Tx<'_> {
             return Ok(Found { more, ..Found::default() });
         };
         let (mut repairs, mut bytes) = (Vec::new(), 0);
-        for Candidate { key, puts, covered, is_partly_left } in candidates {
+        for Candidate { key, puts, covered, mut is_partly_left } in candidates {
             if bytes > REPAIR_BYTES {
                 more = true;
                 break;
             }
             let (mut known, mut hidden) = (Vec::new(), Vec::new());
             for put in puts {
-                let was_known = knowledge.was_known(self, &key, &put)?;
-                if was_known { &mut known } else { &mut hidden }.push(put);
+                match knowledge.verdict(self, &key, &put)? {
+                    // It is gone for good.
+                    Verdict::Known => known.push(put),
+                    Verdict::Unknown => hidden.push(put),
+                    // It is looked at again when more of the log has come.
+                    Verdict::Open => is_partly_left = true,
+                }
             }
-            // Whoever deleted it knew it: it is gone for good.
             self.settle(&Settled { key, puts: known, covered: Vec::new() })?;
             if let Some(not_shown) = self.not_shown(vault, &key, &hidden)? {
-                bytes +=
-                    not_shown.fields.iter().map(|(_, value)| value.borrow().as_bytes().len()).sum::<usize>();
+                bytes += not_shown.puts.iter().map(OldPut::bytes).sum::<usize>();
                 let covered = if is_partly_left { Vec::new() } else { covered };
                 let settled = Settled { key, puts: hidden, covered };
                 repairs.push(Repair { record: key.record(), not_shown, settled });
@@ -353,38 +357,44 @@ impl Tx<'_> {
         let Some(collection) = self.state.collections.name(key.collection()) else { return Ok(None) };
         let row = self.records.row(key)?;
         let state = decode_state(row.as_ref().map(|row| row.borrow()))?;
-        let mut fields = BTreeMap::new();
+        let order = self.state.logs.order(CapsOf::Now);
+        let (mut puts, mut latest) = (Vec::new(), None);
         for put in hidden {
             let log = self.vault(vault)?.log_of(put.branch)?;
+            latest = latest.max(Some(self.state.logs.capped(log, put.stamp)));
             if !state.is_cleared(log, put.stamp) {
                 continue; // what the delete left of it shows with the record
             }
             self.read_ops(vault, put.branch, put.seq, |_, op| {
-                let OpKind::Put(puts) = &op.kind else { return };
-                if op.record != key.record()
-                    || op.collection != &**collection
-                    || !state.is_cleared(log, op.stamp)
-                {
+                let OpKind::Put(put) = &op.kind else { return };
+                let is_of_it = op.record == key.record() && op.collection == &**collection;
+                if !is_of_it || !state.is_cleared(log, op.stamp) {
                     return;
                 }
-                for cell in puts.cells().iter().filter(|cell| !state.has_cell(cell.name)) {
+                let cells = put.cells().iter().filter_map(|cell| {
                     let value = match cell.cell {
                         Cell::Register(value) => Some(value.to_buf()),
                         Cell::Unset => None,
                         // What counts would count twice.
-                        Cell::Unknown { .. } => continue,
+                        Cell::Unknown { .. } => return None,
                     };
-                    let is_later = |(stamp, _): &(_, _)| *stamp <= op.stamp;
-                    if fields.get(cell.name).is_none_or(is_later) {
-                        fields.insert(cell.name.to_owned(), (op.stamp, value));
-                    }
+                    let is_shown = state.has_cell(cell.name, (log, op.stamp), &order);
+                    (!is_shown).then(|| (cell.name.to_owned(), value))
+                });
+                let cells: Vec<_> = cells.collect();
+                if cells.iter().any(|(_, value)| value.is_some()) {
+                    puts.push(OldPut { as_of: self.state.logs.capped(log, op.stamp), cells });
                 }
             })?;
         }
-        let fields: Vec<_> =
-            fields.into_iter().filter_map(|(name, (_, value))| Some((name, value?))).collect();
-        let shows = state.is_visible() && fields.is_empty();
-        Ok((!hidden.is_empty() && !shows).then(|| NotShown { collection: collection.to_string(), fields }))
+        puts.sort_by_key(|put| put.as_of);
+        if let Some(as_of) = latest
+            && puts.is_empty()
+            && !state.is_visible()
+        {
+            puts.push(OldPut { as_of, cells: Vec::new() });
+        }
+        Ok((!puts.is_empty()).then(|| NotShown { collection: collection.to_string(), puts }))
     }
 
     fn settle(&mut self, settled: &Settled) -> Result<(), Error> {

@@ -60,6 +60,25 @@ pub(crate) struct WriteSet {
     scratch: Wiped,
 }
 
+/// A put that was made before, and is written once more.
+pub(crate) struct OldPut {
+    /// As old as it counts.
+    pub(crate) as_of: Stamp,
+    /// Fields by name, in order; without a value where the field was removed.
+    pub(crate) cells: Vec<(String, Option<ValueBuf>)>,
+}
+
+impl OldPut {
+    /// Bytes of its values.
+    pub(crate) fn bytes(&self) -> usize {
+        self.cells
+            .iter()
+            .filter_map(|(_, value)| value.as_ref())
+            .map(|value| value.borrow().as_bytes().len())
+            .sum()
+    }
+}
+
 /// What a write has done to one record so far.
 pub(crate) struct Written {
     pub(crate) collection: Arc<str>,
@@ -280,24 +299,41 @@ impl WriteSet {
         let mut change = self.change(collection, id)?;
         let make =
             |state: &RecordState<'_>, logs: &LogTable| Ok(OpKind::Delete(state.tombstone_for_delete(logs)));
-        let done = self.apply(&mut change, make);
+        let done = self.apply(&mut change, None, make);
         self.keep_if(done, change).map(|()| true)
     }
 
-    /// Shows a record that a delete hides which did not know all of it, with these fields beside what the delete left.
+    /// Shows a record again that a delete hides which did not know these puts, by writing them once more: each counts as old as it
+    /// was, as far as that is later than what this log has done to the record.
     pub(crate) fn show_again(
         &mut self,
         collection: &str,
         id: &RecordId,
-        fields: &[(String, ValueBuf)],
+        puts: &[OldPut],
     ) -> Result<(), Error> {
-        let cells =
-            fields.iter().map(|(name, value)| FieldCell { name, cell: Cell::Register(value.borrow()) });
-        let mut cells: Vec<_> = cells.collect();
-        cells.sort_unstable_by_key(|cell| cell.name);
         let mut change = self.change(collection, id)?;
-        let done = self.apply_parts(&mut change, &cells, FieldsLimit::Repaired);
+        let done = puts.iter().try_for_each(|put| self.apply_old(&mut change, put));
         self.keep_if(done, change)
+    }
+
+    fn apply_old(&mut self, change: &mut Change, put: &OldPut) -> Result<(), Error> {
+        let cells = put.cells.iter().map(|(name, value)| {
+            let cell = value.as_ref().map_or(Cell::Unset, |value| Cell::Register(value.borrow()));
+            FieldCell { name, cell }
+        });
+        let cells: Vec<_> = cells.collect();
+        let mut rest = &cells[..];
+        loop {
+            let part;
+            (part, rest) = rest.split_at(cells_that_fit(rest));
+            let make = |_: &RecordState<'_>, _: &LogTable| {
+                Ok(OpKind::Put(Put::new(Tombstone::default(), part.to_vec())?))
+            };
+            self.apply(change, Some(put.as_of), make)?;
+            if rest.is_empty() {
+                return Ok(());
+            }
+        }
     }
 
     /// Begins a change of one record. Nothing has happened before it is kept.
@@ -367,12 +403,8 @@ impl WriteSet {
         loop {
             let part;
             (part, rest) = rest.split_at(cells_that_fit(rest));
-            self.apply(change, |state, logs| {
-                let names = match (is_first, limit) {
-                    (false, _) => Tombstone::default(),
-                    (true, FieldsLimit::Repaired) => state.names_for_repair(logs),
-                    (true, _) => state.names_for_put(logs),
-                };
+            self.apply(change, None, |state, logs| {
+                let names = if is_first { state.names_for_put(logs) } else { Tombstone::default() };
                 Ok(OpKind::Put(Put::new(names, part.to_vec())?))
             })?;
             is_first = false;
@@ -387,10 +419,11 @@ impl WriteSet {
         Ok(())
     }
 
-    /// Applies one op, made by `make` from the state as it is.
+    /// Applies one op, made by `make` from the state as it is; of now, or as old as it may be if it is to count as of then.
     fn apply<'c>(
         &mut self,
         change: &mut Change,
+        as_of: Option<Stamp>,
         make: impl FnOnce(&RecordState<'_>, &LogTable) -> Result<OpKind<'c>, Error>,
     ) -> Result<(), Error> {
         let (id, written) = (change.key.record(), &mut change.written);
@@ -404,7 +437,10 @@ impl WriteSet {
         let named = kind_names.into_iter().flatten().map(counts_as).max().unwrap_or_default();
         // Names are of the past: a clock that was put back goes on behind what it wrote before.
         let before = state.last_of(self.log).unwrap_or_default().max(named);
-        let stamp = self.clock.tick_after(before, self.now_ms);
+        let stamp = match as_of {
+            None => self.clock.tick_after(before, self.now_ms),
+            Some(then) => then.max(state.next_of(self.log)),
+        };
         self.latest = self.latest.max(stamp);
         let op = Op { record: id, collection: &written.collection, stamp, kind };
         let changed = state.apply(self.log, &op, &logs.of(self.names.vault()));
@@ -471,15 +507,13 @@ struct Change {
     written: Written,
 }
 
-/// To how many fields a write may make a record grow, and why.
+/// To how many fields a write may make a record grow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum FieldsLimit {
     /// The number for local writes.
     Local,
     /// Any: the record was put together by merging, somewhere.
     Exported,
-    /// The same; and what a delete left of it shows again.
-    Repaired,
 }
 
 /// The fewest bytes of a field in a row: the lengths of its name and its value, a name (which one field may do without), a value.

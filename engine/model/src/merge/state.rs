@@ -166,10 +166,9 @@ impl<'a> RecordState<'a> {
         names.to_tombstone(logs)
     }
 
-    /// What a put must name that shows a record which a delete hides without having known all of it: what has been cleared before,
-    /// so that the fields which the delete left come back with it.
-    pub fn names_for_repair(&self, logs: &LogTable) -> Tombstone {
-        self.cleared.to_tombstone(logs)
+    /// The first stamp that is later than what a log has done to the record, and than what deletes have named of that.
+    pub fn next_of(&self, log: LogNo) -> Stamp {
+        Stamp(self.last.get(log).max(self.tomb.get(log)).map_or(0, |last| last.0.saturating_add(1)))
     }
 
     /// Whether a delete covers the op of a log with this stamp.
@@ -182,9 +181,12 @@ impl<'a> RecordState<'a> {
         self.cleared.covers(log, stamp)
     }
 
-    /// Whether there is a cell of a field that is not cleared: a value, or that it was removed.
-    pub fn has_cell(&self, name: &str) -> bool {
-        self.entries.iter().any(|entry| entry.name == name && entry.cell.is_known())
+    /// Whether a field has a value, or was removed, by an op that is not cleared and is no earlier than one of a log.
+    pub fn has_cell(&self, name: &str, (log, stamp): (LogNo, Stamp), order: &LogOrder<'_>) -> bool {
+        self.entries.iter().any(|entry| {
+            let by = (entry.log, entry.stamp);
+            entry.name == name && entry.cell.is_known() && order.compare(by, (log, stamp)).is_ge()
+        })
     }
 
     /// Adds a cell unless it is cleared or a later one of the same log stands there; says whether it was added.

@@ -34,6 +34,17 @@ pub(super) struct Knowledge {
     ways: BTreeMap<BranchNo, Vec<Group>>,
 }
 
+/// What deletes knew of a put.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// Whoever wrote one of them knew it.
+    Known,
+    /// Nobody did who wrote one.
+    Unknown,
+    /// Somebody had seen of its log what is not here yet.
+    Open,
+}
+
 /// What matters of a group.
 #[derive(Default)]
 struct Group {
@@ -42,6 +53,8 @@ struct Group {
     runs: Vec<(Run, Stamp)>,
     /// Up to where its author had merged which branches of the logs that are asked for.
     seen: Vec<(BranchNo, Seq)>,
+    /// Where that is not here, up to where of which logs.
+    seen_elsewhere: Vec<(LogNo, Seq)>,
     /// Deletes of the records that are asked for, and what they name of those logs.
     deletes: Vec<(RecordKey, Vec<(LogNo, Stamp)>)>,
 }
@@ -68,19 +81,28 @@ impl Knowledge {
     }
 
     /// Whether somebody deleted a put who knew it.
-    pub(super) fn was_known(&self, tx: &Tx<'_>, key: &RecordKey, put: &AtRisk) -> Result<bool, Error> {
+    pub(super) fn verdict(&self, tx: &Tx<'_>, key: &RecordKey, put: &AtRisk) -> Result<Verdict, Error> {
+        let mut verdict = Verdict::Unknown;
         let log = *self.logs.get(&put.branch).ok_or(StoreError::Inconsistent)?;
         let covers = |(named, names): &(RecordKey, Vec<_>)| {
             named == key && names.iter().any(|(of, stamp)| *of == log && *stamp >= put.stamp)
         };
         for (branch, groups) in &self.ways {
             for (at, group) in groups.iter().enumerate() {
-                if group.deletes.iter().any(covers) && self.knew(tx, (*branch, &groups[..=at]), (log, put))? {
-                    return Ok(true);
+                if !group.deletes.iter().any(covers) {
+                    continue;
+                }
+                let groups = &groups[..=at];
+                if self.knew(tx, (*branch, groups), (log, put))? {
+                    return Ok(Verdict::Known);
+                }
+                let mut elsewhere = groups.iter().flat_map(|group| &group.seen_elsewhere);
+                if elsewhere.any(|(of, last)| *of == log && put.seq <= *last) {
+                    verdict = Verdict::Open;
                 }
             }
         }
-        Ok(false)
+        Ok(verdict)
     }
 
     /// Whether who wrote these groups of a branch knew a put: it stands before them on their way, they say that they have seen it, or
@@ -184,7 +206,10 @@ impl WayReader<'_, '_> {
         for seen in head.seen.heads() {
             let Some(log) = self.ids.get(&seen.log) else { continue };
             let held = self.tx.find_held(self.vault, *log, seen.seq, |chain| *chain == seen.chain)?;
-            group.seen.extend(held.map(|(branch, _)| (branch, seen.seq)));
+            match held {
+                Some((branch, _)) => group.seen.push((branch, seen.seq)),
+                None => group.seen_elsewhere.push((*log, seen.seq)),
+            }
         }
         Ok(())
     }
