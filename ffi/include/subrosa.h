@@ -2431,7 +2431,8 @@ int32_t subrosa_pair_offer_request(subrosa_pair_offer *offer,
 /**
  * Lets the new device in, once the user has typed the code that it shows (`typed`; spaces and hyphens do not count) or has
  * compared both codes (NULL and 0; text that is empty is refused, with `SUBROSA_INVALID_ARGUMENT`, and the offer stands).
- * Waits up to 30 seconds for the relay to acknowledge it, and up to a minute for the new device to store its keys. Ends the
+ * Waits up to 30 seconds for the relay to acknowledge it, once more as long where it may have it by then, and up to a minute for the new
+ * device to store its keys. Ends the
  * offer; its handle is still to be closed. `out` may be NULL. Closing the offer before the device is listed ends it;
  * closing the device meanwhile waits for it.
  * Errors: `SUBROSA_NOT_READY` before a device has answered (the offer stands); `SUBROSA_PAIR_WRONG_CODE`,

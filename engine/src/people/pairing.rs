@@ -179,11 +179,12 @@ impl PairOffer {
     }
 
     /// Lets the new device in, once the user has confirmed its code: adds it to the vault, durably, waits until the relay has
-    /// acknowledged that, 30 seconds at most, and hands it its keys.
+    /// acknowledged that, 30 seconds at most and once more as long where it can no more be taken back, and hands it its keys, which
+    /// takes a minute at most.
     ///
     /// # Errors
     /// [`PairError::WrongCode`], [`PairError::Expired`], [`PairError::NotAtRelay`] and others: nothing has changed.
-    /// [`PairError::Unconfirmed`]: the device is listed, and may lack its keys.
+    /// [`PairError::Unconfirmed`]: the device is listed, and may lack its keys. Pair it once more.
     pub fn confirm(self, confirmation: Confirmation<'_>) -> Result<DeviceInfo, Error> {
         self.confirm_or(confirmation, &Cancel::new())
     }
