@@ -1,6 +1,7 @@
 // Syncing with a relay: SUBROSA_TEST_RELAY.
 
 import assert from 'node:assert/strict';
+import { createSocket } from 'node:dgram';
 import { setMaxListeners } from 'node:events';
 import { cp, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -121,6 +122,36 @@ test('what is held, and what is the matter with a vault, is read from the struct
   assert.deepEqual(vaultAtRelay(info, 'why'), {
     vault: 'ab'.repeat(32), refused: 7, rests: 'why', disagrees: true, disputed: false, updateNeeded: true,
   });
+});
+
+/** The relay's address behind a way on which everything takes so long, there and back. */
+async function slowWay(t, ms) {
+  const [, host, port] = /([\d.]+):(\d+)\//.exec(relay);
+  const sockets = new Map();
+  const front = createSocket('udp4', (message, { address, port: from }) => {
+    if (!sockets.has(from)) {
+      const answers = (answer) => setTimeout(() => sockets.size && front.send(answer, from, address), ms);
+      sockets.set(from, createSocket('udp4', answers));
+    }
+    setTimeout(() => sockets.get(from)?.send(message, Number(port), host), ms);
+  });
+  await new Promise((resolve) => front.bind(0, '127.0.0.1', resolve));
+  t.after(() => {
+    for (const socket of [front, ...sockets.values()]) socket.close();
+    sockets.clear();
+  });
+  return relay.replace(`${host}:${port}/`, `127.0.0.1:${front.address().port}/`);
+}
+
+test('a wait ends where an answer takes longer than a slice of it', async (t) => {
+  const { device, vault, notes } = await fresh(t);
+  notes.insert({});
+  const sync = device.sync(await slowWay(t, 600));
+  await sync.wait();
+  assert.equal(vault.pending(), 0);
+  // Nothing is to be done any more: all that comes is the answer.
+  await sync.wait({ idleMs: 10_000 });
+  await device.close();
 });
 
 test('many waits leave threads for files', async (t) => {
