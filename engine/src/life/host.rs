@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use subrosa_model::merge::HybridClock;
 use subrosa_store::keys::VaultNo;
 
 use crate::error::{Error, LifeError};
@@ -80,7 +81,8 @@ impl Core {
             if vault.keyring.live_epoch().write.is_none() {
                 return Err(Error::NotPermitted);
             }
-            (vault.own.data, state.clock)
+            let ahead = vault.own_clock.filter(|latest| *latest > state.clock.max());
+            (vault.own.data, ahead.map_or(state.clock, HybridClock::new))
         };
         let view = self.with_open(|open| open.view(self))?;
         let (entropy, ids) = (self.options.entropy.clone(), self.new_ids.clone());

@@ -48,7 +48,9 @@ impl Core {
 impl Tx<'_> {
     /// Puts a local write into the tables.
     pub(crate) fn put_finished(&mut self, mut write: Finished) -> Result<(), Error> {
-        if self.state.clock.max() < write.clock.max() {
+        if self.vault(write.vault)?.own_clock.is_some() {
+            self.put_own_clock(write.vault, Some(write.clock.max()))?;
+        } else if self.state.clock.max() < write.clock.max() {
             self.state.clock = write.clock;
         }
         for (index, name) in write.new_collections.iter().enumerate() {

@@ -36,31 +36,60 @@ struct Times {
     ahead: Option<Seq>,
 }
 
+/// New logs for a vault in which a clock is put right.
+struct Successors {
+    vault: VaultNo,
+    logs: NewLogs,
+    /// What the stamps of the log before count as at most.
+    cap: Stamp,
+}
+
 impl Core {
     /// Compares clocks with a relay about to be served (docs/ARCHITECTURE.md, "Clock"): if our own maximum is more than five
     /// minutes ahead of the wall *and* of the relay, our clock ran ahead, and was put right.
     pub(crate) fn relay_now(&self, relay_now_ms: u64) -> Result<(), Error> {
         self.note_relay_clock(relay_now_ms);
-        let cap_ms = self.now_ms().max(relay_now_ms);
-        if !self.lock_state()?.clock.is_ahead(cap_ms) {
+        let now_ms = self.now_ms().max(relay_now_ms);
+        if !self.lock_state()?.clock.is_ahead(now_ms) {
             return Ok(());
         }
-        let cap = Stamp::from_ms(cap_ms);
         let vaults: Vec<_> = self.lock_state()?.vaults.keys().copied().collect();
+        let mut new = Vec::new();
         for vault in &vaults {
-            // What waits may be more than one transaction should write.
-            while self.may_seal_in(*vault)? && self.write(|tx| tx.seal_batches(*vault))? {}
+            new.extend(self.successors(*vault, now_ms)?);
         }
-        let new = vaults.iter().filter_map(|vault| self.capping_logs(*vault, cap).transpose());
-        let new = new.collect::<Result<Vec<_>, Error>>()?;
         self.write(|tx| {
             if tx.state.vaults.len() != vaults.len() {
                 // A vault has come meanwhile; the next link is told the time again.
                 return Err(LifeError::Busy.into());
             }
-            tx.put_clock_right(cap, new)
+            tx.put_clock_right(now_ms, new)
         })?;
         tracing::info!("this device's clock ran ahead, and was put right");
+        self.merge_large(None)?;
+        self.go_round(None).map(drop)
+    }
+
+    /// Puts right what could not be when the clock was, for this device could not seal in the vault: now that it can. Nothing for
+    /// other vaults, and for one in which this device has had all its logs.
+    pub(crate) fn put_right_late(&self, vault: VaultNo) -> Result<(), Error> {
+        let own_clock = |vault: &VaultState| vault.own_clock.filter(|_| vault.keyring.may_have_more_logs());
+        let Some(latest) = self.lock_state()?.vaults.get(&vault).and_then(own_clock) else { return Ok(()) };
+        if !self.may_seal_in(vault)? {
+            return Ok(());
+        }
+        let now_ms = self.now_ms();
+        let now_ms = now_ms.max(now_ms.saturating_add_signed(-self.clock_ahead_ms.load(Ordering::Relaxed)));
+        if held_until_ms(latest, now_ms).is_none() {
+            // Its time has come, or the clock is wrong once more.
+            return self.write(|tx| {
+                tx.state.clock = HybridClock::new(tx.state.clock.max().max(latest));
+                tx.put_own_clock(vault, None)
+            });
+        }
+        let Some(new) = self.successors(vault, now_ms)? else { return Ok(()) };
+        self.write(|tx| tx.put_vault_right(now_ms, new))?;
+        tracing::info!("a vault is put right, as this device's clock was before");
         self.merge_large(None)?;
         self.go_round(None).map(drop)
     }
@@ -86,17 +115,19 @@ impl Core {
 
     /// New logs for a vault, whose certificate caps the earlier ones that are ahead. None where this device may not seal, or has
     /// had all its logs.
-    fn capping_logs(&self, vault: VaultNo, cap: Stamp) -> Result<Option<(VaultNo, NewLogs)>, Error> {
+    fn successors(&self, vault: VaultNo, now_ms: u64) -> Result<Option<Successors>, Error> {
         if !self.may_seal_in(vault)? {
             return Ok(None);
         }
-        let caps = self.write_with(Durable::Later, |tx| tx.own_logs_ahead(vault, cap))?;
+        // What waits may be more than one transaction should write.
+        while self.write(|tx| tx.seal_batches(vault))? {}
+        let (cap, caps) = self.write_with(Durable::Later, |tx| tx.caps_of_own_logs(vault, now_ms))?;
         match self.new_logs_with_caps(vault, &caps) {
             Err(Error::Birth(BirthError::LogsUsedUp)) => {
-                tracing::warn!("this device has had all its logs in a vault");
+                tracing::warn!("this device has had all its logs in a vault: others get what it writes there when its time comes");
                 Ok(None)
             }
-            new => Ok(Some((vault, new?))),
+            logs => Ok(Some(Successors { vault, logs: logs?, cap })),
         }
     }
 
@@ -109,33 +140,57 @@ impl Core {
 }
 
 impl Tx<'_> {
-    /// The data logs of this device that hold something later than `cap`; the present one in any case.
-    fn own_logs_ahead(&mut self, vault: VaultNo, cap: Stamp) -> Result<BTreeMap<LogId, Stamp>, Error> {
+    /// Caps for the present data log of this device, and for those of its earlier ones that hold something more than five minutes
+    /// ahead. First the present one's: it is later than all that its author has merged and that stays, for what was written over
+    /// that is to count as later. The caps of the earlier ones are each at least one stamp lower than that of the next, for of two
+    /// stamps that count as one thing the greater counts, and that is the one which was made while the clock was further ahead.
+    fn caps_of_own_logs(
+        &mut self,
+        vault: VaultNo,
+        now_ms: u64,
+    ) -> Result<(Stamp, BTreeMap<LogId, Stamp>), Error> {
         let (me, state) = (self.core.public(), self.vault(vault)?);
-        let is_mine = |id: &LogId| state.members.certified(id).is_some_and(|log| log.device == me);
+        let (own, incarnation) = (state.own.data, state.keyring.logs.incarnation);
         let data = state.logs.iter().filter(|(_, info)| info.class == Class::Data);
-        let mine: Vec<_> =
-            data.filter(|(_, info)| is_mine(&info.id)).map(|(log, info)| (*log, info.id)).collect();
-        let own = state.own.data;
-        let mut caps = BTreeMap::new();
-        for (log, id) in mine {
-            let mut is_ahead = log == own;
+        let data: Vec<_> = data.map(|(log, info)| (*log, info.id)).collect();
+        let (mut latest, mut capped) = (Stamp::default(), Vec::new());
+        for (log, id) in data {
+            let mut is_ahead = false;
             for branch in self.vault(vault)?.branches.of(log).collect::<Vec<_>>() {
-                is_ahead |= self.times(vault, branch, cap.ms())?.ahead.is_some();
+                let times = self.times(vault, branch, now_ms)?;
+                latest = latest.max(times.latest);
+                is_ahead |= times.ahead.is_some();
             }
-            if is_ahead {
-                caps.insert(id, cap);
+            let certified = self.vault(vault)?.members.certified(&id);
+            let mine = certified.filter(|certified| is_ahead && certified.device == me);
+            if log == own {
+                capped.push((true, incarnation, id));
+            } else if let Some(certified) = mine {
+                capped.push((false, certified.incarnation, id));
             }
         }
-        Ok(caps)
+        capped.sort_unstable();
+        let behind = latest.0.saturating_add(capped.len() as u64);
+        let cap = Stamp::from_ms(now_ms).max(Stamp(behind));
+        let earlier = capped.iter().rev().zip(0..);
+        Ok((cap, earlier.map(|((.., id), by)| (*id, Stamp(cap.0.saturating_sub(by)))).collect()))
     }
 
-    fn put_clock_right(&mut self, cap: Stamp, new: Vec<(VaultNo, NewLogs)>) -> Result<(), Error> {
-        let (mut latest, mut vaults) = (cap, Vec::new());
-        for (vault, new) in new {
-            self.rotate_logs(vault, new)?;
-            latest = latest.max(self.hold_again(vault)?);
+    /// Opens new logs in all these vaults. The clock of each other one goes by itself from here on.
+    fn put_clock_right(&mut self, now_ms: u64, new: Vec<Successors>) -> Result<(), Error> {
+        let ahead = self.state.clock.max();
+        let mut left: BTreeSet<_> = self.state.vaults.keys().copied().collect();
+        let (mut latest, mut vaults) = (Stamp::from_ms(now_ms), Vec::new());
+        for Successors { vault, logs, cap } in new {
+            self.rotate_logs(vault, logs)?;
+            latest = latest.max(cap).max(self.hold_again(vault, now_ms)?);
+            self.put_own_clock(vault, None)?;
+            left.remove(&vault);
             vaults.push(vault);
+        }
+        for vault in left {
+            let latest = self.vault(vault)?.own_clock.unwrap_or_default().max(ahead);
+            self.put_own_clock(vault, Some(latest))?;
         }
         self.state.clock = HybridClock::new(latest);
         for vault in vaults {
@@ -145,16 +200,39 @@ impl Tx<'_> {
         Ok(())
     }
 
+    /// The same for one vault, once the clock was put right.
+    fn put_vault_right(&mut self, now_ms: u64, new: Successors) -> Result<(), Error> {
+        let Successors { vault, logs, cap } = new;
+        self.rotate_logs(vault, logs)?;
+        let latest = cap.max(self.hold_again(vault, now_ms)?);
+        self.put_own_clock(vault, None)?;
+        self.state.clock = HybridClock::new(self.state.clock.max().max(latest));
+        self.merge_ready(vault)?;
+        self.core.note_held(self.state);
+        Ok(())
+    }
+
+    /// Keeps the latest stamp made in a vault whose clock goes by itself; `None`: it goes with the device's.
+    pub(crate) fn put_own_clock(&mut self, vault: VaultNo, latest: Option<Stamp>) -> Result<(), Error> {
+        if self.vault(vault)?.own_clock == latest {
+            return Ok(());
+        }
+        self.vaults.put_clock_of(vault, latest)?;
+        self.vault_mut(vault)?.own_clock = latest;
+        Ok(())
+    }
+
     /// Takes back what is merged of groups that are more than five minutes ahead, and of what stands behind them. What the
-    /// latest stamp counts as of all that stays.
-    fn hold_again(&mut self, vault: VaultNo) -> Result<Stamp, Error> {
+    /// latest stamp counts as of all that stays. `now_ms` is what the caps come from: by a wall clock that is behind, what this
+    /// device wrote itself would be ahead of it, and be gone.
+    fn hold_again(&mut self, vault: VaultNo, now_ms: u64) -> Result<Stamp, Error> {
         let state = self.vault(vault)?;
         let data = state.logs.iter().filter(|(_, info)| info.class == Class::Data);
         let branches: Vec<_> = data.flat_map(|(log, _)| state.branches.of(*log)).collect();
         let (mut latest, mut records) = (Stamp::default(), BTreeSet::new());
         let mut held = BTreeMap::new();
         for branch in &branches {
-            let times = self.times(vault, *branch, self.now_ms)?;
+            let times = self.times(vault, *branch, now_ms)?;
             latest = latest.max(times.latest);
             // What stands behind something that is held is held, in a branch that leaves there too.
             let leaves = self.vault(vault)?.branches.row(*branch).and_then(|row| row.leaves);

@@ -127,7 +127,7 @@ impl Tx<'_> {
         let TakenIn { segments, mut received } = taking.taken;
         received.statements = has_control && self.vault(vault)?.lacks_admin_of(&self.core.public());
         let state = self.vault_mut(vault)?;
-        state.own_log_shown |= received.own_log_foreign;
+        state.own_log_shown |= received.own_log_foreign || state.is_live_log_capped();
         received.own_log_foreign = state.own_log_shown; // it may have been carried
         if let Some((rseq, said)) = batch.caught_up {
             self.want_what_is_named(vault, &mut received)?;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use subrosa_model::control::{Keyring, Members};
 use subrosa_model::keys::{KeyPair, SigningKey};
-use subrosa_model::merge::{HybridClock, LogNo, LogTable};
+use subrosa_model::merge::{HybridClock, LogNo, LogTable, Stamp};
 use subrosa_protocol::ids::{Head, LogId, Pin, PublicKeyBytes, Seq, VaultId};
 use subrosa_protocol::segment::{Class, SealedSegment};
 use subrosa_protocol::vouch::Vouch;
@@ -155,6 +155,9 @@ pub(crate) struct VaultState {
     /// A segment of a log that we write now was shown which is not here, and its signature holds: another copy of this store
     /// has written it. Without that, nothing but a relay's word says so.
     pub(crate) own_log_shown: bool,
+    /// The latest stamp written in it, while the device's clock was put right and this vault could not be: its clock goes by itself,
+    /// so that in its log what is written later counts as later, and no other vault is dragged along.
+    pub(crate) own_clock: Option<Stamp>,
     /// Set once this open has compared our own head with the relay; then bulk writes are sealed as they commit.
     pub(crate) may_seal: bool,
 }
@@ -386,6 +389,7 @@ impl VaultState {
             named_strangers: BTreeMap::new(),
             vouches: Vec::new(),
             own_log_shown: false,
+            own_clock: None,
             may_seal: false,
         }
     }
@@ -401,6 +405,7 @@ impl VaultState {
         })?;
         self.load_entries(unsealed, number)?;
         self.frontier = vaults.frontier(number)?;
+        self.own_clock = vaults.clock_of(number)?;
         self.notes = Notes::load(logs, number)?;
         self.batches = Batches::load(unsealed, number)?;
         self.branches.load_loose(logs, number)?;
@@ -425,6 +430,12 @@ impl VaultState {
     /// Whether this device writes a log now.
     pub(crate) fn is_live(&self, log: LogNo) -> bool {
         log == self.own.data || log == self.own.control
+    }
+
+    /// Whether a certificate of this device caps the data log that it writes now: another copy of this store made it, for it comes
+    /// with new logs. What is written into a capped log from now on would count as no later than the cap.
+    pub(crate) fn is_live_log_capped(&self) -> bool {
+        self.logs.get(&self.own.data).is_some_and(|info| self.members.cap(&info.id).is_some())
     }
 
     /// Wall time at which the first of its groups held for the clock may be merged; `u64::MAX` if none is.

@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
+use subrosa_model::control::HeldStatements;
 use subrosa_model::merge::{Caps, Stamp};
 use subrosa_protocol::ids::VaultId;
-use subrosa_protocol::limits::CLOCK_AHEAD_MAX_MS;
+use subrosa_protocol::limits::{CLOCK_AHEAD_MAX_MS, INCARNATIONS_MAX};
 
 use super::exchange::pair;
+use super::repair::copy_of;
 use super::{ListRelay, TestDevice, everything, id, join, record};
 use crate::logs::caps::testing;
 use crate::people::held::HeldGroups;
@@ -330,22 +332,182 @@ fn of_one_other_device_the_relay_says_whose_clock_is_wrong() {
     }
 }
 
+/// Has the device hold only the last of a vault's statements, so that it may not seal; gives what it held.
+fn silence(device: &TestDevice, vault: &VaultId) -> Vec<Vec<u8>> {
+    let mut held = Vec::new();
+    let silenced = device.core().write(|tx| {
+        let number = tx.state.vault_no(vault)?;
+        let keyring = &mut tx.vault_mut(number)?.keyring;
+        held = keyring.statements.list().to_vec();
+        keyring.statements = HeldStatements::Last(keyring.statements.last().to_vec());
+        tx.put_keyring(number)
+    });
+    silenced.unwrap();
+    held
+}
+
+fn give_statements(device: &TestDevice, vault: &VaultId, statements: Vec<Vec<u8>>) {
+    let given = device.core().write(|tx| {
+        let number = tx.state.vault_no(vault)?;
+        tx.vault_mut(number)?.keyring.statements = HeldStatements::Whole(statements);
+        tx.put_keyring(number)
+    });
+    given.unwrap();
+}
+
+fn own_clock(device: &TestDevice) -> Option<Stamp> {
+    device.core().lock_state().unwrap().vaults.values().next().unwrap().own_clock
+}
+
+fn is_ahead(device: &TestDevice, now_ms: u64) -> bool {
+    device.core().lock_state().unwrap().clock.is_ahead(now_ms)
+}
+
 #[test]
-fn a_device_that_may_not_seal_leaves_its_logs_as_they_are() {
-    let (a, _b, _relay, vault) = pair();
+fn a_device_that_may_not_seal_leaves_its_logs_as_they_are_and_puts_them_right_when_it_may() {
+    let (mut a, b, relay, vault) = pair();
     a.clock.set(NOW + HOUR);
     put(&a, 1, 1);
     a.clock.set(NOW);
-    let held = a.core().write(|tx| {
-        let number = tx.state.vault_no(&vault)?;
-        let keyring = &mut tx.vault_mut(number)?.keyring;
-        let last = keyring.statements.last().to_vec();
-        keyring.statements = subrosa_model::control::HeldStatements::Last(last);
-        tx.put_keyring(number)
-    });
-    held.unwrap();
+    let statements = silence(&a, &vault);
     let heads = a.core().heads(&vault).unwrap();
     a.core().relay_now(NOW).unwrap();
     assert_eq!(a.core().heads(&vault).unwrap(), heads);
     assert_eq!(get(&a, 1), Some(1));
+    // What is written meanwhile shows and is later; no other vault is dragged along.
+    let ahead = own_clock(&a);
+    assert!(ahead > Some(Stamp::from_ms(NOW + HOUR)) || ahead == Some(Stamp::from_ms(NOW + HOUR)));
+    put(&a, 1, 2);
+    put(&a, 2, 2);
+    a.reopen();
+    put(&a, 2, 3);
+    assert!(own_clock(&a) > ahead && !is_ahead(&a, NOW), "{ahead:?}");
+    sync(&relay, &[&a, &b], &vault);
+    assert!(everything(&b.vault()).is_empty() && b.core().held_wait().is_none(), "nothing is sealed");
+    give_statements(&a, &vault, statements);
+    sync(&relay, &[&a, &b], &vault);
+    assert_eq!((own_clock(&a), capped_logs(&a), b.core().held_wait()), (None, 1, None));
+    assert_eq!((get(&b, 1), get(&b, 2)), (Some(2), Some(3)), "at once");
+    b.clock.set(NOW + 5);
+    put(&b, 2, 4);
+    sync(&relay, &[&b, &a], &vault);
+    assert_eq!(get(&a, 2), Some(4));
+    assert!(!is_ahead(&a, NOW));
+}
+
+#[test]
+fn what_could_not_be_put_right_and_is_not_ahead_any_more_is_left_as_it_is() {
+    let (a, b, relay, vault) = pair();
+    a.clock.set(NOW + HOUR);
+    put(&a, 1, 1);
+    a.clock.set(NOW);
+    let statements = silence(&a, &vault);
+    a.core().relay_now(NOW).unwrap();
+    let ahead = own_clock(&a).unwrap();
+    for clock in [&a.clock, &b.clock] {
+        clock.set(NOW + HOUR);
+    }
+    give_statements(&a, &vault, statements);
+    sync(&relay, &[&a, &b], &vault);
+    assert_eq!((own_clock(&a), capped_logs(&a), get(&b, 1)), (None, 0, Some(1)));
+    assert!(a.core().lock_state().unwrap().clock.max() >= ahead, "what is written next is later");
+}
+
+#[test]
+fn a_device_that_has_had_all_its_logs_goes_on_and_others_get_what_it_writes_when_its_time_comes() {
+    let (a, b, relay, vault) = pair();
+    let used_up = a.core().write(|tx| {
+        let number = tx.state.vault_no(&vault)?;
+        tx.vault_mut(number)?.keyring.logs.incarnation = INCARNATIONS_MAX - 1;
+        Ok(())
+    });
+    used_up.unwrap();
+    a.clock.set(NOW + HOUR);
+    put(&a, 1, 1);
+    a.clock.set(NOW);
+    a.core().relay_now(NOW).unwrap();
+    put(&a, 1, 2);
+    assert!(!is_ahead(&a, NOW), "other vaults are not dragged along");
+    sync(&relay, &[&a, &b], &vault);
+    assert_eq!((own_clock(&a).is_some(), get(&a, 1), get(&b, 1)), (true, Some(2), None));
+    assert!(b.core().held_wait().is_some());
+    b.clock.set(NOW + HOUR);
+    b.core().merge_held().unwrap();
+    assert_eq!(get(&b, 1), Some(2));
+}
+
+#[test]
+fn logs_that_are_capped_at_once_count_one_after_the_other() {
+    let (a, b, relay, vault) = pair();
+    a.clock.set(NOW + 24 * HOUR);
+    put(&a, 1, 1);
+    // Put right in part: the second log begins more than five minutes ahead, too.
+    a.clock.set(NOW + 400_000);
+    a.core().relay_now(NOW).unwrap();
+    put(&a, 1, 2);
+    a.clock.set(NOW);
+    a.core().relay_now(NOW).unwrap();
+    assert_eq!(get(&a, 1), Some(2));
+    sync(&relay, &[&a, &b], &vault);
+    assert_eq!((get(&b, 1), b.core().held_wait()), (Some(2), None));
+    let state = a.core().lock_state().unwrap();
+    let mut caps: Vec<_> = state.logs.caps().values().map(|caps| caps.now).collect();
+    caps.sort_unstable();
+    assert_eq!(caps, [Stamp(Stamp::from_ms(NOW).0 - 1), Stamp::from_ms(NOW)]);
+}
+
+#[test]
+fn what_a_wrong_clock_wrote_over_something_counts_as_later_than_that() {
+    let (a, b, relay, vault) = pair();
+    // A clock that is a little ahead is not held.
+    b.clock.set(NOW + 20_000);
+    put(&b, 1, 1);
+    sync(&relay, &[&b, &a], &vault);
+    a.clock.set(NOW + HOUR);
+    put(&a, 1, 2);
+    a.clock.set(NOW + 1);
+    a.core().relay_now(NOW + 1).unwrap();
+    assert_eq!(get(&a, 1), Some(2));
+    put(&a, 2, 2);
+    sync(&relay, &[&a, &b], &vault);
+    assert_eq!((get(&b, 1), get(&b, 2), b.core().held_wait()), (Some(2), Some(2), None));
+    put(&b, 1, 3);
+    sync(&relay, &[&b, &a], &vault);
+    assert_eq!(get(&a, 1), Some(3));
+}
+
+#[test]
+fn a_wall_clock_that_is_put_behind_takes_nothing_back_that_is_in_time_for_the_relay() {
+    let (a, b, relay, vault) = pair();
+    put(&b, 2, 2);
+    sync(&relay, &[&b, &a], &vault);
+    a.clock.set(NOW + HOUR);
+    put(&a, 1, 1);
+    a.clock.set(NOW - 2 * CLOCK_AHEAD_MAX_MS);
+    a.core().relay_now(NOW).unwrap();
+    assert_eq!((get(&a, 1), get(&a, 2)), (Some(1), Some(2)));
+    assert_eq!(a.core().held_wait(), None);
+    sync(&relay, &[&a, &b], &vault);
+    assert_eq!(get(&b, 1), Some(1));
+}
+
+#[test]
+fn a_copy_whose_log_another_copy_has_capped_opens_new_logs() {
+    let (mut a, b, relay, vault) = pair();
+    a.clock.set(NOW + HOUR);
+    put(&a, 1, 1);
+    sync(&relay, &[&a], &vault);
+    let copy = copy_of(&mut a, "copy");
+    a.clock.set(NOW);
+    // Nothing but the certificate says that there is another copy.
+    copy.core.relay_now(NOW).unwrap();
+    relay.take(&copy.core, &vault).unwrap();
+    assert!(relay.feed(a.core(), &vault).received.own_log_foreign);
+    a.core().relay_now(NOW).unwrap();
+    sync(&relay, &[&a], &vault);
+    assert!(!relay.feed(a.core(), &vault).received.own_log_foreign, "the new one has no cap");
+    a.clock.set(NOW + 10);
+    put(&a, 1, 2);
+    sync(&relay, &[&a, &b], &vault);
+    assert_eq!(get(&b, 1), Some(2));
 }

@@ -35,7 +35,7 @@ fn shown_on(device: &Device) -> Option<Record> {
     device.vault("personal").unwrap().records("notes").get(id(1)).unwrap()
 }
 
-fn copy_of(a: &mut TestDevice, name: &str) -> Device {
+pub(super) fn copy_of(a: &mut TestDevice, name: &str) -> Device {
     a.device = None;
     let path = a.dir.path().join(name);
     copy_dir(&a.path(), &path);

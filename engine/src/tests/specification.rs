@@ -1,8 +1,10 @@
 //! `docs/FORMAT.md` and the core say the same.
 
 use subrosa_model::keys::SoftwareKey;
+use subrosa_model::merge::Stamp;
 use subrosa_store::doors::shapes;
 use subrosa_store::error::StoreError;
+use subrosa_store::keys::VaultNo;
 
 use super::TestDevice;
 use crate::device::Device;
@@ -30,6 +32,8 @@ fn the_names_in_meta_are_the_specified_ones() {
     device.device.as_ref().unwrap().set_relay(None).unwrap();
     device.vault().records("notes").put(super::id(1), &super::record(&[("x", 1)])).unwrap();
     device.core().seal(&device.vault().id()).unwrap();
+    let own_clock = device.core().write(|tx| tx.put_own_clock(VaultNo(0), Some(Stamp::from_ms(1))));
+    own_clock.unwrap();
     let mut device = device;
     device.reopen();
     let mut found = device.core().read(|doors| doors.vaults()?.meta_names()).unwrap();

@@ -48,6 +48,8 @@ const META_NAME: &str = "name";
 const META_RELAY: &str = "relay";
 /// The largest stamp made or merged.
 const META_CLOCK: &str = "clock";
+/// As [`META_CLOCK`], of one vault by itself; its number follows.
+const META_CLOCK_OF: &str = "clock of vault ";
 
 /// Vaults and facts, open for writing.
 pub struct Vaults<'t> {
@@ -184,10 +186,27 @@ impl<'t> Vaults<'t> {
         self.put(META_CLOCK, &latest.0.to_be_bytes())
     }
 
+    /// Keeps the largest stamp made in a vault whose clock goes by itself; `None`: it does not any more.
+    pub fn put_clock_of(&mut self, vault: VaultNo, latest: Option<Stamp>) -> Result<(), StoreError> {
+        let name = clock_of(vault);
+        match latest {
+            Some(latest) => self.put(&name, &latest.0.to_be_bytes()),
+            None => {
+                self.meta.remove(&*name)?;
+                Ok(())
+            }
+        }
+    }
+
     fn put(&mut self, name: &str, value: &[u8]) -> Result<(), StoreError> {
         self.meta.insert(name, value)?;
         Ok(())
     }
+}
+
+/// The name in *meta* of a vault's own clock.
+fn clock_of(vault: VaultNo) -> String {
+    format!("{META_CLOCK_OF}{}", vault.0)
 }
 
 impl VaultsView {
@@ -229,6 +248,11 @@ impl VaultsView {
     /// The largest stamp made or merged.
     pub fn clock(&self) -> Result<Option<Stamp>, StoreError> {
         Ok(self.fixed(META_CLOCK)?.map(|bytes| Stamp(u64::from_be_bytes(bytes))))
+    }
+
+    /// The largest stamp made in a vault whose clock goes by itself.
+    pub fn clock_of(&self, vault: VaultNo) -> Result<Option<Stamp>, StoreError> {
+        Ok(self.fixed(&clock_of(vault))?.map(|bytes| Stamp(u64::from_be_bytes(bytes))))
     }
 
     /// The vaults, in the order in which they came here.

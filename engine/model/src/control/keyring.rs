@@ -241,12 +241,16 @@ impl Keyring {
     /// # Errors
     /// [`BirthError::LogsUsedUp`] when the device has had as many as it may have.
     pub fn next_logs(&self, entropy: &dyn Entropy) -> Result<OwnLogs, BirthError> {
-        let next = self.logs.incarnation.saturating_add(1);
-        if next < INCARNATIONS_MAX {
-            Ok(OwnLogs::generate(next, entropy))
+        if self.may_have_more_logs() {
+            Ok(OwnLogs::generate(self.logs.incarnation.saturating_add(1), entropy))
         } else {
             Err(BirthError::LogsUsedUp)
         }
+    }
+
+    /// Whether there are logs behind these: a device has a limited number of them in a vault.
+    pub const fn may_have_more_logs(&self) -> bool {
+        self.logs.incarnation.saturating_add(1) < INCARNATIONS_MAX
     }
 
     /// Starts new logs, with their first prekey. Prekeys of older logs stay, for what was sealed to them, as far as there

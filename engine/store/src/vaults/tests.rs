@@ -58,10 +58,15 @@ fn facts_come_back_as_they_were_put_and_are_not_there_before() {
     change(&database, |vaults| {
         vaults.put_format(0x0102_0304).unwrap();
         vaults.put_clock(Stamp(u64::MAX - 1)).unwrap();
+        for (vault, latest) in [(1, Some(5)), (12, Some(6)), (2, Some(7)), (2, None), (3, None)] {
+            vaults.put_clock_of(VaultNo(vault), latest.map(Stamp)).unwrap();
+        }
         vaults.put_name("näme").unwrap();
         vaults.put_relay("").unwrap();
     });
     let vaults = view(&database);
+    let clocks_of = [1, 12, 2, 3].map(|vault| vaults.clock_of(VaultNo(vault)).unwrap());
+    assert_eq!(clocks_of, [Some(Stamp(5)), Some(Stamp(6)), None, None]);
     assert_eq!(
         (vaults.format().unwrap(), vaults.clock().unwrap()),
         (Some(0x0102_0304), Some(Stamp(u64::MAX - 1)))
