@@ -143,6 +143,8 @@ impl World {
             sights.add(Sight::Capped, u64::from(now.capped > 0));
             sights.add(Sight::Waits, u64::from(now.waits > 0));
             sights.add(Sight::Quarantined, u64::from(now.quarantined > 0));
+            sights.add(Sight::AtRisk, u64::from(now.at_risk > 0));
+            sights.add(Sight::Covered, u64::from(now.covered > 0));
             sights.add(Sight::Notes, u64::from(now.notes > 0));
         }
     }

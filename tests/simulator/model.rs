@@ -26,6 +26,14 @@ pub struct OpSet([u64; 4]);
 pub const OPS_MAX: usize = 256;
 
 impl OpSet {
+    /// That one alone.
+    #[must_use]
+    pub const fn of(op: OpNo) -> Self {
+        let mut set = Self([0; 4]);
+        set.insert(op);
+        set
+    }
+
     /// Adds one.
     pub const fn insert(&mut self, op: OpNo) {
         self.0[op as usize / 64] |= 1 << (op % 64);

@@ -190,13 +190,27 @@ struct Hand {
     backup: bool,
     relay_backup: bool,
     wrong: Option<SiteNo>,
+    /// Whether a relay's clock is late, or some device's was. Both at once look like a clock that ran ahead and was put right.
+    relay_late: bool,
+    late: bool,
     next: VecDeque<Action>,
 }
 
 impl Hand {
     const fn new(dice: Dice, theme: Theme, sites: u8, relays: u8) -> Self {
         let next = VecDeque::new();
-        Self { dice, theme, sites, relays, backup: false, relay_backup: false, wrong: None, next }
+        Self {
+            dice,
+            theme,
+            sites,
+            relays,
+            backup: false,
+            relay_backup: false,
+            wrong: None,
+            relay_late: false,
+            late: false,
+            next,
+        }
     }
 
     fn site(&mut self) -> SiteNo {
@@ -480,11 +494,15 @@ impl Hand {
             self.next.push_front(edit);
             return Action::ClockRight(wrong);
         }
-        let ahead = self.dice.pick(&[400, 900, 3_600, 86_400, 30_000_000, -30, -3_600, -30_000_000, 20]);
+        let ahead: i32 = self.dice.pick(&[400, 900, 3_600, 86_400, 30_000_000, -30, -3_600, -30_000_000, 20]);
         if self.dice.percent(20) {
             let relay = self.relay();
+            let ahead = if self.late { ahead.abs() } else { ahead };
+            self.relay_late |= ahead < 0;
             return Action::RelayClock(relay, if self.dice.percent(40) { 0 } else { ahead });
         }
+        let ahead = if self.relay_late { ahead.abs() } else { ahead };
+        self.late |= ahead < 0;
         self.wrong = Some(site);
         let edit = self.draw_edit(site);
         self.next.push_front(edit);

@@ -100,9 +100,9 @@ fn prepare(devices: u8, relays: u8) -> Result<Prepared, Failure> {
             world.vault = Some(device.create_vault(VAULT).map_err(fails)?.id());
             device
         } else {
-            let (old, join) = (world.vault_at(0)?, SimJoin::new(setup));
+            let (old, mut join) = (world.vault_at(0)?, SimJoin::new(setup));
             join.add_to(&old).map_err(fails)?;
-            join.finish(&old).map_err(fails)?
+            join.finish(&old, None).map_err(fails)?
         };
         world.sites[site].device = Some(device);
     }

@@ -11,7 +11,7 @@ use subrosa::{Error, Record, Value};
 use super::carry::Acks;
 use super::dice::Dice;
 use super::failure::{Failure, Kind};
-use super::model::{Cell, Effect, FieldNo, OPS_MAX, OpNo, RecNo};
+use super::model::{Cell, Effect, FieldNo, OPS_MAX, OpNo, OpSet, RecNo};
 use super::plan::{Action, Plan, SITES_MAX};
 use super::sights::{Sight, Sights};
 use super::world::{World, field_name, record_id, value_of};
@@ -20,8 +20,8 @@ use super::world::{World, field_name, record_id, value_of};
 pub(super) const IMPORTED: u16 = 260;
 /// How long a site tries to sync.
 const SYNC_MS: u64 = 60_000;
-/// How long an old device waits for the relay before the new one gets its keys all the same.
-const JOIN_MS: u64 = 15_000;
+/// How long an old device waits for the relay to hold the word of a new one.
+const JOIN_MS: u64 = 30_000;
 
 thread_local! {
     static PANICKED: RefCell<String> = const { RefCell::new(String::new()) };
@@ -284,17 +284,20 @@ impl World {
         if self.sites.len() >= usize::from(SITES_MAX) || self.model.len() >= OPS_MAX || !is_open {
             return Ok(());
         }
-        let seen = self.seen(site)?;
         let old = self.vault_at(site)?;
-        let op = self.model.add(seen, Vec::new());
+        // Who sees that a device was let in need not see what its author had seen of records.
+        let op = self.model.add(OpSet::default(), Vec::new());
         let owner = self.add_identity();
         self.identities[owner].joined = Some(op);
         let new = self.new_site(owner, super::disk::Image::default());
-        let join = SimJoin::new(self.setup(new));
+        let mut join = SimJoin::new(self.setup(new));
         let added = join.add_to(&old);
         drop(old);
         let joined = match self.settle_call(site, op, added) {
-            Ok(true) => self.sync(site, relay, JOIN_MS).and_then(|()| self.hand_over(join, (site, new))),
+            Ok(true) => {
+                let synced = self.sync(site, relay, JOIN_MS);
+                synced.and_then(|()| self.hand_over(join, op, (site, new), relay))
+            }
             done => done.map(drop),
         };
         if self.sites[new].device.is_none() {
@@ -303,16 +306,34 @@ impl World {
         joined
     }
 
-    /// The new device gets its keys from the old one.
-    fn hand_over(&mut self, join: SimJoin, (old, new): (usize, usize)) -> Result<(), Failure> {
+    /// The new device gets its keys from the old one, once the relay has the word of it; else that is taken back, or stays and the
+    /// device is listed without keys.
+    fn hand_over(
+        &mut self,
+        join: SimJoin,
+        op: OpNo,
+        (old, new): (usize, usize),
+        relay: usize,
+    ) -> Result<(), Failure> {
         if self.sites[old].device.is_none() {
             return Ok(());
         }
-        let vault = self.vault_at(old)?;
-        let device = join.finish(&vault);
-        drop(vault);
-        self.sites[new].device = Some(device.map_err(|error| self.call_fails(old, &error))?);
-        self.sights.note(Sight::Join);
+        let (vault, peer) = (self.vault_at(old)?, self.relays[relay].peer);
+        let fails = |world: &Self, error: Error| world.call_fails(old, &error);
+        if join.is_at_relay(&vault, &peer).map_err(|error| fails(self, error))? {
+            let device = join.finish(&vault, Some(&peer)).map_err(|error| fails(self, error))?;
+            self.sites[new].device = Some(device);
+            self.sights.note(Sight::Join);
+            return Ok(());
+        }
+        // Should taking it back fail, it may have happened all the same.
+        self.excused.insert(op);
+        self.sites[old].known = self.sites[old].known.minus(OpSet::of(op));
+        let is_back = join.withdraw(&vault).map_err(|error| fails(self, error))?;
+        self.sights.note(if is_back { Sight::JoinTakenBack } else { Sight::JoinWithoutKeys });
+        if !is_back {
+            self.excused = self.excused.minus(OpSet::of(op));
+        }
         Ok(())
     }
 }

@@ -124,7 +124,9 @@ impl Core {
         let (cap, caps) = self.write_with(Durable::Later, |tx| tx.caps_of_own_logs(vault, now_ms))?;
         match self.new_logs_with_caps(vault, &caps) {
             Err(Error::Birth(BirthError::LogsUsedUp)) => {
-                tracing::warn!("this device has had all its logs in a vault: others get what it writes there when its time comes");
+                tracing::warn!(
+                    "this device has had all its logs in a vault: others get what it writes there when its time comes"
+                );
                 Ok(None)
             }
             logs => Ok(Some(Successors { vault, logs: logs?, cap })),
@@ -142,7 +144,7 @@ impl Core {
 impl Tx<'_> {
     /// Caps for the present data log of this device, and for those of its earlier ones that hold something more than five minutes
     /// ahead. First the present one's: it is later than all that its author has merged and that stays, for what was written over
-    /// that is to count as later. The caps of the earlier ones are each at least one stamp lower than that of the next, for of two
+    /// that is to count as later. The caps of the earlier ones are each one stamp lower than that of the next, for of two
     /// stamps that count as one thing the greater counts, and that is the one which was made while the clock was further ahead.
     fn caps_of_own_logs(
         &mut self,
@@ -160,6 +162,8 @@ impl Tx<'_> {
                 let times = self.times(vault, branch, now_ms)?;
                 latest = latest.max(times.latest);
                 is_ahead |= times.ahead.is_some();
+                // An earlier cap may be ahead itself, of a relay whose clock was wrong.
+                is_ahead |= self.vault(vault)?.held.contains_key(&branch);
             }
             let certified = self.vault(vault)?.members.certified(&id);
             let mine = certified.filter(|certified| is_ahead && certified.device == me);

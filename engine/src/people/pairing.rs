@@ -509,7 +509,7 @@ fn bundle(core: &Core, vault: &VaultId, relay: &RelayAddr, frontier: &[Head]) ->
 }
 
 /// All heads that the relay is known to hold, and so must show; control logs first: they say who belongs to the vault.
-fn frontier(core: &Core, vault: &VaultId, relay: &Pin) -> Result<Vec<Head>, Error> {
+pub(crate) fn frontier(core: &Core, vault: &VaultId, relay: &Pin) -> Result<Vec<Head>, Error> {
     let mut heads = core.relay_frontier(vault, relay)?;
     core.with_vault(vault, |state| {
         let class = |head: &Head| state.members.certified(&head.log).map(|log| log.class);

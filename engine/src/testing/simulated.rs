@@ -21,9 +21,11 @@ use crate::device::Device;
 use crate::error::{Error, SyncFailure};
 use crate::life::Core;
 use crate::life::opening::MadeFor;
+use crate::logs::entries::Queued;
 use crate::logs::settling;
 use crate::memory::state::VaultState;
 use crate::options::Options;
+use crate::people::pairing::frontier;
 use crate::people::vaults::NewVault;
 pub use crate::sync::stepped::{SimLink, SimNews, SimOutput, SimPeer};
 use crate::vault::Vault;
@@ -71,11 +73,13 @@ impl SimSetup {
 /// The path of a store that lies in no folder. Nobody looks at it.
 const NOWHERE: &str = "";
 
-/// A device that is being let into a vault: what pairing does, without the link between the two.
+/// A device that is being let into a vault: what pairing does ([`PairOffer::confirm`](crate::PairOffer::confirm) and what it ends
+/// with), without the messages between the two.
 pub struct SimJoin {
     setup: SimSetup,
     logs: OwnLogs,
     prekey: PrekeySecret,
+    queued: Option<Queued>,
 }
 
 impl SimJoin {
@@ -84,7 +88,7 @@ impl SimJoin {
     pub fn new(setup: SimSetup) -> Self {
         let logs = OwnLogs::generate(0, &*setup.entropy);
         let prekey = PrekeySecret::generate(&logs, &*setup.entropy);
-        Self { setup, logs, prekey }
+        Self { setup, logs, prekey, queued: None }
     }
 
     /// Who is let in.
@@ -97,9 +101,9 @@ impl SimJoin {
     ///
     /// # Errors
     /// Those of a write.
-    pub fn add_to(&self, vault: &Vault) -> Result<(), Error> {
+    pub fn add_to(&mut self, vault: &Vault) -> Result<(), Error> {
         let (core, id) = (&vault.core, vault.id());
-        core.append_control(&id, |number| {
+        let queued = core.append_control(&id, |number| {
             let added = DeviceAdded {
                 device: self.public(),
                 prekey: SignedPrekey::sign(&*self.setup.key, 0, self.prekey.pair.public())?,
@@ -108,21 +112,41 @@ impl SimJoin {
             };
             Ok(device_added(core.key(), &id, number, added)?)
         })?;
+        self.queued = Some(queued);
         Ok(())
     }
 
-    /// Makes the new device's store of what the old device hands over.
+    /// Whether the relay holds the word of it: the new device gets no keys before.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub fn is_at_relay(&self, vault: &Vault, relay: &SimPeer) -> Result<bool, Error> {
+        let Some(queued) = &self.queued else { return Ok(false) };
+        vault.core.is_entry_acknowledged(&vault.id(), &relay.pin, &queued.rank)
+    }
+
+    /// Takes the word of it back, if it is not on its way; says whether it was.
+    ///
+    /// # Errors
+    /// Those of a write.
+    pub fn withdraw(&self, vault: &Vault) -> Result<bool, Error> {
+        let Some(queued) = &self.queued else { return Ok(false) };
+        vault.core.withdraw_entry(&vault.id(), queued.place)
+    }
+
+    /// Makes the new device's store of what the old device hands over, which is told what that relay holds, if one is named.
     ///
     /// # Errors
     /// As [`Device::create`].
-    pub fn finish(self, vault: &Vault) -> Result<Device, Error> {
-        let Self { setup, logs, prekey } = self;
+    pub fn finish(self, vault: &Vault, relay: Option<&SimPeer>) -> Result<Device, Error> {
+        let Self { setup, logs, prekey, .. } = self;
+        let (old, id) = (&vault.core, vault.id());
+        let heads = relay.map_or_else(|| Ok(Vec::new()), |relay| frontier(old, &id, &relay.pin))?;
         let admin = KeyPair::generate(&*setup.entropy);
-        let keyring =
-            vault.core.with_vault(&vault.id(), |state| bundle(&state.keyring, logs, admin, prekey))?;
+        let keyring = old.with_vault(&id, |state| bundle(&state.keyring, logs, admin, prekey))?;
         let (key, options) = setup.options();
         let core = Core::create(Path::new(NOWHERE), key, options, MadeFor::Joining, settling::settle)?;
-        core.join_vault(NewVault { id: vault.id(), name: vault.name().to_owned(), keyring }, &[])?;
+        core.join_vault(NewVault { id, name: vault.name().to_owned(), keyring }, &heads)?;
         Ok(Device::of(core))
     }
 }
@@ -180,6 +204,10 @@ pub struct SimStanding {
     pub notes: usize,
     /// Logs with a cap.
     pub capped: usize,
+    /// Vaults with puts that a delete may hide which did not know them.
+    pub at_risk: usize,
+    /// Those in which one was deleted.
+    pub covered: usize,
 }
 
 impl SimStanding {
@@ -201,6 +229,8 @@ pub fn standing(device: &Device) -> SimStanding {
         standing.new_logs += vault.keyring.logs.incarnation;
         standing.held += vault.held.len();
         standing.quarantined += vault.waiting.len();
+        standing.at_risk += usize::from(vault.risks.any);
+        standing.covered += usize::from(vault.risks.any && vault.risks.covered);
         standing.notes += vault.notes.counts.len();
     }
     standing
