@@ -31,6 +31,7 @@ mod clock;
 mod collection;
 mod device;
 mod error;
+mod faults;
 mod life;
 mod logs;
 mod memory;

@@ -16,6 +16,7 @@ mod config;
 mod core_tests;
 mod data;
 mod error;
+mod faults;
 mod feed;
 mod files;
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Runs plans by seed, cuts failing ones down, and counts what they showed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -32,6 +32,8 @@ pub struct Found {
     pub plans: u64,
     /// How many broke which promise, by theme.
     pub failures: BTreeMap<(Theme, Kind), u64>,
+    /// The seeds of those that broke one.
+    pub seeds: BTreeSet<u64>,
     /// How many plans there were of each theme.
     pub themes: BTreeMap<Theme, u64>,
     /// Those that were cut down, by the seed of the plan.
@@ -80,6 +82,7 @@ impl Hunt {
             found.sights.take_plan(&ran.sights);
             *found.themes.entry(theme).or_default() += 1;
             let Err(Failure { kind, .. }) = &ran.result else { return };
+            found.seeds.insert(seed);
             let times = found.failures.entry((theme, *kind)).or_default();
             *times += 1;
             *times <= self.shrink_max as u64

@@ -11,6 +11,7 @@ mod check;
 pub mod dice;
 pub mod disk;
 pub mod failure;
+pub mod faults;
 pub mod hunt;
 pub mod known;
 mod lane;

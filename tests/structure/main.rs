@@ -4,6 +4,7 @@
 
 mod dependencies;
 mod doors;
+mod faults;
 mod files;
 mod imports;
 mod names;

@@ -6,6 +6,7 @@
 pub mod carried;
 pub mod control;
 pub mod entropy;
+mod faults;
 pub mod keys;
 pub mod merge;
 pub mod pair;

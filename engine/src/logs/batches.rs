@@ -15,6 +15,7 @@ use subrosa_store::keys::RecordKey;
 use subrosa_store::unsealed::{BatchKind, BatchRow};
 
 use crate::error::Error;
+use crate::faults;
 use crate::life::commit::Tx;
 use crate::logs::sealing::fill::Filler;
 use crate::memory::open_batch::OpenBatch;
@@ -158,7 +159,8 @@ impl Tx<'_> {
             let merged = head.merged.0.checked_sub(1).map(Seq).filter(|seq| *seq >= head.base.seq);
             let Some(seq) = merged else { continue };
             // A closing segment is not carried: others may never hold it, and could not tell what was seen.
-            let seq = if head.closed && seq == head.seq { seq.0.checked_sub(1).map(Seq) } else { Some(seq) };
+            let is_closing = head.closed && seq == head.seq && !faults::CLOSINGS_SEEN;
+            let seq = if is_closing { seq.0.checked_sub(1).map(Seq) } else { Some(seq) };
             let Some(seq) = seq.filter(|seq| *seq >= head.base.seq) else { continue };
             if self.logs.said(branch)?.is_some_and(|said| said >= seq) {
                 continue;

@@ -16,6 +16,7 @@ use subrosa_store::error::StoreError;
 use subrosa_store::keys::RecordKey;
 
 use crate::error::Error;
+use crate::faults;
 use crate::life::commit::Tx;
 use crate::memory::passing::{Passing, caps_of};
 use crate::memory::state::State;
@@ -43,7 +44,8 @@ impl Tx<'_> {
     /// What was held for the clock in such a log is looked at again, and what names it is merged once more.
     pub(crate) fn take_caps(&mut self, vault: VaultNo) -> Result<(), Error> {
         let state = self.vault(vault)?;
-        if state.caps_looked_at == Some(state.member_changes) || self.state.passing.contains_key(&vault) {
+        let is_looked_at = state.caps_looked_at == Some(state.member_changes);
+        if is_looked_at || self.state.passing.contains_key(&vault) || faults::CAPS_NOT_APPLIED {
             return Ok(());
         }
         let of_members = state.members.caps();

@@ -18,6 +18,7 @@ use subrosa_store::error::StoreError;
 use subrosa_store::logs::{BranchNo, CarriedIn};
 
 use crate::error::Error;
+use crate::faults;
 use crate::life::Core;
 use crate::life::commit::Tx;
 use crate::logs::sealing::{SEAL_BYTES_MAX, Sealed};
@@ -33,7 +34,7 @@ impl Core {
             state.branches.forked().next().is_none()
                 || state.branches.is_settled(relay, state.member_changes, self.now_ms())
         };
-        if is_settled {
+        if is_settled || faults::NOT_CARRIED {
             return Ok(Sealed::default());
         }
         self.write(|tx| tx.carry(vault, relay))
@@ -51,6 +52,9 @@ impl Tx<'_> {
             for (branch, from) in self.refused(vault, log, relay)? {
                 let to = self.logs.head(branch)?.ok_or(StoreError::Inconsistent)?.seq;
                 if self.vault(vault)?.info(branch).is_some_and(|info| info.class == Class::Control) {
+                    if faults::ENTRIES_NOT_REPEATED {
+                        continue;
+                    }
                     is_settled &= self.repeat_branch(vault, branch, from..=to)?;
                     continue;
                 }
@@ -87,7 +91,9 @@ impl Tx<'_> {
         let rows = state.branches.of(log).filter_map(|branch| state.branches.row(branch));
         let at_ms = rows.map(|row| row.carry_at_ms).min().unwrap_or(u64::MAX);
         let is_due = certificate.device == self.core.public()
-            || (at_ms <= self.now_ms && state.members.device(&certificate.device).is_some());
+            || (at_ms <= self.now_ms
+                && state.members.device(&certificate.device).is_some()
+                && !faults::NOT_CARRIED_FOR_OTHERS);
         Ok(is_due.then_some(certificate.device))
     }
 

@@ -4,6 +4,7 @@ use subrosa_store::error::StoreError;
 use subrosa_store::keys::VaultNo;
 
 use crate::error::Error;
+use crate::faults;
 use crate::life::Core;
 use crate::life::commit::{Durable, Tx};
 use crate::life::gate::{Turn, Wait, WriterKind};
@@ -39,7 +40,8 @@ impl Core {
             return Ok(());
         }
         let finished = set.into_finished();
-        self.write_and_leave(turn, Durable::Now, |tx| tx.put_finished(finished))?;
+        let durable = if faults::WRITES_NOT_DURABLE { Durable::Later } else { Durable::Now };
+        self.write_and_leave(turn, durable, |tx| tx.put_finished(finished))?;
         self.notify_pending();
         Ok(())
     }

@@ -19,6 +19,7 @@ use subrosa_store::logs::{BranchNo, LogTip, LogsView};
 use subrosa_store::relays::{Cursor, RelayHead};
 
 use crate::error::{Error, PeerFault};
+use crate::faults;
 use crate::life::Core;
 use crate::life::commit::{Durable, Tx};
 use crate::memory::cost::look_at_log;
@@ -176,7 +177,7 @@ impl Core {
             let (held, known, mut found) = (doors.logs()?, doors.relays()?, Vec::new());
             for log in &logs {
                 let theirs = known.head(relay, log.number)?;
-                if is_elsewhere(&log.number) {
+                if is_elsewhere(&log.number) && !faults::HEADS_NAME_THE_TIP {
                     let shared = theirs.map(|RelayHead { seq, chain }| Head { log: log.id, seq, chain });
                     found.extend(shared.map(ShortHead::from));
                     continue;
@@ -236,7 +237,9 @@ impl Core {
             branches.elsewhere.insert(*relay, elsewhere);
             branches.change();
             tx.take_shown(relay, number, &said)?;
-            tx.vault_mut(number)?.unsent.remove(relay);
+            if !faults::LOST_NOT_SENT_AGAIN {
+                tx.vault_mut(number)?.unsent.remove(relay);
+            }
             Ok(diverged)
         })
     }

@@ -12,6 +12,7 @@ use subrosa_store::keys::{CollectionNo, RecordKey};
 use subrosa_store::logs::{BranchNo, LogTip, UnreadRow};
 
 use crate::error::Error;
+use crate::faults;
 use crate::life::commit::Tx;
 use crate::logs::groups::group_limits;
 use crate::memory::cost::hold_decoded;
@@ -200,7 +201,8 @@ impl Tx<'_> {
         mut branches: impl Iterator<Item = BranchNo>,
     ) -> Result<(), Error> {
         let state = self.vault(vault)?;
-        if branches.any(|branch| state.log_of(branch).is_ok_and(|log| state.branches.is_forked(log))) {
+        let is_forked = |branch| state.log_of(branch).is_ok_and(|log| state.branches.is_forked(log));
+        if branches.any(is_forked) && !faults::BATCHES_SPAN_FORKS {
             self.close_batch(vault)?;
         }
         Ok(())

@@ -12,6 +12,7 @@ use subrosa_store::error::StoreError;
 use subrosa_store::logs::{BranchNo, BranchRow, CarriedIn, CheckedSegment, LooseRow};
 
 use crate::error::Error;
+use crate::faults;
 use crate::life::commit::Tx;
 use crate::memory::cost::{look_at_log, look_at_row};
 
@@ -94,12 +95,14 @@ impl Tx<'_> {
         let state = self.vault(vault)?;
         let (of_vault, of_log) = state.branches.counts(log);
         let id = state.logs.get(&log).ok_or(StoreError::Inconsistent)?.id;
-        if of_vault >= BRANCHES_PER_VAULT_MAX || of_log >= BRANCHES_PER_LOG_MAX {
+        if of_vault >= BRANCHES_PER_VAULT_MAX || of_log >= BRANCHES_PER_LOG_MAX || faults::ONE_FUTURE {
             tracing::warn!(log = %id, "a log has more futures than are kept");
             return Ok(None);
         }
         // What waits does not know of it: a delete among it must not seem to.
-        self.close_batch(vault)?;
+        if !faults::BATCHES_SPAN_FORKS {
+            self.close_batch(vault)?;
+        }
         let random = u64::from_be_bytes(self.core.options.entropy.array());
         let delay = CARRY_AFTER_MS + random % CARRY_AFTER_MS;
         let row = BranchRow { log, leaves, carry_at_ms: self.now_ms.saturating_add(delay) };
@@ -159,7 +162,7 @@ impl Tx<'_> {
         log: &LogId,
         prev: Option<&Chain>,
     ) -> Result<(), Error> {
-        if !self.vault(vault)?.branches.loose.contains(log) {
+        if !self.vault(vault)?.branches.loose.contains(log) || faults::LOOSE_FORGOTTEN {
             return Ok(());
         }
         let found = self.logs.take_loose(vault, log, prev)?;

@@ -19,6 +19,7 @@ use subrosa_store::logs::{BranchNo, CheckedSegment, Rank};
 use subrosa_store::relays::Cursor;
 
 use crate::error::{Error, PeerFault};
+use crate::faults;
 use crate::life::Core;
 use crate::life::commit::{Durable, Tx};
 use crate::logs::link_keys::LinkKeys;
@@ -300,7 +301,7 @@ impl Tx<'_> {
             self.check_signature(&taking.id, info.public, segment).map_err(|_| PeerFault::BadSignature)?;
         if self.vault(vault)?.is_live(log) {
             // Another copy of this store has made it. It comes again once new logs are open, and is stored then.
-            taking.taken.received.own_log_foreign = true;
+            taking.taken.received.own_log_foreign = !faults::OWN_FUTURE_UNSEEN;
             return Ok(());
         }
         match self.find_place(vault, log, header)? {

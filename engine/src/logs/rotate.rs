@@ -14,10 +14,13 @@ use subrosa_protocol::ids::LogId;
 use subrosa_protocol::segment::{Class, GroupPlace, Kind};
 use subrosa_store::error::StoreError;
 use subrosa_store::keys::VaultNo;
+use subrosa_store::logs::BranchNo;
 
 use crate::error::{Error, LifeError, PeerFault};
+use crate::faults;
 use crate::life::Core;
 use crate::life::commit::Tx;
+use crate::life::gate::Turn;
 use crate::memory::state::OwnLogNos;
 
 /// How often new logs are opened in a vault before the store is opened again: a vault has room for a limited number of logs.
@@ -106,8 +109,20 @@ impl Core {
         }
         let new = self.new_logs(number)?;
         // As much as one transaction takes at a time; the last of it with the new logs.
-        while self.write(|tx| tx.seal_batches(number))? {}
+        if !faults::PENDING_IN_NEW_LOGS {
+            while self.write(|tx| tx.seal_batches(number))? {}
+        }
         self.write(|tx| tx.rotate_logs(number, new))
+    }
+
+    /// [`faults::NEW_LOGS_AT_OPENING`].
+    pub(crate) fn open_new_logs(&self, turn: &Turn) -> Result<(), Error> {
+        let vaults: Vec<VaultNo> = self.lock_state()?.vaults.keys().copied().collect();
+        for vault in vaults {
+            let new = self.new_logs(vault)?;
+            self.write_in_turn(turn, |tx| tx.repeat_in_new_logs(vault, new))?;
+        }
+        Ok(())
     }
 
     /// As [`Core::rotate_logs`], as if another copy of this store had shown itself.
@@ -134,7 +149,9 @@ impl Tx<'_> {
             return Err(LifeError::Busy.into());
         }
         let old = self.vault(vault)?.own;
-        while self.seal_batches(vault)? {}
+        if !faults::PENDING_IN_NEW_LOGS && !faults::NEW_LOGS_AT_OPENING {
+            while self.seal_batches(vault)? {}
+        }
         self.begin_logs(vault, new)?;
         // From here on it is a log like others.
         self.vault_mut(vault)?.unsaid.insert(old.data.into());
@@ -144,6 +161,16 @@ impl Tx<'_> {
         }
         tracing::info!(vault = %self.vault(vault)?.id, "new logs opened");
         self.merge_ready(vault)
+    }
+
+    /// [`faults::NEW_LOGS_AT_OPENING`]: what was sealed last is sealed once more in new logs.
+    fn repeat_in_new_logs(&mut self, vault: VaultNo, new: NewLogs) -> Result<(), Error> {
+        let old: BranchNo = self.vault(vault)?.own.data.into();
+        self.rotate_logs(vault, new)?;
+        let Some(last) = self.logs.head(old)?.map(|head| head.seq) else { return Ok(()) };
+        let is_whole = self.logs.header(old, last)?.is_some_and(|header| header.place == GroupPlace::Whole);
+        let Ok(body) = self.open_stored(vault, old, last)? else { return Ok(()) };
+        if is_whole { self.seal_bodies(vault, [&Packed::of(&body.data)].into_iter()) } else { Ok(()) }
     }
 
     /// Takes new log keys, and seals their certificate as segment 0 of the new control log.

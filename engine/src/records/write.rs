@@ -28,6 +28,7 @@ use subrosa_store::records::{KeyRange, RecordsView};
 use super::decode_state;
 use super::read::{HeldRow, Names, RecordReader, RowIter, Rows, StoreView};
 use crate::error::Error;
+use crate::faults;
 
 /// From this many ops on, a write is bulk: its ops are not coalesced with others, and it is a group of its own.
 pub(crate) const BULK_OPS_MIN: usize = 256;
@@ -329,7 +330,7 @@ impl WriteSet {
             let make = |_: &RecordState<'_>, _: &LogTable| {
                 Ok(OpKind::Put(Put::new(Tombstone::default(), part.to_vec())?))
             };
-            self.apply(change, Some(put.as_of), make)?;
+            self.apply(change, Some(put.as_of).filter(|_| !faults::SHOWN_AGAIN_AS_NEW), make)?;
             if rest.is_empty() {
                 return Ok(());
             }

@@ -8,6 +8,7 @@
 pub mod caps;
 pub mod doors;
 pub mod error;
+mod faults;
 pub mod keys;
 pub mod logs;
 pub mod process;

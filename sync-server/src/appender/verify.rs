@@ -14,6 +14,7 @@ use super::news::{Heard, Untrue};
 use super::rate::{Cost, Rates};
 use super::{fault, retry_secs};
 use crate::config::Quotas;
+use crate::faults;
 use crate::store::{Batch, Damage, LogStore, LogTip, Offered, StoreError};
 
 /// Tips kept in memory; dropped all at once, to be read again.
@@ -164,7 +165,7 @@ impl Verifier {
         }
         let verified =
             VerifiedSegment::check(vault, public, segment).map_err(|_| no(ErrorCode::BadSignature))?;
-        if *verified.prev() != prev {
+        if *verified.prev() != prev && !faults::ANY_CHAIN_APPENDED {
             return Err(no(ErrorCode::Conflict));
         }
         let (seq, chain, closed) = (header.seq, *verified.chain(), header.kind.closes());

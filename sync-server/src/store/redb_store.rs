@@ -30,6 +30,7 @@ use super::{
     VaultRow, VerifyReport, Visit, verify_all,
 };
 use crate::config::Quotas;
+use crate::faults;
 
 mod append;
 mod chains;
@@ -321,7 +322,10 @@ impl LogStore for RedbStore {
                 outcomes.push(appending.append(batch)?);
             }
             let (total, changed) = appending.finish()?;
-            Ok(((outcomes, total), changed))
+            let mut offered = batches.iter().flat_map(|batch| &batch.offered);
+            let later = faults::ACKS_NOT_DURABLE
+                && offered.all(|one| one.segment().header().kind.class() == Class::Data);
+            Ok(((outcomes, total), if later { Changed::Later } else { changed }))
         })?;
         *total_bytes = total;
         Ok(outcomes)

@@ -1,17 +1,20 @@
 //! Runs simulations: many plans by seed, or one again.
 //!
 //! ```text
-//! simulate --seeds N [--from S] [--jobs J] [--theme T] [--shrink K]   run N plans, cut failing ones down
+//! simulate --seeds N [--from S] [--jobs J] [--theme T] [--shrink K]   run N plans, cut failing ones down; --note FILE has their seeds
 //! simulate --minutes M [...]                                           run plans for so long
 //! simulate --seed S                                                    run one plan, print it, cut it down
 //! simulate --plan FILE                                                 run a plan that was printed
+//! simulate --fault NAME --seeds N [--jobs J] [--but FILE]              whether they find a fault that this was built with
 //! ```
 
+use std::collections::BTreeSet;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
+use subrosa_tests::simulator::faults::seek;
 use subrosa_tests::simulator::hunt::{Found, Hunt};
 use subrosa_tests::simulator::plan::{Plan, THEMES, Theme};
 use subrosa_tests::simulator::shrink::{Shrunk, shrink};
@@ -19,7 +22,8 @@ use subrosa_tests::simulator::shrink::{Shrunk, shrink};
 fn main() -> Result<ExitCode> {
     let mut words = std::env::args().skip(1);
     let mut hunt = Hunt { from: 0, seeds: 0, jobs: 1, shrink_max: 3, theme: None };
-    let (mut one, mut minutes) = (None, None);
+    let (mut one, mut minutes, mut fault, mut note) = (None, None, None, None);
+    let mut passed_over = BTreeSet::new();
     while let Some(word) = words.next() {
         let value = words.next().with_context(|| format!("{word} wants a value"))?;
         match word.as_str() {
@@ -30,14 +34,18 @@ fn main() -> Result<ExitCode> {
             "--theme" => hunt.theme = Some(theme(&value)?),
             "--minutes" => minutes = Some(value.parse()?),
             "--seed" => one = Some(Plan::of_seed(value.parse()?)),
+            "--fault" => fault = Some(value),
+            "--note" => note = Some(value),
+            "--but" => passed_over = seeds_in(&value)?,
             "--plan" => one = Some(std::fs::read_to_string(&value)?.parse()?),
-            _ => {
-                bail!("what is {word}? --seeds, --minutes, --from, --jobs, --theme, --shrink, --seed, --plan")
-            }
+            _ => bail!("what is {word}? {OPTIONS}"),
         }
     }
     if let Some(plan) = one {
         return Ok(run_one(&plan));
+    }
+    if let Some(fault) = fault {
+        return run_fault(&fault, &hunt, &passed_over);
     }
     match (hunt.seeds, minutes) {
         (0, None) => bail!("--seeds N, --minutes M, --seed S or --plan FILE"),
@@ -49,6 +57,10 @@ fn main() -> Result<ExitCode> {
     let found = hunt.run(&|shrunk| println!("{}", shown(shrunk)), &|plans| screen.goes_on(plans));
     let seconds = screen.begun.elapsed().as_secs_f64();
     report(&found);
+    if let Some(file) = note {
+        let seeds: Vec<String> = found.seeds.iter().map(|seed| format!("{seed}\n")).collect();
+        std::fs::write(file, seeds.concat())?;
+    }
     println!("{} plans in {seconds:.1} s: {:.1} a second", found.plans, found.plans as f64 / seconds);
     Ok(if found.failures.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -77,6 +89,16 @@ impl Screen {
 fn theme(name: &str) -> Result<Theme> {
     let found = THEMES.into_iter().find(|theme| format!("{theme:?}").eq_ignore_ascii_case(name));
     found.with_context(|| format!("no theme {name}"))
+}
+
+fn seeds_in(file: &str) -> Result<BTreeSet<u64>> {
+    std::fs::read_to_string(file)?.lines().map(|line| Ok(line.parse()?)).collect()
+}
+
+fn run_fault(fault: &str, hunt: &Hunt, passed_over: &BTreeSet<u64>) -> Result<ExitCode> {
+    let sought = seek(fault, hunt, passed_over).with_context(|| format!("no plan shows {fault}"))?;
+    println!("{sought}");
+    Ok(if sought.is_found() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn run_one(plan: &Plan) -> ExitCode {
@@ -114,6 +136,10 @@ fn report(found: &Found) {
         println!("  {name}: {seed}, {times}");
     }
 }
+
+/// What there is.
+const OPTIONS: &str =
+    "--seeds, --minutes, --from, --jobs, --theme, --shrink, --note, --seed, --plan, --fault, --but";
 
 #[expect(clippy::disallowed_methods, reason = "says how long it took; nothing depends on it")]
 fn now() -> Instant {

@@ -23,6 +23,7 @@ use super::logs::{LogNo, LogOrder, LogTable, NumberLogs};
 use super::op::codec::cell_parts;
 use super::op::{Cell, Op, OpKind, Put, Slotted, Tombstone};
 use super::value::ValueRef;
+use crate::faults;
 
 /// The state of one record. It borrows names and values from the row and the ops that it was made from.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
@@ -162,7 +163,7 @@ impl<'a> RecordState<'a> {
     /// clearing put yet does not show the old fields; *not* the rest of the tombstone, because fields that came
     /// back with an edit the delete did not know must not vanish at the next edit.
     pub fn names_for_put(&self, logs: &LogTable) -> Tombstone {
-        let names = if self.is_visible() { &self.cleared } else { &self.tomb };
+        let names = if self.is_visible() || faults::PUTS_NAME_NOTHING { &self.cleared } else { &self.tomb };
         names.to_tombstone(logs)
     }
 
@@ -273,7 +274,7 @@ impl fmt::Debug for UnknownOp<'_> {
 /// Which of two things in one place is the later: stamp, tag and bytes of each. Two of one stamp exist when a log has two
 /// branches: then the greater SHA-256 of the bytes wins, as good a choice as any that all devices make alike.
 fn order_in_place(one: (Stamp, (u32, &[u8])), other: (Stamp, (u32, &[u8]))) -> Ordering {
-    if one.0 != other.0 || one.1 == other.1 {
+    if one.0 != other.0 || one.1 == other.1 || faults::FIRST_OF_A_TIE {
         return one.0.cmp(&other.0);
     }
     let ((tag, bytes), (other_tag, other_bytes)) = (one.1, other.1);

@@ -7,7 +7,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 
-use redb::{Database, WriteTransaction};
+use redb::{Database, Durability, WriteTransaction};
 use subrosa_protocol::ids::Incarnation;
 
 use super::super::StoreError;
@@ -33,6 +33,8 @@ struct Slot {
 pub(super) enum Changed {
     Yes,
     No,
+    /// It has what the next commit makes durable: [`faults::ACKS_NOT_DURABLE`].
+    Later,
 }
 
 /// Runs `work`; a panic, and a page that redb refuses, are damage. What `work` changes outside of the database must be
@@ -101,11 +103,15 @@ impl Opened {
         let database = slot.database.as_ref().ok_or(StoreError::Closed)?;
         let mut failed = true; // if it panics
         let result = contained(|| {
-            let result = begin_durable(database).and_then(|txn| {
+            let result = begin_durable(database).and_then(|mut txn| {
                 let (value, changed) = work(&txn)?;
                 match changed {
                     Changed::Yes => txn.commit()?,
                     Changed::No => txn.abort()?,
+                    Changed::Later => {
+                        txn.set_durability(Durability::None)?;
+                        txn.commit()?;
+                    }
                 }
                 Ok(value)
             });

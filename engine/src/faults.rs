@@ -1,0 +1,59 @@
+//! Faults that were mended, or never made, and can be had back: each is a switch of the compiler, `--cfg fault="name"`, by which the
+//! simulator shows that it would find it (`docs/ARCHITECTURE.md`, "The simulator"). Without one the compiler removes all of it.
+//!
+//! `Cargo.toml` declares the names, `tests/simulator/known/list.rs` has the plans that show them.
+
+/// Before new logs are opened, what waits is not sealed as the end of the old log: it goes into the new one, where its ops have another
+/// name than the one by which deletes cover them. In `logs/rotate.rs`.
+pub(crate) const PENDING_IN_NEW_LOGS: bool = cfg!(fault = "pending-in-new-logs");
+
+/// Each opening opens new logs, as if a store that was moved were a copy, and repeats in them, under another name, what was
+/// sealed last and may not have been acknowledged; what waits goes there, too. In `logs/settling.rs` and `logs/rotate.rs`.
+pub(crate) const NEW_LOGS_AT_OPENING: bool = cfg!(fault = "new-logs-at-opening");
+
+/// A segment of an own log that this device never made is passed over: it goes on with a log that has two futures. In
+/// `logs/receive.rs`.
+pub(crate) const OWN_FUTURE_UNSEEN: bool = cfg!(fault = "own-future-unseen");
+
+/// Caps that certificates set do not count. In `logs/caps.rs`.
+pub(crate) const CAPS_NOT_APPLIED: bool = cfg!(fault = "caps-not-applied");
+
+/// A log has one future: the one that came first. Segments of others are passed over. In `logs/placing.rs`.
+pub(crate) const ONE_FUTURE: bool = cfg!(fault = "one-future");
+
+/// What a relay refuses of a branch is not carried, by nobody. In `logs/carrying.rs`.
+pub(crate) const NOT_CARRIED: bool = cfg!(fault = "not-carried");
+
+/// A device carries what it wrote itself, and nothing for an author who does not come. In `logs/carrying.rs`.
+pub(crate) const NOT_CARRIED_FOR_OTHERS: bool = cfg!(fault = "not-carried-for-others");
+
+/// What is carried and follows something that is not here yet gets no place when that has come. In `logs/placing.rs`.
+pub(crate) const LOOSE_FORGOTTEN: bool = cfg!(fault = "loose-forgotten");
+
+/// Control entries in a branch that a relay refuses are not repeated in the control log of now. In `logs/carrying.rs`.
+pub(crate) const ENTRIES_NOT_REPEATED: bool = cfg!(fault = "entries-not-repeated");
+
+/// HEADS names the tip of the first branch where the relay has a future that is not here: the relay takes it for what it has fed.
+/// In `logs/outbox.rs`.
+pub(crate) const HEADS_NAME_THE_TIP: bool = cfg!(fault = "heads-name-the-tip");
+
+/// After heads were compared, only logs that moved since are looked at for what the relay lacks: what it lost is not sent
+/// again. In `logs/outbox.rs`.
+pub(crate) const LOST_NOT_SENT_AGAIN: bool = cfg!(fault = "lost-not-sent-again");
+
+/// What a delete hides that did not know it is not shown again. In `logs/sealing.rs`.
+pub(crate) const NOTHING_SHOWN_AGAIN: bool = cfg!(fault = "nothing-shown-again");
+
+/// What is shown again counts as written now, and wins over what was written since. In `records/write.rs`.
+pub(crate) const SHOWN_AGAIN_AS_NEW: bool = cfg!(fault = "shown-again-as-new");
+
+/// A group says that its author has seen a closing segment, and whoever does not hold that takes it for nothing. In `logs/batches.rs` and
+/// `logs/repair/knowledge.rs`.
+pub(crate) const CLOSINGS_SEEN: bool = cfg!(fault = "closings-seen");
+
+/// What waits for sealing when something of another future of a log is merged goes on in one batch, and says that it has seen that
+/// future. In `logs/pass.rs` and `logs/placing.rs`.
+pub(crate) const BATCHES_SPAN_FORKS: bool = cfg!(fault = "batches-span-forks");
+
+/// A local write returns before it is durable. In `logs/local.rs`.
+pub(crate) const WRITES_NOT_DURABLE: bool = cfg!(fault = "writes-not-durable");

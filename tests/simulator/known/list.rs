@@ -1,0 +1,585 @@
+//! The list of them.
+
+use super::{Kind, Known};
+
+const ANY: &[Kind] = &[
+    Kind::ComesBack,
+    Kind::Hidden,
+    Kind::Stale,
+    Kind::Field,
+    Kind::Lost,
+    Kind::Missing,
+    Kind::Differ,
+    Kind::SyncEnds,
+];
+const MEMBERS: &[Kind] = &[Kind::Members, Kind::Missing, Kind::SyncEnds, Kind::Lost];
+const DATA: &[Kind] = &[Kind::ComesBack, Kind::Hidden, Kind::Stale, Kind::Field, Kind::Differ];
+const RELAYS: &[&str] = &["wipe", "relay-restore"];
+const BACK: &[&str] = &["restore in-place"];
+
+/// All of them.
+pub const KNOWN: &[Known] = &[
+    Known {
+        name: "restored-delete",
+        what: "a backup is put back, and what was deleted since is there again",
+        plan: "seed 1 devices 2 relays 1
+            0 put 1 0 0
+            1 backup 1
+            2 sync 1 0
+            3 sync 0 0
+            4 delete 0 0
+            5 sync 0 0
+            6 sync 1 0
+            7 restore 0 in-place",
+        is_mended: true,
+        faults: &["pending-in-new-logs", "new-logs-at-opening"],
+        kinds: &[Kind::ComesBack],
+        has: &[BACK, &["delete", "transaction"]],
+        without: &["wipe", "relay-restore", "copy", "move", "sync-unheard", "join", "clock"],
+    },
+    Known {
+        name: "undelete-copy",
+        what: "a store and a copy of it are both used, and what one of them deleted is there again",
+        plan: "seed 1 devices 2 relays 1
+            0 put 0 0 0
+            1 put 0 1 0
+            2 copy 0
+            3 sync 0 0
+            4 sync 1 0
+            5 delete 2 0
+            6 delete 1 1
+            7 sync 1 0",
+        is_mended: true,
+        faults: &["pending-in-new-logs", "new-logs-at-opening"],
+        kinds: &[Kind::ComesBack],
+        has: &[&["copy", "restore elsewhere"], &["delete", "transaction"]],
+        without: &["wipe", "relay-restore", "move", "sync-unheard", "join", "clock", "restore in-place"],
+    },
+    Known {
+        name: "clock-put-right",
+        what: "a clock ran ahead and was put right: what is written then has no effect (T5 is the same)",
+        plan: "seed 1 devices 2 relays 1
+            0 clock 1 900
+            1 put 1 0 0
+            2 sync 1 0
+            3 clock-right 1
+            4 put 1 0 0
+            5 sync 1 0
+            6 put 1 0 0
+            7 sync 1 0",
+        is_mended: true,
+        faults: &["caps-do-not-order"],
+        kinds: &[Kind::WriteWithoutEffect],
+        has: &[&["clock"], &["clock-right"]],
+        without: &["copy", "restore in-place", "move"],
+    },
+    Known {
+        name: "t5",
+        what: "as clock-put-right, an hour ahead, the relay heard before the next edit",
+        plan: "seed 1 devices 2 relays 1
+            0 clock 0 3600
+            1 put 0 0 0
+            2 sync 0 0
+            3 clock-right 0
+            4 sync 0 0
+            5 put 0 0 0
+            6 sync 0 0
+            7 sync 1 0",
+        is_mended: true,
+        faults: &["caps-do-not-order"],
+        kinds: &[Kind::WriteWithoutEffect, Kind::Stale],
+        has: &[&["clock"], &["clock-right"], &["sync"]],
+        without: &["copy", "restore in-place", "move"],
+    },
+    Known {
+        name: "clocks-on-both-sides",
+        what: "the clocks of both ran ahead, one deletes what the other wrote, and then they are put right one by one",
+        plan: "seed 1 devices 2 relays 1
+            0 put 0 0 0
+            1 sync 0 0
+            2 sync 1 0
+            3 clock 0 3600
+            4 clock 1 3600
+            5 put 1 0 1
+            6 sync 1 0
+            7 sync 0 0
+            8 delete 0 0
+            9 sync 0 0
+            10 clock-right 0
+            11 sync 0 0
+            12 put 0 0 2
+            13 sync 0 0
+            14 clock-right 1
+            15 put 1 0 0
+            16 sync 1 0",
+        is_mended: true,
+        faults: &["caps-not-applied"],
+        kinds: &[Kind::WriteWithoutEffect, Kind::Withheld, Kind::Differ, Kind::ComesBack, Kind::Hidden],
+        has: &[&["clock"], &["clock-right"], &["delete"]],
+        without: &["copy", "restore in-place", "restore new-files", "move"],
+    },
+    Known {
+        name: "t7",
+        what: "a backup is put back in site, and the relay has lost its disk",
+        plan: "seed 1 devices 2 relays 1
+            0 backup 0
+            1 put 0 0 0
+            2 sync 0 0
+            3 sync 1 0
+            4 restore 0 in-place
+            5 wipe 0
+            6 put 0 1 0
+            7 sync 0 0
+            8 put 0 2 0
+            9 sync 0 0
+            10 sync 1 0",
+        is_mended: true,
+        faults: &["not-carried", "not-carried-for-others", "loose-forgotten"],
+        kinds: ANY,
+        has: &[BACK, &["wipe"]],
+        without: &["copy", "relay-restore", "clock"],
+    },
+    Known {
+        name: "t8",
+        what: "two copies of a store each let a device in",
+        plan: "seed 1 devices 2 relays 1
+            0 backup 0
+            1 restore 0 elsewhere
+            2 join 0 0
+            3 join 2 0",
+        is_mended: true,
+        faults: &["entries-not-repeated"],
+        kinds: MEMBERS,
+        has: &[&["join"], &["restore elsewhere", "copy"]],
+        without: RELAYS,
+    },
+    Known {
+        name: "t8b",
+        what: "a backup is put back in site, and the first thing that its user does is to let a device in",
+        plan: "seed 1 devices 2 relays 1
+            0 backup 0
+            1 join 0 0
+            2 sync 0 0
+            3 sync 1 0
+            4 restore 0 in-place
+            5 join 0 0",
+        is_mended: true,
+        faults: &["entries-not-repeated"],
+        kinds: MEMBERS,
+        has: &[&["join"], BACK],
+        without: RELAYS,
+    },
+    Known {
+        name: "t20",
+        what: "put, delete, put again; new logs; another device deletes the record, and they differ",
+        plan: "seed 1 devices 2 relays 1
+            0 put 0 0 0
+            1 sync 0 0
+            2 delete 0 0
+            3 sync 0 0
+            4 put 0 0 0
+            5 move 0
+            6 sync 0 0
+            7 sync 1 0
+            8 delete 1 0
+            9 sync 1 0",
+        is_mended: true,
+        faults: &["new-logs-at-opening"],
+        kinds: DATA,
+        has: &[&["move"], &["delete", "transaction"], &["put", "transaction"]],
+        without: &["copy", "restore", "sync-unheard", "wipe", "relay-restore", "clock"],
+    },
+    Known {
+        name: "t21",
+        what: "an acknowledgement is lost, new logs are opened, and what is deleted then is there again",
+        plan: "seed 1 devices 2 relays 1
+            0 put 0 0 0
+            1 sync-unheard 0 0
+            2 move 0
+            3 delete 0 0
+            4 sync 0 0",
+        is_mended: true,
+        faults: &["new-logs-at-opening"],
+        kinds: DATA,
+        has: &[
+            &["sync-unheard", "cut", "stop", "steps"],
+            &["move", "restore elsewhere", "copy", "clock"],
+            &["delete", "transaction"],
+        ],
+        without: &["wipe", "relay-restore"],
+    },
+    Known {
+        name: "wiped-relay",
+        what: "a store and an older copy of it fill a relay that lost its disk: the vault splits",
+        plan: "seed 1 devices 2 relays 1
+            0 put 0 0 0
+            1 backup 0
+            2 put 0 0 1
+            3 sync 0 0
+            4 sync 1 0
+            5 restore 0 in-place
+            6 wipe 0
+            7 put 0 0 2
+            8 sync 0 0",
+        is_mended: true,
+        faults: &["one-future", "not-carried-for-others"],
+        kinds: ANY,
+        has: &[&["wipe", "relay-restore"], &["restore", "copy"]],
+        without: &["clock"],
+    },
+    Known {
+        name: "two-relays",
+        what: "two relays hold two futures of one log",
+        plan: "seed 1 devices 2 relays 2
+            0 backup 0
+            1 put 0 0 0
+            2 sync 0 0
+            3 restore 0 in-place
+            4 put 0 0 1
+            5 sync 0 1",
+        is_mended: true,
+        faults: &["own-future-unseen", "one-future"],
+        kinds: ANY,
+        has: &[&["restore", "copy"], &["sync 1"]],
+        without: &["wipe", "relay-restore", "clock"],
+    },
+    Known {
+        name: "short-relay",
+        what: "a relay that lost its disk is filled by a copy of a store, whose log is shorter than the store's own",
+        plan: "seed 389 devices 2 relays 1
+            0 put 1 0 2
+            2 copy 1
+            5 sync 1 0
+            7 wipe 0
+            9 put 1 2 2
+            10 sync 3 0",
+        is_mended: true,
+        faults: &["own-future-unseen", "one-future", "any-chain-appended"],
+        kinds: &[Kind::SyncEnds, Kind::Missing],
+        has: &[&["wipe", "relay-restore"], &["restore", "copy"]],
+        without: &["clock"],
+    },
+    Known {
+        name: "hidden-edit",
+        what: "a copy of a store clears a field that the store has put, of which it knows nothing",
+        plan: "seed 101217 devices 3 relays 1
+            4 copy 0
+            8 put 0 0 1
+            10 sync 0 0
+            12 sync 2 0
+            13 put 2 0 1
+            17 put 3 0 2
+            19 delete 3 0
+            22 put 3 0 2
+            25 sync 3 0
+            26 sync 0 0",
+        is_mended: true,
+        faults: &["shown-again-as-new"],
+        kinds: &[Kind::Hidden, Kind::Field, Kind::Stale],
+        has: &[&["copy", "restore"], &["delete"], &["put"]],
+        without: &["clock"],
+    },
+    Known {
+        name: "lost-closing",
+        what: "a device has seen the end of a log that a relay lost: what it deleted counts as deleted without knowing it",
+        plan: "seed 100101 devices 4 relays 1
+            4 relay-backup 0
+            5 put 1 0 0
+            6 copy 1
+            7 put 1 0 1
+            8 sync 1 0
+            18 sync 4 0
+            19 relay-restore 0
+            22 delete 4 0",
+        is_mended: true,
+        faults: &["closings-seen"],
+        kinds: &[Kind::ComesBack],
+        has: &[&["copy", "restore"], &["delete"], &["wipe", "relay-restore"]],
+        without: &["clock"],
+    },
+    Known {
+        name: "caps-at-once",
+        what: "a clock that ran ahead was put right in part and then for good: what was written last loses to what was written first",
+        plan: "seed 101066 devices 1 relays 1
+            3 clock 2 86400
+            4 put 2 0 1
+            11 clock 2 400
+            13 sync-unheard 2 0
+            21 put 2 0 1",
+        is_mended: true,
+        faults: &[],
+        kinds: &[Kind::Stale],
+        has: &[&["clock"], &["put"], &["sync"]],
+        without: &["copy", "restore", "move", "clock-right"],
+    },
+    Known {
+        name: "over-a-fast-clock",
+        what: "a clock that ran ahead wrote over what one that is a little fast wrote: it loses once it is put right",
+        plan: "seed 100022 devices 2 relays 1
+            12 clock 2 20
+            21 put 2 0 1
+            22 sync 2 0
+            25 sync-unheard 1 0
+            27 put 1 2 0
+            28 sync 1 0
+            30 sync-unheard 2 0
+            31 clock 2 86400
+            32 put 2 2 0",
+        is_mended: true,
+        faults: &[],
+        kinds: &[Kind::Stale],
+        has: &[&["clock"], &["put"], &["sync"]],
+        without: &["copy", "restore", "move"],
+    },
+    Known {
+        name: "wall-behind",
+        what: "a clock that ran ahead falls far behind: what its device wrote is gone there until it is right",
+        plan: "seed 100196 devices 1 relays 1
+            0 clock 1 30000000
+            1 put 1 0 2
+            8 clock 1 -3600
+            22 sync 0 0
+            23 stop 1 2 everything
+            25 put 0 0 0",
+        is_mended: true,
+        faults: &[],
+        kinds: &[Kind::LostAtStop],
+        has: &[&["clock"], &["put"], &["sync"]],
+        without: &["copy", "restore", "move"],
+    },
+    Known {
+        name: "let-in-ahead",
+        what: "a device that was let in writes while its clock is far ahead, before it may seal: others do not get it when that is right",
+        plan: "seed 100739 devices 2 relays 1
+            22 join 1 0
+            23 clock 2 30000000
+            24 put 2 2 0",
+        is_mended: true,
+        faults: &[],
+        kinds: &[Kind::Withheld],
+        has: &[&["clock"], &["join"]],
+        without: &["copy", "restore", "move"],
+    },
+    Known {
+        name: "two-put-right",
+        what: "two clocks ran ahead; who wrote over the other's is put right first, and loses when the other one is",
+        plan: "seed 101702 devices 3 relays 1
+            0 clock 0 86400
+            1 put 0 0 1
+            5 sync 0 0
+            8 clock 2 30000000
+            10 sync 2 0
+            13 clock-right 2
+            14 put 2 0 1
+            15 sync 2 0
+            16 sync-unheard 0 0",
+        is_mended: false,
+        faults: &[],
+        kinds: &[Kind::Stale],
+        has: &[&["clock"], &["clock-right"], &["put"], &["sync"]],
+        without: &["copy", "restore", "move"],
+    },
+    Known {
+        name: "clock-wrong-twice",
+        what: "a clock that ran ahead is put less wrong and then right: what was written over an older value gives way to it",
+        plan: "seed 11139 devices 1 relays 1
+            16 clock 1 30000000
+            17 transaction 1 0 0
+            19 clock 1 400
+            21 sync 1 0
+            23 put 1 0 0",
+        is_mended: true,
+        faults: &[],
+        kinds: &[Kind::Stale, Kind::WriteWithoutEffect],
+        has: &[&["clock"], &["sync"]],
+        without: &["copy", "restore", "move", "relay-clock", "clock-right"],
+    },
+    Known {
+        name: "cap-of-a-wrong-relay",
+        what: "a clock that ran ahead is put right at a relay whose clock runs ahead, and the cap is never lowered",
+        plan: "seed 10089 devices 1 relays 1
+            3 relay-clock 0 900
+            5 clock 2 86400
+            9 transaction 2 1 2
+            11 clock-right 2
+            13 sync 2 0",
+        is_mended: true,
+        faults: &[],
+        kinds: &[Kind::Withheld],
+        has: &[&["relay-clock"], &["clock"]],
+        without: &[],
+    },
+    Known {
+        name: "clock-of-a-new-device",
+        what: "the clock of a device that was just let in ran ahead and is put right before it may seal anything",
+        plan: "seed 20929 devices 3 relays 1
+            26 join 2 0
+            29 clock 3 400
+            30 put 3 1 0",
+        is_mended: true,
+        faults: &[],
+        kinds: &[Kind::Withheld, Kind::WriteWithoutEffect],
+        has: &[&["join"], &["clock"]],
+        without: &[],
+    },
+    Known {
+        name: "clock-of-a-stranger",
+        what: "as clock-of-a-new-device, at a relay where nobody has said who it is",
+        plan: "seed 32724 devices 3 relays 2
+            9 join 2 0
+            13 sync 3 1
+            19 clock 3 30000000
+            20 import 3",
+        is_mended: true,
+        faults: &[],
+        kinds: &[Kind::Withheld, Kind::WriteWithoutEffect],
+        has: &[&["join"], &["clock"], &["sync 1"]],
+        without: &[],
+    },
+    Known {
+        name: "covered-edit",
+        what: "a delete that did not know what a copy of a store wrote hides it",
+        plan: "seed 1 devices 2 relays 1
+            0 put 0 0 0
+            1 copy 0
+            2 put 2 0 1
+            3 put 0 0 2
+            4 sync 0 0
+            5 sync 1 0
+            6 delete 1 0
+            7 sync 1 0",
+        is_mended: true,
+        faults: &["nothing-shown-again"],
+        kinds: &[Kind::Hidden, Kind::Field],
+        has: &[&["copy", "restore"], &["delete", "transaction"]],
+        without: &["wipe", "relay-restore", "join"],
+    },
+    Known {
+        name: "hidden-for-good",
+        what: "as covered-edit, and the delete was sealed when the other future had come",
+        plan: "seed 1 devices 2 relays 1
+            0 put 0 0 0
+            1 sync 0 0
+            2 sync 1 0
+            3 copy 0
+            4 put 2 0 1
+            5 put 0 0 2
+            6 sync 0 0
+            7 sync 1 0
+            8 delete 1 0
+            9 sync 2 0
+            10 sync 1 0",
+        is_mended: true,
+        faults: &["batches-span-forks", "nothing-shown-again"],
+        kinds: &[Kind::Hidden, Kind::Field],
+        has: &[&["copy", "restore"], &["delete", "transaction"]],
+        without: &["wipe", "relay-restore", "join"],
+    },
+    Known {
+        name: "tie",
+        what: "a store and a copy of it stamp alike what they write in one field, and devices do not show the same",
+        plan: "seed 1 devices 2 relays 1
+            0 put 0 1 0
+            1 copy 0
+            2 clock 0 -3600
+            3 clock 2 -3600
+            4 put 0 0 0
+            5 put 2 0 0",
+        is_mended: true,
+        faults: &["first-of-a-tie"],
+        kinds: &[Kind::Differ],
+        has: &[&["copy", "restore"], &["clock"]],
+        without: &["wipe", "relay-restore", "join"],
+    },
+    Known {
+        name: "old-fields",
+        what: "what a record had before it was deleted is there again when it is written anew",
+        plan: "seed 1 devices 2 relays 1
+            0 put 0 0 0
+            1 delete 0 0
+            2 put 0 0 1",
+        is_mended: true,
+        faults: &["puts-name-nothing"],
+        kinds: &[Kind::Field],
+        has: &[&["put", "transaction"], &["delete", "transaction"]],
+        without: &["copy", "restore", "clock", "wipe", "relay-restore"],
+    },
+    Known {
+        name: "lost-write",
+        what: "a disk stops behind a write that had returned, and the write is gone",
+        plan: "seed 1 devices 2 relays 1
+            0 put 0 0 0
+            1 stop 0 0 everything
+            2 sync 0 0",
+        is_mended: true,
+        faults: &["writes-not-durable", "disk-not-synced"],
+        kinds: &[Kind::LostAtStop],
+        has: &[&["stop"]],
+        without: &["copy", "restore"],
+    },
+    Known {
+        name: "forgetful-relay",
+        what: "a relay's disk fails, and what the relay has acknowledged is gone",
+        plan: "seed 1 devices 2 relays 1
+            0 put 0 0 0
+            1 sync 0 0
+            2 relay-ail 0 0 sync
+            3 put 1 1 0
+            4 sync 1 0
+            5 put 1 1 0
+            6 sync 1 0",
+        is_mended: true,
+        faults: &["acks-not-durable"],
+        kinds: &[Kind::HeadsShrink],
+        has: &[&["relay-stop", "relay-ail", "relay-fill"]],
+        without: &["wipe", "relay-restore"],
+    },
+    Known {
+        name: "own-future",
+        what: "a store and a copy of it are both used, and what one of them wrote reaches nobody",
+        plan: "seed 1 devices 2 relays 1
+            0 copy 0
+            1 put 0 0 0
+            2 put 2 0 1
+            3 sync 0 0
+            4 sync 2 0",
+        is_mended: true,
+        faults: &["not-carried", "own-future-unseen", "loose-forgotten"],
+        kinds: &[Kind::Missing, Kind::SyncEnds, Kind::Lost],
+        has: &[&["copy", "restore"]],
+        without: &["wipe", "relay-restore", "clock", "join"],
+    },
+    Known {
+        name: "relay-of-a-copy",
+        what: "a relay that lost its disk has what a copy of a store wrote, and feeds it to nobody who knows more of the log",
+        plan: "seed 1 devices 2 relays 1
+            0 copy 1
+            1 put 1 0 0
+            2 sync 1 0
+            3 put 1 0 1
+            4 sync 1 0
+            5 sync 0 0
+            6 wipe 0
+            7 put 2 0 2
+            8 sync 2 0",
+        is_mended: true,
+        faults: &["heads-name-the-tip"],
+        kinds: &[Kind::SyncEnds],
+        has: &[&["copy", "restore"], &["wipe", "relay-restore"]],
+        without: &["clock"],
+    },
+    Known {
+        name: "not-sent-again",
+        what: "a relay loses its disk, and what it lost is not sent again",
+        plan: "seed 303 devices 2 relays 1
+            0 put 0 0 2
+            1 sync 0 0
+            2 sync 0 0
+            3 wipe 0",
+        is_mended: true,
+        faults: &["lost-not-sent-again"],
+        kinds: &[Kind::Missing, Kind::Lost, Kind::SyncEnds, Kind::Members],
+        has: &[&["wipe", "relay-restore"]],
+        without: &["copy", "clock"],
+    },
+];
