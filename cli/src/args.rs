@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{ArgAction, Args, Parser, Subcommand};
 use clap_complete::Shell;
 
-/// An encrypted, local-first database in a folder: every device of yours converges, the relay learns nothing.
+/// An encrypted, local-first database in a folder: all your devices converge, and the relay cannot read any of it.
 #[derive(Parser)]
 #[command(name = "subrosa", version, propagate_version = true, subcommand_required = true)]
 #[command(arg_required_else_help = true, infer_long_args = false)]

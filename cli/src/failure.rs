@@ -182,7 +182,8 @@ impl Failure {
                 "sync again, it goes on from there; `subrosa status` shows what waits".to_owned()
             }
             Self::Stalled { .. } => {
-                "check network and relay, then sync again; `subrosa status` shows what waits".to_owned()
+                "check network, relay and its address (`subrosa relay show`), then sync again; `subrosa status` shows what waits"
+                    .to_owned()
             }
             Self::Declined => "pair again, and compare the codes on both devices".to_owned(),
             Self::Unconfirmed(_) => {

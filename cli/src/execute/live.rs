@@ -55,8 +55,11 @@ fn exchange(host: &Host, mut patience: Patience, caller: &mut dyn Caller) -> Res
                 let done = &mut status.progress.segments_done;
                 *done = done.saturating_sub(before);
                 caller.note(Level::Plain, &format!("caught up, {} exchanged", counted(*done, "segment")))?;
-                for clock in of_clocks(&status) {
-                    caller.note(Level::Plain, &format!("{clock}; see `subrosa status`"))?;
+                if let Some(clock) = of_clock(&status) {
+                    caller.note(Level::Plain, &format!("{clock}; put right whichever is wrong"))?;
+                }
+                if status.held_until_ms.is_some() {
+                    caller.note(Level::Plain, &format!("{HELD}; see `subrosa status`"))?;
                 }
                 return Ok(status);
             }
@@ -68,7 +71,7 @@ fn exchange(host: &Host, mut patience: Patience, caller: &mut dyn Caller) -> Res
                 if let Some(silent) = patience.silent_for() {
                     let (state, most) = (describe(&status), patience.idle_max.as_secs());
                     let text = format!(
-                        "nothing has moved for {} s ({state}); waiting for {most} s",
+                        "nothing has moved for {} s ({state}); waiting for {most} s in all",
                         silent.as_secs()
                     );
                     caller.note(Level::Plain, &text)?;
@@ -266,38 +269,46 @@ pub(super) fn describe(status: &SyncStatus) -> String {
             words.push_str(&format!(", {} {what}", counted(number as u64, "vault")));
         }
     }
-    for clock in of_clocks(status) {
-        words.push_str(&format!(", {clock}"));
+    for words_of_clocks in
+        [of_clock(status), status.held_until_ms.map(|_| HELD.to_owned())].into_iter().flatten()
+    {
+        words.push_str(&format!(", {words_of_clocks}"));
     }
     words
 }
 
-/// What is to be said of clocks: that this machine's is wrong, or another's.
-fn of_clocks(status: &SyncStatus) -> Vec<String> {
-    let mut words = Vec::new();
-    if let Some(ahead_ms) = status.clock_ahead_ms {
-        let (by, side) =
-            (in_words(ahead_ms.unsigned_abs()), if ahead_ms > 0 { "ahead of" } else { "behind" });
-        words.push(format!("the clock of this machine {by} {side} the relay's"));
-    }
-    if status.held_until_ms.is_some() {
-        words.push("something held that was made ahead of this clock".to_owned());
-    }
-    words
+/// By how much this machine's clock differs from the relay's.
+fn of_clock(status: &SyncStatus) -> Option<String> {
+    let ahead_ms = status.clock_ahead_ms?;
+    let side = if ahead_ms > 0 { "ahead of" } else { "behind" };
+    Some(format!("the clock of this machine is {} {side} the relay's", in_words(ahead_ms.unsigned_abs())))
 }
+
+/// What it means that groups are held.
+const HELD: &str = "edits are held that were made ahead of this clock";
 
 /// Says it when the state has changed.
 fn tell_state(status: &SyncStatus, shown: &mut String, caller: &mut dyn Caller) -> Result<(), Failure> {
-    let now = describe(status);
-    if now == *shown {
-        return Ok(());
+    match news(status, shown) {
+        Some(now) => {
+            *shown = now;
+            caller.note(Level::Plain, &format!("sync: {shown}"))
+        }
+        None => Ok(()),
     }
-    *shown = now;
-    caller.note(Level::Plain, &format!("sync: {shown}"))
+}
+
+/// What is to be said, after what was said last. Another try after one that failed is no news: a relay that is down for a night
+/// would fill the screen.
+fn news(status: &SyncStatus, said: &str) -> Option<String> {
+    let again = status.state == SyncState::Connecting && status.failure.is_some();
+    Some(describe(status)).filter(|now| !again && now != said)
 }
 
 #[cfg(test)]
 mod tests {
+    use subrosa::SyncFailure;
+
     use super::*;
 
     #[test]
@@ -315,6 +326,33 @@ mod tests {
     }
 
     #[test]
+    fn a_relay_that_is_down_is_said_once() {
+        let mut status = SyncStatus::default();
+        let mut said = String::new();
+        let mut lines = Vec::new();
+        for (state, failure) in [
+            (SyncState::Connecting, None),
+            (SyncState::Offline, Some(SyncFailure::Unreachable)),
+            (SyncState::Connecting, Some(SyncFailure::Unreachable)),
+            (SyncState::Offline, Some(SyncFailure::Unreachable)),
+            (SyncState::Connecting, Some(SyncFailure::Unreachable)),
+            (SyncState::Offline, Some(SyncFailure::WrongKey)),
+            (SyncState::Live, None),
+        ] {
+            (status.state, status.failure) = (state, failure);
+            if let Some(now) = news(&status, &said) {
+                lines.push(now.clone());
+                said = now;
+            }
+        }
+        let (unreachable, key) = (SyncFailure::Unreachable, SyncFailure::WrongKey);
+        assert_eq!(
+            lines,
+            ["connecting", &format!("offline: {unreachable}"), &format!("offline: {key}"), "live"]
+        );
+    }
+
+    #[test]
     fn what_the_relay_hides_and_what_rests_is_described() {
         let mut status = SyncStatus::default();
         assert_eq!(describe(&status), "offline");
@@ -329,10 +367,10 @@ mod tests {
         assert!(describe(&status).ends_with(", 1 vault in need of a newer version of subrosa"));
         let mut status = SyncStatus::default();
         status.clock_ahead_ms = Some(-3 * 3_600_000);
-        assert_eq!(describe(&status), "offline, the clock of this machine 3 hours behind the relay's");
+        assert_eq!(describe(&status), "offline, the clock of this machine is 3 hours behind the relay's");
         status.clock_ahead_ms = Some(400_000);
         status.held_until_ms = Some(1);
-        let both = "offline, the clock of this machine 7 minutes ahead of the relay's, something held that was made ahead of this clock";
+        let both = "offline, the clock of this machine is 7 minutes ahead of the relay's, edits are held that were made ahead of this clock";
         assert_eq!(describe(&status), both);
     }
 }
