@@ -8,7 +8,7 @@ mod knowledge;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use knowledge::{Knowledge, Question, Verdict};
+use knowledge::{Knowledge, Question, Ruling};
 use subrosa_model::merge::{BodyPlace, CapsOf, Cell, CheckedBody, LogNo, Op, OpKind, RecordId, VaultNo};
 use subrosa_protocol::ids::Seq;
 use subrosa_protocol::limits::{REPAIR_BYTES, REPAIR_RECORDS_MAX, REPAIR_SEGMENTS_MAX};
@@ -138,12 +138,12 @@ impl Tx<'_> {
             }
             let (mut known, mut hidden) = (Vec::new(), Vec::new());
             for put in puts {
-                match knowledge.verdict(self, &key, &put)? {
+                match knowledge.ruling(self, &key, &put)? {
                     // It is gone for good.
-                    Verdict::Known => known.push(put),
-                    Verdict::Unknown => hidden.push(put),
+                    Ruling::Known => known.push(put),
+                    Ruling::Unknown => hidden.push(put),
                     // It is looked at again when more of the log has come.
-                    Verdict::Open => is_partly_left = true,
+                    Ruling::Open => is_partly_left = true,
                 }
             }
             self.settle(&Settled { key, puts: known, covered: Vec::new() })?;

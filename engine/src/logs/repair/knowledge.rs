@@ -37,7 +37,7 @@ pub(super) struct Knowledge {
 
 /// What deletes knew of a put.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(super) enum Ruling {
     /// Whoever wrote one of them knew it.
     Known,
     /// Nobody did who wrote one.
@@ -82,8 +82,8 @@ impl Knowledge {
     }
 
     /// Whether somebody deleted a put who knew it.
-    pub(super) fn verdict(&self, tx: &Tx<'_>, key: &RecordKey, put: &AtRisk) -> Result<Verdict, Error> {
-        let mut verdict = Verdict::Unknown;
+    pub(super) fn ruling(&self, tx: &Tx<'_>, key: &RecordKey, put: &AtRisk) -> Result<Ruling, Error> {
+        let mut ruling = Ruling::Unknown;
         let log = *self.logs.get(&put.branch).ok_or(StoreError::Inconsistent)?;
         let covers = |(named, names): &(RecordKey, Vec<_>)| {
             named == key && names.iter().any(|(of, stamp)| *of == log && *stamp >= put.stamp)
@@ -95,15 +95,15 @@ impl Knowledge {
                 }
                 let groups = &groups[..=at];
                 if self.knew(tx, (*branch, groups), (log, put))? {
-                    return Ok(Verdict::Known);
+                    return Ok(Ruling::Known);
                 }
                 let mut elsewhere = groups.iter().flat_map(|group| &group.seen_elsewhere);
                 if elsewhere.any(|(of, last)| *of == log && put.seq <= *last) && !faults::CLOSINGS_SEEN {
-                    verdict = Verdict::Open;
+                    ruling = Ruling::Open;
                 }
             }
         }
-        Ok(verdict)
+        Ok(ruling)
     }
 
     /// Whether who wrote these groups of a branch knew a put: it stands before them on their way, they say that they have seen it, or
