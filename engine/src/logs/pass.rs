@@ -241,7 +241,10 @@ impl Tx<'_> {
         self.logs.put_head(branch, &LogTip { merged: last.next(), ..head })?;
         let state = self.vault_mut(vault)?;
         state.probed.remove(&branch);
-        state.risks.has_news |= state.log_of(branch).is_ok_and(|log| state.branches.is_forked(log));
+        let log = state.log_of(branch)?;
+        if state.branches.is_forked(log) {
+            self.note_more_of(vault, log)?;
+        }
         Ok(())
     }
 

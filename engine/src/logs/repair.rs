@@ -6,10 +6,12 @@
 
 mod knowledge;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use knowledge::{Knowledge, Question, Ruling};
-use subrosa_model::merge::{BodyPlace, CapsOf, Cell, CheckedBody, LogNo, Op, OpKind, RecordId, VaultNo};
+use subrosa_model::merge::{
+    BodyPlace, CapsOf, Cell, CheckedBody, LogNo, Op, OpKind, RecordId, Stamp, VaultNo,
+};
 use subrosa_protocol::ids::Seq;
 use subrosa_protocol::limits::{REPAIR_BYTES, REPAIR_RECORDS_MAX, REPAIR_SEGMENTS_MAX};
 use subrosa_protocol::segment::{Class, Kind};
@@ -22,6 +24,7 @@ use crate::life::Core;
 use crate::life::commit::{Durable, Tx};
 use crate::life::gate::{Wait, WriterKind};
 use crate::memory::cost::look_at_row;
+use crate::memory::risks::Risks;
 use crate::records::decode_state;
 use crate::records::write::OldPut;
 
@@ -113,6 +116,15 @@ impl Tx<'_> {
         Ok(())
     }
 
+    /// A log that has several futures goes on: if it is an old one of this device, more of it may be at risk, or may have been known.
+    pub(crate) fn note_more_of(&mut self, vault: VaultNo, log: LogNo) -> Result<(), Error> {
+        if self.is_old_and_own(vault, log)? {
+            let risks = &mut self.vault_mut(vault)?.risks;
+            (risks.has_news, risks.looked_at) = (true, None);
+        }
+        Ok(())
+    }
+
     /// Finds what is hidden, as much as is dealt with at a time.
     fn look_for_hidden(&mut self, vault: VaultNo) -> Result<Found, Error> {
         // What waits may delete. Whoever wrote it has told the links, which seal it and come here again.
@@ -124,10 +136,8 @@ impl Tx<'_> {
         }
         let (candidates, mut more) = self.candidates(vault)?;
         let Some(knowledge) = self.ask(vault, &candidates)? else {
+            // They stay at risk, and are looked at again when something comes of them.
             tracing::warn!("too much was written since a log forked to tell what deletes knew of it");
-            for Candidate { key, puts, covered, .. } in candidates {
-                self.settle(&Settled { key, puts, covered })?;
-            }
             return Ok(Found { more, ..Found::default() });
         };
         let (mut repairs, mut bytes) = (Vec::new(), 0);
@@ -187,13 +197,18 @@ impl Tx<'_> {
 
     /// The old data logs of this device that have several futures.
     fn own_forked_logs(&self, vault: VaultNo) -> Result<Vec<LogNo>, Error> {
+        let mut own = Vec::new();
+        for log in self.vault(vault)?.branches.forked() {
+            own.extend(self.is_old_and_own(vault, log)?.then_some(log));
+        }
+        Ok(own)
+    }
+
+    fn is_old_and_own(&self, vault: VaultNo, log: LogNo) -> Result<bool, Error> {
         let state = self.vault(vault)?;
-        let is_own = |log: &LogNo| {
-            let certificate = state.logs.get(log).filter(|info| info.class == Class::Data);
-            let certificate = certificate.and_then(|info| state.members.certified(&info.id));
-            !state.is_live(*log) && certificate.is_some_and(|of| of.device == self.core.public())
-        };
-        Ok(state.branches.forked().filter(is_own).collect())
+        let certificate = state.logs.get(&log).filter(|info| info.class == Class::Data);
+        let certificate = certificate.and_then(|info| state.members.certified(&info.id));
+        Ok(!state.is_live(log) && certificate.is_some_and(|of| of.device == self.core.public()))
     }
 
     /// From where on another future of its log does not have what a branch has; `None` of one that has nothing of its own.
@@ -216,13 +231,12 @@ impl Tx<'_> {
     /// Keeps which puts of a segment are at risk, and which of their records are deleted already.
     fn note_puts(&mut self, vault: VaultNo, branch: BranchNo, seq: Seq) -> Result<(), Error> {
         let log = self.vault(vault)?.log_of(branch)?;
-        let mut puts = BTreeMap::new();
+        let mut puts = Vec::new();
         self.read_ops(vault, branch, seq, |tx, op| {
             if let OpKind::Put(_) = op.kind
                 && let Some(collection) = tx.state.collections.number(vault, op.collection)
             {
-                // Of several puts of one record the last one stands for all.
-                puts.insert(RecordKey::new(vault, collection, &op.record), op.stamp);
+                puts.push((RecordKey::new(vault, collection, &op.record), op.stamp));
             }
         })?;
         for (key, stamp) in puts {
@@ -260,23 +274,28 @@ impl Tx<'_> {
     /// Records of which something may be hidden now, as many as are dealt with at a time; whether there are more.
     fn candidates(&mut self, vault: VaultNo) -> Result<(Vec<Candidate>, bool), Error> {
         let mut candidates: Vec<Candidate> = Vec::new();
-        let (mut later_ms, mut after) = (u64::MAX, None);
+        let Risks { looked_at: mut after, not_before_ms, .. } = self.vault(vault)?.risks;
+        let mut later_ms = if after.is_some() { not_before_ms } else { u64::MAX };
         loop {
             let page = self.logs.covered(vault, after.as_ref(), REPAIR_RECORDS_MAX)?;
             for of_record in page.chunk_by(|a, b| a.key == b.key) {
                 if candidates.len() >= REPAIR_RECORDS_MAX {
+                    // From here on next time, whatever becomes of these.
+                    let risks = &mut self.vault_mut(vault)?.risks;
+                    (risks.looked_at, risks.not_before_ms) = (after, later_ms);
                     return Ok((candidates, true));
                 }
                 let (candidate, left_until_ms) = self.candidate(vault, of_record)?;
                 later_ms = later_ms.min(left_until_ms);
                 candidates.extend(candidate);
+                after = of_record.last().copied();
             }
             if page.len() < REPAIR_RECORDS_MAX {
                 let risks = &mut self.vault_mut(vault)?.risks;
                 (risks.covered, risks.not_before_ms) = (later_ms != u64::MAX, later_ms);
+                risks.looked_at = None;
                 return Ok((candidates, false));
             }
-            after = page.last().copied();
         }
     }
 
@@ -365,10 +384,10 @@ impl Tx<'_> {
             if !state.is_cleared(log, put.stamp) {
                 continue; // what the delete left of it shows with the record
             }
+            let stamp = put.stamp;
             self.read_ops(vault, put.branch, put.seq, |_, op| {
                 let OpKind::Put(put) = &op.kind else { return };
-                let is_of_it = op.record == key.record() && op.collection == &**collection;
-                if !is_of_it || !state.is_cleared(log, op.stamp) {
+                if (op.record, op.collection, op.stamp) != (key.record(), &**collection, stamp) {
                     return;
                 }
                 let cells = put.cells().iter().filter_map(|cell| {
@@ -378,11 +397,13 @@ impl Tx<'_> {
                         // What counts would count twice.
                         Cell::Unknown { .. } => return None,
                     };
+                    // What was removed matters where something older shows instead.
+                    let is_missed = value.is_some() || state.has_cell(cell.name, (log, Stamp(0)), &order);
                     let is_shown = state.has_cell(cell.name, (log, op.stamp), &order);
-                    (!is_shown).then(|| (cell.name.to_owned(), value))
+                    (is_missed && !is_shown).then(|| (cell.name.to_owned(), value))
                 });
                 let cells: Vec<_> = cells.collect();
-                if cells.iter().any(|(_, value)| value.is_some()) {
+                if !cells.is_empty() {
                     puts.push(OldPut { as_of: self.state.logs.capped(log, op.stamp), cells });
                 }
             })?;

@@ -2,7 +2,7 @@
 
 use subrosa_model::merge::VaultNo;
 use subrosa_store::error::StoreError;
-use subrosa_store::logs::LogsView;
+use subrosa_store::logs::{Covered, LogsView};
 
 /// Of the puts of one vault.
 #[derive(Clone, Copy, Debug, Default)]
@@ -15,12 +15,14 @@ pub(crate) struct Risks {
     pub(crate) has_news: bool,
     /// Wall time in milliseconds before which what is covered is left to whoever wrote it.
     pub(crate) not_before_ms: u64,
+    /// What is covered was looked at up to here, since something had come.
+    pub(crate) looked_at: Option<Covered>,
 }
 
 impl Risks {
     pub(crate) fn load(logs: &LogsView, vault: VaultNo, is_forked: bool) -> Result<Self, StoreError> {
         let (any, covered) = logs.risks(vault)?;
-        Ok(Self { any, covered, has_news: is_forked, not_before_ms: 0 })
+        Ok(Self { any, covered, has_news: is_forked, not_before_ms: 0, looked_at: None })
     }
 
     /// Whether there is something to look at.
@@ -32,5 +34,6 @@ impl Risks {
     pub(crate) const fn cover(&mut self) {
         self.covered = true;
         self.not_before_ms = 0;
+        self.looked_at = None;
     }
 }

@@ -440,7 +440,11 @@ impl WriteSet {
         let before = state.last_of(self.log).unwrap_or_default().max(named);
         let stamp = match as_of {
             None => self.clock.tick_after(before, self.now_ms),
-            Some(then) => then.max(state.next_of(self.log)),
+            Some(then) => {
+                // So that the group is no earlier than those before it in its log.
+                self.latest = self.latest.max(self.clock.max());
+                then.max(state.next_of(self.log))
+            }
         };
         self.latest = self.latest.max(stamp);
         let op = Op { record: id, collection: &written.collection, stamp, kind };

@@ -1,6 +1,6 @@
 //! The author's repair: what a delete hides that did not know it shows again, and what it knew does not.
 
-use subrosa_protocol::ids::VaultId;
+use subrosa_protocol::ids::{Incarnation, Pin, VaultId};
 use subrosa_protocol::limits::CARRY_AFTER_MS;
 
 use super::exchange::pair;
@@ -290,4 +290,119 @@ fn many_records_that_were_hidden_show_again() {
     copies.sync_all();
     copies.shown();
     assert_eq!(on_copy.records("many").scan().count(), 1_100);
+}
+
+#[test]
+fn of_what_was_written_together_each_put_counts_by_itself() {
+    // The first of two puts in a segment was there when the copy was taken, and was deleted with knowledge.
+    let (mut a, b, relay, vault) = pair();
+    put(&a, 1, &[("x", 1)]);
+    let copy = copy_of(&mut a, "copy");
+    let copies = Copies { a, copy, b, relay, vault };
+    put(&copies.a, 1, &[("y", 2)]);
+    copies.copy_deletes();
+    put_on(&copies.copy, 1, &[("z", 4)]);
+    copies.sync_all();
+    assert_eq!(copies.shown(), Some(record(&[("y", 2), ("z", 4)])));
+    // The second is later than what the delete names.
+    let copies = Copies::new();
+    put(&copies.a, 1, &[("y", 2)]);
+    copies.later(100);
+    put_on(&copies.copy, 1, &[("z", 3)]);
+    copies.later(100);
+    put(&copies.a, 1, &[("w", 5)]);
+    delete_on(&copies.copy, 1);
+    put_on(&copies.copy, 1, &[("z", 4)]);
+    copies.sync_all();
+    assert_eq!(copies.shown(), Some(record(&[("w", 5), ("y", 2), ("z", 4)])));
+}
+
+#[test]
+fn a_field_that_was_removed_stays_so_whoever_clears_that_unknowing() {
+    let copies = Copies::new();
+    put(&copies.b, 1, &[("y", 2)]);
+    copies.relay.sync(copies.b.core(), &copies.vault);
+    copies.relay.sync(copies.a.core(), &copies.vault);
+    copies.later(10);
+    assert!(copies.a.vault().records("notes").delete_field(id(1), "y").unwrap());
+    copies.copy_deletes();
+    put_on(&copies.copy, 1, &[("z", 4)]);
+    copies.relay.sync(copies.a.core(), &copies.vault);
+    copies.sync_all();
+    assert_eq!(copies.shown(), Some(record(&[("z", 4)])));
+}
+
+#[test]
+fn what_was_shown_again_does_not_hide_what_was_known_before() {
+    let mut copies = Copies::new();
+    let second = copy_of(&mut copies.a, "second");
+    put(&copies.a, 1, &[("y", 2)]);
+    copies.later(10);
+    put(&copies.a, 2, &[("x", 1)]);
+    copies.later(10);
+    put_on(&copies.copy, 3, &[("x", 1)]);
+    copies.relay.sync(&copies.copy.core, &copies.vault);
+    copies.relay.sync(copies.a.core(), &copies.vault);
+    copies.later(10);
+    put_on(&second, 1, &[("z", 3)]);
+    delete_on(&second, 1);
+    delete_on(copies.a.device.as_ref().unwrap(), 2);
+    for _ in 0..3 {
+        copies.relay.sync(&second.core, &copies.vault);
+        copies.sync_all();
+    }
+    assert_eq!(copies.shown(), Some(record(&[("x", 1), ("y", 2), ("z", 3)])));
+    assert_eq!(copies.a.vault().records("notes").get(id(2)).unwrap(), None);
+}
+
+/// B has seen a future of the store's log that this one does not get from its relay, and deletes so many records.
+#[test]
+fn what_cannot_be_told_yet_ends_no_sync() {
+    const RECORDS: usize = subrosa_protocol::limits::REPAIR_RECORDS_MAX + 76;
+    let (mut a, b, relay, vault) = pair();
+    let other = ListRelay {
+        pin: Pin::from_bytes([8; 32]),
+        incarnation: Incarnation::from_bytes([10; 16]),
+        ..ListRelay::new()
+    };
+    let all: Vec<_> =
+        (0..RECORDS).map(|_| a.vault().records("many").insert(&record(&[("x", 1)])).unwrap()).collect();
+    for _ in 0..2 {
+        for core in [a.core(), b.core()] {
+            relay.sync(core, &vault);
+            other.compare(core, &vault);
+            other.sync(core, &vault);
+        }
+    }
+    let (copy, second) = (copy_of(&mut a, "copy"), copy_of(&mut a, "second"));
+    let put_all = |device: &Device, fields: &[(&str, i64)]| {
+        let vault = device.vault("personal").unwrap();
+        let many = vault.records("many");
+        vault.write(|tx| all.iter().try_for_each(|id| many.in_tx(tx).put(*id, &record(fields)))).unwrap();
+    };
+    put_all(a.device.as_ref().unwrap(), &[("y", 2)]);
+    for device in [&a, &b] {
+        device.clock.set(1_000_100);
+    }
+    put_all(&copy, &[("z", 3)]);
+    relay.sync(&copy.core, &vault);
+    relay.sync(b.core(), &vault);
+    let on_b = b.vault();
+    on_b.write(|tx| all.iter().try_for_each(|id| on_b.records("many").in_tx(tx).delete(*id).map(drop)))
+        .unwrap();
+    // At the other relay another copy was first.
+    put_on(&second, 8, &[("x", 1)]);
+    other.sync(&second.core, &vault);
+    other.compare(b.core(), &vault);
+    other.sync(b.core(), &vault);
+    other.feed(a.core(), &vault);
+    a.core().rotate_logs(&vault).unwrap();
+    other.compare(a.core(), &vault);
+    for _ in 0..3 {
+        other.feed(a.core(), &vault);
+        let seals = (0..20).take_while(|_| a.core().seal_for(&vault, &other.pin).unwrap().more).count();
+        assert!(seals < 20, "sealing ends");
+        let _ = other.take(a.core(), &vault);
+        other.compare(a.core(), &vault);
+    }
 }

@@ -65,8 +65,8 @@ const ROUND_NAMES: TableDefinition<u32, &[u8; ROUND_NAMES_BYTES]> = TableDefinit
 const UNREAD: TableDefinition<u32, &[u8]> = TableDefinition::new("unread");
 /// Log to the last segment of it that this device's data log has named as seen.
 const SAID: TableDefinition<u32, u64> = TableDefinition::new("said");
-/// Key of a record, branch of an old log of this device and seq to the stamp of a put there.
-const AT_RISK: TableDefinition<&[u8; 36], u64> = TableDefinition::new("at risk");
+/// Key of a record, branch of an old log of this device, seq and stamp of a put of it.
+const AT_RISK: TableDefinition<&[u8; 44], ()> = TableDefinition::new("at risk");
 /// Key of a record of which a put is at risk, and branch in which a delete of it stands.
 const COVERED: TableDefinition<&[u8; 28], ()> = TableDefinition::new("covered");
 /// Branch of an old log of this device to the range of it that was searched for puts at risk.
@@ -109,7 +109,7 @@ pub struct Logs<'t> {
     round_names: Table<'t, u32, &'static [u8; ROUND_NAMES_BYTES]>,
     unread: Table<'t, u32, &'static [u8]>,
     said: Table<'t, u32, u64>,
-    at_risk: Table<'t, &'static [u8; 36], u64>,
+    at_risk: Table<'t, &'static [u8; 44], ()>,
     covered: Table<'t, &'static [u8; 28], ()>,
     searched: Table<'t, u32, &'static [u8; 16]>,
     /// Branches whose head was put in this transaction.
@@ -129,7 +129,7 @@ pub struct LogsView {
     rounds: ReadOnlyTable<u32, &'static [u8; 17]>,
     unread: ReadOnlyTable<u32, &'static [u8]>,
     said: ReadOnlyTable<u32, u64>,
-    at_risk: ReadOnlyTable<&'static [u8; 36], u64>,
+    at_risk: ReadOnlyTable<&'static [u8; 44], ()>,
     covered: ReadOnlyTable<&'static [u8; 28], ()>,
 }
 

@@ -34,9 +34,10 @@ pub struct Covered {
 }
 
 impl AtRisk {
-    /// `key of the record | branch | seq`.
-    fn key(&self, record: &RecordKey) -> [u8; 36] {
-        joined(&[&record.0, &self.branch.0.to_be_bytes(), &self.seq.0.to_be_bytes()])
+    /// `key of the record | branch | seq | stamp`.
+    fn key(&self, record: &RecordKey) -> [u8; 44] {
+        let (branch, seq) = (self.branch.0.to_be_bytes(), self.seq.0.to_be_bytes());
+        joined(&[&record.0, &branch, &seq, &self.stamp.0.to_be_bytes()])
     }
 }
 
@@ -56,21 +57,21 @@ impl Covered {
 impl Logs<'_> {
     /// Keeps that a put may be hidden.
     pub fn put_at_risk(&mut self, record: &RecordKey, put: &AtRisk) -> Result<(), StoreError> {
-        self.at_risk.insert(&put.key(record), put.stamp.0)?;
+        self.at_risk.insert(&put.key(record), ())?;
         Ok(())
     }
 
     /// The puts of a record that may be hidden.
     pub fn at_risk(&self, record: &RecordKey) -> Result<Vec<AtRisk>, StoreError> {
-        let (first, last): ([u8; 36], [u8; 36]) =
-            (joined(&[&record.0, &[0; 12]]), joined(&[&record.0, &[0xff; 12]]));
-        let rows = self.at_risk.range::<&[u8; 36]>(&first..=&last)?;
+        let (first, last): ([u8; 44], [u8; 44]) =
+            (joined(&[&record.0, &[0; 20]]), joined(&[&record.0, &[0xff; 20]]));
+        let rows = self.at_risk.range::<&[u8; 44]>(&first..=&last)?;
         rows.map(|row| {
-            let (key, stamp) = row?;
+            let (key, _) = row?;
             Ok(AtRisk {
                 branch: BranchNo(u32::from_be_bytes(part(key.value(), 24))),
                 seq: Seq(u64::from_be_bytes(part(key.value(), 28))),
-                stamp: Stamp(stamp.value()),
+                stamp: Stamp(u64::from_be_bytes(part(key.value(), 36))),
             })
         })
         .collect()
@@ -78,9 +79,9 @@ impl Logs<'_> {
 
     /// Whether a put of a record may be hidden.
     pub fn is_at_risk(&self, record: &RecordKey) -> Result<bool, StoreError> {
-        let (first, last): ([u8; 36], [u8; 36]) =
-            (joined(&[&record.0, &[0; 12]]), joined(&[&record.0, &[0xff; 12]]));
-        Ok(self.at_risk.range::<&[u8; 36]>(&first..=&last)?.next().transpose()?.is_some())
+        let (first, last): ([u8; 44], [u8; 44]) =
+            (joined(&[&record.0, &[0; 20]]), joined(&[&record.0, &[0xff; 20]]));
+        Ok(self.at_risk.range::<&[u8; 44]>(&first..=&last)?.next().transpose()?.is_some())
     }
 
     /// A put is hidden for good, or was written once more.
@@ -135,9 +136,9 @@ impl Logs<'_> {
 impl LogsView {
     /// Whether puts of a vault are at risk; whether one of their records was deleted since that was looked at.
     pub fn risks(&self, vault: VaultNo) -> Result<(bool, bool), StoreError> {
-        let bounds: RangeInclusive<[u8; 36]> =
-            joined(&[&vault.0.to_be_bytes(), &[0; 32]])..=joined(&[&vault.0.to_be_bytes(), &[0xff; 32]]);
-        let at_risk = self.at_risk.range::<&[u8; 36]>(bounds.start()..=bounds.end())?.next().transpose()?;
+        let bounds: RangeInclusive<[u8; 44]> =
+            joined(&[&vault.0.to_be_bytes(), &[0; 40]])..=joined(&[&vault.0.to_be_bytes(), &[0xff; 40]]);
+        let at_risk = self.at_risk.range::<&[u8; 44]>(bounds.start()..=bounds.end())?.next().transpose()?;
         let bounds: RangeInclusive<[u8; 28]> =
             joined(&[&vault.0.to_be_bytes(), &[0; 24]])..=joined(&[&vault.0.to_be_bytes(), &[0xff; 24]]);
         let covered = self.covered.range::<&[u8; 28]>(bounds.start()..=bounds.end())?.next().transpose()?;
