@@ -243,6 +243,12 @@ impl Core {
         *held = hooks.into();
     }
 
+    /// Whether this device syncs with more than one relay just now.
+    pub(crate) fn has_several_relays(&self) -> bool {
+        self.hooks.lock().unwrap_or_else(PoisonError::into_inner).len() > 1
+    }
+
+    /// Has every sync of this device look at what is to be sealed and sent.
     pub(crate) fn notify_pending(&self) {
         if !self.process.is_this() {
             return;

@@ -29,6 +29,19 @@ fn what_one_copy_writes_the_other_reads() {
     assert!(progress.segments_done >= 2 && progress.segments_done == progress.segments_known, "{progress:?}");
 }
 
+#[test]
+fn what_one_relay_brings_goes_on_to_the_other_at_once() {
+    let (first, second) = (TestRelay::open(), TestRelay::open());
+    let a = TestDevice::new();
+    let (b, c) = (a.pair(&first.url()), a.pair(&first.url()));
+    a.sync_once(&second.url());
+    let syncs = [a.sync(&first.url()), a.sync(&second.url()), c.sync(&second.url())];
+    syncs.iter().for_each(caught_up);
+    b.put("note", "which only the first relay gets");
+    b.sync_once(&first.url());
+    eventually(&c.vault(), "the note", |vault| notes(vault).len() == 1);
+}
+
 /// Wall time, and more than five minutes on top.
 struct Ahead;
 

@@ -88,8 +88,9 @@ impl Core {
         })?;
         self.merge_large(None)?;
         self.go_round(None)?;
-        if self.with_vault(vault, |state| Ok(state.risks.is_due(self.now_ms())))? {
-            // Something may be hidden that is to be shown again: links seal, and look at that.
+        let may_be_hidden = self.with_vault(vault, |state| Ok(state.risks.is_due(self.now_ms())))?;
+        if may_be_hidden || (!batch.items.is_empty() && self.has_several_relays()) {
+            // Something may be hidden that is to be shown again, or another relay lacks what has come: links seal, look at that, and send.
             self.notify_pending();
         }
         Ok(taken)
