@@ -140,12 +140,15 @@ impl Tx<'_> {
             tracing::warn!("too much was written since a log forked to tell what deletes knew of it");
             return Ok(Found { more, ..Found::default() });
         };
-        let (mut repairs, mut bytes) = (Vec::new(), 0);
+        let (mut repairs, mut bytes, mut last) = (Vec::new(), 0, None);
         for Candidate { key, puts, covered, mut is_partly_left } in candidates {
             if bytes > REPAIR_BYTES {
+                let risks = &mut self.vault_mut(vault)?.risks;
+                (risks.looked_at, risks.left_until_ms) = (last, risks.not_before_ms);
                 more = true;
                 break;
             }
+            last = covered.last().copied();
             let (mut known, mut hidden) = (Vec::new(), Vec::new());
             for put in puts {
                 match knowledge.ruling(self, &key, &put)? {
@@ -274,15 +277,15 @@ impl Tx<'_> {
     /// Records of which something may be hidden now, as many as are dealt with at a time; whether there are more.
     fn candidates(&mut self, vault: VaultNo) -> Result<(Vec<Candidate>, bool), Error> {
         let mut candidates: Vec<Candidate> = Vec::new();
-        let Risks { looked_at: mut after, not_before_ms, .. } = self.vault(vault)?.risks;
-        let mut later_ms = if after.is_some() { not_before_ms } else { u64::MAX };
+        let Risks { looked_at: mut after, left_until_ms, .. } = self.vault(vault)?.risks;
+        let mut later_ms = if after.is_some() { left_until_ms } else { u64::MAX };
         loop {
             let page = self.logs.covered(vault, after.as_ref(), REPAIR_RECORDS_MAX)?;
             for of_record in page.chunk_by(|a, b| a.key == b.key) {
                 if candidates.len() >= REPAIR_RECORDS_MAX {
                     // From here on next time, whatever becomes of these.
                     let risks = &mut self.vault_mut(vault)?.risks;
-                    (risks.looked_at, risks.not_before_ms) = (after, later_ms);
+                    (risks.looked_at, risks.left_until_ms) = (after, later_ms);
                     return Ok((candidates, true));
                 }
                 let (candidate, left_until_ms) = self.candidate(vault, of_record)?;

@@ -1,5 +1,6 @@
 //! The author's repair: what a delete hides that did not know it shows again, and what it knew does not.
 
+use subrosa_model::merge::Value;
 use subrosa_protocol::ids::{Incarnation, Pin, VaultId};
 use subrosa_protocol::limits::CARRY_AFTER_MS;
 
@@ -353,6 +354,39 @@ fn what_was_shown_again_does_not_hide_what_was_known_before() {
     }
     assert_eq!(copies.shown(), Some(record(&[("x", 1), ("y", 2), ("z", 3)])));
     assert_eq!(copies.a.vault().records("notes").get(id(2)).unwrap(), None);
+}
+
+#[test]
+fn more_than_is_written_at_a_time_shows_again_too() {
+    let copies = Copies::new();
+    let text = |n: u8| Record([("y".to_owned(), Value::from("v".repeat(1_000_000 + usize::from(n))))].into());
+    let on_a = copies.a.vault();
+    let ids = 10..30;
+    on_a.write(|tx| {
+        ids.clone().try_for_each(|n| on_a.records("notes").in_tx(tx).put(id(n), &record(&[("x", 1)])))
+    })
+    .unwrap();
+    copies.relay.sync(copies.a.core(), &copies.vault);
+    drop(on_a);
+    let Copies { mut a, b, relay, vault, copy } = copies;
+    drop(copy);
+    let copy = copy_of(&mut a, "second");
+    let copies = Copies { a, copy, b, relay, vault };
+    for n in ids.clone() {
+        copies.a.vault().records("notes").put(id(n), &text(n)).unwrap();
+    }
+    copies.later(100);
+    for n in ids.clone() {
+        put_on(&copies.copy, n, &[("z", 3)]);
+        delete_on(&copies.copy, n);
+        put_on(&copies.copy, n, &[("z", 4)]);
+    }
+    copies.relay.sync(&copies.copy.core, &copies.vault);
+    copies.relay.sync(copies.a.core(), &copies.vault);
+    for n in ids {
+        let shown = copies.a.vault().records("notes").get(id(n)).unwrap().unwrap();
+        assert_eq!(shown.0.get("y"), text(n).0.get("y"), "{n}");
+    }
 }
 
 /// B has seen a future of the store's log that this one does not get from its relay, and deletes so many records.
