@@ -323,6 +323,7 @@ impl World {
         if join.is_at_relay(&vault, &peer).map_err(|error| fails(self, error))? {
             let device = join.finish(&vault, Some(&peer)).map_err(|error| fails(self, error))?;
             self.sites[new].device = Some(device);
+            self.relays[relay].held.insert(op);
             self.sights.note(Sight::Join);
             return Ok(());
         }
