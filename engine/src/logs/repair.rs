@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 
 use knowledge::{Knowledge, Question, Ruling};
 use subrosa_model::merge::{
-    BodyPlace, CapsOf, Cell, CheckedBody, LogNo, Op, OpKind, RecordId, Stamp, VaultNo,
+    BodyPlace, CapsOf, Cell, CheckedBody, LogNo, Op, OpKind, RecordId, Stamp, Tombstone, VaultNo,
 };
 use subrosa_protocol::ids::Seq;
 use subrosa_protocol::limits::{REPAIR_BYTES, REPAIR_RECORDS_MAX, REPAIR_SEGMENTS_MAX};
@@ -36,18 +36,19 @@ struct Found {
     more: bool,
 }
 
-/// A record to be shown again.
+/// A record to be shown again, or to be hidden again.
 struct Repair {
+    collection: String,
     record: RecordId,
-    not_shown: NotShown,
+    kind: RepairKind,
     settled: Settled,
 }
 
-/// What of a record does not show.
-struct NotShown {
-    collection: String,
-    /// What of the puts is to be written once more, the earlier ones first.
-    puts: Vec<OldPut>,
+enum RepairKind {
+    /// By these puts. What shows then is to be kept in mind, unless the log had something else on the record.
+    Show { puts: Vec<OldPut>, is_alone: bool },
+    /// By a delete that names no more than what it was shown by.
+    Hide(Tombstone),
 }
 
 /// A record of which a delete hides puts that are at risk.
@@ -55,15 +56,18 @@ struct Candidate {
     key: RecordKey,
     puts: Vec<AtRisk>,
     covered: Vec<Covered>,
+    /// The ops by which it shows again.
+    shown_again: Vec<(LogNo, Stamp)>,
     /// Whether other puts of it are left for now to the copy of the store that wrote them.
     is_partly_left: bool,
 }
 
 /// What is not to be looked at again.
+#[derive(Default)]
 struct Settled {
-    key: RecordKey,
     puts: Vec<AtRisk>,
     covered: Vec<Covered>,
+    shown_again: Vec<(LogNo, Stamp)>,
 }
 
 impl Core {
@@ -84,8 +88,11 @@ impl Core {
             return Ok(more);
         }
         let mut set = self.begin_set(&turn, vault)?;
-        for Repair { record, not_shown, .. } in &repairs {
-            set.show_again(&not_shown.collection, record, &not_shown.puts)?;
+        for Repair { collection, record, kind, .. } in &repairs {
+            match kind {
+                RepairKind::Show { puts, .. } => set.show_again(collection, record, puts)?,
+                RepairKind::Hide(names) => set.hide_again(collection, record, names)?,
+            }
         }
         let finished = set.into_finished();
         tracing::info!(
@@ -93,8 +100,8 @@ impl Core {
             "a delete hid them that did not know all of them: they show again"
         );
         self.write_and_leave(turn, Durable::Now, |tx| {
-            repairs.iter().try_for_each(|repair| tx.settle(&repair.settled))?;
-            tx.put_finished(finished)
+            tx.put_finished(finished)?;
+            repairs.iter().try_for_each(|repair| tx.note_repaired(vault, repair))
         })?;
         Ok(true)
     }
@@ -141,7 +148,7 @@ impl Tx<'_> {
             return Ok(Found { more, ..Found::default() });
         };
         let (mut repairs, mut bytes, mut last) = (Vec::new(), 0, None);
-        for Candidate { key, puts, covered, mut is_partly_left } in candidates {
+        for Candidate { key, puts, covered, shown_again, is_partly_left } in candidates {
             if bytes > REPAIR_BYTES {
                 let risks = &mut self.vault_mut(vault)?.risks;
                 (risks.looked_at, risks.left_until_ms) = (last, risks.not_before_ms);
@@ -149,25 +156,68 @@ impl Tx<'_> {
                 break;
             }
             last = covered.last().copied();
-            let (mut known, mut hidden) = (Vec::new(), Vec::new());
+            let (mut known, mut hidden, mut is_open) = (Vec::new(), Vec::new(), false);
             for put in puts {
                 match knowledge.ruling(self, &key, &put)? {
                     // It is gone for good.
                     Ruling::Known => known.push(put),
                     Ruling::Unknown => hidden.push(put),
                     // It is looked at again when more of the log has come.
-                    Ruling::Open => is_partly_left = true,
+                    Ruling::Open => is_open = true,
                 }
             }
-            self.settle(&Settled { key, puts: known, covered: Vec::new() })?;
-            if let Some(not_shown) = self.not_shown(vault, &key, &hidden)? {
-                bytes += not_shown.puts.iter().map(OldPut::bytes).sum::<usize>();
-                let covered = if is_partly_left { Vec::new() } else { covered };
-                let settled = Settled { key, puts: hidden, covered };
-                repairs.push(Repair { record: key.record(), not_shown, settled });
+            let has_known = !known.is_empty();
+            self.settle(&key, &Settled { puts: known, ..Settled::default() })?;
+            let Some(collection) = self.state.collections.name(key.collection()) else { continue };
+            let (collection, record) = (collection.to_string(), key.record());
+            let covered = if is_open || is_partly_left { Vec::new() } else { covered };
+            if hidden.is_empty() && !is_open && has_known && !shown_again.is_empty() {
+                let names =
+                    shown_again.iter().filter_map(|(log, stamp)| Some((self.state.logs.id(*log)?, *stamp)));
+                let kind = RepairKind::Hide(names.collect());
+                let settled = Settled { covered, shown_again, ..Settled::default() };
+                repairs.push(Repair { collection, record, kind, settled });
+            } else if let Some(puts) = self.not_shown(vault, &key, &hidden)? {
+                bytes += puts.iter().map(OldPut::bytes).sum::<usize>();
+                let is_alone = self.is_alone(vault, &key)?;
+                let settled = Settled {
+                    puts: if is_alone { Vec::new() } else { hidden },
+                    covered,
+                    ..Settled::default()
+                };
+                repairs.push(Repair {
+                    collection,
+                    record,
+                    kind: RepairKind::Show { puts, is_alone },
+                    settled,
+                });
             }
         }
         Ok(Found { repairs, more })
+    }
+
+    /// Whether the log that this device writes has nothing on a record that no delete covers.
+    fn is_alone(&self, vault: VaultNo, key: &RecordKey) -> Result<bool, Error> {
+        let own = self.vault(vault)?.own.data;
+        let row = self.records.row(key)?;
+        let state = decode_state(row.as_ref().map(|row| row.borrow()))?;
+        Ok(state.last_of(own).is_none_or(|last| state.is_deleted(own, last)))
+    }
+
+    /// A record was shown, or hidden, again.
+    fn note_repaired(&mut self, vault: VaultNo, repair: &Repair) -> Result<(), Error> {
+        let number =
+            self.state.collections.number(vault, &repair.collection).ok_or(StoreError::Inconsistent)?;
+        let key = RecordKey::new(vault, number, &repair.record);
+        self.settle(&key, &repair.settled)?;
+        if let RepairKind::Show { is_alone: true, .. } = repair.kind {
+            let own = self.vault(vault)?.own.data;
+            let row = self.records.row(&key)?;
+            if let Some(stamp) = decode_state(row.as_ref().map(|row| row.borrow()))?.last_of(own) {
+                self.logs.put_shown_again(&key, (own, stamp))?;
+            }
+        }
+        Ok(())
     }
 
     /// Searches the futures of this device's old logs, from where they part, for puts; whether all was searched.
@@ -309,9 +359,13 @@ impl Tx<'_> {
         let row = self.records.row(&key)?;
         let state = decode_state(row.as_ref().map(|row| row.borrow()))?;
         let (mut puts, mut later_ms) = (Vec::new(), u64::MAX);
-        let at_risk = self.logs.at_risk(&key)?;
-        if at_risk.is_empty() {
-            self.settle(&Settled { key, puts, covered: covered.to_vec() })?;
+        let (at_risk, shown_again) = (self.logs.at_risk(&key)?, self.logs.shown_again(&key)?);
+        // Who deletes what was shown again has deleted the puts with it.
+        let is_over =
+            !shown_again.is_empty() && shown_again.iter().all(|(log, at)| state.is_deleted(*log, *at));
+        if at_risk.is_empty() || is_over {
+            let settled = Settled { puts: at_risk, covered: covered.to_vec(), shown_again };
+            self.settle(&key, &settled)?;
             return Ok((None, later_ms));
         }
         for put in at_risk {
@@ -326,9 +380,10 @@ impl Tx<'_> {
             }
         }
         // Where all of it shows nobody is asked; should something be hidden later, all deletes are looked at that were noted.
-        let hides = self.not_shown(vault, &key, &puts)?.is_some();
+        let hides = !shown_again.is_empty() || self.not_shown(vault, &key, &puts)?.is_some();
         let (covered, is_partly_left) = (covered.to_vec(), later_ms != u64::MAX);
-        Ok((hides.then_some(Candidate { key, puts, covered, is_partly_left }), later_ms))
+        let candidate = Candidate { key, puts, covered, shown_again, is_partly_left };
+        Ok((hides.then_some(candidate), later_ms))
     }
 
     /// Finds out what deletes of these records knew; `None` where too much is to be read for that.
@@ -375,7 +430,7 @@ impl Tx<'_> {
         vault: VaultNo,
         key: &RecordKey,
         hidden: &[AtRisk],
-    ) -> Result<Option<NotShown>, Error> {
+    ) -> Result<Option<Vec<OldPut>>, Error> {
         let Some(collection) = self.state.collections.name(key.collection()) else { return Ok(None) };
         let row = self.records.row(key)?;
         let state = decode_state(row.as_ref().map(|row| row.borrow()))?;
@@ -418,13 +473,12 @@ impl Tx<'_> {
         {
             puts.push(OldPut { as_of, cells: Vec::new() });
         }
-        Ok((!puts.is_empty()).then(|| NotShown { collection: collection.to_string(), puts }))
+        Ok((!puts.is_empty()).then_some(puts))
     }
 
-    fn settle(&mut self, settled: &Settled) -> Result<(), Error> {
-        for put in &settled.puts {
-            self.logs.forget_at_risk(&settled.key, put)?;
-        }
+    fn settle(&mut self, key: &RecordKey, settled: &Settled) -> Result<(), Error> {
+        settled.puts.iter().try_for_each(|put| self.logs.forget_at_risk(key, put))?;
+        settled.shown_again.iter().try_for_each(|op| self.logs.forget_shown_again(key, *op))?;
         settled.covered.iter().try_for_each(|covered| self.logs.forget_covered(covered))?;
         Ok(())
     }

@@ -317,6 +317,18 @@ impl WriteSet {
         self.keep_if(done, change)
     }
 
+    /// Hides again what was shown again by these ops, and by nothing else of their logs.
+    pub(crate) fn hide_again(
+        &mut self,
+        collection: &str,
+        id: &RecordId,
+        names: &Tombstone,
+    ) -> Result<(), Error> {
+        let mut change = self.change(collection, id)?;
+        let done = self.apply(&mut change, None, |_, _| Ok(OpKind::Delete(names.clone())));
+        self.keep_if(done, change)
+    }
+
     fn apply_old(&mut self, change: &mut Change, put: &OldPut) -> Result<(), Error> {
         let cells = put.cells.iter().map(|(name, value)| {
             let cell = value.as_ref().map_or(Cell::Unset, |value| Cell::Register(value.borrow()));

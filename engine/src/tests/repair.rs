@@ -294,6 +294,42 @@ fn many_records_that_were_hidden_show_again() {
 }
 
 #[test]
+fn a_delete_that_knew_all_and_comes_late_hides_what_was_shown_again() {
+    let copies = Copies::new();
+    put(&copies.a, 1, &[("y", 2)]);
+    copies.relay.sync(copies.a.core(), &copies.vault);
+    copies.relay.sync(copies.b.core(), &copies.vault);
+    copies.copy_deletes();
+    delete_on(copies.b.device.as_ref().unwrap(), 1);
+    copies.relay.sync(&copies.copy.core, &copies.vault);
+    copies.relay.sync(copies.a.core(), &copies.vault);
+    assert!(shown_on(copies.a.device.as_ref().unwrap()).is_some(), "nobody who is here knew it");
+    copies.sync_all();
+    assert_eq!(copies.shown(), None);
+    // Put anew it is a record like any.
+    put(&copies.b, 1, &[("w", 1)]);
+    copies.relay.sync(copies.b.core(), &copies.vault);
+    copies.sync_all();
+    assert_eq!(copies.shown(), Some(record(&[("w", 1)])));
+}
+
+#[test]
+fn an_edit_of_what_was_shown_again_stays() {
+    let copies = Copies::new();
+    put(&copies.a, 1, &[("y", 2)]);
+    copies.relay.sync(copies.a.core(), &copies.vault);
+    copies.relay.sync(copies.b.core(), &copies.vault);
+    copies.copy_deletes();
+    delete_on(copies.b.device.as_ref().unwrap(), 1);
+    copies.relay.sync(&copies.copy.core, &copies.vault);
+    copies.relay.sync(copies.a.core(), &copies.vault);
+    put(&copies.a, 1, &[("w", 4)]);
+    copies.sync_all();
+    let shown = copies.shown().unwrap();
+    assert_eq!(shown.0.get("w"), record(&[("w", 4)]).0.get("w"), "B did not know that edit");
+}
+
+#[test]
 fn of_what_was_written_together_each_put_counts_by_itself() {
     // The first of two puts in a segment was there when the copy was taken, and was deleted with knowledge.
     let (mut a, b, relay, vault) = pair();

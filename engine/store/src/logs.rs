@@ -1,5 +1,5 @@
 //! Segments and what is known of their logs: the door to the tables *logs*, *branches*, *segments*, *heads*, *carried*,
-//! *loose*, *waiting*, *notes*, *rounds*, *round names*, *unread*, *said*, *at risk*, *covered* and *searched* (`docs/FORMAT.md`,
+//! *loose*, *waiting*, *notes*, *rounds*, *round names*, *unread*, *said*, *at risk*, *covered*, *shown again* and *searched* (`docs/FORMAT.md`,
 //! "Tables").
 //!
 //! Nobody else names these tables. Rows are types, of which only what is stored, or was checked, makes one. It knows no
@@ -69,6 +69,8 @@ const SAID: TableDefinition<u32, u64> = TableDefinition::new("said");
 const AT_RISK: TableDefinition<&[u8; 44], ()> = TableDefinition::new("at risk");
 /// Key of a record of which a put is at risk, and branch in which a delete of it stands.
 const COVERED: TableDefinition<&[u8; 28], ()> = TableDefinition::new("covered");
+/// Key of a record, log of this device and stamp of an op by which the record is shown again.
+const SHOWN_AGAIN: TableDefinition<&[u8; 36], ()> = TableDefinition::new("shown again");
 /// Branch of an old log of this device to the range of it that was searched for puts at risk.
 const SEARCHED: TableDefinition<u32, &[u8; 16]> = TableDefinition::new("searched");
 
@@ -91,6 +93,7 @@ pub(crate) fn shapes() -> Vec<crate::doors::Shape> {
         shape(SAID),
         shape(AT_RISK),
         shape(COVERED),
+        shape(SHOWN_AGAIN),
         shape(SEARCHED),
     ]
 }
@@ -111,6 +114,7 @@ pub struct Logs<'t> {
     said: Table<'t, u32, u64>,
     at_risk: Table<'t, &'static [u8; 44], ()>,
     covered: Table<'t, &'static [u8; 28], ()>,
+    shown_again: Table<'t, &'static [u8; 36], ()>,
     searched: Table<'t, u32, &'static [u8; 16]>,
     /// Branches whose head was put in this transaction.
     moved: BTreeSet<BranchNo>,
@@ -187,6 +191,7 @@ impl<'t> Logs<'t> {
             said: txn.open_table(SAID)?,
             at_risk: txn.open_table(AT_RISK)?,
             covered: txn.open_table(COVERED)?,
+            shown_again: txn.open_table(SHOWN_AGAIN)?,
             searched: txn.open_table(SEARCHED)?,
             moved: BTreeSet::new(),
         })

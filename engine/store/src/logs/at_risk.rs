@@ -3,7 +3,7 @@
 use std::ops::{Bound, Range, RangeInclusive};
 
 use redb::ReadableTable;
-use subrosa_model::merge::Stamp;
+use subrosa_model::merge::{LogNo, Stamp};
 use subrosa_protocol::ids::Seq;
 
 use super::{BranchNo, Logs, LogsView};
@@ -131,6 +131,45 @@ impl Logs<'_> {
         self.searched.insert(branch.0, &row)?;
         Ok(())
     }
+}
+
+impl Logs<'_> {
+    /// Keeps that a record is shown again by an op of a log.
+    pub fn put_shown_again(
+        &mut self,
+        record: &RecordKey,
+        (log, stamp): (LogNo, Stamp),
+    ) -> Result<(), StoreError> {
+        self.shown_again.insert(&shown_again_key(record, log.0, stamp.0), ())?;
+        Ok(())
+    }
+
+    /// The ops by which a record is shown again.
+    pub fn shown_again(&self, record: &RecordKey) -> Result<Vec<(LogNo, Stamp)>, StoreError> {
+        let (first, last) = (shown_again_key(record, 0, 0), shown_again_key(record, u32::MAX, u64::MAX));
+        let rows = self.shown_again.range::<&[u8; 36]>(&first..=&last)?;
+        rows.map(|row| {
+            let (key, _) = row?;
+            let log = LogNo(u32::from_be_bytes(part(key.value(), 24)));
+            Ok((log, Stamp(u64::from_be_bytes(part(key.value(), 28)))))
+        })
+        .collect()
+    }
+
+    /// It is not shown by that any more.
+    pub fn forget_shown_again(
+        &mut self,
+        record: &RecordKey,
+        (log, stamp): (LogNo, Stamp),
+    ) -> Result<(), StoreError> {
+        self.shown_again.remove(&shown_again_key(record, log.0, stamp.0))?;
+        Ok(())
+    }
+}
+
+/// `key of the record | log | stamp`.
+fn shown_again_key(record: &RecordKey, log: u32, stamp: u64) -> [u8; 36] {
+    joined(&[&record.0, &log.to_be_bytes(), &stamp.to_be_bytes()])
 }
 
 impl LogsView {

@@ -346,6 +346,14 @@ fn puts_at_risk_and_deletes_of_their_records_are_kept_by_record() {
         assert_eq!(logs.covered(VAULT, None, 2).unwrap(), all[..2]);
         assert_eq!(logs.covered(VAULT, Some(&all[1]), 2).unwrap(), all[2..]);
         all.iter().for_each(|row| logs.forget_covered(row).unwrap());
+        let ops = [(LogNo(2), Stamp(u64::MAX)), (LogNo(3), Stamp(1))];
+        ops.iter().for_each(|op| logs.put_shown_again(&key(1, 1), *op).unwrap());
+        assert_eq!(
+            (logs.shown_again(&key(1, 1)).unwrap(), logs.shown_again(&key(1, 2)).unwrap()),
+            (ops.to_vec(), vec![])
+        );
+        logs.forget_shown_again(&key(1, 1), ops[0]).unwrap();
+        assert_eq!(logs.shown_again(&key(1, 1)).unwrap(), ops[1..]);
         assert_eq!(logs.searched(LOG).unwrap(), None);
         logs.put_searched(LOG, &(Seq(3)..Seq(1 << 40))).unwrap();
         assert_eq!(logs.searched(LOG).unwrap(), Some(Seq(3)..Seq(1 << 40)));
