@@ -117,6 +117,7 @@ async fn serve(connection: Connection, manner: Manner, fed: Arc<AtomicU64>) -> O
     let mut feeds: BTreeMap<VaultId, SendStream> = BTreeMap::new();
     let mut chains: BTreeMap<VaultId, Vec<Vec<u8>>> = BTreeMap::new();
     let mut claimed: BTreeMap<LogId, ShortHead> = BTreeMap::new();
+    let mut rseq = Rseq(0);
     loop {
         let answer = match next_frame(&mut receive).await? {
             ClientFrame::Hello { .. } => hello(),
@@ -140,7 +141,7 @@ async fn serve(connection: Connection, manner: Manner, fed: Arc<AtomicU64>) -> O
             }
             ClientFrame::Subscribe { vault, .. } | ClientFrame::Heads { vault, .. } => {
                 let mut feed = connection.open_uni().await.ok()?;
-                for frame in first_of_feed(vault, manner) {
+                for frame in first_of_feed(vault, manner, rseq) {
                     feed.write_all(&frame.encode()).await.ok()?;
                 }
                 feeds.insert(vault, feed);
@@ -165,12 +166,15 @@ async fn serve(connection: Connection, manner: Manner, fed: Arc<AtomicU64>) -> O
                     tokio::spawn(feed_for_ever(feed, segments, fed.clone()));
                     continue;
                 }
-                // A chain that the device does not know is no matter to it.
-                _ => RelayFrame::Ack {
-                    vault,
-                    rseq: Rseq(1),
-                    entries: segments.iter().map(acknowledged).collect(),
-                },
+                _ => {
+                    rseq = Rseq(1);
+                    // What it has acknowledged it has on its feed, too.
+                    if let (Manner::Hides, Some(feed)) = (manner, feeds.get_mut(&vault)) {
+                        feed.write_all(&hiding(rseq).encode()).await.ok()?;
+                    }
+                    // A chain that the device does not know is no matter to it.
+                    RelayFrame::Ack { vault, rseq, entries: segments.iter().map(acknowledged).collect() }
+                }
             },
             _ => continue,
         };
@@ -205,7 +209,12 @@ fn claim(
     refusals
 }
 
-fn first_of_feed(vault: VaultId, manner: Manner) -> Vec<FeedFrame> {
+/// It holds something else than it shows.
+const fn hiding(rseq: Rseq) -> FeedFrame {
+    FeedFrame::CaughtUp { rseq, digest: Digest::from_bytes([8; 32]) }
+}
+
+fn first_of_feed(vault: VaultId, manner: Manner, rseq: Rseq) -> Vec<FeedFrame> {
     let start = FeedFrame::Start { vault, incarnation: INCARNATION };
     let caught_up = FeedFrame::CaughtUp { rseq: Rseq(0), digest: Digest::ZERO };
     match manner {
@@ -219,9 +228,7 @@ fn first_of_feed(vault: VaultId, manner: Manner) -> Vec<FeedFrame> {
                 FeedFrame::Segment { rseq: Rseq(1), segment },
             ]
         }
-        Manner::Hides => {
-            vec![start, FeedFrame::CaughtUp { rseq: Rseq(0), digest: Digest::from_bytes([8; 32]) }]
-        }
+        Manner::Hides => vec![start, hiding(rseq)],
         _ => vec![start, caught_up],
     }
 }
