@@ -63,7 +63,7 @@ fn a_full_vault_keeps_its_data_and_its_reason() {
     assert_eq!(a.notes().len(), 60);
     relay.restart(|config| config.quotas.class[0].vault_bytes = 100 << 20);
     caught_up(&sync);
-    assert_eq!(sync.status().reason(), "live");
+    reason_becomes(&sync, "live");
     b.sync_once(&relay.url());
     assert_eq!(notes(&b.vault()).len(), 60);
 }
