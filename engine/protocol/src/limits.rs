@@ -232,7 +232,7 @@ pub const CARRY_AFTER_MS: u64 = 24 * 60 * 60 * 1000;
 /// Bytes of another author's segments that a device carries.
 pub const CARRY_FOR_AUTHOR_BYTES_MAX: usize = 64 << 20;
 /// Segments that are opened in one transaction to find out what deletes knew that cover puts in another future of a log; where
-/// that takes more, what they cover stays as it is for now.
+/// that takes more, nothing is shown again before another delete comes, or the store is opened.
 pub const REPAIR_SEGMENTS_MAX: usize = 16_384;
 /// Records that are looked at together, because deletes may hide puts of them which they did not know.
 pub const REPAIR_RECORDS_MAX: usize = 1024;

@@ -58,7 +58,7 @@ struct Candidate {
     covered: Vec<Covered>,
     /// The ops by which it shows again.
     shown_again: Vec<(LogNo, Stamp)>,
-    /// Whether other puts of it are left for now to the copy of the store that wrote them.
+    /// Whether the copy of the store that wrote other puts of it still has its time to show them itself.
     is_partly_left: bool,
 }
 
