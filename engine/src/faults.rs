@@ -1,7 +1,7 @@
 //! Faults that were mended, or never made, and can be had back: each is a switch of the compiler, `--cfg fault="name"`, by which the
 //! simulator shows that it would find it (`docs/ARCHITECTURE.md`, "The simulator"). Without one the compiler removes all of it.
 //!
-//! `Cargo.toml` declares the names, `tests/simulator/known/list.rs` has the plans that show them.
+//! `Cargo.toml` declares the names, `tests/simulator/known/` has the plans that show them.
 
 /// Before new logs are opened, what waits is not sealed as the end of the old log: it goes into the new one, where its ops have another
 /// name than the one by which deletes cover them. In `logs/rotate.rs`.
@@ -17,6 +17,28 @@ pub(crate) const OWN_FUTURE_UNSEEN: bool = cfg!(fault = "own-future-unseen");
 
 /// Caps that certificates set do not count. In `logs/caps.rs`.
 pub(crate) const CAPS_NOT_APPLIED: bool = cfg!(fault = "caps-not-applied");
+
+/// Of logs that are capped at once, a stamp that was made while the clock was further ahead wins over one of a later log. In
+/// `logs/put_right.rs`.
+pub(crate) const CAPS_ALIKE: bool = cfg!(fault = "caps-alike");
+
+/// A cap is the moment at which the clock was put right, however late what stays merged and was written over. In `logs/put_right.rs`.
+pub(crate) const CAPS_AT_NOW: bool = cfg!(fault = "caps-at-now");
+
+/// A cap that came of a relay whose clock was wrong is not lowered. In `logs/put_right.rs`.
+pub(crate) const CAPS_NOT_LOWERED: bool = cfg!(fault = "caps-not-lowered");
+
+/// A clock that is put right caps the log that is written, and none before it. In `logs/put_right.rs`.
+pub(crate) const EARLIER_NOT_CAPPED: bool = cfg!(fault = "earlier-not-capped");
+
+/// What is held again when a clock is put right is what is ahead of the wall clock, however late that is. In `logs/put_right.rs`.
+pub(crate) const HELD_BY_THE_WALL: bool = cfg!(fault = "held-by-the-wall");
+
+/// A vault in which the device may not seal when its clock is put right is not put right when it may. In `logs/put_right.rs`.
+pub(crate) const NEVER_PUT_RIGHT_LATE: bool = cfg!(fault = "never-put-right-late");
+
+/// What somebody had written over whose log is capped is not capped in turn. In `logs/overtaken.rs`.
+pub(crate) const OVERTAKEN_NOT_CAPPED: bool = cfg!(fault = "overtaken-not-capped");
 
 /// A log has one future: the one that came first. Segments of others are passed over. In `logs/placing.rs`.
 pub(crate) const ONE_FUTURE: bool = cfg!(fault = "one-future");

@@ -23,6 +23,7 @@ mod members;
 mod merging;
 mod names;
 mod opening;
+mod overtaken;
 mod panics;
 mod reading;
 mod repair;

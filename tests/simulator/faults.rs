@@ -1,14 +1,14 @@
 //! Whether the simulator finds a fault that its code was built with: `faults/run` does that for each that there is.
 //!
 //! A simulator that finds nothing known proves nothing. So each fault that was mended can be had back by a switch of the compiler, a
-//! smaller one of its kind, and must be seen by the plans of [`KNOWN`] that name it, and by plans by seed.
+//! smaller one of its kind, and must be seen by the plans of [`all`] that name it, and by plans by seed.
 
 use std::collections::BTreeSet;
 use std::fmt;
 
 use super::failure::Kind;
 use super::hunt::Hunt;
-use super::known::{KNOWN, Known};
+use super::known::{Known, all};
 use super::plan::Theme;
 
 /// What came of looking for one.
@@ -28,7 +28,7 @@ pub struct Sought {
 /// proves nothing. `None` if no plan names the fault.
 #[must_use]
 pub fn seek(fault: &str, hunt: &Hunt, passed_over: &BTreeSet<u64>) -> Option<Sought> {
-    let known: Vec<&'static Known> = KNOWN.iter().filter(|known| known.faults.contains(&fault)).collect();
+    let known: Vec<&'static Known> = all().filter(|known| known.faults.contains(&fault)).collect();
     let themes: BTreeSet<Theme> = known.iter().map(|known| known.theme()).collect();
     let shown: Vec<_> = known
         .into_iter()

@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::failure::{Failure, Kind};
-use super::known::{KNOWN, words};
+use super::known::{all, words};
 use super::plan::{Plan, Theme};
 use super::shrink::{Shrunk, shrink};
 use super::sights::Sights;
@@ -23,6 +23,8 @@ pub struct Hunt {
     pub shrink_max: usize,
     /// Only plans of this theme.
     pub theme: Option<Theme>,
+    /// Only plans with so many relays.
+    pub relays: Option<u8>,
 }
 
 /// What came of it.
@@ -75,6 +77,9 @@ impl Hunt {
             return;
         }
         let plan = Plan::of_seed(seed);
+        if self.relays.is_some_and(|wanted| wanted != plan.relays) {
+            return;
+        }
         let ran = plan.run_counted();
         let worth_it = {
             let Ok(mut found) = found.lock() else { return };
@@ -125,6 +130,6 @@ impl Found {
                 .collect();
             (known.name, seeds.first().copied(), seeds.len())
         };
-        KNOWN.iter().map(of).collect()
+        all().map(of).collect()
     }
 }

@@ -4,9 +4,8 @@
 //! from then on the plan must pass; and leaves a switch with which it fails again (`faults/run`), for a simulator that finds
 //! nothing known proves nothing.
 
-mod list;
-
-pub use list::KNOWN;
+mod clocks;
+mod forks;
 
 use super::failure::Kind;
 use super::plan::{Plan, Theme};
@@ -32,6 +31,11 @@ pub struct Known {
     has: &'static [&'static [&'static str]],
     /// Actions that are not in it.
     without: &'static [&'static str],
+}
+
+/// All of them.
+pub fn all() -> impl Iterator<Item = &'static Known> {
+    forks::FORKS.iter().chain(clocks::CLOCKS)
 }
 
 impl Known {

@@ -120,9 +120,9 @@ def read_extensions(reader, kind):
         assert not tags or tags[-1] < tag, "extensions ascend"
         tags.append(tag)
         if kind == 3 and tag == 1:
-            assert bytes_ and len(bytes_) % 24 == 0, "caps"
-            logs = [bytes_[at:at + 16] for at in range(0, len(bytes_), 24)]
-            assert logs == sorted(set(logs)), "caps ascend"
+            assert bytes_ and len(bytes_) % 32 == 0, "caps"
+            steps = [bytes_[at:at + 24] for at in range(0, len(bytes_), 32)]  # log, and how far it reaches
+            assert steps == sorted(set(steps)), "caps ascend"
     assert len(tags) <= 16, "too many extensions"
     return any(tag & 0x80 for tag in tags)
 

@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering;
 
 use subrosa_model::control::BirthError;
 use subrosa_model::merge::hlc::held_until_ms;
-use subrosa_model::merge::{CheckedBody, HybridClock, RowBuf, Stamp, VaultNo};
+use subrosa_model::merge::{Cap, CapStep, CheckedBody, HybridClock, RowBuf, Stamp, VaultNo};
 use subrosa_protocol::ids::{LogId, Seq};
 use subrosa_protocol::limits::CLOCK_AHEAD_MAX_MS;
 use subrosa_protocol::segment::Class;
@@ -18,6 +18,7 @@ use subrosa_store::keys::RecordKey;
 use subrosa_store::logs::{BranchNo, LogTip};
 
 use crate::error::{Error, LifeError};
+use crate::faults;
 use crate::life::Core;
 use crate::life::commit::{Durable, Tx};
 use crate::logs::rotate::NewLogs;
@@ -40,7 +41,7 @@ struct Times {
 struct Successors {
     vault: VaultNo,
     logs: NewLogs,
-    /// What the stamps of the log before count as at most.
+    /// What all stamps of the log before count as at most.
     cap: Stamp,
 }
 
@@ -75,7 +76,7 @@ impl Core {
     pub(crate) fn put_right_late(&self, vault: VaultNo) -> Result<(), Error> {
         let own_clock = |vault: &VaultState| vault.own_clock.filter(|_| vault.keyring.may_have_more_logs());
         let Some(latest) = self.lock_state()?.vaults.get(&vault).and_then(own_clock) else { return Ok(()) };
-        if !self.may_seal_in(vault)? {
+        if !self.may_seal_in(vault)? || faults::NEVER_PUT_RIGHT_LATE {
             return Ok(());
         }
         let now_ms = self.now_ms();
@@ -134,7 +135,7 @@ impl Core {
     }
 
     /// Whether this device may seal in a vault at all.
-    fn may_seal_in(&self, vault: VaultNo) -> Result<bool, Error> {
+    pub(crate) fn may_seal_in(&self, vault: VaultNo) -> Result<bool, Error> {
         let state = self.lock_state()?;
         let may = |vault: &VaultState| vault.may_speak() && vault.keyring.live_epoch().key.is_some();
         Ok(state.vaults.get(&vault).is_some_and(may))
@@ -150,7 +151,7 @@ impl Tx<'_> {
         &mut self,
         vault: VaultNo,
         now_ms: u64,
-    ) -> Result<(Stamp, BTreeMap<LogId, Stamp>), Error> {
+    ) -> Result<(Stamp, BTreeMap<LogId, Cap>), Error> {
         let (me, state) = (self.core.public(), self.vault(vault)?);
         let (own, incarnation) = (state.own.data, state.keyring.logs.incarnation);
         let data = state.logs.iter().filter(|(_, info)| info.class == Class::Data);
@@ -163,21 +164,29 @@ impl Tx<'_> {
                 latest = latest.max(times.latest);
                 is_ahead |= times.ahead.is_some();
                 // An earlier cap may be ahead itself, of a relay whose clock was wrong.
-                is_ahead |= self.vault(vault)?.held.contains_key(&branch);
+                is_ahead |= self.vault(vault)?.held.contains_key(&branch) && !faults::CAPS_NOT_LOWERED;
             }
             let certified = self.vault(vault)?.members.certified(&id);
             let mine = certified.filter(|certified| is_ahead && certified.device == me);
             if log == own {
                 capped.push((true, incarnation, id));
-            } else if let Some(certified) = mine {
+            } else if let Some(certified) = mine.filter(|_| !faults::EARLIER_NOT_CAPPED) {
                 capped.push((false, certified.incarnation, id));
             }
         }
         capped.sort_unstable();
         let behind = latest.0.saturating_add(capped.len() as u64);
-        let cap = Stamp::from_ms(now_ms).max(Stamp(behind));
-        let earlier = capped.iter().rev().zip(0..);
-        Ok((cap, earlier.map(|((.., id), by)| (*id, Stamp(cap.0.saturating_sub(by)))).collect()))
+        let now = Stamp::from_ms(now_ms);
+        let cap = if faults::CAPS_AT_NOW { now } else { now.max(Stamp(behind)) };
+        let lower_by = (0..).map(|by| if faults::CAPS_ALIKE { 0 } else { by });
+        let earlier = capped.iter().rev().zip(lower_by);
+        let of_all = |by: u64| CapStep::of_all(Stamp(cap.0.saturating_sub(by)));
+        let mut caps: BTreeMap<_, _> = earlier.map(|((.., id), by)| (*id, Cap::of([of_all(by)]))).collect();
+        for (log, overtaken) in self.overtaken_logs(vault)? {
+            let steps = caps.remove(&log).unwrap_or_default();
+            caps.insert(log, Cap::of(steps.steps().iter().chain(overtaken.steps()).copied()));
+        }
+        Ok((cap, caps))
     }
 
     /// Opens new logs in all these vaults. The clock of each other one goes by itself from here on.
@@ -185,8 +194,10 @@ impl Tx<'_> {
         let ahead = self.state.clock.max();
         let mut left: BTreeSet<_> = self.state.vaults.keys().copied().collect();
         let (mut latest, mut vaults) = (Stamp::from_ms(now_ms), Vec::new());
+        let now_ms = if faults::HELD_BY_THE_WALL { self.now_ms } else { now_ms };
         for Successors { vault, logs, cap } in new {
             self.rotate_logs(vault, logs)?;
+            self.forget_overtaken(vault)?;
             latest = latest.max(cap).max(self.hold_again(vault, now_ms)?);
             self.put_own_clock(vault, None)?;
             left.remove(&vault);
@@ -208,6 +219,7 @@ impl Tx<'_> {
     fn put_vault_right(&mut self, now_ms: u64, new: Successors) -> Result<(), Error> {
         let Successors { vault, logs, cap } = new;
         self.rotate_logs(vault, logs)?;
+        self.forget_overtaken(vault)?;
         let latest = cap.max(self.hold_again(vault, now_ms)?);
         self.put_own_clock(vault, None)?;
         self.state.clock = HybridClock::new(self.state.clock.max().max(latest));

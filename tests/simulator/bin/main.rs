@@ -1,7 +1,8 @@
 //! Runs simulations: many plans by seed, or one again.
 //!
 //! ```text
-//! simulate --seeds N [--from S] [--jobs J] [--theme T] [--shrink K]   run N plans, cut failing ones down; --note FILE has their seeds
+//! simulate --seeds N [--from S] [--jobs J] [--theme T] [--relays R] [--shrink K]
+//!                                                                      run N plans, cut failing ones down; --note FILE has their seeds
 //! simulate --minutes M [...]                                           run plans for so long
 //! simulate --seed S                                                    run one plan, print it, cut it down
 //! simulate --plan FILE                                                 run a plan that was printed
@@ -21,7 +22,7 @@ use subrosa_tests::simulator::shrink::{Shrunk, shrink};
 
 fn main() -> Result<ExitCode> {
     let mut words = std::env::args().skip(1);
-    let mut hunt = Hunt { from: 0, seeds: 0, jobs: 1, shrink_max: 3, theme: None };
+    let mut hunt = Hunt { from: 0, seeds: 0, jobs: 1, shrink_max: 3, theme: None, relays: None };
     let (mut one, mut minutes, mut fault, mut note) = (None, None, None, None);
     let mut passed_over = BTreeSet::new();
     while let Some(word) = words.next() {
@@ -32,6 +33,7 @@ fn main() -> Result<ExitCode> {
             "--jobs" => hunt.jobs = value.parse()?,
             "--shrink" => hunt.shrink_max = value.parse()?,
             "--theme" => hunt.theme = Some(theme(&value)?),
+            "--relays" => hunt.relays = Some(value.parse()?),
             "--minutes" => minutes = Some(value.parse()?),
             "--seed" => one = Some(Plan::of_seed(value.parse()?)),
             "--fault" => fault = Some(value),
@@ -139,7 +141,7 @@ fn report(found: &Found) {
 
 /// What there is.
 const OPTIONS: &str =
-    "--seeds, --minutes, --from, --jobs, --theme, --shrink, --note, --seed, --plan, --fault, --but";
+    "--seeds, --minutes, --from, --jobs, --theme, --relays, --shrink, --note, --seed, --plan, --fault, --but";
 
 #[expect(clippy::disallowed_methods, reason = "says how long it took; nothing depends on it")]
 fn now() -> Instant {

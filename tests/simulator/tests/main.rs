@@ -1,7 +1,7 @@
 //! A short share of the simulator's plans, and what it must find.
 
 use subrosa_tests::simulator::failure::{Failure, Kind};
-use subrosa_tests::simulator::known::{KNOWN, Known};
+use subrosa_tests::simulator::known::{Known, all};
 use subrosa_tests::simulator::plan::{Plan, THEMES, Theme};
 use subrosa_tests::simulator::shrink::{Shrunk, shrink_by};
 
@@ -15,7 +15,7 @@ fn plans(theme: Theme) -> impl Iterator<Item = Plan> {
 
 #[test]
 fn each_known_fault_is_seen_or_mended() {
-    for known in KNOWN {
+    for known in all() {
         let plan = known.plan();
         if known.is_mended {
             assert_eq!(plan.run(), Ok(()), "{}", known.name);
@@ -45,8 +45,7 @@ fn a_failing_plan_is_cut_down_to_one_that_fails_alike() {
         (None, Some(_)) => Err(Failure::new(Kind::Hidden, "another one")),
         _ => Ok(()),
     };
-    let plan =
-        KNOWN.iter().map(Known::plan).find(|plan| run(plan).is_err_and(|one| one.kind == Kind::ComesBack));
+    let plan = all().map(Known::plan).find(|plan| run(plan).is_err_and(|one| one.kind == Kind::ComesBack));
     let plan = plan.expect("a plan puts and deletes");
     let failure = run(&plan).expect_err("it was chosen for that");
     let shrunk = shrink_by(&plan, &failure, run);

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::entropy::Entropy;
 use crate::keys::{KeyError, KeyPair, KeyProvider, PublicKey};
-use crate::merge::Stamp;
+use crate::merge::Cap;
 
 /// Which vault of a user is being founded.
 pub enum Founding {
@@ -106,18 +106,17 @@ impl LogBirth<'_> {
         Ok(encode_entries(&[self.certificate(device, Extensions::new())?]))
     }
 
-    /// As [`Self::entries`], with caps on the stamps of earlier data logs of the device: of the first
-    /// [`INCARNATIONS_MAX`], which is all that it may have.
+    /// As [`Self::entries`], with caps on the stamps of earlier data logs of the device: the first [`INCARNATIONS_MAX`] steps of them.
     ///
     /// # Errors
     /// [`KeyError`] of the device key.
     pub fn entries_with_caps(
         &self,
         device: &dyn KeyProvider,
-        caps: &BTreeMap<LogId, Stamp>,
+        caps: &BTreeMap<LogId, Cap>,
     ) -> Result<Vec<u8>, KeyError> {
-        let caps: Vec<_> =
-            caps.iter().take(INCARNATIONS_MAX as usize).map(|(log, cap)| (*log, cap.0)).collect();
+        let steps = caps.iter().flat_map(|(log, cap)| cap.steps().iter().map(|step| (*log, *step)));
+        let caps: Vec<_> = steps.take(INCARNATIONS_MAX as usize).collect();
         let extensions = match &caps[..] {
             [] => Extensions::new(),
             caps => with_caps(Extensions::new(), caps).expect("so many ascending caps fit"),

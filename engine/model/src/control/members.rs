@@ -33,7 +33,7 @@ use self::segment::{HeldEntry, Segment, Signatures};
 use super::entry::LOG_CERTIFICATE;
 use super::{ControlError, DeviceName, DeviceRole, SignedPrekey};
 use crate::keys::PublicKey;
-use crate::merge::Stamp;
+use crate::merge::Cap;
 
 /// The members of one vault, as far as the control segments taken in tell.
 #[derive(Debug)]
@@ -317,13 +317,13 @@ impl Members {
         self.roster.bases.get(log).copied()
     }
 
-    /// What the stamps of a log count as at most: the least cap that a certificate of its own device sets on it.
-    pub fn cap(&self, log: &LogId) -> Option<Stamp> {
+    /// What the stamps of a log count as at most: the lowest of what certificates of its own device set on it.
+    pub fn cap(&self, log: &LogId) -> Option<Cap> {
         self.roster.cap(log)
     }
 
     /// The data logs that have a cap, and it.
-    pub fn caps(&self) -> impl Iterator<Item = (LogId, Stamp)> {
+    pub fn caps(&self) -> impl Iterator<Item = (LogId, Cap)> {
         self.roster.caps()
     }
 

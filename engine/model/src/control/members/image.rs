@@ -16,6 +16,7 @@ use super::reach::Founder;
 use super::segment::{Certificate, HeldEntry, Says};
 use super::{MemberChanges, Members, Work};
 use crate::keys::PublicKey;
+use crate::merge::{CapStep, Stamp};
 
 const VERSION: u8 = 1;
 
@@ -130,8 +131,8 @@ fn write_certificate(certificate: &Certificate, keys: &mut Keys, w: &mut Writer)
         w.bytes(log.as_bytes()).u64(base.seq.0).bytes(base.chain.as_bytes());
     }
     w.u32(len(certificate.caps.len()));
-    for (log, cap) in &certificate.caps {
-        w.bytes(log.as_bytes()).u64(*cap);
+    for (log, step) in &certificate.caps {
+        w.bytes(log.as_bytes()).u64(step.to.0).u64(step.cap.0);
     }
 }
 
@@ -148,7 +149,10 @@ fn read_certificate(
         let log = LogId::from_bytes(r.array()?);
         Ok((log, Base { seq: Seq(r.u64()?), chain: Chain::from_bytes(r.array()?) }))
     })?;
-    let caps = list(r, |r| Ok((LogId::from_bytes(r.array()?), r.u64()?)))?;
+    let caps = list(r, |r| {
+        let (log, to) = (LogId::from_bytes(r.array()?), Stamp(r.u64()?));
+        Ok((log, CapStep { cap: Stamp(r.u64()?), to }))
+    })?;
     Ok(Certificate { device, incarnation, control_log, data_log, admin_key, prekey, rank, bases, caps })
 }
 

@@ -9,6 +9,7 @@ use super::super::entry::EntryRank;
 use super::super::{ControlError, DeviceAdded, Entry, Genesis, SignedEntry, SignedPrekey, decode_entries};
 use super::{EntryKey, Members};
 use crate::keys::PublicKey;
+use crate::merge::CapStep;
 
 /// Whether the signatures of a segment's entries were found to hold before.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -38,7 +39,7 @@ pub(crate) struct Certificate {
     pub(crate) prekey: SignedPrekey,
     pub(super) rank: EntryRank,
     pub(super) bases: Vec<(LogId, Base)>,
-    pub(super) caps: Vec<(LogId, u64)>,
+    pub(super) caps: Vec<(LogId, CapStep)>,
 }
 
 /// An entry that counts wherever it stands, once.
