@@ -34,11 +34,15 @@ pub(crate) const EARLIER_NOT_CAPPED: bool = cfg!(fault = "earlier-not-capped");
 /// What is held again when a clock is put right is what is ahead of the wall clock, however late that is. In `logs/put_right.rs`.
 pub(crate) const HELD_BY_THE_WALL: bool = cfg!(fault = "held-by-the-wall");
 
+/// What a device wrote ahead and lost, as an older copy of its store was put back, is held until its time has come. In
+/// `logs/put_right.rs`.
+pub(crate) const OWN_STAYS_HELD: bool = cfg!(fault = "own-stays-held");
+
 /// A vault in which the device may not seal when its clock is put right is not put right when it may. In `logs/put_right.rs`.
 pub(crate) const NEVER_PUT_RIGHT_LATE: bool = cfg!(fault = "never-put-right-late");
 
-/// What somebody had written over whose log is capped is not capped in turn. In `logs/overtaken.rs`.
-pub(crate) const OVERTAKEN_NOT_CAPPED: bool = cfg!(fault = "overtaken-not-capped");
+/// A device that is let in does not keep the word of it. In `people/vaults.rs`.
+pub(crate) const LISTING_NOT_KEPT: bool = cfg!(fault = "listing-not-kept");
 
 /// A log has one future: the one that came first. Segments of others are passed over. In `logs/placing.rs`.
 pub(crate) const ONE_FUTURE: bool = cfg!(fault = "one-future");

@@ -19,7 +19,6 @@ pub(crate) mod local;
 pub(crate) mod merging;
 pub(crate) mod notes;
 pub(crate) mod outbox;
-pub(crate) mod overtaken;
 pub(crate) mod pass;
 pub(crate) mod placing;
 pub(crate) mod put_right;

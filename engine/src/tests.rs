@@ -23,7 +23,6 @@ mod members;
 mod merging;
 mod names;
 mod opening;
-mod overtaken;
 mod panics;
 mod reading;
 mod repair;
@@ -158,7 +157,8 @@ pub(super) fn join(old: &TestDevice, new: &TestDevice) -> VaultId {
     let public = new.core().public();
     let logs = OwnLogs::generate(0, &OsEntropy);
     let prekey = PrekeySecret::generate(&logs, &OsEntropy);
-    old.core()
+    let queued = old
+        .core()
         .append_control(&vault, |number| {
             let added = DeviceAdded {
                 device: public,
@@ -192,7 +192,9 @@ pub(super) fn join(old: &TestDevice, new: &TestDevice) -> VaultId {
             })
         })
         .unwrap();
-    new.core().join_vault(NewVault { id: vault, name: "personal".to_owned(), keyring }, &[]).unwrap();
+    new.core()
+        .join_vault(NewVault { id: vault, name: "personal".to_owned(), keyring }, queued.entry, &[])
+        .unwrap();
     vault
 }
 

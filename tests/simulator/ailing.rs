@@ -11,9 +11,10 @@ use super::sights::Sight;
 use super::world::World;
 
 impl World {
-    /// What a call says that failed: its disk's fault, if the disk has refused something and the error is one of the store.
+    /// What a call says that failed: its disk's fault, if the disk has stopped or refused something and the error is one of the store.
     pub(super) fn call_fails(&self, site: usize, error: &Error) -> Failure {
-        let is_disk = self.sites[site].disk.has_refused() && matches!(error, Error::Store(_));
+        let disk = &self.sites[site].disk;
+        let is_disk = (disk.has_refused() || disk.is_dead()) && matches!(error, Error::Store(_));
         let kind = if is_disk { Kind::DiskFails } else { Kind::CallFails };
         Failure::new(kind, format!("site {site}: {error}"))
     }
@@ -27,6 +28,14 @@ impl World {
             Err(failure) if failure.kind == Kind::DiskFails => Ok(self.sites[site].known),
             seen => seen,
         }
+    }
+
+    /// What a device must show that is open again: what it is known to have, but for what others wrote if something is held for its
+    /// clock, which may have been put right.
+    pub(super) fn must_show(&self, site: usize) -> OpSet {
+        let of = &self.sites[site];
+        let holds = of.device.as_ref().is_some_and(|device| standing(device).held > 0);
+        if holds { of.known.minus(of.known.minus(of.made)) } else { of.known }
     }
 
     /// The disk goes on with what is left on it.
@@ -75,7 +84,7 @@ impl World {
         match self.seen(site) {
             Ok(seen) => {
                 self.sights.note(Sight::ReadOn);
-                let gone = self.sites[site].known.minus(seen);
+                let gone = self.must_show(site).minus(seen);
                 gone.iter().next().map_or(Ok(()), |op| {
                     let text = format!("op {op} at site {site}, whose disk has failed");
                     Err(Failure::new(Kind::LostAtStop, text))

@@ -83,8 +83,12 @@ impl World {
             }
             let is_all_there = self.relays.len() == 1 && self.has_no_forks(site);
             let seen = self.seen(site)?;
+            let carries_all =
+                self.sites[site].device.as_ref().is_some_and(|device| standing(device).carries_later == 0);
             let of = &mut self.relays[relay];
-            of.held = of.held.plus(seen);
+            if carries_all {
+                of.held = of.held.plus(seen);
+            }
             if is_all_there {
                 of.shown = of.shown.plus(seen);
             }

@@ -66,7 +66,7 @@ impl World {
         }
         for site in 0..self.sites.len() {
             for relay in 0..self.relays.len() {
-                if !self.is_synced(site, relay) && !self.is_orphan(site) {
+                if !self.is_synced(site, relay) {
                     let rests = self.wire(site, relay).map(|wire| wire.rests.clone());
                     let why = (rests, self.ended.get(&(site, relay)));
                     let text = format!("site {site} with relay {relay}: {why:?}");
@@ -80,7 +80,7 @@ impl World {
     fn is_all_synced(&self) -> bool {
         let mut pairs =
             (0..self.sites.len()).flat_map(|site| (0..self.relays.len()).map(move |relay| (site, relay)));
-        pairs.all(|(site, relay)| self.is_synced(site, relay) || self.is_orphan(site))
+        pairs.all(|(site, relay)| self.is_synced(site, relay))
     }
 
     /// What an author does not carry, for it does not know of it, others do after a day or two.
@@ -124,25 +124,8 @@ impl World {
         held.min()
     }
 
-    /// Whether a site is a device that nobody can know of: the only word of it was lost with a disk.
-    fn is_orphan(&self, site: usize) -> bool {
-        let joined = self.identities[self.sites[site].owner].joined;
-        joined.is_some_and(|op| {
-            self.excused.contains(op)
-                && !(0..self.sites.len()).any(|other| {
-                    self.sites[other].owner != self.sites[site].owner
-                        && self.seen(other).is_ok_and(|seen| seen.contains(op))
-                })
-        })
-    }
-
     fn check(&mut self) -> Result<(), Failure> {
-        let (orphans, sites): (Vec<usize>, Vec<usize>) =
-            (0..self.sites.len()).partition(|site| self.is_orphan(*site));
-        for orphan in orphans {
-            // Whatever only they have, nobody can ask of the others.
-            self.excused = self.excused.plus(self.seen(orphan)?);
-        }
+        let sites: Vec<usize> = (0..self.sites.len()).collect();
         let mut seen = Vec::new();
         for site in &sites {
             seen.push((*site, self.seen(*site)?));

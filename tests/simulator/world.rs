@@ -76,6 +76,8 @@ pub(super) struct Site {
     pub(super) device: Option<Device>,
     /// What was acknowledged or shown here, and must be here after a stop.
     pub(super) known: OpSet,
+    /// What of that was written here.
+    pub(super) made: OpSet,
     /// How it stood when it was last looked at.
     pub(super) standing: SimStanding,
 }
@@ -210,6 +212,7 @@ impl World {
             loss: Loss::Nothing,
             device: None,
             known: OpSet::default(),
+            made: OpSet::default(),
             standing: SimStanding::default(),
         });
         self.sites.len() - 1
@@ -247,7 +250,7 @@ impl World {
                         }
                         seen => seen?,
                     };
-                    let gone = self.sites[site].known.minus(seen);
+                    let gone = self.must_show(site).minus(seen);
                     if let Some(op) = gone.iter().next() {
                         return Err(Failure::new(Kind::LostAtStop, format!("op {op} at site {site}")));
                     }

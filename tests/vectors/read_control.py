@@ -120,9 +120,9 @@ def read_extensions(reader, kind):
         assert not tags or tags[-1] < tag, "extensions ascend"
         tags.append(tag)
         if kind == 3 and tag == 1:
-            assert bytes_ and len(bytes_) % 32 == 0, "caps"
-            steps = [bytes_[at:at + 24] for at in range(0, len(bytes_), 32)]  # log, and how far it reaches
-            assert steps == sorted(set(steps)), "caps ascend"
+            assert bytes_ and len(bytes_) % 24 == 0, "caps"
+            logs = [bytes_[at:at + 16] for at in range(0, len(bytes_), 24)]
+            assert logs == sorted(set(logs)), "caps ascend"
     assert len(tags) <= 16, "too many extensions"
     return any(tag & 0x80 for tag in tags)
 
@@ -199,12 +199,19 @@ def fold(segments):
     """Who is a member, of the set of segments: each is a log and its entries."""
     every = [(log, entry) for log, entries in segments for entry in entries if entry["known"]]
     [founder] = [entry for _, entry in every if entry["tag"] == 1]
+    # A device's certificate, and beside it the word by which it was let in, which counts there before the log does.
+    births = [{entry["author"] for entry in entries if entry["known"] and entry["tag"] == 3} for _, entries in segments]
+    words = [
+        entry["rank"] for born, (_, entries) in zip(births, segments) for entry in entries
+        if entry["known"] and entry["tag"] == 2 and entry["device"] in born
+    ]
     owners = {log: entry["author"] for log, entry in every if entry["tag"] == 3}
     roles, before = {founder["author"]: 0}, None
     while before != roles:
         before = dict(roles)
         for log, entry in every:
-            if entry["tag"] == 2 and owners.get(log) in before and before.get(entry["author"]) == 0:
+            counts = owners.get(log) in before or entry["rank"] in words
+            if entry["tag"] == 2 and counts and before.get(entry["author"]) == 0:
                 roles[entry["device"]] = min(roles.get(entry["device"], 2), entry["role"])
     listed = [{"device": founder["author"], "name": founder["name"], "role": 0, "added_by": None}]
     for adder in listed:
@@ -323,7 +330,7 @@ def hpke_open(recipient, sender, psk, psk_id, info, sealed):
 def read_bundle(bundle):
     """The parts fit together: the last statement is the vault's, and names the keys."""
     reader = Reader(bundle)
-    assert reader.number(1) == 2
+    assert reader.number(1) == 3
     vault, _ = reader.take(32), reader.prefixed().decode()
     commitment = sha(label("recovery commitment"), reader.take(65), reader.take(16))
     epoch, key, write = reader.number(4), reader.take(32), reader.option(138)
@@ -337,6 +344,10 @@ def read_bundle(bundle):
     assert statement.take(65) == point_of(load(write.hex()))
     statement.take(65 * statement.number(2))
     assert statement.take(32) == commitment
+    listing = Reader(reader.prefixed())
+    assert (listing.number(2), listing.number(1)) == (1, 2), "the word by which it is let in"
+    read_entry(2, listing.prefixed(), vault)
+    listing.finish()
     assert reader.prefixed().decode().startswith("subrosa://")
     for _ in range(reader.number(2)):
         reader.take(32)

@@ -252,12 +252,6 @@ pub const ROUND_SLICE_BYTES: usize = 4 << 20;
 pub const ROUND_SLICE_SEGMENTS: usize = 1024;
 /// Transactions of rounds at an opening; the others come with what is received.
 pub const ROUND_SLICES_AT_OPENING: usize = 16;
-/// Steps that the cap of one log has: the lowest ones that its author sets.
-pub const CAP_STEPS_PER_LOG_MAX: usize = 64;
-/// Steps that a device sets on its logs in one vault because others, whose clocks were put right, had written over what it wrote.
-pub const OVERTAKEN_MAX: usize = 16;
-/// Segments of a log that is capped in which is looked for what its author had seen.
-pub const OVERTAKEN_SEGMENTS_MAX: usize = 4096;
 /// Records that one transaction has pass from one cap to another.
 pub const CAP_SLICE_RECORDS: usize = 16_384;
 /// Bytes of their rows, but for the last one.
@@ -395,9 +389,6 @@ pub const TABLE: &[(&str, u64)] = &[
     ("ROUND_SLICE_BYTES", ROUND_SLICE_BYTES as u64),
     ("ROUND_SLICE_SEGMENTS", ROUND_SLICE_SEGMENTS as u64),
     ("ROUND_SLICES_AT_OPENING", ROUND_SLICES_AT_OPENING as u64),
-    ("CAP_STEPS_PER_LOG_MAX", CAP_STEPS_PER_LOG_MAX as u64),
-    ("OVERTAKEN_MAX", OVERTAKEN_MAX as u64),
-    ("OVERTAKEN_SEGMENTS_MAX", OVERTAKEN_SEGMENTS_MAX as u64),
     ("CAP_SLICE_RECORDS", CAP_SLICE_RECORDS as u64),
     ("CAP_SLICE_BYTES", CAP_SLICE_BYTES as u64),
     ("CLOCK_AHEAD_MAX_MS", CLOCK_AHEAD_MAX_MS),

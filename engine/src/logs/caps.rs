@@ -9,7 +9,7 @@
 use std::ops::Bound;
 use std::sync::Arc;
 
-use subrosa_model::merge::{Cap, Caps, CapsOf, LogNo, Row, VaultNo};
+use subrosa_model::merge::{Caps, CapsOf, LogNo, Row, Stamp, VaultNo};
 use subrosa_protocol::ids::LogId;
 use subrosa_protocol::limits::{CAP_SLICE_BYTES, CAP_SLICE_RECORDS};
 use subrosa_store::error::StoreError;
@@ -51,8 +51,8 @@ impl Tx<'_> {
         let of_members = state.members.caps();
         let numbered =
             of_members.filter_map(|(id, cap)| Some((self.state.logs.number(vault, &id)?, id, cap)));
-        let lower = numbered.filter(|(log, _, cap)| self.state.logs.cap(*log) != Some(cap));
-        let lower: Vec<(LogNo, LogId, Cap)> = lower.collect();
+        let lower = numbered.filter(|(log, _, cap)| self.state.logs.capped(*log, Caps::NONE) > *cap);
+        let lower: Vec<(LogNo, LogId, Stamp)> = lower.collect();
         let state = self.vault_mut(vault)?;
         state.caps_looked_at = Some(state.member_changes);
         if lower.is_empty() {
@@ -66,10 +66,9 @@ impl Tx<'_> {
             for branch in &branches {
                 has_merged |= self.logs.head(*branch)?.is_some_and(|head| head.merged > head.base.seq);
             }
-            let before = self.state.logs.cap(*log).cloned().unwrap_or_default();
-            let before = if has_merged { before } else { cap.clone() };
-            let caps = Caps { before, now: cap.clone() };
-            self.passes.put_caps(*log, &caps)?;
+            let before = if has_merged { self.state.logs.capped(*log, Caps::NONE) } else { *cap };
+            let caps = Caps { before, now: *cap };
+            self.passes.put_caps(*log, caps)?;
             Arc::make_mut(&mut of_logs).insert(*log, caps);
             is_any_merged |= has_merged;
             let state = self.vault_mut(vault)?;
@@ -78,12 +77,9 @@ impl Tx<'_> {
                     state.unmerged.insert(branch);
                 }
             }
-            tracing::info!(log = %id, ?cap, "stamps of a log count as no more than its cap");
+            tracing::info!(log = %id, %cap, "stamps of a log count as no more than its cap");
         }
         self.state.logs.set_caps(of_logs);
-        for (log, ..) in &lower {
-            self.look_for_overtaken(vault, *log)?;
-        }
         let named: Vec<LogId> = lower.iter().map(|(_, id, _)| *id).collect();
         self.merge_named(vault, &named)?;
         if !is_any_merged {
@@ -122,12 +118,11 @@ impl Tx<'_> {
     /// All records of a vault have passed. What was certified meanwhile is next.
     fn end_pass(&mut self, vault: VaultNo) -> Result<(), Error> {
         let mut of_logs = self.state.logs.caps().clone();
-        let passed = of_logs.iter().filter(|(_, caps)| caps.before != caps.now);
-        let passed: Vec<_> = passed.map(|(log, caps)| (*log, caps.now.clone())).collect();
-        for (log, now) in passed {
+        let all: Vec<_> = of_logs.iter().map(|(log, caps)| (*log, *caps)).collect();
+        for (log, Caps { now, .. }) in all.into_iter().filter(|(_, caps)| caps.before != caps.now) {
             if self.state.logs.vault(log) == Some(vault) {
-                let caps = Caps { before: now.clone(), now };
-                self.passes.put_caps(log, &caps)?;
+                let caps = Caps { before: now, now };
+                self.passes.put_caps(log, caps)?;
                 Arc::make_mut(&mut of_logs).insert(log, caps);
             }
         }

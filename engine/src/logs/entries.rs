@@ -25,12 +25,14 @@ use crate::memory::open_batch::OnItsWay;
 use crate::memory::state::VaultState;
 
 /// An entry that was let wait.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Queued {
     /// Where it waits until it is sealed.
     pub(crate) place: EntryPlace,
     /// By which it is known in whatever segment.
     pub(crate) rank: EntryRank,
+    /// As it is written.
+    pub(crate) entry: SignedEntry,
 }
 
 /// Data of control segments of several entries: less than a page, so that what follows soon shares it.

@@ -258,9 +258,6 @@ impl Tx<'_> {
     ) -> Result<(), Error> {
         let names = self.names_that_wait(vault, body);
         self.note_names(vault, (branch, seq), &names)?;
-        if let Some(head) = body.head() {
-            self.note_overtaken(vault, (self.vault(vault)?.log_of(branch)?, head.latest), head)?;
-        }
         for Head { log, seq, .. } in body.head().map_or(&[][..], |head| head.seen.heads()) {
             let is_stranger = self.state.logs.number(vault, log).is_none();
             let state = self.vault_mut(vault)?;

@@ -9,9 +9,9 @@ use std::sync::atomic::Ordering;
 
 use subrosa_model::control::BirthError;
 use subrosa_model::merge::hlc::held_until_ms;
-use subrosa_model::merge::{Cap, CapStep, CheckedBody, HybridClock, RowBuf, Stamp, VaultNo};
+use subrosa_model::merge::{CheckedBody, HybridClock, RowBuf, Stamp, VaultNo};
 use subrosa_protocol::ids::{LogId, Seq};
-use subrosa_protocol::limits::CLOCK_AHEAD_MAX_MS;
+use subrosa_protocol::limits::{CLOCK_AHEAD_MAX_MS, INCARNATIONS_MAX};
 use subrosa_protocol::segment::Class;
 use subrosa_store::error::StoreError;
 use subrosa_store::keys::RecordKey;
@@ -41,7 +41,7 @@ struct Times {
 struct Successors {
     vault: VaultNo,
     logs: NewLogs,
-    /// What all stamps of the log before count as at most.
+    /// What the stamps of the log before count as at most.
     cap: Stamp,
 }
 
@@ -71,17 +71,25 @@ impl Core {
         self.go_round(None).map(drop)
     }
 
-    /// Puts right what could not be when the clock was, for this device could not seal in the vault: now that it can. Nothing for
-    /// other vaults, and for one in which this device has had all its logs.
+    /// Puts right what was not when the clock was: a vault in which this device could not seal, now that it can; and what this device
+    /// wrote ahead into a log that another copy of its store has, which knew nothing of it. Nothing for other vaults, and
+    /// for one in which this device has had all its logs.
     pub(crate) fn put_right_late(&self, vault: VaultNo) -> Result<(), Error> {
-        let own_clock = |vault: &VaultState| vault.own_clock.filter(|_| vault.keyring.may_have_more_logs());
-        let Some(latest) = self.lock_state()?.vaults.get(&vault).and_then(own_clock) else { return Ok(()) };
-        if !self.may_seal_in(vault)? || faults::NEVER_PUT_RIGHT_LATE {
-            return Ok(());
-        }
         let now_ms = self.now_ms();
         let now_ms = now_ms.max(now_ms.saturating_add_signed(-self.clock_ahead_ms.load(Ordering::Relaxed)));
-        if held_until_ms(latest, now_ms).is_none() {
+        let (own_clock, is_own_held) = {
+            let state = self.lock_state()?;
+            let Some(state) = state.vaults.get(&vault) else { return Ok(()) };
+            let own_clock = state.own_clock.filter(|_| state.keyring.may_have_more_logs());
+            (own_clock, self.is_own_held(state, now_ms))
+        };
+        if own_clock.is_none() && !is_own_held {
+            return Ok(());
+        }
+        if !self.may_seal_in(vault)? || (faults::NEVER_PUT_RIGHT_LATE && own_clock.is_some()) {
+            return Ok(());
+        }
+        if let Some(latest) = own_clock.filter(|latest| held_until_ms(*latest, now_ms).is_none()) {
             // Its time has come, or the clock is wrong once more.
             return self.write(|tx| {
                 tx.state.clock = HybridClock::new(tx.state.clock.max().max(latest));
@@ -93,6 +101,20 @@ impl Core {
         tracing::info!("a vault is put right, as this device's clock was before");
         self.merge_large(None)?;
         self.go_round(None).map(drop)
+    }
+
+    /// Whether something is held for the clock that this device wrote itself, and which was lost here: a copy of its store was put
+    /// back. The last half of its logs is not used up for that, as there may be a copy that goes on with a wrong clock.
+    fn is_own_held(&self, vault: &VaultState, now_ms: u64) -> bool {
+        let me = self.public();
+        let is_own = |branch: BranchNo| {
+            let info = vault.info(branch).filter(|info| info.class == Class::Data);
+            let certified = info.and_then(|info| vault.members.certified(&info.id));
+            certified.is_some_and(|certified| certified.device == me)
+        };
+        !faults::OWN_STAYS_HELD
+            && vault.keyring.logs.incarnation < INCARNATIONS_MAX / 2
+            && vault.held.iter().any(|(branch, until)| *until > now_ms && is_own(*branch))
     }
 
     /// Keeps by how much the wall clock is ahead of a relay's.
@@ -135,7 +157,7 @@ impl Core {
     }
 
     /// Whether this device may seal in a vault at all.
-    pub(crate) fn may_seal_in(&self, vault: VaultNo) -> Result<bool, Error> {
+    fn may_seal_in(&self, vault: VaultNo) -> Result<bool, Error> {
         let state = self.lock_state()?;
         let may = |vault: &VaultState| vault.may_speak() && vault.keyring.live_epoch().key.is_some();
         Ok(state.vaults.get(&vault).is_some_and(may))
@@ -151,7 +173,7 @@ impl Tx<'_> {
         &mut self,
         vault: VaultNo,
         now_ms: u64,
-    ) -> Result<(Stamp, BTreeMap<LogId, Cap>), Error> {
+    ) -> Result<(Stamp, BTreeMap<LogId, Stamp>), Error> {
         let (me, state) = (self.core.public(), self.vault(vault)?);
         let (own, incarnation) = (state.own.data, state.keyring.logs.incarnation);
         let data = state.logs.iter().filter(|(_, info)| info.class == Class::Data);
@@ -180,13 +202,7 @@ impl Tx<'_> {
         let cap = if faults::CAPS_AT_NOW { now } else { now.max(Stamp(behind)) };
         let lower_by = (0..).map(|by| if faults::CAPS_ALIKE { 0 } else { by });
         let earlier = capped.iter().rev().zip(lower_by);
-        let of_all = |by: u64| CapStep::of_all(Stamp(cap.0.saturating_sub(by)));
-        let mut caps: BTreeMap<_, _> = earlier.map(|((.., id), by)| (*id, Cap::of([of_all(by)]))).collect();
-        for (log, overtaken) in self.overtaken_logs(vault)? {
-            let steps = caps.remove(&log).unwrap_or_default();
-            caps.insert(log, Cap::of(steps.steps().iter().chain(overtaken.steps()).copied()));
-        }
-        Ok((cap, caps))
+        Ok((cap, earlier.map(|((.., id), by)| (*id, Stamp(cap.0.saturating_sub(by)))).collect()))
     }
 
     /// Opens new logs in all these vaults. The clock of each other one goes by itself from here on.
@@ -197,7 +213,6 @@ impl Tx<'_> {
         let now_ms = if faults::HELD_BY_THE_WALL { self.now_ms } else { now_ms };
         for Successors { vault, logs, cap } in new {
             self.rotate_logs(vault, logs)?;
-            self.forget_overtaken(vault)?;
             latest = latest.max(cap).max(self.hold_again(vault, now_ms)?);
             self.put_own_clock(vault, None)?;
             left.remove(&vault);
@@ -219,7 +234,6 @@ impl Tx<'_> {
     fn put_vault_right(&mut self, now_ms: u64, new: Successors) -> Result<(), Error> {
         let Successors { vault, logs, cap } = new;
         self.rotate_logs(vault, logs)?;
-        self.forget_overtaken(vault)?;
         let latest = cap.max(self.hold_again(vault, now_ms)?);
         self.put_own_clock(vault, None)?;
         self.state.clock = HybridClock::new(self.state.clock.max().max(latest));

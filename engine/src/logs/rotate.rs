@@ -8,7 +8,7 @@ use std::sync::PoisonError;
 
 use subrosa_model::control::{ControlError, LogBirth, MemberChanges, OwnLogs, PrekeySecret};
 use subrosa_model::keys::KeyPair;
-use subrosa_model::merge::Cap;
+use subrosa_model::merge::Stamp;
 use subrosa_model::seal::Packed;
 use subrosa_protocol::ids::LogId;
 use subrosa_protocol::segment::{Class, GroupPlace, Kind};
@@ -65,7 +65,7 @@ impl Core {
     pub(crate) fn new_logs_with_caps(
         &self,
         number: VaultNo,
-        caps: &BTreeMap<LogId, Cap>,
+        caps: &BTreeMap<LogId, Stamp>,
     ) -> Result<NewLogs, Error> {
         let entropy = &*self.options.entropy;
         let (id, logs, admin) = {

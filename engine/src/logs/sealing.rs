@@ -60,7 +60,6 @@ impl Core {
     pub(crate) fn seal_for(&self, vault: &VaultId, relay: &Pin) -> Result<Sealed, Error> {
         let number = self.lock_state()?.vault_no(vault)?;
         self.put_right_late(number)?;
-        self.cap_overtaken(number)?;
         let may_speak = self.with_vault(vault, |state| Ok(state.may_speak()))?;
         let carried = if may_speak { self.carry(number, relay)? } else { Sealed::default() };
         if carried.more {

@@ -158,8 +158,6 @@ pub(crate) struct VaultState {
     /// The latest stamp written in it, while the device's clock was put right and this vault could not be: its clock goes by itself,
     /// so that in its log what is written later counts as later, and no other vault is dragged along.
     pub(crate) own_clock: Option<Stamp>,
-    /// Others, whose clocks were put right, had written over what this device wrote, and its logs are not capped for that yet.
-    pub(crate) is_overtaken: bool,
     /// Set once this open has compared our own head with the relay; then bulk writes are sealed as they commit.
     pub(crate) may_seal: bool,
 }
@@ -188,10 +186,6 @@ impl State {
     pub(crate) fn load(doors: &DoorsView) -> Result<Self, Error> {
         let (mut state, logs) = Self::load_names(doors)?;
         state.load_vaults(doors, logs)?;
-        for log in doors.passes()?.overtaken()? {
-            let vault = state.logs.vault(log?).and_then(|vault| state.vaults.get_mut(&vault));
-            vault.ok_or(StoreError::Inconsistent)?.is_overtaken = true;
-        }
         Ok(state)
     }
 
@@ -391,7 +385,6 @@ impl VaultState {
             beyond_image: 0,
             member_changes: 0,
             caps_looked_at: None,
-            is_overtaken: false,
             named: BTreeMap::new(),
             named_strangers: BTreeMap::new(),
             vouches: Vec::new(),

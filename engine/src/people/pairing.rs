@@ -141,7 +141,7 @@ impl PairOffer {
             return Err(Error::UpdateNeeded);
         }
         // What does not fit is found out before anything is promised.
-        bundle(&core, &vault, relay, &[])?;
+        with_parts(&core, &vault, relay, &[], Bundle::check_room)?;
         let watch = Watch::start();
         let offering = Offering { relay, device, vaults, unix_secs: core.now_ms() / 1000 };
         let machine = OfferMachine::new(offering, watch.now(), &*entropy);
@@ -253,7 +253,9 @@ impl PairOffer {
             return self.step(OfferInput::NotAtRelay);
         }
         let heads = frontier(&self.core, &self.vault, self.machine.link().relay().pin())?;
-        let bundle = bundle(&self.core, &self.vault, self.machine.link().relay(), &heads)?;
+        let relay = self.machine.link().relay();
+        let bundle =
+            with_parts(&self.core, &self.vault, relay, &heads, |parts| Bundle::new(parts, &queued.entry))?;
         self.step(OfferInput::DeviceAdded(&bundle))?;
         let until = self.watch.now().saturating_add(DONE_WAIT);
         let to_its_end = Cancel::new();
@@ -377,8 +379,9 @@ impl PairJoin {
             settling::settle,
         )?;
         let new = NewVault { id: joined.vault, name: joined.name, keyring: joined.keyring };
-        let settled =
-            core.set_relay(Some(&joined.relay)).and_then(|()| core.join_vault(new, &joined.frontier));
+        let settled = core
+            .set_relay(Some(&joined.relay))
+            .and_then(|()| core.join_vault(new, joined.listing, &joined.frontier));
         // What was not finished stays, and is nobody's store: the next try with this key finishes it. Removing it could
         // take away what somebody else has made meanwhile.
         settled.map(|()| core)
@@ -501,10 +504,17 @@ fn say(meeting: &mut Option<Box<dyn Meeting>>, message: &[u8]) -> Result<(), Ren
     meeting.as_mut().map_or(Err(RendezvousError::Over), |meeting| meeting.send(message))
 }
 
-fn bundle(core: &Core, vault: &VaultId, relay: &RelayAddr, frontier: &[Head]) -> Result<Bundle, Error> {
+/// Does something with what a bundle is made of.
+fn with_parts<R>(
+    core: &Core,
+    vault: &VaultId,
+    relay: &RelayAddr,
+    frontier: &[Head],
+    f: impl FnOnce(&BundleParts<'_>) -> Result<R, PairError>,
+) -> Result<R, Error> {
     core.with_vault(vault, |state| {
         let (name, keyring) = (state.name.as_str(), &state.keyring);
-        Ok(Bundle::new(&BundleParts { vault: *vault, name, keyring, relay, frontier })?)
+        Ok(f(&BundleParts { vault: *vault, name, keyring, relay, frontier })?)
     })
 }
 

@@ -11,6 +11,7 @@ use subrosa_store::keys::VaultNo;
 use subrosa_store::vaults::VaultRow;
 
 use crate::error::Error;
+use crate::faults;
 use crate::life::Core;
 use crate::life::commit::Tx;
 use crate::logs::entries::Queued;
@@ -81,13 +82,23 @@ impl Core {
     }
 
     /// Puts the vault that this device was let into into a store made for it, which is finished with that. `frontier` is what the
-    /// relay must show of it at least.
-    pub(crate) fn join_vault(&self, new: NewVault, frontier: &[Head]) -> Result<(), Error> {
+    /// relay must show of it at least. `listing` is the word by which it was let in: it stands in this device's own log from the beginning,
+    /// for the relay and who wrote it may both lose it.
+    pub(crate) fn join_vault(
+        &self,
+        new: NewVault,
+        listing: SignedEntry,
+        frontier: &[Head],
+    ) -> Result<(), Error> {
         check_vault_name(&new.name)?;
         let Keyring { logs, admin, prekeys, .. } = &new.keyring;
         let prekey = prekeys.last().ok_or(StoreError::Inconsistent)?;
         let birth = LogBirth { vault: &new.id, number: 0, logs, admin, prekey };
-        let data = birth.entries(self.key())?;
+        let data = if faults::LISTING_NOT_KEPT {
+            birth.entries(self.key())?
+        } else {
+            birth.entries_with_listing(self.key(), listing)?
+        };
         self.write(|tx| {
             tx.vaults.put_name(&tx.core.options.device_name)?;
             let vault = tx.add_vault(new, &data)?;
@@ -107,10 +118,10 @@ impl Core {
         let rank = entry.rank();
         let place = self.write(|tx| {
             let number = tx.state.vault_no(vault)?;
-            tx.queue_entry(number, entry)
+            tx.queue_entry(number, entry.clone())
         })?;
         self.notify_pending();
-        Ok(Queued { place, rank })
+        Ok(Queued { place, rank, entry })
     }
 
     /// The number of this device's next control entry in a vault.

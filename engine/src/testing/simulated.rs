@@ -11,6 +11,7 @@ use subrosa_model::control::{
 use subrosa_model::entropy::Entropy;
 use subrosa_model::keys::secret::EpochKey;
 use subrosa_model::keys::{KeyPair, KeyProvider, PublicKey};
+use subrosa_model::merge::LogNo;
 use subrosa_protocol::codec::Reader;
 use subrosa_store::error::StoreError;
 pub use subrosa_store::sealed::Disk;
@@ -139,14 +140,15 @@ impl SimJoin {
     /// # Errors
     /// As [`Device::create`].
     pub fn finish(self, vault: &Vault, relay: Option<&SimPeer>) -> Result<Device, Error> {
-        let Self { setup, logs, prekey, .. } = self;
+        let Self { setup, logs, prekey, queued } = self;
+        let listing = queued.ok_or(StoreError::Inconsistent)?.entry;
         let (old, id) = (&vault.core, vault.id());
         let heads = relay.map_or_else(|| Ok(Vec::new()), |relay| frontier(old, &id, &relay.pin))?;
         let admin = KeyPair::generate(&*setup.entropy);
         let keyring = old.with_vault(&id, |state| bundle(&state.keyring, logs, admin, prekey))?;
         let (key, options) = setup.options();
         let core = Core::create(Path::new(NOWHERE), key, options, MadeFor::Joining, settling::settle)?;
-        core.join_vault(NewVault { id, name: vault.name().to_owned(), keyring }, &heads)?;
+        core.join_vault(NewVault { id, name: vault.name().to_owned(), keyring }, listing, &heads)?;
         Ok(Device::of(core))
     }
 }
@@ -179,6 +181,14 @@ pub fn connect(device: &Device, now: Instant, peer: &SimPeer) -> Result<SimLink,
     SimLink::open(device.core.clone(), now, peer)
 }
 
+/// Whether another device's log has a future here that this one does not carry yet.
+fn carries_later(device: &Device, vault: &VaultState, log: LogNo) -> bool {
+    let certified = vault.info(log.into()).and_then(|info| vault.members.certified(&info.id));
+    let rows = vault.branches.of(log).filter_map(|branch| vault.branches.row(branch));
+    let is_due = rows.map(|row| row.carry_at_ms).min().is_some_and(|at_ms| at_ms <= device.core.now_ms());
+    !is_due && certified.is_some_and(|certified| certified.device != device.core.public())
+}
+
 /// Until when groups are held for this device's clock, in milliseconds from now; `None` if none is.
 #[must_use]
 pub fn held_ms(device: &Device) -> Option<u64> {
@@ -192,6 +202,8 @@ pub fn held_ms(device: &Device) -> Option<u64> {
 pub struct SimStanding {
     /// How many futures logs have here beyond their first ones.
     pub forks: usize,
+    /// Logs of others of which something is to be carried, and not yet.
+    pub carries_later: usize,
     /// How often it has opened new logs, over all vaults.
     pub new_logs: u32,
     /// Branches whose next group is held for the clock.
@@ -226,6 +238,8 @@ pub fn standing(device: &Device) -> SimStanding {
         SimStanding { waits: state.waits.len(), capped: state.logs.caps().len(), ..SimStanding::default() };
     for vault in state.vaults.values() {
         standing.forks += vault.branches.len();
+        standing.carries_later +=
+            vault.branches.forked().filter(|log| carries_later(device, vault, *log)).count();
         standing.new_logs += vault.keyring.logs.incarnation;
         standing.held += vault.held.len();
         standing.quarantined += vault.waiting.len();

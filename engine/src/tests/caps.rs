@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use subrosa_model::control::HeldStatements;
-use subrosa_model::merge::{Cap, CapStep, Caps, Stamp};
+use subrosa_model::merge::{Caps, Stamp};
 use subrosa_protocol::ids::VaultId;
 use subrosa_protocol::limits::{CLOCK_AHEAD_MAX_MS, INCARNATIONS_MAX};
 
@@ -15,19 +15,19 @@ use crate::people::held::HeldGroups;
 use crate::records::SliceLimits;
 use crate::records::watch::Change;
 
-pub(super) const NOW: u64 = 1_000_000;
-pub(super) const HOUR: u64 = 3_600_000;
+const NOW: u64 = 1_000_000;
+const HOUR: u64 = 3_600_000;
 
-pub(super) fn put(device: &TestDevice, n: u8, x: i64) {
+fn put(device: &TestDevice, n: u8, x: i64) {
     device.vault().records("notes").put(id(n), &record(&[("x", x)])).unwrap();
     assert_eq!(get(device, n), Some(x), "a write shows at once");
 }
 
-pub(super) fn get(device: &TestDevice, n: u8) -> Option<i64> {
+fn get(device: &TestDevice, n: u8) -> Option<i64> {
     device.vault().records("notes").get_field(id(n), "x").unwrap()
 }
 
-pub(super) fn sync(relay: &ListRelay, devices: &[&TestDevice], vault: &VaultId) {
+fn sync(relay: &ListRelay, devices: &[&TestDevice], vault: &VaultId) {
     devices.iter().for_each(|device| relay.sync(device.core(), vault));
 }
 
@@ -83,9 +83,9 @@ fn what_waited_keeps_its_stamps_as_the_end_of_the_old_log() {
         let state = a.core().lock_state().unwrap();
         let own = state.vaults.values().next().unwrap().own.data;
         assert_ne!(own, old);
+        let caps = state.logs.caps()[&old];
         let cap = Stamp::from_ms(NOW);
-        let [before, now] = [(); 2].map(|()| Cap::of([CapStep::of_all(cap)]));
-        assert_eq!(state.logs.caps()[&old], Caps { before, now }, "all records have passed");
+        assert_eq!(caps, Caps { before: cap, now: cap }, "all records have passed");
         assert_eq!((state.logs.capped(old, stamp), state.logs.capped(own, stamp)), (cap, stamp));
         assert_eq!(state.clock.max(), cap);
     }
@@ -457,7 +457,7 @@ fn logs_that_are_capped_at_once_count_one_after_the_other() {
     sync(&relay, &[&a, &b], &vault);
     assert_eq!((get(&b, 1), b.core().held_wait()), (Some(2), None));
     let state = a.core().lock_state().unwrap();
-    let mut caps: Vec<_> = state.logs.caps().values().map(|caps| caps.now.capped(CapStep::ALL)).collect();
+    let mut caps: Vec<_> = state.logs.caps().values().map(|caps| caps.now).collect();
     caps.sort_unstable();
     assert_eq!(caps, [Stamp(Stamp::from_ms(NOW).0 - 1), Stamp::from_ms(NOW)]);
 }
@@ -516,4 +516,50 @@ fn a_copy_whose_log_another_copy_has_capped_opens_new_logs() {
     put(&a, 1, 2);
     sync(&relay, &[&a, &b], &vault);
     assert_eq!(get(&b, 1), Some(2));
+}
+
+#[test]
+fn what_was_written_ahead_comes_free_where_an_older_copy_of_the_store_is_put_back() {
+    let (mut a, b, relay, vault) = pair();
+    let copy = copy_of(&mut a, "copy");
+    a.clock.set(NOW + HOUR);
+    put(&a, 1, 1);
+    sync(&relay, &[&a], &vault);
+    // From here on there is only the older one, whose clock is right.
+    a.clock.set(NOW + 10);
+    for _ in 0..3 {
+        copy.core.relay_now(NOW + 10).unwrap();
+        relay.sync(&copy.core, &vault);
+    }
+    sync(&relay, &[&b], &vault);
+    let shown = copy.vault("personal").unwrap().records("notes").get_field::<i64>(id(1), "x").unwrap();
+    assert_eq!((shown, get(&b, 1)), (Some(1), Some(1)));
+    assert_eq!((copy.core.held_wait(), b.core().held_wait()), (None, None));
+}
+
+/// A copy that goes on with a wrong clock has the other one cap what it writes, as long as that leaves half of the logs.
+#[test]
+fn a_copy_whose_clock_stays_wrong_does_not_use_up_all_logs_of_the_other() {
+    let (mut a, _b, relay, vault) = pair();
+    let copy = copy_of(&mut a, "copy");
+    let half = INCARNATIONS_MAX / 2;
+    let most = copy.core.write(|tx| {
+        let number = tx.state.vault_no(&vault)?;
+        tx.vault_mut(number)?.keyring.logs.incarnation = half;
+        Ok(())
+    });
+    most.unwrap();
+    a.clock.set(NOW + HOUR);
+    put(&a, 1, 1);
+    sync(&relay, &[&a], &vault);
+    a.clock.set(NOW + 10);
+    copy.core.relay_now(NOW + 10).unwrap();
+    relay.sync(&copy.core, &vault);
+    let incarnation = || copy.core.with_vault(&vault, |state| Ok(state.keyring.logs.incarnation)).unwrap();
+    let before = incarnation();
+    for _ in 0..3 {
+        relay.sync(&copy.core, &vault);
+    }
+    assert_eq!(incarnation(), before);
+    assert!(copy.core.held_wait().is_some(), "until its time has come");
 }

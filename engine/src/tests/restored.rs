@@ -207,3 +207,29 @@ fn a_longer_log_at_the_relay_does_not_vouch_for_what_it_never_acknowledged() {
 fn relay_logs(relay: &ListRelay) -> usize {
     relay.state.lock().unwrap().logs.len()
 }
+
+/// The relay has lost its disk and who let it in never comes back, or with an older store: nobody but the new device has the word of it.
+#[test]
+fn a_new_device_brings_the_word_by_which_it_was_let_in() {
+    let Setup { mut a, b, relay, vault } = setup();
+    let [c, d] = [(); 2].map(|()| TestDevice::new());
+    join(&a, &c);
+    a.device = None;
+    // It lets another one in, before anybody has heard of itself.
+    join(&c, &d);
+    put(c.device.as_ref().unwrap(), 1, 1);
+    put(d.device.as_ref().unwrap(), 2, 2);
+    for device in [&d, &c, &b, &d, &c] {
+        relay.sync(device.core(), &vault);
+    }
+    for device in [&b, &c, &d] {
+        assert_eq!(device.vault().devices().unwrap().len(), 4);
+        assert_eq!(all(device.device.as_ref().unwrap()).len(), 2);
+    }
+    // Its own logs go, and new ones hold nothing of it: those that are there do.
+    c.core().rotate_at_once(&vault).unwrap();
+    put(c.device.as_ref().unwrap(), 3, 3);
+    relay.sync(c.core(), &vault);
+    relay.sync(b.core(), &vault);
+    assert_eq!(all(b.device.as_ref().unwrap()).len(), 3);
+}

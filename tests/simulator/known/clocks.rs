@@ -143,11 +143,26 @@ pub(super) const CLOCKS: &[Known] = &[
             14 put 2 0 1
             15 sync 2 0
             16 sync-unheard 0 0",
-        is_mended: true,
-        faults: &["overtaken-not-capped"],
+        is_mended: false,
+        faults: &[],
         kinds: &[Kind::Stale],
         has: &[&["clock"], &["clock-right"], &["put"], &["sync"]],
         without: &["copy", "restore", "move"],
+    },
+    Known {
+        name: "lost-ahead",
+        what: "what was written by a clock that ran ahead comes back to its author's device, where an older store was put back",
+        plan: "seed 10161101 devices 1 relays 1
+            3 backup 0
+            9 clock 0 3600
+            10 put 0 0 0
+            16 sync 6 0
+            17 restore 2 in-place",
+        is_mended: true,
+        faults: &["own-stays-held"],
+        kinds: &[Kind::Withheld],
+        has: &[&["clock"], &["restore", "copy"]],
+        without: &["clock-right"],
     },
     Known {
         name: "clock-wrong-twice",

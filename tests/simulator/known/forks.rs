@@ -107,6 +107,22 @@ pub(super) const FORKS: &[Known] = &[
         without: RELAYS,
     },
     Known {
+        name: "orphan",
+        what: "a device is let in, and before anybody hears of it the relay loses its disk and who let it in gets an older store",
+        plan: "seed 10049934 devices 3 relays 1
+            15 backup 0
+            16 join 0 1
+            19 restore 0 in-place
+            20 wipe 1
+            25 sync 1 1
+            29 join 3 1",
+        is_mended: true,
+        faults: &["listing-not-kept"],
+        kinds: MEMBERS,
+        has: &[&["join"], BACK, &["wipe", "relay-restore"]],
+        without: &[],
+    },
+    Known {
         name: "t20",
         what: "put, delete, put again; new logs; another device deletes the record, and they differ",
         plan: "seed 1 devices 2 relays 1

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::entropy::Entropy;
 use crate::keys::{KeyError, KeyPair, KeyProvider, PublicKey};
-use crate::merge::Cap;
+use crate::merge::Stamp;
 
 /// Which vault of a user is being founded.
 pub enum Founding {
@@ -106,22 +106,36 @@ impl LogBirth<'_> {
         Ok(encode_entries(&[self.certificate(device, Extensions::new())?]))
     }
 
-    /// As [`Self::entries`], with caps on the stamps of earlier data logs of the device: the first [`INCARNATIONS_MAX`] steps of them.
+    /// As [`Self::entries`], with caps on the stamps of earlier data logs of the device: of the first
+    /// [`INCARNATIONS_MAX`], which is all that it may have.
     ///
     /// # Errors
     /// [`KeyError`] of the device key.
     pub fn entries_with_caps(
         &self,
         device: &dyn KeyProvider,
-        caps: &BTreeMap<LogId, Cap>,
+        caps: &BTreeMap<LogId, Stamp>,
     ) -> Result<Vec<u8>, KeyError> {
-        let steps = caps.iter().flat_map(|(log, cap)| cap.steps().iter().map(|step| (*log, *step)));
-        let caps: Vec<_> = steps.take(INCARNATIONS_MAX as usize).collect();
+        let caps: Vec<_> =
+            caps.iter().take(INCARNATIONS_MAX as usize).map(|(log, cap)| (*log, cap.0)).collect();
         let extensions = match &caps[..] {
             [] => Extensions::new(),
             caps => with_caps(Extensions::new(), caps).expect("so many ascending caps fit"),
         };
         Ok(encode_entries(&[self.certificate(device, extensions)?]))
+    }
+
+    /// As [`Self::entries`], of the first logs of a device that was let in: with the word by which it was, so that whoever has its logs
+    /// knows it.
+    ///
+    /// # Errors
+    /// [`KeyError`] of the device key.
+    pub fn entries_with_listing(
+        &self,
+        device: &dyn KeyProvider,
+        listing: SignedEntry,
+    ) -> Result<Vec<u8>, KeyError> {
+        Ok(encode_entries(&[self.certificate(device, Extensions::new())?, listing]))
     }
 
     fn certificate(&self, device: &dyn KeyProvider, extensions: Extensions) -> Result<SignedEntry, KeyError> {

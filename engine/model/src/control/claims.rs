@@ -3,8 +3,6 @@
 use subrosa_protocol::codec::{DecodeError, Extensions, Reader, Writer};
 use subrosa_protocol::ids::{Base, Chain, LogId, Seq};
 
-use crate::merge::{CapStep, Stamp};
-
 /// Checks the shape of those extensions of a certificate that this version knows.
 pub(super) fn check(extensions: &Extensions) -> Result<(), DecodeError> {
     caps(extensions)?;
@@ -14,26 +12,22 @@ pub(super) fn check(extensions: &Extensions) -> Result<(), DecodeError> {
     Ok(())
 }
 
-/// The caps that a certificate sets on stamps of its author's data logs, by ascending log, and by how far they reach.
+/// The caps that a certificate sets on stamps of its author's data logs, by ascending log.
 ///
 /// # Errors
 /// [`DecodeError`]; never of a decoded certificate.
-pub fn caps(extensions: &Extensions) -> Result<Vec<(LogId, CapStep)>, DecodeError> {
-    let of = |(log, step): &(LogId, CapStep)| (*log, step.to);
-    read(extensions, CAPS, "caps", of, |r| {
-        let (log, to) = (LogId::from_bytes(r.array()?), Stamp(r.u64()?));
-        Ok((log, CapStep { cap: Stamp(r.u64()?), to }))
-    })
+pub fn caps(extensions: &Extensions) -> Result<Vec<(LogId, u64)>, DecodeError> {
+    read(extensions, CAPS, "caps", |r| Ok((LogId::from_bytes(r.array()?), r.u64()?)))
 }
 
 /// A certificate's extensions with caps.
 ///
 /// # Errors
 /// [`DecodeError`] if they do not fit, or do not ascend.
-pub fn with_caps(extensions: Extensions, caps: &[(LogId, CapStep)]) -> Result<Extensions, DecodeError> {
+pub fn with_caps(extensions: Extensions, caps: &[(LogId, u64)]) -> Result<Extensions, DecodeError> {
     let mut w = Writer::new();
-    for (log, step) in caps {
-        w.bytes(log.as_bytes()).u64(step.to.0).u64(step.cap.0);
+    for (log, cap) in caps {
+        w.bytes(log.as_bytes()).u64(*cap);
     }
     let extensions = extensions.with(CAPS, w.finish())?;
     check(&extensions).map(|()| extensions)
@@ -48,16 +42,10 @@ pub(super) fn bases(extensions: &Extensions) -> Result<Vec<(LogId, Base)>, Decod
     if !BASES_COUNT {
         return Ok(Vec::new());
     }
-    read(
-        extensions,
-        BASES,
-        "bases",
-        |(log, _)| *log,
-        |r| {
-            let log = LogId::from_bytes(r.array()?);
-            Ok((log, Base { seq: Seq(r.u64()?), chain: Chain::from_bytes(r.array()?) }))
-        },
-    )
+    read(extensions, BASES, "bases", |r| {
+        let log = LogId::from_bytes(r.array()?);
+        Ok((log, Base { seq: Seq(r.u64()?), chain: Chain::from_bytes(r.array()?) }))
+    })
 }
 
 /// A certificate's extensions with bases: for tests.
@@ -73,21 +61,20 @@ pub fn with_bases(extensions: Extensions, bases: &[(LogId, Base)]) -> Extensions
     extensions.with(BASES, w.finish()).expect("a test names few bases")
 }
 
-/// One or more items that ascend by what `of` says.
-fn read<T, K: Ord>(
+/// One or more items, by ascending log.
+fn read<T>(
     extensions: &Extensions,
     tag: u8,
     what: &'static str,
-    of: impl Fn(&T) -> K,
-    item: impl Fn(&mut Reader<'_>) -> Result<T, DecodeError>,
-) -> Result<Vec<T>, DecodeError> {
+    item: impl Fn(&mut Reader<'_>) -> Result<(LogId, T), DecodeError>,
+) -> Result<Vec<(LogId, T)>, DecodeError> {
     let Some(bytes) = extensions.get(tag) else { return Ok(Vec::new()) };
     let mut r = Reader::new(bytes);
     let mut items = vec![item(&mut r)?];
     while r.left() > 0 {
         items.push(item(&mut r)?);
     }
-    if items.is_sorted_by(|a, b| of(a) < of(b)) { Ok(items) } else { Err(DecodeError::NotCanonical { what }) }
+    if items.is_sorted_by(|a, b| a.0 < b.0) { Ok(items) } else { Err(DecodeError::NotCanonical { what }) }
 }
 
 /// Extensions of a certificate; the numbers never change their meaning.
@@ -106,8 +93,7 @@ mod tests {
 
     #[test]
     fn claims_come_back_and_ascend() {
-        let step = |to, cap| CapStep { cap: Stamp(cap), to: Stamp(to) };
-        let caps_of = [(log(1), step(9, 7)), (log(1), step(10, 3)), (log(2), CapStep::of_all(CapStep::ALL))];
+        let caps_of = [(log(1), 7), (log(2), u64::MAX)];
         let with = with_caps(Extensions::new(), &caps_of).unwrap();
         assert_eq!(caps(&with), Ok(caps_of.to_vec()));
         assert_eq!(bases(&with), Ok(vec![]));
@@ -117,7 +103,6 @@ mod tests {
         assert_eq!(check(&with), Ok(()));
         let unsorted = DecodeError::NotCanonical { what: "caps" };
         assert_eq!(with_caps(Extensions::new(), &[caps_of[1], caps_of[0]]), Err(unsorted));
-        assert_eq!(with_caps(Extensions::new(), &[caps_of[2], caps_of[1]]), Err(unsorted));
         assert_eq!(with_caps(Extensions::new(), &[caps_of[0], caps_of[0]]), Err(unsorted));
         let empty = Extensions::new().with(CAPS, vec![]).unwrap();
         assert_eq!(check(&empty), Err(DecodeError::Truncated { needed: 16, left: 0 }));

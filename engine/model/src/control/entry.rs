@@ -80,6 +80,14 @@ impl UnknownEntry {
 }
 
 impl Entry {
+    /// The device that it adds.
+    pub const fn added(&self) -> Option<&DeviceAdded> {
+        match self {
+            Self::DeviceAdded(added) => Some(added),
+            _ => None,
+        }
+    }
+
     /// Its number on the wire.
     pub const fn tag(&self) -> u8 {
         match self {

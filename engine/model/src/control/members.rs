@@ -4,6 +4,8 @@
 //! commits to, the fold walks outwards: entries of the founder list devices, whose entries list further ones. An entry
 //! counts wherever it stands in a certified control log, once; genesis and certificates stand at seq 0 of the log that
 //! they are about. A log counts when its certificate is signed by a member; until then its entries wait, within a bound.
+//! But for one: beside a certificate may stand the word by which its device was let in. That counts at once if a member wrote it, for
+//! nobody else may have it.
 //! Of one device a limited number counts: those that came first, since nothing that was merged is taken back. Below the
 //! limit, which no honest device reaches, no order matters. When several entries list one device, it has the strongest role
 //! of them, so that a late entry never unlists what hangs on it; its name is that of the most senior author's first.
@@ -33,7 +35,7 @@ use self::segment::{HeldEntry, Segment, Signatures};
 use super::entry::LOG_CERTIFICATE;
 use super::{ControlError, DeviceName, DeviceRole, SignedPrekey};
 use crate::keys::PublicKey;
-use crate::merge::Cap;
+use crate::merge::Stamp;
 
 /// The members of one vault, as far as the control segments taken in tell.
 #[derive(Debug)]
@@ -193,6 +195,8 @@ impl Members {
         if counted {
             work.entries.extend(segment.entries.drain(..));
         }
+        let listings = segment.listings().filter(|entry| self.reach.roles.contains_key(&entry.author));
+        work.entries.extend(listings.cloned());
         if let Some(certificate) = &segment.certificate
             && self.reach.roles.contains_key(&certificate.device)
         {
@@ -229,6 +233,7 @@ impl Members {
                 self.reach.stand(&entry, &mut followed);
                 self.take_followed(followed, &mut work, changes);
             } else if let Some(member) = work.members.pop() {
+                work.entries.extend(self.held.listings_by(&member));
                 self.certify_all_of(&member, &mut work, changes);
             } else {
                 return self.roster.settle(&self.reach, changes);
@@ -317,13 +322,13 @@ impl Members {
         self.roster.bases.get(log).copied()
     }
 
-    /// What the stamps of a log count as at most: the lowest of what certificates of its own device set on it.
-    pub fn cap(&self, log: &LogId) -> Option<Cap> {
+    /// What the stamps of a log count as at most: the least cap that a certificate of its own device sets on it.
+    pub fn cap(&self, log: &LogId) -> Option<Stamp> {
         self.roster.cap(log)
     }
 
     /// The data logs that have a cap, and it.
-    pub fn caps(&self) -> impl Iterator<Item = (LogId, Cap)> {
+    pub fn caps(&self) -> impl Iterator<Item = (LogId, Stamp)> {
         self.roster.caps()
     }
 

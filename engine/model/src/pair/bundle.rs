@@ -15,7 +15,8 @@ use super::PairError;
 use super::message::SEALED_BYTES_MAX;
 use crate::control::{
     EPOCHS_MAX, EpochSecrets, GRANTS_MAX, HeldStatements, Keyring, OwnLogs, PAIR_LEN, PrekeySecret,
-    RecoverySeed, read_list, read_option, read_pair, read_public, write_option,
+    RecoverySeed, SignedEntry, decode_entries, encode_entries, read_list, read_option, read_pair,
+    read_public, write_option,
 };
 use crate::keys::KeyPair;
 use crate::keys::secret::{ControlKey, EpochKey};
@@ -56,15 +57,28 @@ pub(super) struct OpenedBundle {
     epochs: Vec<EpochSecrets>,
     /// The last one.
     statement: Vec<u8>,
+    pub(super) listing: SignedEntry,
     grants: Vec<(Pin, Vec<u8>)>,
 }
 
 impl Bundle {
-    /// Puts a bundle together.
+    /// Puts a bundle together. `listing` is the word by which the new device is let in.
     ///
     /// # Errors
     /// [`PairError::BundleTooLarge`]; [`PairError::BadBundle`] when the keyring lacks the live epoch's key.
-    pub fn new(parts: &BundleParts<'_>) -> Result<Self, PairError> {
+    pub fn new(parts: &BundleParts<'_>, listing: &SignedEntry) -> Result<Self, PairError> {
+        Self::with_listing(parts, &encode_entries(std::slice::from_ref(listing)))
+    }
+
+    /// Whether there is room for all of it, whatever the listing.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn check_room(parts: &BundleParts<'_>) -> Result<(), PairError> {
+        Self::with_listing(parts, &[0; LISTING_BYTES_MAX]).map(drop)
+    }
+
+    fn with_listing(parts: &BundleParts<'_>, listing: &[u8]) -> Result<Self, PairError> {
         let keyring = parts.keyring;
         let live = keyring.live_epoch();
         let key = live.key.as_ref().ok_or(PairError::BadBundle)?;
@@ -83,6 +97,7 @@ impl Bundle {
             w.u32(secrets.epoch.0).bytes(secrets.control.dangerous_bytes());
         }
         w.prefixed(keyring.statements.last());
+        w.prefixed(listing);
         w.prefixed(parts.relay.without_invite().to_string().as_bytes());
         w.count(keyring.grants.len());
         for (pin, grant) in &keyring.grants {
@@ -124,6 +139,7 @@ fn fixed_len(parts: &BundleParts<'_>) -> usize {
         + keyring.epochs.len() * 36
         + 4
         + keyring.statements.last().len()
+        + LISTING_BYTES_MAX
         + grants
         + RELAY_BYTES_MAX
 }
@@ -159,6 +175,8 @@ impl OpenedBundle {
         }
         epochs.push(live);
         let statement = r.prefixed("statement", STATEMENT_BYTES_MAX)?.to_vec();
+        let listing = <[_; 1]>::try_from(decode_entries(r.prefixed("listing", LISTING_BYTES_MAX)?)?);
+        let [listing] = listing.map_err(|_| DecodeError::Invalid { what: "listing" })?;
         let relay = RelayAddr::parse(text(r.prefixed("relay", RELAY_BYTES_MAX)?)?)
             .map_err(|_| DecodeError::Invalid { what: "relay" })?;
         let grants = read_list(&mut r, "grants", GRANTS_MAX, Pin::LEN + 4, |r| {
@@ -178,17 +196,18 @@ impl OpenedBundle {
         if !sorted {
             return Err(DecodeError::NotCanonical { what: "bundle" });
         }
-        Ok(Self { vault, name, relay, frontier, recovery, epochs, statement, grants })
+        Ok(Self { vault, name, relay, frontier, recovery, epochs, statement, listing, grants })
     }
 
-    /// The statement is of this vault, and the keys are those that it names. Whether it ends a chain from the vault's id is
+    /// The statement is of this vault, the keys are those that it names, and the listing adds a device to it. Whether it ends a chain from the vault's id is
     /// checked when the relay has shown the chain; of generation 0 it is one by itself.
     fn check(&self) -> Option<()> {
         let last = Statement::decode(&self.statement).ok()?;
         if last.generation == Generation(0) {
             last.check_first().ok()?;
         }
-        if last.vault != self.vault {
+        let adds = self.listing.entry.added().is_some() && self.listing.verify(&self.vault).is_ok();
+        if last.vault != self.vault || !adds {
             return None;
         }
         let live = self.epochs.last()?;
@@ -220,11 +239,13 @@ fn text(bytes: &[u8]) -> Result<&str, DecodeError> {
     std::str::from_utf8(bytes).map_err(|_| DecodeError::Invalid { what: "text" })
 }
 
-const VERSION: u8 = 2;
+const VERSION: u8 = 3;
 /// Bytes of a head in the frontier.
 const HEAD_LEN: usize = 16 + 8 + 32;
 /// A relay's address: eight hosts and a pin.
 const RELAY_BYTES_MAX: usize = 2048;
+/// An entry that adds a device: its name, two keys, two signatures, and room for extensions.
+const LISTING_BYTES_MAX: usize = 1024;
 /// What fits into the pieces, once sealed.
 const PLAIN_BYTES_MAX: usize = SEALED_BYTES_MAX - HPKE_OVERHEAD_BYTES;
 

@@ -13,7 +13,7 @@ use zeroize::Zeroizing;
 use super::bundle::{OpenedBundle, OwnKeys};
 use super::message::{Message, Opening, PairCode, Reveal, Transcript, check_mac};
 use super::{AbortReason, PairError, PairLink};
-use crate::control::{DeviceName, Keyring, OwnLogs, PrekeySecret, SignedPrekey};
+use crate::control::{DeviceName, Keyring, OwnLogs, PrekeySecret, SignedEntry, SignedPrekey};
 use crate::entropy::Entropy;
 use crate::keys::{KeyPair, KeyProvider, PublicKey, sign_with};
 use crate::seal::{HpkeBinding, hpke_open};
@@ -65,6 +65,8 @@ pub struct Joined {
     pub frontier: Vec<Head>,
     /// The device that added this one.
     pub inviter: PublicKey,
+    /// The word by which it did: whoever gets that from this device knows it, should nobody else have it.
+    pub listing: SignedEntry,
 }
 
 /// Answers one link, once. Any error ends it.
@@ -247,6 +249,10 @@ impl JoinMachine {
         if reveal.vaults.first() != Some(&bundle.vault) {
             return Err(PairError::BadBundle);
         }
+        let listed = bundle.listing.entry.added().map(|added| added.device);
+        if listed != Some(self.device.public()) || bundle.listing.author != reveal.device {
+            return Err(PairError::BadBundle);
+        }
         let own = self.own.take().ok_or(PairError::OutOfTurn)?;
         self.outputs.push_back(JoinOutput::Joined(Box::new(Joined {
             vault: bundle.vault,
@@ -254,6 +260,7 @@ impl JoinMachine {
             relay: bundle.relay.clone(),
             frontier: bundle.frontier.clone(),
             inviter: reveal.device,
+            listing: bundle.listing.clone(),
             keyring: bundle.into_keyring(own),
         })));
         Ok(State::Storing { transcript_hash })

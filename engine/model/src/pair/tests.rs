@@ -11,8 +11,8 @@ use subrosa_protocol::limits::RENDEZVOUS_MESSAGES_MAX;
 use super::message::{Message, Opening, Reveal, Transcript};
 use super::*;
 use crate::control::{
-    DeviceAdded, DeviceName, Founding, Keyring, LogBirth, Members, SignedPrekey, device_added,
-    encode_entries, found_vault,
+    DeviceAdded, DeviceName, DeviceRole, Founding, Keyring, LogBirth, Members, OwnLogs, PrekeySecret,
+    SignedEntry, SignedPrekey, device_added, encode_entries, found_vault,
 };
 use crate::entropy::SeededEntropy;
 use crate::keys::{KeyPair, KeyProvider, SoftwareKey};
@@ -81,6 +81,14 @@ fn new(link: &str, seed: u64) -> New {
     New { machine, device, shown: None, joined: None, sent: 0 }
 }
 
+/// What lets a device in.
+fn added(device: &SoftwareKey) -> DeviceAdded {
+    let prekey = PrekeySecret::generate(&OwnLogs::generate(0, &entropy(5)), &entropy(6));
+    let prekey = SignedPrekey::sign(device, 0, prekey.pair.public()).unwrap();
+    let (name, role) = (DeviceName::new("phone").unwrap(), DeviceRole::Admin);
+    DeviceAdded { device: device.public(), prekey, name, role }
+}
+
 pub(super) fn pair() -> (Old, New) {
     let old = old();
     let new = new(&old.machine.link().to_text(), 2);
@@ -120,10 +128,14 @@ impl Old {
     }
 
     pub(super) fn bundle(&self) -> Bundle {
-        let relay = self.machine.link().relay();
-        let parts =
-            BundleParts { vault: self.vault, name: "personal", keyring: &self.keyring, relay, frontier: &[] };
-        Bundle::new(&parts).unwrap()
+        let added = self.added.clone().unwrap_or_else(|| added(&SoftwareKey::generate(&entropy(2))));
+        self.bundle_for(&device_added(&self.device, &self.vault, 2, added).unwrap())
+    }
+
+    pub(super) fn bundle_for(&self, listing: &SignedEntry) -> Bundle {
+        let (relay, keyring) = (self.machine.link().relay(), &self.keyring);
+        let parts = BundleParts { vault: self.vault, name: "personal", keyring, relay, frontier: &[] };
+        Bundle::new(&parts, listing).unwrap()
     }
 }
 
@@ -203,6 +215,7 @@ fn two_devices_pair() {
     let theirs = joined.keyring.data_key(subrosa_protocol::ids::Epoch(0)).unwrap();
     assert!(theirs.is(old.keyring.live_epoch().key.as_ref().unwrap()));
     assert!(joined.frontier.is_empty());
+    assert_eq!(encode_entries(std::slice::from_ref(&joined.listing)), entry);
     assert_ne!(joined.keyring.logs.data.public(), old.keyring.logs.data.public());
 
     // What follows in the control logs lists the new device, and certifies its logs.
@@ -463,9 +476,10 @@ fn not_even_the_secret_lets_a_thief_play_the_old_device() {
     reveal.vaults = vec![own.vault];
     let (hash, opening) = thief.offer(&mut new, reveal).unwrap();
     let relay = thief.link.relay();
+    let listing = &device_added(&thief.device, &own.vault, 1, added(&new.device)).unwrap();
     let parts = BundleParts { vault: own.vault, name: "trap", keyring: &own.keyring, relay, frontier: &[] };
     let binding = HpkeBinding { psk: thief.link.secret(), psk_id: labels::PAIR_PSK, info: &hash };
-    let bundle = Bundle::new(&parts).unwrap();
+    let bundle = Bundle::new(&parts, listing).unwrap();
     let sealed = hpke_seal(&thief.ephemeral, &opening.ephemeral, &binding, bundle.as_bytes(), &entropy(71));
     let pieces = super::message::pieces(&sealed);
     let last = pieces.iter().map(|piece| new.handle(&piece.encode())).last();
@@ -565,6 +579,23 @@ fn steps_out_of_turn_end_it() {
     exchange(&mut old, &mut new).unwrap();
     assert_eq!(old.message(&done), Err(PairError::NotAuthentic));
     assert!(!old.finished);
+}
+
+#[test]
+fn a_bundle_with_the_word_of_another_device_or_of_somebody_else_is_refused() {
+    for (author, device) in [(1, 9), (9, 2)] {
+        let (mut old, mut new) = shown();
+        old.handle(OfferInput::Confirmed(None)).unwrap();
+        old.drain();
+        let (author, device) =
+            (SoftwareKey::generate(&entropy(author)), SoftwareKey::generate(&entropy(device)));
+        let bundle = old.bundle_for(&device_added(&author, &old.vault, 2, added(&device)).unwrap());
+        old.handle(OfferInput::DeviceAdded(&bundle)).unwrap();
+        let results: Vec<_> = old.drain().iter().map(|bytes| new.handle(bytes)).collect();
+        assert_eq!(results.last(), Some(&Err(PairError::BadBundle)));
+        new.drain();
+        assert!(new.joined.is_none());
+    }
 }
 
 #[test]

@@ -117,12 +117,14 @@ fn made_up_logs_never_keep_out_a_new_device_whatever_arrives_first() {
 #[test]
 fn a_certificate_stays_longer_than_anything_that_is_made_up() {
     let (mut a, b, relay, vault) = pair();
-    let c = TestDevice::new();
+    let [c, d] = [(); 2].map(|()| TestDevice::new());
+    // Whoever let the new one in is not known here, either.
     join(&b, &c);
-    c.core().seal(&vault).unwrap();
-    relay.take(c.core(), &vault).unwrap();
+    join(&c, &d);
+    d.core().seal(&vault).unwrap();
+    relay.take(d.core(), &vault).unwrap();
     relay.feed(a.core(), &vault);
-    let log = c.core().with_vault(&vault, |state| Ok(state.logs[&state.own.control].id)).unwrap();
+    let log = d.core().with_vault(&vault, |state| Ok(state.logs[&state.own.control].id)).unwrap();
     assert_eq!(waiting(&a, &vault, &log).2, Some(Rank::Certificate));
     let key = a
         .core()
@@ -138,9 +140,8 @@ fn a_certificate_stays_longer_than_anything_that_is_made_up() {
     }
     assert_eq!(waiting(&a, &vault, &log).2, Some(Rank::Certificate));
     a.reopen();
-    relay.sync(b.core(), &vault);
-    relay.sync(a.core(), &vault);
-    assert_eq!(a.vault().devices().unwrap().len(), 3);
+    [&b, &c, &a].iter().for_each(|device| relay.sync(device.core(), &vault));
+    assert_eq!(a.vault().devices().unwrap().len(), 4);
 }
 
 #[test]

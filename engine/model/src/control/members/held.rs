@@ -16,6 +16,8 @@ pub(super) struct HeldSegments {
     logs: BTreeMap<LogId, BTreeMap<Place, Segment>>,
     /// Which logs each device claims in certificates that wait.
     claims: BTreeMap<PublicKey, BTreeMap<EntryRank, LogId>>,
+    /// Which logs hold, beside a certificate that waits, a word of this author by which its device was let in.
+    listings: BTreeMap<PublicKey, BTreeSet<LogId>>,
     /// Logs that begin with something critical, which is not understood and may be a certificate.
     strange: BTreeSet<LogId>,
     weight: usize,
@@ -55,6 +57,9 @@ impl HeldSegments {
     pub(super) fn put(&mut self, log: LogId, seq: Seq, segment: Segment) {
         self.weight += segment.weight();
         self.certificates += usize::from(segment.certificate.is_some());
+        for entry in segment.listings() {
+            self.listings.entry(entry.author).or_default().insert(log);
+        }
         if let Some(Certificate { device, rank, .. }) = segment.certificate.as_deref() {
             self.claims.entry(*device).or_default().insert(*rank, log);
         } else if is_strange(seq, &segment) {
@@ -71,6 +76,13 @@ impl HeldSegments {
             certificates.find(|certificate| certificate.rank == *rank).cloned()
         };
         claims.filter_map(of_claim).collect()
+    }
+
+    /// The words of an author by which devices were let in whose certificates wait.
+    pub(super) fn listings_by(&self, author: &PublicKey) -> Vec<Arc<HeldEntry>> {
+        let logs = self.listings.get(author).into_iter().flatten();
+        let listings = logs.flat_map(|log| self.of(log)).flat_map(Segment::listings);
+        listings.filter(|entry| entry.author == *author).cloned().collect()
     }
 
     /// The certificate of a rank counts: takes it out, and all entries of its log. Other certificates of that log stay.
@@ -100,6 +112,15 @@ impl HeldSegments {
         let Some(segments) = self.logs.remove(log) else { return BTreeMap::new() };
         let (gone, left): (BTreeMap<_, _>, BTreeMap<_, _>) =
             segments.into_iter().partition(|(place, _)| goes(place));
+        for entry in gone.values().flat_map(Segment::listings) {
+            let is_left = left.values().flat_map(Segment::listings).any(|other| other.author == entry.author);
+            if let Some(logs) = self.listings.get_mut(&entry.author).filter(|_| !is_left) {
+                logs.remove(log);
+                if logs.is_empty() {
+                    self.listings.remove(&entry.author);
+                }
+            }
+        }
         for segment in gone.values() {
             self.weight -= segment.weight();
             let Some(certificate) = segment.certificate.as_deref() else { continue };

@@ -16,7 +16,6 @@ use super::reach::Founder;
 use super::segment::{Certificate, HeldEntry, Says};
 use super::{MemberChanges, Members, Work};
 use crate::keys::PublicKey;
-use crate::merge::{CapStep, Stamp};
 
 const VERSION: u8 = 1;
 
@@ -131,8 +130,8 @@ fn write_certificate(certificate: &Certificate, keys: &mut Keys, w: &mut Writer)
         w.bytes(log.as_bytes()).u64(base.seq.0).bytes(base.chain.as_bytes());
     }
     w.u32(len(certificate.caps.len()));
-    for (log, step) in &certificate.caps {
-        w.bytes(log.as_bytes()).u64(step.to.0).u64(step.cap.0);
+    for (log, cap) in &certificate.caps {
+        w.bytes(log.as_bytes()).u64(*cap);
     }
 }
 
@@ -149,10 +148,7 @@ fn read_certificate(
         let log = LogId::from_bytes(r.array()?);
         Ok((log, Base { seq: Seq(r.u64()?), chain: Chain::from_bytes(r.array()?) }))
     })?;
-    let caps = list(r, |r| {
-        let (log, to) = (LogId::from_bytes(r.array()?), Stamp(r.u64()?));
-        Ok((log, CapStep { cap: Stamp(r.u64()?), to }))
-    })?;
+    let caps = list(r, |r| Ok((LogId::from_bytes(r.array()?), r.u64()?)))?;
     Ok(Certificate { device, incarnation, control_log, data_log, admin_key, prekey, rank, bases, caps })
 }
 

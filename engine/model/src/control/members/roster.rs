@@ -5,13 +5,12 @@
 //! device more than the list has room for, or a log that two certificates name, has all of it made anew
 //! from [`Reach`]: that costs in proportion to members and their logs, not to history.
 
-use std::cmp::Reverse;
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use subrosa_protocol::ids::{Base, LogId};
-use subrosa_protocol::limits::{CAP_STEPS_PER_LOG_MAX, DEVICES_PER_VAULT_MAX, LOGS_PER_DEVICE_MAX};
+use subrosa_protocol::limits::{DEVICES_PER_VAULT_MAX, LOGS_PER_DEVICE_MAX};
 use subrosa_protocol::segment::Class;
 
 use super::super::DeviceRole;
@@ -20,7 +19,7 @@ use super::reach::Reach;
 use super::segment::{Certificate, HeldEntry};
 use super::{CertifiedLog, ListedDevice, MemberChanges};
 use crate::keys::PublicKey;
-use crate::merge::{Cap, CapStep, Stamp};
+use crate::merge::Stamp;
 
 /// What follows from what counts.
 #[derive(Debug, Default)]
@@ -35,9 +34,8 @@ pub(super) struct Roster {
     pub(super) pairs: BTreeMap<PublicKey, BTreeMap<EntryRank, Arc<Certificate>>>,
     /// Where logs begin, if not at their first segment.
     pub(super) bases: BTreeMap<LogId, Base>,
-    /// Per log and device, the lowest caps that certificates of the device set on it, of one cap those that reach furthest, first. They
-    /// count if the log is the device's.
-    caps: BTreeMap<(LogId, PublicKey), LowestFirst>,
+    /// Per log and device, the least cap that a certificate of the device sets on it. It counts if the log is the device's.
+    caps: BTreeMap<(LogId, PublicKey), Stamp>,
     pub(super) update_needed: bool,
     /// More devices were added than a vault may have.
     pub(super) overflows: bool,
@@ -49,9 +47,6 @@ pub(super) struct Roster {
     #[cfg(test)]
     pub(super) folds: usize,
 }
-
-/// Steps, by what they cap at, and of one cap the one that reaches furthest first.
-type LowestFirst = BTreeSet<(Stamp, Reverse<Stamp>)>;
 
 /// What of the roster does not fit any more.
 #[derive(Debug, Default)]
@@ -164,13 +159,9 @@ impl Roster {
             let raised = self.bases.entry(*log).or_insert(*base);
             *raised = (*raised).max(*base);
         }
-        for (log, step) in &certificate.caps {
-            let steps = self.caps.entry((*log, device)).or_default();
-            steps.insert((step.cap, Reverse(step.to)));
-            // Which ones stay must not depend on which came first, so one that others make useless counts, too.
-            if steps.len() > CAP_STEPS_PER_LOG_MAX {
-                steps.pop_last();
-            }
+        for (log, cap) in &certificate.caps {
+            let least = self.caps.entry((*log, device)).or_insert(Stamp(*cap));
+            *least = (*least).min(Stamp(*cap));
         }
         for class in [Class::Control, Class::Data] {
             match self.claim(certificate, class) {
@@ -195,15 +186,14 @@ impl Roster {
         Some(log)
     }
 
-    /// The cap of a log: the lowest of what its own device sets on it.
-    pub(super) fn cap(&self, log: &LogId) -> Option<Cap> {
+    /// The cap of a log: the least that its own device sets on it.
+    pub(super) fn cap(&self, log: &LogId) -> Option<Stamp> {
         let certified = self.logs.get(log).filter(|certified| certified.class == Class::Data)?;
-        let steps = self.caps.get(&(*log, certified.device))?;
-        Some(Cap::of(steps.iter().map(|(cap, Reverse(to))| CapStep { cap: *cap, to: *to })))
+        self.caps.get(&(*log, certified.device)).copied()
     }
 
     /// The logs that have a cap, and it.
-    pub(super) fn caps(&self) -> impl Iterator<Item = (LogId, Cap)> {
+    pub(super) fn caps(&self) -> impl Iterator<Item = (LogId, Stamp)> {
         let named = self.caps.keys().map(|(log, device)| (log, device));
         let counts =
             named.filter(|(log, device)| self.logs.get(log).is_some_and(|log| log.device == **device));

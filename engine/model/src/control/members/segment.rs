@@ -9,7 +9,6 @@ use super::super::entry::EntryRank;
 use super::super::{ControlError, DeviceAdded, Entry, Genesis, SignedEntry, SignedPrekey, decode_entries};
 use super::{EntryKey, Members};
 use crate::keys::PublicKey;
-use crate::merge::CapStep;
 
 /// Whether the signatures of a segment's entries were found to hold before.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -39,7 +38,7 @@ pub(crate) struct Certificate {
     pub(crate) prekey: SignedPrekey,
     pub(super) rank: EntryRank,
     pub(super) bases: Vec<(LogId, Base)>,
-    pub(super) caps: Vec<(LogId, CapStep)>,
+    pub(super) caps: Vec<(LogId, u64)>,
 }
 
 /// An entry that counts wherever it stands, once.
@@ -181,6 +180,14 @@ impl Segment {
         }
         let born = VaultId::derive(&genesis.recovery_commitment, &hash, &body.admin_key);
         if born == *vault { Ok(()) } else { Err(ControlError::OtherVault { log, seq }) }
+    }
+
+    /// The words by which the device of the certificate here was let in.
+    pub(super) fn listings(&self) -> impl Iterator<Item = &Arc<HeldEntry>> {
+        let device = self.certificate.as_ref().map(|certificate| certificate.device);
+        let adds_it =
+            move |entry: &&Arc<HeldEntry>| entry.added().is_some_and(|added| Some(added.device) == device);
+        self.entries.iter().filter(adds_it)
     }
 
     /// How much a segment counts against the bound on what waits.

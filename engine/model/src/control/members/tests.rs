@@ -12,9 +12,9 @@ use crate::control::{
 };
 use crate::entropy::SeededEntropy;
 use crate::keys::{KeyPair, KeyProvider, SoftwareKey};
-use crate::merge::{CapStep, Stamp};
 
 mod image;
+mod listing;
 mod order;
 mod reference;
 
@@ -306,13 +306,12 @@ fn a_cap_is_the_least_that_a_logs_own_device_sets_in_whatever_order() {
     let (vault, a, first) = founded();
     let b = Actor::new(2);
     let listed = a.adds(&vault, 1, &b, "b", DeviceRole::Writer);
-    let of_all = |cap| Cap::of([CapStep::of_all(Stamp(cap))]);
     let capping = |device: &Actor, incarnation: u32, caps: &[(LogId, u64)]| {
         let logs = Actor::with_logs(20 + u64::from(incarnation), incarnation).logs;
         let prekey = PrekeySecret::generate(&logs, &SeededEntropy::dangerous_from_seed(98));
         let number = u64::from(incarnation);
         let birth = LogBirth { vault: &vault, number, logs: &logs, admin: &device.admin, prekey: &prekey };
-        let caps = caps.iter().map(|(log, cap)| (*log, of_all(*cap))).collect();
+        let caps = caps.iter().map(|(log, cap)| (*log, Stamp(*cap))).collect();
         (id_of(&logs.control), Seq(0), birth.entries_with_caps(&device.key, &caps).unwrap())
     };
     let segments = [
@@ -326,7 +325,7 @@ fn a_cap_is_the_least_that_a_logs_own_device_sets_in_whatever_order() {
         capping(&b, 6, &[(a.data(), 1)]),
         capping(&b, 7, &[(LogId::from_bytes([9; 16]), 1)]),
     ];
-    let expected = [(b.data(), of_all(5))];
+    let expected = [(b.data(), Stamp(5))];
     for turn in 0..segments.len() {
         let mut members = told(vault, std::slice::from_ref(&first));
         let mut told = Vec::new();
@@ -340,7 +339,7 @@ fn a_cap_is_the_least_that_a_logs_own_device_sets_in_whatever_order() {
         }
         assert_eq!(members.caps().collect::<Vec<_>>(), expected, "{turn}");
         assert_eq!(image::read_again(&members).caps().collect::<Vec<_>>(), expected, "as an image has it");
-        assert_eq!((members.cap(&b.data()), members.cap(&b.control())), (Some(of_all(5)), None));
+        assert_eq!((members.cap(&b.data()), members.cap(&b.control())), (Some(Stamp(5)), None));
         assert_eq!((members.cap(&a.data()), members.cap(&LogId::from_bytes([9; 16]))), (None, None));
         assert!(told.iter().all(|(log, _)| *log == b.data()));
     }

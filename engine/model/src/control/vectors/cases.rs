@@ -10,7 +10,6 @@ use crate::control::{
     DeviceRole, Entry, Members, SignedEntry, UnknownEntry, decode_entries, encode_entries, with_caps,
 };
 use crate::keys::{KeyProvider, SoftwareKey, sign_with};
-use crate::merge::{CapStep, Stamp};
 
 /// An entry made by hand: what stands between number and signature, signed by whoever.
 struct Hand<'w> {
@@ -115,14 +114,8 @@ fn extension(tag: u8, bytes: &[u8]) -> Vec<u8> {
 /// Every shape of an entry, alone, and whether it counts.
 pub(super) fn shapes(world: &World) -> Vec<Value> {
     let role_at = Hand::added(world).body.len() - 1;
-    let caps = with_caps(
-        Extensions::new(),
-        &[
-            (LogId::from_bytes([3; 16]), CapStep { cap: Stamp(5), to: Stamp(8) }),
-            (LogId::from_bytes([3; 16]), CapStep::of_all(Stamp(7))),
-            (LogId::from_bytes([4; 16]), CapStep::of_all(Stamp(9))),
-        ],
-    );
+    let caps =
+        with_caps(Extensions::new(), &[(LogId::from_bytes([3; 16]), 7), (LogId::from_bytes([4; 16]), 9)]);
     let mut caps_written = Writer::new();
     caps.unwrap().write(&mut caps_written);
     let all = [

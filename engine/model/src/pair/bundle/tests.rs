@@ -5,9 +5,11 @@ use subrosa_protocol::statement::Signer;
 use subrosa_protocol::token::Invite;
 
 use super::*;
-use crate::control::{Founding, found_vault};
+use crate::control::{
+    DeviceAdded, DeviceName, DeviceRole, Founding, SignedPrekey, device_added, found_vault,
+};
 use crate::entropy::SeededEntropy;
-use crate::keys::SoftwareKey;
+use crate::keys::{KeyProvider as _, SoftwareKey};
 
 fn entropy(seed: u64) -> SeededEntropy {
     SeededEntropy::dangerous_from_seed(seed)
@@ -40,7 +42,27 @@ fn heads(count: u16) -> Vec<Head> {
 }
 
 fn bundle(vault: VaultId, keyring: &Keyring, frontier: &[Head]) -> Result<Bundle, PairError> {
-    Bundle::new(&BundleParts { vault, name: "personal", keyring, relay: &relay(), frontier })
+    bundle_of(vault, keyring, &listing(vault, 8), frontier)
+}
+
+/// Adds the device of a seed.
+fn listing(vault: VaultId, seed: u64) -> SignedEntry {
+    let (founder, device) = (SoftwareKey::generate(&entropy(1)), SoftwareKey::generate(&entropy(seed)));
+    let prekey = PrekeySecret::generate(&OwnLogs::generate(0, &entropy(5)), &entropy(6));
+    let prekey = SignedPrekey::sign(&device, 0, prekey.pair.public()).unwrap();
+    let (name, role) = (DeviceName::new("phone").unwrap(), DeviceRole::Admin);
+    let added = DeviceAdded { device: device.public(), prekey, name, role };
+    device_added(&founder, &vault, 1, added).unwrap()
+}
+
+fn bundle_of(
+    vault: VaultId,
+    keyring: &Keyring,
+    listing: &SignedEntry,
+    frontier: &[Head],
+) -> Result<Bundle, PairError> {
+    let parts = BundleParts { vault, name: "personal", keyring, relay: &relay(), frontier };
+    Bundle::new(&parts, listing)
 }
 
 fn opened(vault: VaultId, keyring: &Keyring) -> Result<OpenedBundle, PairError> {
@@ -129,6 +151,9 @@ fn parts_that_do_not_fit_together_are_refused() {
     }
     assert_eq!(opened(home().0, &other).err(), Some(PairError::BadBundle), "vault");
     assert!(opened(other_vault, &other).is_ok());
+    let (vault, keyring) = home();
+    let elsewhere = bundle_of(vault, &keyring, &listing(other_vault, 8), &[]).unwrap();
+    assert_eq!(OpenedBundle::read(elsewhere.as_bytes()).err(), Some(PairError::BadBundle), "listing");
 }
 
 #[test]
@@ -147,7 +172,7 @@ fn damage_is_an_error() {
         assert!(OpenedBundle::read(&bytes[..cut]).is_err(), "cut at {cut}");
     }
     assert!(OpenedBundle::read(&[bytes, &[0]].concat()).is_err());
-    for version in [1, 3] {
+    for version in [2, 4] {
         let mut other = bytes.to_vec();
         other[0] = version;
         let unknown = DecodeError::Unknown { what: "bundle version", value: u64::from(version) };

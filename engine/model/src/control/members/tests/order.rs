@@ -13,7 +13,7 @@ use super::*;
 fn story() -> (VaultId, Vec<Applied>) {
     use DeviceRole::{Admin, Reader, Writer};
     let (vault, a, first) = founded();
-    let [b, c, d, e, f, g, h] = [2, 3, 4, 5, 6, 7, 8].map(Actor::new);
+    let [b, c, d, e, f, g, h, i] = [2, 3, 4, 5, 6, 7, 8, 10].map(Actor::new);
     let again = Actor::with_logs(2, 1);
     assert_eq!(again.public(), b.public());
     let (_, _, b_adds_c) = b.adds(&vault, 1, &c, "c by b", Admin);
@@ -37,6 +37,7 @@ fn story() -> (VaultId, Vec<Applied>) {
         again.adds(&vault, 2, &g, "g by b", Reader),
         (a.control(), Seq(4), encode_entries(&repeated)),
         h.certificate(&vault),
+        listing::beside(&i.certificate(&vault), &c.adds(&vault, 2, &i, "i by c", Reader)),
     ];
     (vault, story)
 }
@@ -47,7 +48,7 @@ fn the_story_lists_whom_it_should() {
     let members = told(vault, &story);
     let [b, c, d, e, f, _, h] = [2, 3, 4, 5, 6, 7, 8].map(Actor::new);
     let names: Vec<_> = members.devices().iter().map(|device| device.name.as_str()).collect();
-    let by_seniority = ["founder", "b", "c by a", "g by b", "h by b", "d by c"];
+    let by_seniority = ["founder", "b", "c by a", "g by b", "h by b", "d by c", "i by c"];
     assert_eq!(names, by_seniority, "the senior author gives the name, wherever an entry stands");
     assert_eq!(members.device(&h.public()).unwrap().role, DeviceRole::Writer);
     assert_eq!(members.device(&b.public()).unwrap().added_by, Some(members.devices()[0].public));
@@ -60,7 +61,7 @@ fn the_story_lists_whom_it_should() {
     assert_eq!((log.device, log.class), (b.public(), Class::Control));
     assert_eq!(members.certified(&e.control()), None);
     assert_eq!(members.certified(&id_of(&e.logs.data)), None);
-    assert_eq!(members.control_log_publics().len(), 6, "founder, B twice, C, D, H");
+    assert_eq!(members.control_log_publics().len(), 7, "founder, B twice, C, D, H, I");
     assert_eq!(members.next_number(&b.public()), 5);
     assert_eq!(members.next_number(&Actor::new(9).public()), 0);
     assert_eq!(members.admin_key(&b.public()), Some(b.admin.public().into()));
@@ -72,9 +73,9 @@ proptest! {
 
     #[test]
     fn any_order_and_any_repetition_gives_the_same(
-        order in Just((0..16usize).collect::<Vec<_>>()).prop_shuffle(),
-        repeats in prop::collection::vec(0..16usize, 0..6),
-        opened_again in prop::option::of(0..16usize),
+        order in Just((0..17usize).collect::<Vec<_>>()).prop_shuffle(),
+        repeats in prop::collection::vec(0..17usize, 0..6),
+        opened_again in prop::option::of(0..17usize),
     ) {
         static STORY: LazyLock<(VaultId, Vec<Applied>)> = LazyLock::new(story);
         let (vault, story) = &*STORY;

@@ -104,10 +104,23 @@ impl<'a> Reach<'a> {
                 let logs = owned.get(&device).into_iter().flat_map(BTreeMap::values);
                 let segments = logs.flat_map(|segments| segments.iter());
                 segments.flat_map(|segment| &segment.entries).for_each(|entry| reach.stands(entry));
-            } else {
+            } else if !reach.words_stand(owned) {
                 return reach;
             }
         }
+    }
+
+    /// Members' words by which devices were let in stand beside the certificates of those, too; whether there is a new one.
+    fn words_stand(&mut self, owned: &OwnedLogs<'a>) -> bool {
+        let segments = owned.values().flat_map(BTreeMap::values).flat_map(|segments| segments.iter());
+        for word in segments.flat_map(Segment::listings) {
+            let stood = self.standing.get(&word.author).is_some_and(|theirs| theirs.contains_key(&word.rank));
+            if self.roles.contains_key(&word.author) && !stood {
+                self.stands(word);
+                return true;
+            }
+        }
+        false
     }
 
     /// An entry stands in a certified log.
