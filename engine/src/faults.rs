@@ -25,9 +25,6 @@ pub(crate) const CAPS_ALIKE: bool = cfg!(fault = "caps-alike");
 /// A cap is the moment at which the clock was put right, however late what stays merged and was written over. In `logs/put_right.rs`.
 pub(crate) const CAPS_AT_NOW: bool = cfg!(fault = "caps-at-now");
 
-/// A cap that came of a relay whose clock was wrong is not lowered. In `logs/put_right.rs`.
-pub(crate) const CAPS_NOT_LOWERED: bool = cfg!(fault = "caps-not-lowered");
-
 /// A clock that is put right caps the log that is written, and none before it. In `logs/put_right.rs`.
 pub(crate) const EARLIER_NOT_CAPPED: bool = cfg!(fault = "earlier-not-capped");
 

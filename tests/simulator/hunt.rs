@@ -118,6 +118,13 @@ impl Found {
         shapes
     }
 
+    /// How many plans broke a promise, but for those that were cut down and show a fault that is known and not mended yet.
+    #[must_use]
+    pub fn unknown(&self) -> u64 {
+        let is_known = |shrunk: &&Shrunk| all().any(|known| !known.is_mended && known.is_shown_by(shrunk));
+        self.failures.values().sum::<u64>() - self.shrunk.values().filter(is_known).count() as u64
+    }
+
     /// For each known fault, the first seed whose plan, cut down, shows it, and how many did.
     #[must_use]
     pub fn known(&self) -> Vec<(&'static str, Option<u64>, usize)> {

@@ -186,7 +186,7 @@ impl Tx<'_> {
                 latest = latest.max(times.latest);
                 is_ahead |= times.ahead.is_some();
                 // An earlier cap may be ahead itself, of a relay whose clock was wrong.
-                is_ahead |= self.vault(vault)?.held.contains_key(&branch) && !faults::CAPS_NOT_LOWERED;
+                is_ahead |= self.vault(vault)?.held.contains_key(&branch);
             }
             let certified = self.vault(vault)?.members.certified(&id);
             let mine = certified.filter(|certified| is_ahead && certified.device == me);

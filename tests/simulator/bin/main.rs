@@ -64,7 +64,9 @@ fn main() -> Result<ExitCode> {
         std::fs::write(file, seeds.concat())?;
     }
     println!("{} plans in {seconds:.1} s: {:.1} a second", found.plans, found.plans as f64 / seconds);
-    Ok(if found.failures.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    let unknown = found.unknown();
+    println!("{unknown} of them broke a promise, and not by a fault that is known and not mended yet");
+    Ok(if unknown == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// Whoever sits in front of it.

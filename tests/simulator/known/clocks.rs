@@ -189,7 +189,7 @@ pub(super) const CLOCKS: &[Known] = &[
             11 clock-right 2
             13 sync 2 0",
         is_mended: true,
-        faults: &["caps-not-lowered"],
+        faults: &["earlier-not-capped"],
         kinds: &[Kind::Withheld],
         has: &[&["relay-clock"], &["clock"]],
         without: &[],
