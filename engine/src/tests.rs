@@ -18,6 +18,7 @@ mod grants;
 mod held_up;
 mod incarnations;
 mod killed;
+mod lost_ahead;
 mod making;
 mod members;
 mod merging;

@@ -103,14 +103,18 @@ impl Core {
         self.go_round(None).map(drop)
     }
 
-    /// Whether something is held for the clock that this device wrote itself, and which was lost here: a copy of its store was put
-    /// back. The last half of its logs is not used up for that, as there may be a copy that goes on with a wrong clock.
+    /// Whether something is held for the clock that this device wrote itself, and lost: an older copy of its store was put back. The
+    /// last half of its logs is not used up for that, as there may be a copy that goes on with a wrong clock.
     fn is_own_held(&self, vault: &VaultState, now_ms: u64) -> bool {
         let me = self.public();
         let is_own = |branch: BranchNo| {
-            let info = vault.info(branch).filter(|info| info.class == Class::Data);
-            let certified = info.and_then(|info| vault.members.certified(&info.id));
-            certified.is_some_and(|certified| certified.device == me)
+            let Some(info) = vault.info(branch).filter(|info| info.class == Class::Data) else {
+                return false;
+            };
+            // A cap that was set may not count yet, while records pass to another one.
+            let is_capped =
+                vault.members.cap(&info.id).is_some_and(|cap| held_until_ms(cap, now_ms).is_none());
+            !is_capped && vault.members.certified(&info.id).is_some_and(|certified| certified.device == me)
         };
         !faults::OWN_STAYS_HELD
             && vault.keyring.logs.incarnation < INCARNATIONS_MAX / 2

@@ -15,19 +15,19 @@ use crate::people::held::HeldGroups;
 use crate::records::SliceLimits;
 use crate::records::watch::Change;
 
-const NOW: u64 = 1_000_000;
-const HOUR: u64 = 3_600_000;
+pub(super) const NOW: u64 = 1_000_000;
+pub(super) const HOUR: u64 = 3_600_000;
 
-fn put(device: &TestDevice, n: u8, x: i64) {
+pub(super) fn put(device: &TestDevice, n: u8, x: i64) {
     device.vault().records("notes").put(id(n), &record(&[("x", x)])).unwrap();
     assert_eq!(get(device, n), Some(x), "a write shows at once");
 }
 
-fn get(device: &TestDevice, n: u8) -> Option<i64> {
+pub(super) fn get(device: &TestDevice, n: u8) -> Option<i64> {
     device.vault().records("notes").get_field(id(n), "x").unwrap()
 }
 
-fn sync(relay: &ListRelay, devices: &[&TestDevice], vault: &VaultId) {
+pub(super) fn sync(relay: &ListRelay, devices: &[&TestDevice], vault: &VaultId) {
     devices.iter().for_each(|device| relay.sync(device.core(), vault));
 }
 
@@ -516,50 +516,4 @@ fn a_copy_whose_log_another_copy_has_capped_opens_new_logs() {
     put(&a, 1, 2);
     sync(&relay, &[&a, &b], &vault);
     assert_eq!(get(&b, 1), Some(2));
-}
-
-#[test]
-fn what_was_written_ahead_comes_free_where_an_older_copy_of_the_store_is_put_back() {
-    let (mut a, b, relay, vault) = pair();
-    let copy = copy_of(&mut a, "copy");
-    a.clock.set(NOW + HOUR);
-    put(&a, 1, 1);
-    sync(&relay, &[&a], &vault);
-    // From here on there is only the older one, whose clock is right.
-    a.clock.set(NOW + 10);
-    for _ in 0..3 {
-        copy.core.relay_now(NOW + 10).unwrap();
-        relay.sync(&copy.core, &vault);
-    }
-    sync(&relay, &[&b], &vault);
-    let shown = copy.vault("personal").unwrap().records("notes").get_field::<i64>(id(1), "x").unwrap();
-    assert_eq!((shown, get(&b, 1)), (Some(1), Some(1)));
-    assert_eq!((copy.core.held_wait(), b.core().held_wait()), (None, None));
-}
-
-/// A copy that goes on with a wrong clock has the other one cap what it writes, as long as that leaves half of the logs.
-#[test]
-fn a_copy_whose_clock_stays_wrong_does_not_use_up_all_logs_of_the_other() {
-    let (mut a, _b, relay, vault) = pair();
-    let copy = copy_of(&mut a, "copy");
-    let half = INCARNATIONS_MAX / 2;
-    let most = copy.core.write(|tx| {
-        let number = tx.state.vault_no(&vault)?;
-        tx.vault_mut(number)?.keyring.logs.incarnation = half;
-        Ok(())
-    });
-    most.unwrap();
-    a.clock.set(NOW + HOUR);
-    put(&a, 1, 1);
-    sync(&relay, &[&a], &vault);
-    a.clock.set(NOW + 10);
-    copy.core.relay_now(NOW + 10).unwrap();
-    relay.sync(&copy.core, &vault);
-    let incarnation = || copy.core.with_vault(&vault, |state| Ok(state.keyring.logs.incarnation)).unwrap();
-    let before = incarnation();
-    for _ in 0..3 {
-        relay.sync(&copy.core, &vault);
-    }
-    assert_eq!(incarnation(), before);
-    assert!(copy.core.held_wait().is_some(), "until its time has come");
 }

@@ -199,8 +199,8 @@ impl OpenedBundle {
         Ok(Self { vault, name, relay, frontier, recovery, epochs, statement, listing, grants })
     }
 
-    /// The statement is of this vault, the keys are those that it names, and the listing adds a device to it. Whether it ends a chain from the vault's id is
-    /// checked when the relay has shown the chain; of generation 0 it is one by itself.
+    /// The statement is of this vault, the keys are those that it names, and the listing adds a device to it. Whether it ends a chain
+    /// from the vault's id is checked when the relay has shown the chain; of generation 0 it is one by itself.
     fn check(&self) -> Option<()> {
         let last = Statement::decode(&self.statement).ok()?;
         if last.generation == Generation(0) {
