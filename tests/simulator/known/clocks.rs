@@ -212,9 +212,11 @@ pub(super) const CLOCKS: &[Known] = &[
         what: "as clock-of-a-new-device, at a relay where nobody has said who it is",
         plan: "seed 32724 devices 3 relays 2
             9 join 2 0
-            13 sync 3 1
             19 clock 3 30000000
-            20 import 3",
+            20 import 3
+            21 clock-right 3
+            22 sync 3 1
+            23 sync 3 1",
         is_mended: true,
         faults: &["never-put-right-late"],
         kinds: &[Kind::Withheld, Kind::WriteWithoutEffect],

@@ -235,15 +235,17 @@ pub(super) const FORKS: &[Known] = &[
     Known {
         name: "lost-closing",
         what: "a device has seen the end of a log that a relay lost: what it deleted counts as deleted without knowing it",
-        plan: "seed 100101 devices 4 relays 1
-            4 relay-backup 0
-            5 put 1 0 0
+        plan: "seed 419371 devices 1 relays 1
+            0 relay-backup 0
+            1 put 1 0 0
+            2 copy 1
             6 copy 1
-            7 put 1 0 1
-            8 sync 1 0
-            18 sync 4 0
-            19 relay-restore 0
-            22 delete 4 0",
+            7 put 2 0 2
+            8 sync 2 0
+            9 sync 3 0
+            12 delete 3 0
+            14 relay-restore 0
+            15 sync 4 0",
         is_mended: true,
         faults: &["closings-seen"],
         kinds: &[Kind::ComesBack],
