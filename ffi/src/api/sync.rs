@@ -102,7 +102,12 @@ impl SyncObject {
     pub(crate) fn running(&self) -> Result<Running<'_>, Failure> {
         self.device.check_open()?;
         let sync = self.sync.read().unwrap_or_else(PoisonError::into_inner);
-        if sync.is_none() { Err(stopped()) } else { Ok(Running(sync)) }
+        if sync.is_none() {
+            // Closing the device stops it, too.
+            self.device.check_open()?;
+            return Err(stopped());
+        }
+        Ok(Running(sync))
     }
 
     pub(crate) fn wait(&self, idle_ms: i32, cancel: Option<&CancelObject>) -> Result<(), Failure> {
