@@ -28,8 +28,8 @@ pub(crate) const CAPS_AT_NOW: bool = cfg!(fault = "caps-at-now");
 /// A clock that is put right caps the log that is written, and none before it. In `logs/put_right.rs`.
 pub(crate) const EARLIER_NOT_CAPPED: bool = cfg!(fault = "earlier-not-capped");
 
-/// What is held again when a clock is put right is what is ahead of the wall clock, however late that is. In `logs/put_right.rs`.
-pub(crate) const HELD_BY_THE_WALL: bool = cfg!(fault = "held-by-the-wall");
+/// A clock that is put right caps what the device wrote itself, and nothing of what it has merged of others. In `logs/put_right.rs`.
+pub(crate) const PREFIXES_NOT_CAPPED: bool = cfg!(fault = "prefixes-not-capped");
 
 /// What a device wrote ahead and lost, as an older copy of its store was put back, is held until its time has come. In
 /// `logs/put_right.rs`.

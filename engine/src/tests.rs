@@ -25,6 +25,7 @@ mod merging;
 mod names;
 mod opening;
 mod panics;
+mod prefix_caps;
 mod reading;
 mod repair;
 mod restored;
@@ -250,6 +251,22 @@ impl ListRelay {
             pin: Pin::from_bytes([7; 32]),
             incarnation: Incarnation::from_bytes([9; 16]),
             state: Mutex::default(),
+            keys: Mutex::default(),
+        }
+    }
+
+    /// Another relay, which has all that this one has but for a log.
+    pub(super) fn without(&self, log: &LogId) -> Self {
+        let state = self.state.lock().unwrap();
+        let is_other = |segment: &&SealedSegment| segment.header().log != *log;
+        let segments = state.segments.iter().filter(is_other).cloned().collect();
+        let mut heads = state.heads.clone();
+        heads.remove(log);
+        let listed = Listed { logs: state.logs.clone(), segments, heads };
+        Self {
+            pin: Pin::from_bytes([8; 32]),
+            incarnation: Incarnation::from_bytes([10; 16]),
+            state: Mutex::new(listed),
             keys: Mutex::default(),
         }
     }

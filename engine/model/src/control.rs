@@ -21,7 +21,7 @@ mod prekey;
 pub use birth::{Founded, Founding, LogBirth, device_added, found_vault};
 #[cfg(any(test, feature = "testing"))]
 pub use claims::with_bases;
-pub use claims::{caps, with_caps};
+pub use claims::{CertifiedCaps, PrefixCap, caps, prefix_caps, with_caps, with_prefix_caps};
 pub use entry::{Entry, EntryRank, SignedEntry, UnknownEntry, decode_entries, encode_entries, read_public};
 pub use error::{BirthError, ControlError};
 pub use keyring::{

@@ -23,7 +23,7 @@ mod testing;
 pub use body::{BodyPlace, BodyWriter, CheckedBody, GroupHead, Run, Runs, Seen};
 pub use hlc::{HybridClock, Observed, Stamp};
 pub use id::{NewIds, RecordId};
-pub use logs::{Caps, CapsOf, CapsOfLogs, LogNo, LogOrder, LogTable, VaultNo};
+pub use logs::{Cap, CapStep, Caps, CapsOf, CapsOfLogs, LogNo, LogOrder, LogTable, VaultNo};
 pub use op::{Cell, CollectionName, FieldCell, Op, OpKind, Put, Slotted, Tombstone};
 pub use pending::PendingOps;
 pub use state::{RecordState, Row, RowBuf};

@@ -252,6 +252,10 @@ pub const ROUND_SLICE_BYTES: usize = 4 << 20;
 pub const ROUND_SLICE_SEGMENTS: usize = 1024;
 /// Transactions of rounds at an opening; the others come with what is received.
 pub const ROUND_SLICES_AT_OPENING: usize = 16;
+/// Caps of each kind that a certificate sets.
+pub const CAPS_PER_CERTIFICATE_MAX: usize = 512;
+/// Caps on what others had merged of a log that count: the lowest ones.
+pub const PREFIX_CAPS_PER_LOG_MAX: usize = 64;
 /// Records that one transaction has pass from one cap to another.
 pub const CAP_SLICE_RECORDS: usize = 16_384;
 /// Bytes of their rows, but for the last one.
@@ -389,6 +393,8 @@ pub const TABLE: &[(&str, u64)] = &[
     ("ROUND_SLICE_BYTES", ROUND_SLICE_BYTES as u64),
     ("ROUND_SLICE_SEGMENTS", ROUND_SLICE_SEGMENTS as u64),
     ("ROUND_SLICES_AT_OPENING", ROUND_SLICES_AT_OPENING as u64),
+    ("CAPS_PER_CERTIFICATE_MAX", CAPS_PER_CERTIFICATE_MAX as u64),
+    ("PREFIX_CAPS_PER_LOG_MAX", PREFIX_CAPS_PER_LOG_MAX as u64),
     ("CAP_SLICE_RECORDS", CAP_SLICE_RECORDS as u64),
     ("CAP_SLICE_BYTES", CAP_SLICE_BYTES as u64),
     ("CLOCK_AHEAD_MAX_MS", CLOCK_AHEAD_MAX_MS),

@@ -8,7 +8,7 @@
 
 use std::collections::BTreeSet;
 
-use subrosa_model::merge::{Caps, CheckedBody, Stamp, VaultNo};
+use subrosa_model::merge::{CapStep, CheckedBody, Stamp, VaultNo};
 use subrosa_protocol::ids::{LogId, Seq};
 use subrosa_protocol::limits::{
     NOTES_PER_LOG_MAX, ROUND_SLICE_BYTES, ROUND_SLICE_SEGMENTS, ROUND_SLICES_AT_OPENING,
@@ -55,7 +55,7 @@ impl Tx<'_> {
         let named = body.named().iter().filter(|named| self.state.logs.number(vault, named).is_none());
         let is_ahead = |(named, at): &&(LogId, Stamp)| {
             let number = self.state.logs.number(vault, named);
-            number.is_some_and(|number| self.state.logs.capped(number, Caps::NONE) > *at)
+            number.is_some_and(|number| self.state.logs.capped(number, CapStep::ALL) > *at)
         };
         let ahead = body.named_ahead().iter().filter(is_ahead).map(|(named, _)| named);
         named.chain(ahead).copied().collect()

@@ -3,14 +3,11 @@
 //! What waits is sealed as the end of the old data log, under its key. That log is foreign data from here on, with several
 //! futures, and another copy of this store may go on writing it.
 
-use std::collections::BTreeMap;
 use std::sync::PoisonError;
 
-use subrosa_model::control::{ControlError, LogBirth, MemberChanges, OwnLogs, PrekeySecret};
+use subrosa_model::control::{CertifiedCaps, ControlError, LogBirth, MemberChanges, OwnLogs, PrekeySecret};
 use subrosa_model::keys::KeyPair;
-use subrosa_model::merge::Stamp;
 use subrosa_model::seal::Packed;
-use subrosa_protocol::ids::LogId;
 use subrosa_protocol::segment::{Class, GroupPlace, Kind};
 use subrosa_store::error::StoreError;
 use subrosa_store::keys::VaultNo;
@@ -58,15 +55,11 @@ impl Core {
     /// # Errors
     /// [`BirthError::LogsUsedUp`]: nothing has changed.
     pub(crate) fn new_logs(&self, number: VaultNo) -> Result<NewLogs, Error> {
-        self.new_logs_with_caps(number, &BTreeMap::new())
+        self.new_logs_with_caps(number, &CertifiedCaps::default())
     }
 
-    /// As [`Core::new_logs`]; their certificate caps stamps of earlier data logs of this device.
-    pub(crate) fn new_logs_with_caps(
-        &self,
-        number: VaultNo,
-        caps: &BTreeMap<LogId, Stamp>,
-    ) -> Result<NewLogs, Error> {
+    /// As [`Core::new_logs`]; their certificate sets caps.
+    pub(crate) fn new_logs_with_caps(&self, number: VaultNo, caps: &CertifiedCaps) -> Result<NewLogs, Error> {
         let entropy = &*self.options.entropy;
         let (id, logs, admin) = {
             let state = self.lock_state()?;

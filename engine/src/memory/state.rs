@@ -144,8 +144,10 @@ pub(crate) struct VaultState {
     pub(crate) beyond_image: usize,
     /// How often members or their logs have changed in this open.
     pub(crate) member_changes: u64,
-    /// The count of these changes when the members were last asked for caps.
+    /// [`Members::caps_looks`] when they were last asked for caps.
     pub(crate) caps_looked_at: Option<u64>,
+    /// Data logs of which a cap names a group that is not here, or cannot be read.
+    pub(crate) prefixes_wait: BTreeSet<LogNo>,
     /// Heads that merged segments say their authors have seen, until they are here or were asked for.
     pub(crate) named: BTreeMap<LogId, Seq>,
     /// The same of logs that have no number here, which a member may have made up.
@@ -385,6 +387,7 @@ impl VaultState {
             beyond_image: 0,
             member_changes: 0,
             caps_looked_at: None,
+            prefixes_wait: BTreeSet::new(),
             named: BTreeMap::new(),
             named_strangers: BTreeMap::new(),
             vouches: Vec::new(),

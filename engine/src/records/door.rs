@@ -60,11 +60,6 @@ impl<'t> Records<'t> {
         Self { table, changes }
     }
 
-    /// How many bytes the row of a record has.
-    pub(crate) fn bytes_of(&self, key: &RecordKey) -> Result<usize, StoreError> {
-        Ok(self.table.get(key)?.map_or(0, |stored| stored.row().as_bytes().len()))
-    }
-
     /// The row of a record.
     pub(crate) fn row(&self, key: &RecordKey) -> Result<Option<RowBuf>, StoreError> {
         Ok(self.table.get(key)?.map(|stored| stored.row().to_buf()))

@@ -58,7 +58,7 @@ fn a_copy_whose_clock_stays_wrong_does_not_use_up_all_logs_of_the_other() {
 }
 
 #[test]
-fn a_cap_that_waits_for_a_pass_is_not_set_again() {
+fn while_records_pass_nothing_is_put_right_as_caps_that_wait_may_say_it_already() {
     let (mut a, b, relay, vault) = pair();
     for n in 0..250 {
         put(&b, n, 1);
@@ -87,11 +87,13 @@ fn a_cap_that_waits_for_a_pass_is_not_set_again() {
     }
     assert!(is_passing() && copy.core.held_wait().is_some(), "all along");
     let incarnation = || copy.core.with_vault(&vault, |state| Ok(state.keyring.logs.incarnation)).unwrap();
-    assert_eq!(incarnation(), 2, "as another copy has shown itself, and for what is held");
+    assert_eq!(incarnation(), 1, "as another copy has shown itself");
     while copy.core.held_wait() == Some(Duration::ZERO) {
         copy.core.merge_held().unwrap();
     }
     testing::LIMITS.set(None);
-    relay.sync(&copy.core, &vault);
-    assert_eq!((incarnation(), copy.core.held_wait()), (2, None));
+    for _ in 0..3 {
+        relay.sync(&copy.core, &vault);
+        assert_eq!((incarnation(), copy.core.held_wait()), (2, None));
+    }
 }

@@ -112,7 +112,7 @@ pub(super) const CLOCKS: &[Known] = &[
             23 stop 1 2 everything
             25 put 0 0 0",
         is_mended: true,
-        faults: &["held-by-the-wall"],
+        faults: &[],
         kinds: &[Kind::LostAtStop],
         has: &[&["clock"], &["put"], &["sync"]],
         without: &["copy", "restore", "move"],
@@ -143,8 +143,8 @@ pub(super) const CLOCKS: &[Known] = &[
             14 put 2 0 1
             15 sync 2 0
             16 sync-unheard 0 0",
-        is_mended: false,
-        faults: &[],
+        is_mended: true,
+        faults: &["prefixes-not-capped"],
         kinds: &[Kind::Stale],
         has: &[&["clock"], &["clock-right"], &["put"], &["sync"]],
         without: &["copy", "restore", "move"],

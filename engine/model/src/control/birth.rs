@@ -1,21 +1,18 @@
 //! How vaults and logs begin (`docs/FORMAT.md` sections 6 and 7): the first control entries, keys and statement.
 
-use std::collections::BTreeMap;
-
 use subrosa_protocol::codec::Extensions;
-use subrosa_protocol::ids::{Epoch, Generation, LogId, PublicKeyBytes, Signature, VaultId};
+use subrosa_protocol::ids::{Epoch, Generation, PublicKeyBytes, Signature, VaultId};
 use subrosa_protocol::labels;
-use subrosa_protocol::limits::INCARNATIONS_MAX;
+use subrosa_protocol::limits::CAPS_PER_CERTIFICATE_MAX;
 use subrosa_protocol::statement::{Signer, Statement};
 
 use super::{
-    BirthError, DeviceAdded, DeviceName, Entry, EpochSecrets, Genesis, HeldStatements, Keyring,
-    LogCertificate, OwnLogs, PrekeySecret, RecoverySeed, SignedEntry, SignedPrekey, encode_entries,
-    with_caps,
+    BirthError, CertifiedCaps, DeviceAdded, DeviceName, Entry, EpochSecrets, Genesis, HeldStatements,
+    Keyring, LogCertificate, OwnLogs, PrekeySecret, RecoverySeed, SignedEntry, SignedPrekey, encode_entries,
+    with_caps, with_prefix_caps,
 };
 use crate::entropy::Entropy;
 use crate::keys::{KeyError, KeyPair, KeyProvider, PublicKey};
-use crate::merge::Stamp;
 
 /// Which vault of a user is being founded.
 pub enum Founding {
@@ -106,22 +103,25 @@ impl LogBirth<'_> {
         Ok(encode_entries(&[self.certificate(device, Extensions::new())?]))
     }
 
-    /// As [`Self::entries`], with caps on the stamps of earlier data logs of the device: of the first
-    /// [`INCARNATIONS_MAX`], which is all that it may have.
+    /// As [`Self::entries`], with caps; of each kind the first [`CAPS_PER_CERTIFICATE_MAX`].
     ///
     /// # Errors
     /// [`KeyError`] of the device key.
     pub fn entries_with_caps(
         &self,
         device: &dyn KeyProvider,
-        caps: &BTreeMap<LogId, Stamp>,
+        caps: &CertifiedCaps,
     ) -> Result<Vec<u8>, KeyError> {
-        let caps: Vec<_> =
-            caps.iter().take(INCARNATIONS_MAX as usize).map(|(log, cap)| (*log, cap.0)).collect();
-        let extensions = match &caps[..] {
-            [] => Extensions::new(),
-            caps => with_caps(Extensions::new(), caps).expect("so many ascending caps fit"),
-        };
+        let own: Vec<_> =
+            caps.own.iter().take(CAPS_PER_CERTIFICATE_MAX).map(|(log, cap)| (*log, cap.0)).collect();
+        let prefixes: Vec<_> = caps.prefixes.iter().take(CAPS_PER_CERTIFICATE_MAX).copied().collect();
+        let mut extensions = Extensions::new();
+        if !own.is_empty() {
+            extensions = with_caps(extensions, &own).expect("so many ascending caps fit");
+        }
+        if !prefixes.is_empty() {
+            extensions = with_prefix_caps(extensions, &prefixes).expect("so many ascending caps fit");
+        }
         Ok(encode_entries(&[self.certificate(device, extensions)?]))
     }
 

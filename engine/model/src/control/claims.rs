@@ -1,11 +1,37 @@
 //! What a certificate says about logs in its extensions (`docs/FORMAT.md`, "Control entries").
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use subrosa_protocol::codec::{DecodeError, Extensions, Reader, Writer};
 use subrosa_protocol::ids::{Base, Chain, LogId, Seq};
+use subrosa_protocol::limits::CAPS_PER_CERTIFICATE_MAX;
+
+use crate::merge::Stamp;
+
+/// A cap on what somebody had merged of a log: on the stamps of all groups up to one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct PrefixCap {
+    /// The first segment of the last of these groups.
+    pub seq: Seq,
+    /// Its chain, which tells it from those of other branches.
+    pub chain: Chain,
+    /// What their stamps count as at most.
+    pub cap: Stamp,
+}
+
+/// The caps that a certificate sets.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CertifiedCaps {
+    /// On whole data logs of its author.
+    pub own: BTreeMap<LogId, Stamp>,
+    /// On what its author had merged of data logs of anybody.
+    pub prefixes: BTreeSet<(LogId, PrefixCap)>,
+}
 
 /// Checks the shape of those extensions of a certificate that this version knows.
 pub(super) fn check(extensions: &Extensions) -> Result<(), DecodeError> {
     caps(extensions)?;
+    prefix_caps(extensions)?;
     if BASES_COUNT {
         bases(extensions)?;
     }
@@ -17,7 +43,8 @@ pub(super) fn check(extensions: &Extensions) -> Result<(), DecodeError> {
 /// # Errors
 /// [`DecodeError`]; never of a decoded certificate.
 pub fn caps(extensions: &Extensions) -> Result<Vec<(LogId, u64)>, DecodeError> {
-    read(extensions, CAPS, "caps", |r| Ok((LogId::from_bytes(r.array()?), r.u64()?)))
+    let caps = read(extensions, CAPS, "caps", |r| Ok((LogId::from_bytes(r.array()?), r.u64()?)))?;
+    of_each_log(caps, "caps")
 }
 
 /// A certificate's extensions with caps.
@@ -33,6 +60,33 @@ pub fn with_caps(extensions: Extensions, caps: &[(LogId, u64)]) -> Result<Extens
     check(&extensions).map(|()| extensions)
 }
 
+/// The caps that a certificate sets on what its author had merged of data logs of anybody, by ascending log, segment and cap.
+///
+/// # Errors
+/// [`DecodeError`]; never of a decoded certificate.
+pub fn prefix_caps(extensions: &Extensions) -> Result<Vec<(LogId, PrefixCap)>, DecodeError> {
+    read(extensions, PREFIX_CAPS, "prefix caps", |r| {
+        let (log, seq, chain) = (LogId::from_bytes(r.array()?), Seq(r.u64()?), Chain::from_bytes(r.array()?));
+        Ok((log, PrefixCap { seq, chain, cap: Stamp(r.u64()?) }))
+    })
+}
+
+/// A certificate's extensions with such caps.
+///
+/// # Errors
+/// [`DecodeError`] if they do not fit, or do not ascend.
+pub fn with_prefix_caps(
+    extensions: Extensions,
+    caps: &[(LogId, PrefixCap)],
+) -> Result<Extensions, DecodeError> {
+    let mut w = Writer::new();
+    for (log, PrefixCap { seq, chain, cap }) in caps {
+        w.bytes(log.as_bytes()).u64(seq.0).bytes(chain.as_bytes()).u64(cap.0);
+    }
+    let extensions = extensions.with(PREFIX_CAPS, w.finish())?;
+    check(&extensions).map(|()| extensions)
+}
+
 /// Where logs begin, in a certificate as tests make it, by ascending log: what stands before is not needed any more.
 /// Nothing certifies that yet outside of tests.
 ///
@@ -42,10 +96,11 @@ pub(super) fn bases(extensions: &Extensions) -> Result<Vec<(LogId, Base)>, Decod
     if !BASES_COUNT {
         return Ok(Vec::new());
     }
-    read(extensions, BASES, "bases", |r| {
+    let bases = read(extensions, BASES, "bases", |r| {
         let log = LogId::from_bytes(r.array()?);
         Ok((log, Base { seq: Seq(r.u64()?), chain: Chain::from_bytes(r.array()?) }))
-    })
+    })?;
+    of_each_log(bases, "bases")
 }
 
 /// A certificate's extensions with bases: for tests.
@@ -61,25 +116,35 @@ pub fn with_bases(extensions: Extensions, bases: &[(LogId, Base)]) -> Extensions
     extensions.with(BASES, w.finish()).expect("a test names few bases")
 }
 
-/// One or more items, by ascending log.
-fn read<T>(
+/// One or more items, ascending.
+fn read<T: Ord>(
     extensions: &Extensions,
     tag: u8,
     what: &'static str,
-    item: impl Fn(&mut Reader<'_>) -> Result<(LogId, T), DecodeError>,
-) -> Result<Vec<(LogId, T)>, DecodeError> {
+    item: impl Fn(&mut Reader<'_>) -> Result<T, DecodeError>,
+) -> Result<Vec<T>, DecodeError> {
     let Some(bytes) = extensions.get(tag) else { return Ok(Vec::new()) };
     let mut r = Reader::new(bytes);
     let mut items = vec![item(&mut r)?];
     while r.left() > 0 {
+        if items.len() == CAPS_PER_CERTIFICATE_MAX {
+            let limit = CAPS_PER_CERTIFICATE_MAX as u64;
+            return Err(DecodeError::TooLarge { what, announced: limit + 1, limit });
+        }
         items.push(item(&mut r)?);
     }
+    if items.is_sorted_by(|a, b| a < b) { Ok(items) } else { Err(DecodeError::NotCanonical { what }) }
+}
+
+/// Items of which each log has one.
+fn of_each_log<T>(items: Vec<(LogId, T)>, what: &'static str) -> Result<Vec<(LogId, T)>, DecodeError> {
     if items.is_sorted_by(|a, b| a.0 < b.0) { Ok(items) } else { Err(DecodeError::NotCanonical { what }) }
 }
 
 /// Extensions of a certificate; the numbers never change their meaning.
 const CAPS: u8 = 1;
 const BASES: u8 = 2;
+const PREFIX_CAPS: u8 = 3;
 /// Whether bases in certificates count.
 const BASES_COUNT: bool = cfg!(any(test, feature = "testing"));
 
@@ -106,6 +171,21 @@ mod tests {
         assert_eq!(with_caps(Extensions::new(), &[caps_of[0], caps_of[0]]), Err(unsorted));
         let empty = Extensions::new().with(CAPS, vec![]).unwrap();
         assert_eq!(check(&empty), Err(DecodeError::Truncated { needed: 16, left: 0 }));
+        let up_to = |seq, chain, cap| PrefixCap {
+            seq: Seq(seq),
+            chain: Chain::from_bytes([chain; 32]),
+            cap: Stamp(cap),
+        };
+        let prefixes = [(log(1), up_to(7, 1, 9)), (log(1), up_to(7, 2, 3)), (log(2), up_to(0, 0, 0))];
+        let with = with_prefix_caps(Extensions::new(), &prefixes).unwrap();
+        assert_eq!((prefix_caps(&with), caps(&with)), (Ok(prefixes.to_vec()), Ok(vec![])));
+        let unsorted = DecodeError::NotCanonical { what: "prefix caps" };
+        assert_eq!(with_prefix_caps(Extensions::new(), &[prefixes[1], prefixes[0]]), Err(unsorted));
+        let too_many: Vec<_> =
+            (0..=CAPS_PER_CERTIFICATE_MAX as u64).map(|seq| (log(1), up_to(seq, 0, 0))).collect();
+        assert!(with_prefix_caps(Extensions::new(), &too_many[1..]).is_ok());
+        let refused = with_prefix_caps(Extensions::new(), &too_many);
+        assert!(matches!(refused, Err(DecodeError::TooLarge { announced: 513, limit: 512, .. })));
         let cut = Extensions::new().with(BASES, vec![0; 57]).unwrap();
         assert_eq!(check(&cut), Err(DecodeError::Truncated { needed: 16, left: 1 }));
     }

@@ -19,7 +19,7 @@ mod reach;
 mod roster;
 mod segment;
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{BTreeSet, HashSet, VecDeque};
 use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
@@ -33,7 +33,7 @@ use self::roster::Roster;
 use self::segment::Certificate;
 use self::segment::{HeldEntry, Segment, Signatures};
 use super::entry::LOG_CERTIFICATE;
-use super::{ControlError, DeviceName, DeviceRole, SignedPrekey};
+use super::{ControlError, DeviceName, DeviceRole, PrefixCap, SignedPrekey};
 use crate::keys::PublicKey;
 use crate::merge::Stamp;
 
@@ -46,6 +46,8 @@ pub struct Members {
     held: HeldSegments,
     /// Entries whose signatures were found to hold: none is checked twice.
     verified: HashSet<EntryKey>,
+    /// Rises when caps may be others than before.
+    caps_looks: u64,
     /// How many entries had their signatures checked.
     #[cfg(test)]
     checks: usize,
@@ -61,6 +63,12 @@ struct Work {
     members: Vec<PublicKey>,
 }
 
+impl Work {
+    fn is_empty(&self) -> bool {
+        self.entries.is_empty() && self.members.is_empty()
+    }
+}
+
 /// What one segment changed.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct MemberChanges {
@@ -70,8 +78,6 @@ pub struct MemberChanges {
     pub logs_certified: Vec<LogId>,
     /// Whether [`Members::update_needed`] holds now and did not before.
     pub update_needed: bool,
-    /// Whether [`Members::caps`] are others now.
-    pub caps_changed: bool,
 }
 
 /// What a certificate says about one log.
@@ -111,6 +117,7 @@ impl Members {
             roster: Roster::default(),
             held: HeldSegments::default(),
             verified: HashSet::new(),
+            caps_looks: 0,
             #[cfg(test)]
             checks: 0,
         }
@@ -181,7 +188,6 @@ impl Members {
             return Ok(MemberChanges::default());
         }
         let mut segment = self.check((control_log, seq), place.1, data, signatures)?;
-        let caps_before: Vec<_> = self.roster.caps().collect();
         let (mut work, mut changes) = (Work::default(), MemberChanges::default());
         if let Some(genesis) = segment.genesis.take() {
             self.reach.note_number(genesis.founder, 0);
@@ -205,9 +211,10 @@ impl Members {
         if !counted || segment.certificate.is_some() {
             self.held.put(control_log, seq, segment);
         }
+        let may_change = !work.is_empty();
         self.run(work, &mut changes);
+        self.caps_looks += u64::from(may_change && self.roster.has_caps());
         changes.update_needed = self.look_for_critical();
-        changes.caps_changed = !self.roster.caps().eq(caps_before);
         if self.held.overflows() && self.held.holds(&control_log, &place) {
             let gone = self.held.forget(&control_log, &place);
             self.let_go(gone);
@@ -327,7 +334,23 @@ impl Members {
         self.roster.cap(log)
     }
 
+    /// Rises when [`Members::cap`] or [`Members::prefix_caps`] may say something else than before.
+    pub const fn caps_looks(&self) -> u64 {
+        self.caps_looks
+    }
+
+    /// The caps on what others had merged of a data log: the lowest ones that members set who may write, 64 at most.
+    pub fn prefix_caps(&self, log: &LogId) -> impl Iterator<Item = PrefixCap> {
+        self.roster.prefix_caps(log, &self.reach)
+    }
+
+    /// The logs of which some cap is set, whether it counts or not.
+    pub fn logs_with_caps(&self) -> BTreeSet<LogId> {
+        self.roster.logs_with_caps().collect()
+    }
+
     /// The data logs that have a cap, and it.
+    #[cfg(test)]
     pub fn caps(&self) -> impl Iterator<Item = (LogId, Stamp)> {
         self.roster.caps()
     }

@@ -31,19 +31,72 @@ pub trait NumberLogs {
     fn capped(&self, log: LogNo, stamp: Stamp) -> Stamp;
 }
 
-/// The caps of one log: what its stamps count as at most, wherever they are ordered or held. Records pass from one cap to
-/// the next one by one; before the first one there is none.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Caps {
-    /// Of records that have not passed yet.
-    pub before: Stamp,
-    /// Of all others, of names in tombstones, and of groups.
-    pub now: Stamp,
+/// Stamps up to one count as no later than another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct CapStep {
+    /// What they count as at most.
+    pub cap: Stamp,
+    /// The last of them; [`CapStep::ALL`] for all that the log has.
+    pub to: Stamp,
 }
 
-impl Caps {
+impl CapStep {
     /// No stamp is later than this.
-    pub const NONE: Stamp = Stamp(u64::MAX);
+    pub const ALL: Stamp = Stamp(u64::MAX);
+
+    /// Of all stamps of a log.
+    pub const fn of_all(cap: Stamp) -> Self {
+        Self { cap, to: Self::ALL }
+    }
+}
+
+/// What the stamps of a log count as at most, wherever they are ordered or held: of the steps that reach a stamp the lowest counts.
+/// So of two stamps the greater never counts as earlier. Without steps it is no cap.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Cap(
+    /// None reaches as far as a later one, nor is as high.
+    Arc<[CapStep]>,
+);
+
+impl Cap {
+    /// The steps that matter of these.
+    pub fn of(steps: impl IntoIterator<Item = CapStep>) -> Self {
+        let mut all: Vec<CapStep> = steps.into_iter().collect();
+        // Of one cap the one that reaches furthest first.
+        all.sort_unstable_by_key(|step| (step.cap, std::cmp::Reverse(step.to)));
+        let mut steps: Vec<CapStep> = Vec::with_capacity(all.len());
+        for step in all {
+            if steps.last().is_none_or(|last| last.to < step.to) {
+                steps.push(step);
+            }
+        }
+        Self(steps.into())
+    }
+
+    /// Its steps, the lowest first.
+    pub fn steps(&self) -> &[CapStep] {
+        &self.0
+    }
+
+    /// What a stamp counts as at most.
+    pub fn at(&self, stamp: Stamp) -> Option<Stamp> {
+        let before = self.0.partition_point(|step| step.to < stamp);
+        self.0.get(before).map(|step| step.cap)
+    }
+
+    /// What a stamp counts as.
+    pub fn capped(&self, stamp: Stamp) -> Stamp {
+        self.at(stamp).map_or(stamp, |cap| stamp.min(cap))
+    }
+}
+
+/// The caps of one log. Records pass from one to the next one by one.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Caps {
+    /// Of records that have not passed yet.
+    pub before: Cap,
+    /// Of all others, of names in tombstones, and of groups.
+    pub now: Cap,
 }
 
 /// By which of a log's caps a record is read.
@@ -130,6 +183,11 @@ impl LogTable {
         self.caps = caps;
     }
 
+    /// The cap of a log.
+    pub fn cap(&self, log: LogNo) -> Option<&Cap> {
+        self.caps.get(&log).map(|caps| &caps.now)
+    }
+
     /// What a stamp of a log counts as.
     pub fn capped(&self, log: LogNo, stamp: Stamp) -> Stamp {
         self.order(CapsOf::Now).capped(log, stamp)
@@ -173,12 +231,11 @@ impl LogOrder<'_> {
         if self.table.caps.is_empty() {
             return stamp;
         }
-        let caps = self.table.caps.get(&log);
-        let cap = caps.map(|caps| match self.caps {
-            CapsOf::Before => caps.before,
-            CapsOf::Now => caps.now,
-        });
-        cap.map_or(stamp, |cap| stamp.min(cap))
+        let Some(caps) = self.table.caps.get(&log) else { return stamp };
+        match self.caps {
+            CapsOf::Before => caps.before.capped(stamp),
+            CapsOf::Now => caps.now.capped(stamp),
+        }
     }
 
     /// Which of two is the later: by what the stamps count as, then by the stamps, then by the logs' ids.
@@ -245,7 +302,8 @@ mod tests {
         let [a, b] = [LogId::from_bytes([1; 16]), LogId::from_bytes([2; 16])];
         let mut logs = LogTable::default();
         let [a, b] = [a, b].map(|id| logs.intern(VAULT, id, Class::Data));
-        logs.set_caps(Arc::new(BTreeMap::from([(a, Caps { before: Caps::NONE, now: Stamp(5) })])));
+        let caps = Caps { before: Cap::default(), now: Cap::of([CapStep::of_all(Stamp(5))]) };
+        logs.set_caps(Arc::new(BTreeMap::from([(a, caps)])));
         let compare = |caps, one, other| logs.order(caps).compare(one, other);
         assert_eq!((logs.capped(a, Stamp(9)), logs.capped(b, Stamp(9))), (Stamp(5), Stamp(9)));
         assert_eq!(compare(CapsOf::Before, (a, Stamp(9)), (b, Stamp(7))), Ordering::Greater);
@@ -253,5 +311,18 @@ mod tests {
         assert_eq!(compare(CapsOf::Now, (a, Stamp(9)), (b, Stamp(5))), Ordering::Greater);
         assert_eq!(compare(CapsOf::Now, (a, Stamp(5)), (b, Stamp(5))), Ordering::Less, "then by id");
         assert_eq!(compare(CapsOf::Now, (a, Stamp(9)), (a, Stamp(8))), Ordering::Greater);
+    }
+
+    #[test]
+    fn of_the_steps_that_reach_a_stamp_the_lowest_counts() {
+        let step = |to, cap| CapStep { cap: Stamp(cap), to: Stamp(to) };
+        let cap =
+            Cap::of([step(50, 20), CapStep::of_all(Stamp(30)), step(40, 20), step(10, 25), step(15, 12)]);
+        assert_eq!(cap.steps(), [step(15, 12), step(50, 20), CapStep::of_all(Stamp(30))]);
+        let counts_as = |stamp| cap.capped(Stamp(stamp)).0;
+        let stamps = [1, 12, 14, 15, 16, 19, 20, 21, 50, 51, u64::MAX];
+        assert_eq!(stamps.map(counts_as), [1, 12, 12, 12, 16, 19, 20, 20, 20, 30, 30]);
+        assert_eq!((cap.at(Stamp(3)), Cap::default().at(Stamp(3))), (Some(Stamp(12)), None));
+        assert_eq!(Cap::default().capped(CapStep::ALL), CapStep::ALL);
     }
 }

@@ -10,7 +10,7 @@ use subrosa_protocol::segment::Class;
 
 use super::hlc::Stamp;
 use super::id::RecordId;
-use super::logs::{Caps, LogNo, LogTable, NumberLogs, VaultNo};
+use super::logs::{Cap, CapStep, LogNo, LogTable, NumberLogs, VaultNo};
 use super::op::{Cell, FieldCell, Op, OpKind, Put, Slotted, Tombstone};
 use super::value::{Finite, Value, ValueBuf};
 
@@ -31,8 +31,8 @@ pub(super) fn intern(logs: &mut LogTable, n: u8) -> LogNo {
 pub(super) fn cap(logs: &mut LogTable, n: u8, now: Stamp) {
     let number = logs.of(VAULT).number_of(&log(n)).unwrap();
     let mut caps = logs.caps().clone();
-    let held = Arc::make_mut(&mut caps).entry(number).or_insert(Caps { before: Caps::NONE, now: Caps::NONE });
-    held.now = held.now.min(now);
+    let held = Arc::make_mut(&mut caps).entry(number).or_default();
+    held.now = Cap::of(held.now.steps().iter().copied().chain([CapStep::of_all(now)]));
     logs.set_caps(caps);
 }
 

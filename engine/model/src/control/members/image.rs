@@ -11,13 +11,14 @@ use subrosa_protocol::codec::{DecodeError, Reader, Writer};
 use subrosa_protocol::ids::{Base, Chain, LogId, PublicKeyBytes, Seq, VaultId};
 
 use super::super::entry::{DEVICE_ADDED, EntryRank, LOG_CERTIFICATE, read_public};
-use super::super::{DeviceAdded, DeviceName, SignedPrekey};
+use super::super::{DeviceAdded, DeviceName, PrefixCap, SignedPrekey};
 use super::reach::Founder;
 use super::segment::{Certificate, HeldEntry, Says};
 use super::{MemberChanges, Members, Work};
 use crate::keys::PublicKey;
+use crate::merge::Stamp;
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 /// The keys of authors and devices, each written once.
 #[derive(Default)]
@@ -133,6 +134,10 @@ fn write_certificate(certificate: &Certificate, keys: &mut Keys, w: &mut Writer)
     for (log, cap) in &certificate.caps {
         w.bytes(log.as_bytes()).u64(*cap);
     }
+    w.u32(len(certificate.prefix_caps.len()));
+    for (log, PrefixCap { seq, chain, cap }) in &certificate.prefix_caps {
+        w.bytes(log.as_bytes()).u64(seq.0).bytes(chain.as_bytes()).u64(cap.0);
+    }
 }
 
 fn read_certificate(
@@ -149,7 +154,22 @@ fn read_certificate(
         Ok((log, Base { seq: Seq(r.u64()?), chain: Chain::from_bytes(r.array()?) }))
     })?;
     let caps = list(r, |r| Ok((LogId::from_bytes(r.array()?), r.u64()?)))?;
-    Ok(Certificate { device, incarnation, control_log, data_log, admin_key, prekey, rank, bases, caps })
+    let prefix_caps = list(r, |r| {
+        let (log, seq, chain) = (LogId::from_bytes(r.array()?), Seq(r.u64()?), Chain::from_bytes(r.array()?));
+        Ok((log, PrefixCap { seq, chain, cap: Stamp(r.u64()?) }))
+    })?;
+    Ok(Certificate {
+        device,
+        incarnation,
+        control_log,
+        data_log,
+        admin_key,
+        prekey,
+        rank,
+        bases,
+        caps,
+        prefix_caps,
+    })
 }
 
 fn read_add(

@@ -10,11 +10,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use subrosa_protocol::ids::{Base, LogId};
-use subrosa_protocol::limits::{DEVICES_PER_VAULT_MAX, LOGS_PER_DEVICE_MAX};
+use subrosa_protocol::limits::{DEVICES_PER_VAULT_MAX, LOGS_PER_DEVICE_MAX, PREFIX_CAPS_PER_LOG_MAX};
 use subrosa_protocol::segment::Class;
 
-use super::super::DeviceRole;
 use super::super::entry::EntryRank;
+use super::super::{DeviceRole, PrefixCap};
 use super::reach::Reach;
 use super::segment::{Certificate, HeldEntry};
 use super::{CertifiedLog, ListedDevice, MemberChanges};
@@ -36,6 +36,8 @@ pub(super) struct Roster {
     pub(super) bases: BTreeMap<LogId, Base>,
     /// Per log and device, the least cap that a certificate of the device sets on it. It counts if the log is the device's.
     caps: BTreeMap<(LogId, PublicKey), Stamp>,
+    /// Per log, the caps that certificates set on what their authors, these devices, had merged of it; the lowest first.
+    prefix_caps: BTreeMap<LogId, BTreeSet<(Stamp, PrefixCap, PublicKey)>>,
     pub(super) update_needed: bool,
     /// More devices were added than a vault may have.
     pub(super) overflows: bool,
@@ -163,6 +165,9 @@ impl Roster {
             let least = self.caps.entry((*log, device)).or_insert(Stamp(*cap));
             *least = (*least).min(Stamp(*cap));
         }
+        for (log, prefix) in &certificate.prefix_caps {
+            self.prefix_caps.entry(*log).or_default().insert((prefix.cap, *prefix, device));
+        }
         for class in [Class::Control, Class::Data] {
             match self.claim(certificate, class) {
                 Some(log) => changes.logs_certified.push(log),
@@ -193,11 +198,31 @@ impl Roster {
     }
 
     /// The logs that have a cap, and it.
+    #[cfg(test)]
     pub(super) fn caps(&self) -> impl Iterator<Item = (LogId, Stamp)> {
         let named = self.caps.keys().map(|(log, device)| (log, device));
         let counts =
             named.filter(|(log, device)| self.logs.get(log).is_some_and(|log| log.device == **device));
         counts.filter_map(|(log, _)| Some((*log, self.cap(log)?)))
+    }
+
+    /// The caps on what of a log devices had merged who may write: the lowest ones, as many as count.
+    pub(super) fn prefix_caps(&self, log: &LogId, reach: &Reach) -> impl Iterator<Item = PrefixCap> {
+        let is_data = self.logs.get(log).is_some_and(|certified| certified.class == Class::Data);
+        let all = self.prefix_caps.get(log).filter(|_| is_data).into_iter().flatten();
+        let may_write =
+            |device: &PublicKey| reach.roles.get(device).is_some_and(|role| *role != DeviceRole::Reader);
+        let prefixes = all.filter(move |(.., device)| may_write(device)).map(|(_, prefix, _)| *prefix);
+        prefixes.take(PREFIX_CAPS_PER_LOG_MAX)
+    }
+
+    /// The logs of which some cap is set, some more than once.
+    pub(super) fn logs_with_caps(&self) -> impl Iterator<Item = LogId> {
+        self.caps.keys().map(|(log, _)| *log).chain(self.prefix_caps.keys().copied())
+    }
+
+    pub(super) fn has_caps(&self) -> bool {
+        !self.caps.is_empty() || !self.prefix_caps.is_empty()
     }
 
     /// Whether a certificate counts already.

@@ -4,9 +4,11 @@ use std::sync::Arc;
 
 use subrosa_protocol::ids::{Base, LogId, PublicKeyBytes, Seq, VaultId};
 
-use super::super::claims::{bases, caps};
+use super::super::claims::{bases, caps, prefix_caps};
 use super::super::entry::EntryRank;
-use super::super::{ControlError, DeviceAdded, Entry, Genesis, SignedEntry, SignedPrekey, decode_entries};
+use super::super::{
+    ControlError, DeviceAdded, Entry, Genesis, PrefixCap, SignedEntry, SignedPrekey, decode_entries,
+};
 use super::{EntryKey, Members};
 use crate::keys::PublicKey;
 
@@ -39,6 +41,7 @@ pub(crate) struct Certificate {
     pub(super) rank: EntryRank,
     pub(super) bases: Vec<(LogId, Base)>,
     pub(super) caps: Vec<(LogId, u64)>,
+    pub(super) prefix_caps: Vec<(LogId, PrefixCap)>,
 }
 
 /// An entry that counts wherever it stands, once.
@@ -137,6 +140,7 @@ impl Segment {
             Entry::LogCertificate(body) => {
                 let bases = bases(&signed.extensions).unwrap_or_default();
                 let caps = caps(&signed.extensions).unwrap_or_default();
+                let prefix_caps = prefix_caps(&signed.extensions).unwrap_or_default();
                 self.certificate = Some(Arc::new(Certificate {
                     device: body.device,
                     incarnation: body.incarnation,
@@ -147,6 +151,7 @@ impl Segment {
                     rank,
                     bases,
                     caps,
+                    prefix_caps,
                 }));
                 return;
             }

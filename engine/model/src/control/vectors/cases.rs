@@ -2,14 +2,17 @@
 
 use serde_json::{Value, json};
 use subrosa_protocol::codec::{Extensions, Writer};
-use subrosa_protocol::ids::{LogId, Seq, VaultId};
+use subrosa_protocol::ids::{Chain, LogId, Seq, VaultId};
 use subrosa_protocol::labels;
+use subrosa_protocol::limits::CAPS_PER_CERTIFICATE_MAX;
 
 use super::{World, hex, segment};
 use crate::control::{
-    DeviceRole, Entry, Members, SignedEntry, UnknownEntry, decode_entries, encode_entries, with_caps,
+    DeviceRole, Entry, Members, PrefixCap, SignedEntry, UnknownEntry, decode_entries, encode_entries,
+    with_caps, with_prefix_caps,
 };
 use crate::keys::{KeyProvider, SoftwareKey, sign_with};
+use crate::merge::Stamp;
 
 /// An entry made by hand: what stands between number and signature, signed by whoever.
 struct Hand<'w> {
@@ -118,12 +121,20 @@ pub(super) fn shapes(world: &World) -> Vec<Value> {
         with_caps(Extensions::new(), &[(LogId::from_bytes([3; 16]), 7), (LogId::from_bytes([4; 16]), 9)]);
     let mut caps_written = Writer::new();
     caps.unwrap().write(&mut caps_written);
+    let prefix = |log: u8, seq: u64, chain: u8, cap: u64| {
+        let (chain, cap) = (Chain::from_bytes([chain; 32]), Stamp(cap));
+        (LogId::from_bytes([log; 16]), PrefixCap { seq: Seq(seq), chain, cap })
+    };
+    let prefixes = [prefix(3, 7, 1, 9), prefix(3, 7, 2, 5), prefix(4, 0, 0, 11)];
+    let mut prefixes_written = Writer::new();
+    with_prefix_caps(Extensions::new(), &prefixes).unwrap().write(&mut prefixes_written);
     let all = [
         ("genesis", Hand::genesis(world)),
         ("device added", Hand::added(world)),
         ("certificate", Hand::certificate(world)),
         ("certificate of the last incarnation", last_incarnation(world)),
         ("certificate with caps", Hand::certificate(world).extended(&caps_written.finish())),
+        ("certificate with prefix caps", Hand::certificate(world).extended(&prefixes_written.finish())),
         ("unknown extension", Hand::added(world).extended(&extension(0x7f, b"later"))),
         ("sixteen extensions", Hand::added(world).extended(&many(16))),
         ("critical extension", Hand::added(world).extended(&extension(0x80, b""))),
@@ -236,6 +247,11 @@ fn payloads(world: &World) -> Vec<Bad> {
     let bad = |name, data| behind(world, name, data);
     let caps = |bytes: &[u8]| Hand::certificate(world).extended(&extension(1, bytes)).alone();
     let two = |a: u8, b: u8| [[a; 16].as_slice(), &[0; 8], &[b; 16], &[0; 8]].concat();
+    let prefixes = |bytes: &[u8]| Hand::certificate(world).extended(&extension(3, bytes)).alone();
+    let prefix = |seq: u8| [[1; 16].as_slice(), &[0; 7], &[seq], &[2; 32], &[0; 8]].concat();
+    let many_prefixes: Vec<u8> = (0..=CAPS_PER_CERTIFICATE_MAX as u64)
+        .flat_map(|seq| [[1; 16].as_slice(), &seq.to_be_bytes(), &[2; 32], &[0; 8]].concat())
+        .collect();
     vec![
         bad("device off the curve", Hand::added(world).with(64, &[0xff]).alone()),
         bad("prekey of suite 1 with 64 bytes", Hand::added(world).spliced(70..73, &[0, 64]).alone()),
@@ -249,6 +265,11 @@ fn payloads(world: &World) -> Vec<Bad> {
         first(world, "caps cut short", caps(&two(1, 2)[..47])),
         first(world, "caps that descend", caps(&two(2, 1))),
         first(world, "caps of one log twice", caps(&two(1, 1))),
+        first(world, "prefix caps of none", prefixes(&[])),
+        first(world, "prefix caps cut short", prefixes(&prefix(1)[..63])),
+        first(world, "prefix caps that descend", prefixes(&[prefix(2), prefix(1)].concat())),
+        first(world, "one prefix cap twice", prefixes(&[prefix(1), prefix(1)].concat())),
+        first(world, "513 prefix caps", prefixes(&many_prefixes)),
         first(
             world,
             "certificate by another",
