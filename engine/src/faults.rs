@@ -25,11 +25,15 @@ pub(crate) const CAPS_ALIKE: bool = cfg!(fault = "caps-alike");
 /// A cap is the moment at which the clock was put right, however late what stays merged and was written over. In `logs/put_right.rs`.
 pub(crate) const CAPS_AT_NOW: bool = cfg!(fault = "caps-at-now");
 
-/// A clock that is put right caps the log that is written, and none before it. In `logs/put_right.rs`.
+/// A clock that is put right caps the log that is written and others', and none that the device wrote before. In `logs/put_right.rs`.
 pub(crate) const EARLIER_NOT_CAPPED: bool = cfg!(fault = "earlier-not-capped");
 
-/// A clock that is put right caps what the device wrote itself, and nothing of what it has merged of others. In `logs/put_right.rs`.
+/// A clock that is put right caps the log that is written, and nothing of what the device has merged of any other. In
+/// `logs/put_right.rs`.
 pub(crate) const PREFIXES_NOT_CAPPED: bool = cfg!(fault = "prefixes-not-capped");
+
+/// A clock that is put right caps nothing that is not here and was seen by whom it caps. In `logs/put_right.rs`.
+pub(crate) const SEEN_NOT_CAPPED: bool = cfg!(fault = "seen-not-capped");
 
 /// What a device wrote ahead and lost, as an older copy of its store was put back, is held until its time has come. In
 /// `logs/put_right.rs`.

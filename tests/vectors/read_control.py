@@ -120,8 +120,8 @@ def read_extensions(reader, kind):
         assert not tags or tags[-1] < tag, "extensions ascend"
         tags.append(tag)
         if kind == 3 and tag == 1:
-            assert bytes_ and len(bytes_) % 24 == 0, "caps"
-            logs = [bytes_[at:at + 16] for at in range(0, len(bytes_), 24)]
+            assert bytes_ and len(bytes_) % 32 == 0, "caps"
+            logs = [bytes_[at:at + 16] for at in range(0, len(bytes_), 32)]  # then how far, and the cap
             assert len(logs) <= 512 and logs == sorted(set(logs)), "caps ascend"
         if kind == 3 and tag == 3:
             assert bytes_ and len(bytes_) % 64 == 0, "prefix caps"

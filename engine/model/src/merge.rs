@@ -20,7 +20,7 @@ mod closure_tests;
 mod convergence_tests;
 #[cfg(test)]
 mod testing;
-pub use body::{BodyPlace, BodyWriter, CheckedBody, GroupHead, Run, Runs, Seen};
+pub use body::{BodyPlace, BodyWriter, CheckedBody, GroupHead, NamedAhead, Run, Runs, Seen};
 pub use hlc::{HybridClock, Observed, Stamp};
 pub use id::{NewIds, RecordId};
 pub use logs::{Cap, CapStep, Caps, CapsOf, CapsOfLogs, LogNo, LogOrder, LogTable, VaultNo};

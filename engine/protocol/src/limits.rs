@@ -254,8 +254,8 @@ pub const ROUND_SLICE_SEGMENTS: usize = 1024;
 pub const ROUND_SLICES_AT_OPENING: usize = 16;
 /// Caps of each kind that a certificate sets.
 pub const CAPS_PER_CERTIFICATE_MAX: usize = 512;
-/// Caps on what others had merged of a log that count: the lowest ones.
-pub const PREFIX_CAPS_PER_LOG_MAX: usize = 64;
+/// Groups of one log up to which caps on what somebody had merged of it are told apart; of more, the lowest counts for all.
+pub const PREFIX_CAPS_PER_LOG_MAX: usize = 256;
 /// Records that one transaction has pass from one cap to another.
 pub const CAP_SLICE_RECORDS: usize = 16_384;
 /// Bytes of their rows, but for the last one.

@@ -347,7 +347,7 @@ impl Tx<'_> {
         let state = self.vault_mut(vault)?;
         state.logs.insert(number, LogInfo { id, public: *public, class });
         // It may have a cap.
-        state.caps_looked_at = None;
+        state.caps_due.logs.insert(id);
         Ok(number)
     }
 

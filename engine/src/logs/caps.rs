@@ -11,9 +11,9 @@ use std::ops::Bound;
 use std::sync::Arc;
 
 use subrosa_model::control::PrefixCap;
-use subrosa_model::merge::{Cap, CapStep, Caps, CapsOf, CheckedBody, LogNo, Row, Stamp, VaultNo};
+use subrosa_model::merge::{Cap, CapStep, Caps, CapsOf, CheckedBody, GroupHead, LogNo, Row, Stamp, VaultNo};
 use subrosa_protocol::ids::{LogId, Seq};
-use subrosa_protocol::limits::{CAP_SLICE_BYTES, CAP_SLICE_RECORDS};
+use subrosa_protocol::limits::{CAP_SLICE_BYTES, CAP_SLICE_RECORDS, PREFIX_CAPS_PER_LOG_MAX};
 use subrosa_protocol::segment::{Class, Kind};
 use subrosa_store::error::StoreError;
 use subrosa_store::keys::RecordKey;
@@ -48,11 +48,7 @@ impl Tx<'_> {
     /// Has the caps count that certificates set and that do not yet; one after the other, if records still pass to earlier ones.
     /// What was held for the clock in such a log is looked at again, and what names it is merged once more.
     pub(crate) fn take_caps(&mut self, vault: VaultNo) -> Result<(), Error> {
-        let state = self.vault(vault)?;
-        let waits = |branch| state.log_of(branch).is_ok_and(|log| state.prefixes_wait.contains(&log));
-        let has_more = !state.prefixes_wait.is_empty() && state.unmerged.iter().any(|branch| waits(*branch));
-        let is_looked_at = state.caps_looked_at == Some(state.members.caps_looks()) && !has_more;
-        if is_looked_at || self.state.passing.contains_key(&vault) || faults::CAPS_NOT_APPLIED {
+        if self.state.passing.contains_key(&vault) || !self.is_cap_due(vault)? || faults::CAPS_NOT_APPLIED {
             return Ok(());
         }
         let lower = self.caps_to_take(vault)?;
@@ -93,31 +89,67 @@ impl Tx<'_> {
         Ok(())
     }
 
+    /// Whether the cap of a log may be another one than before.
+    fn is_cap_due(&self, vault: VaultNo) -> Result<bool, Error> {
+        let state = self.vault(vault)?;
+        let due = &state.caps_due;
+        let is_unread = |branch| state.log_of(branch).is_ok_and(|log| state.prefixes.unread.contains(&log));
+        Ok(due.all
+            || !due.logs.is_empty()
+            || state.members.has_capped()
+            || (!state.prefixes.unread.is_empty() && state.unmerged.iter().any(|branch| is_unread(*branch))))
+    }
+
+    /// The logs whose caps are to be looked at.
+    fn take_capped(&mut self, vault: VaultNo) -> Result<BTreeSet<LogId>, Error> {
+        let state = self.vault_mut(vault)?;
+        let (due, of_members) = (std::mem::take(&mut state.caps_due), state.members.take_capped());
+        if due.all || of_members.all {
+            return Ok(state.members.logs_with_caps());
+        }
+        let state = self.vault(vault)?;
+        let arrived = state.unmerged.iter().filter_map(|branch| state.log_of(*branch).ok());
+        let unread = arrived.filter(|log| state.prefixes.unread.contains(log));
+        let unread = unread.filter_map(|log| self.state.logs.id(log));
+        Ok(due.logs.into_iter().chain(of_members.logs).chain(unread).collect())
+    }
+
     /// The logs whose caps are others than those that count.
     fn caps_to_take(&mut self, vault: VaultNo) -> Result<Vec<(LogNo, LogId, Cap)>, Error> {
-        let (mut others, mut waiting) = (Vec::new(), BTreeSet::new());
-        for id in self.vault(vault)?.members.logs_with_caps() {
+        let mut others = Vec::new();
+        for id in self.take_capped(vault)? {
             let Some(log) = self.state.logs.number(vault, &id) else { continue };
             if self.vault(vault)?.logs.get(&log).is_none_or(|info| info.class != Class::Data) {
                 continue;
             }
-            let members = &self.vault(vault)?.members;
-            let mut steps: Vec<_> = members.cap(&id).map(CapStep::of_all).into_iter().collect();
-            for prefix in members.prefix_caps(&id).collect::<Vec<_>>() {
-                match self.end_of_prefix(vault, log, &prefix)? {
-                    Some(to) => steps.push(CapStep { cap: prefix.cap, to }),
-                    None => drop(waiting.insert(log)),
-                }
-            }
-            let cap = Cap::of(steps);
+            let cap = self.cap_of(vault, log, &id)?;
             if self.state.logs.cap(log).map_or(&[][..], Cap::steps) != cap.steps() {
                 others.push((log, id, cap));
             }
         }
-        let state = self.vault_mut(vault)?;
-        state.prefixes_wait = waiting;
-        state.caps_looked_at = Some(state.members.caps_looks());
         Ok(others)
+    }
+
+    /// What the stamps of a log count as at most by all that is certified and here. With more of that they never count as later: what
+    /// was merged by a cap stays merged.
+    fn cap_of(&mut self, vault: VaultNo, log: LogNo, id: &LogId) -> Result<Cap, Error> {
+        let members = &self.vault(vault)?.members;
+        let mut steps: Vec<_> = members.cap(id).map(|cap| cap.steps().to_vec()).unwrap_or_default();
+        let prefixes = members.prefix_caps(id);
+        self.vault_mut(vault)?.prefixes.forget(log);
+        let mut found = Vec::new();
+        for prefix in &prefixes {
+            if let Some(to) = self.end_of_prefix(vault, log, prefix)? {
+                found.push(CapStep { cap: prefix.cap, to });
+            }
+        }
+        if prefixes.len() > PREFIX_CAPS_PER_LOG_MAX {
+            let lowest = prefixes.iter().map(|prefix| prefix.cap).min().unwrap_or_default();
+            steps.extend(found.iter().map(|step| step.to).max().map(|to| CapStep { cap: lowest, to }));
+        } else {
+            steps.extend(found);
+        }
+        Ok(Cap::of(steps))
     }
 
     /// The latest stamp of what a cap is on; `None` until the group is here that it names, and can be read.
@@ -131,30 +163,49 @@ impl Tx<'_> {
             return Ok(Some(end));
         }
         let Some((branch, _)) = self.find_held(vault, log, seq, |held| *held == chain)? else {
+            self.vault_mut(vault)?.prefixes.absent.entry(log).or_default().insert(seq);
             return Ok(None);
         };
-        let end = self.latest_of_group(vault, branch, seq)?;
-        if let Some(end) = end {
-            self.passes.put_prefix_end(log, &(seq, chain), end)?;
+        let begins = self.begin_of_group(branch, seq)?;
+        let end = self.latest_of_group(vault, branch, begins)?;
+        match end {
+            Some(end) => self.passes.put_prefix_end(log, &(seq, chain), end)?,
+            None => drop(self.vault_mut(vault)?.prefixes.unread.insert(log)),
         }
         Ok(end)
     }
 
-    /// The latest stamp of the group that begins with a segment; `None` if none does, or it cannot be read.
-    pub(crate) fn latest_of_group(
+    /// The first segment of the group that a segment belongs to, or the first one that is here.
+    pub(crate) fn begin_of_group(&self, branch: BranchNo, seq: Seq) -> Result<Seq, Error> {
+        let mut first = seq;
+        while first > Seq(0)
+            && self.logs.header(branch, first)?.is_some_and(|header| !header.place.is_first())
+        {
+            look_at_row();
+            first = Seq(first.0 - 1);
+        }
+        Ok(first)
+    }
+
+    /// What a group says of itself that begins with a segment; `None` if none does, or it cannot be read.
+    pub(crate) fn head_of_group(
         &self,
         vault: VaultNo,
         branch: BranchNo,
         seq: Seq,
-    ) -> Result<Option<Stamp>, Error> {
+    ) -> Result<Option<GroupHead>, Error> {
         look_at_row();
-        let header = self.logs.header(branch, seq)?.ok_or(StoreError::Inconsistent)?;
+        let Some(header) = self.logs.header(branch, seq)? else { return Ok(None) };
         if header.kind != Kind::DATA || !header.place.is_first() {
             return Ok(None);
         }
         let Ok(body) = self.open_stored(vault, branch, seq)? else { return Ok(None) };
         let body = CheckedBody::decode(&body.data, self.place_of(branch, seq)?);
-        Ok(body.ok().and_then(|body| body.head().map(|head| head.latest)))
+        Ok(body.ok().and_then(|body| body.head().cloned()))
+    }
+
+    fn latest_of_group(&self, vault: VaultNo, branch: BranchNo, seq: Seq) -> Result<Option<Stamp>, Error> {
+        Ok(self.head_of_group(vault, branch, seq)?.map(|head| head.latest))
     }
 
     /// Has the next records of a vault pass.
@@ -196,7 +247,6 @@ impl Tx<'_> {
         self.state.logs.set_caps(of_logs);
         self.passes.end_pass(vault)?;
         Arc::make_mut(&mut self.state.passing).remove(&vault);
-        self.vault_mut(vault)?.caps_looked_at = None;
         self.take_caps(vault)
     }
 

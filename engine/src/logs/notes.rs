@@ -8,7 +8,7 @@
 
 use std::collections::BTreeSet;
 
-use subrosa_model::merge::{CapStep, CheckedBody, Stamp, VaultNo};
+use subrosa_model::merge::{CheckedBody, NamedAhead, VaultNo};
 use subrosa_protocol::ids::{LogId, Seq};
 use subrosa_protocol::limits::{
     NOTES_PER_LOG_MAX, ROUND_SLICE_BYTES, ROUND_SLICE_SEGMENTS, ROUND_SLICES_AT_OPENING,
@@ -53,11 +53,11 @@ impl Tx<'_> {
     /// log is capped.
     pub(crate) fn names_that_wait(&self, vault: VaultNo, body: &CheckedBody<'_>) -> Vec<LogId> {
         let named = body.named().iter().filter(|named| self.state.logs.number(vault, named).is_none());
-        let is_ahead = |(named, at): &&(LogId, Stamp)| {
-            let number = self.state.logs.number(vault, named);
-            number.is_some_and(|number| self.state.logs.capped(number, CapStep::ALL) > *at)
+        let is_ahead = |ahead: &&NamedAhead| {
+            let number = self.state.logs.number(vault, &ahead.log);
+            number.is_some_and(|number| self.state.logs.capped(number, ahead.named) > ahead.by)
         };
-        let ahead = body.named_ahead().iter().filter(is_ahead).map(|(named, _)| named);
+        let ahead = body.named_ahead().iter().filter(is_ahead).map(|ahead| &ahead.log);
         named.chain(ahead).copied().collect()
     }
 

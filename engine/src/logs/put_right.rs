@@ -4,13 +4,13 @@
 //! says what the old one's stamps count as at most; and so of what the device has merged of others that is still to come, by the clock
 //! as it is now. All of that was written by now, so it counts as no later; and among itself in the order in which it is shown.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering;
 
 use subrosa_model::control::{BirthError, CertifiedCaps, PrefixCap};
 use subrosa_model::merge::hlc::held_until_ms;
-use subrosa_model::merge::{HybridClock, Stamp, VaultNo};
-use subrosa_protocol::ids::Seq;
+use subrosa_model::merge::{CapStep, HybridClock, LogNo, Stamp, VaultNo};
+use subrosa_protocol::ids::{Head, LogId, Seq};
 use subrosa_protocol::limits::{CAPS_PER_CERTIFICATE_MAX, CLOCK_AHEAD_MAX_MS, INCARNATIONS_MAX};
 use subrosa_protocol::segment::Class;
 use subrosa_store::error::StoreError;
@@ -21,24 +21,61 @@ use crate::faults;
 use crate::life::Core;
 use crate::life::commit::{Durable, Tx};
 use crate::logs::rotate::NewLogs;
-use crate::memory::cost::look_at_row;
 use crate::memory::state::VaultState;
+
+/// Beyond what this device has written when caps are put together, it may write so much until they count, in milliseconds of stamps.
+const OWN_CAP_MARGIN_MS: u64 = 1_000;
+
+/// How often caps are put together while others merge.
+const PUT_RIGHT_TRIES_MAX: usize = 4;
+
+/// Caps that are ahead themselves whose order is kept.
+const LEVELS_MAX: usize = 16;
+
+/// What is looked for in the groups of a vault, and what was found.
+struct Search {
+    vault: VaultNo,
+    now_ms: u64,
+    /// Caps that are ahead, ascending.
+    bounds: Vec<Stamp>,
+    /// What all that is here of a log counts as no later than, where that is not known otherwise.
+    covers: BTreeMap<LogNo, Stamp>,
+    found: Found,
+}
+
+#[derive(Default)]
+struct Found {
+    /// What the latest stamp counts as of what is not ahead.
+    latest: Stamp,
+    ahead: Vec<Ahead>,
+    /// The last head of each log that was seen by the author of something of a level, and is not merged here.
+    missing: BTreeMap<(LogId, usize), Head>,
+}
 
 /// The last group of a level of a branch.
 struct Ahead {
-    /// How many caps that are ahead it is later than.
+    /// How many bounds it is later than.
     level: usize,
+    log: LogNo,
     branch: BranchNo,
     /// Its first segment.
     seq: Seq,
+}
+
+/// Caps that are to be certified.
+struct ToCertify {
+    caps: CertifiedCaps,
+    /// The greatest of them.
+    greatest: Stamp,
+    /// Whether nothing that is ahead is left.
+    is_whole: bool,
 }
 
 /// New logs for a vault in which a clock is put right.
 struct Successors {
     vault: VaultNo,
     logs: NewLogs,
-    /// What the stamps of the log before count as at most.
-    cap: Stamp,
+    certified: ToCertify,
 }
 
 impl Core {
@@ -50,6 +87,19 @@ impl Core {
         if !self.lock_state()?.clock.is_ahead(now_ms) {
             return Ok(());
         }
+        for _ in 0..PUT_RIGHT_TRIES_MAX {
+            match self.try_to_put_right(now_ms) {
+                Err(Error::Life(LifeError::Busy)) => {}
+                done => return done,
+            }
+        }
+        // The next link is told the time again.
+        Err(LifeError::Busy.into())
+    }
+
+    /// # Errors
+    /// [`LifeError::Busy`] if a vault has come, or something was merged, since it was found out what is ahead.
+    fn try_to_put_right(&self, now_ms: u64) -> Result<(), Error> {
         let vaults: Vec<_> = self.lock_state()?.vaults.keys().copied().collect();
         let mut new = Vec::new();
         for vault in &vaults {
@@ -57,7 +107,6 @@ impl Core {
         }
         self.write(|tx| {
             if tx.state.vaults.len() != vaults.len() {
-                // A vault has come meanwhile; the next link is told the time again.
                 return Err(LifeError::Busy.into());
             }
             tx.put_clock_right(now_ms, new)
@@ -95,7 +144,11 @@ impl Core {
             });
         }
         let Some(new) = self.successors(vault, now_ms)? else { return Ok(()) };
-        self.write(|tx| tx.put_vault_right(new))?;
+        match self.write(|tx| tx.put_vault_right(now_ms, new)) {
+            // What came meanwhile is to be capped, too: the next time.
+            Err(Error::Life(LifeError::Busy)) => return Ok(()),
+            done => done?,
+        }
         tracing::info!("a vault is put right, as this device's clock was before");
         self.merge_large(None)?;
         self.go_round(None).map(drop)
@@ -143,15 +196,19 @@ impl Core {
         }
         // What waits may be more than one transaction should write.
         while self.write(|tx| tx.seal_batches(vault))? {}
-        let (cap, caps) = self.write_with(Durable::Later, |tx| tx.caps_of_what_is_ahead(vault, now_ms))?;
-        match self.new_logs_with_caps(vault, &caps) {
+        // Caps count one after the other, and what these are to keep in order must be in order.
+        while self.lock_state()?.passing.contains_key(&vault) {
+            self.write(|tx| tx.pass_slice(vault))?;
+        }
+        let certified = self.write_with(Durable::Later, |tx| tx.caps_of_what_is_ahead(vault, now_ms))?;
+        match self.new_logs_with_caps(vault, &certified.caps) {
             Err(Error::Birth(BirthError::LogsUsedUp)) => {
                 tracing::warn!(
                     "this device has had all its logs in a vault: others get what it writes there when its time comes"
                 );
                 Ok(None)
             }
-            logs => Ok(Some(Successors { vault, logs: logs?, cap })),
+            logs => Ok(Some(Successors { vault, logs: logs?, certified })),
         }
     }
 
@@ -165,113 +222,163 @@ impl Core {
 
 impl Tx<'_> {
     /// The caps to certify when a clock is put right: on all that is merged and more than five minutes ahead, so that none of it counts
-    /// as later than now, and in its order. First the greatest of them.
+    /// as later than now, and in its order.
     ///
-    /// That is later than all else that is merged, for of what is capped something may have been written over that. Of what is capped
+    /// The greatest is later than all else that is merged, for of what is capped something may have been written over that. Of what is capped
     /// the stamps tell the order, but where earlier caps do that are ahead themselves, of a relay whose clock was wrong: what
     /// counts as no later than the lowest of those gets the lowest of the new caps, and so on.
     ///
-    /// Logs of this device are capped whole: the one that is written, and earlier ones of which something is ahead or held. Of others', and
-    /// where a log has several caps, it is what is merged up to a group.
-    fn caps_of_what_is_ahead(&self, vault: VaultNo, now_ms: u64) -> Result<(Stamp, CertifiedCaps), Error> {
-        let (me, state) = (self.core.public(), self.vault(vault)?);
-        let bounds = self.caps_ahead(vault, now_ms);
-        let data = state.logs.iter().filter(|(_, info)| info.class == Class::Data);
-        let (mut latest, mut logs) = (Stamp::default(), Vec::new());
-        for (log, info) in data {
-            let mut ahead = Vec::new();
+    /// The log that is written is capped up to what this device may have written when the certificate counts; all others up to the last group
+    /// that is merged, earlier ones of this device up to the last that is here. And so is what is not here, but was seen by whom that is of.
+    fn caps_of_what_is_ahead(&self, vault: VaultNo, now_ms: u64) -> Result<ToCertify, Error> {
+        let state = self.vault(vault)?;
+        let (bounds, covers) = self.caps_ahead(vault, now_ms)?;
+        let mut search = Search { vault, now_ms, bounds, covers, found: Found::default() };
+        for (log, _) in state.logs.iter().filter(|(_, info)| info.class == Class::Data) {
             for branch in state.branches.of(*log) {
-                latest = latest.max(self.look_for_ahead(vault, branch, (now_ms, &bounds), &mut ahead)?);
+                self.look_for_ahead(branch, &mut search)?;
             }
-            let is_held = state.branches.of(*log).any(|branch| state.held.contains_key(&branch));
-            logs.push((*log, info.id, ahead, is_held));
         }
+        let Search { bounds, found: Found { latest, ahead, mut missing }, .. } = search;
         let behind = Stamp(latest.0.saturating_add(1 + bounds.len() as u64));
         let now = Stamp::from_ms(now_ms);
         let greatest = if faults::CAPS_AT_NOW { now } else { now.max(behind) };
         let cap_of = |level: usize| Stamp(greatest.0.saturating_sub((bounds.len() - level) as u64));
         let mut caps = CertifiedCaps::default();
-        for (log, id, ahead, is_held) in logs {
-            let is_mine = state.members.certified(&id).is_some_and(|certified| certified.device == me);
-            let whole = if log == state.own.data || (is_mine && is_held) {
-                Some(bounds.len())
-            } else {
-                ahead.iter().map(|prefix| prefix.level).max().filter(|_| is_mine)
-            };
-            if let Some(level) = whole.filter(|_| log == state.own.data || !faults::EARLIER_NOT_CAPPED) {
-                caps.own.insert(id, cap_of(level));
-            }
-            if faults::PREFIXES_NOT_CAPPED {
+        let own = state.logs.get(&state.own.data).ok_or(StoreError::Inconsistent)?.id;
+        let to = Stamp(self.latest_of_own(vault)?.0.saturating_add(Stamp::from_ms(OWN_CAP_MARGIN_MS).0));
+        caps.own.insert(own, CapStep { cap: greatest, to });
+        let mut is_whole = true;
+        for Ahead { level, log, branch, seq } in ahead {
+            let id = self.state.logs.id(log).ok_or(StoreError::Inconsistent)?;
+            if (log == state.own.data && level == bounds.len()) || !self.is_capped_now(vault, &id)? {
                 continue;
             }
-            for Ahead { level, branch, seq } in ahead.into_iter().filter(|one| whole != Some(one.level)) {
-                let chain = self.logs.chain(branch, seq)?.ok_or(StoreError::Inconsistent)?;
+            let chain = self.logs.chain(branch, seq)?.ok_or(StoreError::Inconsistent)?;
+            let fits = caps.prefixes.len() < CAPS_PER_CERTIFICATE_MAX;
+            is_whole &= fits;
+            if fits {
                 caps.prefixes.insert((id, PrefixCap { seq, chain, cap: cap_of(level) }));
             }
         }
-        if caps.prefixes.len().max(caps.own.len()) > CAPS_PER_CERTIFICATE_MAX {
-            tracing::warn!("more logs are ahead than one certificate caps: of some it caps nothing");
+        missing.retain(|_, _| !faults::PREFIXES_NOT_CAPPED && !faults::SEEN_NOT_CAPPED);
+        let room = CAPS_PER_CERTIFICATE_MAX - caps.prefixes.len();
+        for ((id, level), Head { seq, chain, .. }) in missing.into_iter().take(room) {
+            caps.prefixes.insert((id, PrefixCap { seq, chain, cap: cap_of(level) }));
         }
-        Ok((greatest, caps))
+        Ok(ToCertify { caps, greatest, is_whole })
     }
 
-    /// The caps of logs of a vault that are ahead themselves, ascending.
-    fn caps_ahead(&self, vault: VaultNo, now_ms: u64) -> Vec<Stamp> {
+    /// Whether what is ahead of a log is capped: but for faults, it is.
+    fn is_capped_now(&self, vault: VaultNo, log: &LogId) -> Result<bool, Error> {
+        let certified = self.vault(vault)?.members.certified(log);
+        let is_mine = certified.is_some_and(|certified| certified.device == self.core.public());
+        Ok(!faults::PREFIXES_NOT_CAPPED && !(is_mine && faults::EARLIER_NOT_CAPPED))
+    }
+
+    /// No op of this device in a vault is later.
+    fn latest_of_own(&self, vault: VaultNo) -> Result<Stamp, Error> {
+        Ok(self.state.clock.max().max(self.vault(vault)?.own_clock.unwrap_or_default()))
+    }
+
+    /// The caps of logs of a vault that are ahead themselves, ascending; and of logs of which the end of what a cap is on is not here,
+    /// what all that is here counts as no later than.
+    fn caps_ahead(&self, vault: VaultNo, now_ms: u64) -> Result<(Vec<Stamp>, BTreeMap<LogNo, Stamp>), Error> {
+        let mut covers = BTreeMap::new();
+        let state = self.vault(vault)?;
+        for log in state.prefixes.absent.keys().filter(|log| !state.branches.is_forked(**log)) {
+            let Some(id) = self.state.logs.id(*log) else { continue };
+            let Some(tip) = self.logs.head((*log).into())? else { continue };
+            let prefixes = state.members.prefix_caps(&id);
+            let beyond = prefixes.iter().filter(|prefix| prefix.seq > tip.seq).map(|prefix| prefix.cap);
+            covers.extend(beyond.min().map(|cap| (*log, cap)));
+        }
         let caps =
             self.state.logs.caps().iter().filter(|(log, _)| self.state.logs.vault(**log) == Some(vault));
-        let steps = caps.flat_map(|(_, caps)| caps.now.steps());
-        let ahead = steps.map(|step| step.cap).filter(|cap| held_until_ms(*cap, now_ms).is_some());
-        let ahead: BTreeSet<_> = ahead.filter(|_| !faults::CAPS_ALIKE).collect();
-        ahead.into_iter().collect()
+        let steps = caps.flat_map(|(_, caps)| caps.now.steps()).map(|step| step.cap);
+        let ahead = steps.chain(covers.values().copied());
+        let ahead = ahead.filter(|cap| held_until_ms(*cap, now_ms).is_some() && !faults::CAPS_ALIKE);
+        let bounds: BTreeSet<_> = ahead.collect();
+        Ok((bounds.into_iter().take(LEVELS_MAX).collect(), covers))
     }
 
     /// Looks through the merged groups of a branch, the last one first, for those that are ahead, and notes the last one of each level: of
-    /// those that count as no later than the same of these caps, and as later than the one before. What the latest stamp of the rest counts as.
-    fn look_for_ahead(
-        &self,
-        vault: VaultNo,
-        branch: BranchNo,
-        (now_ms, bounds): (u64, &[Stamp]),
-        ahead: &mut Vec<Ahead>,
-    ) -> Result<Stamp, Error> {
-        let (log, mut level) = (self.vault(vault)?.log_of(branch)?, usize::MAX);
-        let range = self.begins(branch)?.0..self.end_of_ops(branch)?.0;
-        for seq in range.rev().map(Seq) {
-            let Some(latest) = self.latest_of_group(vault, branch, seq)? else { continue };
-            let counts_as = self.state.logs.capped(log, latest);
-            if held_until_ms(counts_as, now_ms).is_none() {
-                return Ok(counts_as);
+    /// those that count as no later than the same of the bounds, and as later than the one before.
+    fn look_for_ahead(&self, branch: BranchNo, search: &mut Search) -> Result<(), Error> {
+        let (vault, log) = (search.vault, self.vault(search.vault)?.log_of(branch)?);
+        let Some(tip) = self.logs.head(branch)? else { return Ok(()) };
+        let (mut first, mut end) = (tip.base.seq, self.end_of_ops(branch)?);
+        if end > first {
+            // The first group may begin in the branch that this one leaves.
+            first = self.begin_of_group(branch, first)?;
+        }
+        if self.is_own(vault, log)? {
+            end = tip.seq.next();
+        }
+        let mut level = usize::MAX;
+        for seq in (first.0..end.0).rev().map(Seq) {
+            let Some(head) = self.head_of_group(vault, branch, seq)? else { continue };
+            let counts_as = self.state.logs.capped(log, head.latest);
+            let counts_as = search.covers.get(&log).map_or(counts_as, |cover| counts_as.min(*cover));
+            if held_until_ms(counts_as, search.now_ms).is_none() {
+                search.found.latest = search.found.latest.max(counts_as);
+                return Ok(());
             }
-            let of_group = bounds.partition_point(|bound| *bound < counts_as);
+            let of_group = search.bounds.partition_point(|bound| *bound < counts_as);
             if of_group < level {
                 level = of_group;
-                ahead.push(Ahead { level, branch, seq });
+                search.found.ahead.push(Ahead { level, log, branch, seq });
+            }
+            for seen in head.seen.heads() {
+                if !self.is_merged(vault, seen)? {
+                    let last = search.found.missing.entry((seen.log, of_group)).or_insert(*seen);
+                    *last = if last.seq < seen.seq { *seen } else { *last };
+                }
             }
         }
-        Ok(Stamp::default())
+        Ok(())
     }
 
-    /// Where the first group begins that ends in a branch: with its first segment, or in the branch that it leaves.
-    fn begins(&self, branch: BranchNo) -> Result<Seq, Error> {
-        let Some(tip) = self.logs.head(branch)? else { return Ok(Seq(0)) };
-        let mut first = tip.base.seq;
-        while !branch.is_first()
-            && first > Seq(0)
-            && self.logs.header(branch, first)?.is_some_and(|header| !header.place.is_first())
-        {
-            look_at_row();
-            first = Seq(first.0 - 1);
-        }
-        Ok(first)
+    /// Whether a log is one of this device's.
+    fn is_own(&self, vault: VaultNo, log: LogNo) -> Result<bool, Error> {
+        let id = self.state.logs.id(log).ok_or(StoreError::Inconsistent)?;
+        let certified = self.vault(vault)?.members.certified(&id);
+        Ok(certified.is_some_and(|certified| certified.device == self.core.public()))
+    }
+
+    /// Whether a log is merged up to a head.
+    fn is_merged(&self, vault: VaultNo, head: &Head) -> Result<bool, Error> {
+        let Some(log) = self.state.logs.number(vault, &head.log) else { return Ok(false) };
+        let held = self.find_held(vault, log, head.seq, |chain| *chain == head.chain)?;
+        let Some((branch, _)) = held else { return Ok(false) };
+        Ok(self.logs.head(branch)?.is_some_and(|tip| tip.merged > head.seq))
+    }
+
+    /// Whether new logs still have what they cap: that was found out before the device key signed.
+    ///
+    /// # Errors
+    /// [`LifeError::Busy`].
+    fn check_still_right(&self, new: &Successors, now_ms: u64) -> Result<(), Error> {
+        let now = self.caps_of_what_is_ahead(new.vault, now_ms)?;
+        let latest = self.latest_of_own(new.vault)?;
+        let holds = new.certified.caps.own.values().all(|step| latest <= step.to)
+            && now.greatest == new.certified.greatest
+            && now.caps.prefixes == new.certified.caps.prefixes
+            && !self.state.passing.contains_key(&new.vault);
+        if holds { Ok(()) } else { Err(LifeError::Busy.into()) }
     }
 
     /// Opens new logs in all these vaults. The clock of each other one goes by itself from here on.
     fn put_clock_right(&mut self, now_ms: u64, new: Vec<Successors>) -> Result<(), Error> {
+        new.iter().try_for_each(|new| self.check_still_right(new, now_ms))?;
         let ahead = self.state.clock.max();
         let mut left: BTreeSet<_> = self.state.vaults.keys().copied().collect();
-        let caps = new.iter().map(|new| new.cap);
-        // What is merged from here on moves it.
-        self.state.clock = HybridClock::new(caps.max().unwrap_or_default().max(Stamp::from_ms(now_ms)));
+        // Where more is ahead than one certificate caps, the clock is still ahead, and is put right once more.
+        if new.iter().all(|new| new.certified.is_whole) {
+            let caps = new.iter().map(|new| new.certified.greatest);
+            // What is merged from here on moves it.
+            self.state.clock = HybridClock::new(caps.max().unwrap_or_default().max(Stamp::from_ms(now_ms)));
+        }
         for Successors { vault, logs, .. } in new {
             self.rotate_logs(vault, logs)?;
             self.put_own_clock(vault, None)?;
@@ -286,8 +393,10 @@ impl Tx<'_> {
     }
 
     /// The same for one vault, once the clock was put right.
-    fn put_vault_right(&mut self, Successors { vault, logs, cap }: Successors) -> Result<(), Error> {
-        self.state.clock = HybridClock::new(self.state.clock.max().max(cap));
+    fn put_vault_right(&mut self, now_ms: u64, new: Successors) -> Result<(), Error> {
+        self.check_still_right(&new, now_ms)?;
+        let Successors { vault, logs, certified } = new;
+        self.state.clock = HybridClock::new(self.state.clock.max().max(certified.greatest));
         self.rotate_logs(vault, logs)?;
         self.put_own_clock(vault, None)?;
         self.core.note_held(self.state);

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use subrosa_model::control::{Keyring, Members};
+use subrosa_model::control::{CappedLogs, Keyring, Members};
 use subrosa_model::keys::{KeyPair, SigningKey};
 use subrosa_model::merge::{HybridClock, LogNo, LogTable, Stamp};
 use subrosa_protocol::ids::{Head, LogId, Pin, PublicKeyBytes, Seq, VaultId};
@@ -144,10 +144,9 @@ pub(crate) struct VaultState {
     pub(crate) beyond_image: usize,
     /// How often members or their logs have changed in this open.
     pub(crate) member_changes: u64,
-    /// [`Members::caps_looks`] when they were last asked for caps.
-    pub(crate) caps_looked_at: Option<u64>,
-    /// Data logs of which a cap names a group that is not here, or cannot be read.
-    pub(crate) prefixes_wait: BTreeSet<LogNo>,
+    /// Logs of which the cap is to be looked at, besides those that the members say.
+    pub(crate) caps_due: CappedLogs,
+    pub(crate) prefixes: Prefixes,
     /// Heads that merged segments say their authors have seen, until they are here or were asked for.
     pub(crate) named: BTreeMap<LogId, Seq>,
     /// The same of logs that have no number here, which a member may have made up.
@@ -162,6 +161,23 @@ pub(crate) struct VaultState {
     pub(crate) own_clock: Option<Stamp>,
     /// Set once this open has compared our own head with the relay; then bulk writes are sealed as they commit.
     pub(crate) may_seal: bool,
+}
+
+/// Groups that caps name and that are of no use yet.
+#[derive(Default)]
+pub(crate) struct Prefixes {
+    /// Of each log the segments that are not here.
+    pub(crate) absent: BTreeMap<LogNo, BTreeSet<Seq>>,
+    /// Logs of which one is here that cannot be read.
+    pub(crate) unread: BTreeSet<LogNo>,
+}
+
+impl Prefixes {
+    /// A log is looked at anew.
+    pub(crate) fn forget(&mut self, log: LogNo) {
+        self.absent.remove(&log);
+        self.unread.remove(&log);
+    }
 }
 
 /// The logs that this device writes now.
@@ -386,8 +402,8 @@ impl VaultState {
             frontier: Vec::new(),
             beyond_image: 0,
             member_changes: 0,
-            caps_looked_at: None,
-            prefixes_wait: BTreeSet::new(),
+            caps_due: CappedLogs { all: true, ..CappedLogs::default() },
+            prefixes: Prefixes::default(),
             named: BTreeMap::new(),
             named_strangers: BTreeMap::new(),
             vouches: Vec::new(),

@@ -1,9 +1,16 @@
 //! What a device had merged of others when its clock was put right: it caps that, too.
 
+use subrosa_model::control::{CertifiedCaps, PrefixCap};
+use subrosa_model::merge::Stamp;
+use subrosa_protocol::ids::{Chain, LogId, Seq, VaultId};
+use subrosa_protocol::limits::PREFIX_CAPS_PER_LOG_MAX;
+
 use super::caps::{HOUR, NOW, get, put, sync};
 use super::exchange::pair;
 use super::repair::copy_of;
-use super::{TestDevice, everything, id, join};
+use super::{ListRelay, TestDevice, everything, id, join, record};
+use crate::logs::caps::testing;
+use crate::records::SliceLimits;
 
 #[test]
 fn what_a_device_had_merged_ahead_counts_as_of_now_and_stays_in_its_order() {
@@ -176,10 +183,163 @@ fn a_cap_counts_when_the_group_that_it_names_has_come() {
     let of_a = a.core().with_vault(&vault, |state| Ok(state.logs[&state.own.data].id)).unwrap();
     relay.without(&of_a).feed(d.core(), &vault);
     assert_eq!(get(&d, 1), Some(2));
-    let waits = || d.core().with_vault(&vault, |state| Ok(state.prefixes_wait.len())).unwrap();
+    let waits = || d.core().with_vault(&vault, |state| Ok(state.prefixes.absent.len())).unwrap();
     assert_eq!(waits(), 1);
     put(&d, 1, 3);
     sync(&relay, &[&d, &b, &d, &c], &vault);
     assert_eq!((waits(), d.core().held_wait()), (0, None));
     assert_eq!((get(&d, 1), get(&c, 1), everything(&d.vault())), (Some(3), Some(3), everything(&c.vault())));
+}
+
+/// Somebody was merged who had seen what is not here: that is capped with it, or what was written over it would lose.
+#[test]
+fn what_was_seen_by_whom_is_capped_and_is_not_here_is_capped_with_it() {
+    let (a, b, relay, vault) = pair();
+    let [c, d] = [TestDevice::new(), TestDevice::new()];
+    join(&a, &c);
+    join(&a, &d);
+    sync(&relay, &[&a, &b, &c, &d], &vault);
+    for device in [&a, &b, &d] {
+        device.clock.set(NOW + HOUR);
+    }
+    put(&a, 1, 1);
+    sync(&relay, &[&a, &b], &vault);
+    put(&b, 1, 2);
+    sync(&relay, &[&b], &vault);
+    relay.without(&log_of(&a, &vault)).feed(d.core(), &vault);
+    for (device, after) in [(&d, 10), (&a, 20), (&b, 30)] {
+        device.clock.set(NOW + after);
+        device.core().relay_now(NOW + after).unwrap();
+        sync(&relay, &[device, &c], &vault);
+        c.clock.set(NOW + 40);
+    }
+    let all = [&a, &b, &c, &d];
+    all.iter().for_each(|device| device.clock.set(NOW + 50));
+    sync(&relay, &[&a, &b, &c, &d], &vault);
+    for device in all {
+        assert_eq!((get(device, 1), device.core().held_wait()), (Some(2), None));
+    }
+}
+
+fn log_of(device: &TestDevice, vault: &VaultId) -> LogId {
+    device.core().with_vault(vault, |state| Ok(state.logs[&state.own.data].id)).unwrap()
+}
+
+/// Certifies caps that nobody made honestly.
+fn certify(device: &TestDevice, vault: &VaultId, prefixes: impl Iterator<Item = (LogId, PrefixCap)>) {
+    let caps = CertifiedCaps { prefixes: prefixes.collect(), ..CertifiedCaps::default() };
+    let number = device.core().lock_state().unwrap().vault_no(vault).unwrap();
+    let new = device.core().new_logs_with_caps(number, &caps).unwrap();
+    device.core().write(|tx| tx.rotate_logs(number, new)).unwrap();
+}
+
+/// A writer sets any number of caps on another one's log, of segments that he makes up, and of such that are there: no cap counts less
+/// for that, who hears of them first ends like all others, and what is written later counts.
+#[test]
+fn any_number_of_caps_take_no_effect_from_others_and_reach_nothing_that_is_written_later() {
+    let (a, b, relay, vault) = pair();
+    let [c, d, m] = [TestDevice::new(), TestDevice::new(), TestDevice::new()];
+    for device in [&c, &d, &m] {
+        join(&a, device);
+    }
+    sync(&relay, &[&a, &b, &c, &d, &m, &a, &b, &c, &d, &m], &vault);
+    a.clock.set(NOW + HOUR);
+    b.clock.set(NOW + 2 * HOUR);
+    put(&a, 1, 1);
+    put(&a, 2, 1);
+    sync(&relay, &[&a, &b], &vault);
+    put(&b, 1, 2);
+    b.clock.set(NOW + 10);
+    b.core().relay_now(NOW + 10).unwrap();
+    assert!(b.vault().records("notes").delete(id(2)).unwrap(), "by a name that counts by the cap alone");
+    sync(&relay, &[&b, &c], &vault);
+    c.clock.set(NOW + 20);
+    put(&c, 1, 3);
+    sync(&relay, &[&c, &b], &vault);
+    let of_a = log_of(&a, &vault);
+    let made_up =
+        |n: u64, cap| (of_a, PrefixCap { seq: Seq(1000 + n), chain: Chain::from_bytes([9; 32]), cap });
+    certify(&m, &vault, (0..64).map(|n| made_up(n, Stamp(0))));
+    // D hears of all of them at once; B and C had the honest ones before.
+    sync(&relay, &[&m, &d, &b, &c, &d], &vault);
+    let check = |devices: &[&TestDevice], x: i64| {
+        for device in devices {
+            let shown = (get(device, 1), get(device, 2), device.core().held_wait());
+            assert_eq!(shown, (Some(x), None, None));
+        }
+    };
+    check(&[&b, &c, &d], 3);
+    put(&c, 1, 60);
+    sync(&relay, &[&c, &d, &b], &vault);
+    check(&[&b, &c, &d], 60);
+    // So many that they are not told apart any more.
+    certify(&m, &vault, (0..PREFIX_CAPS_PER_LOG_MAX as u64).map(|n| made_up(n, Stamp(1))));
+    certify(&m, &vault, (0..PREFIX_CAPS_PER_LOG_MAX as u64).map(|n| made_up(n + 300, Stamp(1))));
+    sync(&relay, &[&m, &d, &b, &c, &d], &vault);
+    check(&[&b, &c, &d], 60);
+    a.clock.set(NOW + 40);
+    sync(&relay, &[&a], &vault);
+    a.core().relay_now(NOW + 40).unwrap();
+    a.clock.set(NOW + 50);
+    put(&a, 1, 61);
+    [&b, &c, &d].iter().for_each(|device| device.clock.set(NOW + 60));
+    sync(&relay, &[&a, &b, &c, &d, &a], &vault);
+    check(&[&a, &b, &c, &d], 61);
+}
+
+/// Caps count one after the other: while records pass to one, the next does not. A clock is put right when they have passed.
+#[test]
+fn a_clock_that_is_put_right_while_records_pass_keeps_the_order_too() {
+    let (a, b, relay, vault) = pair();
+    for device in [&a, &b] {
+        device.clock.set(NOW + 5 * HOUR);
+    }
+    for (device, x) in [(&a, 1), (&b, 2), (&a, 3)] {
+        (0..30).for_each(|n| put(device, n, x));
+        sync(&relay, &[device, &a, &b], &vault);
+    }
+    testing::LIMITS.set(Some(SliceLimits { records: 1, bytes: usize::MAX }));
+    a.clock.set(NOW);
+    for ahead in [2 * HOUR, HOUR] {
+        a.core().relay_now(NOW + ahead).unwrap();
+        assert!(!a.core().lock_state().unwrap().passing.is_empty());
+        assert_eq!((get(&a, 20), get(&a, 29)), (Some(3), Some(3)));
+    }
+    a.vault().records("notes").put(id(20), &record(&[("x", 50)])).unwrap();
+    a.core().relay_now(NOW + 10).unwrap();
+    let shown = || (get(&a, 20), get(&a, 29));
+    assert_eq!(shown(), (Some(50), Some(3)));
+    for _ in 0..100 {
+        a.core().merge_held().unwrap();
+        assert_eq!(shown(), (Some(50), Some(3)));
+    }
+    testing::LIMITS.set(None);
+    assert!(a.core().lock_state().unwrap().passing.is_empty());
+}
+
+/// What a cap is on is here in part, and a relay was an hour ahead.
+#[test]
+fn levels_are_told_apart_where_the_end_of_what_a_cap_is_on_is_not_here() {
+    let (a, b, relay, vault) = pair();
+    let [c, d] = [TestDevice::new(), TestDevice::new()];
+    join(&a, &c);
+    join(&a, &d);
+    sync(&relay, &[&a, &b, &c, &d, &a, &b], &vault);
+    [&a, &b, &d].iter().for_each(|device| device.clock.set(NOW + 5 * HOUR));
+    put(&a, 1, 1);
+    sync(&relay, &[&a, &b, &d], &vault);
+    // Of that D hears late.
+    put(&a, 2, 2);
+    sync(&relay, &[&a, &b], &vault);
+    b.clock.set(NOW);
+    b.core().relay_now(NOW + HOUR).unwrap();
+    put(&b, 1, 7);
+    sync(&relay, &[&b], &vault);
+    ListRelay::without(&relay, &log_of(&a, &vault)).feed(d.core(), &vault);
+    d.clock.set(NOW + 10);
+    d.core().relay_now(NOW + 10).unwrap();
+    sync(&relay, &[&d, &c, &b, &d], &vault);
+    for device in [&b, &c, &d] {
+        assert_eq!(get(device, 1), Some(7));
+    }
 }

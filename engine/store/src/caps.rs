@@ -128,7 +128,8 @@ fn prefix_key(log: LogNo, (seq, chain): &(Seq, Chain)) -> [u8; 44] {
 
 /// How many steps the first one has, then those of both.
 fn write_caps(caps: &Caps) -> Vec<u8> {
-    let mut row = vec![u8::try_from(caps.before.steps().len()).expect("a cap has few steps")];
+    let steps = u16::try_from(caps.before.steps().len()).expect("a cap has few steps");
+    let mut row = steps.to_be_bytes().to_vec();
     for step in caps.before.steps().iter().chain(caps.now.steps()) {
         row.extend(step.to.0.to_be_bytes());
         row.extend(step.cap.0.to_be_bytes());
@@ -137,9 +138,9 @@ fn write_caps(caps: &Caps) -> Vec<u8> {
 }
 
 fn read_caps(row: &[u8]) -> Option<Caps> {
-    let (before, steps) = row.split_first()?;
+    let (before, steps) = row.split_first_chunk()?;
     let (steps, rest) = steps.as_chunks::<16>();
-    let (before, now) = steps.split_at_checked(usize::from(*before))?;
+    let (before, now) = steps.split_at_checked(u16::from_be_bytes(*before).into())?;
     let stamp = |row: &[u8; 16], at| Stamp(u64::from_be_bytes(part(row, at)));
     let cap =
         |rows: &[[u8; 16]]| Cap::of(rows.iter().map(|row| CapStep { cap: stamp(row, 8), to: stamp(row, 0) }));

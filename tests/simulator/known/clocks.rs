@@ -150,6 +150,56 @@ pub(super) const CLOCKS: &[Known] = &[
         without: &["copy", "restore", "move"],
     },
     Known {
+        name: "seen-ahead",
+        what: "what was written over is capped, what it was written over is not, for it is not here: that wins once its author is put right",
+        plan: "seed 2 devices 3 relays 2
+            0 clock 0 86400
+            1 clock 1 86400
+            2 clock 2 86400
+            3 import 0
+            4 import 0
+            5 import 0
+            6 import 0
+            7 put 0 0 0
+            8 sync 0 0
+            9 sync 1 0
+            10 put 1 0 0
+            11 quota 1 5
+            12 sync 1 1
+            13 sync 2 1
+            14 clock-right 2
+            15 sync 2 1
+            16 quota-off 1
+            17 wait 1000",
+        is_mended: true,
+        faults: &["seen-not-capped"],
+        kinds: &[Kind::Stale],
+        has: &[&["clock"], &["clock-right"], &["put"], &["sync"]],
+        without: &["copy", "restore", "move"],
+    },
+    Known {
+        name: "futures-ahead",
+        what: "two copies of a store whose clock runs ahead: what one has seen and written over wins, as the other caps the log of both",
+        plan: "seed 1 devices 2 relays 2
+            0 copy 0
+            1 clock 0 86400
+            2 clock 1 86400
+            4 clock 2 86400
+            5 put 1 0 0
+            6 sync 1 1
+            7 sync 2 1
+            8 put 2 0 0
+            9 put 0 1 0
+            10 clock-right 0
+            11 sync 0 0
+            130 wait 1000",
+        is_mended: false,
+        faults: &[],
+        kinds: &[Kind::Stale],
+        has: &[&["clock"], &["copy", "restore"], &["put", "transaction"], &["sync"]],
+        without: &[],
+    },
+    Known {
         name: "lost-ahead",
         what: "what was written by a clock that ran ahead comes back to its author's device, where an older store was put back",
         plan: "seed 10161101 devices 1 relays 1
@@ -189,7 +239,7 @@ pub(super) const CLOCKS: &[Known] = &[
             11 clock-right 2
             13 sync 2 0",
         is_mended: true,
-        faults: &["earlier-not-capped"],
+        faults: &["prefixes-not-capped"],
         kinds: &[Kind::Withheld],
         has: &[&["relay-clock"], &["clock"]],
         without: &[],

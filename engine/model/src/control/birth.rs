@@ -113,7 +113,7 @@ impl LogBirth<'_> {
         caps: &CertifiedCaps,
     ) -> Result<Vec<u8>, KeyError> {
         let own: Vec<_> =
-            caps.own.iter().take(CAPS_PER_CERTIFICATE_MAX).map(|(log, cap)| (*log, cap.0)).collect();
+            caps.own.iter().take(CAPS_PER_CERTIFICATE_MAX).map(|(log, step)| (*log, *step)).collect();
         let prefixes: Vec<_> = caps.prefixes.iter().take(CAPS_PER_CERTIFICATE_MAX).copied().collect();
         let mut extensions = Extensions::new();
         if !own.is_empty() {

@@ -6,7 +6,7 @@ use subrosa_protocol::codec::{DecodeError, Extensions, Reader, Writer};
 use subrosa_protocol::ids::{Base, Chain, LogId, Seq};
 use subrosa_protocol::limits::CAPS_PER_CERTIFICATE_MAX;
 
-use crate::merge::Stamp;
+use crate::merge::{CapStep, Stamp};
 
 /// A cap on what somebody had merged of a log: on the stamps of all groups up to one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -22,8 +22,8 @@ pub struct PrefixCap {
 /// The caps that a certificate sets.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CertifiedCaps {
-    /// On whole data logs of its author.
-    pub own: BTreeMap<LogId, Stamp>,
+    /// On data logs of its author, whatever is in them or will be: on the stamps up to one.
+    pub own: BTreeMap<LogId, CapStep>,
     /// On what its author had merged of data logs of anybody.
     pub prefixes: BTreeSet<(LogId, PrefixCap)>,
 }
@@ -38,12 +38,15 @@ pub(super) fn check(extensions: &Extensions) -> Result<(), DecodeError> {
     Ok(())
 }
 
-/// The caps that a certificate sets on stamps of its author's data logs, by ascending log.
+/// The caps that a certificate sets on stamps of its author's data logs, whatever is in them, by ascending log.
 ///
 /// # Errors
 /// [`DecodeError`]; never of a decoded certificate.
-pub fn caps(extensions: &Extensions) -> Result<Vec<(LogId, u64)>, DecodeError> {
-    let caps = read(extensions, CAPS, "caps", |r| Ok((LogId::from_bytes(r.array()?), r.u64()?)))?;
+pub fn caps(extensions: &Extensions) -> Result<Vec<(LogId, CapStep)>, DecodeError> {
+    let caps = read(extensions, CAPS, "caps", |r| {
+        let (log, to) = (LogId::from_bytes(r.array()?), Stamp(r.u64()?));
+        Ok((log, CapStep { cap: Stamp(r.u64()?), to }))
+    })?;
     of_each_log(caps, "caps")
 }
 
@@ -51,10 +54,10 @@ pub fn caps(extensions: &Extensions) -> Result<Vec<(LogId, u64)>, DecodeError> {
 ///
 /// # Errors
 /// [`DecodeError`] if they do not fit, or do not ascend.
-pub fn with_caps(extensions: Extensions, caps: &[(LogId, u64)]) -> Result<Extensions, DecodeError> {
+pub fn with_caps(extensions: Extensions, caps: &[(LogId, CapStep)]) -> Result<Extensions, DecodeError> {
     let mut w = Writer::new();
-    for (log, cap) in caps {
-        w.bytes(log.as_bytes()).u64(*cap);
+    for (log, step) in caps {
+        w.bytes(log.as_bytes()).u64(step.to.0).u64(step.cap.0);
     }
     let extensions = extensions.with(CAPS, w.finish())?;
     check(&extensions).map(|()| extensions)
@@ -158,7 +161,8 @@ mod tests {
 
     #[test]
     fn claims_come_back_and_ascend() {
-        let caps_of = [(log(1), 7), (log(2), u64::MAX)];
+        let step = |to, cap| CapStep { cap: Stamp(cap), to: Stamp(to) };
+        let caps_of = [(log(1), step(9, 7)), (log(2), CapStep::of_all(CapStep::ALL))];
         let with = with_caps(Extensions::new(), &caps_of).unwrap();
         assert_eq!(caps(&with), Ok(caps_of.to_vec()));
         assert_eq!(bases(&with), Ok(vec![]));

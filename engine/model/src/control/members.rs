@@ -28,6 +28,7 @@ use subrosa_protocol::segment::Class;
 
 use self::held::HeldSegments;
 use self::reach::{Followed, Founder, Reach};
+pub use self::roster::CappedLogs;
 use self::roster::Roster;
 #[cfg(test)]
 use self::segment::Certificate;
@@ -35,6 +36,8 @@ use self::segment::{HeldEntry, Segment, Signatures};
 use super::entry::LOG_CERTIFICATE;
 use super::{ControlError, DeviceName, DeviceRole, PrefixCap, SignedPrekey};
 use crate::keys::PublicKey;
+use crate::merge::Cap;
+#[cfg(test)]
 use crate::merge::Stamp;
 
 /// The members of one vault, as far as the control segments taken in tell.
@@ -46,8 +49,6 @@ pub struct Members {
     held: HeldSegments,
     /// Entries whose signatures were found to hold: none is checked twice.
     verified: HashSet<EntryKey>,
-    /// Rises when caps may be others than before.
-    caps_looks: u64,
     /// How many entries had their signatures checked.
     #[cfg(test)]
     checks: usize,
@@ -61,12 +62,6 @@ type EntryKey = (u8, [u8; 32]);
 struct Work {
     entries: VecDeque<Arc<HeldEntry>>,
     members: Vec<PublicKey>,
-}
-
-impl Work {
-    fn is_empty(&self) -> bool {
-        self.entries.is_empty() && self.members.is_empty()
-    }
 }
 
 /// What one segment changed.
@@ -117,7 +112,6 @@ impl Members {
             roster: Roster::default(),
             held: HeldSegments::default(),
             verified: HashSet::new(),
-            caps_looks: 0,
             #[cfg(test)]
             checks: 0,
         }
@@ -211,9 +205,7 @@ impl Members {
         if !counted || segment.certificate.is_some() {
             self.held.put(control_log, seq, segment);
         }
-        let may_change = !work.is_empty();
         self.run(work, &mut changes);
-        self.caps_looks += u64::from(may_change && self.roster.has_caps());
         changes.update_needed = self.look_for_critical();
         if self.held.overflows() && self.held.holds(&control_log, &place) {
             let gone = self.held.forget(&control_log, &place);
@@ -329,18 +321,23 @@ impl Members {
         self.roster.bases.get(log).copied()
     }
 
-    /// What the stamps of a log count as at most: the least cap that a certificate of its own device sets on it.
-    pub fn cap(&self, log: &LogId) -> Option<Stamp> {
+    /// What the stamps of a log count as at most, as certificates of its own device say.
+    pub fn cap(&self, log: &LogId) -> Option<&Cap> {
         self.roster.cap(log)
     }
 
-    /// Rises when [`Members::cap`] or [`Members::prefix_caps`] may say something else than before.
-    pub const fn caps_looks(&self) -> u64 {
-        self.caps_looks
+    /// The logs of which [`Members::cap`] or [`Members::prefix_caps`] may say something else than when this was last asked.
+    pub fn take_capped(&mut self) -> CappedLogs {
+        std::mem::take(&mut self.roster.capped)
     }
 
-    /// The caps on what others had merged of a data log: the lowest ones that members set who may write, 64 at most.
-    pub fn prefix_caps(&self, log: &LogId) -> impl Iterator<Item = PrefixCap> {
+    /// Whether there is one.
+    pub fn has_capped(&self) -> bool {
+        self.roster.capped.all || !self.roster.capped.logs.is_empty()
+    }
+
+    /// The caps on what members had merged of a data log who may write, of each group the lowest.
+    pub fn prefix_caps(&self, log: &LogId) -> Vec<PrefixCap> {
         self.roster.prefix_caps(log, &self.reach)
     }
 
@@ -351,7 +348,7 @@ impl Members {
 
     /// The data logs that have a cap, and it.
     #[cfg(test)]
-    pub fn caps(&self) -> impl Iterator<Item = (LogId, Stamp)> {
+    pub fn caps(&self) -> impl Iterator<Item = (LogId, Cap)> {
         self.roster.caps()
     }
 

@@ -57,6 +57,17 @@ impl BodyPlace {
     }
 }
 
+/// A log that ops name with stamps later than their own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct NamedAhead {
+    /// The log.
+    pub log: LogId,
+    /// The first such op.
+    pub by: Stamp,
+    /// The latest stamp that one of them names.
+    pub named: Stamp,
+}
+
 /// A checked batch; it borrows names and values from the segment's plaintext. Only [`CheckedBody::decode`] makes one, so who
 /// has one need not decode again.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,7 +75,7 @@ pub struct CheckedBody<'a> {
     head: Option<GroupHead>,
     base: Stamp,
     named: Vec<LogId>,
-    ahead: Vec<(LogId, Stamp)>,
+    ahead: Vec<NamedAhead>,
     ops: Vec<Op<'a>>,
 }
 
@@ -93,14 +104,21 @@ impl<'a> CheckedBody<'a> {
                 return Err(DecodeError::Invalid { what: "op that is later than its group" });
             }
             if let Some(names) = op.names() {
-                ahead.extend(names.iter().filter(|name| name.1 > op.stamp).map(|name| (name.0, op.stamp)));
+                let later = names.iter().filter(|name| name.1 > op.stamp);
+                ahead.extend(later.map(|(log, named)| NamedAhead { log, by: op.stamp, named }));
             }
             last = op.stamp;
             ops.push(op);
         }
         tables.finish()?;
         ahead.sort_unstable();
-        ahead.dedup_by_key(|name| name.0);
+        ahead.dedup_by(|other, kept| {
+            let is_same = kept.log == other.log;
+            if is_same {
+                kept.named = kept.named.max(other.named);
+            }
+            is_same
+        });
         Ok(Self { head, base, named: tables.logs, ahead, ops })
     }
 
@@ -119,9 +137,8 @@ impl<'a> CheckedBody<'a> {
         &self.named
     }
 
-    /// Those of them that an op names with a stamp later than its own, each with the stamp of the first such op: its name has
-    /// no effect unless the log is capped there or before.
-    pub fn named_ahead(&self) -> &[(LogId, Stamp)] {
+    /// Those of them that an op names with a stamp later than its own: such a name has no effect unless it counts as no later.
+    pub fn named_ahead(&self) -> &[NamedAhead] {
         &self.ahead
     }
 

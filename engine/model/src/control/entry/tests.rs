@@ -5,6 +5,7 @@ use super::*;
 use crate::control::{BirthError, DeviceName, DeviceRole, OwnLogs, SignedPrekey, with_caps};
 use crate::entropy::SeededEntropy;
 use crate::keys::{KeyPair, SoftwareKey};
+use crate::merge::{CapStep, Stamp};
 use crate::spec;
 
 fn key(seed: u64) -> SoftwareKey {
@@ -64,7 +65,8 @@ fn signed(entry: Entry, number: u64) -> SignedEntry {
 
 fn all() -> Vec<SignedEntry> {
     let unknown = Extensions::new().with(9, vec![1, 2]).unwrap();
-    let caps = with_caps(Extensions::new(), &[(LogId::from_bytes([4; 16]), 77)]).unwrap();
+    let caps =
+        with_caps(Extensions::new(), &[(LogId::from_bytes([4; 16]), CapStep::of_all(Stamp(77)))]).unwrap();
     vec![
         extended(genesis(), 0, unknown.clone()),
         extended(added(), 1, unknown),

@@ -16,7 +16,7 @@ use super::reach::Founder;
 use super::segment::{Certificate, HeldEntry, Says};
 use super::{MemberChanges, Members, Work};
 use crate::keys::PublicKey;
-use crate::merge::Stamp;
+use crate::merge::{CapStep, Stamp};
 
 const VERSION: u8 = 2;
 
@@ -131,8 +131,8 @@ fn write_certificate(certificate: &Certificate, keys: &mut Keys, w: &mut Writer)
         w.bytes(log.as_bytes()).u64(base.seq.0).bytes(base.chain.as_bytes());
     }
     w.u32(len(certificate.caps.len()));
-    for (log, cap) in &certificate.caps {
-        w.bytes(log.as_bytes()).u64(*cap);
+    for (log, step) in &certificate.caps {
+        w.bytes(log.as_bytes()).u64(step.to.0).u64(step.cap.0);
     }
     w.u32(len(certificate.prefix_caps.len()));
     for (log, PrefixCap { seq, chain, cap }) in &certificate.prefix_caps {
@@ -153,7 +153,10 @@ fn read_certificate(
         let log = LogId::from_bytes(r.array()?);
         Ok((log, Base { seq: Seq(r.u64()?), chain: Chain::from_bytes(r.array()?) }))
     })?;
-    let caps = list(r, |r| Ok((LogId::from_bytes(r.array()?), r.u64()?)))?;
+    let caps = list(r, |r| {
+        let (log, to) = (LogId::from_bytes(r.array()?), Stamp(r.u64()?));
+        Ok((log, CapStep { cap: Stamp(r.u64()?), to }))
+    })?;
     let prefix_caps = list(r, |r| {
         let (log, seq, chain) = (LogId::from_bytes(r.array()?), Seq(r.u64()?), Chain::from_bytes(r.array()?));
         Ok((log, PrefixCap { seq, chain, cap: Stamp(r.u64()?) }))

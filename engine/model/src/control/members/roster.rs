@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use subrosa_protocol::ids::{Base, LogId};
-use subrosa_protocol::limits::{DEVICES_PER_VAULT_MAX, LOGS_PER_DEVICE_MAX, PREFIX_CAPS_PER_LOG_MAX};
+use subrosa_protocol::limits::{DEVICES_PER_VAULT_MAX, LOGS_PER_DEVICE_MAX};
 use subrosa_protocol::segment::Class;
 
 use super::super::entry::EntryRank;
@@ -19,7 +19,7 @@ use super::reach::Reach;
 use super::segment::{Certificate, HeldEntry};
 use super::{CertifiedLog, ListedDevice, MemberChanges};
 use crate::keys::PublicKey;
-use crate::merge::Stamp;
+use crate::merge::Cap;
 
 /// What follows from what counts.
 #[derive(Debug, Default)]
@@ -34,10 +34,12 @@ pub(super) struct Roster {
     pub(super) pairs: BTreeMap<PublicKey, BTreeMap<EntryRank, Arc<Certificate>>>,
     /// Where logs begin, if not at their first segment.
     pub(super) bases: BTreeMap<LogId, Base>,
-    /// Per log and device, the least cap that a certificate of the device sets on it. It counts if the log is the device's.
-    caps: BTreeMap<(LogId, PublicKey), Stamp>,
-    /// Per log, the caps that certificates set on what their authors, these devices, had merged of it; the lowest first.
-    prefix_caps: BTreeMap<LogId, BTreeSet<(Stamp, PrefixCap, PublicKey)>>,
+    /// Per log and device, the cap that certificates of the device set on it. It counts if the log is the device's.
+    caps: BTreeMap<(LogId, PublicKey), Cap>,
+    /// Per log, the caps that certificates set on what their authors, these devices, had merged of it; of one group the lowest first.
+    prefix_caps: BTreeMap<LogId, BTreeSet<(PrefixCap, PublicKey)>>,
+    /// Logs of which the caps may be others since that was last asked.
+    pub(super) capped: CappedLogs,
     pub(super) update_needed: bool,
     /// More devices were added than a vault may have.
     pub(super) overflows: bool,
@@ -48,6 +50,15 @@ pub(super) struct Roster {
     /// How often the list was made anew.
     #[cfg(test)]
     pub(super) folds: usize,
+}
+
+/// Logs whose caps may be others than before.
+#[derive(Debug, Default)]
+pub struct CappedLogs {
+    /// Whether it may be any that has some.
+    pub all: bool,
+    /// Otherwise these.
+    pub logs: BTreeSet<LogId>,
 }
 
 /// What of the roster does not fit any more.
@@ -96,6 +107,10 @@ impl Roster {
     /// An entry of an admin counts: its device is put at its place.
     pub(super) fn follow(&mut self, entry: &HeldEntry, reach: &Reach, changes: &mut MemberChanges) {
         let Some(added) = entry.added() else { return };
+        // Who may write from now on may have set caps before.
+        let was_reader = self.device(&added.device).is_none_or(|device| device.role == DeviceRole::Reader);
+        self.capped.all |=
+            was_reader && added.role != DeviceRole::Reader && self.pairs.contains_key(&added.device);
         if self.stale.list {
             return;
         }
@@ -161,12 +176,14 @@ impl Roster {
             let raised = self.bases.entry(*log).or_insert(*base);
             *raised = (*raised).max(*base);
         }
-        for (log, cap) in &certificate.caps {
-            let least = self.caps.entry((*log, device)).or_insert(Stamp(*cap));
-            *least = (*least).min(Stamp(*cap));
+        for (log, step) in &certificate.caps {
+            let held = self.caps.entry((*log, device)).or_default();
+            *held = Cap::of(held.steps().iter().copied().chain([*step]));
+            self.capped.logs.insert(*log);
         }
         for (log, prefix) in &certificate.prefix_caps {
-            self.prefix_caps.entry(*log).or_default().insert((prefix.cap, *prefix, device));
+            self.prefix_caps.entry(*log).or_default().insert((*prefix, device));
+            self.capped.logs.insert(*log);
         }
         for class in [Class::Control, Class::Data] {
             match self.claim(certificate, class) {
@@ -188,32 +205,37 @@ impl Roster {
         let log = LogId::of(&public);
         let Entry::Vacant(free) = self.logs.entry(log) else { return None };
         free.insert(CertifiedLog { device, class, incarnation, public });
+        if self.has_caps() {
+            self.capped.logs.insert(log);
+        }
         Some(log)
     }
 
-    /// The cap of a log: the least that its own device sets on it.
-    pub(super) fn cap(&self, log: &LogId) -> Option<Stamp> {
+    /// The cap that a log's own device sets on it.
+    pub(super) fn cap(&self, log: &LogId) -> Option<&Cap> {
         let certified = self.logs.get(log).filter(|certified| certified.class == Class::Data)?;
-        self.caps.get(&(*log, certified.device)).copied()
+        self.caps.get(&(*log, certified.device))
     }
 
     /// The logs that have a cap, and it.
     #[cfg(test)]
-    pub(super) fn caps(&self) -> impl Iterator<Item = (LogId, Stamp)> {
+    pub(super) fn caps(&self) -> impl Iterator<Item = (LogId, Cap)> {
         let named = self.caps.keys().map(|(log, device)| (log, device));
         let counts =
             named.filter(|(log, device)| self.logs.get(log).is_some_and(|log| log.device == **device));
-        counts.filter_map(|(log, _)| Some((*log, self.cap(log)?)))
+        counts.filter_map(|(log, _)| Some((*log, self.cap(log)?.clone())))
     }
 
-    /// The caps on what of a log devices had merged who may write: the lowest ones, as many as count.
-    pub(super) fn prefix_caps(&self, log: &LogId, reach: &Reach) -> impl Iterator<Item = PrefixCap> {
+    /// The caps on what of a log devices had merged who may write: of each group the lowest.
+    pub(super) fn prefix_caps(&self, log: &LogId, reach: &Reach) -> Vec<PrefixCap> {
         let is_data = self.logs.get(log).is_some_and(|certified| certified.class == Class::Data);
         let all = self.prefix_caps.get(log).filter(|_| is_data).into_iter().flatten();
         let may_write =
             |device: &PublicKey| reach.roles.get(device).is_some_and(|role| *role != DeviceRole::Reader);
-        let prefixes = all.filter(move |(.., device)| may_write(device)).map(|(_, prefix, _)| *prefix);
-        prefixes.take(PREFIX_CAPS_PER_LOG_MAX)
+        let mut lowest: Vec<_> =
+            all.filter(|(_, device)| may_write(device)).map(|(prefix, _)| *prefix).collect();
+        lowest.dedup_by_key(|prefix| (prefix.seq, prefix.chain));
+        lowest
     }
 
     /// The logs of which some cap is set, some more than once.
@@ -285,6 +307,7 @@ impl Roster {
     /// comes late, has logs all the same.
     fn certify_all(&mut self, reach: &Reach, changes: &mut MemberChanges) {
         let before = std::mem::take(&mut self.logs);
+        self.capped.all = true;
         let listed = self.devices.iter().map(|device| device.public);
         let beyond = reach.roles.keys().filter(|device| !self.places.contains_key(*device)).copied();
         let members: Vec<_> = listed.chain(beyond).collect();

@@ -11,6 +11,7 @@ use super::super::{
 };
 use super::{EntryKey, Members};
 use crate::keys::PublicKey;
+use crate::merge::CapStep;
 
 /// Whether the signatures of a segment's entries were found to hold before.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -40,7 +41,7 @@ pub(crate) struct Certificate {
     pub(crate) prekey: SignedPrekey,
     pub(super) rank: EntryRank,
     pub(super) bases: Vec<(LogId, Base)>,
-    pub(super) caps: Vec<(LogId, u64)>,
+    pub(super) caps: Vec<(LogId, CapStep)>,
     pub(super) prefix_caps: Vec<(LogId, PrefixCap)>,
 }
 

@@ -12,7 +12,7 @@ use crate::control::{
     with_caps, with_prefix_caps,
 };
 use crate::keys::{KeyProvider, SoftwareKey, sign_with};
-use crate::merge::Stamp;
+use crate::merge::{CapStep, Stamp};
 
 /// An entry made by hand: what stands between number and signature, signed by whoever.
 struct Hand<'w> {
@@ -117,8 +117,13 @@ fn extension(tag: u8, bytes: &[u8]) -> Vec<u8> {
 /// Every shape of an entry, alone, and whether it counts.
 pub(super) fn shapes(world: &World) -> Vec<Value> {
     let role_at = Hand::added(world).body.len() - 1;
-    let caps =
-        with_caps(Extensions::new(), &[(LogId::from_bytes([3; 16]), 7), (LogId::from_bytes([4; 16]), 9)]);
+    let caps = with_caps(
+        Extensions::new(),
+        &[
+            (LogId::from_bytes([3; 16]), CapStep { cap: Stamp(7), to: Stamp(8) }),
+            (LogId::from_bytes([4; 16]), CapStep::of_all(Stamp(9))),
+        ],
+    );
     let mut caps_written = Writer::new();
     caps.unwrap().write(&mut caps_written);
     let prefix = |log: u8, seq: u64, chain: u8, cap: u64| {
@@ -246,7 +251,7 @@ fn payloads(world: &World) -> Vec<Bad> {
     };
     let bad = |name, data| behind(world, name, data);
     let caps = |bytes: &[u8]| Hand::certificate(world).extended(&extension(1, bytes)).alone();
-    let two = |a: u8, b: u8| [[a; 16].as_slice(), &[0; 8], &[b; 16], &[0; 8]].concat();
+    let two = |a: u8, b: u8| [[a; 16].as_slice(), &[0; 16], &[b; 16], &[0; 16]].concat();
     let prefixes = |bytes: &[u8]| Hand::certificate(world).extended(&extension(3, bytes)).alone();
     let prefix = |seq: u8| [[1; 16].as_slice(), &[0; 7], &[seq], &[2; 32], &[0; 8]].concat();
     let many_prefixes: Vec<u8> = (0..=CAPS_PER_CERTIFICATE_MAX as u64)
@@ -262,7 +267,7 @@ fn payloads(world: &World) -> Vec<Bad> {
         bad("name that is not UTF-8", named(&[0xff, 0xfe])),
         first(world, "incarnation 1,024", Hand::certificate(world).with(97, &1024u32.to_be_bytes()).alone()),
         first(world, "caps of none", caps(&[])),
-        first(world, "caps cut short", caps(&two(1, 2)[..47])),
+        first(world, "caps cut short", caps(&two(1, 2)[..63])),
         first(world, "caps that descend", caps(&two(2, 1))),
         first(world, "caps of one log twice", caps(&two(1, 1))),
         first(world, "prefix caps of none", prefixes(&[])),

@@ -1,3 +1,5 @@
+use std::collections::BTreeMap;
+
 use proptest::collection::vec;
 use proptest::prelude::*;
 use subrosa_protocol::ids::{Chain, Head, Seq};
@@ -225,7 +227,8 @@ fn a_body_tells_which_names_are_later_than_their_ops() {
     let bytes = writer.encode();
     let body = CheckedBody::decode(&bytes, BEHIND).unwrap();
     assert_eq!(body.named(), [1, 2, 3, 4].map(log));
-    assert_eq!(body.named_ahead(), [(log(2), Stamp(5)), (log(3), Stamp(8))]);
+    let ahead = |n, by, named| NamedAhead { log: log(n), by: Stamp(by), named: Stamp(named) };
+    assert_eq!(body.named_ahead(), [ahead(2, 5, 7), ahead(3, 8, 9)]);
 }
 
 #[test]
@@ -398,10 +401,12 @@ fn body<'a>(head: Option<GroupHead>, base: u64, ops: &'a [OwnedOp]) -> CheckedBo
     let names = ops
         .iter()
         .flat_map(|op| op.names().into_iter().flat_map(|names| names.iter().map(|name| (op.stamp, name))));
-    let mut ahead: Vec<_> =
-        names.filter(|(stamp, name)| name.1 > *stamp).map(|(stamp, name)| (name.0, stamp)).collect();
-    ahead.sort_unstable();
-    ahead.dedup_by_key(|name| name.0);
+    let mut ahead: BTreeMap<LogId, NamedAhead> = BTreeMap::new();
+    for (by, (log, named)) in names.filter(|(by, name)| name.1 > *by) {
+        let of_log = ahead.entry(log).or_insert(NamedAhead { log, by, named });
+        (of_log.by, of_log.named) = (of_log.by.min(by), of_log.named.max(named));
+    }
+    let ahead = ahead.into_values().collect();
     CheckedBody { head, base: Stamp(base), named: named(&ops), ahead, ops }
 }
 
