@@ -54,6 +54,10 @@ pub(crate) const NOT_CARRIED: bool = cfg!(fault = "not-carried");
 /// A device carries what it wrote itself, and nothing for an author who does not come. In `logs/carrying.rs`.
 pub(crate) const NOT_CARRIED_FOR_OTHERS: bool = cfg!(fault = "not-carried-for-others");
 
+/// What an acknowledgement shows to be refused is carried with the next write or link, and nobody who waits for a sync waits for it. In
+/// `logs/outbox.rs`.
+pub(crate) const CARRIED_TOO_LATE: bool = cfg!(fault = "carried-too-late");
+
 /// What is carried and follows something that is not here yet gets no place when that has come. In `logs/placing.rs`.
 pub(crate) const LOOSE_FORGOTTEN: bool = cfg!(fault = "loose-forgotten");
 

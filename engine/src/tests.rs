@@ -326,7 +326,9 @@ impl ListRelay {
                 taken += 1;
             }
             drop(state);
-            core.acked(vault, &self.pin, &acks).unwrap();
+            if core.acked(vault, &self.pin, &acks).unwrap() {
+                while core.seal_for(vault, &self.pin).unwrap().more {}
+            }
         }
     }
 

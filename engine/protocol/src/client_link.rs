@@ -250,7 +250,7 @@ impl ClientLink {
             Input::Rotated { .. } => vault.rotated(now, &mut self.feeds, out),
             Input::Sealed { more, .. } => vault.up.sealed(more),
             Input::Outbox { batch, .. } => vault.up.outbox(now, id, batch, out),
-            Input::AckStored { .. } => vault.up.ack_stored(),
+            Input::AckStored { more, .. } => vault.up.ack_stored(more),
             _ => {}
         }
         self.pump(now, &id);

@@ -28,13 +28,11 @@ impl Core {
     /// Seals what is to be carried because a relay, with whose heads ours were compared, does not take it; as far as one
     /// transaction goes.
     pub(crate) fn carry(&self, vault: VaultNo, relay: &Pin) -> Result<Sealed, Error> {
-        let is_settled = {
+        let may_carry = {
             let state = self.lock_state()?;
-            let state = state.vaults.get(&vault).ok_or(Error::NoVault)?;
-            state.branches.forked().next().is_none()
-                || state.branches.is_settled(relay, state.member_changes, self.now_ms())
+            state.vaults.get(&vault).ok_or(Error::NoVault)?.may_carry_for(relay, self.now_ms())
         };
-        if is_settled || faults::NOT_CARRIED {
+        if !may_carry || faults::NOT_CARRIED {
             return Ok(Sealed::default());
         }
         self.write(|tx| tx.carry(vault, relay))

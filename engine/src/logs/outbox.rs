@@ -343,7 +343,9 @@ impl Core {
 
     /// Notes what the relay holds durably. Losing that note costs a segment sent twice, so it waits for the next
     /// durable commit.
-    pub(crate) fn acked(&self, vault: &VaultId, relay: &Pin, entries: &[Head]) -> Result<(), Error> {
+    ///
+    /// Says whether there may be something to carry: which branch a relay takes is known only when it has taken some of it.
+    pub(crate) fn acked(&self, vault: &VaultId, relay: &Pin, entries: &[Head]) -> Result<bool, Error> {
         self.write_with(Durable::Later, |tx| {
             let number = tx.state.vault_no(vault)?;
             for entry in entries {
@@ -352,7 +354,8 @@ impl Core {
                     tx.raise_relay_head(relay, number, *entry)?;
                 }
             }
-            Ok(())
+            let state = tx.vault(number)?;
+            Ok(state.may_carry_for(relay, tx.now_ms) && !faults::CARRIED_TOO_LATE)
         })
     }
 

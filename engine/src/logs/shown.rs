@@ -155,7 +155,8 @@ impl Tx<'_> {
                 if let Some(unsent) = state.unsent.get_mut(relay) {
                     unsent.insert(number);
                 }
-                if state.branches.is_forked(number) || !state.keyring.old_logs.is_empty() {
+                let may_close = !state.keyring.old_logs.is_empty() && !state.is_live(number);
+                if state.branches.is_forked(number) || may_close {
                     state.branches.change();
                 }
                 self.relays.put_head(relay, number, &head)

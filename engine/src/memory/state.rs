@@ -451,6 +451,12 @@ impl VaultState {
         log == self.own.data || log == self.own.control
     }
 
+    /// Whether a relay may refuse something that is to be carried, as far as is known without a look at each branch.
+    pub(crate) fn may_carry_for(&self, relay: &Pin, now_ms: u64) -> bool {
+        self.branches.forked().next().is_some()
+            && !self.branches.is_settled(relay, self.member_changes, now_ms)
+    }
+
     /// Whether a certificate of this device caps the data log that it writes now: another copy of this store made it, for it comes
     /// with new logs. What is written into a capped log from now on would count as no later than the cap.
     pub(crate) fn is_live_log_capped(&self) -> bool {

@@ -194,7 +194,7 @@ fn answered(output: &Output) -> Option<Input> {
         Output::Deliver { vault, .. } => {
             Some(Input::Delivered { vault: *vault, received: Received::default() })
         }
-        Output::StoreAck { vault, .. } => Some(Input::AckStored { vault: *vault }),
+        Output::StoreAck { vault, .. } => Some(Input::AckStored { vault: *vault, more: false }),
         _ => None,
     }
 }
@@ -244,8 +244,7 @@ fn perform_output(
             Input::Outbox { vault, batch: core.outbox(&vault, relay, &sent, bytes_max)? }
         }
         Output::StoreAck { vault, entries, .. } => {
-            core.acked(&vault, relay, &entries)?;
-            Input::AckStored { vault }
+            Input::AckStored { vault, more: core.acked(&vault, relay, &entries)? }
         }
         Output::Send(_) | Output::StopFeed { .. } | Output::Event(_) => return Ok(Answer::Done),
     };

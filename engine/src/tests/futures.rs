@@ -1,7 +1,7 @@
 //! Logs with several futures: what is carried, by whom, what is made up, and how old logs end.
 
 use subrosa_model::carried::Carried;
-use subrosa_protocol::ids::{Epoch, Head, Incarnation, Pin, PublicKeyBytes, Seq, VaultId};
+use subrosa_protocol::ids::{Epoch, Head, Incarnation, LogId, Pin, PublicKeyBytes, Seq, VaultId};
 use subrosa_protocol::limits::CARRY_AFTER_MS;
 use subrosa_protocol::segment::{Kind, VerifiedSegment};
 use subrosa_store::logs::BranchNo;
@@ -50,7 +50,7 @@ fn old_logs_are_closed_at_their_relay_and_their_keys_go() {
         |core: &crate::life::Core| core.with_vault(&vault, |state| Ok(state.keyring.old_logs.len())).unwrap();
     relay.sync(&copy.core, &vault);
     relay.sync(a.core(), &vault);
-    assert_eq!(old(a.core()), 1, "the relay was not asked since");
+    assert_eq!(old(a.core()), 0, "the relay has acknowledged the closing segments");
     assert_eq!((kinds(&relay)(Kind::CLOSING), kinds(&relay)(Kind::CONTROL_CLOSING)), (1, 1));
     // The other copy finds out by the closing segment that it is one.
     relay.sync(&copy.core, &vault);
@@ -95,6 +95,43 @@ fn what_a_relay_refuses_of_an_own_log_is_carried_at_once_and_by_nobody_else() {
     assert_eq!(kinds(&relay)(Kind::CARRIED), 1, "it is carried already");
     assert_eq!(everything(&b.vault()).len(), 3);
     assert_eq!(everything(&b.vault()), everything(&a.vault()));
+}
+
+#[test]
+fn a_relay_that_lost_everything_has_all_futures_again_when_a_sync_with_it_ends() {
+    let (a, copy, b, relay, vault) = two_copies();
+    relay.sync(&copy.core, &vault);
+    relay.sync(a.core(), &vault);
+    assert_eq!(
+        kinds(&relay)(Kind::CARRIED),
+        1,
+        "the relay took what the copy wrote, and it is in no other log"
+    );
+    let wiped = ListRelay { incarnation: Incarnation::from_bytes([10; 16]), ..ListRelay::new() };
+    wiped.compare(a.core(), &vault);
+    wiped.sync(a.core(), &vault);
+    assert_eq!(kinds(&wiped)(Kind::CARRIED), 2, "it took what A wrote, and refuses what the copy wrote");
+    wiped.compare(b.core(), &vault);
+    wiped.sync(b.core(), &vault);
+    assert_eq!((everything(&a.vault()).len(), everything(&b.vault()).len()), (3, 3));
+    let before = wiped.state.lock().unwrap().segments.len();
+    wiped.sync(a.core(), &vault);
+    assert_eq!(wiped.state.lock().unwrap().segments.len(), before, "once");
+}
+
+#[test]
+fn a_relay_that_lost_the_end_of_a_log_has_all_futures_again_when_a_sync_with_it_ends() {
+    let (a, copy, b, relay, vault) = two_copies();
+    // It keeps what both copies share, and nothing of what they wrote since.
+    let put_back = ListRelay { pin: relay.pin, ..relay.without(&LogId::from_bytes([0; 16])) };
+    relay.sync(&copy.core, &vault);
+    relay.sync(a.core(), &vault);
+    for device in [&a, &b] {
+        put_back.compare(device.core(), &vault);
+        put_back.sync(device.core(), &vault);
+    }
+    assert_eq!(kinds(&put_back)(Kind::CARRIED), 2);
+    assert_eq!((everything(&a.vault()).len(), everything(&b.vault()).len()), (3, 3));
 }
 
 #[test]

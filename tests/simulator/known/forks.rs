@@ -398,4 +398,25 @@ pub(super) const FORKS: &[Known] = &[
         has: &[&["wipe", "relay-restore"]],
         without: &["copy", "clock"],
     },
+    Known {
+        name: "late-carrying",
+        what: "a relay that lost its disk is given one future of a log, and the other one is not carried before the sync ends",
+        plan: "seed 60038163 devices 1 relays 2
+            1 backup 0
+            2 put 0 0 1
+            10 sync 0 1
+            11 put 0 0 2
+            12 sync 0 0
+            13 restore 0 in-place
+            14 sync 0 1
+            15 sync 0 0
+            22 wipe 0
+            24 sync 0 0
+            25 restore 0 in-place",
+        is_mended: true,
+        faults: &["carried-too-late"],
+        kinds: &[Kind::Lost, Kind::Missing],
+        has: &[BACK, &["wipe", "relay-restore"]],
+        without: &["clock", "join"],
+    },
 ];

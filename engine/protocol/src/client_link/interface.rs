@@ -249,6 +249,8 @@ pub enum Input {
     AckStored {
         /// Which vault.
         vault: VaultId,
+        /// Now that the relay has it, there may be more to seal.
+        more: bool,
     },
     /// Somebody wants to know whether everything is here that the relay has acknowledged to anybody by now;
     /// [`super::ClientLink::answered`] says so. Numbers go up.
@@ -558,7 +560,7 @@ impl Input {
             | Self::Rotated { vault }
             | Self::Sealed { vault, .. }
             | Self::Outbox { vault, .. }
-            | Self::AckStored { vault } => Some(*vault),
+            | Self::AckStored { vault, .. } => Some(*vault),
             _ => None,
         }
     }

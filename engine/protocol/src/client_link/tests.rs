@@ -268,12 +268,35 @@ fn catches_up_seals_pushes_and_is_synced() {
     assert!(!rig.link.is_synced());
     rig.frame(&RelayFrame::Ack { vault: vault(1), rseq: Rseq(7), entries: vec![head(1, 0)] }).unwrap();
     assert!(matches!(rig.take()[..], [Output::StoreAck { .. }]));
-    rig.give(Input::AckStored { vault: vault(1) });
+    rig.give(Input::AckStored { vault: vault(1), more: false });
     assert_eq!(rig.take(), [Output::Event(Event::Synced { vault: vault(1) })]);
     assert!(rig.link.is_synced());
     let progress = rig.link.progress();
     assert_eq!((progress.segments_done, progress.segments_known), (2, 2));
     assert_eq!(progress.bytes_done, progress.bytes_known);
+}
+
+#[test]
+fn what_an_acknowledgement_brings_up_is_sealed_and_pushed_before_all_is_synced() {
+    let mut rig = live_rig();
+    rig.push(1, vec![segment(1, 0, 300)]);
+    rig.take();
+    rig.frame(&RelayFrame::Ack { vault: vault(1), rseq: Rseq(7), entries: vec![head(1, 0)] }).unwrap();
+    rig.take();
+    rig.give(Input::AckStored { vault: vault(1), more: true });
+    assert_eq!(
+        rig.take(),
+        [Output::Seal { vault: vault(1) }],
+        "at once, and nothing is said of being synced"
+    );
+    assert!(!rig.link.is_synced() && !rig.link.is_settled());
+    rig.give(Input::Sealed { vault: vault(1), more: false });
+    assert!(matches!(rig.take()[..], [Output::LoadOutbox { .. }]));
+    let batch = OutboxBatch { logs: vec![key(1).into()], segments: vec![segment(1, 1, 300)], more: false };
+    rig.give(Input::Outbox { vault: vault(1), batch });
+    rig.frame(&RelayFrame::Ack { vault: vault(1), rseq: Rseq(8), entries: vec![head(1, 1)] }).unwrap();
+    rig.give(Input::AckStored { vault: vault(1), more: false });
+    assert!(rig.link.is_synced());
 }
 
 #[test]

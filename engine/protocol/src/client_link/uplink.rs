@@ -281,8 +281,12 @@ impl Uplink {
         Ok(news)
     }
 
-    pub(super) const fn ack_stored(&mut self) {
+    /// With `more`, what the relay has now shows that it will not take something else, and that is sealed before all is done.
+    pub(super) const fn ack_stored(&mut self, more: bool) {
         self.storing_acks = self.storing_acks.saturating_sub(1);
+        if more {
+            self.dirty = Some(Dirty::Now);
+        }
     }
 
     /// The relay took nothing of a log from a segment on. Says whether it is news: what was in flight behind a

@@ -105,7 +105,7 @@ impl Device {
             }
             Output::StoreAck { entries, .. } => {
                 self.acked(&entries);
-                Input::AckStored { vault }
+                Input::AckStored { vault, more: false }
             }
             Output::StoreGrant { .. }
             | Output::RelayNow { .. }

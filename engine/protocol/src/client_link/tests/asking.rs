@@ -177,7 +177,7 @@ fn an_answer_waits_for_the_comparison_behind_our_own_pushes() {
     rig.push(1, vec![segment(1, 0, 300)]);
     ask(&mut rig, 1);
     rig.frame(&RelayFrame::Ack { vault: vault(1), rseq: Rseq(6), entries: vec![head(1, 0)] }).unwrap();
-    rig.give(Input::AckStored { vault: vault(1) });
+    rig.give(Input::AckStored { vault: vault(1), more: false });
     answer(&mut rig, 1, 1);
     assert_eq!(rig.link.answered(), 0, "what stands at 6 was not compared");
     rig.caught_up(1, 6);

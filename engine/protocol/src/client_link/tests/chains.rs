@@ -280,7 +280,7 @@ fn a_log_that_is_vouched_for_is_told_once_a_link_though_the_relay_has_it() {
         }
         rig.frame(&RelayFrame::Ack { vault: vault(1), rseq: Rseq(6 + seq), entries: vec![head(1, seq)] })
             .unwrap();
-        rig.give(Input::AckStored { vault: vault(1) });
+        rig.give(Input::AckStored { vault: vault(1), more: false });
         rig.take();
     }
     assert_eq!(told, 1);

@@ -396,7 +396,7 @@ fn any_input() -> impl Strategy<Value = Input> {
             vault,
             batch: OutboxBatch { logs: vec![key(1).into()], segments, more },
         }),
-        1 => any_id().prop_map(|vault| Input::AckStored { vault }),
+        1 => (any_id(), any::<bool>()).prop_map(|(vault, more)| Input::AckStored { vault, more }),
         2 => any_id().prop_map(|vault| Input::Written { vault }),
         3 => Just(Input::Timeout),
     ]

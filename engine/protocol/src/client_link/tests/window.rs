@@ -15,7 +15,7 @@ fn quota_rests_the_log_holds_sealing_and_is_retried() {
     rig.frame(&RelayFrame::Error(gap)).unwrap();
     assert_eq!(rig.events(), [], "a consequence of the first");
     rig.frame(&RelayFrame::Ack { vault: vault(1), rseq: Rseq(6), entries: vec![head(1, 0)] }).unwrap();
-    rig.give(Input::AckStored { vault: vault(1) });
+    rig.give(Input::AckStored { vault: vault(1), more: false });
     rig.take();
     assert!(rig.link.is_settled() && !rig.link.is_synced());
     // The feed goes on, sealing does not.
@@ -51,7 +51,7 @@ fn what_was_sent_is_not_copied_for_each_load() {
     let mut rig = live_rig();
     rig.push(1, vec![segment(1, 0, 300)]);
     rig.frame(&RelayFrame::Ack { vault: vault(1), rseq: Rseq(6), entries: vec![head(1, 0)] }).unwrap();
-    rig.give(Input::AckStored { vault: vault(1) });
+    rig.give(Input::AckStored { vault: vault(1), more: false });
     let mut load = || {
         rig.take();
         rig.give(Input::Written { vault: vault(1) });
@@ -164,7 +164,7 @@ fn caught_up_is_judged_when_nothing_is_in_flight() {
     rig.frame(&RelayFrame::Ack { vault: vault(1), rseq: Rseq(7), entries: vec![head(1, 0)] }).unwrap();
     assert!(matches!(rig.take()[..], [Output::StoreAck { .. }, Output::Deliver { .. }]));
     rig.delivered(1);
-    rig.give(Input::AckStored { vault: vault(1) });
+    rig.give(Input::AckStored { vault: vault(1), more: false });
     rig.take();
     rig.caught_up(1, 6);
     assert_eq!(rig.take(), [], "older than what was acknowledged");
@@ -198,7 +198,7 @@ fn a_waiting_caught_up_is_outdated_by_a_later_segment_and_not_by_one_sent_ahead(
     rig.delivered(1);
     rig.frame(&RelayFrame::Ack { vault: vault(1), rseq: Rseq(7), entries: vec![head(1, 0)] }).unwrap();
     assert!(matches!(rig.take()[..], [Output::StoreAck { .. }]), "the one at 7 is history");
-    rig.give(Input::AckStored { vault: vault(1) });
+    rig.give(Input::AckStored { vault: vault(1), more: false });
     // One batch is with the store; behind it, a CAUGHT_UP and what a WANT brought.
     rig.feed(1, &FeedFrame::Ahead { segment: segment(9, 1, 99) }).unwrap();
     rig.caught_up(1, 8);
