@@ -273,7 +273,7 @@ impl Tx<'_> {
     fn is_capped_now(&self, vault: VaultNo, log: &LogId) -> Result<bool, Error> {
         let certified = self.vault(vault)?.members.certified(log);
         let is_mine = certified.is_some_and(|certified| certified.device == self.core.public());
-        Ok(!faults::PREFIXES_NOT_CAPPED && !(is_mine && faults::EARLIER_NOT_CAPPED))
+        Ok(!(faults::PREFIXES_NOT_CAPPED || (is_mine && faults::EARLIER_NOT_CAPPED)))
     }
 
     /// No op of this device in a vault is later.
