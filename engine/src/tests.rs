@@ -23,6 +23,7 @@ mod making;
 mod members;
 mod merging;
 mod names;
+mod odd_caps;
 mod opening;
 mod panics;
 mod prefix_caps;

@@ -175,11 +175,14 @@ impl Tx<'_> {
         Ok(end)
     }
 
-    /// The first segment of the group that a segment belongs to, or the first one that is here.
+    /// The first segment of the group with ops that a segment belongs to, or of the one before it; or the first segment that is here.
     pub(crate) fn begin_of_group(&self, branch: BranchNo, seq: Seq) -> Result<Seq, Error> {
         let mut first = seq;
         while first > Seq(0)
-            && self.logs.header(branch, first)?.is_some_and(|header| !header.place.is_first())
+            && self
+                .logs
+                .header(branch, first)?
+                .is_some_and(|header| header.kind != Kind::DATA || !header.place.is_first())
         {
             look_at_row();
             first = Seq(first.0 - 1);

@@ -4,6 +4,7 @@
 //! says what the old one's stamps count as at most; and so of what the device has merged of others that is still to come, by the clock
 //! as it is now. All of that was written by now, so it counts as no later; and among itself in the order in which it is shown.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering;
 
@@ -32,6 +33,9 @@ const PUT_RIGHT_TRIES_MAX: usize = 4;
 /// Caps that are ahead themselves whose order is kept.
 const LEVELS_MAX: usize = 16;
 
+/// Futures of a log of which the end of a level is capped, those with the latest stamps: a cap is on the stamps of all.
+const BRANCHES_CAPPED_MAX: usize = 4;
+
 /// What is looked for in the groups of a vault, and what was found.
 struct Search {
     vault: VaultNo,
@@ -47,7 +51,7 @@ struct Search {
 struct Found {
     /// What the latest stamp counts as of what is not ahead.
     latest: Stamp,
-    ahead: Vec<Ahead>,
+    ahead: BTreeMap<(LogNo, usize), Vec<Ahead>>,
     /// The last head of each log that was seen by the author of something of a level, and is not merged here.
     missing: BTreeMap<(LogId, usize), Head>,
 }
@@ -60,6 +64,7 @@ struct Ahead {
     branch: BranchNo,
     /// Its first segment.
     seq: Seq,
+    latest: Stamp,
 }
 
 /// Caps that are to be certified.
@@ -196,6 +201,8 @@ impl Core {
         }
         // What waits may be more than one transaction should write.
         while self.write(|tx| tx.seal_batches(vault))? {}
+        // After an opening nobody may have asked for them yet.
+        self.write(|tx| tx.take_caps(vault))?;
         // Caps count one after the other, and what these are to keep in order must be in order.
         while self.lock_state()?.passing.contains_key(&vault) {
             self.write(|tx| tx.pass_slice(vault))?;
@@ -239,7 +246,7 @@ impl Tx<'_> {
                 self.look_for_ahead(branch, &mut search)?;
             }
         }
-        let Search { bounds, found: Found { latest, ahead, mut missing }, .. } = search;
+        let Search { bounds, found: Found { latest, ahead, missing }, .. } = search;
         let behind = Stamp(latest.0.saturating_add(1 + bounds.len() as u64));
         let now = Stamp::from_ms(now_ms);
         let greatest = if faults::CAPS_AT_NOW { now } else { now.max(behind) };
@@ -249,7 +256,7 @@ impl Tx<'_> {
         let to = Stamp(self.latest_of_own(vault)?.0.saturating_add(Stamp::from_ms(OWN_CAP_MARGIN_MS).0));
         caps.own.insert(own, CapStep { cap: greatest, to });
         let mut is_whole = true;
-        for Ahead { level, log, branch, seq } in ahead {
+        for Ahead { level, log, branch, seq, .. } in ahead.into_values().flatten() {
             let id = self.state.logs.id(log).ok_or(StoreError::Inconsistent)?;
             if (log == state.own.data && level == bounds.len()) || !self.is_capped_now(vault, &id)? {
                 continue;
@@ -261,9 +268,15 @@ impl Tx<'_> {
                 caps.prefixes.insert((id, PrefixCap { seq, chain, cap: cap_of(level) }));
             }
         }
-        missing.retain(|_, _| !faults::PREFIXES_NOT_CAPPED && !faults::SEEN_NOT_CAPPED);
-        let room = CAPS_PER_CERTIFICATE_MAX - caps.prefixes.len();
-        for ((id, level), Head { seq, chain, .. }) in missing.into_iter().take(room) {
+        let mut seen: Vec<_> = missing
+            .into_iter()
+            .filter(|_| !faults::PREFIXES_NOT_CAPPED && !faults::SEEN_NOT_CAPPED)
+            .collect();
+        // A member may name any number of logs that it makes up.
+        seen.sort_by_key(|((id, _), _)| self.state.logs.number(vault, id).is_none());
+        for ((id, level), Head { seq, chain, .. }) in
+            seen.into_iter().take(CAPS_PER_CERTIFICATE_MAX - caps.prefixes.len())
+        {
             caps.prefixes.insert((id, PrefixCap { seq, chain, cap: cap_of(level) }));
         }
         Ok(ToCertify { caps, greatest, is_whole })
@@ -319,15 +332,18 @@ impl Tx<'_> {
         for seq in (first.0..end.0).rev().map(Seq) {
             let Some(head) = self.head_of_group(vault, branch, seq)? else { continue };
             let counts_as = self.state.logs.capped(log, head.latest);
-            let counts_as = search.covers.get(&log).map_or(counts_as, |cover| counts_as.min(*cover));
             if held_until_ms(counts_as, search.now_ms).is_none() {
                 search.found.latest = search.found.latest.max(counts_as);
                 return Ok(());
             }
+            let counts_as = search.covers.get(&log).map_or(counts_as, |cover| counts_as.min(*cover));
             let of_group = search.bounds.partition_point(|bound| *bound < counts_as);
             if of_group < level {
                 level = of_group;
-                search.found.ahead.push(Ahead { level, log, branch, seq });
+                let of_level = search.found.ahead.entry((log, level)).or_default();
+                of_level.push(Ahead { level, log, branch, seq, latest: head.latest });
+                of_level.sort_by_key(|one| Reverse(one.latest));
+                of_level.truncate(BRANCHES_CAPPED_MAX);
             }
             for seen in head.seen.heads() {
                 if !self.is_merged(vault, seen)? {
@@ -363,7 +379,7 @@ impl Tx<'_> {
         let latest = self.latest_of_own(new.vault)?;
         let holds = new.certified.caps.own.values().all(|step| latest <= step.to)
             && now.greatest == new.certified.greatest
-            && now.caps.prefixes == new.certified.caps.prefixes
+            && now.caps.prefixes.is_subset(&new.certified.caps.prefixes)
             && !self.state.passing.contains_key(&new.vault);
         if holds { Ok(()) } else { Err(LifeError::Busy.into()) }
     }
@@ -398,7 +414,10 @@ impl Tx<'_> {
         let Successors { vault, logs, certified } = new;
         self.state.clock = HybridClock::new(self.state.clock.max().max(certified.greatest));
         self.rotate_logs(vault, logs)?;
-        self.put_own_clock(vault, None)?;
+        // Where more is ahead than one certificate caps, that is done once more.
+        if certified.is_whole {
+            self.put_own_clock(vault, None)?;
+        }
         self.core.note_held(self.state);
         Ok(())
     }

@@ -334,6 +334,8 @@ impl State {
             shut.map(|(log, _)| *log).filter(|log| self.vault_of(*log) == Some(vault)).collect();
         if let Some(vault) = self.vaults.get_mut(&vault) {
             vault.branches.has_new_keys = true;
+            let unread = vault.prefixes.unread.iter().filter_map(|log| self.logs.id(*log));
+            vault.caps_due.logs.extend(unread);
         }
         for log in &shut {
             self.wait_no_more(*log);

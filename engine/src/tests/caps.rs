@@ -299,7 +299,7 @@ fn of_one_other_device_the_relay_says_whose_clock_is_wrong() {
 }
 
 /// Has the device hold only the last of a vault's statements, so that it may not seal; gives what it held.
-fn silence(device: &TestDevice, vault: &VaultId) -> Vec<Vec<u8>> {
+pub(super) fn silence(device: &TestDevice, vault: &VaultId) -> Vec<Vec<u8>> {
     let mut held = Vec::new();
     let silenced = device.core().write(|tx| {
         let number = tx.state.vault_no(vault)?;
@@ -312,7 +312,7 @@ fn silence(device: &TestDevice, vault: &VaultId) -> Vec<Vec<u8>> {
     held
 }
 
-fn give_statements(device: &TestDevice, vault: &VaultId, statements: Vec<Vec<u8>>) {
+pub(super) fn give_statements(device: &TestDevice, vault: &VaultId, statements: Vec<Vec<u8>>) {
     let given = device.core().write(|tx| {
         let number = tx.state.vault_no(vault)?;
         tx.vault_mut(number)?.keyring.statements = HeldStatements::Whole(statements);

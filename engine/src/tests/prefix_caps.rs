@@ -221,12 +221,16 @@ fn what_was_seen_by_whom_is_capped_and_is_not_here_is_capped_with_it() {
     }
 }
 
-fn log_of(device: &TestDevice, vault: &VaultId) -> LogId {
+pub(super) fn log_of(device: &TestDevice, vault: &VaultId) -> LogId {
     device.core().with_vault(vault, |state| Ok(state.logs[&state.own.data].id)).unwrap()
 }
 
 /// Certifies caps that nobody made honestly.
-fn certify(device: &TestDevice, vault: &VaultId, prefixes: impl Iterator<Item = (LogId, PrefixCap)>) {
+pub(super) fn certify(
+    device: &TestDevice,
+    vault: &VaultId,
+    prefixes: impl Iterator<Item = (LogId, PrefixCap)>,
+) {
     let caps = CertifiedCaps { prefixes: prefixes.collect(), ..CertifiedCaps::default() };
     let number = device.core().lock_state().unwrap().vault_no(vault).unwrap();
     let new = device.core().new_logs_with_caps(number, &caps).unwrap();

@@ -37,8 +37,6 @@ use super::entry::LOG_CERTIFICATE;
 use super::{ControlError, DeviceName, DeviceRole, PrefixCap, SignedPrekey};
 use crate::keys::PublicKey;
 use crate::merge::Cap;
-#[cfg(test)]
-use crate::merge::Stamp;
 
 /// The members of one vault, as far as the control segments taken in tell.
 #[derive(Debug)]
@@ -322,7 +320,7 @@ impl Members {
     }
 
     /// What the stamps of a log count as at most, as certificates of its own device say.
-    pub fn cap(&self, log: &LogId) -> Option<&Cap> {
+    pub fn cap(&self, log: &LogId) -> Option<Cap> {
         self.roster.cap(log)
     }
 

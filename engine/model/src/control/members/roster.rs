@@ -38,6 +38,8 @@ pub(super) struct Roster {
     caps: BTreeMap<(LogId, PublicKey), Cap>,
     /// Per log, the caps that certificates set on what their authors, these devices, had merged of it; of one group the lowest first.
     prefix_caps: BTreeMap<LogId, BTreeSet<(PrefixCap, PublicKey)>>,
+    /// Of each data log the devices whose certificates name it as theirs: one, but for devices that share a key.
+    owners: BTreeMap<LogId, BTreeSet<PublicKey>>,
     /// Logs of which the caps may be others since that was last asked.
     pub(super) capped: CappedLogs,
     pub(super) update_needed: bool,
@@ -107,14 +109,13 @@ impl Roster {
     /// An entry of an admin counts: its device is put at its place.
     pub(super) fn follow(&mut self, entry: &HeldEntry, reach: &Reach, changes: &mut MemberChanges) {
         let Some(added) = entry.added() else { return };
+        let role = reach.roles.get(&added.device).copied().unwrap_or(added.role);
         // Who may write from now on may have set caps before.
         let was_reader = self.device(&added.device).is_none_or(|device| device.role == DeviceRole::Reader);
-        self.capped.all |=
-            was_reader && added.role != DeviceRole::Reader && self.pairs.contains_key(&added.device);
+        self.capped.all |= was_reader && role != DeviceRole::Reader && self.pairs.contains_key(&added.device);
         if self.stale.list {
             return;
         }
-        let role = reach.roles.get(&added.device).copied().unwrap_or(added.role);
         if self.overflows || reach.roles.len() > devices_max() {
             self.stale.list = true;
             return;
@@ -172,6 +173,7 @@ impl Roster {
     pub(super) fn certify(&mut self, certificate: &Arc<Certificate>, changes: &mut MemberChanges) {
         let device = certificate.device;
         self.pairs.entry(device).or_default().insert(certificate.rank, certificate.clone());
+        self.owners.entry(LogId::of(&certificate.data_log)).or_default().insert(device);
         for (log, base) in &certificate.bases {
             let raised = self.bases.entry(*log).or_insert(*base);
             *raised = (*raised).max(*base);
@@ -207,14 +209,19 @@ impl Roster {
         free.insert(CertifiedLog { device, class, incarnation, public });
         if self.has_caps() {
             self.capped.logs.insert(log);
+            self.capped.logs.insert(LogId::of(&certificate.data_log));
         }
         Some(log)
     }
 
-    /// The cap that a log's own device sets on it.
-    pub(super) fn cap(&self, log: &LogId) -> Option<&Cap> {
-        let certified = self.logs.get(log).filter(|certified| certified.class == Class::Data)?;
-        self.caps.get(&(*log, certified.device))
+    /// The cap that its own device sets on a data log; where several certificates name one as theirs, which takes a device that gives its
+    /// log key to another, all of them do: a cap that counts must not cease to.
+    pub(super) fn cap(&self, log: &LogId) -> Option<Cap> {
+        self.logs.get(log).filter(|certified| certified.class == Class::Data)?;
+        let owners = self.owners.get(log).into_iter().flatten();
+        let caps: Vec<_> = owners.filter_map(|device| self.caps.get(&(*log, *device))).collect();
+        let steps = caps.iter().flat_map(|cap| cap.steps().iter().copied());
+        (!caps.is_empty()).then(|| Cap::of(steps))
     }
 
     /// The logs that have a cap, and it.
@@ -223,15 +230,18 @@ impl Roster {
         let named = self.caps.keys().map(|(log, device)| (log, device));
         let counts =
             named.filter(|(log, device)| self.logs.get(log).is_some_and(|log| log.device == **device));
-        counts.filter_map(|(log, _)| Some((*log, self.cap(log)?.clone())))
+        counts.filter_map(|(log, _)| Some((*log, self.cap(log)?)))
     }
 
-    /// The caps on what of a log devices had merged who may write: of each group the lowest.
+    /// The caps on what of a log devices had merged who may write, or whose log it is: of each group the lowest.
     pub(super) fn prefix_caps(&self, log: &LogId, reach: &Reach) -> Vec<PrefixCap> {
         let is_data = self.logs.get(log).is_some_and(|certified| certified.class == Class::Data);
         let all = self.prefix_caps.get(log).filter(|_| is_data).into_iter().flatten();
-        let may_write =
-            |device: &PublicKey| reach.roles.get(device).is_some_and(|role| *role != DeviceRole::Reader);
+        let owners = self.owners.get(log);
+        let may_write = |device: &PublicKey| {
+            reach.roles.get(device).is_some_and(|role| *role != DeviceRole::Reader)
+                || owners.is_some_and(|owners| owners.contains(device))
+        };
         let mut lowest: Vec<_> =
             all.filter(|(_, device)| may_write(device)).map(|(prefix, _)| *prefix).collect();
         lowest.dedup_by_key(|prefix| (prefix.seq, prefix.chain));

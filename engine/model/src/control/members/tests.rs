@@ -7,13 +7,13 @@ use subrosa_protocol::limits::CONTROL_WAITING_MAX;
 use super::roster::PAIRS_MAX;
 use super::*;
 use crate::control::{
-    CertifiedCaps, DeviceAdded, Entry, Founded, Founding, LogBirth, OwnLogs, PrekeySecret, SignedEntry,
-    UnknownEntry, decode_entries, encode_entries, found_vault, with_bases,
+    DeviceAdded, Entry, Founded, Founding, LogBirth, OwnLogs, PrekeySecret, SignedEntry, UnknownEntry,
+    decode_entries, encode_entries, found_vault, with_bases,
 };
 use crate::entropy::SeededEntropy;
 use crate::keys::{KeyPair, KeyProvider, SoftwareKey};
-use crate::merge::CapStep;
 
+mod caps;
 mod image;
 mod listing;
 mod order;
@@ -300,97 +300,6 @@ fn bases_are_the_highest_that_a_certificate_of_a_listed_device_names() {
     assert_eq!(members.base(&a.data()), Some(Base { seq: Seq(5), chain: Chain::from_bytes([1; 32]) }));
     assert_eq!(base(&mut members, &Actor::with_logs(2, 1), 3), Some(5));
     assert_eq!(base(&mut members, &Actor::with_logs(2, 2), 9), Some(9));
-}
-
-#[test]
-fn a_cap_is_the_least_that_a_logs_own_device_sets_in_whatever_order() {
-    let (vault, a, first) = founded();
-    let b = Actor::new(2);
-    let listed = a.adds(&vault, 1, &b, "b", DeviceRole::Writer);
-    let capping = |device: &Actor, incarnation: u32, caps: &[(LogId, u64)]| {
-        let logs = Actor::with_logs(20 + u64::from(incarnation), incarnation).logs;
-        let prekey = PrekeySecret::generate(&logs, &SeededEntropy::dangerous_from_seed(98));
-        let number = u64::from(incarnation);
-        let birth = LogBirth { vault: &vault, number, logs: &logs, admin: &device.admin, prekey: &prekey };
-        let own = caps.iter().map(|(log, cap)| (*log, CapStep::of_all(Stamp(*cap)))).collect();
-        let caps = CertifiedCaps { own, ..CertifiedCaps::default() };
-        (id_of(&logs.control), Seq(0), birth.entries_with_caps(&device.key, &caps).unwrap())
-    };
-    let segments = [
-        b.certificate(&vault),
-        capping(&b, 1, &[(b.data(), 9)]),
-        capping(&b, 2, &[(b.data(), 5)]),
-        capping(&b, 3, &[(b.data(), 7)]),
-        // Its author caps its own logs, and no control log.
-        capping(&a, 4, &[(b.data(), 1)]),
-        capping(&b, 5, &[(b.control(), 1)]),
-        capping(&b, 6, &[(a.data(), 1)]),
-        capping(&b, 7, &[(LogId::from_bytes([9; 16]), 1)]),
-    ];
-    let of_all = |cap| Cap::of([CapStep::of_all(Stamp(cap))]);
-    let expected = [(b.data(), of_all(5))];
-    for turn in 0..segments.len() {
-        let mut members = told(vault, std::slice::from_ref(&first));
-        let mut told = Vec::new();
-        let (late, early) = segments.split_at(turn);
-        for segment in early.iter().chain([&listed]).chain(late) {
-            let before: Vec<_> = members.caps().collect();
-            members.take_capped();
-            apply(&mut members, segment).unwrap();
-            let after: Vec<_> = members.caps().collect();
-            assert!(before == after || members.has_capped(), "{turn}");
-            told.extend(after);
-        }
-        assert_eq!(members.caps().collect::<Vec<_>>(), expected, "{turn}");
-        assert_eq!(image::read_again(&members).caps().collect::<Vec<_>>(), expected, "as an image has it");
-        assert_eq!((members.cap(&b.data()), members.cap(&b.control())), (Some(&of_all(5)), None));
-        assert_eq!((members.cap(&a.data()), members.cap(&LogId::from_bytes([9; 16]))), (None, None));
-        assert!(told.iter().all(|(log, _)| *log == b.data()));
-    }
-}
-
-#[test]
-fn who_may_write_caps_what_he_had_merged_of_a_log_and_of_each_group_the_lowest_cap_counts() {
-    let (vault, a, first) = founded();
-    let [b, c] = [Actor::new(2), Actor::new(3)];
-    let prefix = |seq, cap| PrefixCap { seq: Seq(seq), chain: Chain::from_bytes([7; 32]), cap: Stamp(cap) };
-    let capping = |device: &Actor, incarnation: u32, prefixes: &[(LogId, PrefixCap)]| {
-        let logs = Actor::with_logs(20 + u64::from(incarnation), incarnation).logs;
-        let prekey = PrekeySecret::generate(&logs, &SeededEntropy::dangerous_from_seed(98));
-        let number = u64::from(incarnation);
-        let birth = LogBirth { vault: &vault, number, logs: &logs, admin: &device.admin, prekey: &prekey };
-        let caps = CertifiedCaps { prefixes: prefixes.iter().copied().collect(), ..CertifiedCaps::default() };
-        (id_of(&logs.control), Seq(0), birth.entries_with_caps(&device.key, &caps).unwrap())
-    };
-    let many: Vec<_> = (0..400).map(|n| (a.data(), prefix(n, 100 + n))).collect();
-    let segments = [
-        capping(&b, 1, &many),
-        capping(&b, 2, &[(a.data(), prefix(9, 3)), (a.control(), prefix(9, 3))]),
-        // A reader's do not count.
-        a.adds(&vault, 1, &b, "b", DeviceRole::Writer),
-        a.adds(&vault, 2, &c, "c", DeviceRole::Reader),
-        capping(&c, 3, &[(a.data(), prefix(9, 1))]),
-    ];
-    let mut expected: Vec<_> = many.iter().map(|(_, prefix)| *prefix).collect();
-    expected[9] = prefix(9, 3);
-    let of = |members: &Members, log: &LogId| members.prefix_caps(log);
-    for turn in 0..segments.len() {
-        let mut members = told(vault, std::slice::from_ref(&first));
-        let (late, early) = segments.split_at(turn);
-        for segment in early.iter().chain(late) {
-            let before = of(&members, &a.data());
-            members.take_capped();
-            apply(&mut members, segment).unwrap();
-            assert!(of(&members, &a.data()) == before || members.has_capped(), "{turn}");
-        }
-        assert_eq!(of(&members, &a.data()), expected, "{turn}");
-        assert_eq!(of(&image::read_again(&members), &a.data()), expected, "as an image has it");
-        assert_eq!((of(&members, &a.control()), members.cap(&a.data())), (vec![], None));
-        assert!(members.logs_with_caps().contains(&a.data()));
-        members.take_capped();
-        apply(&mut members, &a.adds(&vault, 5, &c, "c", DeviceRole::Writer)).unwrap();
-        assert_eq!((of(&members, &a.data())[9], members.has_capped()), (prefix(9, 1), true));
-    }
 }
 
 #[test]
