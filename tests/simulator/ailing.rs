@@ -30,14 +30,6 @@ impl World {
         }
     }
 
-    /// What a device must show that is open again: what it is known to have, but for what others wrote if something is held for its
-    /// clock, which may have been put right.
-    pub(super) fn must_show(&self, site: usize) -> OpSet {
-        let of = &self.sites[site];
-        let holds = of.device.as_ref().is_some_and(|device| standing(device).held > 0);
-        if holds { of.known.minus(of.known.minus(of.made)) } else { of.known }
-    }
-
     /// The disk goes on with what is left on it.
     pub(super) fn revive(&mut self, site: usize) {
         self.close(site);
@@ -84,7 +76,7 @@ impl World {
         match self.seen(site) {
             Ok(seen) => {
                 self.sights.note(Sight::ReadOn);
-                let gone = self.must_show(site).minus(seen);
+                let gone = self.sites[site].known.minus(seen);
                 gone.iter().next().map_or(Ok(()), |op| {
                     let text = format!("op {op} at site {site}, whose disk has failed");
                     Err(Failure::new(Kind::LostAtStop, text))

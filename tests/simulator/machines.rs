@@ -176,7 +176,6 @@ impl World {
         self.close(site);
         let of = &mut self.sites[site];
         (of.disk, of.known) = (SimDisk::holding(copy.image), OpSet::default());
-        of.made = OpSet::default();
         self.open(site)?;
         if !lost.minus(self.sites[site].known).is_empty() {
             self.sights.note(Sight::Back);

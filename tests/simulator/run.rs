@@ -209,7 +209,6 @@ impl World {
                 // Who was let in by a device that has not seen the vault yet is not listed there yet.
                 if !self.identities.iter().any(|identity| identity.joined == Some(op)) {
                     self.sites[site].known.insert(op);
-                    self.sites[site].made.insert(op);
                 }
                 self.truth.set(self.truth.ms() + 10);
                 self.tick()?;

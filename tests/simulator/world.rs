@@ -76,8 +76,6 @@ pub(super) struct Site {
     pub(super) device: Option<Device>,
     /// What was acknowledged or shown here, and must be here after a stop.
     pub(super) known: OpSet,
-    /// What of that was written here.
-    pub(super) made: OpSet,
     /// How it stood when it was last looked at.
     pub(super) standing: SimStanding,
 }
@@ -212,7 +210,6 @@ impl World {
             loss: Loss::Nothing,
             device: None,
             known: OpSet::default(),
-            made: OpSet::default(),
             standing: SimStanding::default(),
         });
         self.sites.len() - 1
@@ -250,7 +247,7 @@ impl World {
                         }
                         seen => seen?,
                     };
-                    let gone = self.must_show(site).minus(seen);
+                    let gone = self.sites[site].known.minus(seen);
                     if let Some(op) = gone.iter().next() {
                         return Err(Failure::new(Kind::LostAtStop, format!("op {op} at site {site}")));
                     }

@@ -124,7 +124,7 @@ impl Tx<'_> {
         self.begin_rounds(vault, certified)?;
         let mut pass = Pass::default();
         for (by, seq) in segments {
-            // It may be held again: then it is noted once more when it is merged.
+            // Only what is merged is merged once more.
             if self.logs.head(by)?.is_none_or(|head| head.merged <= seq) {
                 continue;
             }
