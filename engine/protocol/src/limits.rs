@@ -256,6 +256,12 @@ pub const ROUND_SLICES_AT_OPENING: usize = 16;
 pub const CAPS_PER_CERTIFICATE_MAX: usize = 512;
 /// Groups of one log up to which caps on what somebody had merged of it are told apart; of more, the lowest counts for all.
 pub const PREFIX_CAPS_PER_LOG_MAX: usize = 256;
+/// Caps that are ahead themselves whose order those keep that are set when a clock is put right.
+pub const CAP_LEVELS_MAX: usize = 16;
+/// Futures of a log of which the end is capped, those with the latest stamps: a cap is on the stamps of all of them.
+pub const CAP_BRANCHES_MAX: usize = 4;
+/// Stamps beyond the latest of a device up to which it caps the log that it writes, in milliseconds: it may write until that counts.
+pub const OWN_CAP_MARGIN_MS: u64 = 1_000;
 /// Records that one transaction has pass from one cap to another.
 pub const CAP_SLICE_RECORDS: usize = 16_384;
 /// Bytes of their rows, but for the last one.
@@ -395,6 +401,9 @@ pub const TABLE: &[(&str, u64)] = &[
     ("ROUND_SLICES_AT_OPENING", ROUND_SLICES_AT_OPENING as u64),
     ("CAPS_PER_CERTIFICATE_MAX", CAPS_PER_CERTIFICATE_MAX as u64),
     ("PREFIX_CAPS_PER_LOG_MAX", PREFIX_CAPS_PER_LOG_MAX as u64),
+    ("CAP_LEVELS_MAX", CAP_LEVELS_MAX as u64),
+    ("CAP_BRANCHES_MAX", CAP_BRANCHES_MAX as u64),
+    ("OWN_CAP_MARGIN_MS", OWN_CAP_MARGIN_MS),
     ("CAP_SLICE_RECORDS", CAP_SLICE_RECORDS as u64),
     ("CAP_SLICE_BYTES", CAP_SLICE_BYTES as u64),
     ("CLOCK_AHEAD_MAX_MS", CLOCK_AHEAD_MAX_MS),

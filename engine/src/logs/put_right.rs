@@ -12,7 +12,10 @@ use subrosa_model::control::{BirthError, CertifiedCaps, PrefixCap};
 use subrosa_model::merge::hlc::held_until_ms;
 use subrosa_model::merge::{CapStep, HybridClock, LogNo, Stamp, VaultNo};
 use subrosa_protocol::ids::{Head, LogId, Seq};
-use subrosa_protocol::limits::{CAPS_PER_CERTIFICATE_MAX, CLOCK_AHEAD_MAX_MS, INCARNATIONS_MAX};
+use subrosa_protocol::limits::{
+    CAP_BRANCHES_MAX, CAP_LEVELS_MAX, CAPS_PER_CERTIFICATE_MAX, CLOCK_AHEAD_MAX_MS, INCARNATIONS_MAX,
+    OWN_CAP_MARGIN_MS,
+};
 use subrosa_protocol::segment::Class;
 use subrosa_store::error::StoreError;
 use subrosa_store::logs::BranchNo;
@@ -24,17 +27,8 @@ use crate::life::commit::{Durable, Tx};
 use crate::logs::rotate::NewLogs;
 use crate::memory::state::VaultState;
 
-/// Beyond what this device has written when caps are put together, it may write so much until they count, in milliseconds of stamps.
-const OWN_CAP_MARGIN_MS: u64 = 1_000;
-
 /// How often caps are put together while others merge.
 const PUT_RIGHT_TRIES_MAX: usize = 4;
-
-/// Caps that are ahead themselves whose order is kept.
-const LEVELS_MAX: usize = 16;
-
-/// Futures of a log of which the end of a level is capped, those with the latest stamps: a cap is on the stamps of all.
-const BRANCHES_CAPPED_MAX: usize = 4;
 
 /// What is looked for in the groups of a vault, and what was found.
 struct Search {
@@ -258,7 +252,7 @@ impl Tx<'_> {
         let mut is_whole = true;
         for Ahead { level, log, branch, seq, .. } in ahead.into_values().flatten() {
             let id = self.state.logs.id(log).ok_or(StoreError::Inconsistent)?;
-            if (log == state.own.data && level == bounds.len()) || !self.is_capped_now(vault, &id)? {
+            if (log == state.own.data && level == bounds.len()) || !self.is_capped_now(vault, log)? {
                 continue;
             }
             let chain = self.logs.chain(branch, seq)?.ok_or(StoreError::Inconsistent)?;
@@ -283,10 +277,8 @@ impl Tx<'_> {
     }
 
     /// Whether what is ahead of a log is capped: but for faults, it is.
-    fn is_capped_now(&self, vault: VaultNo, log: &LogId) -> Result<bool, Error> {
-        let certified = self.vault(vault)?.members.certified(log);
-        let is_mine = certified.is_some_and(|certified| certified.device == self.core.public());
-        Ok(!(faults::PREFIXES_NOT_CAPPED || (is_mine && faults::EARLIER_NOT_CAPPED)))
+    fn is_capped_now(&self, vault: VaultNo, log: LogNo) -> Result<bool, Error> {
+        Ok(!(faults::PREFIXES_NOT_CAPPED || (faults::EARLIER_NOT_CAPPED && self.is_own(vault, log)?)))
     }
 
     /// No op of this device in a vault is later.
@@ -312,7 +304,7 @@ impl Tx<'_> {
         let ahead = steps.chain(covers.values().copied());
         let ahead = ahead.filter(|cap| held_until_ms(*cap, now_ms).is_some() && !faults::CAPS_ALIKE);
         let bounds: BTreeSet<_> = ahead.collect();
-        Ok((bounds.into_iter().take(LEVELS_MAX).collect(), covers))
+        Ok((bounds.into_iter().take(CAP_LEVELS_MAX).collect(), covers))
     }
 
     /// Looks through the merged groups of a branch, the last one first, for those that are ahead, and notes the last one of each level: of
@@ -343,7 +335,7 @@ impl Tx<'_> {
                 let of_level = search.found.ahead.entry((log, level)).or_default();
                 of_level.push(Ahead { level, log, branch, seq, latest: head.latest });
                 of_level.sort_by_key(|one| Reverse(one.latest));
-                of_level.truncate(BRANCHES_CAPPED_MAX);
+                of_level.truncate(CAP_BRANCHES_MAX);
             }
             for seen in head.seen.heads() {
                 if !self.is_merged(vault, seen)? {
