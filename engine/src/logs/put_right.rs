@@ -27,8 +27,9 @@ use crate::life::commit::{Durable, Tx};
 use crate::logs::rotate::NewLogs;
 use crate::memory::state::VaultState;
 
-/// How often caps are put together while others merge.
-const PUT_RIGHT_TRIES_MAX: usize = 4;
+/// How often caps are put together while others merge and write; and each time, how much may be written until they count. None at first,
+/// for what another copy of this store has written in that time would be capped, too.
+const MARGINS_MS: [u64; 4] = [0, 0, OWN_CAP_MARGIN_MS, OWN_CAP_MARGIN_MS];
 
 /// What is looked for in the groups of a vault, and what was found.
 struct Search {
@@ -86,8 +87,8 @@ impl Core {
         if !self.lock_state()?.clock.is_ahead(now_ms) {
             return Ok(());
         }
-        for _ in 0..PUT_RIGHT_TRIES_MAX {
-            match self.try_to_put_right(now_ms) {
+        for margin_ms in MARGINS_MS {
+            match self.try_to_put_right(now_ms, margin_ms) {
                 Err(Error::Life(LifeError::Busy)) => {}
                 done => return done,
             }
@@ -98,11 +99,11 @@ impl Core {
 
     /// # Errors
     /// [`LifeError::Busy`] if a vault has come, or something was merged, since it was found out what is ahead.
-    fn try_to_put_right(&self, now_ms: u64) -> Result<(), Error> {
+    fn try_to_put_right(&self, now_ms: u64, margin_ms: u64) -> Result<(), Error> {
         let vaults: Vec<_> = self.lock_state()?.vaults.keys().copied().collect();
         let mut new = Vec::new();
         for vault in &vaults {
-            new.extend(self.successors(*vault, now_ms)?);
+            new.extend(self.successors(*vault, now_ms, margin_ms)?);
         }
         self.write(|tx| {
             if tx.state.vaults.len() != vaults.len() {
@@ -142,12 +143,20 @@ impl Core {
                 tx.put_own_clock(vault, None)
             });
         }
-        let Some(new) = self.successors(vault, now_ms)? else { return Ok(()) };
-        match self.write(|tx| tx.put_vault_right(now_ms, new)) {
-            // What came meanwhile is to be capped, too: the next time.
-            Err(Error::Life(LifeError::Busy)) => return Ok(()),
-            done => done?,
+        for margin_ms in MARGINS_MS {
+            let Some(new) = self.successors(vault, now_ms, margin_ms)? else { return Ok(()) };
+            match self.write(|tx| tx.put_vault_right(now_ms, new)) {
+                Err(Error::Life(LifeError::Busy)) => {}
+                done => return self.follow_up(done),
+            }
         }
+        // What comes all the time is to be capped, too: the next time.
+        Ok(())
+    }
+
+    /// What is due once a vault was put right.
+    fn follow_up(&self, done: Result<(), Error>) -> Result<(), Error> {
+        done?;
         tracing::info!("a vault is put right, as this device's clock was before");
         self.merge_large(None)?;
         self.go_round(None).map(drop)
@@ -189,7 +198,7 @@ impl Core {
 
     /// New logs for a vault, whose certificate caps the earlier ones that are ahead. None where this device may not seal, or has
     /// had all its logs.
-    fn successors(&self, vault: VaultNo, now_ms: u64) -> Result<Option<Successors>, Error> {
+    fn successors(&self, vault: VaultNo, now_ms: u64, margin_ms: u64) -> Result<Option<Successors>, Error> {
         if !self.may_seal_in(vault)? {
             return Ok(None);
         }
@@ -201,7 +210,8 @@ impl Core {
         while self.lock_state()?.passing.contains_key(&vault) {
             self.write(|tx| tx.pass_slice(vault))?;
         }
-        let certified = self.write_with(Durable::Later, |tx| tx.caps_of_what_is_ahead(vault, now_ms))?;
+        let certified =
+            self.write_with(Durable::Later, |tx| tx.caps_of_what_is_ahead(vault, now_ms, margin_ms))?;
         match self.new_logs_with_caps(vault, &certified.caps) {
             Err(Error::Birth(BirthError::LogsUsedUp)) => {
                 tracing::warn!(
@@ -231,7 +241,7 @@ impl Tx<'_> {
     ///
     /// The log that is written is capped up to what this device may have written when the certificate counts; all others up to the last group
     /// that is merged, earlier ones of this device up to the last that is here. And so is what is not here, but was seen by whom that is of.
-    fn caps_of_what_is_ahead(&self, vault: VaultNo, now_ms: u64) -> Result<ToCertify, Error> {
+    fn caps_of_what_is_ahead(&self, vault: VaultNo, now_ms: u64, margin_ms: u64) -> Result<ToCertify, Error> {
         let state = self.vault(vault)?;
         let (bounds, covers) = self.caps_ahead(vault, now_ms)?;
         let mut search = Search { vault, now_ms, bounds, covers, found: Found::default() };
@@ -247,7 +257,7 @@ impl Tx<'_> {
         let cap_of = |level: usize| Stamp(greatest.0.saturating_sub((bounds.len() - level) as u64));
         let mut caps = CertifiedCaps::default();
         let own = state.logs.get(&state.own.data).ok_or(StoreError::Inconsistent)?.id;
-        let to = Stamp(self.latest_of_own(vault)?.0.saturating_add(Stamp::from_ms(OWN_CAP_MARGIN_MS).0));
+        let to = Stamp(self.latest_of_own(vault)?.0.saturating_add(Stamp::from_ms(margin_ms).0));
         caps.own.insert(own, CapStep { cap: greatest, to });
         let mut is_whole = true;
         for Ahead { level, log, branch, seq, .. } in ahead.into_values().flatten() {
@@ -312,34 +322,34 @@ impl Tx<'_> {
     fn look_for_ahead(&self, branch: BranchNo, search: &mut Search) -> Result<(), Error> {
         let (vault, log) = (search.vault, self.vault(search.vault)?.log_of(branch)?);
         let Some(tip) = self.logs.head(branch)? else { return Ok(()) };
-        let (mut first, mut end) = (tip.base.seq, self.end_of_ops(branch)?);
-        if end > first {
-            // The first group may begin in the branch that this one leaves.
-            first = self.begin_of_group(branch, first)?;
-        }
-        if self.is_own(vault, log)? {
-            end = tip.seq.next();
-        }
-        let mut level = usize::MAX;
+        // Also what it shares with the branch that it leaves: who wrote it had seen what that says.
+        let first = self.logs.head(log.into())?.map_or(tip.base.seq, |head| head.base.seq.min(tip.base.seq));
+        let end = if self.is_own(vault, log)? { tip.seq.next() } else { self.end_of_ops(branch)? };
+        let mut lowest = usize::MAX;
         for seq in (first.0..end.0).rev().map(Seq) {
             let Some(head) = self.head_of_group(vault, branch, seq)? else { continue };
             let counts_as = self.state.logs.capped(log, head.latest);
-            if held_until_ms(counts_as, search.now_ms).is_none() {
+            if held_until_ms(counts_as, search.now_ms).is_some() {
+                let counts_as = search.covers.get(&log).map_or(counts_as, |cover| counts_as.min(*cover));
+                let level = search.bounds.partition_point(|bound| *bound < counts_as);
+                if level < lowest {
+                    lowest = level;
+                    let of_level = search.found.ahead.entry((log, level)).or_default();
+                    of_level.push(Ahead { level, log, branch, seq, latest: head.latest });
+                    of_level.sort_by_key(|one| Reverse(one.latest));
+                    of_level.truncate(CAP_BRANCHES_MAX);
+                }
+            } else {
                 search.found.latest = search.found.latest.max(counts_as);
-                return Ok(());
-            }
-            let counts_as = search.covers.get(&log).map_or(counts_as, |cover| counts_as.min(*cover));
-            let of_group = search.bounds.partition_point(|bound| *bound < counts_as);
-            if of_group < level {
-                level = of_group;
-                let of_level = search.found.ahead.entry((log, level)).or_default();
-                of_level.push(Ahead { level, log, branch, seq, latest: head.latest });
-                of_level.sort_by_key(|one| Reverse(one.latest));
-                of_level.truncate(CAP_BRANCHES_MAX);
+                // What is capped already may have seen something that is ahead, and a log says but once what its author has seen.
+                let is_capped = held_until_ms(head.latest, search.now_ms).is_some();
+                if lowest == usize::MAX || !is_capped {
+                    return Ok(());
+                }
             }
             for seen in head.seen.heads() {
                 if !self.is_merged(vault, seen)? {
-                    let last = search.found.missing.entry((seen.log, of_group)).or_insert(*seen);
+                    let last = search.found.missing.entry((seen.log, lowest)).or_insert(*seen);
                     *last = if last.seq < seen.seq { *seen } else { *last };
                 }
             }
@@ -367,7 +377,7 @@ impl Tx<'_> {
     /// # Errors
     /// [`LifeError::Busy`].
     fn check_still_right(&self, new: &Successors, now_ms: u64) -> Result<(), Error> {
-        let now = self.caps_of_what_is_ahead(new.vault, now_ms)?;
+        let now = self.caps_of_what_is_ahead(new.vault, now_ms, 0)?;
         let latest = self.latest_of_own(new.vault)?;
         let holds = new.certified.caps.own.values().all(|step| latest <= step.to)
             && now.greatest == new.certified.greatest

@@ -10,6 +10,7 @@ use super::caps::{HOUR, NOW, get, give_statements, put, silence, sync};
 use super::exchange::pair;
 use super::merging::body_of;
 use super::prefix_caps::{certify, log_of};
+use super::repair::copy_of;
 use super::{TestDevice, id, join, record};
 
 #[test]
@@ -183,4 +184,35 @@ fn logs_that_a_member_makes_up_do_not_take_the_place_of_what_was_seen() {
     all.iter().for_each(|device| device.clock.set(NOW + 50));
     sync(&relay, &[&a, &b, &c, &d], &vault);
     assert_eq!(all.map(|device| get(device, 1)), [Some(2); 4]);
+}
+
+/// A log says but once what its author has seen: here in a group that is capped already.
+#[test]
+fn what_was_seen_counts_where_the_group_that_says_so_is_capped_already() {
+    let (mut a, b, relay, vault) = pair();
+    let c = TestDevice::new();
+    join(&b, &c);
+    sync(&relay, &[&a, &b, &c, &a], &vault);
+    for device in [&a, &b] {
+        device.clock.set(NOW + HOUR);
+    }
+    put(&a, 2, 1);
+    let copy = copy_of(&mut a, "copy");
+    put(&b, 1, 1);
+    sync(&relay, &[&b, &a], &vault);
+    a.clock.set(NOW + HOUR + 10);
+    put(&a, 1, 2);
+    sync(&relay, &[&a], &vault);
+    // From here on there is only the older store of A: what it holds is capped before it hears of the rest.
+    a.clock.set(NOW + 10);
+    for _ in 0..3 {
+        copy.core.relay_now(NOW + 10).unwrap();
+        relay.sync(&copy.core, &vault);
+    }
+    b.clock.set(NOW + 20);
+    b.core().relay_now(NOW + 20).unwrap();
+    sync(&relay, &[&b, &c], &vault);
+    c.clock.set(NOW + 30);
+    sync(&relay, &[&c, &b], &vault);
+    assert_eq!((get(&b, 1), get(&c, 1)), (Some(2), Some(2)));
 }
