@@ -1,6 +1,9 @@
 //! Clocks that are put right where caps are odd: their ends are not here, or were made up, or there are many.
 
+use std::sync::{Arc, Mutex};
+
 use subrosa_model::control::PrefixCap;
+use subrosa_model::keys::{KeyError, KeyProvider, PublicKey, SharedSecret, SoftwareKey};
 use subrosa_model::merge::{BodyWriter, GroupHead, Seen, Stamp, Value};
 use subrosa_model::seal::Packed;
 use subrosa_protocol::ids::{Chain, Head, LogId, Seq};
@@ -9,9 +12,10 @@ use subrosa_protocol::segment::{GroupPlace, Kind};
 use super::caps::{HOUR, NOW, get, give_statements, put, silence, sync};
 use super::exchange::pair;
 use super::merging::body_of;
-use super::prefix_caps::{certify, log_of};
+use super::prefix_caps::{certify, log_of, put_right_in_turn};
 use super::repair::copy_of;
-use super::{TestDevice, id, join, record};
+use super::{TestDevice, id, join, options, record};
+use crate::device::Device;
 
 #[test]
 fn a_cap_of_which_the_end_is_not_here_does_not_say_that_nothing_is_ahead() {
@@ -98,15 +102,8 @@ fn what_was_seen_may_end_with_a_segment_that_has_no_ops() {
     put(&b, 1, 2);
     sync(&relay, &[&b], &vault);
     relay.without(&log_of(&a, &vault)).feed(d.core(), &vault);
-    for (device, after) in [(&d, 10), (&a, 20), (&b, 30)] {
-        device.clock.set(NOW + after);
-        device.core().relay_now(NOW + after).unwrap();
-        sync(&relay, &[device, &c], &vault);
-        c.clock.set(NOW + 40);
-    }
     let all = [&a, &b, &c, &d];
-    all.iter().for_each(|device| device.clock.set(NOW + 50));
-    sync(&relay, &[&a, &b, &c, &d], &vault);
+    put_right_in_turn([&d, &a, &b], all, &relay, &vault);
     let shown = all.map(|device| get(device, 1));
     assert_eq!(shown, [Some(2); 4]);
 }
@@ -174,15 +171,8 @@ fn logs_that_a_member_makes_up_do_not_take_the_place_of_what_was_seen() {
         .unwrap();
     sync(&relay, &[&m], &vault);
     relay.without(&log_of(&a, &vault)).feed(d.core(), &vault);
-    for (device, after) in [(&d, 10), (&a, 20), (&b, 30)] {
-        device.clock.set(NOW + after);
-        device.core().relay_now(NOW + after).unwrap();
-        sync(&relay, &[device, &c], &vault);
-        c.clock.set(NOW + 40);
-    }
     let all = [&a, &b, &c, &d];
-    all.iter().for_each(|device| device.clock.set(NOW + 50));
-    sync(&relay, &[&a, &b, &c, &d], &vault);
+    put_right_in_turn([&d, &a, &b], all, &relay, &vault);
     assert_eq!(all.map(|device| get(device, 1)), [Some(2); 4]);
 }
 
@@ -215,4 +205,58 @@ fn what_was_seen_counts_where_the_group_that_says_so_is_capped_already() {
     c.clock.set(NOW + 30);
     sync(&relay, &[&c, &b], &vault);
     assert_eq!((get(&b, 1), get(&c, 1)), (Some(2), Some(2)));
+}
+
+/// A key that takes its time: the app writes on while it is asked.
+struct SlowKey {
+    key: SoftwareKey,
+    meanwhile: Mutex<Option<Box<dyn FnMut() + Send>>>,
+}
+
+impl KeyProvider for SlowKey {
+    fn public(&self) -> PublicKey {
+        self.key.public()
+    }
+
+    fn agree(&self, peer: &PublicKey) -> Result<SharedSecret, KeyError> {
+        self.key.agree(peer)
+    }
+
+    fn sign(&self, message: &[u8]) -> Result<[u8; 64], KeyError> {
+        if let Some(write) = &mut *self.meanwhile.lock().unwrap() {
+            write();
+        }
+        self.key.sign(message)
+    }
+}
+
+/// What is written after caps were put together, and before they count, is capped all the same.
+#[test]
+fn who_writes_on_while_the_device_key_signs_loses_nothing_of_it() {
+    let (mut a, b, relay, vault) = pair();
+    a.clock.set(NOW + HOUR);
+    put(&a, 1, 1);
+    sync(&relay, &[&a, &b], &vault);
+    a.device = None;
+    let key = SoftwareKey::from_pkcs8_der(&a.key_der).unwrap();
+    let key = Arc::new(SlowKey { key, meanwhile: Mutex::default() });
+    a.device = Some(Device::open(a.path(), key.clone(), options(&a.clock)).unwrap());
+    a.clock.set(NOW + 10);
+    let incarnation = || a.core().with_vault(&vault, |state| Ok(state.keyring.logs.incarnation)).unwrap();
+    let (before, writer, mut x) = (incarnation(), a.vault(), 1);
+    *key.meanwhile.lock().unwrap() = Some(Box::new(move || {
+        x += 1;
+        writer.records("notes").put(id(1), &record(&[("x", x)])).unwrap();
+    }));
+    a.core().relay_now(NOW + 10).unwrap();
+    *key.meanwhile.lock().unwrap() = None;
+    // Put together three times, with two signatures each, and done once.
+    assert_eq!((get(&a, 1), incarnation()), (Some(7), before + 1));
+    assert!(!a.core().lock_state().unwrap().clock.is_ahead(NOW + 10));
+    sync(&relay, &[&a, &b], &vault);
+    assert_eq!((get(&b, 1), b.core().held_wait()), (Some(7), None));
+    b.clock.set(NOW + 20);
+    put(&b, 1, 9);
+    sync(&relay, &[&b, &a], &vault);
+    assert_eq!(get(&a, 1), Some(9));
 }

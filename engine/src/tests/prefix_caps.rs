@@ -207,17 +207,28 @@ fn what_was_seen_by_whom_is_capped_and_is_not_here_is_capped_with_it() {
     put(&b, 1, 2);
     sync(&relay, &[&b], &vault);
     relay.without(&log_of(&a, &vault)).feed(d.core(), &vault);
-    for (device, after) in [(&d, 10), (&a, 20), (&b, 30)] {
-        device.clock.set(NOW + after);
-        device.core().relay_now(NOW + after).unwrap();
-        sync(&relay, &[device, &c], &vault);
-        c.clock.set(NOW + 40);
-    }
     let all = [&a, &b, &c, &d];
-    all.iter().for_each(|device| device.clock.set(NOW + 50));
-    sync(&relay, &[&a, &b, &c, &d], &vault);
+    put_right_in_turn([&d, &a, &b], all, &relay, &vault);
     for device in all {
         assert_eq!((get(device, 1), device.core().held_wait()), (Some(2), None));
+    }
+}
+
+/// The clocks of these are put right, one after the other; then that of everybody is.
+pub(super) fn put_right_in_turn(
+    ahead: [&TestDevice; 3],
+    all: [&TestDevice; 4],
+    relay: &ListRelay,
+    vault: &VaultId,
+) {
+    for (device, after) in ahead.into_iter().zip([10, 20, 30]) {
+        device.clock.set(NOW + after);
+        device.core().relay_now(NOW + after).unwrap();
+        sync(relay, &[device], vault);
+    }
+    for _ in 0..2 {
+        all.iter().for_each(|device| device.clock.set(NOW + 50));
+        sync(relay, &all, vault);
     }
 }
 

@@ -11,7 +11,7 @@ use crate::merge::{CapStep, Stamp};
 /// A cap on what somebody had merged of a log: on the stamps of all groups up to one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct PrefixCap {
-    /// The first segment of the last of these groups.
+    /// A segment of the last of these groups.
     pub seq: Seq,
     /// Its chain, which tells it from those of other branches.
     pub chain: Chain,
@@ -43,11 +43,7 @@ pub(super) fn check(extensions: &Extensions) -> Result<(), DecodeError> {
 /// # Errors
 /// [`DecodeError`]; never of a decoded certificate.
 pub fn caps(extensions: &Extensions) -> Result<Vec<(LogId, CapStep)>, DecodeError> {
-    let caps = read(extensions, CAPS, "caps", |r| {
-        let (log, to) = (LogId::from_bytes(r.array()?), Stamp(r.u64()?));
-        Ok((log, CapStep { cap: Stamp(r.u64()?), to }))
-    })?;
-    of_each_log(caps, "caps")
+    of_each_log(read(extensions, CAPS, "caps", read_cap)?, "caps")
 }
 
 /// A certificate's extensions with caps.
@@ -56,9 +52,7 @@ pub fn caps(extensions: &Extensions) -> Result<Vec<(LogId, CapStep)>, DecodeErro
 /// [`DecodeError`] if they do not fit, or do not ascend.
 pub fn with_caps(extensions: Extensions, caps: &[(LogId, CapStep)]) -> Result<Extensions, DecodeError> {
     let mut w = Writer::new();
-    for (log, step) in caps {
-        w.bytes(log.as_bytes()).u64(step.to.0).u64(step.cap.0);
-    }
+    caps.iter().for_each(|cap| write_cap(cap, &mut w));
     let extensions = extensions.with(CAPS, w.finish())?;
     check(&extensions).map(|()| extensions)
 }
@@ -68,10 +62,7 @@ pub fn with_caps(extensions: Extensions, caps: &[(LogId, CapStep)]) -> Result<Ex
 /// # Errors
 /// [`DecodeError`]; never of a decoded certificate.
 pub fn prefix_caps(extensions: &Extensions) -> Result<Vec<(LogId, PrefixCap)>, DecodeError> {
-    read(extensions, PREFIX_CAPS, "prefix caps", |r| {
-        let (log, seq, chain) = (LogId::from_bytes(r.array()?), Seq(r.u64()?), Chain::from_bytes(r.array()?));
-        Ok((log, PrefixCap { seq, chain, cap: Stamp(r.u64()?) }))
-    })
+    read(extensions, PREFIX_CAPS, "prefix caps", read_prefix_cap)
 }
 
 /// A certificate's extensions with such caps.
@@ -83,9 +74,7 @@ pub fn with_prefix_caps(
     caps: &[(LogId, PrefixCap)],
 ) -> Result<Extensions, DecodeError> {
     let mut w = Writer::new();
-    for (log, PrefixCap { seq, chain, cap }) in caps {
-        w.bytes(log.as_bytes()).u64(seq.0).bytes(chain.as_bytes()).u64(cap.0);
-    }
+    caps.iter().for_each(|cap| write_prefix_cap(cap, &mut w));
     let extensions = extensions.with(PREFIX_CAPS, w.finish())?;
     check(&extensions).map(|()| extensions)
 }
@@ -117,6 +106,24 @@ pub fn with_bases(extensions: Extensions, bases: &[(LogId, Base)]) -> Extensions
         w.bytes(log.as_bytes()).u64(base.seq.0).bytes(base.chain.as_bytes());
     }
     extensions.with(BASES, w.finish()).expect("a test names few bases")
+}
+
+pub(super) fn write_cap((log, step): &(LogId, CapStep), w: &mut Writer) {
+    w.bytes(log.as_bytes()).u64(step.to.0).u64(step.cap.0);
+}
+
+pub(super) fn read_cap(r: &mut Reader<'_>) -> Result<(LogId, CapStep), DecodeError> {
+    let (log, to) = (LogId::from_bytes(r.array()?), Stamp(r.u64()?));
+    Ok((log, CapStep { cap: Stamp(r.u64()?), to }))
+}
+
+pub(super) fn write_prefix_cap((log, prefix): &(LogId, PrefixCap), w: &mut Writer) {
+    w.bytes(log.as_bytes()).u64(prefix.seq.0).bytes(prefix.chain.as_bytes()).u64(prefix.cap.0);
+}
+
+pub(super) fn read_prefix_cap(r: &mut Reader<'_>) -> Result<(LogId, PrefixCap), DecodeError> {
+    let (log, seq, chain) = (LogId::from_bytes(r.array()?), Seq(r.u64()?), Chain::from_bytes(r.array()?));
+    Ok((log, PrefixCap { seq, chain, cap: Stamp(r.u64()?) }))
 }
 
 /// One or more items, ascending.

@@ -10,13 +10,13 @@ use std::sync::Arc;
 use subrosa_protocol::codec::{DecodeError, Reader, Writer};
 use subrosa_protocol::ids::{Base, Chain, LogId, PublicKeyBytes, Seq, VaultId};
 
+use super::super::claims::{read_cap, read_prefix_cap, write_cap, write_prefix_cap};
 use super::super::entry::{DEVICE_ADDED, EntryRank, LOG_CERTIFICATE, read_public};
-use super::super::{DeviceAdded, DeviceName, PrefixCap, SignedPrekey};
+use super::super::{DeviceAdded, DeviceName, SignedPrekey};
 use super::reach::Founder;
 use super::segment::{Certificate, HeldEntry, Says};
 use super::{MemberChanges, Members, Work};
 use crate::keys::PublicKey;
-use crate::merge::{CapStep, Stamp};
 
 const VERSION: u8 = 2;
 
@@ -131,13 +131,9 @@ fn write_certificate(certificate: &Certificate, keys: &mut Keys, w: &mut Writer)
         w.bytes(log.as_bytes()).u64(base.seq.0).bytes(base.chain.as_bytes());
     }
     w.u32(len(certificate.caps.len()));
-    for (log, step) in &certificate.caps {
-        w.bytes(log.as_bytes()).u64(step.to.0).u64(step.cap.0);
-    }
+    certificate.caps.iter().for_each(|cap| write_cap(cap, w));
     w.u32(len(certificate.prefix_caps.len()));
-    for (log, PrefixCap { seq, chain, cap }) in &certificate.prefix_caps {
-        w.bytes(log.as_bytes()).u64(seq.0).bytes(chain.as_bytes()).u64(cap.0);
-    }
+    certificate.prefix_caps.iter().for_each(|cap| write_prefix_cap(cap, w));
 }
 
 fn read_certificate(
@@ -153,14 +149,7 @@ fn read_certificate(
         let log = LogId::from_bytes(r.array()?);
         Ok((log, Base { seq: Seq(r.u64()?), chain: Chain::from_bytes(r.array()?) }))
     })?;
-    let caps = list(r, |r| {
-        let (log, to) = (LogId::from_bytes(r.array()?), Stamp(r.u64()?));
-        Ok((log, CapStep { cap: Stamp(r.u64()?), to }))
-    })?;
-    let prefix_caps = list(r, |r| {
-        let (log, seq, chain) = (LogId::from_bytes(r.array()?), Seq(r.u64()?), Chain::from_bytes(r.array()?));
-        Ok((log, PrefixCap { seq, chain, cap: Stamp(r.u64()?) }))
-    })?;
+    let (caps, prefix_caps) = (list(r, read_cap)?, list(r, read_prefix_cap)?);
     Ok(Certificate {
         device,
         incarnation,
