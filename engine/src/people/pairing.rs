@@ -13,13 +13,15 @@ use subrosa_model::pair::{
     OfferOutput, Offering, PairCode, PairError, PairLink,
 };
 use subrosa_protocol::addr::RelayAddr;
+use subrosa_protocol::client_link::LinkError;
+use subrosa_protocol::error::ErrorCode;
 use subrosa_protocol::ids::{Head, Pin, VaultId};
 use subrosa_protocol::limits::PAIR_VAULTS_MAX;
 use subrosa_protocol::segment::Class;
 use subrosa_store::process::Process;
 
 use crate::cancel::Cancel;
-use crate::error::{Error, RendezvousError};
+use crate::error::{Error, RendezvousError, SyncFailure};
 use crate::life::Core;
 use crate::life::opening::MadeFor;
 use crate::logs::entries::Queued;
@@ -427,16 +429,28 @@ impl PairJoin {
         }
     }
 
-    /// Plans another try after a failure, if it may be that nobody is there yet.
+    /// Plans another try after a failure, if it may be that nobody is there yet, or if the relay says when to come again: who
+    /// shares an address with many has its turn later.
     fn come_again(&mut self, error: RendezvousError) -> Result<(), Error> {
         let retries = &mut self.retries;
-        if retries.left == 0 || !matches!(error, RendezvousError::Over) {
+        let pause = match &error {
+            RendezvousError::Over => {
+                retries.pause *= 2;
+                retries.pause / 2
+            }
+            RendezvousError::Failed(SyncFailure::Link(LinkError::Refused(refusal)))
+                if refusal.code == ErrorCode::RateLimited && refusal.retry_after_secs > 0 =>
+            {
+                Duration::from_secs(refusal.retry_after_secs.into())
+            }
+            _ => return Err(error.into()),
+        };
+        if retries.left == 0 {
             return Err(error.into());
         }
         self.meeting = None;
         retries.left -= 1;
-        retries.due = self.watch.now() + retries.pause;
-        retries.pause *= 2;
+        retries.due = self.watch.now() + pause;
         Ok(())
     }
 
@@ -533,7 +547,7 @@ pub(crate) fn frontier(core: &Core, vault: &VaultId, relay: &Pin) -> Result<Vec<
 const PUSH_WAIT: Duration = Duration::from_secs(30);
 /// How long the new device may take to make its store and say so.
 const DONE_WAIT: Duration = Duration::from_secs(60);
-/// How often a new device comes again, with pauses that double: six seconds and a bit in all.
+/// How often a new device comes again, with pauses that double: six seconds and a bit in all, if the relay names none.
 const RETRIES: u32 = 6;
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 /// How long [`Device::pair_join`](crate::Device::pair_join) waits at a time.

@@ -6,6 +6,7 @@ use subrosa_model::entropy::OsEntropy;
 use subrosa_model::keys::SoftwareKey;
 use subrosa_model::merge::id::RecordId;
 use subrosa_model::pair::AbortReason;
+use subrosa_protocol::error::Refusal;
 use subrosa_protocol::ids::Pin;
 use subrosa_store::error::StoreError;
 
@@ -366,6 +367,35 @@ fn a_new_device_that_comes_too_early_comes_again() {
     let waiting = std::thread::spawn(move || join.wait(WAIT).map(|_| join.code()).unwrap());
     let request = offer.wait_for_code(WAIT).unwrap().unwrap();
     assert_eq!(waiting.join().unwrap(), Some(request.code));
+}
+
+#[test]
+fn a_new_device_that_the_relay_asks_to_come_later_comes_later() {
+    let fixture = Fixture::new();
+    let (ours, theirs) = chat();
+    let mut offer =
+        PairOffer::start(fixture.old.core.clone(), &relay(), |_, _, _| Ok(Box::new(ours))).unwrap();
+    let link = PairLink::parse(&offer.link().to_text()).unwrap();
+    let later = |secs| {
+        let refusal = Refusal::link(ErrorCode::RateLimited).retry_after(secs);
+        RendezvousError::Failed(LinkError::Refused(refusal).into())
+    };
+    let mut answers = vec![Ok(theirs), Err(later(1))];
+    let meet = move |_: &PairLink| -> Result<Box<dyn Meeting>, _> {
+        Ok(Box::new(answers.pop().unwrap_or(Err(RendezvousError::Over))?))
+    };
+    let key = Arc::new(SoftwareKey::generate(&OsEntropy));
+    let joining = PairJoin::start_at(&fixture.dir(), key.clone(), named("phone"), link, Box::new(meet));
+    let mut join = joining.unwrap();
+    let waiting = std::thread::spawn(move || join.wait(WAIT).map(|_| join.code()).unwrap());
+    let request = offer.wait_for_code(WAIT).unwrap().unwrap();
+    assert_eq!(waiting.join().unwrap(), Some(request.code));
+
+    // One that says no more than that it will not is believed.
+    let link = PairLink::parse(&offer.link().to_text()).unwrap();
+    let meet = move |_: &PairLink| -> Result<Box<dyn Meeting>, _> { Err(later(0)) };
+    let refused = PairJoin::start_at(&fixture.dir(), key, named("phone"), link, Box::new(meet));
+    assert!(matches!(refused, Err(Error::Rendezvous(RendezvousError::Failed(_)))), "{refused:?}");
 }
 
 #[test]
