@@ -18,6 +18,7 @@ pub(crate) mod link_keys;
 pub(crate) mod local;
 pub(crate) mod merging;
 pub(crate) mod notes;
+mod order;
 pub(crate) mod outbox;
 pub(crate) mod pass;
 pub(crate) mod placing;

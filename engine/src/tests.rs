@@ -16,6 +16,7 @@ mod frontier;
 mod futures;
 mod grants;
 mod held_up;
+mod hostile;
 mod incarnations;
 mod killed;
 mod lost_ahead;

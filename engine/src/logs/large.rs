@@ -187,7 +187,7 @@ impl Tx<'_> {
             };
             if let Some(head) = body.head() {
                 portion.place = BodyPlace::Behind { latest: head.latest };
-                let verdict = self.observe(vault, portion.branch, head.latest)?;
+                let verdict = self.judge(vault, portion.branch, (*seq, head.latest))?;
                 if verdict != Verdict::Merge {
                     return Ok(verdict);
                 }

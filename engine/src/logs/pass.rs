@@ -159,14 +159,11 @@ impl Tx<'_> {
             if origin == GroupSource::Next {
                 let head = bodies.first().and_then(CheckedBody::head);
                 let latest = head.map(|head| head.latest);
-                if let Some(Verdict::Hold(until)) =
-                    latest.map(|at| self.observe(vault, branch, at)).transpose()?
-                {
+                let verdict =
+                    latest.map(|at| self.judge(vault, branch, (*extent.segments.start(), at))).transpose()?;
+                if let Some(stops @ (Verdict::Hold(_) | Verdict::Wait(_))) = verdict {
                     stopped.insert(branch);
-                    self.vault_mut(vault)?.held.insert(branch, until);
-                    // What stands behind it is looked at when its time has come.
-                    self.state.wait_no_more(branch);
-                    self.logs.forget_unread(branch)?;
+                    self.stop_at(vault, branch, *extent.segments.start(), stops)?;
                     continue;
                 }
                 self.advance(vault, branch, *extent.segments.end())?;
@@ -208,13 +205,46 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Asks the clock about a group by what its latest stamp counts as.
-    pub(crate) fn observe(
+    /// The next group of a log, which begins with a segment, is not merged now.
+    fn stop_at(
         &mut self,
         vault: VaultNo,
         branch: BranchNo,
-        latest: Stamp,
+        first: Seq,
+        verdict: Verdict,
+    ) -> Result<(), Error> {
+        match verdict {
+            Verdict::Merge => Ok(()),
+            Verdict::Wait(reason) => self.wait(branch, first, reason),
+            Verdict::Hold(until) => {
+                self.vault_mut(vault)?.held.insert(branch, until);
+                // What stands behind it is looked at when its time has come.
+                self.state.wait_no_more(branch);
+                Ok(self.logs.forget_unread(branch)?)
+            }
+        }
+    }
+
+    /// Decides about the next group of a log, which begins with a segment, by its latest stamp: whether it is no earlier than the group
+    /// before it, and then what the clock says to what it counts as.
+    pub(crate) fn judge(
+        &mut self,
+        vault: VaultNo,
+        branch: BranchNo,
+        (first, latest): (Seq, Stamp),
     ) -> Result<Verdict, Error> {
+        if !self.is_in_order(vault, branch, (first, latest))? {
+            return Ok(Verdict::Wait(WaitReason::Undecodable));
+        }
+        let verdict = self.observe(vault, branch, latest)?;
+        if verdict == Verdict::Merge {
+            self.note_latest(vault, branch, latest)?;
+        }
+        Ok(verdict)
+    }
+
+    /// Asks the clock about a group by what its latest stamp counts as.
+    fn observe(&mut self, vault: VaultNo, branch: BranchNo, latest: Stamp) -> Result<Verdict, Error> {
         let log = self.vault(vault)?.log_of(branch)?;
         let counts_as = self.state.logs.capped(log, latest);
         Ok(match self.state.clock.observe(counts_as, self.now_ms) {

@@ -117,6 +117,10 @@ pub(crate) struct VaultState {
     pub(crate) unsaid: BTreeSet<BranchNo>,
     /// Per branch, what was seen of a group whose end is not here.
     pub(crate) probed: HashMap<BranchNo, Probe>,
+    /// Per branch, the latest stamp of the last group that is merged, once it was asked for.
+    pub(crate) latests: HashMap<BranchNo, Stamp>,
+    /// The same of the last group up to some segments, that are far behind it.
+    pub(crate) latest_at: HashMap<(BranchNo, Seq), Stamp>,
     /// Groups that are to be merged in a transaction of their own, each the next one of its branch.
     pub(crate) large: BTreeMap<BranchNo, GroupExtent>,
     /// Branches of data logs to look at for groups that can be merged.
@@ -172,12 +176,13 @@ pub(crate) struct Prefixes {
     pub(crate) unread: BTreeSet<LogNo>,
 }
 
-impl Prefixes {
-    /// A log is looked at anew.
-    pub(crate) fn forget(&mut self, log: LogNo) {
-        self.absent.remove(&log);
-        self.unread.remove(&log);
-    }
+/// The groups of a log that caps name and that are here and read.
+#[derive(Clone, Default)]
+pub(crate) struct FoundPrefixes {
+    /// What they are capped by; nothing where they are too many to be told apart.
+    pub(crate) steps: Vec<CapStep>,
+    /// The latest stamp of all of them.
+    pub(crate) to: Option<Stamp>,
 }
 
 /// The logs that this device writes now.
@@ -391,6 +396,8 @@ impl VaultState {
             batches: Batches::default(),
             unsaid: BTreeSet::new(),
             probed: HashMap::new(),
+            latests: HashMap::new(),
+            latest_at: HashMap::new(),
             large: BTreeMap::new(),
             unmerged: BTreeSet::new(),
             cut_off: BTreeSet::new(),

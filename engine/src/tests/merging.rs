@@ -210,7 +210,7 @@ fn a_large_group_is_merged_whole_with_memory_for_one_body() {
         let body = body(n as usize, far, 3 * n..3 * n + 3, &value);
         seal(&a, &vault, Kind::DATA, GroupPlace::of(n as usize, 40), &body);
     }
-    seal_group(&a, &vault, 200, 1, &Value::from(1));
+    seal(&a, &vault, Kind::DATA, GroupPlace::Whole, &body(0, far, 200..201, &Value::from(1)));
     show(&a, &b, &relay, &vault);
     assert_eq!((everything(&b.vault()).len(), waiting(&b)), (0, 41), "held whole, with what is behind it");
     b.clock.set(far);

@@ -60,8 +60,8 @@ impl Crowded {
             relay.sync(other.core(), &vault);
         }
         relay.sync(a.core(), &vault);
-        a.clock.set(1_000_500);
         for n in 0..others.len() as u8 {
+            a.clock.set(1_000_500 + u64::from(n));
             for each in 0..made_up_before_each {
                 let name = made_up(u32::from(n) * 1000 + each);
                 let names: Tombstone = std::iter::once((name, Stamp::from_ms(1))).collect();

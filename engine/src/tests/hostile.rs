@@ -1,0 +1,122 @@
+//! What a member makes up who has all keys: the others stay equal, and it uses up its own share.
+
+use subrosa_model::merge::{
+    BodyWriter, Cell, FieldCell, GroupHead, Op, OpKind, Put, Stamp, Tombstone, Value, ValueBuf,
+};
+use subrosa_model::seal::Packed;
+use subrosa_protocol::ids::{Epoch, Head, VaultId};
+use subrosa_protocol::limits::SEGMENT_PLAIN_MAX;
+use subrosa_protocol::segment::{GroupPlace, Kind};
+
+use super::caps::{HOUR, NOW, get, put, sync};
+use super::exchange::pair;
+use super::merging::{reason, seal};
+use super::strangers::{Stranger, batch};
+use super::{TestDevice, copy_pair, everything, id, join};
+use crate::memory::cost::rows_looked_at;
+use crate::memory::extents::WaitReason;
+
+/// The body of a group by itself: a put of a number on a record, at a time.
+pub(super) fn group_at(ms: u64, n: u8, x: i64) -> Vec<u8> {
+    let stamp = Stamp::from_ms(ms);
+    let mut writer = BodyWriter::first(stamp, &GroupHead::of(stamp));
+    let value = ValueBuf::encode(&Value::from(x)).unwrap();
+    let cells = vec![FieldCell { name: "x", cell: Cell::Register(value.borrow()) }];
+    let kind = OpKind::Put(Put::new(Tombstone::default(), cells).unwrap());
+    writer.push(&Op { record: id(n), collection: "notes", stamp, kind }, SEGMENT_PLAIN_MAX).unwrap();
+    writer.encode()
+}
+
+fn seal_at(device: &TestDevice, vault: &VaultId, ms: u64, n: u8, x: i64) {
+    seal(device, vault, Kind::DATA, GroupPlace::Whole, &Packed::of(&group_at(ms, n, x)));
+}
+
+fn is_ahead(device: &TestDevice, now_ms: u64) -> bool {
+    device.core().lock_state().unwrap().clock.is_ahead(now_ms)
+}
+
+/// A device whose clock runs ahead too merges what others hold. When it is put right, nothing that is left of it is ahead.
+#[test]
+fn a_log_that_goes_back_in_time_waits_there_and_leaves_nothing_ahead_uncapped() {
+    for reopens in [false, true] {
+        let (a, m, relay, vault) = pair();
+        let [c, mut d] = [TestDevice::new(), TestDevice::new()];
+        join(&a, &c);
+        join(&a, &d);
+        sync(&relay, &[&a, &m, &c, &d, &a, &m], &vault);
+        d.clock.set(NOW + 12 * HOUR);
+        seal_at(&m, &vault, NOW + 10 * HOUR, 1, 10);
+        // The same time once more is no step back.
+        seal_at(&m, &vault, NOW + 10 * HOUR, 2, 20);
+        sync(&relay, &[&m, &d], &vault);
+        if reopens {
+            d.reopen();
+        }
+        seal_at(&m, &vault, NOW + HOUR, 3, 30);
+        sync(&relay, &[&m, &d], &vault);
+        assert_eq!((get(&d, 1), get(&d, 2), get(&d, 3)), (Some(10), Some(20), None), "{reopens}");
+        assert_eq!(reason(&d, &vault, &m), Some(WaitReason::Undecodable));
+        d.clock.set(NOW + 10);
+        d.core().relay_now(NOW + 10).unwrap();
+        put(&d, 1, 11);
+        assert!(!is_ahead(&d, NOW + 10), "what it writes over has a cap");
+        sync(&relay, &[&d, &c], &vault);
+        assert_eq!((get(&c, 1), get(&c, 2), c.core().held_wait()), (Some(11), Some(20), None));
+        c.clock.set(NOW + 11 * HOUR);
+        put(&c, 2, 21);
+        sync(&relay, &[&c, &a, &d, &a], &vault);
+        [&a, &d].iter().for_each(|device| device.clock.set(NOW + 11 * HOUR));
+        sync(&relay, &[&a, &d], &vault);
+        for device in [&a, &d] {
+            assert_eq!(everything(&device.vault()), everything(&c.vault()));
+        }
+        if reopens {
+            d.reopen();
+            assert_eq!(reason(&d, &vault, &m), Some(WaitReason::Undecodable), "it is kept");
+        }
+    }
+}
+
+/// Whether a group goes back in time is a question of the one before, however far that is, and however many futures ask it.
+#[test]
+fn what_has_no_ops_between_groups_is_passed_once_for_all_futures_behind_it() {
+    let (a, m, relay, vault) = pair();
+    put(&m, 1, 1);
+    sync(&relay, &[&m, &a], &vault);
+    let mut author = author_of(&m, &vault);
+    let head = a.core().heads(&vault).unwrap().into_iter().find(|head| head.log == author.log()).unwrap();
+    author.go_on_from(head);
+    let segments: Vec<_> = (0..2600).map(|_| author.next(Kind::CARRIED, b"garbage")).collect();
+    let last = segments.last().unwrap();
+    let tip = Head { seq: last.header().seq, chain: last.preimage(&vault).chain(), ..head };
+    relay.give(a.core(), &vault, batch(&relay, vec![author.public()], segments)).unwrap();
+    let mut fork = |ms: u64, n: u8| {
+        author.go_on_from(tip);
+        let segment = author.next(Kind::DATA, &group_at(ms, n, 1));
+        let before = rows_looked_at();
+        relay.give(a.core(), &vault, batch(&relay, vec![author.public()], vec![segment])).unwrap();
+        (get(&a, n), rows_looked_at() - before)
+    };
+    let [behind, first] = [9, 10].map(|n| fork(NOW + 1000, n));
+    assert_eq!((behind.0, first.0), (Some(1), Some(1)));
+    assert!(behind.1 < 100 && first.1 > 2600, "{behind:?}, then {first:?}");
+    for n in 11..15 {
+        let next = fork(NOW + 1000, n);
+        assert!(next.0 == Some(1) && next.1 < 1200, "{next:?}");
+    }
+    assert_eq!(fork(NOW - 1000, 15).0, None);
+}
+
+/// A member as it writes who has his own client: its data log, from its last segment on.
+fn author_of(device: &TestDevice, vault: &VaultId) -> Stranger {
+    let (pair, key) = device
+        .core()
+        .with_vault(vault, |state| {
+            let key = state.keyring.data_key(Epoch(0)).expect("it is here").dangerous_bytes().to_vec();
+            Ok((copy_pair(&state.keyring.logs.data), key))
+        })
+        .unwrap();
+    let mut author = Stranger::with_log(pair, vault);
+    author.key = key.try_into().unwrap();
+    author
+}
