@@ -226,6 +226,10 @@ pub const QUARANTINE_VAULT_BYTES_MAX: usize = 16 << 20;
 pub const BRANCHES_PER_LOG_MAX: usize = 1024;
 /// Branches of all logs of one vault, beyond their first ones, that a device keeps.
 pub const BRANCHES_PER_VAULT_MAX: usize = 16_384;
+/// Branches of all logs of one author: an eighth, so that who cheats keeps no other author's from being kept.
+pub const BRANCHES_PER_AUTHOR_MAX: usize = BRANCHES_PER_VAULT_MAX / 8;
+/// Branches that each author has whatever the others have: some thousand authors double what a vault has at most.
+pub const BRANCHES_OF_EACH_AUTHOR: usize = BRANCHES_PER_VAULT_MAX / DEVICES_PER_VAULT_MAX;
 /// After a device saw that another one's log has several futures, it carries what a relay lacks of them no earlier than that many
 /// milliseconds, and up to as many more at random: the log's author does it at once.
 pub const CARRY_AFTER_MS: u64 = 24 * 60 * 60 * 1000;
@@ -388,6 +392,8 @@ pub const TABLE: &[(&str, u64)] = &[
     ("QUARANTINE_VAULT_BYTES_MAX", QUARANTINE_VAULT_BYTES_MAX as u64),
     ("BRANCHES_PER_LOG_MAX", BRANCHES_PER_LOG_MAX as u64),
     ("BRANCHES_PER_VAULT_MAX", BRANCHES_PER_VAULT_MAX as u64),
+    ("BRANCHES_PER_AUTHOR_MAX", BRANCHES_PER_AUTHOR_MAX as u64),
+    ("BRANCHES_OF_EACH_AUTHOR", BRANCHES_OF_EACH_AUTHOR as u64),
     ("CARRY_AFTER_MS", CARRY_AFTER_MS),
     ("CARRY_FOR_AUTHOR_BYTES_MAX", CARRY_FOR_AUTHOR_BYTES_MAX as u64),
     ("REPAIR_SEGMENTS_MAX", REPAIR_SEGMENTS_MAX as u64),

@@ -114,12 +114,12 @@ impl Tx<'_> {
             let Some(before) = self.logs.branch(at)?.and_then(|row| row.leaves) else { break };
             at = before;
         }
-        let mut refused = Vec::new();
+        let (mut refused, mut known) = (Vec::new(), BTreeMap::new());
         for branch in self.vault(vault)?.branches.of(log) {
             let Some(tip) = self.logs.head(branch)? else { continue };
             let from = match way.get(&branch) {
                 Some(left) => *left,
-                None if self.joins_later(branch, &way, head.seq)? => continue,
+                None if self.joins_later(branch, (&way, head.seq), &mut known)? => continue,
                 None => tip.base.seq,
             };
             if from <= tip.seq {
@@ -129,23 +129,30 @@ impl Tx<'_> {
         Ok(refused)
     }
 
-    /// Whether a branch leaves the way to a relay's tip where the relay has not come yet.
+    /// Whether a branch, or one before it, leaves the way to a relay's tip where the relay has not come yet. Of branches that leave each
+    /// other each is looked at once.
     fn joins_later(
         &self,
         branch: BranchNo,
-        way: &BTreeMap<BranchNo, Seq>,
-        theirs: Seq,
+        (way, theirs): (&BTreeMap<BranchNo, Seq>, Seq),
+        known: &mut BTreeMap<BranchNo, bool>,
     ) -> Result<bool, Error> {
-        let mut at = branch;
-        loop {
+        let (mut at, mut looked_at) = (branch, Vec::new());
+        let joins = loop {
+            if let Some(joins) = known.get(&at) {
+                break *joins;
+            }
             look_at_row();
+            looked_at.push(at);
             let base = self.logs.head(at)?.ok_or(StoreError::Inconsistent)?.base.seq;
-            let Some(before) = self.logs.branch(at)?.and_then(|row| row.leaves) else { return Ok(false) };
+            let Some(before) = self.logs.branch(at)?.and_then(|row| row.leaves) else { break false };
             if let Some(left) = way.get(&before) {
-                return Ok(base <= *left && theirs < base);
+                break base <= *left && theirs < base;
             }
             at = before;
-        }
+        };
+        known.extend(looked_at.into_iter().map(|branch| (branch, joins)));
+        Ok(joins)
     }
 
     /// Control segments are not carried: their entries are repeated in the control log that this device writes now. Whether there

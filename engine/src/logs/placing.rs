@@ -6,7 +6,10 @@
 use subrosa_model::carried::Carried;
 use subrosa_model::merge::{LogNo, VaultNo};
 use subrosa_protocol::ids::{Chain, LogId, Seq};
-use subrosa_protocol::limits::{BRANCHES_PER_LOG_MAX, BRANCHES_PER_VAULT_MAX, CARRY_AFTER_MS};
+use subrosa_protocol::limits::{
+    BRANCHES_OF_EACH_AUTHOR, BRANCHES_PER_AUTHOR_MAX, BRANCHES_PER_LOG_MAX, BRANCHES_PER_VAULT_MAX,
+    CARRY_AFTER_MS,
+};
 use subrosa_protocol::segment::{Class, Header, Kind, VerifiedSegment};
 use subrosa_store::error::StoreError;
 use subrosa_store::logs::{BranchNo, BranchRow, CarriedIn, CheckedSegment, LooseRow};
@@ -34,6 +37,43 @@ enum Inside {
     Shut,
     /// It is nothing that anybody could read.
     Nothing,
+}
+
+/// How many branches are kept.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct BranchLimits {
+    pub(crate) of_log: usize,
+    pub(crate) of_author: usize,
+    pub(crate) of_vault: usize,
+    /// Of each author, whatever the others have.
+    pub(crate) of_each_author: usize,
+}
+
+/// The limits; tests may have smaller ones.
+#[cfg_attr(not(test), expect(clippy::missing_const_for_fn, reason = "tests look for theirs"))]
+fn branch_limits() -> BranchLimits {
+    #[cfg(test)]
+    if let Some(limits) = testing::LIMITS.get() {
+        return limits;
+    }
+    BranchLimits {
+        of_log: BRANCHES_PER_LOG_MAX,
+        of_author: BRANCHES_PER_AUTHOR_MAX,
+        of_vault: BRANCHES_PER_VAULT_MAX,
+        of_each_author: BRANCHES_OF_EACH_AUTHOR,
+    }
+}
+
+/// Smaller limits for the thread of a test.
+#[cfg(test)]
+pub(crate) mod testing {
+    use std::cell::Cell;
+
+    use super::BranchLimits;
+
+    thread_local! {
+        pub(crate) static LIMITS: Cell<Option<BranchLimits>> = const { Cell::new(None) };
+    }
 }
 
 /// The log under which carried segments are loose that do not open yet.
@@ -85,17 +125,37 @@ impl Tx<'_> {
         Ok(if is_tip { BranchPlace::Behind(branch) } else { BranchPlace::Leaves(Some(branch)) })
     }
 
-    /// Begins a branch; `None` where a log, or the vault, has as many as it may have.
+    /// Whether one more branch of a log is kept. Who cheats uses up his own share: the first futures of anybody else are kept whatever
+    /// he does.
+    fn has_room_for_branch(&self, vault: VaultNo, log: LogNo) -> Result<bool, Error> {
+        let (limits, state) = (branch_limits(), self.vault(vault)?);
+        let (of_vault, of_log) = state.branches.counts(log);
+        if of_log >= limits.of_log {
+            return Ok(false);
+        }
+        // As long as there are few, nobody has too many.
+        if of_vault < limits.of_author.min(limits.of_vault) {
+            return Ok(true);
+        }
+        let author_of = |log: LogNo| {
+            let id = state.logs.get(&log)?.id;
+            state.members.certified(&id).map(|certified| certified.device)
+        };
+        let author = author_of(log);
+        let logs = state.branches.forked().filter(|log| author_of(*log) == author);
+        let of_author: usize = logs.map(|log| state.branches.counts(log).1).sum();
+        Ok(of_author < limits.of_author && (of_vault < limits.of_vault || of_author < limits.of_each_author))
+    }
+
+    /// Begins a branch; `None` where a log, its author or the vault has as many as it may have.
     pub(crate) fn begin_branch(
         &mut self,
         vault: VaultNo,
         log: LogNo,
         leaves: Option<BranchNo>,
     ) -> Result<Option<BranchNo>, Error> {
-        let state = self.vault(vault)?;
-        let (of_vault, of_log) = state.branches.counts(log);
-        let id = state.logs.get(&log).ok_or(StoreError::Inconsistent)?.id;
-        if of_vault >= BRANCHES_PER_VAULT_MAX || of_log >= BRANCHES_PER_LOG_MAX || faults::ONE_FUTURE {
+        let id = self.vault(vault)?.logs.get(&log).ok_or(StoreError::Inconsistent)?.id;
+        if faults::ONE_FUTURE || !self.has_room_for_branch(vault, log)? {
             tracing::warn!(log = %id, "a log has more futures than are kept");
             return Ok(None);
         }

@@ -13,6 +13,8 @@ use super::exchange::pair;
 use super::merging::{reason, seal};
 use super::strangers::{Stranger, batch};
 use super::{TestDevice, copy_pair, everything, id, join};
+use crate::logs::placing::BranchLimits;
+use crate::logs::placing::testing::LIMITS as BRANCH_LIMITS;
 use crate::memory::cost::rows_looked_at;
 use crate::memory::extents::WaitReason;
 
@@ -77,6 +79,40 @@ fn a_log_that_goes_back_in_time_waits_there_and_leaves_nothing_ahead_uncapped() 
     }
 }
 
+/// Each future of a log leaves the one before.
+#[test]
+fn futures_that_leave_each_other_are_each_looked_at_once_to_find_what_a_relay_refuses() {
+    let cost = |count: u8| {
+        let (a, m, relay, vault) = pair();
+        put(&m, 1, 1);
+        sync(&relay, &[&m, &a], &vault);
+        let mut author = author_of(&m, &vault);
+        let mut head =
+            a.core().heads(&vault).unwrap().into_iter().find(|head| head.log == author.log()).unwrap();
+        let mut segments = Vec::new();
+        for n in 0..count {
+            author.go_on_from(head);
+            segments.push(author.next(Kind::DATA, &group_at(NOW + 1000 + u64::from(n), n, 1)));
+            author.go_on_from(head);
+            let other = author.next(Kind::DATA, &group_at(NOW + 1000 + u64::from(n), n, 2));
+            head = Head { seq: head.seq.next(), chain: other.preimage(&vault).chain(), ..head };
+            segments.push(other);
+        }
+        relay.give(a.core(), &vault, batch(&relay, vec![author.public()], segments)).unwrap();
+        assert_eq!(futures(&a), usize::from(count));
+        let refused = a.core().write(|tx| {
+            let number = tx.state.vault_no(&vault)?;
+            let log = tx.state.logs.number(number, &author.log()).unwrap();
+            let before = rows_looked_at();
+            let refused = tx.refused(number, log, &relay.pin)?.len();
+            Ok((refused, rows_looked_at() - before))
+        });
+        refused.unwrap()
+    };
+    let (few, many) = (cost(10), cost(40));
+    assert!(many.1 < few.1 * 6, "refused, and rows looked at: {few:?}, then {many:?}");
+}
+
 /// Whether a group goes back in time is a question of the one before, however far that is, and however many futures ask it.
 #[test]
 fn what_has_no_ops_between_groups_is_passed_once_for_all_futures_behind_it() {
@@ -119,4 +155,64 @@ fn author_of(device: &TestDevice, vault: &VaultId) -> Stranger {
     let mut author = Stranger::with_log(pair, vault);
     author.key = key.try_into().unwrap();
     author
+}
+
+fn futures(device: &TestDevice) -> usize {
+    device.core().read(|doors| Ok(doors.logs()?.branches()?.count())).unwrap()
+}
+
+#[test]
+fn a_member_uses_up_the_futures_of_its_own_logs_and_of_no_others() {
+    let limits = BranchLimits { of_log: 6, of_author: 8, of_vault: 8, of_each_author: 2 };
+    let (a, m, relay, vault) = pair();
+    let [b, mut d] = [TestDevice::new(), TestDevice::new()];
+    join(&a, &b);
+    join(&a, &d);
+    put(&m, 9, 9);
+    put(&b, 8, 8);
+    sync(&relay, &[&a, &m, &b, &d, &a, &m, &b, &d], &vault);
+    let logs: Vec<_> = [&m, &b].map(|device| author_of(device, &vault)).into_iter().collect();
+    let heads: Vec<Head> = logs
+        .iter()
+        .map(|author| d.core().heads(&vault).unwrap().into_iter().find(|head| head.log == author.log()))
+        .collect::<Option<_>>()
+        .unwrap();
+    BRANCH_LIMITS.set(Some(limits));
+    let [mut of_m, mut of_b] = <[Stranger; 2]>::try_from(logs).ok().unwrap();
+    let fork = |to: &TestDevice, author: &mut Stranger, head: Head, n: u8| {
+        author.go_on_from(head);
+        let body = group_at(NOW + 1000 + u64::from(n), n, i64::from(n));
+        let segment = author.next(Kind::DATA, &body);
+        let batch = batch(&relay, vec![author.public()], vec![segment]);
+        relay.give(to.core(), &vault, batch).unwrap();
+    };
+    // The first one goes on behind the head; each further one is another future.
+    for n in 20..60 {
+        fork(&d, &mut of_m, heads[0], n);
+    }
+    assert_eq!(futures(&d), 6, "of a log");
+    // Another log of the member's.
+    m.core().rotate_at_once(&vault).unwrap();
+    put(&m, 9, 10);
+    sync(&relay, &[&m], &vault);
+    let mut second = author_of(&m, &vault);
+    let control = |log| d.core().heads(&vault).unwrap().into_iter().find(|head: &Head| head.log == log);
+    relay.feed(d.core(), &vault);
+    let head = control(second.log()).unwrap();
+    for n in 60..80 {
+        fork(&d, &mut second, head, n);
+    }
+    assert_eq!(futures(&d), 8, "of an author");
+    for n in 80..90 {
+        fork(&d, &mut of_b, heads[1], n);
+    }
+    assert_eq!(futures(&d), 10, "each has some, whatever others have");
+    assert_eq!((get(&d, 80), get(&d, 81), get(&d, 82), get(&d, 83)), (Some(80), Some(81), Some(82), None));
+    d.reopen();
+    for n in 90..93 {
+        fork(&d, &mut of_b, heads[1], n);
+        fork(&d, &mut second, head, n + 10);
+    }
+    assert_eq!(futures(&d), 10, "after an opening, too");
+    BRANCH_LIMITS.set(None);
 }
