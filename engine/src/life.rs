@@ -65,6 +65,8 @@ pub(crate) struct Core {
     pub(crate) futures: AtomicU64,
     /// How often new logs were opened in each vault, in this open.
     pub(crate) rotations: Mutex<BTreeMap<VaultNo, u32>>,
+    /// The same because a clock was put right, and when that was done last, in milliseconds.
+    pub(crate) put_right: Mutex<BTreeMap<VaultNo, (u32, u64)>>,
     /// The ids that new records got.
     pub(crate) new_ids: Arc<Mutex<NewIds>>,
     /// Wall time at which the first of the groups held for the clock may be merged; `u64::MAX` if none is.

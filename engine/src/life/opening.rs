@@ -158,6 +158,7 @@ impl Core {
             settle,
             futures: AtomicU64::new(0),
             rotations: Mutex::default(),
+            put_right: Mutex::default(),
             new_ids: Arc::default(),
             held_until_ms: AtomicU64::new(u64::MAX),
             first_held_ms: AtomicU64::new(u64::MAX),
@@ -199,6 +200,7 @@ impl Core {
     /// What an open store needs before anybody else writes.
     fn settle(&self, created: Option<MadeFor>, turn: &Turn) -> Result<(), Error> {
         self.rotations.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.put_right.lock().unwrap_or_else(PoisonError::into_inner).clear();
         (self.settle)(self, turn)?;
         if created.is_some() {
             // Of a making that was cut short.

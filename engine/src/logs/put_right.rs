@@ -105,12 +105,14 @@ impl Core {
         for vault in &vaults {
             new.extend(self.successors(*vault, now_ms, margin_ms)?);
         }
+        let opened: Vec<_> = new.iter().map(|new| new.vault).collect();
         self.write(|tx| {
             if tx.state.vaults.len() != vaults.len() {
                 return Err(LifeError::Busy.into());
             }
             tx.put_clock_right(now_ms, new)
         })?;
+        self.note_put_right(opened, now_ms);
         tracing::info!("this device's clock ran ahead, and was put right");
         self.merge_large(None)?;
         self.go_round(None).map(drop)
@@ -147,7 +149,12 @@ impl Core {
             let Some(new) = self.successors(vault, now_ms, margin_ms)? else { return Ok(()) };
             match self.write(|tx| tx.put_vault_right(now_ms, new)) {
                 Err(Error::Life(LifeError::Busy)) => {}
-                done => return self.follow_up(done),
+                done => {
+                    if done.is_ok() {
+                        self.note_put_right([vault], now_ms);
+                    }
+                    return self.follow_up(done);
+                }
             }
         }
         // What comes all the time is to be capped, too: the next time.
@@ -199,6 +206,12 @@ impl Core {
     /// New logs for a vault, whose certificate caps the earlier ones that are ahead. None where this device may not seal, or has
     /// had all its logs.
     fn successors(&self, vault: VaultNo, now_ms: u64, margin_ms: u64) -> Result<Option<Successors>, Error> {
+        if !self.may_put_right(vault, now_ms) {
+            tracing::warn!(
+                "a clock was put right too often in this opening to be put right in a vault today"
+            );
+            return Ok(None);
+        }
         if !self.may_seal_in(vault)? {
             return Ok(None);
         }

@@ -22,6 +22,8 @@ use crate::memory::state::OwnLogNos;
 
 /// How often new logs are opened in a vault before the store is opened again: a vault has room for a limited number of logs.
 const ROTATIONS_PER_OPEN_MAX: u32 = 16;
+/// Where a clock was put right so often in one opening, it is put right once in so many milliseconds from then on.
+const PUT_RIGHT_EVERY_MS: u64 = 24 * 60 * 60 * 1000;
 
 /// Logs to open, ready but for being stored.
 pub(crate) struct NewLogs {
@@ -106,6 +108,24 @@ impl Core {
             while self.write(|tx| tx.seal_batches(number))? {}
         }
         self.write(|tx| tx.rotate_logs(number, new))
+    }
+
+    /// Whether new logs may be opened for a vault because a clock is put right: often in one opening, and then once a day, so that a
+    /// clock that is wrong and right again without end does not use up a device's logs.
+    pub(crate) fn may_put_right(&self, vault: VaultNo, now_ms: u64) -> bool {
+        let put_right = self.put_right.lock().unwrap_or_else(PoisonError::into_inner);
+        put_right.get(&vault).is_none_or(|(count, last_ms)| {
+            *count < ROTATIONS_PER_OPEN_MAX || now_ms.abs_diff(*last_ms) >= PUT_RIGHT_EVERY_MS
+        })
+    }
+
+    /// New logs were opened for vaults because a clock was put right.
+    pub(crate) fn note_put_right(&self, vaults: impl IntoIterator<Item = VaultNo>, now_ms: u64) {
+        let mut put_right = self.put_right.lock().unwrap_or_else(PoisonError::into_inner);
+        for vault in vaults {
+            let (count, last_ms) = put_right.entry(vault).or_default();
+            (*count, *last_ms) = (count.saturating_add(1), now_ms);
+        }
     }
 
     /// [`faults::NEW_LOGS_AT_OPENING`].

@@ -37,6 +37,10 @@ fn is_ahead(device: &TestDevice, now_ms: u64) -> bool {
     device.core().lock_state().unwrap().clock.is_ahead(now_ms)
 }
 
+fn incarnation(device: &TestDevice, vault: &VaultId) -> u32 {
+    device.core().with_vault(vault, |state| Ok(state.keyring.logs.incarnation)).unwrap()
+}
+
 /// A device whose clock runs ahead too merges what others hold. When it is put right, nothing that is left of it is ahead.
 #[test]
 fn a_log_that_goes_back_in_time_waits_there_and_leaves_nothing_ahead_uncapped() {
@@ -77,6 +81,43 @@ fn a_log_that_goes_back_in_time_waits_there_and_leaves_nothing_ahead_uncapped() 
             assert_eq!(reason(&d, &vault, &m), Some(WaitReason::Undecodable), "it is kept");
         }
     }
+}
+
+#[test]
+fn a_clock_that_is_put_right_without_end_does_not_use_up_a_devices_logs() {
+    let (mut a, b, relay, vault) = pair();
+    let goes_wrong_and_right = |a: &TestDevice, n: u64| {
+        a.clock.set(NOW + n * 10 + HOUR);
+        put(a, 1, n as i64);
+        a.clock.set(NOW + n * 10);
+        a.core().relay_now(NOW + n * 10).unwrap();
+        assert!(!is_ahead(a, NOW + n * 10));
+    };
+    for n in 1..=20 {
+        goes_wrong_and_right(&a, n);
+    }
+    assert_eq!(incarnation(&a, &vault), 16);
+    put(&a, 2, 2);
+    sync(&relay, &[&a, &b], &vault);
+    assert_eq!((incarnation(&a, &vault), get(&b, 1)), (16, Some(16)), "others hold what is not capped");
+    // An opening begins anew.
+    a.reopen();
+    sync(&relay, &[&a, &b], &vault);
+    assert_eq!((incarnation(&a, &vault), get(&b, 1), get(&b, 2)), (17, Some(20), Some(2)));
+    for n in 21..=40 {
+        goes_wrong_and_right(&a, n);
+    }
+    assert_eq!(incarnation(&a, &vault), 16 + 16);
+    let tomorrow = NOW + 25 * HOUR;
+    a.clock.set(tomorrow + HOUR);
+    put(&a, 1, 41);
+    a.clock.set(tomorrow);
+    sync(&relay, &[&a, &b], &vault);
+    a.core().relay_now(tomorrow).unwrap();
+    assert_eq!(incarnation(&a, &vault), 16 + 17, "once a day");
+    b.clock.set(tomorrow);
+    sync(&relay, &[&a, &b], &vault);
+    assert_eq!((get(&b, 1), b.core().held_wait()), (Some(41), None));
 }
 
 /// Each future of a log leaves the one before.
