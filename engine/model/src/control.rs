@@ -30,7 +30,7 @@ pub use keyring::{
 };
 #[cfg(any(test, feature = "testing"))]
 pub use members::testing as members_testing;
-pub use members::{CappedLogs, CertifiedLog, ListedDevice, MemberChanges, Members};
+pub use members::{CappedLogs, CertifiedLog, ListedDevice, MemberChanges, Members, NamedGroup, NamedGroups};
 pub use name::{DeviceName, DeviceRole};
 pub use payload::{DeviceAdded, Genesis, LogCertificate};
 pub use prekey::SignedPrekey;

@@ -6,11 +6,11 @@
 //! those before, and where that makes a difference it is told like any other change. What is written here passes at once, for
 //! its writer sees the caps of now.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 use std::sync::Arc;
 
-use subrosa_model::control::PrefixCap;
+use subrosa_model::control::{NamedGroup, NamedGroups, PrefixCap};
 use subrosa_model::merge::{Cap, CapStep, Caps, CapsOf, CheckedBody, GroupHead, LogNo, Row, Stamp, VaultNo};
 use subrosa_protocol::ids::{LogId, Seq};
 use subrosa_protocol::limits::{CAP_SLICE_BYTES, CAP_SLICE_RECORDS, PREFIX_CAPS_PER_LOG_MAX};
@@ -35,6 +35,13 @@ pub(crate) fn slice_limits() -> SliceLimits {
         return limits;
     }
     SliceLimits { records: CAP_SLICE_RECORDS, bytes: CAP_SLICE_BYTES }
+}
+
+/// Where a group begins.
+enum Begin {
+    At(Seq),
+    /// Somewhere, and this is its latest stamp.
+    Known(Stamp),
 }
 
 impl State {
@@ -92,37 +99,38 @@ impl Tx<'_> {
     /// Whether the cap of a log may be another one than before.
     fn is_cap_due(&self, vault: VaultNo) -> Result<bool, Error> {
         let state = self.vault(vault)?;
-        let due = &state.caps_due;
-        let is_unread = |branch| state.log_of(branch).is_ok_and(|log| state.prefixes.unread.contains(&log));
-        Ok(due.all
-            || !due.logs.is_empty()
-            || state.members.has_capped()
-            || (!state.prefixes.unread.is_empty() && state.unmerged.iter().any(|branch| is_unread(*branch))))
+        Ok(!state.caps_due.is_empty() || state.members.has_capped())
     }
 
-    /// The logs whose caps are to be looked at.
-    fn take_capped(&mut self, vault: VaultNo) -> Result<BTreeSet<LogId>, Error> {
+    /// The logs whose caps are to be looked at, and what groups of each.
+    fn take_capped(&mut self, vault: VaultNo) -> Result<BTreeMap<LogId, BTreeSet<NamedGroup>>, Error> {
         let state = self.vault_mut(vault)?;
-        let (due, of_members) = (std::mem::take(&mut state.caps_due), state.members.take_capped());
-        if due.all || of_members.all {
-            return Ok(state.members.logs_with_caps());
+        let both = [std::mem::take(&mut state.caps_due), state.members.take_capped()];
+        let mut logs: BTreeMap<LogId, BTreeSet<NamedGroup>> = BTreeMap::new();
+        if both.iter().any(|due| due.all) {
+            state.prefixes.found.clear();
+            logs.extend(state.members.logs_with_caps().into_iter().map(|log| (log, BTreeSet::new())));
         }
-        let state = self.vault(vault)?;
-        let arrived = state.unmerged.iter().filter_map(|branch| state.log_of(*branch).ok());
-        let unread = arrived.filter(|log| state.prefixes.unread.contains(log));
-        let unread = unread.filter_map(|log| self.state.logs.id(log));
-        Ok(due.logs.into_iter().chain(of_members.logs).chain(unread).collect())
+        for due in both {
+            for log in due.logs {
+                logs.entry(log).or_default();
+            }
+            for (log, groups) in due.groups {
+                logs.entry(log).or_default().extend(groups);
+            }
+        }
+        Ok(logs)
     }
 
     /// The logs whose caps are others than those that count.
     fn caps_to_take(&mut self, vault: VaultNo) -> Result<Vec<(LogNo, LogId, Cap)>, Error> {
         let mut others = Vec::new();
-        for id in self.take_capped(vault)? {
+        for (id, groups) in self.take_capped(vault)? {
             let Some(log) = self.state.logs.number(vault, &id) else { continue };
             if self.vault(vault)?.logs.get(&log).is_none_or(|info| info.class != Class::Data) {
                 continue;
             }
-            let cap = self.cap_of(vault, log, &id)?;
+            let cap = self.cap_of(vault, log, (&id, &groups))?;
             if self.state.logs.cap(log).map_or(&[][..], Cap::steps) != cap.steps() {
                 others.push((log, id, cap));
             }
@@ -131,52 +139,102 @@ impl Tx<'_> {
     }
 
     /// What the stamps of a log count as at most by all that is certified and here. With more of that they never count as later: what
-    /// was merged by a cap stays merged.
-    fn cap_of(&mut self, vault: VaultNo, log: LogNo, id: &LogId) -> Result<Cap, Error> {
-        let members = &self.vault(vault)?.members;
-        let mut steps: Vec<_> = members.cap(id).map(|cap| cap.steps().to_vec()).unwrap_or_default();
-        let prefixes = members.prefix_caps(id);
-        self.vault_mut(vault)?.prefixes.forget(log);
-        let mut found = Vec::new();
-        for prefix in &prefixes {
-            if let Some(to) = self.end_of_prefix(vault, log, prefix)? {
-                found.push(CapStep { cap: prefix.cap, to });
-            }
-        }
-        if prefixes.len() > PREFIX_CAPS_PER_LOG_MAX {
-            let lowest = prefixes.iter().map(|prefix| prefix.cap).min().unwrap_or_default();
-            steps.extend(found.iter().map(|step| step.to).max().map(|to| CapStep { cap: lowest, to }));
-        } else {
-            steps.extend(found);
-        }
-        Ok(Cap::of(steps))
-    }
-
-    /// The latest stamp of what a cap is on; `None` until the group is here that it names, and can be read.
-    fn end_of_prefix(
+    /// was merged by a cap stays merged. In one open all groups that are named are looked for once; then those of which there is news.
+    fn cap_of(
         &mut self,
         vault: VaultNo,
         log: LogNo,
-        &PrefixCap { seq, chain, .. }: &PrefixCap,
+        (id, news): (&LogId, &BTreeSet<NamedGroup>),
+    ) -> Result<Cap, Error> {
+        let state = self.vault(vault)?;
+        let named = state.members.prefix_caps(id);
+        let found = state.prefixes.found.get(&log).cloned();
+        let news: NamedGroups = match &found {
+            Some(_) => news.iter().filter_map(|group| Some((*group, named.cap(group)?))).collect(),
+            None => NamedGroups::NONE,
+        };
+        let held = self.prefixes_held(vault, log, found.as_ref().map_or(named, |_| &news))?;
+        let mut found = found.unwrap_or_default();
+        for (branch, prefix) in held {
+            if let Some(to) = self.end_of_prefix(vault, (log, branch), (id, &prefix))? {
+                found.to = found.to.max(Some(to));
+                found.steps.push(CapStep { cap: prefix.cap, to });
+            }
+        }
+        let state = self.vault_mut(vault)?;
+        let named = state.members.prefix_caps(id);
+        let mut steps: Vec<_> = state.members.cap(id).map(|cap| cap.steps().to_vec()).unwrap_or_default();
+        if named.len() > PREFIX_CAPS_PER_LOG_MAX {
+            found.steps.clear();
+            steps.extend(found.to.zip(named.lowest()).map(|(to, cap)| CapStep { cap, to }));
+        } else {
+            found.steps = Cap::of(std::mem::take(&mut found.steps)).steps().to_vec();
+            steps.extend(&found.steps);
+        }
+        state.prefixes.found.insert(log, found);
+        Ok(Cap::of(steps))
+    }
+
+    /// Those of some groups that are held, in their order in each branch. It costs what is held, however many are named.
+    fn prefixes_held(
+        &self,
+        vault: VaultNo,
+        log: LogNo,
+        named: &NamedGroups,
+    ) -> Result<Vec<(BranchNo, PrefixCap)>, Error> {
+        let mut held = Vec::new();
+        if named.is_empty() {
+            return Ok(held);
+        }
+        for branch in self.vault(vault)?.branches.of(log) {
+            look_at_row();
+            let Some(head) = self.logs.head(branch)? else { continue };
+            let mut from = head.base.seq;
+            while let Some((&(seq, _), _)) = named.not_before(from).next()
+                && seq <= head.seq
+            {
+                look_at_row();
+                let chain = self.logs.chain(branch, seq)?.ok_or(StoreError::Inconsistent)?;
+                held.extend(named.cap(&(seq, chain)).map(|cap| (branch, PrefixCap { seq, chain, cap })));
+                from = seq.next();
+            }
+        }
+        Ok(held)
+    }
+
+    /// The latest stamp of what a cap is on, that names a segment which is here; `None` as long as that group cannot be read.
+    fn end_of_prefix(
+        &mut self,
+        vault: VaultNo,
+        (log, branch): (LogNo, BranchNo),
+        (id, &PrefixCap { seq, chain, .. }): (&LogId, &PrefixCap),
     ) -> Result<Option<Stamp>, Error> {
         if let Some(end) = self.passes.prefix_end(log, &(seq, chain))? {
             return Ok(Some(end));
         }
-        let Some((branch, _)) = self.find_held(vault, log, seq, |held| *held == chain)? else {
-            self.vault_mut(vault)?.prefixes.absent.entry(log).or_default().insert(seq);
-            return Ok(None);
+        let end = match self.begin_of_group(vault, (log, branch, id), seq)? {
+            Begin::Known(end) => Some(end),
+            Begin::At(first) => self.head_of_group(vault, branch, first)?.map(|head| head.latest),
         };
-        let begins = self.begin_of_group(branch, seq)?;
-        let end = self.latest_of_group(vault, branch, begins)?;
         match end {
             Some(end) => self.passes.put_prefix_end(log, &(seq, chain), end)?,
-            None => drop(self.vault_mut(vault)?.prefixes.unread.insert(log)),
+            None => {
+                let unread = &mut self.vault_mut(vault)?.prefixes.unread;
+                unread.entry(*id).or_default().insert((seq, chain));
+            }
         }
         Ok(end)
     }
 
-    /// The first segment of the group with ops that a segment belongs to, or of the one before it; or the first segment that is here.
-    pub(crate) fn begin_of_group(&self, branch: BranchNo, seq: Seq) -> Result<Seq, Error> {
+    /// The first segment of the group with ops that a segment belongs to, or of the one before it; or the first segment that is here. It
+    /// is looked for as far back as another cap that names the same.
+    fn begin_of_group(
+        &self,
+        vault: VaultNo,
+        (log, branch, id): (LogNo, BranchNo, &LogId),
+        seq: Seq,
+    ) -> Result<Begin, Error> {
+        let named = self.vault(vault)?.members.prefix_caps(id);
         let mut first = seq;
         while first > Seq(0)
             && self
@@ -186,8 +244,14 @@ impl Tx<'_> {
         {
             look_at_row();
             first = Seq(first.0 - 1);
+            if named.not_before(first).next().is_some_and(|((seq, _), _)| *seq == first)
+                && let Some(chain) = self.logs.chain(branch, first)?
+                && let Some(end) = self.passes.prefix_end(log, &(first, chain))?
+            {
+                return Ok(Begin::Known(end));
+            }
         }
-        Ok(first)
+        Ok(Begin::At(first))
     }
 
     /// What a group says of itself that begins with a segment; `None` if none does, or it cannot be read.
@@ -205,10 +269,6 @@ impl Tx<'_> {
         let Ok(body) = self.open_stored(vault, branch, seq)? else { return Ok(None) };
         let body = CheckedBody::decode(&body.data, self.place_of(branch, seq)?);
         Ok(body.ok().and_then(|body| body.head().cloned()))
-    }
-
-    fn latest_of_group(&self, vault: VaultNo, branch: BranchNo, seq: Seq) -> Result<Option<Stamp>, Error> {
-        Ok(self.head_of_group(vault, branch, seq)?.map(|head| head.latest))
     }
 
     /// Has the next records of a vault pass.

@@ -187,9 +187,9 @@ impl Tx<'_> {
         self.logs.store_segment(branch, checked, merged)?;
         let state = self.vault_mut(vault)?;
         state.unmerged.insert(branch);
-        let absent = state.log_of(branch).ok().and_then(|log| state.prefixes.absent.get(&log));
-        if absent.is_some_and(|absent| absent.contains(&header.seq)) {
-            state.caps_due.logs.insert(header.log);
+        let named = (header.seq, *checked.chain());
+        if state.members.prefix_caps(&header.log).cap(&named).is_some() {
+            state.caps_due.groups.entry(header.log).or_default().insert(named);
         }
         if state.log_of(branch).is_ok_and(|log| state.branches.is_forked(log)) {
             state.branches.change();

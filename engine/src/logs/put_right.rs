@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering;
 
 use subrosa_model::control::{BirthError, CertifiedCaps, PrefixCap};
+use subrosa_model::keys::PublicKey;
 use subrosa_model::merge::hlc::held_until_ms;
 use subrosa_model::merge::{CapStep, HybridClock, LogNo, Stamp, VaultNo};
 use subrosa_protocol::ids::{Head, LogId, Seq};
@@ -314,20 +315,27 @@ impl Tx<'_> {
     fn caps_ahead(&self, vault: VaultNo, now_ms: u64) -> Result<(Vec<Stamp>, BTreeMap<LogNo, Stamp>), Error> {
         let mut covers = BTreeMap::new();
         let state = self.vault(vault)?;
-        for log in state.prefixes.absent.keys().filter(|log| !state.branches.is_forked(**log)) {
-            let Some(id) = self.state.logs.id(*log) else { continue };
+        for (log, info) in &state.logs {
+            let named = state.members.prefix_caps(&info.id);
+            if named.is_empty() || state.branches.is_forked(*log) {
+                continue;
+            }
             let Some(tip) = self.logs.head((*log).into())? else { continue };
-            let prefixes = state.members.prefix_caps(&id);
-            let beyond = prefixes.iter().filter(|prefix| prefix.seq > tip.seq).map(|prefix| prefix.cap);
+            let beyond = named.not_before(tip.seq.next()).map(|(_, cap)| *cap);
             covers.extend(beyond.min().map(|cap| (*log, cap)));
         }
         let caps =
             self.state.logs.caps().iter().filter(|(log, _)| self.state.logs.vault(**log) == Some(vault));
-        let steps = caps.flat_map(|(_, caps)| caps.now.steps()).map(|step| step.cap);
-        let ahead = steps.chain(covers.values().copied());
-        let ahead = ahead.filter(|cap| held_until_ms(*cap, now_ms).is_some() && !faults::CAPS_ALIKE);
-        let bounds: BTreeSet<_> = ahead.collect();
-        Ok((bounds.into_iter().take(CAP_LEVELS_MAX).collect(), covers))
+        let steps = caps.flat_map(|(log, caps)| caps.now.steps().iter().map(move |step| (*log, step.cap)));
+        let ahead = steps.chain(covers.iter().map(|(log, cap)| (*log, *cap)));
+        let ahead = ahead.filter(|(_, cap)| held_until_ms(*cap, now_ms).is_some() && !faults::CAPS_ALIKE);
+        let mut of_authors: BTreeMap<Option<PublicKey>, BTreeSet<Stamp>> = BTreeMap::new();
+        for (log, cap) in ahead {
+            let id = self.state.logs.id(log);
+            let author = id.and_then(|id| state.members.certified(&id)).map(|certified| certified.device);
+            of_authors.entry(author).or_default().insert(cap);
+        }
+        Ok((bounds_of(of_authors.into_values()), covers))
     }
 
     /// Looks through the merged groups of a branch, the last one first, for those that are ahead, and notes the last one of each level: of
@@ -446,4 +454,21 @@ impl Tx<'_> {
         self.vault_mut(vault)?.own_clock = latest;
         Ok(())
     }
+}
+
+/// The caps that tell levels: the lowest of each author's logs in turn, so that who sets many on its own leaves room for those of others;
+/// ascending.
+fn bounds_of(of_authors: impl Iterator<Item = BTreeSet<Stamp>>) -> Vec<Stamp> {
+    let mut left: Vec<_> = of_authors.map(BTreeSet::into_iter).collect();
+    let mut bounds = BTreeSet::new();
+    while !left.is_empty() {
+        left.retain_mut(|author| match author.next() {
+            Some(cap) if bounds.len() < CAP_LEVELS_MAX => {
+                bounds.insert(cap);
+                true
+            }
+            _ => false,
+        });
+    }
+    bounds.into_iter().collect()
 }

@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use subrosa_model::control::{CappedLogs, Keyring, Members};
+use subrosa_model::control::{CappedLogs, Keyring, Members, NamedGroup};
 use subrosa_model::keys::{KeyPair, SigningKey};
-use subrosa_model::merge::{HybridClock, LogNo, LogTable, Stamp};
+use subrosa_model::merge::{CapStep, HybridClock, LogNo, LogTable, Stamp};
 use subrosa_protocol::ids::{Head, LogId, Pin, PublicKeyBytes, Seq, VaultId};
 use subrosa_protocol::segment::{Class, SealedSegment};
 use subrosa_protocol::vouch::Vouch;
@@ -128,7 +128,7 @@ pub(crate) struct VaultState {
     /// Logs that go on with a segment of another class than was certified: nothing after it can be taken in. Found again
     /// in each open.
     pub(crate) cut_off: BTreeSet<LogNo>,
-    /// Control logs that go on with a kind of a newer version, and from where.
+    /// Control logs that go on with a kind of a newer version, and from where: of those only that have a number or are in quarantine.
     pub(crate) unknown_control: HashMap<LogId, Seq>,
     /// Branches whose next group is held for the clock, and until when.
     pub(crate) held: BTreeMap<BranchNo, u64>,
@@ -167,13 +167,13 @@ pub(crate) struct VaultState {
     pub(crate) may_seal: bool,
 }
 
-/// Groups that caps name and that are of no use yet.
+/// What is known of groups that caps name.
 #[derive(Default)]
 pub(crate) struct Prefixes {
-    /// Of each log the segments that are not here.
-    pub(crate) absent: BTreeMap<LogNo, BTreeSet<Seq>>,
-    /// Logs of which one is here that cannot be read.
-    pub(crate) unread: BTreeSet<LogNo>,
+    /// What was found of each log that was looked at in this open.
+    pub(crate) found: HashMap<LogNo, FoundPrefixes>,
+    /// Groups that are here and cannot be read before a key comes.
+    pub(crate) unread: BTreeMap<LogId, BTreeSet<NamedGroup>>,
 }
 
 /// The groups of a log that caps name and that are here and read.
@@ -339,8 +339,9 @@ impl State {
             shut.map(|(log, _)| *log).filter(|log| self.vault_of(*log) == Some(vault)).collect();
         if let Some(vault) = self.vaults.get_mut(&vault) {
             vault.branches.has_new_keys = true;
-            let unread = vault.prefixes.unread.iter().filter_map(|log| self.logs.id(*log));
-            vault.caps_due.logs.extend(unread);
+            for (log, groups) in std::mem::take(&mut vault.prefixes.unread) {
+                vault.caps_due.groups.entry(log).or_default().extend(groups);
+            }
         }
         for log in &shut {
             self.wait_no_more(*log);

@@ -1,16 +1,18 @@
 //! What a member makes up who has all keys: the others stay equal, and it uses up its own share.
 
+use subrosa_model::control::PrefixCap;
 use subrosa_model::merge::{
     BodyWriter, Cell, FieldCell, GroupHead, Op, OpKind, Put, Stamp, Tombstone, Value, ValueBuf,
 };
 use subrosa_model::seal::Packed;
-use subrosa_protocol::ids::{Epoch, Head, VaultId};
+use subrosa_protocol::ids::{Chain, Epoch, Head, Seq, VaultId};
 use subrosa_protocol::limits::SEGMENT_PLAIN_MAX;
 use subrosa_protocol::segment::{GroupPlace, Kind};
 
 use super::caps::{HOUR, NOW, get, put, sync};
 use super::exchange::pair;
 use super::merging::{reason, seal};
+use super::prefix_caps::{certify, log_of};
 use super::strangers::{Stranger, batch};
 use super::{TestDevice, copy_pair, everything, id, join};
 use crate::logs::placing::BranchLimits;
@@ -118,6 +120,43 @@ fn a_clock_that_is_put_right_without_end_does_not_use_up_a_devices_logs() {
     b.clock.set(tomorrow);
     sync(&relay, &[&a, &b], &vault);
     assert_eq!((get(&b, 1), b.core().held_wait()), (Some(41), None));
+}
+
+/// What caps a certificate names, or a segment is named by, is all that is looked at for it, however many name the log.
+#[test]
+fn a_cap_costs_what_it_names_however_many_there_are_on_a_log() {
+    let cost = |others: u64| {
+        let (a, m, relay, vault) = pair();
+        let d = TestDevice::new();
+        join(&a, &d);
+        put(&a, 1, 1);
+        sync(&relay, &[&a, &m, &d, &a, &m, &d], &vault);
+        let of_a = log_of(&a, &vault);
+        let made_up = |n: u64| {
+            let chain = Chain::from_bytes([n as u8; 32]);
+            // Of segments that are here, or that are to come, and of such that never will.
+            (of_a, PrefixCap { seq: Seq(n % 600), chain, cap: Stamp::from_ms(NOW + n) })
+        };
+        for n in 0..others {
+            certify(&m, &vault, (n * 500..n * 500 + 500).map(made_up));
+        }
+        sync(&relay, &[&m, &d], &vault);
+        let looked_at = |f: &dyn Fn()| {
+            let before = rows_looked_at();
+            f();
+            rows_looked_at() - before
+        };
+        certify(&m, &vault, std::iter::once(made_up(20_000)));
+        relay.sync(m.core(), &vault);
+        let of_certificate = looked_at(&|| relay.sync(d.core(), &vault));
+        put(&a, 1, 2);
+        relay.sync(a.core(), &vault);
+        let of_segment = looked_at(&|| relay.sync(d.core(), &vault));
+        assert_eq!(get(&d, 1), Some(2));
+        (of_certificate, of_segment)
+    };
+    let (few, many) = (cost(1), cost(8));
+    assert!(many.0 <= few.0 + 10 && many.1 <= few.1 + 10, "rows looked at: {few:?}, then {many:?}");
 }
 
 /// Each future of a log leaves the one before.

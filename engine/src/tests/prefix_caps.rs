@@ -1,7 +1,7 @@
 //! What a device had merged of others when its clock was put right: it caps that, too.
 
 use subrosa_model::control::{CertifiedCaps, PrefixCap};
-use subrosa_model::merge::Stamp;
+use subrosa_model::merge::{CapStep, Stamp};
 use subrosa_protocol::ids::{Chain, LogId, Seq, VaultId};
 use subrosa_protocol::limits::PREFIX_CAPS_PER_LOG_MAX;
 
@@ -10,6 +10,7 @@ use super::exchange::pair;
 use super::repair::copy_of;
 use super::{ListRelay, TestDevice, everything, id, join, record};
 use crate::logs::caps::testing;
+use crate::memory::state::VaultState;
 use crate::records::SliceLimits;
 
 #[test]
@@ -120,10 +121,28 @@ fn of_two_that_were_ahead_who_wrote_over_the_others_stays_the_later_one() {
 /// stays in its order, of whomever it is.
 #[test]
 fn what_is_capped_by_wrong_relays_first_stays_in_its_order() {
+    for own_caps_of_a_member in [0, 20] {
+        capped_by_wrong_relays_first(own_caps_of_a_member);
+    }
+}
+
+/// A member has that many caps on its own log, each lower than those of the others.
+fn capped_by_wrong_relays_first(own_caps_of_a_member: u64) {
     let (a, b, relay, vault) = pair();
-    let c = TestDevice::new();
+    let [c, m] = [TestDevice::new(), TestDevice::new()];
     join(&a, &c);
-    sync(&relay, &[&a, &b, &c], &vault);
+    join(&a, &m);
+    sync(&relay, &[&a, &b, &c, &m], &vault);
+    let of_m = log_of(&m, &vault);
+    for n in 0..own_caps_of_a_member {
+        let step = CapStep {
+            cap: Stamp::from_ms(NOW + HOUR / 6 + n * 1000),
+            to: Stamp::from_ms(NOW + 9 * HOUR + n * 1000),
+        };
+        let caps = CertifiedCaps { own: [(of_m, step)].into(), ..CertifiedCaps::default() };
+        certify_caps(&m, &vault, &caps);
+    }
+    sync(&relay, &[&m, &a, &b, &c], &vault);
     let write_both = |from: i64, ahead: u64| {
         for device in [&a, &b] {
             device.clock.set(NOW + ahead);
@@ -183,11 +202,15 @@ fn a_cap_counts_when_the_group_that_it_names_has_come() {
     let of_a = a.core().with_vault(&vault, |state| Ok(state.logs[&state.own.data].id)).unwrap();
     relay.without(&of_a).feed(d.core(), &vault);
     assert_eq!(get(&d, 1), Some(2));
-    let waits = || d.core().with_vault(&vault, |state| Ok(state.prefixes.absent.len())).unwrap();
-    assert_eq!(waits(), 1);
+    let is_here = || {
+        let of_a = |state: &VaultState| *state.logs.iter().find(|(_, info)| info.id == of_a).unwrap().0;
+        let found = d.core().with_vault(&vault, |state| Ok(state.prefixes.found.get(&of_a(state)).cloned()));
+        found.unwrap().is_some_and(|found| found.to.is_some())
+    };
+    assert!(!is_here());
     put(&d, 1, 3);
     sync(&relay, &[&d, &b, &d, &c], &vault);
-    assert_eq!((waits(), d.core().held_wait()), (0, None));
+    assert_eq!((is_here(), d.core().held_wait()), (true, None));
     assert_eq!((get(&d, 1), get(&c, 1), everything(&d.vault())), (Some(3), Some(3), everything(&c.vault())));
 }
 
@@ -243,8 +266,12 @@ pub(super) fn certify(
     prefixes: impl Iterator<Item = (LogId, PrefixCap)>,
 ) {
     let caps = CertifiedCaps { prefixes: prefixes.collect(), ..CertifiedCaps::default() };
+    certify_caps(device, vault, &caps);
+}
+
+fn certify_caps(device: &TestDevice, vault: &VaultId, caps: &CertifiedCaps) {
     let number = device.core().lock_state().unwrap().vault_no(vault).unwrap();
-    let new = device.core().new_logs_with_caps(number, &caps).unwrap();
+    let new = device.core().new_logs_with_caps(number, caps).unwrap();
     device.core().write(|tx| tx.rotate_logs(number, new)).unwrap();
 }
 

@@ -28,13 +28,13 @@ use subrosa_protocol::segment::Class;
 
 use self::held::HeldSegments;
 use self::reach::{Followed, Founder, Reach};
-pub use self::roster::CappedLogs;
 use self::roster::Roster;
+pub use self::roster::{CappedLogs, NamedGroup, NamedGroups};
 #[cfg(test)]
 use self::segment::Certificate;
 use self::segment::{HeldEntry, Segment, Signatures};
 use super::entry::LOG_CERTIFICATE;
-use super::{ControlError, DeviceName, DeviceRole, PrefixCap, SignedPrekey};
+use super::{ControlError, DeviceName, DeviceRole, SignedPrekey};
 use crate::keys::PublicKey;
 use crate::merge::Cap;
 
@@ -255,7 +255,7 @@ impl Members {
                 return;
             }
             self.reach.note_number(*member, certificate.rank.number);
-            self.roster.certify(&certificate, changes);
+            self.roster.certify(&certificate, &self.reach, changes);
             let log = LogId::of(&certificate.control_log);
             work.entries.extend(self.held.release(&log, &certificate.rank));
         }
@@ -331,12 +331,12 @@ impl Members {
 
     /// Whether there is one.
     pub fn has_capped(&self) -> bool {
-        self.roster.capped.all || !self.roster.capped.logs.is_empty()
+        !self.roster.capped.is_empty()
     }
 
-    /// The caps on what members had merged of a data log who may write, of each group the lowest.
-    pub fn prefix_caps(&self, log: &LogId) -> Vec<PrefixCap> {
-        self.roster.prefix_caps(log, &self.reach)
+    /// The caps on what members had merged of a data log who may write, or whose log it is.
+    pub fn prefix_caps(&self, log: &LogId) -> &NamedGroups {
+        self.roster.prefix_caps(log)
     }
 
     /// The logs of which some cap is set, whether it counts or not.

@@ -89,7 +89,7 @@ impl Members {
         }
         for certificate in list(&mut r, |r| read_certificate(r, &key))? {
             members.verified.insert((LOG_CERTIFICATE, certificate.rank.hash));
-            members.roster.certify(&Arc::new(certificate), &mut changes);
+            members.roster.certify(&Arc::new(certificate), &members.reach, &mut changes);
         }
         for entry in list(&mut r, |r| read_add(r, &key))? {
             members.verified.insert(entry.key());

@@ -9,7 +9,7 @@ use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use subrosa_protocol::ids::{Base, LogId};
+use subrosa_protocol::ids::{Base, Chain, LogId, Seq};
 use subrosa_protocol::limits::{DEVICES_PER_VAULT_MAX, LOGS_PER_DEVICE_MAX};
 use subrosa_protocol::segment::Class;
 
@@ -19,7 +19,7 @@ use super::reach::Reach;
 use super::segment::{Certificate, HeldEntry};
 use super::{CertifiedLog, ListedDevice, MemberChanges};
 use crate::keys::PublicKey;
-use crate::merge::Cap;
+use crate::merge::{Cap, Stamp};
 
 /// What follows from what counts.
 #[derive(Debug, Default)]
@@ -36,8 +36,10 @@ pub(super) struct Roster {
     pub(super) bases: BTreeMap<LogId, Base>,
     /// Per log and device, the cap that certificates of the device set on it. It counts if the log is the device's.
     caps: BTreeMap<(LogId, PublicKey), Cap>,
-    /// Per log, the caps that certificates set on what their authors, these devices, had merged of it; of one group the lowest first.
-    prefix_caps: BTreeMap<LogId, BTreeSet<(PrefixCap, PublicKey)>>,
+    /// Per log, the caps that certificates set on what their authors had merged of it, who may write, or whose log it is.
+    prefix_caps: BTreeMap<LogId, NamedGroups>,
+    /// Those of devices that may not write.
+    prefix_caps_of_readers: BTreeMap<PublicKey, BTreeSet<(LogId, PrefixCap)>>,
     /// Of each data log the devices whose certificates name it as theirs: one, but for devices that share a key.
     owners: BTreeMap<LogId, BTreeSet<PublicKey>>,
     /// Logs of which the caps may be others since that was last asked.
@@ -61,6 +63,75 @@ pub struct CappedLogs {
     pub all: bool,
     /// Otherwise these.
     pub logs: BTreeSet<LogId>,
+    /// And these, of which nothing is new but what some groups of them are capped by.
+    pub groups: BTreeMap<LogId, BTreeSet<NamedGroup>>,
+}
+
+impl CappedLogs {
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        !self.all && self.logs.is_empty() && self.groups.is_empty()
+    }
+}
+
+/// A group of a log as a cap names it: by a segment and its chain.
+pub type NamedGroup = (Seq, Chain);
+
+/// The groups of one log that caps name on what somebody had merged.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct NamedGroups {
+    groups: BTreeMap<NamedGroup, Stamp>,
+    lowest: Option<Stamp>,
+}
+
+impl NamedGroups {
+    /// The one of a log of which none is named.
+    pub const NONE: Self = Self { groups: BTreeMap::new(), lowest: None };
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.groups.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.groups.is_empty()
+    }
+
+    /// The lowest of all caps.
+    pub const fn lowest(&self) -> Option<Stamp> {
+        self.lowest
+    }
+
+    /// The lowest cap of a group.
+    pub fn cap(&self, group: &NamedGroup) -> Option<Stamp> {
+        self.groups.get(group).copied()
+    }
+
+    /// Those that are named by a segment of a number, or a later one.
+    pub fn not_before(&self, seq: Seq) -> impl Iterator<Item = (&NamedGroup, &Stamp)> {
+        self.groups.range((seq, Chain::ZERO)..)
+    }
+
+    /// Whether that is something new.
+    fn add(&mut self, PrefixCap { seq, chain, cap }: PrefixCap) -> bool {
+        self.lowest = Some(self.lowest.map_or(cap, |lowest| lowest.min(cap)));
+        let is_news = self.cap(&(seq, chain)).is_none_or(|held| cap < held);
+        if is_news {
+            self.groups.insert((seq, chain), cap);
+        }
+        is_news
+    }
+}
+
+impl FromIterator<(NamedGroup, Stamp)> for NamedGroups {
+    fn from_iter<T: IntoIterator<Item = (NamedGroup, Stamp)>>(groups: T) -> Self {
+        let mut named = Self::NONE;
+        for ((seq, chain), cap) in groups {
+            named.add(PrefixCap { seq, chain, cap });
+        }
+        named
+    }
 }
 
 /// What of the roster does not fit any more.
@@ -111,8 +182,10 @@ impl Roster {
         let Some(added) = entry.added() else { return };
         let role = reach.roles.get(&added.device).copied().unwrap_or(added.role);
         // Who may write from now on may have set caps before.
-        let was_reader = self.device(&added.device).is_none_or(|device| device.role == DeviceRole::Reader);
-        self.capped.all |= was_reader && role != DeviceRole::Reader && self.pairs.contains_key(&added.device);
+        if role != DeviceRole::Reader {
+            let set = self.prefix_caps_of_readers.remove(&added.device).unwrap_or_default();
+            set.into_iter().for_each(|(log, prefix)| self.cap_prefix(log, prefix));
+        }
         if self.stale.list {
             return;
         }
@@ -170,10 +243,15 @@ impl Roster {
     }
 
     /// A certificate of a member counts.
-    pub(super) fn certify(&mut self, certificate: &Arc<Certificate>, changes: &mut MemberChanges) {
+    pub(super) fn certify(
+        &mut self,
+        certificate: &Arc<Certificate>,
+        reach: &Reach,
+        changes: &mut MemberChanges,
+    ) {
         let device = certificate.device;
         self.pairs.entry(device).or_default().insert(certificate.rank, certificate.clone());
-        self.owners.entry(LogId::of(&certificate.data_log)).or_default().insert(device);
+        self.own(LogId::of(&certificate.data_log), device);
         for (log, base) in &certificate.bases {
             let raised = self.bases.entry(*log).or_insert(*base);
             *raised = (*raised).max(*base);
@@ -183,9 +261,13 @@ impl Roster {
             *held = Cap::of(held.steps().iter().copied().chain([*step]));
             self.capped.logs.insert(*log);
         }
+        let may_write = reach.roles.get(&device).is_some_and(|role| *role != DeviceRole::Reader);
         for (log, prefix) in &certificate.prefix_caps {
-            self.prefix_caps.entry(*log).or_default().insert((*prefix, device));
-            self.capped.logs.insert(*log);
+            if may_write || self.owners.get(log).is_some_and(|owners| owners.contains(&device)) {
+                self.cap_prefix(*log, *prefix);
+            } else {
+                self.prefix_caps_of_readers.entry(device).or_default().insert((*log, *prefix));
+            }
         }
         for class in [Class::Control, Class::Data] {
             match self.claim(certificate, class) {
@@ -194,6 +276,25 @@ impl Roster {
             }
         }
         self.stale.logs |= self.contested;
+    }
+
+    /// A certificate of a device names a data log as its own: what the device had merged of it is capped as it says, whether it may write or
+    /// not.
+    fn own(&mut self, log: LogId, device: PublicKey) {
+        if !self.owners.entry(log).or_default().insert(device) {
+            return;
+        }
+        let Some(set) = self.prefix_caps_of_readers.get_mut(&device) else { return };
+        let first = PrefixCap { seq: Seq(0), chain: Chain::ZERO, cap: Stamp(0) };
+        let of_log: Vec<_> = set.range((log, first)..).take_while(|(of, _)| *of == log).copied().collect();
+        set.retain(|(of, _)| *of != log);
+        of_log.into_iter().for_each(|(_, prefix)| self.cap_prefix(log, prefix));
+    }
+
+    fn cap_prefix(&mut self, log: LogId, prefix: PrefixCap) {
+        if self.prefix_caps.entry(log).or_default().add(prefix) {
+            self.capped.groups.entry(log).or_default().insert((prefix.seq, prefix.chain));
+        }
     }
 
     /// Certifies one of the two logs, unless it was certified. Should two certificates name one log, which takes one device that gives
@@ -233,19 +334,11 @@ impl Roster {
         counts.filter_map(|(log, _)| Some((*log, self.cap(log)?)))
     }
 
-    /// The caps on what of a log devices had merged who may write, or whose log it is: of each group the lowest.
-    pub(super) fn prefix_caps(&self, log: &LogId, reach: &Reach) -> Vec<PrefixCap> {
+    /// The caps on what of a log devices had merged who may write, or whose log it is.
+    pub(super) fn prefix_caps(&self, log: &LogId) -> &NamedGroups {
+        static NONE: NamedGroups = NamedGroups::NONE;
         let is_data = self.logs.get(log).is_some_and(|certified| certified.class == Class::Data);
-        let all = self.prefix_caps.get(log).filter(|_| is_data).into_iter().flatten();
-        let owners = self.owners.get(log);
-        let may_write = |device: &PublicKey| {
-            reach.roles.get(device).is_some_and(|role| *role != DeviceRole::Reader)
-                || owners.is_some_and(|owners| owners.contains(device))
-        };
-        let mut lowest: Vec<_> =
-            all.filter(|(_, device)| may_write(device)).map(|(prefix, _)| *prefix).collect();
-        lowest.dedup_by_key(|prefix| (prefix.seq, prefix.chain));
-        lowest
+        self.prefix_caps.get(log).filter(|_| is_data).unwrap_or(&NONE)
     }
 
     /// The logs of which some cap is set, some more than once.
@@ -317,7 +410,6 @@ impl Roster {
     /// comes late, has logs all the same.
     fn certify_all(&mut self, reach: &Reach, changes: &mut MemberChanges) {
         let before = std::mem::take(&mut self.logs);
-        self.capped.all = true;
         let listed = self.devices.iter().map(|device| device.public);
         let beyond = reach.roles.keys().filter(|device| !self.places.contains_key(*device)).copied();
         let members: Vec<_> = listed.chain(beyond).collect();
@@ -333,7 +425,11 @@ impl Roster {
         let is_new = |(log, now): &(&LogId, &CertifiedLog)| {
             told.contains(*log) || before.get(*log).is_none_or(|before| before.class != now.class)
         };
-        changes.logs_certified.extend(self.logs.iter().filter(is_new).map(|(log, _)| *log));
+        let certified: Vec<_> = self.logs.iter().filter(is_new).map(|(log, _)| *log).collect();
+        if self.has_caps() {
+            self.capped.logs.extend(&certified);
+        }
+        changes.logs_certified.extend(certified);
     }
 }
 
