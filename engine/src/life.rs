@@ -38,7 +38,7 @@ use crate::records::watch::Watchers;
 pub(crate) const STORE_FILE: &str = "store.subrosa";
 
 /// Format of the tables; a store of any other is refused.
-pub(crate) const TABLES_FORMAT: u32 = 6;
+pub(crate) const TABLES_FORMAT: u32 = 7;
 
 /// Called after a write that leaves something to seal; must not block. Each sync has one.
 pub(crate) type PendingHook = Arc<dyn Fn() + Send + Sync>;

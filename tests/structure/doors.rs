@@ -57,7 +57,7 @@ fn every_table_of_the_store_is_defined_once_and_private_to_its_door() {
             assert_eq!(other, None, "{name} has one door");
         }
     }
-    assert_eq!(defined.len(), 34, "{defined:?}");
+    assert_eq!(defined.len(), 35, "{defined:?}");
 }
 
 #[test]

@@ -87,7 +87,7 @@ impl Core {
         let held = state.vaults.values().map(VaultState::held_until_ms).min().unwrap_or(u64::MAX);
         self.first_held_ms.store(held, Ordering::Relaxed);
         let carried = state.vaults.values().map(|vault| vault.branches.look_at_ms()).min();
-        let is_under_way = state.next_in_round().is_some() || state.next_in_pass().is_some();
+        let is_under_way = state.is_maintained();
         let first = if is_under_way { 0 } else { held.min(carried.unwrap_or(u64::MAX)) };
         // Should a transaction fail, the time is looked at once in vain, or is found again with the next segment.
         self.held_until_ms.store(first, Ordering::Relaxed);

@@ -1,12 +1,10 @@
 //! Names that wait: tombstones may name logs of which no certificate is here.
 //!
 //! Such a name has no effect yet, gets no number and is never repeated: else a member could fill every store with names
-//! that it made up. Which segments have named a log is noted, within bounds, and they are merged once more in the
-//! transaction in which the log is certified. Merging is idempotent, so that comes to the same as if the certificate
-//! had been here first; nobody waits for a name. A log that has too many such names is merged once more in rounds
-//! (`rounds.rs`).
-
-use std::collections::BTreeSet;
+//! that it made up. Which segments have named a log is noted, within bounds, and they are merged once more when the log is
+//! certified: as many as fit into a slice in the same transaction, the others as rounds are. Merging is idempotent, so that comes to
+//! the same as if the certificate had been here first; nobody waits for a name. A log that has too many such names is merged once
+//! more in rounds (`rounds.rs`).
 
 use subrosa_model::merge::{CheckedBody, NamedAhead, VaultNo};
 use subrosa_protocol::ids::{LogId, Seq};
@@ -18,6 +16,7 @@ use subrosa_store::logs::{BranchNo, NoteRow, RoundRow};
 use crate::error::Error;
 use crate::life::commit::Tx;
 use crate::logs::pass::{GroupSource, Pass};
+use crate::logs::rounds::Slice;
 use crate::memory::extents::GroupExtent;
 
 /// What bounds notes and rounds.
@@ -107,35 +106,87 @@ impl Tx<'_> {
         Ok(true)
     }
 
-    /// Merges once more what has named these logs, which are certified or capped now; of logs with too many names, begins to.
+    /// Merges once more what has named these logs, which are certified or capped now: a slice of it at once, and the rest slice by slice.
+    /// Of logs with too many names, begins to.
     pub(crate) fn merge_named(&mut self, vault: VaultNo, certified: &[LogId]) -> Result<(), Error> {
-        let mut segments = BTreeSet::new();
+        let mut is_any = false;
         for named in certified {
-            let notes = self.logs.notes_of(vault, named)?.collect::<Result<Vec<_>, _>>()?;
-            for note in notes {
-                self.logs.remove_note(vault, &note)?;
-                let NoteRow { by, seq, .. } = note;
-                segments.insert((by, seq));
-                if let Some(count) = self.vault_mut(vault)?.notes.counts.get_mut(&by) {
-                    *count = count.saturating_sub(1);
-                }
+            let from = (BranchNo::FIRST, Seq(0));
+            if self.logs.notes_of(vault, named, from)?.next().transpose()?.is_some() {
+                self.put_again(vault, named, from)?;
+                is_any = true;
             }
         }
         self.begin_rounds(vault, certified)?;
-        let mut pass = Pass::default();
-        for (by, seq) in segments {
+        if is_any {
+            self.merge_again(vault, &mut Slice::of(&name_limits()))?;
+            self.core.note_held(self.state);
+        }
+        Ok(())
+    }
+
+    /// Merges the next segments once more that have named a log which is certified or capped since.
+    pub(crate) fn merge_again(&mut self, vault: VaultNo, slice: &mut Slice) -> Result<(), Error> {
+        while !slice.is_used_up()
+            && let Some((named, from)) = self.vault(vault)?.notes.again.first_key_value()
+        {
+            let (named, from) = (*named, *from);
+            self.merge_again_of(vault, (&named, from), slice)?;
+        }
+        Ok(())
+    }
+
+    /// A segment that has named the log later than it could know it is noted once more; it stands before where this goes on.
+    fn merge_again_of(
+        &mut self,
+        vault: VaultNo,
+        (named, from): (&LogId, (BranchNo, Seq)),
+        slice: &mut Slice,
+    ) -> Result<(), Error> {
+        let notes = self.logs.notes_of(vault, named, from)?.take(slice.segments);
+        let notes = notes.collect::<Result<Vec<_>, _>>()?;
+        let (mut next, mut pass) = (None, Pass::default());
+        for note in notes {
+            if slice.is_used_up() {
+                break;
+            }
+            slice.segments -= 1;
+            let NoteRow { by, seq, .. } = note;
+            next = Some((by, seq.next()));
+            self.logs.remove_note(vault, &note)?;
+            if let Some(count) = self.vault_mut(vault)?.notes.counts.get_mut(&by) {
+                *count = count.saturating_sub(1);
+            }
             // Only what is merged is merged once more.
             if self.logs.head(by)?.is_none_or(|head| head.merged <= seq) {
                 continue;
             }
             let Ok(body) = self.open_stored(vault, by, seq)? else { continue };
+            slice.bytes = slice.bytes.saturating_sub(body.data.len());
             if !pass.has_room(body.data.len()) {
                 self.run_pass(vault, &mut pass)?;
             }
             let source = GroupSource::Again(self.place_of(by, seq)?);
             pass.add(GroupExtent::of_one(by, seq), vec![body], source);
         }
-        self.run_pass(vault, &mut pass)
+        self.run_pass(vault, &mut pass)?;
+        let is_left = match next {
+            Some(next) => self.logs.notes_of(vault, named, next)?.next().transpose()?.map(|_| next),
+            None => None,
+        };
+        match is_left {
+            Some(next) => self.put_again(vault, named, next),
+            None => {
+                self.vault_mut(vault)?.notes.again.remove(named);
+                Ok(self.logs.end_named_again(vault, named)?)
+            }
+        }
+    }
+
+    fn put_again(&mut self, vault: VaultNo, named: &LogId, from: (BranchNo, Seq)) -> Result<(), Error> {
+        self.logs.put_named_again(vault, named, from)?;
+        self.vault_mut(vault)?.notes.again.insert(*named, from);
+        Ok(())
     }
 }
 

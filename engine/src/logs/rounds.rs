@@ -14,20 +14,24 @@ use crate::error::Error;
 use crate::life::Core;
 use crate::life::commit::Tx;
 use crate::life::gate::Turn;
-use crate::logs::notes::name_limits;
+use crate::logs::notes::{NameLimits, name_limits};
 use crate::logs::pass::{FoundNames, GroupSource, Pass};
 use crate::memory::cost::look_at_row;
 use crate::memory::extents::{GroupExtent, WaitReason};
 use crate::memory::state::State;
 
 /// What a slice may still do.
-struct Slice {
-    bytes: usize,
-    segments: usize,
+pub(crate) struct Slice {
+    pub(crate) bytes: usize,
+    pub(crate) segments: usize,
 }
 
 impl Slice {
-    const fn is_used_up(&self) -> bool {
+    pub(crate) const fn of(limits: &NameLimits) -> Self {
+        Self { bytes: limits.slice_bytes, segments: limits.slice_segments }
+    }
+
+    pub(crate) const fn is_used_up(&self) -> bool {
         self.bytes == 0 || self.segments == 0
     }
 }
@@ -38,7 +42,7 @@ impl Core {
     pub(crate) fn go_round(&self, turn: Option<&Turn>) -> Result<bool, Error> {
         {
             let state = self.lock_state()?;
-            if state.next_in_round().is_none() && state.next_in_pass().is_none() {
+            if !state.is_maintained() {
                 return Ok(false);
             }
         }
@@ -59,6 +63,18 @@ impl Core {
 }
 
 impl State {
+    /// Whether something is to be done slice by slice.
+    pub(crate) fn is_maintained(&self) -> bool {
+        self.next_to_merge_again().is_some()
+            || self.next_in_round().is_some()
+            || self.next_in_pass().is_some()
+    }
+
+    /// A vault of which something is merged once more that was noted.
+    fn next_to_merge_again(&self) -> Option<VaultNo> {
+        self.vaults.iter().find(|(_, vault)| !vault.notes.again.is_empty()).map(|(vault, _)| *vault)
+    }
+
     /// The next log with a round under way. They take turns, so that no log's rounds keep another's from ending.
     pub(crate) fn next_in_round(&self) -> Option<(VaultNo, BranchNo)> {
         let all = self.vaults.iter().flat_map(|(vault, state)| {
@@ -78,8 +94,12 @@ impl State {
 
 impl Tx<'_> {
     fn go_round(&mut self) -> Result<bool, Error> {
-        let limits = name_limits();
-        let mut slice = Slice { bytes: limits.slice_bytes, segments: limits.slice_segments };
+        let mut slice = Slice::of(&name_limits());
+        while !slice.is_used_up()
+            && let Some(vault) = self.state.next_to_merge_again()
+        {
+            self.merge_again(vault, &mut slice)?;
+        }
         while !slice.is_used_up()
             && let Some((vault, by)) = self.state.next_in_round()
         {
@@ -91,7 +111,7 @@ impl Tx<'_> {
             self.merge_ready(vault)?;
         }
         self.core.note_held(self.state);
-        Ok(self.state.next_in_round().is_some() || self.state.next_in_pass().is_some())
+        Ok(self.state.is_maintained())
     }
 
     /// Begins a round of each log that may name one of these, which are certified now, where names are not noted.

@@ -11,7 +11,7 @@ use subrosa_protocol::limits::{
 };
 use subrosa_protocol::segment::{Class, SealedSegment};
 use subrosa_store::error::StoreError;
-use subrosa_store::logs::{BranchNo, CheckedSegment, LogsView, Rank, RoundRow, WaitingRow};
+use subrosa_store::logs::{BranchNo, CheckedSegment, LogsView, NoteRow, Rank, RoundRow, WaitingRow};
 
 use crate::memory::fold::Looked;
 
@@ -134,6 +134,8 @@ pub(crate) struct Notes {
     pub(crate) counts: HashMap<BranchNo, usize>,
     /// Of naming logs that have too many: from where on nothing is noted, and how far they are merged once more.
     pub(crate) rounds: BTreeMap<BranchNo, RoundRow>,
+    /// Logs that are certified or capped now, and from which of their notes on segments are not merged once more.
+    pub(crate) again: BTreeMap<LogId, (BranchNo, Seq)>,
 }
 
 impl Notes {
@@ -141,6 +143,10 @@ impl Notes {
         let mut notes = Self::default();
         for row in logs.notes(vault)? {
             *notes.counts.entry(row?.by).or_default() += 1;
+        }
+        for row in logs.named_again(vault)? {
+            let NoteRow { named, by, seq } = row?;
+            notes.again.insert(named, (by, seq));
         }
         Ok(notes)
     }

@@ -1,5 +1,7 @@
 //! What a member makes up who has all keys: the others stay equal, and it uses up its own share.
 
+use std::time::Duration;
+
 use subrosa_model::control::PrefixCap;
 use subrosa_model::merge::{
     BodyWriter, Cell, FieldCell, GroupHead, Op, OpKind, Put, Stamp, Tombstone, Value, ValueBuf,
@@ -12,9 +14,12 @@ use subrosa_protocol::segment::{GroupPlace, Kind};
 use super::caps::{HOUR, NOW, get, put, sync};
 use super::exchange::pair;
 use super::merging::{reason, seal};
+use super::names::notes;
 use super::prefix_caps::{certify, log_of};
 use super::strangers::{Stranger, batch};
 use super::{TestDevice, copy_pair, everything, id, join};
+use crate::logs::notes::NameLimits;
+use crate::logs::notes::testing::LIMITS as NAME_LIMITS;
 use crate::logs::placing::BranchLimits;
 use crate::logs::placing::testing::LIMITS as BRANCH_LIMITS;
 use crate::memory::cost::rows_looked_at;
@@ -157,6 +162,45 @@ fn a_cap_costs_what_it_names_however_many_there_are_on_a_log() {
     };
     let (few, many) = (cost(1), cost(8));
     assert!(many.0 <= few.0 + 10 && many.1 <= few.1 + 10, "rows looked at: {few:?}, then {many:?}");
+}
+
+/// What has named a log is merged once more a slice at a time, however much that is, and goes on after an opening.
+#[test]
+fn what_named_a_log_is_merged_once_more_in_slices() {
+    let (a, c, relay, vault) = pair();
+    let mut d = TestDevice::new();
+    join(&a, &d);
+    sync(&relay, &[&a, &d], &vault);
+    c.core().rotate_at_once(&vault).unwrap();
+    (0..9).for_each(|n| put(&c, n, 1));
+    sync(&relay, &[&c, &a], &vault);
+    let control = c.core().with_vault(&vault, |state| Ok(state.logs[&state.own.control].id)).unwrap();
+    a.clock.set(NOW + 10);
+    for n in 0..9 {
+        assert!(a.vault().records("notes").delete(id(n)).unwrap());
+        sync(&relay, &[&a], &vault);
+    }
+    relay.without(&control).feed(d.core(), &vault);
+    assert_eq!(notes(&d, &vault, &a), (9, None), "nothing is known of that log");
+    let limits = NameLimits { notes: 99, slice_bytes: 1 << 20, slice_segments: 2, slices_at_opening: 1 };
+    NAME_LIMITS.set(Some(limits));
+    let shown = |d: &TestDevice| (everything(&d.vault()).len(), d.core().held_wait());
+    relay.feed(d.core(), &vault);
+    assert_eq!(shown(&d), (5, Some(Duration::ZERO)), "two in its transaction, and the first slice");
+    d.reopen();
+    assert_eq!(shown(&d), (3, Some(Duration::ZERO)));
+    put(&d, 20, 20);
+    d.core().merge_held().unwrap();
+    assert_eq!(shown(&d), (2, Some(Duration::ZERO)));
+    d.core().merge_held().unwrap();
+    assert_eq!((shown(&d), notes(&d, &vault, &a)), ((1, None), (0, None)));
+    NAME_LIMITS.set(None);
+    d.reopen();
+    sync(&relay, &[&d, &a, &c, &d], &vault);
+    assert_eq!(shown(&d), (1, None));
+    for device in [&a, &c] {
+        assert_eq!(everything(&device.vault()), everything(&d.vault()));
+    }
 }
 
 /// Each future of a log leaves the one before.

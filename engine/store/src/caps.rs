@@ -128,7 +128,7 @@ fn prefix_key(log: LogNo, (seq, chain): &(Seq, Chain)) -> [u8; 44] {
 
 /// How many steps the first one has, then those of both.
 fn write_caps(caps: &Caps) -> Vec<u8> {
-    let steps = u16::try_from(caps.before.steps().len()).expect("a cap has few steps");
+    let steps = u32::try_from(caps.before.steps().len()).expect("each step was in a certificate");
     let mut row = steps.to_be_bytes().to_vec();
     for step in caps.before.steps().iter().chain(caps.now.steps()) {
         row.extend(step.to.0.to_be_bytes());
@@ -140,7 +140,7 @@ fn write_caps(caps: &Caps) -> Vec<u8> {
 fn read_caps(row: &[u8]) -> Option<Caps> {
     let (before, steps) = row.split_first_chunk()?;
     let (steps, rest) = steps.as_chunks::<16>();
-    let (before, now) = steps.split_at_checked(u16::from_be_bytes(*before).into())?;
+    let (before, now) = steps.split_at_checked(u32::from_be_bytes(*before) as usize)?;
     let stamp = |row: &[u8; 16], at| Stamp(u64::from_be_bytes(part(row, at)));
     let cap =
         |rows: &[[u8; 16]]| Cap::of(rows.iter().map(|row| CapStep { cap: stamp(row, 8), to: stamp(row, 0) }));
@@ -220,7 +220,12 @@ mod tests {
         let caps = Caps { before: Cap::of([CapStep::of_all(Stamp(7))]), now: Cap::default() };
         let row = write_caps(&caps);
         assert_eq!(read_caps(&row), Some(caps));
-        assert_eq!((read_caps(&[]), read_caps(&row[..16]), read_caps(&[2, 0])), (None, None, None));
+        assert_eq!((read_caps(&[]), read_caps(&row[..19]), read_caps(&[0, 0, 0, 2])), (None, None, None));
         assert_eq!(read_caps(&[1]), None);
+        // A member may set more steps on a log of its own than anybody needs.
+        let many =
+            |cap| Cap::of((1..70_000).map(|n| CapStep { cap: Stamp(n + cap), to: Stamp(n + 100_000) }));
+        let caps = Caps { before: many(1), now: many(0) };
+        assert_eq!(read_caps(&write_caps(&caps)), Some(caps));
     }
 }

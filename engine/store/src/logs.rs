@@ -1,5 +1,5 @@
 //! Segments and what is known of their logs: the door to the tables *logs*, *branches*, *segments*, *heads*, *carried*,
-//! *loose*, *waiting*, *notes*, *rounds*, *round names*, *unread*, *said*, *at risk*, *covered*, *shown again* and *searched* (`docs/FORMAT.md`,
+//! *loose*, *waiting*, *notes*, *named again*, *rounds*, *round names*, *unread*, *said*, *at risk*, *covered*, *shown again* and *searched* (`docs/FORMAT.md`,
 //! "Tables").
 //!
 //! Nobody else names these tables. Rows are types, of which only what is stored, or was checked, makes one. It knows no
@@ -57,6 +57,8 @@ const LOOSE: TableDefinition<&[u8; 40], ()> = TableDefinition::new("loose");
 const WAITING: TableDefinition<&[u8; 28], &[u8]> = TableDefinition::new("waiting");
 /// Vault, log that has no certificate, branch and seq of a segment whose tombstones name it.
 const NOTES: TableDefinition<&[u8; 32], ()> = TableDefinition::new("notes");
+/// Vault and log that is certified or capped now, to the first of its notes whose segment is not merged once more.
+const NAMED_AGAIN: TableDefinition<&[u8; 20], &[u8; 12]> = TableDefinition::new("named again");
 /// Log to where its names are not noted one by one, and how far it is merged once more.
 const ROUNDS: TableDefinition<u32, &[u8; 17]> = TableDefinition::new("rounds");
 /// Log to a set of its names that are not noted.
@@ -87,6 +89,7 @@ pub(crate) fn shapes() -> Vec<crate::doors::Shape> {
         shape(LOOSE),
         shape(WAITING),
         shape(NOTES),
+        shape(NAMED_AGAIN),
         shape(ROUNDS),
         shape(ROUND_NAMES),
         shape(UNREAD),
@@ -108,6 +111,7 @@ pub struct Logs<'t> {
     loose: Table<'t, &'static [u8; 40], ()>,
     waiting: Table<'t, &'static [u8; 28], &'static [u8]>,
     notes: Table<'t, &'static [u8; 32], ()>,
+    named_again: Table<'t, &'static [u8; 20], &'static [u8; 12]>,
     rounds: Table<'t, u32, &'static [u8; 17]>,
     round_names: Table<'t, u32, &'static [u8; ROUND_NAMES_BYTES]>,
     unread: Table<'t, u32, &'static [u8]>,
@@ -130,6 +134,7 @@ pub struct LogsView {
     loose: ReadOnlyTable<&'static [u8; 40], ()>,
     waiting: ReadOnlyTable<&'static [u8; 28], &'static [u8]>,
     notes: ReadOnlyTable<&'static [u8; 32], ()>,
+    named_again: ReadOnlyTable<&'static [u8; 20], &'static [u8; 12]>,
     rounds: ReadOnlyTable<u32, &'static [u8; 17]>,
     unread: ReadOnlyTable<u32, &'static [u8]>,
     said: ReadOnlyTable<u32, u64>,
@@ -185,6 +190,7 @@ impl<'t> Logs<'t> {
             loose: txn.open_table(LOOSE)?,
             waiting: txn.open_table(WAITING)?,
             notes: txn.open_table(NOTES)?,
+            named_again: txn.open_table(NAMED_AGAIN)?,
             rounds: txn.open_table(ROUNDS)?,
             round_names: txn.open_table(ROUND_NAMES)?,
             unread: txn.open_table(UNREAD)?,
@@ -276,6 +282,7 @@ impl LogsView {
             loose: txn.open_table(LOOSE)?,
             waiting: txn.open_table(WAITING)?,
             notes: txn.open_table(NOTES)?,
+            named_again: txn.open_table(NAMED_AGAIN)?,
             rounds: txn.open_table(ROUNDS)?,
             unread: txn.open_table(UNREAD)?,
             said: txn.open_table(SAID)?,

@@ -39,12 +39,40 @@ impl Logs<'_> {
         Ok(())
     }
 
-    /// What is noted of one log.
-    pub fn notes_of(&self, vault: VaultNo, named: &LogId) -> Result<NoteRows<'_>, StoreError> {
-        let first = NoteRow { named: *named, by: BranchNo(0), seq: Seq(0) }.key(vault);
+    /// What is noted of one log, from a segment of a branch on.
+    pub fn notes_of(
+        &self,
+        vault: VaultNo,
+        named: &LogId,
+        (by, seq): (BranchNo, Seq),
+    ) -> Result<NoteRows<'_>, StoreError> {
+        let first = NoteRow { named: *named, by, seq }.key(vault);
         let last = NoteRow { named: *named, by: BranchNo(u32::MAX), seq: Seq(u64::MAX) }.key(vault);
         Ok(NoteRows(self.notes.range::<&[u8; 32]>(&first..=&last)?))
     }
+
+    /// What has named a log is to be merged once more, from a note on.
+    pub fn put_named_again(
+        &mut self,
+        vault: VaultNo,
+        named: &LogId,
+        (by, seq): (BranchNo, Seq),
+    ) -> Result<(), StoreError> {
+        let from: [u8; 12] = joined(&[&by.0.to_be_bytes(), &seq.0.to_be_bytes()]);
+        self.named_again.insert(&named_key(vault, named), &from)?;
+        Ok(())
+    }
+
+    /// All that has named a log is merged once more.
+    pub fn end_named_again(&mut self, vault: VaultNo, named: &LogId) -> Result<(), StoreError> {
+        self.named_again.remove(&named_key(vault, named))?;
+        Ok(())
+    }
+}
+
+impl BranchNo {
+    /// Before all others.
+    pub const FIRST: Self = Self(0);
 }
 
 impl LogsView {
@@ -54,6 +82,22 @@ impl LogsView {
         let last =
             NoteRow { named: LogId::from_bytes([0xff; 16]), by: BranchNo(u32::MAX), seq: Seq(u64::MAX) };
         Ok(NoteRows(self.notes.range::<&[u8; 32]>(&first.key(vault)..=&last.key(vault))?))
+    }
+}
+
+impl LogsView {
+    /// The logs of a vault of which not all is merged once more that has named them: of each the note from which on it is not.
+    pub fn named_again(
+        &self,
+        vault: VaultNo,
+    ) -> Result<impl Iterator<Item = Result<NoteRow, StoreError>>, StoreError> {
+        let [first, last] = [[0; 16], [0xff; 16]].map(|log| named_key(vault, &LogId::from_bytes(log)));
+        Ok(self.named_again.range::<&[u8; 20]>(&first..=&last)?.map(|row| {
+            let (key, from) = row?;
+            let by = BranchNo(u32::from_be_bytes(part(from.value(), 0)));
+            let seq = Seq(u64::from_be_bytes(part(from.value(), 4)));
+            Ok(NoteRow { named: LogId::from_bytes(part(key.value(), 4)), by, seq })
+        }))
     }
 }
 
@@ -68,6 +112,10 @@ impl Iterator for NoteRows<'_> {
             seq: Seq(u64::from_be_bytes(part(key.value(), 24))),
         }))
     }
+}
+
+fn named_key(vault: VaultNo, named: &LogId) -> [u8; 20] {
+    joined(&[&vault.0.to_be_bytes(), named.as_bytes()])
 }
 
 impl NoteRow {

@@ -200,7 +200,7 @@ fn what_is_carried_and_has_no_place_yet_is_found_by_what_it_follows() {
         assert_eq!(logs.carried_in(LOG, Seq(3)).unwrap(), None);
     });
     let left =
-        || view(&database).loose(VAULT).unwrap().map(|log| log.unwrap().as_bytes()[0]).collect::<Vec<_>>();
+        || view(&database).loose(VAULT).unwrap().map(|log| log.unwrap().0.as_bytes()[0]).collect::<Vec<_>>();
     assert_eq!(left(), [1, 1, 1, 2]);
     let take = |log: u8, prev: Option<u64>| {
         change(&database, |logs| {
@@ -259,13 +259,34 @@ fn notes_are_found_by_the_log_that_they_name() {
         assert!(
             !logs.has_note(VaultNo(2), &notes[1]).unwrap() && !logs.has_note(VAULT, &note(2, 1, 4)).unwrap()
         );
-        let named = logs.notes_of(VAULT, &notes[1].named).unwrap().collect::<Result<Vec<_>, _>>();
-        assert_eq!(named.unwrap(), notes[1..4]);
+        let named = |from| {
+            logs.notes_of(VAULT, &notes[1].named, from).unwrap().collect::<Result<Vec<_>, _>>().unwrap()
+        };
+        assert_eq!(named((BranchNo::FIRST, Seq(0))), notes[1..4]);
+        assert_eq!(named((notes[1].by, notes[1].seq)), notes[1..4]);
+        assert_eq!(named((notes[1].by, notes[1].seq.next())), notes[2..4]);
         logs.remove_note(VAULT, &notes[2]).unwrap();
     });
     let left = view(&database).notes(VAULT).unwrap().collect::<Result<Vec<_>, _>>();
     assert_eq!(left.unwrap(), [notes[0], notes[1], notes[3], notes[4]]);
     assert_eq!(view(&database).notes(VaultNo(2)).unwrap().count(), 1);
+}
+
+#[test]
+fn from_where_on_a_log_is_named_again_is_kept_by_vault_and_log_until_it_ends() {
+    let database = in_memory();
+    let [one, other] = [0, 0xff].map(|byte| LogId::from_bytes([byte; 16]));
+    change(&database, |logs| {
+        logs.put_named_again(VAULT, &one, (BranchNo(1), Seq(1))).unwrap();
+        logs.put_named_again(VAULT, &one, (BranchNo(u32::MAX), Seq(2))).unwrap();
+        logs.put_named_again(VAULT, &other, (BranchNo::FIRST, Seq(0))).unwrap();
+        logs.put_named_again(VaultNo(2), &one, (BranchNo(3), Seq(3))).unwrap();
+    });
+    let of = |vault| view(&database).named_again(vault).unwrap().collect::<Result<Vec<_>, _>>().unwrap();
+    let row = |named, by, seq| NoteRow { named, by: BranchNo(by), seq: Seq(seq) };
+    assert_eq!(of(VAULT), [row(one, u32::MAX, 2), row(other, 0, 0)]);
+    change(&database, |logs| logs.end_named_again(VAULT, &one).unwrap());
+    assert_eq!((of(VAULT), of(VaultNo(2))), (vec![row(other, 0, 0)], vec![row(one, 3, 3)]));
 }
 
 #[test]
