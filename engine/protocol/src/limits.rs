@@ -25,7 +25,7 @@ pub const SEGMENT_PAD_MIN: usize = 256;
 /// Plaintext of one segment, decompressed: what its author can make a reader allocate for it. No honest writer needs more
 /// than a whole segment on the wire.
 pub const SEGMENT_PLAIN_MAX: usize = (2 << 20) + (64 << 10);
-/// How deep a segment may be carried in others: how often a reader opens one segment inside of another.
+/// How deep a segment that a device seals can be carried in others, whatever happens to it.
 pub const CARRIED_DEPTH_MAX: usize = 8;
 /// What a device seals itself: small enough to be carried [`CARRIED_DEPTH_MAX`] times, whatever happens to its log.
 pub const SEGMENT_OWN_BYTES_MAX: usize = crate::segment::carriable_bytes_max(CARRIED_DEPTH_MAX);

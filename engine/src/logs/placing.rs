@@ -5,6 +5,7 @@
 
 use subrosa_model::carried::Carried;
 use subrosa_model::merge::{LogNo, VaultNo};
+use subrosa_model::seal::OpenError;
 use subrosa_protocol::ids::{Chain, LogId, Seq};
 use subrosa_protocol::limits::{
     BRANCHES_OF_EACH_AUTHOR, BRANCHES_PER_AUTHOR_MAX, BRANCHES_PER_LOG_MAX, BRANCHES_PER_VAULT_MAX,
@@ -17,6 +18,7 @@ use subrosa_store::logs::{BranchNo, BranchRow, CarriedIn, CheckedSegment, LooseR
 use crate::error::Error;
 use crate::faults;
 use crate::life::commit::Tx;
+use crate::memory::branches::{SHUT, shut_under};
 use crate::memory::cost::{look_at_log, look_at_row};
 
 /// Where a segment belongs that is not held.
@@ -75,9 +77,6 @@ pub(crate) mod testing {
         pub(crate) static LIMITS: Cell<Option<BranchLimits>> = const { Cell::new(None) };
     }
 }
-
-/// The log under which carried segments are loose that do not open yet.
-const SHUT: LogId = LogId::from_bytes([0; 16]);
 
 impl Tx<'_> {
     /// The branch of a log of which a segment is held itself.
@@ -249,7 +248,10 @@ impl Tx<'_> {
             let outer = CarriedIn { branch, seq };
             match self.look_inside(vault, outer)? {
                 Inside::Segment(inside) => is_stored |= self.give_place(vault, &inside, outer)?,
-                Inside::Shut => self.let_loose(vault, (SHUT, Chain::ZERO), outer)?,
+                Inside::Shut => {
+                    let keys = self.vault(vault)?.epoch_keys();
+                    self.let_loose(vault, (SHUT, shut_under(keys)), outer)?;
+                }
                 Inside::Nothing => tracing::warn!("what a member carries is no segment"),
             }
         }
@@ -264,7 +266,11 @@ impl Tx<'_> {
             return Ok(Inside::Nothing);
         }
         let Some(key) = state.keyring.data_key(segment.header().epoch) else { return Ok(Inside::Shut) };
-        let Ok(opened) = subrosa_model::seal::open(&state.id, &segment, key) else { return Ok(Inside::Shut) };
+        let opened = match subrosa_model::seal::open(&state.id, &segment, key) {
+            Ok(opened) => opened,
+            Err(OpenError::OtherKey) => return Ok(Inside::Shut),
+            Err(_) => return Ok(Inside::Nothing),
+        };
         let inside = Carried::decode(&opened.data).ok().and_then(|carried| carried.check(&state.id).ok());
         Ok(inside.map_or(Inside::Nothing, |inside| Inside::Segment(Box::new(inside))))
     }

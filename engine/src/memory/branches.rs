@@ -4,9 +4,19 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use subrosa_model::keys::PublicKey;
 use subrosa_model::merge::{LogNo, VaultNo};
-use subrosa_protocol::ids::{LogId, Pin, Seq};
+use subrosa_protocol::ids::{Chain, LogId, Pin, Seq};
 use subrosa_store::error::StoreError;
 use subrosa_store::logs::{BranchNo, BranchRow, LogsView};
+
+/// The log under which carried segments are loose that do not open yet.
+pub(crate) const SHUT: LogId = LogId::from_bytes([0; 16]);
+
+/// What stands there in the place of the chain that they follow: how many keys they do not open under.
+pub(crate) fn shut_under(keys: usize) -> Chain {
+    let mut chain = [0; Chain::LEN];
+    chain[..8].copy_from_slice(&(keys as u64).to_be_bytes());
+    Chain::from_bytes(chain)
+}
 
 /// The branches of the logs of one vault, but for each log's first.
 #[derive(Debug, Default)]
@@ -19,7 +29,7 @@ pub(crate) struct Branches {
     pub(crate) to_place: Vec<(BranchNo, Seq)>,
     /// Of relays, the logs of which they have a future that is not here, as their heads said when they were last compared.
     pub(crate) elsewhere: HashMap<Pin, BTreeSet<LogNo>>,
-    /// A key has come since it was looked for what opens under none, or this is a new opening.
+    /// A key has come since it was looked for what opens under none.
     pub(crate) has_new_keys: bool,
     /// A branch has come, and something may be to be carried for it.
     pub(crate) has_news: bool,
@@ -55,12 +65,18 @@ impl Branches {
         }
     }
 
-    /// Reads of which logs something is carried that has no place yet.
-    pub(crate) fn load_loose(&mut self, logs: &LogsView, vault: VaultNo) -> Result<(), StoreError> {
-        for log in logs.loose(vault)? {
-            self.loose.insert(log?);
+    /// Reads of which logs something is carried that has no place yet, and whether keys have come since some of it opened under none.
+    pub(crate) fn load_loose(
+        &mut self,
+        logs: &LogsView,
+        vault: VaultNo,
+        keys: usize,
+    ) -> Result<(), StoreError> {
+        for row in logs.loose(vault)? {
+            let (log, prev) = row?;
+            self.has_new_keys |= log == SHUT && prev.as_slice() != &shut_under(keys).as_bytes()[..prev.len()];
+            self.loose.insert(log);
         }
-        self.has_new_keys = !self.loose.is_empty();
         Ok(())
     }
 

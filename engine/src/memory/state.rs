@@ -437,7 +437,7 @@ impl VaultState {
         self.own_clock = vaults.clock_of(number)?;
         self.notes = Notes::load(logs, number)?;
         self.batches = Batches::load(unsealed, number)?;
-        self.branches.load_loose(logs, number)?;
+        self.branches.load_loose(logs, number, self.epoch_keys())?;
         self.risks = Risks::load(logs, number, self.branches.len() > 0)?;
         let own = self.own.data;
         let others =

@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
-use subrosa_model::control::PrefixCap;
+use subrosa_model::control::{EpochSecrets, PrefixCap};
+use subrosa_model::keys::secret::EpochKey;
 use subrosa_model::merge::{
     BodyWriter, Cell, FieldCell, GroupHead, Op, OpKind, Put, Stamp, Tombstone, Value, ValueBuf,
 };
 use subrosa_model::seal::Packed;
+use subrosa_protocol::codec::Reader;
 use subrosa_protocol::ids::{Chain, Epoch, Head, Seq, VaultId};
 use subrosa_protocol::limits::SEGMENT_PLAIN_MAX;
 use subrosa_protocol::segment::{GroupPlace, Kind};
@@ -22,7 +24,7 @@ use crate::logs::notes::NameLimits;
 use crate::logs::notes::testing::LIMITS as NAME_LIMITS;
 use crate::logs::placing::BranchLimits;
 use crate::logs::placing::testing::LIMITS as BRANCH_LIMITS;
-use crate::memory::cost::rows_looked_at;
+use crate::memory::cost::{logs_looked_at, rows_looked_at};
 use crate::memory::extents::WaitReason;
 
 /// The body of a group by itself: a put of a number on a record, at a time.
@@ -265,6 +267,55 @@ fn what_has_no_ops_between_groups_is_passed_once_for_all_futures_behind_it() {
         assert!(next.0 == Some(1) && next.1 < 1200, "{next:?}");
     }
     assert_eq!(fork(NOW - 1000, 15).0, None);
+}
+
+/// What opens under no key that is here is tried once for each that comes.
+#[test]
+fn what_a_member_carries_that_nobody_opens_costs_an_opening_nothing() {
+    let (a, m, relay, vault) = pair();
+    let mut d = TestDevice::new();
+    join(&m, &d);
+    put(&m, 1, 1);
+    sync(&relay, &[&m, &d, &a, &m, &d], &vault);
+    // What it takes to open a store, and to take in something then.
+    let cost = |d: &mut TestDevice, n: i64| {
+        put(&a, 1, n);
+        relay.sync(a.core(), &vault);
+        let before = logs_looked_at();
+        d.reopen();
+        relay.feed(d.core(), &vault);
+        assert_eq!(get(d, 1), Some(n));
+        logs_looked_at() - before
+    };
+    let before = cost(&mut d, 2);
+    let mut author = author_of(&m, &vault);
+    let head = d.core().heads(&vault).unwrap().into_iter().find(|head| head.log == author.log()).unwrap();
+    author.go_on_from(head);
+    let key = author.key;
+    let garbage: Vec<_> = (0..40)
+        .map(|n| {
+            // Every second one opens, and is nothing.
+            author.key = if n % 2 == 0 { [9; 32] } else { key };
+            author.next(Kind::CARRIED, b"garbage")
+        })
+        .collect();
+    relay.give(d.core(), &vault, batch(&relay, vec![author.public()], garbage)).unwrap();
+    let loose = |d: &TestDevice| {
+        let number = d.vault().number;
+        d.core().read(|doors| Ok(doors.logs()?.loose(number)?.count())).unwrap()
+    };
+    assert_eq!((cost(&mut d, 3), loose(&d)), (before, 20));
+    // A key comes, and opens none of them.
+    d.core()
+        .write(|tx| {
+            let number = tx.state.vault_no(&vault)?;
+            let key = EpochKey::read(&mut Reader::new(&[5; 32])).unwrap();
+            tx.vault_mut(number)?.keyring.epochs.push(EpochSecrets::live(Epoch(7), key, None));
+            tx.put_keyring(number)
+        })
+        .unwrap();
+    assert_eq!((cost(&mut d, 4), loose(&d)), (before + 20, 20));
+    assert_eq!((cost(&mut d, 5), loose(&d)), (before, 20), "once");
 }
 
 /// A member as it writes who has his own client: its data log, from its last segment on.

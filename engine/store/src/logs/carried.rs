@@ -87,15 +87,18 @@ impl Logs<'_> {
 }
 
 impl LogsView {
-    /// Of a vault's logs, how many segments are carried that have no place yet.
+    /// The carried segments of a vault that have no place yet: the log of each, and the beginning of the chain that it follows.
     pub fn loose(
         &self,
         vault: VaultNo,
-    ) -> Result<impl Iterator<Item = Result<LogId, StoreError>>, StoreError> {
+    ) -> Result<impl Iterator<Item = Result<(LogId, [u8; 8]), StoreError>>, StoreError> {
         let bound = |fill| joined(&[&vault.0.to_be_bytes(), &[fill; 36]]);
         let (first, last): ([u8; 40], [u8; 40]) = (bound(0), bound(0xff));
         let rows = self.loose.range::<&[u8; 40]>(&first..=&last)?;
-        Ok(rows.map(|row| Ok(LogId::from_bytes(part(row?.0.value(), 4)))))
+        Ok(rows.map(|row| {
+            let key = row?.0;
+            Ok((LogId::from_bytes(part(key.value(), 4)), part(key.value(), 20)))
+        }))
     }
 
     /// Whether a segment of a branch itself is known to be carried.
