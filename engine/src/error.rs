@@ -65,9 +65,9 @@ pub enum Error {
     /// that are not needed.
     #[error("record of {bytes} bytes is over the {limit} that are read at once")]
     RecordTooLarge {
-        /// Its fields' names and encoded values.
+        /// Its fields' names and encoded values; where the limit is of memory, what those take once they are decoded, about.
         bytes: usize,
-        /// The limit.
+        /// The limit: 16 MiB encoded, 128 MiB decoded.
         limit: usize,
     },
     /// The transaction is more than devices merge in one go. Write it in several.

@@ -63,8 +63,8 @@ impl<'r, T: DeserializeOwned> Reading<'r, T> {
     /// One record.
     ///
     /// # Errors
-    /// [`Error::Value`] when it does not have type `T`; [`Error::RecordTooLarge`] above 16 MiB, when its fields can be read one by
-    /// one; [`Error::OtherVault`] when the transaction or snapshot is of another vault; [`Error::Store`].
+    /// [`Error::Value`] when it does not have type `T`; [`Error::RecordTooLarge`] above 16 MiB, or 128 MiB once it is decoded, when its
+    /// fields can be read one by one; [`Error::OtherVault`] when the transaction or snapshot is of another vault; [`Error::Store`].
     pub fn get(&self, id: RecordId) -> Result<Option<T>, Error> {
         self.with(|reader| reader.get(&id))?.map(|record| record.decode()).transpose()
     }

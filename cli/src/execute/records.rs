@@ -14,6 +14,8 @@ const PAGE_RECORDS: usize = 512;
 /// Names and values of fields in one line, and of a page. As JSON they are at most six times as long, and so no longer than a
 /// line that `import` takes.
 const LINE_FIELDS_BYTES: usize = 8 << 20;
+/// What they take in memory, but for those of one field.
+const LINE_MEMORY: usize = 64 << 20;
 
 /// What becomes of fields that a `put` does not name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -164,8 +166,16 @@ fn shown(
         page.push((id, Shown::Large(id)));
         return Ok(0);
     }
-    page.push((id, Shown::Line(line::write(named, id, record.decode()?))));
-    Ok(bytes)
+    match record.decode() {
+        Err(Error::RecordTooLarge { .. }) => {
+            page.push((id, Shown::Large(id)));
+            Ok(0)
+        }
+        decoded => {
+            page.push((id, Shown::Line(line::write(named, id, decoded?))));
+            Ok(bytes)
+        }
+    }
 }
 
 fn each_part(
@@ -176,10 +186,12 @@ fn each_part(
 ) -> Result<(), Failure> {
     let mut after = None::<String>;
     loop {
-        let (mut part, mut bytes, mut failed) = (Record::default(), 0, None);
+        let (mut part, mut bytes, mut memory, mut failed) = (Record::default(), 0, 0, None);
         records.see_fields(id, after.as_deref(), |field| {
             bytes += field.bytes();
-            if bytes > LINE_FIELDS_BYTES && !part.0.is_empty() {
+            memory += field.memory().unwrap_or_default();
+            let is_full = bytes > LINE_FIELDS_BYTES || memory > LINE_MEMORY;
+            if is_full && !part.0.is_empty() {
                 return ControlFlow::Break(());
             }
             match field.decode::<Value>() {

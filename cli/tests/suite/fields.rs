@@ -99,3 +99,24 @@ fn a_record_too_large_for_a_line_is_exported_in_parts_and_imported_again() {
     copy.ok(&["delete", "c", "large", "--field", "f04"]);
     assert_eq!(copy.ok(&["get", "c", "large"]).matches("\"f").count(), 15);
 }
+
+/// Lists of nothing take some hundred times their bytes.
+#[test]
+fn a_record_that_takes_too_much_memory_is_exported_in_parts_and_imported_again() {
+    let store = Store::init();
+    let mut file = "{\"collection\":\"c\",\"id\":\"small\",\"n\":1}\n".to_owned();
+    let value = format!("[{}]", vec!["null"; 750_000].join(","));
+    for n in 0..2 {
+        writeln!(file, r#"{{"collection":"c","id":"large","f{n}":{value}}}"#).unwrap();
+    }
+    store.ok_with(&["import", "-"], &file);
+    let refusal = store.refused(&["get", "c", "large"]);
+    assert!(refusal.contains("read it field by field"), "{refusal}");
+    let exported = store.ok(&["export"]);
+    assert_eq!(exported.lines().count(), 3, "a field in each line, and the other record whole");
+    let copy = Store::init();
+    copy.ok_with(&["import", "-"], &exported);
+    assert!(copy.ok(&["export"]) == exported, "what was exported was imported");
+    copy.ok(&["delete", "c", "large", "--field", "f0"]);
+    assert_eq!(copy.ok(&["get", "c", "large"]).matches("\"f").count(), 1);
+}

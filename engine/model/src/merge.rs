@@ -27,4 +27,4 @@ pub use logs::{Cap, CapStep, Caps, CapsOf, CapsOfLogs, LogNo, LogOrder, LogTable
 pub use op::{Cell, CollectionName, FieldCell, Op, OpKind, Put, Slotted, Tombstone};
 pub use pending::PendingOps;
 pub use state::{RecordState, Row, RowBuf};
-pub use value::{FieldsDeserializer, Value, ValueBuf, ValueRef};
+pub use value::{FieldsDeserializer, VALUE_MEMORY_PER_BYTE, Value, ValueBuf, ValueRef};

@@ -15,6 +15,8 @@ pub const FIELDS_MAX: usize = 1024;
 /// Names and encoded values, together, of a record that is read whole: bounds the memory of one record in a reader's hands. A
 /// larger one is read field by field.
 pub const RECORD_READ_BYTES_MAX: usize = 16 << 20;
+/// The same once it is decoded, about: values may take some 235 times their bytes.
+pub const RECORD_READ_MEMORY_MAX: usize = 128 << 20;
 /// A whole segment on the wire: the largest value, its padding and its frame.
 pub const SEGMENT_BYTES_MAX: usize = 2 << 20;
 /// What sealing fills a plaintext to, compressed where that pays; small enough to pipeline, and for a page of a store;
@@ -292,6 +294,7 @@ pub const TABLE: &[(&str, u64)] = &[
     ("FIELD_NAME_BYTES_MAX", FIELD_NAME_BYTES_MAX as u64),
     ("FIELDS_MAX", FIELDS_MAX as u64),
     ("RECORD_READ_BYTES_MAX", RECORD_READ_BYTES_MAX as u64),
+    ("RECORD_READ_MEMORY_MAX", RECORD_READ_MEMORY_MAX as u64),
     ("SEGMENT_BYTES_MAX", SEGMENT_BYTES_MAX as u64),
     ("SEGMENT_FILL_BYTES", SEGMENT_FILL_BYTES as u64),
     ("SEGMENT_PAD_MIN", SEGMENT_PAD_MIN as u64),

@@ -10,7 +10,9 @@ use std::ops::{Bound, ControlFlow};
 use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
-use subrosa_model::merge::{CapsOf, FieldsDeserializer, LogOrder, LogTable, RecordId, Row, RowBuf, ValueRef};
+use subrosa_model::merge::{
+    CapsOf, FieldsDeserializer, LogOrder, LogTable, RecordId, Row, RowBuf, VALUE_MEMORY_PER_BYTE, ValueRef,
+};
 use subrosa_protocol::limits;
 use subrosa_store::keys::{CollectionNo, RecordKey, VaultNo};
 use subrosa_store::records::{KeyRange, RecordsView, StoredRow, StoredRows};
@@ -149,7 +151,7 @@ impl RecordRef<'_> {
         Ok(T::deserialize(FieldsDeserializer::new(state.visible_fields(self.order())))?)
     }
 
-    /// How large it is: its fields' names and encoded values. It is read whole up to 16 MiB.
+    /// How large it is: its fields' names and encoded values. It is read whole up to 16 MiB, and up to 128 MiB in memory.
     ///
     /// # Errors
     /// [`Error::Store`].
@@ -199,12 +201,31 @@ impl RecordRef<'_> {
 
     /// Whether it may be read whole. What is seen of a record is no larger than its row.
     fn check_size(&self) -> Result<(), Error> {
+        let row = self.row.as_bytes().len();
         let limit = limits::RECORD_READ_BYTES_MAX;
-        if self.row.as_bytes().len() <= limit {
+        if row > limit {
+            let bytes = self.bytes()?;
+            if bytes > limit {
+                return Err(Error::RecordTooLarge { bytes, limit });
+            }
+        }
+        // Hardly any record could take as much, whatever its values are.
+        let limit = limits::RECORD_READ_MEMORY_MAX;
+        if row <= limit / VALUE_MEMORY_PER_BYTE {
             return Ok(());
         }
-        let bytes = self.bytes()?;
+        let bytes = self.memory()?;
         if bytes > limit { Err(Error::RecordTooLarge { bytes, limit }) } else { Ok(()) }
+    }
+
+    /// About how many bytes its fields take once they are decoded.
+    fn memory(&self) -> Result<usize, Error> {
+        let state = decode_state(Some(self.row))?;
+        let mut bytes = 0;
+        for (name, value) in state.visible_fields(self.order()) {
+            bytes += name.len() + FieldRef { name, value }.memory()?;
+        }
+        Ok(bytes)
     }
 }
 
@@ -225,6 +246,14 @@ impl FieldRef<'_> {
     #[must_use]
     pub const fn bytes(&self) -> usize {
         self.name.len() + self.value.as_bytes().len()
+    }
+
+    /// About how many bytes its value takes in memory once it is decoded: up to some 235 times those of [`FieldRef::bytes`].
+    ///
+    /// # Errors
+    /// [`Error::Value`]: the store holds something that is no value.
+    pub fn memory(&self) -> Result<usize, Error> {
+        Ok(self.value.memory()?)
     }
 
     /// Its value as the caller wants it.
@@ -259,15 +288,18 @@ pub(crate) struct VisibleRecord {
 /// What a reader's hands have of a record.
 enum Held {
     Row(RowBuf),
-    /// Nothing: it has so many bytes that it is not read whole.
-    TooLarge(usize),
+    /// Nothing: it has so many bytes, or takes so many once it is decoded, that it is not read whole.
+    TooLarge {
+        bytes: usize,
+        limit: usize,
+    },
 }
 
 impl VisibleRecord {
     fn of(shown: &RecordRef<'_>) -> Result<Self, Error> {
         let row = match shown.check_size() {
             Ok(()) => Held::Row(shown.row.to_buf()),
-            Err(Error::RecordTooLarge { bytes, .. }) => Held::TooLarge(bytes),
+            Err(Error::RecordTooLarge { bytes, limit }) => Held::TooLarge { bytes, limit },
             Err(error) => return Err(error),
         };
         Ok(Self { id: shown.id, row, names: shown.names.clone(), caps: shown.caps })
@@ -284,9 +316,7 @@ impl VisibleRecord {
                 let (id, names, caps) = (self.id, &self.names, self.caps);
                 RecordRef { id, row: row.borrow(), names, caps }.decode()
             }
-            Held::TooLarge(bytes) => {
-                Err(Error::RecordTooLarge { bytes: *bytes, limit: limits::RECORD_READ_BYTES_MAX })
-            }
+            Held::TooLarge { bytes, limit } => Err(Error::RecordTooLarge { bytes: *bytes, limit: *limit }),
         }
     }
 }

@@ -1,16 +1,17 @@
 //! What a member makes up who has all keys: the others stay equal, and it uses up its own share.
 
+use std::ops::ControlFlow;
 use std::time::Duration;
 
 use subrosa_model::control::{EpochSecrets, PrefixCap};
 use subrosa_model::keys::secret::EpochKey;
 use subrosa_model::merge::{
-    BodyWriter, Cell, FieldCell, GroupHead, Op, OpKind, Put, Stamp, Tombstone, Value, ValueBuf,
+    BodyWriter, Cell, FieldCell, GroupHead, Op, OpKind, Put, Stamp, Tombstone, Value, ValueBuf, ValueRef,
 };
 use subrosa_model::seal::Packed;
 use subrosa_protocol::codec::Reader;
 use subrosa_protocol::ids::{Chain, Epoch, Head, Seq, VaultId};
-use subrosa_protocol::limits::SEGMENT_PLAIN_MAX;
+use subrosa_protocol::limits::{RECORD_READ_MEMORY_MAX, SEGMENT_PLAIN_MAX};
 use subrosa_protocol::segment::{GroupPlace, Kind};
 
 use super::caps::{HOUR, NOW, get, put, sync};
@@ -20,6 +21,7 @@ use super::names::notes;
 use super::prefix_caps::{certify, log_of};
 use super::strangers::{Stranger, batch};
 use super::{TestDevice, copy_pair, everything, id, join};
+use crate::error::Error;
 use crate::logs::notes::NameLimits;
 use crate::logs::notes::testing::LIMITS as NAME_LIMITS;
 use crate::logs::placing::BranchLimits;
@@ -164,6 +166,49 @@ fn a_cap_costs_what_it_names_however_many_there_are_on_a_log() {
     };
     let (few, many) = (cost(1), cost(8));
     assert!(many.0 <= few.0 + 10 && many.1 <= few.1 + 10, "rows looked at: {few:?}, then {many:?}");
+}
+
+/// The encoding of a list of 5,000 times 60 maps in each other, each of one item: 0.9 MiB.
+fn bomb() -> Vec<u8> {
+    let nested = [[8, 1, 0].repeat(60), vec![0]].concat();
+    [vec![7, 0x88, 0x27], nested.repeat(5000)].concat()
+}
+
+#[test]
+fn a_record_that_takes_far_more_memory_than_bytes_is_no_more_than_too_large() {
+    let (a, m, relay, vault) = pair();
+    let fields: Vec<_> = (0..2).map(|n| format!("bomb {n}")).collect();
+    for (n, field) in fields.iter().enumerate() {
+        let stamp = Stamp::from_ms(NOW + n as u64);
+        let mut writer = BodyWriter::first(stamp, &GroupHead::of(stamp));
+        let value = bomb();
+        let cell = Cell::Register(ValueRef::check(&value).unwrap());
+        let cells = vec![FieldCell { name: field, cell }];
+        let kind = OpKind::Put(Put::new(Tombstone::default(), cells).unwrap());
+        writer.push(&Op { record: id(1), collection: "notes", stamp, kind }, SEGMENT_PLAIN_MAX).unwrap();
+        seal(&m, &vault, Kind::DATA, GroupPlace::Whole, &Packed::of(&writer.encode()));
+    }
+    put(&a, 2, 2);
+    sync(&relay, &[&m, &a], &vault);
+    put(&a, 1, 1);
+    let notes = a.vault().records("notes");
+    let is_too_large = |result: Result<(), Error>| matches!(result, Err(Error::RecordTooLarge { bytes, limit: RECORD_READ_MEMORY_MAX }) if bytes > 300 << 20);
+    assert!(is_too_large(notes.get(id(1)).map(drop)) && is_too_large(notes.page(None, 9).map(drop)));
+    assert_eq!(notes.scan().map(|record| record.is_ok()).collect::<Vec<_>>(), [false, true]);
+    let mut names = Vec::new();
+    notes
+        .see_fields(id(1), None, |field| {
+            names.push(field.name().to_owned());
+            ControlFlow::Continue(())
+        })
+        .unwrap();
+    assert_eq!((names.len(), get(&a, 1)), (3, Some(1)));
+    for field in &fields {
+        assert!(a.vault().write(|tx| notes.in_tx(tx).delete_field(id(1), field)).unwrap());
+    }
+    assert_eq!(notes.get(id(1)).unwrap().map(|record| record.0.len()), Some(1));
+    sync(&relay, &[&a, &m], &vault);
+    assert_eq!(everything(&a.vault()), everything(&m.vault()));
 }
 
 /// What has named a log is merged once more a slice at a time, however much that is, and goes on after an opening.

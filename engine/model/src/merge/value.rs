@@ -15,7 +15,7 @@ use std::hash::{Hash, Hasher};
 #[cfg(test)]
 pub use encoded::tag::TABLE as VALUE_TAGS;
 #[allow(unused_imports, reason = "the collections, which land after it, encode")]
-pub use encoded::{ValueBuf, ValueRef};
+pub use encoded::{VALUE_MEMORY_PER_BYTE, ValueBuf, ValueRef};
 pub use fields::FieldsDeserializer;
 
 /// Deepest nesting of lists and maps; a plain value has depth 0. Bounds the stack of every walk.

@@ -308,3 +308,51 @@ proptest! {
         }
     }
 }
+
+/// What a decoded value has on the heap at least, and itself.
+fn least_memory(value: &Value) -> usize {
+    size_of::<Value>()
+        + match value {
+            Value::Text(text) => text.len(),
+            Value::Bytes(bytes) => bytes.len(),
+            Value::List(items) => items.iter().map(least_memory).sum(),
+            // Of one item already a whole node.
+            Value::Map(map) => {
+                let entries =
+                    map.iter().map(|(key, value)| key.len() + size_of::<String>() + least_memory(value));
+                let nodes = map.len().div_ceil(11) * 11 * size_of::<(String, Value)>();
+                nodes.max(entries.sum())
+            }
+            _ => 0,
+        }
+}
+
+#[test]
+fn a_value_says_how_much_memory_it_takes_and_none_takes_more_for_each_of_its_bytes() {
+    let nested_maps = |depth: usize| (0..depth).fold(Value::Null, |inner, _| map([("", inner)]));
+    let rows = [
+        nested_maps(VALUE_DEPTH_MAX),
+        Value::List(vec![nested_maps(20); 50]),
+        Value::List(vec![Value::Null; 1000]),
+        Value::Map((0..1000).map(|n| (format!("{n:04}"), Value::Null)).collect()),
+        Value::Text("x".repeat(1000)),
+        Value::from(5),
+    ];
+    for value in rows {
+        let encoded = ValueBuf::encode(&value).unwrap();
+        let (memory, bytes) = (encoded.borrow().memory().unwrap(), encoded.borrow().as_bytes().len());
+        assert!(least_memory(&value) <= memory, "{value:?}");
+        assert!(memory <= (bytes + 1) * VALUE_MEMORY_PER_BYTE, "{value:?}: {memory} of {bytes}");
+    }
+    let bomb = ValueBuf::encode(&nested_maps(VALUE_DEPTH_MAX)).unwrap();
+    assert!(bomb.borrow().memory().unwrap() > bomb.borrow().as_bytes().len() * 200);
+    assert!(ValueRef::trusted(&[tag::LIST, 9, 0]).memory().is_err());
+}
+
+proptest! {
+    #[test]
+    fn any_value_takes_no_less_memory_than_it_has(value in value()) {
+        let encoded = ValueBuf::encode(&value).unwrap();
+        prop_assert!(least_memory(&value) <= encoded.borrow().memory().unwrap());
+    }
+}
