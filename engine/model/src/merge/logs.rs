@@ -274,8 +274,10 @@ mod tests {
     fn numbers_are_dense_stable_and_given_back_on_abort() {
         let [a, b] = [LogId::from_bytes([1; 16]), LogId::from_bytes([2; 16])];
         let mut logs = LogTable::default();
+        assert!(logs.is_empty());
         let mut intern = |id| logs.intern(VAULT, id, Class::Data);
         assert_eq!((intern(a), intern(b), intern(a)), (LogNo(0), LogNo(1), LogNo(0)));
+        assert!(!logs.is_empty());
         logs.truncate(1);
         let held = (logs.len(), logs.number(VAULT, &b), logs.id(LogNo(1)), logs.id(LogNo(0)));
         assert_eq!(held, (1, None, None, Some(a)));

@@ -226,6 +226,11 @@ mod tests {
                 vec![newer(1, 9, 7), delete(2), newer(3, 9, 7)],
                 vec![(1, "unknown 9"), (2, "delete"), (3, "unknown 9")],
             ),
+            (
+                "one slot behind a delete",
+                vec![newer(1, 9, 7), delete(2), newer(3, 9, 7), newer(4, 9, 7)],
+                vec![(1, "unknown 9"), (2, "delete"), (4, "unknown 9")],
+            ),
             ("cells of one slot", vec![cell(1, 9, 7), cell(2, 9, 7)], vec![(2, "a")]),
             ("cells of other slots", vec![cell(1, 9, 7), cell(2, 9, 8)], vec![(1, "a"), (2, "a")]),
             ("a cell and a register", vec![cell(1, 9, 7), put(2, 0, &["a"])], vec![(1, "a"), (2, "a")]),

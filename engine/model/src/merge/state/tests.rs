@@ -1,3 +1,5 @@
+mod asking;
+
 use std::collections::BTreeMap;
 
 use proptest::collection::vec;
@@ -132,14 +134,6 @@ fn a_loser_shows_when_the_winner_of_another_log_is_cleared() {
         (3, put(8, clears, [("b", 3)].map(|(name, value)| (name, register(value))))),
     ];
     assert_visible(&ops, &[("a", 1), ("b", 3)]);
-}
-
-#[test]
-fn a_delete_names_all_that_is_known() {
-    let ops = [(1, set(4, [("a", 1)])), (2, delete(9, names([(3, 9)]))), (1, set(6, []))];
-    let state = state(&ops);
-    assert_eq!(state.tombstone_for_delete(&logs()), names([(1, 6), (3, 9)]));
-    assert!(state.is_visible() && state.has_tombstone() && !state.is_empty());
 }
 
 #[test]
