@@ -163,6 +163,9 @@ impl JoinMachine {
     /// # Errors
     /// [`PairError`]; the pairing is over, and this device has nothing.
     pub fn handle(&mut self, now: Duration, input: JoinInput<'_>) -> Result<(), PairError> {
+        if matches!(self.state, State::Over) {
+            return Err(PairError::OutOfTurn); // and nobody is told anything more
+        }
         let state = std::mem::replace(&mut self.state, State::Over);
         match self.step(state, now, input) {
             Ok(next) => {

@@ -147,6 +147,9 @@ impl OfferMachine {
         input: OfferInput<'_>,
         entropy: &dyn Entropy,
     ) -> Result<(), PairError> {
+        if matches!(self.state, State::Over) {
+            return Err(PairError::OutOfTurn); // and nobody is told anything more
+        }
         let state = std::mem::replace(&mut self.state, State::Over);
         match self.step(state, now, input, entropy) {
             Ok(next) => {

@@ -238,6 +238,21 @@ fn two_devices_pair() {
 }
 
 #[test]
+fn who_is_over_tells_nobody_anything_more() {
+    let (mut old, mut new) = shown();
+    old.handle(OfferInput::Declined).unwrap_err();
+    assert_eq!(old.drain().len(), 1, "the other device is told once");
+    new.machine.handle(START, JoinInput::Timeout).unwrap_err();
+    assert_eq!(new.drain().len(), 1);
+    let abort = Message::Abort(AbortReason::Declined);
+    for _ in 0..2 {
+        assert_eq!(old.message(&abort), Err(PairError::OutOfTurn));
+        assert_eq!(new.handle(&abort.encode()), Err(PairError::OutOfTurn));
+        assert!(old.drain().is_empty() && new.drain().is_empty());
+    }
+}
+
+#[test]
 fn a_user_may_compare_instead_of_typing() {
     let (mut old, _) = shown();
     old.handle(OfferInput::Confirmed(None)).unwrap();
