@@ -531,9 +531,12 @@ impl RelayLink {
         self.send(RelayFrame::Error(refusal));
     }
 
+    /// Nothing is waited for, and nothing gathers, any more.
     fn close(&mut self, code: ErrorCode) {
         self.phase = Phase::Closed;
         self.deadline = None;
+        self.gathered = None;
+        self.showing = None;
         self.outputs.push_back(Output::Close(code));
     }
 

@@ -2,7 +2,8 @@
 
 use super::statements::{chain_refusal, statement_refusal};
 use super::{
-    Created, Input, KnownVault, LinkError, Member, Now, Output, RelayLink, Subscription, Vault, Waiting,
+    Created, Input, KnownVault, LinkError, Member, Now, Output, Phase, RelayLink, Subscription, Vault,
+    Waiting,
 };
 use crate::error::{ErrorCode, Refusal};
 use crate::frame::{Credential, RelayFrame, Role};
@@ -145,7 +146,7 @@ impl RelayLink {
         }
         if self.is_member() {
             self.deadline = None;
-        } else if self.deadline.is_none() {
+        } else if self.deadline.is_none() && !matches!(self.phase, Phase::Closed) {
             self.deadline = Some(now.mono + limits::AUTH_DEADLINE);
         }
         Ok(())

@@ -113,6 +113,18 @@ fn a_proof_is_of_this_connection_vault_and_role_and_by_a_listed_key() {
 }
 
 #[test]
+fn a_link_that_ends_by_a_proof_that_is_not_listed_waits_for_nothing() {
+    let mut link = open_link(Admission::Closed);
+    for guess in 1..=limits::AUTH_FAILURES_MAX {
+        assert!(link.accepts_frame() && link.deadline().is_some(), "guess {guess}");
+        feed_in(&mut link, &auth(5, Role::Writer, vault())).unwrap();
+        link.handle(at(1), Input::Vault(Some(state()))).unwrap();
+    }
+    assert!(matches!(drain(&mut link).last(), Some(Output::Close(ErrorCode::AuthFailed))));
+    assert_eq!(link.deadline(), None);
+}
+
+#[test]
 fn creation_needs_a_credential_that_holds() {
     let relay = Key::new(9);
     let invite = |key: &Key, expires_secs: u64| {

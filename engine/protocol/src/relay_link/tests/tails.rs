@@ -32,6 +32,18 @@ fn asked(link: &mut RelayLink) -> Option<Vec<Statement>> {
 }
 
 #[test]
+fn a_link_that_is_over_holds_nothing_of_a_chain_and_waits_for_nothing() {
+    let mut link = unlisted();
+    let statements = vec![chain()[0].encode()];
+    feed_in(&mut link, &ClientFrame::Statements(StatementsPart { vault: vault(), last: false, statements }))
+        .unwrap();
+    assert!(link.gathered_bytes() > 0);
+    link.handle(at(2), Input::TooSlow).unwrap();
+    assert!(matches!(drain(&mut link).last(), Some(Output::Close(ErrorCode::RateLimited))));
+    assert_eq!((link.gathered_bytes(), link.deadline()), (0, None));
+}
+
+#[test]
 fn a_tail_makes_a_key_known_that_the_relay_did_not_list() {
     let mut link = unlisted();
     feed_in(&mut link, &subscribe(0, LIFE)).unwrap();
