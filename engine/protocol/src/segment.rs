@@ -2,6 +2,8 @@
 //!
 //! Received bytes are hashed as received and never re-encoded. Nothing here can decrypt a body.
 
+#[cfg(test)]
+mod frozen_tests;
 mod kind;
 mod place;
 mod verified;
@@ -305,9 +307,8 @@ mod tests {
         HEADER_LEN + plain + TAG_LEN + SIGNATURE_LEN
     }
 
-    #[test]
-    fn a_seq_that_none_can_follow_is_refused() {
-        let header = |seq| Header {
+    fn header(seq: u64) -> Header {
+        Header {
             kind: Kind::DATA,
             place: GroupPlace::Whole,
             log: LogId::from_bytes([1; 16]),
@@ -317,7 +318,46 @@ mod tests {
             salt: [3; 16],
             commit: [4; 32],
             body_len: 16,
+        }
+    }
+
+    #[test]
+    fn a_segment_is_its_header_its_body_and_its_signature_and_nothing_more_or_less() {
+        let (body, signature) = ([5; 200], Signature::from_bytes([6; SIGNATURE_LEN]));
+        let segment = SealedSegment::assemble(Header { body_len: 200, ..header(7) }, &body, &signature);
+        let bytes = segment.bytes().clone();
+        assert_eq!(SealedSegment::parse(bytes.clone()), Ok(segment.clone()));
+        assert_eq!((segment.body(), segment.signature()), (&body[..], signature));
+        let needed = HEADER_LEN + 200 + SIGNATURE_LEN;
+        let cut = SealedSegment::parse(bytes.slice(..needed - 1));
+        assert_eq!(cut, Err(DecodeError::Truncated { needed, left: needed - 1 }));
+        let longer = SealedSegment::parse([&bytes[..], &[0; 3]].concat().into());
+        assert_eq!(longer, Err(DecodeError::Trailing { left: 3 }));
+        for (body, refused) in [(TAG_LEN, false), (TAG_LEN - 1, true)] {
+            let header = Header { body_len: body as u32, ..header(7) };
+            let segment = SealedSegment::assemble(header, &vec![0; body], &signature);
+            assert_eq!(SealedSegment::parse(segment.bytes().clone()).is_err(), refused, "{body}");
+        }
+    }
+
+    #[test]
+    fn a_segment_of_the_largest_size_is_one_and_a_byte_more_is_refused_by_its_size() {
+        let parsed = |bytes: usize| {
+            let body = bytes - HEADER_LEN - SIGNATURE_LEN;
+            let header = Header { body_len: body as u32, ..header(7) };
+            let segment = SealedSegment::assemble(header, &vec![0; body], &Signature::ZERO);
+            SealedSegment::parse(segment.bytes().clone()).map(|segment| segment.bytes().len())
         };
+        let limit = SEGMENT_BYTES_MAX as u64;
+        assert_eq!(parsed(SEGMENT_BYTES_MAX), Ok(SEGMENT_BYTES_MAX));
+        for announced in [limit + 1, limit + 900] {
+            let refused = DecodeError::TooLarge { what: "segment", announced, limit };
+            assert_eq!(parsed(announced as usize), Err(refused));
+        }
+    }
+
+    #[test]
+    fn a_seq_that_none_can_follow_is_refused() {
         let last = header(u64::MAX - 1);
         assert_eq!(Header::decode(&last.encode()), Ok(last));
         let beyond = Header::decode(&header(u64::MAX).encode());
