@@ -174,3 +174,110 @@ impl Branches {
         (self.rows.len(), self.of_logs.get(&log).map_or(0, Vec::len))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LOG: LogNo = LogNo(3);
+    const RELAY: Pin = Pin::from_bytes([1; 32]);
+
+    fn row(log: LogNo, carry_at_ms: u64) -> BranchRow {
+        BranchRow { log, leaves: None, carry_at_ms }
+    }
+
+    /// Numbers of branches that are no log's first: as a store gives them, so of the last logs that there may be.
+    fn other(number: u32) -> BranchNo {
+        BranchNo::first_of(LogNo(u32::MAX - number))
+    }
+
+    #[test]
+    fn branches_are_known_by_their_logs_the_first_one_first() {
+        let mut branches = Branches::default();
+        assert_eq!((branches.len(), branches.counts(LOG), branches.is_forked(LOG)), (0, (0, 0), false));
+        assert_eq!(branches.of(LOG).collect::<Vec<_>>(), [BranchNo::first_of(LOG)]);
+        branches.add(other(9), row(LOG, 5));
+        branches.add(other(8), row(LOG, 6));
+        branches.add(other(7), row(LogNo(4), 7));
+        branches.add(other(9), row(LOG, 50));
+        assert_eq!(branches.of(LOG).collect::<Vec<_>>(), [BranchNo::first_of(LOG), other(9), other(8)]);
+        assert_eq!((branches.len(), branches.counts(LOG)), (3, (3, 2)));
+        assert_eq!(branches.forked().collect::<BTreeSet<_>>(), BTreeSet::from([LOG, LogNo(4)]));
+        assert!(branches.is_forked(LOG) && !branches.is_forked(LogNo(5)));
+        assert_eq!(branches.row(other(9)).map(|row| row.carry_at_ms), Some(50), "the later row counts");
+        assert_eq!(branches.row(other(6)).map(|row| row.carry_at_ms), None);
+        let logs = [BranchNo::first_of(LogNo(5)), other(9), other(7), other(6)];
+        assert_eq!(
+            logs.map(|branch| branches.log_of(branch)),
+            [Some(LogNo(5)), Some(LOG), Some(LogNo(4)), None]
+        );
+    }
+
+    #[test]
+    fn it_is_looked_for_what_is_to_be_carried_at_news_and_at_each_time_once() {
+        let mut branches = Branches::default();
+        assert_eq!(branches.look_at_ms(), u64::MAX);
+        branches.add(other(1), row(LOG, 50));
+        branches.add(other(2), row(LOG, 70));
+        assert_eq!(branches.look_at_ms(), 50);
+        branches.has_news = true;
+        assert_eq!(branches.look_at_ms(), 0);
+        branches.looks(49);
+        assert_eq!(branches.look_at_ms(), 50);
+        branches.looks(50);
+        assert_eq!(branches.look_at_ms(), 70);
+        branches.looks(70);
+        assert_eq!(branches.look_at_ms(), u64::MAX);
+    }
+
+    #[test]
+    fn nothing_is_to_be_carried_until_something_changes_or_the_time_of_a_branch_comes() {
+        let mut branches = Branches::default();
+        branches.add(other(1), row(LOG, 50));
+        assert!(!branches.is_settled(&RELAY, 3, 10), "nobody has looked");
+        branches.settle(RELAY, 3, 10);
+        assert!(branches.is_settled(&RELAY, 3, 10) && branches.is_settled(&RELAY, 3, 49));
+        assert!(!branches.is_settled(&RELAY, 3, 50) && !branches.is_settled(&RELAY, 3, 51));
+        assert!(!branches.is_settled(&RELAY, 4, 10), "members have changed");
+        assert!(!branches.is_settled(&Pin::from_bytes([2; 32]), 3, 10), "another relay");
+        branches.settle(RELAY, 3, 50);
+        assert!(branches.is_settled(&RELAY, 3, 60), "its time was over when nothing was left");
+        let changes: [&dyn Fn(&mut Branches); 3] =
+            [&Branches::change, &|branches| branches.looks(9), &|branches| {
+                branches.add(other(2), row(LOG, 5))
+            }];
+        for change in changes {
+            branches.settle(RELAY, 3, 60);
+            change(&mut branches);
+            assert!(!branches.is_settled(&RELAY, 3, 60));
+        }
+    }
+
+    #[test]
+    fn what_can_be_closed_at_a_relay_is_looked_for_after_each_change_once() {
+        let mut branches = Branches::default();
+        assert!(branches.may_close(&RELAY), "nobody has looked");
+        branches.looked_to_close(RELAY);
+        assert!(!branches.may_close(&RELAY) && branches.may_close(&Pin::from_bytes([2; 32])));
+        branches.change();
+        assert!(branches.may_close(&RELAY));
+    }
+
+    #[test]
+    fn what_was_found_to_be_carried_is_not_looked_at_again_unless_a_relay_refuses_more() {
+        let mut branches = Branches::default();
+        let branch = other(1);
+        let from = |branches: &Branches, from| branches.carry_from(branch, Seq(from)).0;
+        assert_eq!(from(&branches, 4), 4);
+        branches.carried(branch, Seq(4), Seq(7));
+        assert_eq!([3, 4, 6, 7, 9].map(|refused| from(&branches, refused)), [3, 7, 7, 7, 9]);
+        branches.carried(branch, Seq(7), Seq(9));
+        assert_eq!([3, 4, 8].map(|refused| from(&branches, refused)), [3, 9, 9]);
+        // From further back: what is between has to be looked at as well.
+        branches.carried(branch, Seq(1), Seq(3));
+        assert_eq!([0, 1, 3, 8].map(|refused| from(&branches, refused)), [0, 3, 3, 8]);
+        branches.carried(branch, Seq(2), Seq(2));
+        assert_eq!(from(&branches, 1), 3, "what was carried stays so");
+        assert_eq!(branches.carry_from(other(2), Seq(1)), Seq(1), "another branch");
+    }
+}
