@@ -14,21 +14,22 @@ use subrosa_protocol::segment::{GroupPlace, Kind};
 
 use super::exchange::pair;
 use super::{ListRelay, TestDevice, join};
+use crate::life::Core;
 
 /// A device that writes no store: its key and its logs.
-struct Guest {
+pub(super) struct Guest {
     key: SoftwareKey,
     logs: OwnLogs,
     admin: KeyPair,
 }
 
 impl Guest {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let key = SoftwareKey::generate(&OsEntropy);
         Self { key, logs: OwnLogs::generate(0, &OsEntropy), admin: KeyPair::generate(&OsEntropy) }
     }
 
-    fn added(&self, name: &str, role: DeviceRole) -> DeviceAdded {
+    pub(super) fn added(&self, name: &str, role: DeviceRole) -> DeviceAdded {
         let prekey = KeyPair::generate(&OsEntropy).public();
         DeviceAdded {
             device: self.key.public(),
@@ -72,12 +73,12 @@ impl Guest {
     }
 }
 
-fn adds(by: &TestDevice, vault: &VaultId, number: u64, added: DeviceAdded) -> SignedEntry {
-    SignedEntry::sign(by.core().key(), vault, number, Entry::DeviceAdded(added), Extensions::new()).unwrap()
+pub(super) fn adds(by: &Core, vault: &VaultId, number: u64, added: DeviceAdded) -> SignedEntry {
+    SignedEntry::sign(by.key(), vault, number, Entry::DeviceAdded(added), Extensions::new()).unwrap()
 }
 
 /// A device's control log goes on with each of the entries in a segment of its own.
-fn writes(by: &TestDevice, vault: &VaultId, entries: &[SignedEntry]) {
+pub(super) fn writes(by: &Core, vault: &VaultId, entries: &[SignedEntry]) {
     let append = |tx: &mut crate::life::commit::Tx<'_>| {
         let number = tx.state.vault_no(vault)?;
         for entry in entries {
@@ -85,7 +86,7 @@ fn writes(by: &TestDevice, vault: &VaultId, entries: &[SignedEntry]) {
         }
         Ok(())
     };
-    by.core().write(append).unwrap();
+    by.write(append).unwrap();
 }
 
 fn beyond_image(device: &TestDevice, vault: &VaultId) -> usize {
@@ -99,8 +100,8 @@ fn opening_reads_what_has_changed_and_not_history() {
     let entries = guests
         .iter()
         .zip(10..)
-        .map(|(guest, number)| adds(&a, &vault, number, guest.added("guest", DeviceRole::Writer)));
-    writes(&a, &vault, &entries.collect::<Vec<_>>());
+        .map(|(guest, number)| adds(a.core(), &vault, number, guest.added("guest", DeviceRole::Writer)));
+    writes(a.core(), &vault, &entries.collect::<Vec<_>>());
     relay.sync(a.core(), &vault);
     guests.iter().for_each(|guest| guest.certifies(&a, &relay, &vault));
     relay.sync(b.core(), &vault);
@@ -111,8 +112,8 @@ fn opening_reads_what_has_changed_and_not_history() {
     let logs = b.core().with_vault(&vault, |state| Ok(state.members.control_log_publics().len())).unwrap();
     assert_eq!(logs, 42);
     for n in 1..4 {
-        let again = adds(&a, &vault, 100 + n, guests[0].added("renamed too late", DeviceRole::Writer));
-        writes(&a, &vault, &[again]);
+        let again = adds(a.core(), &vault, 100 + n, guests[0].added("renamed too late", DeviceRole::Writer));
+        writes(a.core(), &vault, &[again]);
         relay.sync(a.core(), &vault);
         relay.feed(b.core(), &vault);
         b.reopen();
@@ -213,9 +214,10 @@ fn measure_opening_and_receiving() {
     {
         let (a, mut b, relay, vault) = pair();
         let guests: Vec<_> = (0..listed).map(|_| Guest::new()).collect();
-        let entry =
-            |n: usize| adds(&a, &vault, 10 + n as u64, guests[n % listed].added("guest", DeviceRole::Writer));
-        writes(&a, &vault, &(0..entries).map(entry).collect::<Vec<_>>());
+        let entry = |n: usize| {
+            adds(a.core(), &vault, 10 + n as u64, guests[n % listed].added("guest", DeviceRole::Writer))
+        };
+        writes(a.core(), &vault, &(0..entries).map(entry).collect::<Vec<_>>());
         relay.sync(a.core(), &vault);
         guests.iter().for_each(|guest| guest.certifies(&a, &relay, &vault));
         let before = worked();
@@ -239,7 +241,7 @@ fn measure_opening_and_receiving() {
                 } else {
                     Guest::new().added("one more", DeviceRole::Writer)
                 };
-                writes(&a, &vault, &[adds(&a, &vault, base + n as u64, added)]);
+                writes(a.core(), &vault, &[adds(a.core(), &vault, base + n as u64, added)]);
                 relay.take(a.core(), &vault).unwrap();
                 let before = worked();
                 relay.feed(b.core(), &vault);

@@ -1,16 +1,19 @@
 //! Logs with several futures: what is carried, by whom, what is made up, and how old logs end.
 
 use subrosa_model::carried::Carried;
+use subrosa_model::control::DeviceRole;
 use subrosa_protocol::ids::{Epoch, Head, Incarnation, LogId, Pin, PublicKeyBytes, Seq, VaultId};
 use subrosa_protocol::limits::CARRY_AFTER_MS;
 use subrosa_protocol::segment::{Kind, VerifiedSegment};
 use subrosa_store::logs::BranchNo;
 
 use super::exchange::pair;
+use super::folding::{Guest, adds, writes};
 use super::restored::copy_dir;
 use super::strangers::{Stranger, batch};
 use super::{ListRelay, TestDevice, copy_pair, everything, id, record};
 use crate::device::Device;
+use crate::life::Core;
 use crate::memory::cost::{logs_looked_at, rows_looked_at};
 
 fn put(device: &TestDevice, n: u8, value: i64) {
@@ -95,6 +98,22 @@ fn what_a_relay_refuses_of_an_own_log_is_carried_at_once_and_by_nobody_else() {
     assert_eq!(kinds(&relay)(Kind::CARRIED), 1, "it is carried already");
     assert_eq!(everything(&b.vault()).len(), 3);
     assert_eq!(everything(&b.vault()), everything(&a.vault()));
+}
+
+#[test]
+fn what_a_relay_refuses_of_a_control_log_is_repeated_to_its_end() {
+    let (a, copy, b, relay, vault) = two_copies();
+    let lets_in = |core: &Core, numbers: std::ops::Range<u64>| {
+        let entry = |number| adds(core, &vault, number, Guest::new().added("guest", DeviceRole::Writer));
+        writes(core, &vault, &numbers.map(entry).collect::<Vec<_>>());
+    };
+    // Each in a segment of its own, under the same control log.
+    lets_in(&copy.core, 20..21);
+    lets_in(a.core(), 30..34);
+    relay.sync(&copy.core, &vault);
+    relay.sync(a.core(), &vault);
+    relay.sync(b.core(), &vault);
+    assert_eq!(b.vault().devices().unwrap().len(), 2 + 1 + 4);
 }
 
 #[test]
