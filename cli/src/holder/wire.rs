@@ -261,3 +261,91 @@ impl<F: Fn() -> bool> Write for Patient<'_, F> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A frame of each kind, both ways, as bytes.
+    fn frames() -> (Vec<Vec<u8>>, Vec<Vec<u8>>) {
+        let get = Request::Get {
+            vault: "personal".to_owned(),
+            collection: "notes".to_owned(),
+            id: "today".to_owned(),
+            part: crate::request::Part::Field("title".to_owned()),
+        };
+        let up = [
+            FromClient::Request(get),
+            FromClient::Input(vec![1, 2, 3]),
+            FromClient::Input(Vec::new()),
+            FromClient::Decision(Decision::Code("123456".to_owned())),
+        ];
+        let down = [
+            FromHolder::Accepted,
+            FromHolder::Data(vec![7; 40]),
+            FromHolder::Link("subrosa://".to_owned()),
+            FromHolder::Note(Note { level: Level::Plain, text: "a".to_owned() }),
+            FromHolder::Progress(Progress::Imported { records: 1, bytes: 2 }),
+            FromHolder::Pull,
+            FromHolder::Ask(Question { code: "1".to_owned(), device: "phone".to_owned() }),
+            FromHolder::Alive,
+            FromHolder::Done,
+            FromHolder::Ending,
+        ];
+        let sent = |send: &dyn Fn(&mut Vec<u8>) -> io::Result<()>| {
+            let mut bytes = Vec::new();
+            send(&mut bytes).unwrap();
+            bytes
+        };
+        (
+            up.iter().map(|frame| sent(&|to| frame.send(to))).collect(),
+            down.iter().map(|frame| sent(&|to| frame.send(to))).collect(),
+        )
+    }
+
+    #[test]
+    fn frames_come_back() {
+        let (up, down) = frames();
+        for bytes in up {
+            let mut again = Vec::new();
+            FromClient::receive(&mut &bytes[..]).unwrap().send(&mut again).unwrap();
+            assert_eq!(again, bytes);
+        }
+        for bytes in down {
+            let mut again = Vec::new();
+            FromHolder::receive(&mut &bytes[..]).unwrap().send(&mut again).unwrap();
+            assert_eq!(again, bytes);
+        }
+    }
+
+    #[test]
+    fn a_frame_that_is_cut_off_is_an_error_and_one_that_was_changed_is_read_or_refused() {
+        let (up, down) = frames();
+        for bytes in up.iter().chain(&down) {
+            for len in 0..bytes.len() {
+                assert!(matches!(FromClient::receive(&mut &bytes[..len]), Err(WireError::Gone)));
+                assert!(matches!(FromHolder::receive(&mut &bytes[..len]), Err(WireError::Gone)));
+            }
+            for bit in 0..8 * bytes.len() {
+                let mut changed = bytes.clone();
+                changed[bit / 8] ^= 1 << (bit % 8);
+                let mut again = Vec::new();
+                if let Ok(frame) = FromClient::receive(&mut &changed[..]) {
+                    frame.send(&mut again).unwrap();
+                }
+                if let Ok(frame) = FromHolder::receive(&mut &changed[..]) {
+                    frame.send(&mut again).unwrap();
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_length_that_no_frame_has_is_refused_before_anything_is_read() {
+        for length in [0, FRAME_BYTES_MAX + 1, u32::MAX] {
+            let mut bytes = length.to_be_bytes().to_vec();
+            bytes.push(tag::INPUT);
+            assert!(matches!(FromClient::receive(&mut &bytes[..]), Err(WireError::Frame(_))));
+        }
+    }
+}
