@@ -307,6 +307,8 @@ mod tests {
         let caps = Caps { before: Cap::default(), now: Cap::of([CapStep::of_all(Stamp(5))]) };
         logs.set_caps(Arc::new(BTreeMap::from([(a, caps)])));
         let compare = |caps, one, other| logs.order(caps).compare(one, other);
+        assert_eq!(logs.cap(a).map(Cap::steps), Some(&[CapStep::of_all(Stamp(5))][..]));
+        assert_eq!(logs.cap(b), None);
         assert_eq!((logs.capped(a, Stamp(9)), logs.capped(b, Stamp(9))), (Stamp(5), Stamp(9)));
         assert_eq!(compare(CapsOf::Before, (a, Stamp(9)), (b, Stamp(7))), Ordering::Greater);
         assert_eq!(compare(CapsOf::Now, (a, Stamp(9)), (b, Stamp(7))), Ordering::Less);
@@ -318,8 +320,8 @@ mod tests {
     #[test]
     fn of_the_steps_that_reach_a_stamp_the_lowest_counts() {
         let step = |to, cap| CapStep { cap: Stamp(cap), to: Stamp(to) };
-        let cap =
-            Cap::of([step(50, 20), CapStep::of_all(Stamp(30)), step(40, 20), step(10, 25), step(15, 12)]);
+        let steps = [step(50, 20), step(50, 22), step(40, 20), step(10, 25), step(15, 12)];
+        let cap = Cap::of(steps.into_iter().chain([CapStep::of_all(Stamp(30))]));
         assert_eq!(cap.steps(), [step(15, 12), step(50, 20), CapStep::of_all(Stamp(30))]);
         let counts_as = |stamp| cap.capped(Stamp(stamp)).0;
         let stamps = [1, 12, 14, 15, 16, 19, 20, 21, 50, 51, u64::MAX];

@@ -330,6 +330,9 @@ mod tests {
         for (name, cells, error) in rows {
             assert_eq!(Put::new(Tombstone::default(), cells), Err(error), "{name}");
         }
+        assert!(Put::new(Tombstone::default(), vec![cell(&long[1..])]).is_ok());
+        let many: Vec<_> = (0..FIELDS_MAX).map(|n| n.to_string()).collect();
+        assert!(Put::new(Tombstone::default(), many.iter().map(|name| cell(name)).collect()).is_ok());
     }
 
     #[test]
@@ -338,6 +341,7 @@ mod tests {
         for bad in ["", "a\nb", "a\u{85}", &"x".repeat(129)] {
             assert_eq!(CollectionName::new(bad), Err(OpError::CollectionName { bytes: bad.len() }));
         }
+        assert!(CollectionName::new(&"x".repeat(128)).is_ok());
     }
 
     #[test]
@@ -349,5 +353,11 @@ mod tests {
         let mut joined = a.clone();
         joined.join(&b);
         assert!(joined.covers(&a) && joined.covers(&b));
+        let mut raised = b;
+        for (named, stamp) in [(2, 4), (2, 5), (2, 3), (1, 2)] {
+            raised.raise(log(named), Stamp(stamp));
+        }
+        assert_eq!(raised, joined, "name by name it comes to the same");
+        assert!(Tombstone::default().is_empty() && !raised.is_empty());
     }
 }
