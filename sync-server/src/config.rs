@@ -113,7 +113,15 @@ impl Config {
     pub fn load(data: &Path) -> Result<Self, Error> {
         let path = data.join(files::CONFIG);
         let text = std::fs::read_to_string(&path).map_err(|source| Error::file(&path, source))?;
-        let config: Self = toml::from_str(&text)
+        Self::from_toml(&text)
+    }
+
+    /// Reads the text of `relay.toml`.
+    ///
+    /// # Errors
+    /// [`Error::Config`] names the line.
+    pub(crate) fn from_toml(text: &str) -> Result<Self, Error> {
+        let config: Self = toml::from_str(text)
             .map_err(|error| Error::Config { reason: error.to_string().trim_end().to_owned() })?;
         if config.quotas.class.is_empty() {
             return Err(Error::Config { reason: "quotas.class is empty".to_owned() });

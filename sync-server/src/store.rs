@@ -20,6 +20,8 @@ use subrosa_protocol::vouch::CheckedVouch;
 pub use self::redb_store::RedbStore;
 #[cfg(test)]
 pub(crate) use self::redb_store::test_disk::on_a_disk;
+#[cfg(feature = "testing")]
+pub(crate) use self::rows::read_rows;
 
 mod redb_store;
 mod rows;

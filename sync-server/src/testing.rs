@@ -26,6 +26,7 @@ use crate::appender::verify::{Bases, Ground, Verified, Verifier};
 use crate::config::{Config, Quotas};
 use crate::feed::steps::{Mail, read};
 use crate::hub::members::Members;
+use crate::invites;
 use crate::key::RelayKey;
 use crate::store::{Damage, JoinedRow, LogStore, RedbStore, Scan, StoreError, VaultRow};
 
@@ -35,6 +36,23 @@ const CACHE_BYTES: usize = 1 << 20;
 
 /// Makes the disk's view for one opening of the database.
 pub type DiskOpener<B> = Box<dyn Fn() -> B + Send + Sync>;
+
+/// Reads a row of the database with each decoder that there is, for fuzzing.
+pub fn read_rows(row: &[u8]) {
+    crate::store::read_rows(row);
+}
+
+/// Reads what an operator may have written: settings, an invite's id, a line of revoked ones. For fuzzing.
+pub fn read_text(text: &str) {
+    if let Ok(config) = Config::from_toml(text) {
+        let written = config.to_toml().expect("what was read has a place in TOML");
+        assert_eq!(Config::from_toml(&written).ok(), Some(config));
+    }
+    match invites::parse_id(text) {
+        Ok(id) => assert!(invites::format_id(&id).eq_ignore_ascii_case(text)),
+        Err(_) => invites::read_line(text),
+    }
+}
 
 /// What a link of a relay puts on its connection.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -147,6 +147,14 @@ fn read_caps(row: &[u8]) -> Option<Caps> {
     rest.is_empty().then(|| Caps { before: cap(before), now: cap(now) })
 }
 
+/// Reads a row, for fuzzing: what it says is written again so that it says the same.
+#[cfg(feature = "testing")]
+pub(crate) fn read_row(row: &[u8]) {
+    if let Some(caps) = read_caps(row) {
+        assert_eq!(read_caps(&write_caps(&caps)), Some(caps));
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use subrosa_model::merge::RecordId;

@@ -403,6 +403,42 @@ impl LogTip {
     }
 }
 
+/// Reads a row of each kind, for fuzzing: what it says is written again so that it says the same.
+#[cfg(feature = "testing")]
+pub(crate) fn read_rows(row: &[u8]) {
+    let checked = |segment: &CheckedSegment| {
+        let mut again = vec![0; segment.row_len()];
+        segment.write(&mut again);
+        again
+    };
+    if let Ok(segment) = CheckedSegment::stored(row) {
+        assert_eq!(checked(&segment), row);
+        assert_eq!(checked::chain_of(row).as_ref(), Ok(segment.chain()));
+        assert_eq!(checked::header_of(row).as_ref(), Ok(segment.segment().header()));
+    }
+    if let Ok(waiting) = waiting::decode(row) {
+        assert_eq!(checked(&waiting.segment), row[1..]);
+    }
+    if let Ok(unread) = UnreadRow::decode(row) {
+        assert_eq!(unread.encode(), row);
+    }
+    if let Ok(Some(log)) = row.try_into().map(LogRow::decode) {
+        assert_eq!(log.encode()[..], *row);
+    }
+    if let Ok(tip) = row.try_into().map(LogTip::decode) {
+        assert_eq!(LogTip::decode(&tip.encode()), tip);
+    }
+    if let Ok(Ok(round)) = row.try_into().map(RoundRow::decode) {
+        assert_eq!(RoundRow::decode(&round.encode()), Ok(round));
+    }
+    if let Ok(branch) = row.try_into().map(BranchRow::decode) {
+        assert_eq!(branch.encode()[..], *row);
+    }
+    if let Ok(covered) = row.try_into().map(Covered::decode) {
+        assert_eq!(covered.encode()[..], *row);
+    }
+}
+
 fn head_in(
     heads: &impl ReadableTable<u32, &'static [u8; 89]>,
     branch: BranchNo,

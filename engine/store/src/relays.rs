@@ -233,6 +233,17 @@ fn head_in(
     Ok(heads.get(&relay_key(relay, log.0))?.map(|row| RelayHead::decode(row.value())))
 }
 
+/// Reads a row of each kind, for fuzzing: what it says is written again, the same.
+#[cfg(feature = "testing")]
+pub(crate) fn read_rows(row: &[u8]) {
+    if let Some(cursor) = Cursor::decode(row) {
+        assert_eq!(cursor.encode()[..], *row);
+    }
+    if let Ok(row) = row.try_into() {
+        assert_eq!(RelayHead::decode(row).encode(), *row);
+    }
+}
+
 /// Key of what concerns a relay and a vault or log.
 fn relay_key(relay: &Pin, number: u32) -> [u8; 36] {
     joined(&[relay.as_bytes(), &number.to_be_bytes()])

@@ -19,6 +19,14 @@ pub struct SimSite {
     pub disk: DiskOpener,
 }
 
+/// Reads a row with each decoder that there is, for fuzzing; what one takes it for is written again.
+pub fn read_rows(row: &[u8]) {
+    crate::logs::read_rows(row);
+    crate::relays::read_rows(row);
+    crate::caps::read_row(row);
+    crate::unsealed::read_row(row);
+}
+
 /// A bare redb database in a sealed file at `path`, which is created if it is not there, under a key that everybody
 /// knows.
 ///

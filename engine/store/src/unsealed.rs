@@ -258,6 +258,14 @@ impl BatchRow {
     }
 }
 
+/// Reads a row, for fuzzing: what it says is written again, the same.
+#[cfg(feature = "testing")]
+pub(crate) fn read_row(row: &[u8]) {
+    if let Ok(batch) = BatchRow::decode(row) {
+        assert_eq!(batch.encode(), row);
+    }
+}
+
 type StoredBatch<'t> = (redb::AccessGuard<'t, &'static [u8; 12]>, redb::AccessGuard<'t, &'static [u8]>);
 
 fn decode_batch((key, row): StoredBatch<'_>) -> Result<(BatchNo, BatchRow), StoreError> {

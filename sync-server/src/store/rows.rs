@@ -178,6 +178,20 @@ impl Place {
     }
 }
 
+/// Reads a row of each kind, for fuzzing: what it says is written again so that it says the same.
+#[cfg(feature = "testing")]
+pub(crate) fn read_rows(row: &[u8]) {
+    if let Ok(vault) = VaultMeta::decode(row) {
+        assert_eq!(vault.encode(), row);
+    }
+    if let Ok(log) = LogRow::decode(row) {
+        assert_eq!(LogRow::decode(&log.encode()).ok(), Some(log));
+    }
+    if let Ok(row) = row.try_into() {
+        assert_eq!(Place::decode(row).encode(), *row);
+    }
+}
+
 fn mark(rseq: Rseq, chain: &Chain, segment: &[u8]) -> [u8; 8] {
     let mut place = [0; 40];
     place[..8].copy_from_slice(&rseq.0.to_be_bytes());

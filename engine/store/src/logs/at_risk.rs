@@ -43,12 +43,12 @@ impl AtRisk {
 
 impl Covered {
     /// `key of the record | branch`.
-    fn encode(&self) -> [u8; 28] {
+    pub(super) fn encode(&self) -> [u8; 28] {
         let by = self.by.map_or(ANYWHERE, |branch| branch.0);
         joined(&[&self.key.0, &by.to_be_bytes()])
     }
 
-    fn decode(row: &[u8; 28]) -> Self {
+    pub(super) fn decode(row: &[u8; 28]) -> Self {
         let by = u32::from_be_bytes(part(row, 24));
         Self { key: RecordKey(part(row, 0)), by: (by != ANYWHERE).then_some(BranchNo(by)) }
     }

@@ -66,12 +66,12 @@ impl From<LogNo> for BranchNo {
 
 impl BranchRow {
     /// `log | branch that it leaves | when others carry it`.
-    fn encode(&self) -> [u8; 16] {
+    pub(super) fn encode(&self) -> [u8; 16] {
         let leaves = self.leaves.map_or(NONE, |branch| branch.0);
         joined(&[&self.log.0.to_be_bytes(), &leaves.to_be_bytes(), &self.carry_at_ms.to_be_bytes()])
     }
 
-    fn decode(row: &[u8; 16]) -> Self {
+    pub(super) fn decode(row: &[u8; 16]) -> Self {
         let leaves = u32::from_be_bytes(part(row, 4));
         Self {
             log: LogNo(u32::from_be_bytes(part(row, 0))),

@@ -64,12 +64,12 @@ impl LogsView {
 
 impl RoundRow {
     /// `from | next | round`: 0 none, 1 one under way, 2 one under way and another one due.
-    fn encode(&self) -> [u8; 17] {
+    pub(super) fn encode(&self) -> [u8; 17] {
         let state = if self.next.is_none() { 0 } else { 1 + u8::from(self.again) };
         joined(&[&self.from.0.to_be_bytes(), &self.next.unwrap_or(Seq(0)).0.to_be_bytes(), &[state]])
     }
 
-    fn decode(row: &[u8; 17]) -> Result<Self, StoreError> {
+    pub(super) fn decode(row: &[u8; 17]) -> Result<Self, StoreError> {
         let next = Seq(u64::from_be_bytes(part(row, 8)));
         let (next, again) = match row[16] {
             0 => (None, false),

@@ -20,8 +20,7 @@ pub struct UnreadRow {
 impl Logs<'_> {
     /// Keeps that a log waits, in the place of what was kept before.
     pub fn put_unread(&mut self, log: BranchNo, row: &UnreadRow) -> Result<(), StoreError> {
-        let bytes = [&row.first.0.to_be_bytes()[..], &[row.reason], row.version.as_bytes()].concat();
-        self.unread.insert(log.0, &bytes[..])?;
+        self.unread.insert(log.0, &row.encode()[..])?;
         Ok(())
     }
 
@@ -46,7 +45,11 @@ impl LogsView {
 
 impl UnreadRow {
     /// `first | reason | version`.
-    fn decode(row: &[u8]) -> Result<Self, StoreError> {
+    pub(super) fn encode(&self) -> Vec<u8> {
+        [&self.first.0.to_be_bytes()[..], &[self.reason], self.version.as_bytes()].concat()
+    }
+
+    pub(super) fn decode(row: &[u8]) -> Result<Self, StoreError> {
         let (first, rest) = row.split_first_chunk().ok_or(StoreError::Inconsistent)?;
         let (reason, version) = rest.split_first().ok_or(StoreError::Inconsistent)?;
         let version = String::from_utf8(version.to_vec()).map_err(|_| StoreError::Inconsistent)?;

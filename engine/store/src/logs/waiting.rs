@@ -113,7 +113,7 @@ impl Iterator for WaitingRows<'_> {
 const HOLDS: u8 = 0x80;
 
 /// `rank | chain | segment`.
-fn decode(row: &[u8]) -> Result<WaitingRow, StoreError> {
+pub(super) fn decode(row: &[u8]) -> Result<WaitingRow, StoreError> {
     let (rank, rest) = row.split_first().ok_or(StoreError::Inconsistent)?;
     let holds = rank & HOLDS != 0;
     let rank = Rank::from_stored(*rank & !HOLDS).ok_or(StoreError::Inconsistent)?;
