@@ -297,6 +297,8 @@ mod tests {
         assert_eq!((logs.of(VAULT).number_of(&a), logs.of(VAULT).number_of(&b)), (Some(here), None));
         assert_eq!(logs.number(VAULT, &b), Some(control));
         assert_eq!(logs.of(VaultNo(4)).number_of(&b), None);
+        logs.reclassify(control, Class::Data);
+        assert_eq!(logs.of(VAULT).number_of(&b), Some(control), "it holds ops after all");
     }
 
     #[test]

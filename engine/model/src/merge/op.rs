@@ -336,6 +336,19 @@ mod tests {
     }
 
     #[test]
+    fn what_an_op_takes_in_memory_counts_its_names_and_its_cells() {
+        let names = || Tombstone::from_iter([(log(1), Stamp(1)), (log(2), Stamp(1))]);
+        let cells = vec![FieldCell { name: "a", cell: Cell::Unset }; 3];
+        let put = OpKind::Put(Put { names: names(), cells });
+        let newer = OpKind::Unknown { tag: 9, bytes: Slotted::check(&[0]).unwrap() };
+        let (name, cell) = (size_of::<(LogId, Stamp)>(), size_of::<FieldCell<'_>>());
+        for (kind, beside) in [(put, 2 * name + 3 * cell), (OpKind::Delete(names()), 2 * name), (newer, 0)] {
+            let op = Op { record: RecordId::from_bytes([0; 16]), collection: "c", stamp: Stamp(1), kind };
+            assert_eq!(op.memory(), size_of::<Op<'_>>() + beside);
+        }
+    }
+
+    #[test]
     fn collection_names_are_checked() {
         assert_eq!(CollectionName::new("Größe / 1").unwrap().as_str(), "Größe / 1");
         for bad in ["", "a\nb", "a\u{85}", &"x".repeat(129)] {

@@ -83,3 +83,24 @@ fn a_row_says_what_its_state_says() {
         assert_eq!(copy.borrow(), row);
     }
 }
+
+#[test]
+fn a_row_with_a_field_of_no_cell_or_with_one_field_in_two_parts_is_refused() {
+    let stamp = [0, 0, 0, 0, 0, 0, 0, 5];
+    let full = |fields: &[&[u8]]| {
+        let last = [&[2, 1][..], &stamp, &[2], &stamp].concat();
+        let fields: Vec<u8> = [&[fields.len() as u8][..], &fields.concat()].concat();
+        [&[2][..], &last, &[0, 0], &fields, &[0]].concat()
+    };
+    // A name, how many cells, and of each its log, age, tag and length: fields that were removed.
+    let (a, b, both) =
+        ([1, b'a', 1, 0, 0, 2, 0], [1, b'b', 1, 1, 0, 2, 0], [1, b'a', 2, 0, 0, 2, 0, 1, 0, 2, 0]);
+    for fields in [&[&a[..], &b][..], &[&both]] {
+        assert!(RecordState::decode(&full(fields)).is_ok());
+    }
+    let (empty, again) = ([1, b'a', 0], [1, b'a', 1, 1, 0, 2, 0]);
+    for fields in [&[&empty[..], &b][..], &[&a, &again]] {
+        let refused = RecordState::decode(&full(fields)).map(drop);
+        assert_eq!(refused, Err(DecodeError::NotCanonical { what: "order of fields" }));
+    }
+}
