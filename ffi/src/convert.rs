@@ -324,6 +324,7 @@ impl Failure {
             | LinkError::NotSubscribed { .. }
             | LinkError::Incarnation
             | LinkError::TooManyMessages
+            | LinkError::TooMuchBegun
             | LinkError::Silent
             | LinkError::Misuse => Self::of(SUBROSA_UNREACHABLE, error).retryable(),
             _ => Self::of(SUBROSA_UNREACHABLE, error).retryable(),

@@ -1,5 +1,7 @@
 //! What the end-to-end tests share: relays in this process and in processes of their own, and pairing.
 
+#[path = "../liar/mod.rs"]
+pub mod liar;
 #[path = "../simulator/mod.rs"]
 pub mod simulator;
 

@@ -212,6 +212,10 @@ pub const RENDEZVOUS_MESSAGE_BYTES_MAX: usize = 4096;
 pub const RENDEZVOUS_SECONDS: u64 = 300;
 /// Keys that FEED LOG has introduced on one link and no segment has shown to be of use yet.
 pub const LINK_KEYS_MAX: usize = 16_384;
+/// Bytes of feed frames that a device has read and not taken, over all feeds of a link. So much of frames that are not whole ends
+/// the link: a relay holds chunks of at most [`FEEDS_BYTES_MAX`] / [`FRAMES_SHARE_HOST`] for a device, and has at most
+/// [`MEMBER_SEND_BYTES`] of them under way.
+pub const FEED_HELD_BYTES_MAX: usize = 12 << 20;
 /// Sealed segments that a device looks at while they wait for its store, of all links and vaults together.
 pub const AHEAD_SEALED_BYTES_MAX: usize = 16 << 20;
 /// Plaintext of them that it holds; no more are opened once it is reached, so it may be passed by one segment.
@@ -387,6 +391,7 @@ pub const TABLE: &[(&str, u64)] = &[
     ("RENDEZVOUS_MESSAGE_BYTES_MAX", RENDEZVOUS_MESSAGE_BYTES_MAX as u64),
     ("RENDEZVOUS_SECONDS", RENDEZVOUS_SECONDS),
     ("LINK_KEYS_MAX", LINK_KEYS_MAX as u64),
+    ("FEED_HELD_BYTES_MAX", FEED_HELD_BYTES_MAX as u64),
     ("AHEAD_SEALED_BYTES_MAX", AHEAD_SEALED_BYTES_MAX as u64),
     ("AHEAD_PLAIN_BYTES_MAX", AHEAD_PLAIN_BYTES_MAX as u64),
     ("QUARANTINE_LOGS_MAX", QUARANTINE_LOGS_MAX as u64),

@@ -2,6 +2,7 @@
 //! nothing.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -17,7 +18,7 @@ use tokio::task::JoinSet;
 use super::checker::Overheard;
 use super::control::Wish;
 use super::dial::{CONNECT_WAIT, Dialer, LINK_WINDOW_BYTES, relay_key};
-use super::frames::{FrameError, FrameReader};
+use super::frames::{FeedBytes, FrameError, FrameReader};
 use super::machine::{Errand, FeedEvent, Heard, Machine, MachineInput, MachineOutput};
 use super::mailbox;
 use super::run::Context;
@@ -64,6 +65,8 @@ pub(super) struct Link<'a> {
     outgoing: Vec<Bytes>,
     feeds: mpsc::Receiver<(u64, FeedEvent)>,
     feed_sender: mpsc::Sender<(u64, FeedEvent)>,
+    /// What the readers have and the machine has not.
+    held: Arc<FeedBytes>,
     readers: JoinSet<()>,
     /// Ends the reader of a feed.
     stops: BTreeMap<u64, oneshot::Sender<()>>,
@@ -132,6 +135,7 @@ impl<'a> Link<'a> {
             outgoing: Vec::new(),
             feeds,
             feed_sender,
+            held: Arc::default(),
             readers: JoinSet::new(),
             stops: BTreeMap::new(),
             peer,
@@ -235,6 +239,7 @@ impl<'a> Link<'a> {
             Happening::HandedOver => return Ok(()),
             Happening::WorkerGone => return Err(SyncFailure::Panicked),
             Happening::Control(Err(FrameError::Decode(error))) => return Err(LinkError::Decode(error).into()),
+            Happening::Control(Err(FrameError::TooMuchBegun)) => return Err(LinkError::TooMuchBegun.into()),
             Happening::Control(Err(FrameError::Ended)) | Happening::Stream(None) | Happening::Sent(false) => {
                 return Err(self.lost());
             }
@@ -312,6 +317,9 @@ impl<'a> Link<'a> {
         let mut next = Some((stream, event));
         let mut taken = 0;
         while let Some((stream, event)) = next.take() {
+            if let FeedEvent::Frame(frame) = &event {
+                self.held.took(frame.len());
+            }
             if let FeedEvent::Closed = event {
                 if self.connection.close_reason().is_some() {
                     return Err(self.lost());
@@ -336,24 +344,28 @@ impl<'a> Link<'a> {
             FeedEvent::Frame(frame) => {
                 self.overheard.frame(&context.core, stream, frame, self.machine.is_delivering())
             }
-            FeedEvent::Closed | FeedEvent::Unreadable(_) => self.overheard.over(stream),
+            FeedEvent::Closed | FeedEvent::Unreadable(_) | FeedEvent::TooMuchBegun => {
+                self.overheard.over(stream)
+            }
         }
     }
 
     fn read_feed(&mut self, stream: RecvStream) {
         let number = VarInt::from(stream.id()).into_inner();
         let sender = self.feed_sender.clone();
+        let held = self.held.clone();
         let (stop, mut stopped) = oneshot::channel();
         self.stops.insert(number, stop);
         while self.readers.try_join_next().is_some() {}
         self.readers.spawn(async move {
-            let mut frames = FrameReader::new(stream);
+            let mut frames = FrameReader::of_feed(stream, held);
             loop {
                 let event = tokio::select! {
                     frame = frames.next() => match frame {
                         Ok(frame) => FeedEvent::Frame(frame),
                         Err(FrameError::Ended) => FeedEvent::Closed,
                         Err(FrameError::Decode(error)) => FeedEvent::Unreadable(error),
+                        Err(FrameError::TooMuchBegun) => FeedEvent::TooMuchBegun,
                     },
                     // Dropping the stream tells the relay to send no more.
                     _ = &mut stopped => FeedEvent::Closed,

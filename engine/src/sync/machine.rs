@@ -71,6 +71,8 @@ pub(super) enum FeedEvent {
     Closed,
     /// A length that no frame has.
     Unreadable(DecodeError),
+    /// More at a time of frames that are not whole than any honest relay begins.
+    TooMuchBegun,
 }
 
 /// One thing to do.
@@ -216,6 +218,7 @@ impl Machine {
                         FeedEvent::Frame(frame) => client_link::Input::Feed { stream, frame },
                         FeedEvent::Closed => client_link::Input::FeedClosed { stream },
                         FeedEvent::Unreadable(error) => return Err(LinkError::Decode(error).into()),
+                        FeedEvent::TooMuchBegun => return Err(LinkError::TooMuchBegun.into()),
                     },
                 )?;
             }

@@ -501,6 +501,9 @@ pub enum LinkError {
     /// More messages in the rendezvous than agreed.
     #[error("too many messages in a rendezvous")]
     TooManyMessages,
+    /// More of frames that are not whole, over all feeds, than any honest relay begins at a time.
+    #[error("too many large frames begun and not ended")]
+    TooMuchBegun,
     /// The relay owes an answer for too long.
     #[error("relay does not answer")]
     Silent,
@@ -527,14 +530,14 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// Of two links together.
+    /// Of two links together. What is known to be left is a relay's word, whatever that is.
     #[must_use]
     pub const fn plus(self, other: Self) -> Self {
         Self {
-            segments_done: self.segments_done + other.segments_done,
-            segments_known: self.segments_known + other.segments_known,
-            bytes_done: self.bytes_done + other.bytes_done,
-            bytes_known: self.bytes_known + other.bytes_known,
+            segments_done: self.segments_done.saturating_add(other.segments_done),
+            segments_known: self.segments_known.saturating_add(other.segments_known),
+            bytes_done: self.bytes_done.saturating_add(other.bytes_done),
+            bytes_known: self.bytes_known.saturating_add(other.bytes_known),
         }
     }
 
@@ -563,5 +566,19 @@ impl Input {
             | Self::AckStored { vault, .. } => Some(*vault),
             _ => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_relay_makes_up_about_the_size_of_vaults_adds_up_all_the_same() {
+        let told = Progress { bytes_known: u64::MAX, segments_known: u64::MAX, ..Progress::default() };
+        let done = Progress { bytes_known: 5, bytes_done: 5, segments_known: 1, segments_done: 1 };
+        let sum = done.plus(told);
+        assert_eq!((sum.bytes_known, sum.bytes_done), (u64::MAX, 5));
+        assert_eq!((sum.segments_known, sum.segments_done), (u64::MAX, 1));
     }
 }
