@@ -158,15 +158,20 @@ impl Client {
     }
 
     async fn said_hello(self) -> Self {
+        self.try_said_hello().await.expect("the link is open")
+    }
+
+    /// Says HELLO, unless the relay ends the link.
+    pub(crate) async fn try_said_hello(self) -> Option<Self> {
         let mut client = self;
         client
             .send(&ClientFrame::Hello { versions: vec![VERSION], caps: 0, extensions: Extensions::new() })
             .await;
-        match client.recv().await {
+        match client.try_recv().await? {
             RelayFrame::Hello { version: VERSION, incarnation, .. } => client.incarnation = incarnation,
             other => panic!("{other:?}"),
         }
-        client
+        Some(client)
     }
 
     pub(crate) async fn send(&mut self, frame: &ClientFrame) {
