@@ -4,25 +4,19 @@ use std::collections::BTreeMap;
 use std::net::UdpSocket;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
-use quinn::crypto::rustls::QuicServerConfig;
-use quinn::{
-    Connection, Endpoint, EndpointConfig, RecvStream, SendStream, ServerConfig, TokioRuntime, TransportConfig,
-};
-use rcgen::PublicKeyData as _;
-use ring::digest::{SHA256, digest};
-use rustls::pki_types::PrivatePkcs8KeyDer;
+use quinn::{Connection, Endpoint, EndpointConfig, RecvStream, SendStream, TokioRuntime};
 use subrosa::{RelayAddr, VaultId};
 use subrosa_protocol::codec::Extensions;
 use subrosa_protocol::error::{ErrorCode, Refusal};
 use subrosa_protocol::frame::{
-    ALPN, ClientFrame, FeedFrame, RelayFrame, RelayLimits, ShortHead, StatementsPart, VERSION,
+    ClientFrame, FeedFrame, RelayFrame, RelayLimits, ShortHead, StatementsPart, VERSION,
 };
 use subrosa_protocol::ids::{
-    Base, Chain, Digest, Epoch, Head, Incarnation, LogId, Pin, PublicKeyBytes, Rseq, Seq, Signature,
+    Base, Chain, Digest, Epoch, Head, Incarnation, LogId, PublicKeyBytes, Rseq, Seq, Signature,
 };
 use subrosa_protocol::segment::{GroupPlace, Header, Kind, SealedSegment, TAG_LEN};
+use subrosa_tests::liar::{Door, next_bytes};
 use tokio::runtime::Runtime;
 
 /// What is wrong with the relay.
@@ -38,39 +32,6 @@ pub(crate) enum Manner {
     Forges(VaultId),
     /// It refuses what it is given for another future that it has, names longer heads, and shows nothing.
     Claims,
-}
-
-/// What a relay of a test lets connections in with: a key of its own.
-pub(crate) struct Door {
-    pub(crate) config: ServerConfig,
-    pub(crate) pin: Pin,
-    /// The key, as a relay stores it.
-    pub(crate) pkcs8: Vec<u8>,
-}
-
-impl Door {
-    /// A peer may open so many streams both ways.
-    pub(crate) fn of(streams: u32) -> Self {
-        let made = rcgen::generate_simple_self_signed(["subrosa".to_owned()]).unwrap();
-        let spki = digest(&SHA256, &made.signing_key.subject_public_key_info());
-        let pin = Pin::from_bytes(spki.as_ref().try_into().unwrap());
-        let pkcs8 = made.signing_key.serialize_der();
-        let key = PrivatePkcs8KeyDer::from(pkcs8.clone());
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let mut tls = rustls::ServerConfig::builder_with_provider(provider)
-            .with_protocol_versions(&[&rustls::version::TLS13])
-            .unwrap()
-            .with_no_client_auth()
-            .with_single_cert(vec![made.cert.der().clone()], key.into())
-            .unwrap();
-        tls.alpn_protocols = vec![ALPN.to_vec()];
-        let mut transport = TransportConfig::default();
-        transport.max_concurrent_bidi_streams(streams.into());
-        transport.keep_alive_interval(Some(Duration::from_millis(500)));
-        let mut config = ServerConfig::with_crypto(Arc::new(QuicServerConfig::try_from(tls).unwrap()));
-        config.transport_config(Arc::new(transport));
-        Self { config, pin, pkcs8 }
-    }
 }
 
 /// Runs until it is dropped.
@@ -269,13 +230,4 @@ async fn feed_for_ever(
 
 async fn next_frame(receive: &mut RecvStream) -> Option<ClientFrame> {
     ClientFrame::decode(&next_bytes(receive).await?.into()).ok()
-}
-
-/// The bytes of the next frame, length prefix removed; `None` once the stream is over.
-pub(crate) async fn next_bytes(receive: &mut RecvStream) -> Option<Vec<u8>> {
-    let mut len = [0; 4];
-    receive.read_exact(&mut len).await.ok()?;
-    let mut frame = vec![0; usize::try_from(u32::from_be_bytes(len)).ok()?];
-    receive.read_exact(&mut frame).await.ok()?;
-    Some(frame)
 }

@@ -30,6 +30,4 @@ mod sync;
 #[cfg(test)]
 mod threads;
 #[cfg(test)]
-mod unheard;
-#[cfg(test)]
 mod waiting;

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use subrosa::testing::set_push_wait;
 use subrosa::{AbortReason, Confirmation, Error, PairError};
+use subrosa_tests::liar::{Lie, LyingRelay};
 
 use crate::support::{NewDevice, PATIENCE, TestDevice, TestRelay, caught_up, clock, eventually, notes};
-use crate::unheard::UnheardRelay;
 
 #[test]
 fn paired_devices_exchange_live_edits_quickly() {
@@ -66,16 +66,16 @@ fn a_third_device_gets_everything_from_an_emptied_relay() {
 
 #[test]
 fn a_new_device_whose_relay_never_acknowledges_it_gets_no_keys_is_told_and_comes_again() {
-    let relay = UnheardRelay::start();
+    let relay = LyingRelay::start(Lie::Honest).unwrap();
     let a = TestDevice::new();
     a.put("before", "pairing");
-    let sync = a.sync(&relay.addr);
+    let sync = a.sync(relay.url());
     caught_up(&sync);
     let new = NewDevice::new();
-    relay.lose_acknowledgements();
+    relay.tell_all(Lie::NeverAcknowledge);
 
     // The relay takes the word of it, and says nothing.
-    let mut offer = a.device().pair_offer(&relay.addr).unwrap();
+    let mut offer = a.device().pair_offer(relay.url()).unwrap();
     let joining = new.answer(&offer);
     offer.wait_for_code(PATIENCE).unwrap().expect("the new device answers");
     set_push_wait(&mut offer, PUSH_WAIT);
@@ -85,23 +85,24 @@ fn a_new_device_whose_relay_never_acknowledges_it_gets_no_keys_is_told_and_comes
     let told = joining.join().unwrap();
     assert!(matches!(told, Err(Error::Pair(PairError::Aborted(AbortReason::Failed)))), "{told:?}");
     assert!(begun.elapsed() < PATIENCE, "both are told in bounded time: {:?}", begun.elapsed());
-    assert!(relay.lost() > 0, "the relay took it");
+    assert!(relay.unheard() > 0, "the relay took it");
     assert_eq!(relay.take_said(), [COMMIT, REVEAL, OPEN, ABORT], "no piece of the bundle was sent");
     assert!(!new.has_store());
     // What the relay has taken cannot be taken back.
     assert_eq!(a.vault().devices().unwrap().len(), 2, "it is listed");
 
-    relay.heal();
-    let mut offer = a.device().pair_offer(&relay.addr).unwrap();
+    relay.tell(Lie::Honest);
+    relay.cut();
+    let mut offer = a.device().pair_offer(relay.url()).unwrap();
     let joining = new.answer(&offer);
     offer.wait_for_code(PATIENCE).unwrap().expect("the new device answers again");
     offer.confirm(Confirmation::CodesEqual).unwrap();
     let b = new.with(joining.join().unwrap().unwrap());
     assert!(relay.take_said().contains(&PIECE));
     caught_up(&sync);
-    b.sync_once(&relay.addr);
+    b.sync_once(relay.url());
     b.put("b", "after");
-    b.sync_once(&relay.addr);
+    b.sync_once(relay.url());
     caught_up(&sync);
     assert_eq!((a.notes().len(), a.notes()), (2, b.notes()));
     for device in [&a, &b] {
