@@ -72,6 +72,12 @@ pub(crate) const HEADS_NAME_THE_TIP: bool = cfg!(fault = "heads-name-the-tip");
 /// again. In `logs/outbox.rs`.
 pub(crate) const LOST_NOT_SENT_AGAIN: bool = cfg!(fault = "lost-not-sent-again");
 
+/// What a relay made up waits for a certificate for ever. In `logs/outbox.rs`.
+pub(crate) const MADE_UP_STAYS: bool = cfg!(fault = "made-up-stays");
+
+/// A member's segment that stands inside a group which never began is taken for damage of the store. In `logs/groups.rs`.
+pub(crate) const MISPLACED_IS_DAMAGE: bool = cfg!(fault = "misplaced-is-damage");
+
 /// What a delete hides that did not know it is not shown again. In `logs/sealing.rs`.
 pub(crate) const NOTHING_SHOWN_AGAIN: bool = cfg!(fault = "nothing-shown-again");
 

@@ -1,6 +1,7 @@
 //! What devices of a newer version will do, and devices of simulations, for tests across packages. Only there with the feature `testing`; no part of the
 //! API, and not for applications.
 
+pub mod forging;
 pub mod simulated;
 
 use std::time::Duration;

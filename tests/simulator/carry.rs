@@ -7,11 +7,12 @@ use bytes::Bytes;
 use subrosa::testing::simulated::{SimLink, SimNews, SimOutput, SimPeer, connect};
 use subrosa_protocol::error::ErrorCode;
 use subrosa_protocol::frame::RelayFrame;
-use subrosa_relay::testing::SimSent;
+use subrosa_relay::testing::{SimRelay, SimSent};
 
 use super::dice::Dice;
 use super::failure::{Failure, Kind};
 use super::lane::Lane;
+use super::lies::Heard;
 use super::sights::Sight;
 use super::world::World;
 
@@ -25,6 +26,8 @@ pub(super) struct Wire {
     pub(super) link: SimLink,
     /// The relay's number of it.
     no: u64,
+    /// Whether it is with the other database of a relay that has two.
+    other: bool,
     up: Lane<Bytes>,
     down: Lane<Bytes>,
     feeds: BTreeMap<u64, Lane<Option<Bytes>>>,
@@ -47,8 +50,8 @@ enum Move {
     Work(usize),
     Answer(usize),
     Show(usize),
-    Verify(usize),
-    Commit(usize),
+    Verify(usize, bool),
+    Commit(usize, bool),
 }
 
 /// Whether acknowledgements arrive.
@@ -69,7 +72,9 @@ impl World {
         let peer = SimPeer { exporter: self.fresh(), ..self.relays[relay].peer };
         let (now, relay_now) = (self.instant(), self.relay_now(relay));
         self.sights.add(Sight::WrongRelayClock, u64::from(self.relays[relay].ahead_ms != 0));
-        let (Some(device), Some(open)) = (&self.sites[site].device, &mut self.relays[relay].relay) else {
+        let other = self.relays[relay].shows_other_to(site);
+        let (Some(device), Some(open)) = (&self.sites[site].device, self.relays[relay].database(other))
+        else {
             return Ok(());
         };
         match connect(device, now, &peer) {
@@ -80,6 +85,7 @@ impl World {
                     relay,
                     link,
                     no,
+                    other,
                     up: Lane::default(),
                     down: Lane::default(),
                     feeds: BTreeMap::new(),
@@ -110,7 +116,7 @@ impl World {
                 Sight::Unheard,
                 u64::from(wire.down.first().is_some_and(|frame| wire.keeps_back(frame))),
             );
-            if let Some(relay) = &mut self.relays[wire.relay].relay {
+            if let Some(relay) = self.relays[wire.relay].database(wire.other) {
                 relay.disconnect(wire.no);
             }
             if let Some(why) = wire.over {
@@ -152,8 +158,8 @@ impl World {
             if let Err(failure) = wire.link.tick(now) {
                 wire.over = Some(failure.to_string());
             }
-            let (relay, no) = (wire.relay, wire.no);
-            if let Some(relay) = &mut self.relays[relay].relay {
+            let (relay, no, other) = (wire.relay, wire.no, wire.other);
+            if let Some(relay) = self.relays[relay].database(other) {
                 relay.tick(relay_now, no);
             }
             self.gather(at);
@@ -178,7 +184,7 @@ impl World {
     fn moves(&self) -> Vec<Move> {
         let (mut moves, now) = (Vec::new(), self.truth.ms());
         for (at, wire) in self.wires.iter().enumerate() {
-            let Some(relay) = &self.relays[wire.relay].relay else { continue };
+            let Some(relay) = self.relays[wire.relay].looked_at(wire.other) else { continue };
             if wire.up.arrived(now).is_some() && relay.accepts_frame(wire.no) {
                 moves.push(Move::Up(at));
             }
@@ -200,9 +206,11 @@ impl World {
             }
         }
         for (at, relay) in self.relays.iter().enumerate() {
-            let (verifies, commits) = relay.relay.as_ref().map_or((false, false), |relay| relay.waits());
-            moves.extend(verifies.then_some(Move::Verify(at)));
-            moves.extend(commits.then_some(Move::Commit(at)));
+            for other in [false, true] {
+                let (verifies, commits) = relay.looked_at(other).map_or((false, false), SimRelay::waits);
+                moves.extend(verifies.then_some(Move::Verify(at, other)));
+                moves.extend(commits.then_some(Move::Commit(at, other)));
+            }
         }
         moves
     }
@@ -216,26 +224,23 @@ impl World {
             | Move::Work(at)
             | Move::Answer(at)
             | Move::Show(at) => at,
-            Move::Verify(relay) => {
+            Move::Verify(relay, other) => {
                 let relay_now = self.relay_now(relay);
-                if let Some(relay) = &mut self.relays[relay].relay {
+                if let Some(relay) = self.relays[relay].database(other) {
                     relay.verify(relay_now);
                 }
                 return Ok(());
             }
-            Move::Commit(relay) => return self.commit(relay),
+            Move::Commit(relay, other) => return self.commit(relay, other),
         };
         let relay_now = self.relay_now(self.wires[at].relay);
+        if matches!(chosen, Move::Up(_)) {
+            self.take_up(at);
+            return Ok(());
+        }
         let wire = &mut self.wires[at];
-        let Some(relay) = &mut self.relays[wire.relay].relay else { return Ok(()) };
+        let Some(relay) = self.relays[wire.relay].database(wire.other) else { return Ok(()) };
         let done = match chosen {
-            Move::Up(_) => {
-                if let Some(frame) = wire.up.take(ms) {
-                    relay.frame(relay_now, wire.no, frame);
-                    wire.stirred = true;
-                }
-                Ok(())
-            }
             Move::Down(_) => wire.down.take(ms).map_or(Ok(()), |frame| wire.link.frame(now, frame)),
             Move::Feed(_, stream) => {
                 let frame = wire.feeds.get_mut(&stream).and_then(|lane| lane.take(ms));
@@ -261,13 +266,33 @@ impl World {
         Ok(())
     }
 
-    fn commit(&mut self, at: usize) -> Result<(), Failure> {
+    /// A relay gets a device's next frame, or whatever it takes it for.
+    fn take_up(&mut self, at: usize) {
+        let (ms, relay_now) = (self.truth.ms(), self.relay_now(self.wires[at].relay));
+        let wire = &mut self.wires[at];
+        let of = &mut self.relays[wire.relay];
+        let Some(frame) = wire.up.take(ms) else { return };
+        let heard = match of.liar_to(wire.site) {
+            Some(liar) => liar.hear(&mut self.dice, frame),
+            None => Heard { passed: Some(frame), answers: Vec::new() },
+        };
+        heard.answers.into_iter().for_each(|answer| wire.down.put(ms, answer));
+        if let (Some(frame), Some(relay)) = (heard.passed, of.database(wire.other)) {
+            relay.frame(relay_now, wire.no, frame);
+        }
+        wire.stirred = true;
+        self.gather(at);
+    }
+
+    fn commit(&mut self, at: usize, other: bool) -> Result<(), Failure> {
         let (now, vault) = (self.relay_now(at), self.vault);
         let of = &mut self.relays[at];
-        let Some(relay) = &mut of.relay else { return Ok(()) };
+        let Some(relay) = of.database(other) else { return Ok(()) };
         relay.commit(now);
-        if !of.disk.is_dead()
-            && let Some(Ok(heads)) = vault.map(|vault| relay.heads(&vault))
+        let heads = vault.map(|vault| relay.heads(&vault));
+        if !other
+            && !of.disk.is_dead()
+            && let Some(Ok(heads)) = heads
         {
             let shrunk = of.heads.iter().find(|(log, seq)| heads.get(*log).is_none_or(|now| now < *seq));
             if let Some((log, seq)) = shrunk {
@@ -279,7 +304,7 @@ impl World {
             of.heads = heads;
         }
         for wire in 0..self.wires.len() {
-            if self.wires[wire].relay == at {
+            if (self.wires[wire].relay, self.wires[wire].other) == (at, other) {
                 self.wires[wire].stirred = true;
                 self.gather(wire);
             }
@@ -291,28 +316,41 @@ impl World {
     pub(super) fn gather(&mut self, at: usize) {
         let (wire, now_ms) = (&mut self.wires[at], self.truth.ms());
         let of = &mut self.relays[wire.relay];
-        let Some(relay) = &mut of.relay else { return };
-        let (latency_ms, dice, sights) = (of.latency_ms, &mut self.dice, &mut self.sights);
-        let mut arrives = || {
+        let (latency_ms, sights) = (of.latency_ms, &mut self.sights);
+        let Some(relay) = of.database(wire.other) else { return };
+        let mut arrives = |dice: &mut Dice| {
             let takes_ms = if latency_ms == 0 { 0 } else { dice.below(latency_ms + 1) };
             sights.add(Sight::Late, u64::from(takes_ms > 0));
             now_ms + takes_ms
         };
         while let Some(output) = wire.link.poll() {
             match output {
-                SimOutput::Send(frame) => wire.up.put(arrives(), frame),
+                SimOutput::Send(frame) => wire.up.put(arrives(&mut self.dice), frame),
                 SimOutput::StopFeed(stream) => relay.stop_feed(wire.no, stream),
                 SimOutput::Probe => wire.link.answered(),
             }
         }
+        let mut all = Vec::new();
         while let Some(sent) = relay.sent(wire.no) {
-            match sent {
-                SimSent::Frame(frame) => wire.down.put(arrives(), frame),
-                SimSent::Feed(stream, frame) => {
-                    wire.feeds.entry(stream).or_default().put(arrives(), Some(frame));
+            all.push(sent);
+        }
+        for sent in all {
+            let told = match of.liar_to(wire.site) {
+                Some(liar) => liar.tell(&mut self.dice, sent),
+                None => vec![sent],
+            };
+            for sent in told {
+                match sent {
+                    SimSent::Frame(frame) => wire.down.put(arrives(&mut self.dice), frame),
+                    SimSent::Feed(stream, frame) => {
+                        let at_ms = arrives(&mut self.dice);
+                        wire.feeds.entry(stream).or_default().put(at_ms, Some(frame));
+                    }
+                    SimSent::FeedEnd(stream) => {
+                        wire.feeds.entry(stream).or_default().put(arrives(&mut self.dice), None);
+                    }
+                    SimSent::Closed => wire.closed = true,
                 }
-                SimSent::FeedEnd(stream) => wire.feeds.entry(stream).or_default().put(arrives(), None),
-                SimSent::Closed => wire.closed = true,
             }
         }
         for news in wire.link.take_news() {

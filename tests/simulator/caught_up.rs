@@ -31,7 +31,8 @@ impl World {
             self.carry(ms, |world| world.is_caught_up(&asked) || world.wire(site, relay).is_none())?;
             self.check_caught_up(&asked)?;
             // A new link sends all that is here; one that is up does not hear of what another relay brings.
-            if !was_connected && self.is_caught_up(&asked) && self.has_no_forks(site) {
+            let counts = self.relays[relay].lying.is_none() && self.is_honest(site);
+            if counts && !was_connected && self.is_caught_up(&asked) && self.has_no_forks(site) {
                 self.relays[relay].shown = self.relays[relay].shown.plus(asked.shown);
             }
         }
@@ -58,7 +59,8 @@ impl World {
 
     fn check_caught_up(&mut self, asked: &Asked) -> Result<(), Failure> {
         let &Asked { site, relay, must_show, shown, .. } = asked;
-        if !self.is_caught_up(asked) {
+        let counts = self.relays[relay].lying.is_none() && self.is_honest(site);
+        if !counts || !self.is_caught_up(asked) {
             return Ok(());
         }
         let Some(device) = &self.sites[site].device else { return Ok(()) };
@@ -78,7 +80,8 @@ impl World {
     pub(super) fn note_held(&mut self) -> Result<(), Failure> {
         for at in 0..self.wires.len() {
             let (site, relay) = (self.wires[at].site, self.wires[at].relay);
-            if self.sites[site].device.is_none() || !self.wires[at].link.is_synced() {
+            let counts = self.relays[relay].lying.is_none() && self.is_honest(site);
+            if self.sites[site].device.is_none() || !self.wires[at].link.is_synced() || !counts {
                 continue;
             }
             let is_all_there = self.relays.len() == 1 && self.has_no_forks(site);

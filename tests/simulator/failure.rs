@@ -41,6 +41,10 @@ pub enum Kind {
     HeadsShrink,
     /// What users wrote stands readable in what a relay holds.
     Plaintext,
+    /// A relay's word opened new logs.
+    LogsForNothing,
+    /// What a relay made up is still there.
+    LeftBehind,
     /// The code panicked.
     Panic,
 }

@@ -6,6 +6,7 @@
 
 mod clocks;
 mod forks;
+mod liars;
 
 use super::failure::Kind;
 use super::plan::{Plan, Theme};
@@ -35,7 +36,7 @@ pub struct Known {
 
 /// All of them.
 pub fn all() -> impl Iterator<Item = &'static Known> {
-    forks::FORKS.iter().chain(clocks::CLOCKS)
+    forks::FORKS.iter().chain(clocks::CLOCKS).chain(liars::LIARS)
 }
 
 impl Known {
@@ -55,6 +56,12 @@ impl Known {
         let has = |some: &[&str]| words.iter().any(|word| some.iter().any(|one| word.starts_with(one)));
         let (copies, clocks) = (has(&["copy", "restore", "move"]), has(&["clock"]));
         let (joins, relays) = (has(&["join"]), has(&["sync 1", "wipe", "relay-restore"]));
+        if has(&["lie"]) {
+            return Theme::Lies;
+        }
+        if has(&["forge"]) {
+            return Theme::Forgeries;
+        }
         let disks = has(&["ail", "fill", "relay-ail", "relay-fill", "quota"]);
         match (copies, clocks, joins, relays, disks) {
             (false, false, false, false, false) => Theme::Calm,

@@ -37,6 +37,7 @@ impl World {
             }
             Action::Clock(site, seconds) => {
                 let site = self.site(site);
+                self.may_fork = true;
                 self.sites[site].clock.set_ahead(i64::from(seconds) * 1000);
                 self.tick()
             }
@@ -121,7 +122,7 @@ impl World {
                 self.relays[relay].ahead_ms = i64::from(seconds) * 1000;
                 self.tick()
             }
-            _ => Ok(()),
+            action => self.act_on_liars(action),
         }
     }
 
@@ -156,6 +157,7 @@ impl World {
         if self.sites.len() >= usize::from(SITES_MAX) {
             return Ok(());
         }
+        self.may_fork = true;
         self.sights.note(sight);
         let owner = self.sites[copy.site].owner;
         let site = self.new_site(owner, copy.image.clone());
@@ -170,6 +172,7 @@ impl World {
             return self.put_elsewhere(&copy, Sight::Elsewhere);
         }
         let site = copy.site;
+        self.may_fork = true;
         self.open(site)?;
         let lost = self.seen_or_known(site)?;
         self.excuse(lost, (Some(site), None))?;

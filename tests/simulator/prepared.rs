@@ -80,6 +80,7 @@ impl World {
             ahead_ms: 0,
             heads: BTreeMap::new(),
             backup: None,
+            lying: None,
         });
         Ok(())
     }

@@ -146,9 +146,9 @@ impl World {
     }
 
     /// One local call, and what it must show at once.
-    fn write(&mut self, site: usize, effects: Vec<(RecNo, Effect)>) -> Result<(), Failure> {
+    pub(super) fn write(&mut self, site: usize, effects: Vec<(RecNo, Effect)>) -> Result<(), Failure> {
         self.open(site)?;
-        if self.sites[site].device.is_none() {
+        if self.sites[site].device.is_none() || !self.is_honest(site) {
             return Ok(());
         }
         let (mut kept, mut anew) = (Vec::new(), Vec::new());
@@ -250,7 +250,7 @@ impl World {
 
     fn import(&mut self, site: usize) -> Result<(), Failure> {
         self.open(site)?;
-        if self.model.len() >= OPS_MAX || self.sites[site].device.is_none() {
+        if self.model.len() >= OPS_MAX || self.sites[site].device.is_none() || !self.is_honest(site) {
             return Ok(());
         }
         let seen = self.seen(site)?;
@@ -280,7 +280,7 @@ impl World {
 
     fn join(&mut self, site: usize, relay: usize) -> Result<(), Failure> {
         self.open(site)?;
-        let is_open = self.sites[site].device.is_some();
+        let is_open = self.sites[site].device.is_some() && self.is_honest(site);
         if self.sites.len() >= usize::from(SITES_MAX) || self.model.len() >= OPS_MAX || !is_open {
             return Ok(());
         }
@@ -323,7 +323,9 @@ impl World {
         if join.is_at_relay(&vault, &peer).map_err(|error| fails(self, error))? {
             let device = join.finish(&vault, Some(&peer)).map_err(|error| fails(self, error))?;
             self.sites[new].device = Some(device);
-            self.relays[relay].held.insert(op);
+            if self.relays[relay].lying.is_none() {
+                self.relays[relay].held.insert(op);
+            }
             self.sights.note(Sight::Join);
             return Ok(());
         }

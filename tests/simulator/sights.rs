@@ -3,6 +3,8 @@
 
 use std::fmt;
 
+use super::lies::Lie;
+
 macro_rules! sights {
     ($($name:ident = $text:literal,)*) => {
         /// One thing that a plan may meet.
@@ -74,7 +76,42 @@ sights! {
     AskedWaits = "such times that say little, as something received was not merged yet",
     Disagrees = "relays that showed other heads after all were compared",
     Disputed = "relays that claimed another future and showed none",
+    LieForgets = "frames that a relay acknowledged and threw away",
+    LieMute = "frames of a relay that acknowledged nothing",
+    LieHides = "frames of a relay that hid a log",
+    LieFreezes = "frames of a relay that fed nothing any more",
+    LieWorlds = "frames of a relay with two databases",
+    LieAlters = "frames that a relay altered",
+    LieGarbles = "frames that a relay garbled",
+    LieRepeats = "frames that a relay said again",
+    LieDrops = "frames of a relay that loses some",
+    LieInvents = "frames to which a relay added segments of its own",
+    LieRefuses = "frames that a relay refused for any reason",
+    LieClaims = "frames of a relay that claimed other futures",
+    Forged = "times that a member sealed what no honest one does",
+    NotForged = "times that its store did not let it",
     WaitedForCarriers = "plans in which others had to carry",
+}
+
+impl Sight {
+    /// A relay lied so.
+    #[must_use]
+    pub const fn of_lie(lie: Lie) -> Self {
+        match lie {
+            Lie::Forgets => Self::LieForgets,
+            Lie::Mute => Self::LieMute,
+            Lie::Hides => Self::LieHides,
+            Lie::Freezes => Self::LieFreezes,
+            Lie::Worlds => Self::LieWorlds,
+            Lie::Alters => Self::LieAlters,
+            Lie::Garbles => Self::LieGarbles,
+            Lie::Repeats => Self::LieRepeats,
+            Lie::Drops => Self::LieDrops,
+            Lie::Invents => Self::LieInvents,
+            Lie::Refuses => Self::LieRefuses,
+            Lie::Claims => Self::LieClaims,
+        }
+    }
 }
 
 const COUNT: usize = Sight::TABLE.len();

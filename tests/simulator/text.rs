@@ -3,8 +3,11 @@
 use std::fmt;
 use std::str::FromStr;
 
+use subrosa::testing::forging::FORGERIES;
+
 use super::disk::{Ail, Loss};
-use super::plan::{Action, Back, Plan, Step};
+use super::lies::LIES;
+use super::plan::{Action, Back, Plan, SiteNo, Step};
 
 /// Why a text is no plan.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -91,6 +94,9 @@ impl Action {
             Self::QuotaOff(..) => "quota-off",
             Self::Latency(..) => "latency",
             Self::RelayClock(..) => "relay-clock",
+            Self::Lie(..) => "lie",
+            Self::Honest(..) => "honest",
+            Self::Forge(..) => "forge",
         }
     }
 }
@@ -125,7 +131,8 @@ impl fmt::Display for Action {
             | Self::Room(a)
             | Self::RelayFill(a)
             | Self::RelayRoom(a)
-            | Self::QuotaOff(a) => write!(f, " {a}"),
+            | Self::QuotaOff(a)
+            | Self::Honest(a) => write!(f, " {a}"),
             Self::Ail(a, after, ail) | Self::RelayAil(a, after, ail) => {
                 write!(f, " {a} {after} {}", name_of(&AILS, &ail))
             }
@@ -136,6 +143,14 @@ impl fmt::Display for Action {
             Self::Restore(backup, back) => write!(f, " {backup} {}", name_of(&BACKS, &back)),
             Self::Clock(at, seconds) | Self::RelayClock(at, seconds) => write!(f, " {at} {seconds}"),
             Self::Wait(seconds) => write!(f, " {seconds}"),
+            Self::Lie(relay, lie, to) => {
+                write!(f, " {relay} {}", name_of(&LIES, &lie))?;
+                match to {
+                    Some(to) => write!(f, " {to}"),
+                    None => f.write_str(" all"),
+                }
+            }
+            Self::Forge(site, forgery) => write!(f, " {site} {}", name_of(&FORGERIES, &forgery)),
         }
     }
 }
@@ -191,8 +206,19 @@ fn trouble(word: &str, words: &mut dyn Iterator<Item = &str>) -> Option<Action> 
         "quota-off" => Action::QuotaOff(next(words)?),
         "latency" => Action::Latency(next(words)?, next(words)?),
         "relay-clock" => Action::RelayClock(next(words)?, next(words)?),
+        "lie" => Action::Lie(next(words)?, by_name(&LIES, words.next()?)?, to(words)?),
+        "honest" => Action::Honest(next(words)?),
+        "forge" => Action::Forge(next(words)?, by_name(&FORGERIES, words.next()?)?),
         _ => return None,
     })
+}
+
+/// A site, or all.
+fn to(words: &mut dyn Iterator<Item = &str>) -> Option<Option<SiteNo>> {
+    match words.next()? {
+        "all" => Some(None),
+        site => site.parse().ok().map(Some),
+    }
 }
 
 fn header(line: &str) -> Option<Plan> {

@@ -1,6 +1,6 @@
 //! A world: sites with stores, relays, links between them, one clock that is right, and what people know of it all.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -17,6 +17,7 @@ use super::carry::Wire;
 use super::dice::Dice;
 use super::disk::{Image, Loss, SimDisk};
 use super::failure::{Failure, Kind};
+use super::lies::Liar;
 use super::model::{FieldNo, Model, OpNo, OpSet, RecNo, Shown};
 use super::sights::{Sight, Sights};
 
@@ -112,6 +113,41 @@ pub(super) struct Relay {
     pub(super) latency_ms: u64,
     /// Its clock.
     pub(super) ahead_ms: i64,
+    /// While it lies.
+    pub(super) lying: Option<Lying>,
+}
+
+/// A relay that lies.
+pub(super) struct Lying {
+    pub(super) liar: Liar,
+    /// To one site alone.
+    pub(super) to: Option<usize>,
+    /// Its other database.
+    pub(super) other: Option<SimRelay>,
+}
+
+impl Relay {
+    /// The database that a link is with; the other one has a disk that nothing ever happens to.
+    pub(super) fn database(&mut self, other: bool) -> Option<&mut SimRelay> {
+        if other { self.lying.as_mut()?.other.as_mut() } else { self.relay.as_mut() }
+    }
+
+    /// The same, to look at.
+    pub(super) fn looked_at(&self, other: bool) -> Option<&SimRelay> {
+        if other { self.lying.as_ref()?.other.as_ref() } else { self.relay.as_ref() }
+    }
+
+    /// Who lies to a site.
+    pub(super) fn liar_to(&mut self, site: usize) -> Option<&mut Liar> {
+        let lying = self.lying.as_mut()?;
+        lying.to.is_none_or(|to| to == site).then_some(&mut lying.liar)
+    }
+
+    /// Whether a site is shown another database than others.
+    pub(super) fn shows_other_to(&self, site: usize) -> bool {
+        let other = |lying: &Lying| lying.other.is_some() && lying.to.map_or(site % 2 == 1, |to| to == site);
+        self.lying.as_ref().is_some_and(other)
+    }
 }
 
 /// A copy of a relay's database that was put aside.
@@ -145,6 +181,12 @@ pub(super) struct World {
     pub(super) ended: BTreeMap<(usize, usize), String>,
     /// Ops that imported many records.
     pub(super) imports: OpSet,
+    /// Whether something happened for which new logs are opened.
+    pub(super) may_fork: bool,
+    /// Devices that are members and lie.
+    pub(super) liars: BTreeSet<usize>,
+    /// Whether somebody has lied.
+    pub(super) hostile: bool,
     /// What the plan has met.
     pub(super) sights: Sights,
 }
@@ -172,6 +214,9 @@ impl World {
             excused: OpSet::default(),
             ended: BTreeMap::new(),
             imports: OpSet::default(),
+            may_fork: false,
+            liars: BTreeSet::new(),
+            hostile: false,
             sights: Sights::default(),
         }
     }
@@ -353,7 +398,7 @@ impl World {
         (site, relay): (Option<usize>, Option<usize>),
     ) -> Result<(), Failure> {
         let mut elsewhere = OpSet::default();
-        for other in (0..self.sites.len()).filter(|other| Some(*other) != site) {
+        for other in self.honest_sites().into_iter().filter(|other| Some(*other) != site) {
             self.open(other)?;
             elsewhere = elsewhere.plus(self.seen_or_known(other)?);
         }

@@ -11,6 +11,7 @@ use subrosa_store::error::StoreError;
 use subrosa_store::logs::BranchNo;
 
 use crate::error::Error;
+use crate::faults;
 use crate::life::commit::Tx;
 use crate::logs::sealing::fill::BODY_PLAIN_MAX;
 use crate::memory::cost::look_at_row;
@@ -121,6 +122,9 @@ impl Tx<'_> {
                 return Ok(extent(Seq(seq.0 - 1), false, 0));
             }
             if header.place.is_first() != (seq == first) {
+                if faults::MISPLACED_IS_DAMAGE {
+                    return Err(StoreError::Inconsistent.into());
+                }
                 return Ok(NextGroup::Waits(WaitReason::Misplaced));
             }
             if header.kind.is_group_of_its_own() && is_passed_over(header.kind) {

@@ -15,7 +15,7 @@ use subrosa_protocol::segment::Class;
 use subrosa_protocol::token::Grant;
 use subrosa_store::error::StoreError;
 use subrosa_store::keys::VaultNo;
-use subrosa_store::logs::{BranchNo, LogTip, LogsView};
+use subrosa_store::logs::{BranchNo, LogTip, LogsView, Rank};
 use subrosa_store::relays::{Cursor, RelayHead};
 
 use crate::error::{Error, PeerFault};
@@ -54,6 +54,19 @@ impl Tx<'_> {
             match self.state.logs.number(vault, &log) {
                 Some(number) => self.relays.put_head(relay, number, &head)?,
                 None => self.relays.put_shown(relay, vault, &log, &head)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets go of what waits for a certificate, opens under no key that is here, and is shown by no relay any more: it was
+    /// made up, or somebody still has it and shows it again.
+    fn let_go_of_what_nobody_shows(&mut self, vault: VaultNo) -> Result<(), Error> {
+        let shut = self.vault(vault)?.waiting.iter().filter(|(_, held)| held.rank == Rank::Shut);
+        let shut: Vec<LogId> = shut.map(|(log, _)| *log).collect();
+        for log in shut {
+            if !self.relays.is_shown(vault, &log)? {
+                self.let_go_from(vault, &log, Seq(0))?;
             }
         }
         Ok(())
@@ -237,6 +250,9 @@ impl Core {
             branches.elsewhere.insert(*relay, elsewhere);
             branches.change();
             tx.take_shown(relay, number, &said)?;
+            if !faults::MADE_UP_STAYS {
+                tx.let_go_of_what_nobody_shows(number)?;
+            }
             if !faults::LOST_NOT_SENT_AGAIN {
                 tx.vault_mut(number)?.unsent.remove(relay);
             }

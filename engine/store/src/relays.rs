@@ -137,6 +137,13 @@ impl<'t> Relays<'t> {
         Ok(ShownHeads { rows: self.shown.range::<&[u8; 52]>(&first..=&last)?, relay: *relay })
     }
 
+    /// Whether any relay has shown something of a log without a certificate.
+    pub fn is_shown(&self, vault: VaultNo, log: &LogId) -> Result<bool, StoreError> {
+        let first = shown_key(vault, log, &Pin::from_bytes([0; 32]));
+        let last = shown_key(vault, log, &Pin::from_bytes([0xff; 32]));
+        Ok(self.shown.range::<&[u8; 52]>(&first..=&last)?.next().transpose()?.is_some())
+    }
+
     /// A log has got a number: what relays have shown of it is kept with the others.
     pub fn move_shown(&mut self, vault: VaultNo, id: &LogId, log: LogNo) -> Result<(), StoreError> {
         let first = shown_key(vault, id, &Pin::from_bytes([0; 32]));

@@ -69,3 +69,19 @@ fn plans_of_disks_that_fail_keep_every_promise() {
         assert_eq!(plan.run(), Ok(()), "{plan}");
     }
 }
+
+/// Relays that lie: nothing of what they make up is taken in or left, and nothing that was written is lost, once they are honest.
+#[test]
+fn plans_of_relays_that_lie_keep_every_promise() {
+    for plan in plans(Theme::Lies) {
+        assert_eq!(plan.run(), Ok(()), "{plan}");
+    }
+}
+
+/// Members that lie: the others are equal, go on, and lose nothing.
+#[test]
+fn plans_of_members_that_lie_keep_every_promise() {
+    for plan in plans(Theme::Forgeries) {
+        assert_eq!(plan.run(), Ok(()), "{plan}");
+    }
+}

@@ -1,5 +1,6 @@
 //! What waits until somebody certifies its log: how much, for how long, and what gives way to what.
 
+use subrosa_protocol::frame::ShortHead;
 use subrosa_protocol::ids::{Incarnation, LogId, Seq, VaultId};
 use subrosa_protocol::limits::{
     QUARANTINE_LOG_BYTES_MAX, QUARANTINE_LOG_SEGMENTS_MAX, QUARANTINE_VAULT_BYTES_MAX,
@@ -7,8 +8,8 @@ use subrosa_protocol::limits::{
 use subrosa_protocol::segment::Kind;
 use subrosa_store::logs::Rank;
 
-use super::{Stranger, another_relay, batch, give, noise, pair, segments_of};
-use crate::tests::{TestDevice, append, everything, id, join, record};
+use super::{Stranger, another_relay, batch, give, noise, pair, rows, segments_of};
+use crate::tests::{ListRelay, TestDevice, append, everything, id, join, record};
 
 /// Bytes, logs and the rank of one log, of what waits.
 fn waiting(device: &TestDevice, vault: &VaultId, log: &LogId) -> (usize, usize, Option<Rank>) {
@@ -41,6 +42,29 @@ fn control_segments_of_a_stranger_are_bounded_and_never_passed_on() {
     a.reopen();
     assert_eq!(waiting(&a, &vault, &strangers[19].log()), (bytes, logs, Some(Rank::Shut)));
     assert_eq!(a.device.as_ref().unwrap().verify().unwrap().uncertified_logs, logs as u64);
+}
+
+/// A relay that made up logs is honest again, or another one stands in its place: nothing of them is left.
+#[test]
+fn what_a_relay_made_up_goes_when_no_relay_shows_it_any_more() {
+    let (mut a, _b, relay, vault) = pair();
+    let other = another_relay(8);
+    let honest = |a: &TestDevice, relay: &ListRelay| {
+        let heads: Vec<ShortHead> = a.core().heads(&vault).unwrap().into_iter().map(Into::into).collect();
+        a.core().relay_heads(&vault, &relay.pin, relay.incarnation, &heads).unwrap();
+    };
+    [&other, &relay].iter().for_each(|relay| honest(&a, relay));
+    let before = rows(&a);
+    let mut stranger = Stranger::new(&vault);
+    let segments = vec![stranger.next(Kind::CONTROL, b"x"), stranger.next(Kind::CONTROL, b"y")];
+    give(&relay, &a, &stranger, segments.clone());
+    give(&other, &a, &stranger, segments);
+    assert_eq!(waiting(&a, &vault, &stranger.log()).2, Some(Rank::Shut));
+    honest(&a, &other);
+    assert_eq!(waiting(&a, &vault, &stranger.log()).2, Some(Rank::Shut), "one still shows it");
+    a.reopen();
+    honest(&a, &relay);
+    assert_eq!((waiting(&a, &vault, &stranger.log()), rows(&a)), ((0, 0, None), before));
 }
 
 #[test]
