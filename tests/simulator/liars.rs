@@ -1,5 +1,7 @@
 //! Relays and members that lie: what the plan has them do, and what honest devices must still be when it is over.
 
+use std::collections::BTreeMap;
+
 use subrosa::SeededEntropy;
 use subrosa::testing::forging::{FORGED, Forgery, forge};
 use subrosa::testing::simulated::standing;
@@ -8,7 +10,7 @@ use subrosa_relay::testing::SimRelay;
 use super::disk::SimDisk;
 use super::failure::{Failure, Kind};
 use super::lies::{Liar, Lie};
-use super::model::{Cell, Effect, OPS_MAX};
+use super::model::{Cell, Effect, FieldNo, OPS_MAX, OpNo};
 use super::plan::Action;
 use super::sights::Sight;
 use super::world::{Lying, World};
@@ -97,6 +99,13 @@ impl World {
             Err(_) => self.sights.note(Sight::NotForged),
         }
         self.tick()
+    }
+
+    /// Whether a record shows something that a member which lies has written: it may write that once more.
+    pub(super) fn is_of_liars(&self, shown: Option<&BTreeMap<FieldNo, OpNo>>) -> bool {
+        let is_liars =
+            |op: &OpNo| self.authors.get(usize::from(*op)).is_some_and(|of| self.liars.contains(of));
+        !self.liars.is_empty() && shown.is_some_and(|shown| shown.values().any(is_liars))
     }
 
     /// A relay's word alone opens no new logs, and leaves nothing behind.

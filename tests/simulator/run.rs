@@ -168,6 +168,7 @@ impl World {
         }
         let seen = self.seen(site)?;
         let op = self.model.add(seen, kept.clone());
+        self.authors.push(self.sites[site].owner);
         anew.into_iter().for_each(|record| self.model.begin_anew(op, record));
         let vault = self.vault_at(site)?;
         let (notes, ops) = (vault.records("notes"), vault.records("ops"));
@@ -255,6 +256,7 @@ impl World {
         }
         let seen = self.seen(site)?;
         let op = self.model.add(seen, Vec::new());
+        self.authors.push(self.sites[site].owner);
         self.imports.insert(op);
         let vault = self.vault_at(site)?;
         let (bulk, ops) = (vault.records("bulk"), vault.records("ops"));
@@ -287,6 +289,7 @@ impl World {
         let old = self.vault_at(site)?;
         // Who sees that a device was let in need not see what its author had seen of records.
         let op = self.model.add(OpSet::default(), Vec::new());
+        self.authors.push(self.sites[site].owner);
         let owner = self.add_identity();
         self.identities[owner].joined = Some(op);
         let new = self.new_site(owner, super::disk::Image::default());

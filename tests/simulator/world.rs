@@ -175,6 +175,8 @@ pub(super) struct World {
     pub(super) wires: Vec<Wire>,
     pub(super) backups: Vec<Backup>,
     pub(super) model: Model,
+    /// Which device made each op.
+    pub(super) authors: Vec<usize>,
     /// What may be nowhere: the only copy of it was taken away, or the call was cut short.
     pub(super) excused: OpSet,
     /// How links ended lately.
@@ -211,6 +213,7 @@ impl World {
             wires: Vec::new(),
             backups: Vec::new(),
             model: Model::default(),
+            authors: Vec::new(),
             excused: OpSet::default(),
             ended: BTreeMap::new(),
             imports: OpSet::default(),
