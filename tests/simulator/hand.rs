@@ -348,7 +348,57 @@ impl Hand {
         ])
     }
 
+    /// Everybody's clock is ahead, life goes on, and the clocks are put right one by one while it does.
+    fn tell_of_phases(&mut self) -> Action {
+        let mut first = self.dice.below(u64::from(self.sites)) as u8;
+        for site in 0..self.sites {
+            let ahead = self.dice.pick(&[900, 3_600, 7_200, 86_400, 864_000]);
+            self.next.push_back(Action::Clock(site, ahead));
+        }
+        for _ in 0..self.dice.below(4) + 2 {
+            self.draw_phase();
+        }
+        for _ in 0..self.sites {
+            self.next.push_back(Action::ClockRight(first));
+            first = (first + 1) % self.sites;
+            for _ in 0..self.dice.below(3) {
+                self.draw_phase();
+            }
+        }
+        self.next.pop_front().unwrap_or(Action::Steps(1))
+    }
+
+    /// An edit with syncs around it, or a store that is copied or put back.
+    fn draw_phase(&mut self) {
+        let (site, other, relay) = (self.site(), self.site(), self.relay());
+        if self.theme.has(Theme::Copies) && self.dice.percent(20) {
+            let back = self.back();
+            let action = match self.dice.below(3) {
+                0 => self.copied(Action::Copy(site)),
+                1 if self.backup => Action::Restore(0, back),
+                _ => {
+                    self.backup = true;
+                    Action::Backup(site)
+                }
+            };
+            self.next.push_back(action);
+        }
+        let edit = match self.dice.below(4) {
+            0 => Action::Delete(site, self.record()),
+            _ => Action::Put(site, self.record(), self.field()),
+        };
+        let all = [Action::Sync(site, relay), edit, Action::Sync(site, relay), Action::Sync(other, relay)];
+        for action in all {
+            if self.dice.percent(70) {
+                self.next.push_back(action);
+            }
+        }
+    }
+
     fn draw_clock(&mut self, site: SiteNo) -> Action {
+        if !self.relay_late && !self.late && self.dice.percent(10) {
+            return self.tell_of_phases();
+        }
         if let Some(wrong) = self.wrong.take_if(|_| self.dice.percent(60)) {
             let edit = self.draw_edit(wrong);
             self.next.push_front(edit);
