@@ -49,7 +49,7 @@ impl Core {
 
 impl Tx<'_> {
     /// Puts a local write into the tables.
-    pub(crate) fn put_finished(&mut self, mut write: Finished) -> Result<(), Error> {
+    pub(crate) fn put_finished(&mut self, write: Finished) -> Result<(), Error> {
         if self.vault(write.vault)?.own_clock.is_some() {
             self.put_own_clock(write.vault, Some(write.clock.max()))?;
         } else if self.state.clock.max() < write.clock.max() {
@@ -73,17 +73,14 @@ impl Tx<'_> {
             self.queue(write.vault, &new)?;
         }
         drop(new);
-        for (key, written) in std::mem::take(&mut write.records) {
-            if let Some(row) = &written.row
-                && written.changed
-            {
+        let rows =
+            write.records.iter().filter(|(_, written)| written.changed).filter_map(|(key, written)| {
                 let before = if written.is_new { Before::Nothing } else { Before::Stored };
-                self.records.replace(&key, before, row.borrow())?;
-                if !written.is_new {
-                    self.pass_early(&key)?;
-                }
-            }
-        }
-        Ok(())
+                Some((*key, before, written.row.as_ref()?.borrow()))
+            });
+        let rows: Vec<_> = rows.collect();
+        self.records.replace_sorted(&rows)?;
+        let replaced = rows.iter().filter(|(_, before, _)| matches!(before, Before::Stored));
+        replaced.map(|(key, ..)| *key).try_for_each(|key| self.pass_early(&key))
     }
 }

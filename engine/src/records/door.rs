@@ -6,9 +6,15 @@ use subrosa_model::merge::logs::NumberLogs;
 use subrosa_model::merge::{LogNo, Op, RecordState, Row, RowBuf};
 use subrosa_store::error::StoreError;
 use subrosa_store::keys::{RecordKey, VaultNo};
-use subrosa_store::records::{KeyRange, RecordsTable};
+use subrosa_store::records::{KeyRange, NewRows, RecordsTable};
 
 use crate::error::Error;
+
+/// So many new records, with no row between the first and the last, are put into the table together; what of a page is copied for
+/// that costs more for fewer.
+const RUN_RECORDS_MIN: usize = 16;
+/// Bytes of rows that are gathered for that, but for the last one.
+const RUN_BYTES: usize = 1 << 20;
 
 /// The merged rows in a write transaction. Its table is private: there is no other way to write a row.
 pub(crate) struct Records<'t> {
@@ -52,6 +58,16 @@ pub(crate) struct RowChange {
     pub(crate) before: bool,
     /// Whether a reader sees it now; one of both is so.
     pub(crate) after: bool,
+}
+
+/// The records of a range before the first one that has a row.
+#[derive(Clone, Copy)]
+struct Gap(Option<RecordKey>);
+
+impl Gap {
+    fn has(&self, key: &RecordKey) -> bool {
+        self.0.is_none_or(|first| *key < first)
+    }
 }
 
 impl<'t> Records<'t> {
@@ -116,20 +132,108 @@ impl<'t> Records<'t> {
         Ok(None)
     }
 
+    /// As [`Self::replace`], for rows in the order of their keys; what has no row before is [`Before::Nothing`].
+    ///
+    /// # Errors
+    /// What the store refuses.
+    pub(crate) fn replace_sorted(
+        &mut self,
+        rows: &[(RecordKey, Before<'_>, Row<'_>)],
+    ) -> Result<(), StoreError> {
+        let (mut left, mut new) = (rows, NewRows::default());
+        while let (Some((first, ..)), Some((last, ..))) = (left.first(), left.last()) {
+            let gap = self.gap(first, last)?;
+            let fresh = left.partition_point(|(key, ..)| gap.has(key));
+            let is_run = fresh >= RUN_RECORDS_MIN;
+            let (these, rest) = left.split_at(if is_run { fresh } else { RUN_RECORDS_MIN.min(left.len()) });
+            for (key, before, after) in these {
+                if is_run {
+                    self.changes.note(key, || Ok((false, is_visible(*after)?)))?;
+                    new.push_row(key, *after);
+                    self.put_gathered(&mut new, RUN_BYTES)?;
+                } else {
+                    self.replace(key, *before, *after)?;
+                }
+            }
+            self.put_gathered(&mut new, 0)?;
+            left = rest;
+        }
+        Ok(())
+    }
+
     /// Merges ops that are sorted by key, those of one record and log in their order.
     pub(crate) fn merge_sorted(
         &mut self,
         logs: &impl NumberLogs,
         ops: &[(RecordKey, LogNo, &Op<'_>)],
     ) -> Result<(), Error> {
-        let (Some((first, ..)), Some((last, ..))) = (ops.first(), ops.last()) else { return Ok(()) };
-        let range: KeyRange = (Bound::Included(*first), Bound::Included(*last));
-        // New records in new ranges are the common case of a bulk load: then no record is looked up.
-        let fresh = !self.table.holds_any(&range)?;
+        let mut left = ops;
+        while let (Some((first, ..)), Some((last, ..))) = (left.first(), left.last()) {
+            // New records in new ranges are the common case of a bulk load: then no record is looked up.
+            let gap = self.gap(first, last)?;
+            let fresh = left.partition_point(|(key, ..)| gap.has(key));
+            if fresh >= RUN_RECORDS_MIN {
+                let (these, rest) = left.split_at(fresh);
+                self.merge_new(logs, these)?;
+                left = rest;
+            } else {
+                let last = left[RUN_RECORDS_MIN.min(left.len()) - 1].0;
+                let (these, rest) = left.split_at(left.partition_point(|(key, ..)| *key <= last));
+                self.merge_each(logs, these, gap)?;
+                left = rest;
+            }
+        }
+        Ok(())
+    }
+
+    /// Merges ops of records of which none has a row, nor has one between them.
+    fn merge_new(
+        &mut self,
+        logs: &impl NumberLogs,
+        ops: &[(RecordKey, LogNo, &Op<'_>)],
+    ) -> Result<(), Error> {
+        let (mut new, mut state) = (NewRows::default(), RecordState::default());
+        for group in ops.chunk_by(|a, b| a.0 == b.0) {
+            let key = group[0].0;
+            state.clear();
+            let mut changed = false;
+            for (_, log, op) in group {
+                changed |= state.apply(*log, op, logs);
+            }
+            if changed {
+                let after = new.push(&key, &state);
+                self.changes.note(&key, || Ok((false, is_visible(after)?)))?;
+                self.put_gathered(&mut new, RUN_BYTES)?;
+            }
+        }
+        Ok(self.put_gathered(&mut new, 0)?)
+    }
+
+    /// Puts gathered rows into the table once they are more than so many bytes.
+    fn put_gathered(&mut self, new: &mut NewRows, bytes: usize) -> Result<(), StoreError> {
+        if new.bytes() > bytes {
+            self.table.put_new(new)?;
+            new.clear();
+        }
+        Ok(())
+    }
+
+    /// What has no row, of a range.
+    fn gap(&self, first: &RecordKey, last: &RecordKey) -> Result<Gap, StoreError> {
+        Ok(Gap(self.table.first_of(&(Bound::Included(*first), Bound::Included(*last)))?))
+    }
+
+    /// Merges ops record by record.
+    fn merge_each(
+        &mut self,
+        logs: &impl NumberLogs,
+        ops: &[(RecordKey, LogNo, &Op<'_>)],
+        gap: Gap,
+    ) -> Result<(), Error> {
         let (mut held, mut merged) = (RowBuf::default(), RowBuf::default());
         for group in ops.chunk_by(|a, b| a.0 == b.0) {
             let key = group[0].0;
-            let stored = if fresh { None } else { self.table.get(&key)? };
+            let stored = if gap.has(&key) { None } else { self.table.get(&key)? };
             let before = stored.map(|stored| {
                 held.copy_from(stored.row());
                 held.borrow()
@@ -275,5 +379,69 @@ mod tests {
         assert!(
             matches!(records.into_changes(), RowChanges::Unheard(vaults) if vaults == [1, 2].map(VaultNo))
         );
+    }
+
+    /// All rows that there are, and what was told of them, after `merge` on top of the records `there`.
+    fn merged(
+        there: &[u8],
+        merge: impl FnOnce(&mut Records<'_>, &LogTable),
+    ) -> (Vec<(RecordKey, Vec<u8>)>, Vec<(RecordKey, bool, bool)>) {
+        let (mut logs, database, gone) = (LogTable::default(), in_memory(), row(false));
+        logs.intern(VaultNo(1), LogId::from_bytes([1; 16]), Class::Data);
+        let txn = database.begin_write().unwrap();
+        let mut records = Records::new(Doors::open(&txn).unwrap().records, RowChanges::Heard(Vec::new()));
+        there.iter().for_each(|n| records.replace(&key(1, *n), Before::Nothing, gone.borrow()).unwrap());
+        merge(&mut records, &logs);
+        let all = (Bound::Included(key(0, 0)), Bound::Included(key(9, 0)));
+        let rows = records.table.range(&all).unwrap().map(|row| row.unwrap());
+        let rows = rows.map(|(key, row)| (key, row.row().as_bytes().to_vec())).collect();
+        let RowChanges::Heard(changes) = records.into_changes() else { panic!("somebody listened") };
+        (rows, changes.iter().map(|change| (change.key, change.before, change.after)).collect())
+    }
+
+    /// Where records stand that have rows, as numbers of those that are merged: runs of new ones between them, long and short.
+    const THERE: [&[u8]; 7] = [&[], &[0], &[15], &[16], &[60], &[3, 25, 26, 45, 200], &[1, 3, 5, 7, 9, 30]];
+
+    #[test]
+    fn many_records_are_merged_to_what_each_of_them_alone_is_merged_to() {
+        let put = |n: u8, stamp| {
+            let kind = OpKind::Put(Put::new(Tombstone::default(), Vec::new()).unwrap());
+            Op { record: RecordId::from_bytes([n; 16]), collection: "c", stamp: Stamp(stamp), kind }
+        };
+        let deleted = |n: u8| Op {
+            kind: OpKind::Delete(Tombstone::from_iter([(LogId::from_bytes([1; 16]), Stamp(5))])),
+            ..put(n, 9)
+        };
+        let ops: Vec<_> = (0..60).flat_map(|n| [Some(put(n, 3)), (n % 7 == 0).then(|| deleted(n))]).collect();
+        let ops: Vec<_> = ops.iter().flatten().collect();
+        let ops: Vec<_> = ops.iter().map(|op| (key(1, op.record.as_bytes()[0]), LogNo(0), *op)).collect();
+        for there in THERE {
+            let together = merged(there, |records, logs| {
+                records.merge_sorted(&logs.of(VaultNo(1)), &ops).unwrap();
+            });
+            let alone = merged(there, |records, logs| {
+                let each = ops.chunk_by(|a, b| a.0 == b.0);
+                each.for_each(|ops| records.merge_sorted(&logs.of(VaultNo(1)), ops).unwrap());
+            });
+            assert_eq!(together, alone, "{there:?}");
+            let numbers = 0..60_u8;
+            let new = there.iter().filter(|n| !numbers.contains(n)).count();
+            assert_eq!(together.0.len(), 60 + new, "{there:?}");
+        }
+    }
+
+    #[test]
+    fn many_rows_are_put_as_each_of_them_alone_is_put() {
+        let rows = [row(true), row(false)];
+        for there in THERE {
+            let before = |n: u8| if there.contains(&n) { Before::Stored } else { Before::Nothing };
+            let new: Vec<_> =
+                (0..60).map(|n| (key(1, n), before(n), rows[usize::from(n % 3 == 0)].borrow())).collect();
+            let together = merged(there, |records, _| records.replace_sorted(&new).unwrap());
+            let alone = merged(there, |records, _| {
+                new.iter().for_each(|(key, before, row)| records.replace(key, *before, *row).unwrap());
+            });
+            assert_eq!(together, alone, "{there:?}");
+        }
     }
 }

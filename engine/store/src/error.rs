@@ -285,6 +285,17 @@ impl From<redb::TableError> for StoreError {
     }
 }
 
+impl From<redb::CursorError> for StoreError {
+    fn from(error: redb::CursorError) -> Self {
+        match error {
+            redb::CursorError::Storage(error) => error.into(),
+            // Its neighbours are not what they were said to be.
+            redb::CursorError::UnorderedKey => Self::Inconsistent,
+            _ => Self::Refused { reason: "cursor" },
+        }
+    }
+}
+
 impl From<redb::CompactionError> for StoreError {
     fn from(error: redb::CompactionError) -> Self {
         match error {

@@ -9,7 +9,7 @@ use redb::{
     AccessGuard, Range, ReadOnlyTable, ReadTransaction, ReadableTable as _, Table, TableDefinition,
     WriteTransaction,
 };
-use subrosa_model::merge::Row;
+use subrosa_model::merge::{RecordState, Row};
 
 use crate::error::StoreError;
 use crate::keys::RecordKey;
@@ -34,6 +34,14 @@ pub struct RecordsTable<'t>(Table<'t, &'static [u8; 24], &'static [u8]>);
 
 /// The rows as of one moment.
 pub struct RecordsView(ReadOnlyTable<&'static [u8; 24], &'static [u8]>);
+
+/// Rows of records that have none, in the order of their keys.
+#[derive(Default)]
+pub struct NewRows {
+    /// Each with where its row ends.
+    keys: Vec<(RecordKey, usize)>,
+    rows: Vec<u8>,
+}
 
 /// A row where it lies in the store.
 pub struct StoredRow<'t>(AccessGuard<'t, &'static [u8]>);
@@ -62,9 +70,28 @@ impl<'t> RecordsTable<'t> {
         Ok(StoredRows(self.0.range::<&[u8; 24]>(bounds(range))?))
     }
 
-    /// Whether a range has a row.
-    pub fn holds_any(&self, range: &KeyRange) -> Result<bool, StoreError> {
-        Ok(self.0.range::<&[u8; 24]>(bounds(range))?.next().transpose()?.is_some())
+    /// The first key of a range that has a row.
+    ///
+    /// # Errors
+    /// What redb reports.
+    pub fn first_of(&self, range: &KeyRange) -> Result<Option<RecordKey>, StoreError> {
+        let first = self.0.range::<&[u8; 24]>(bounds(range))?.next().transpose()?;
+        Ok(first.map(|(key, _)| RecordKey(*key.value())))
+    }
+
+    /// Puts rows in their places, where there is no row from the first to the last of them: each page is written once, and full.
+    ///
+    /// # Errors
+    /// What redb reports; [`StoreError::Inconsistent`] if a row is there, and then nothing of the transaction may stay.
+    pub fn put_new(&mut self, rows: &NewRows) -> Result<(), StoreError> {
+        let Some((first, _)) = rows.keys.first() else { return Ok(()) };
+        let mut cursor = self.0.lower_bound_mut(Bound::Included(&first.0))?;
+        let mut start = 0;
+        for (key, end) in &rows.keys {
+            cursor.insert_before(&key.0, &rows.rows[start..*end])?;
+            start = *end;
+        }
+        Ok(cursor.close()?)
     }
 
     /// Puts a row in its place.
@@ -101,6 +128,33 @@ impl RecordsView {
     /// What redb reports.
     pub fn range(&self, range: &KeyRange) -> Result<StoredRows<'static>, StoreError> {
         Ok(StoredRows(self.0.range::<&[u8; 24]>(bounds(range))?))
+    }
+}
+
+impl NewRows {
+    /// Adds the row of a state behind the others, and gives it.
+    pub fn push(&mut self, key: &RecordKey, state: &RecordState<'_>) -> Row<'_> {
+        let start = self.rows.len();
+        state.encode(&mut self.rows);
+        self.keys.push((*key, self.rows.len()));
+        Row::stored(&self.rows[start..])
+    }
+
+    /// Adds a row behind the others.
+    pub fn push_row(&mut self, key: &RecordKey, row: Row<'_>) {
+        self.rows.extend_from_slice(row.as_bytes());
+        self.keys.push((*key, self.rows.len()));
+    }
+
+    /// Bytes of all rows.
+    pub const fn bytes(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// Forgets all rows, and keeps their room.
+    pub fn clear(&mut self) {
+        self.keys.clear();
+        self.rows.clear();
     }
 }
 

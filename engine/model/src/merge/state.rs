@@ -99,6 +99,14 @@ impl<'a> RecordState<'a> {
         changed | clears
     }
 
+    /// Becomes one that has taken in nothing, in the memory that it has.
+    pub fn clear(&mut self) {
+        let Self { last, tomb, cleared, entries, unknown } = self;
+        [last, tomb, cleared].into_iter().for_each(|stamps| stamps.0.clear());
+        entries.clear();
+        unknown.clear();
+    }
+
     /// Takes in all that another state of the same record has taken in.
     pub fn merge(&mut self, other: &Self) {
         self.last.join(&other.last);

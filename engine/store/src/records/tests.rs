@@ -17,11 +17,12 @@ fn a_range_of_keys_has_the_rows_of_a_collection_in_their_order() {
     let txn = database.begin_write().unwrap();
     {
         let mut records = Doors::open(&txn).unwrap().records;
-        assert!(!records.holds_any(&of_collection).unwrap());
+        assert_eq!(records.first_of(&of_collection).unwrap(), None);
         for key in keys.iter().rev() {
             records.put(key, row.borrow()).unwrap();
         }
-        assert!(records.holds_any(&of_collection).unwrap() && !records.holds_any(&of_another).unwrap());
+        assert_eq!(records.first_of(&of_collection).unwrap(), Some(keys[2]));
+        assert_eq!(records.first_of(&of_another).unwrap(), None);
         assert_eq!(records.get(&keys[3]).unwrap().unwrap().row(), row.borrow());
         assert!(records.get(&key(1, 1, 6)).unwrap().is_none());
     }
@@ -39,4 +40,39 @@ fn a_key_has_the_parts_that_it_was_made_of() {
     assert_eq!((key.vault(), key.collection()), (VaultNo(0x0102_0304), CollectionNo(0x0506_0708)));
     assert_eq!(key.record(), RecordId::from_bytes([9; 16]));
     assert_eq!(key.0[..9], [1, 2, 3, 4, 5, 6, 7, 8, 9]);
+}
+
+#[test]
+fn new_rows_are_put_between_those_that_are_there_and_never_over_one() {
+    let row = RowBuf::of(&RecordState::default(), &mut Vec::new());
+    let run = |ns: &[u8]| {
+        let mut rows = NewRows::default();
+        ns.iter().for_each(|n| rows.push_row(&key(1, 1, *n), row.borrow()));
+        rows
+    };
+    let put = |there: &[u8], new: &[u8]| {
+        let database = in_memory();
+        let txn = database.begin_write().unwrap();
+        let mut records = Doors::open(&txn).unwrap().records;
+        there.iter().for_each(|n| records.put(&key(1, 1, *n), row.borrow()).unwrap());
+        let done = records.put_new(&run(new));
+        let all = (Bound::Unbounded, Bound::Unbounded);
+        let found =
+            records.range(&all).unwrap().map(|found| found.unwrap().0.record().as_bytes()[0]).collect();
+        done.map(|()| -> Vec<u8> { found })
+    };
+    for (there, new, found) in [
+        (&[][..], &[][..], &[][..]),
+        (&[], &[1, 2, 3], &[1, 2, 3]),
+        (&[1, 9], &[4, 5], &[1, 4, 5, 9]),
+        (&[1], &[4, 5], &[1, 4, 5]),
+        (&[9], &[4, 5], &[4, 5, 9]),
+    ] {
+        assert_eq!(put(there, new), Ok(found.to_vec()), "{new:?} beside {there:?}");
+    }
+    for (there, new) in
+        [(&[4][..], &[4, 5][..]), (&[5], &[4, 5]), (&[5], &[4, 6]), (&[], &[5, 4]), (&[], &[4, 4])]
+    {
+        assert_eq!(put(there, new), Err(StoreError::Inconsistent), "{new:?} beside {there:?}");
+    }
 }
