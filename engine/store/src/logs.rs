@@ -5,7 +5,7 @@
 //! Nobody else names these tables. Rows are types, of which only what is stored, or was checked, makes one. It knows no
 //! rule: which log gets a number, what is merged, what makes room for what, is up to the caller.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 
 use redb::{
@@ -122,7 +122,14 @@ pub struct Logs<'t> {
     searched: Table<'t, u32, &'static [u8; 16]>,
     /// Branches whose head was put in this transaction.
     moved: BTreeSet<BranchNo>,
+    /// Header and chain of segments that were stored in this transaction, as far as they are kept: their rows may be on the disk
+    /// by the time that somebody asks.
+    stored: BTreeMap<(BranchNo, Seq), (Header, Chain)>,
 }
+
+/// Headers that are kept of what one transaction stores. A batch of full segments has fewer; the rows of small ones are read again
+/// at little cost.
+const STORED_HEADERS_MAX: usize = 1024;
 
 /// The logs as of one moment.
 pub struct LogsView {
@@ -200,6 +207,7 @@ impl<'t> Logs<'t> {
             shown_again: txn.open_table(SHOWN_AGAIN)?,
             searched: txn.open_table(SEARCHED)?,
             moved: BTreeSet::new(),
+            stored: BTreeMap::new(),
         })
     }
 
@@ -237,6 +245,9 @@ impl<'t> Logs<'t> {
         let header = segment.segment().header();
         let (seq, closed) = (header.seq, header.kind.closes());
         segment.write(self.segments.insert_reserve(&segment_key(branch, seq), segment.row_len())?.as_mut());
+        if self.stored.len() < STORED_HEADERS_MAX || self.stored.contains_key(&(branch, seq)) {
+            self.stored.insert((branch, seq), (*header, *segment.chain()));
+        }
         let head = self.head(branch)?;
         let base = head.map_or(Base { seq, chain: header.prev }, |head| head.base);
         let merged = if branch.is_first() { merged.max(base.seq) } else { merged };
@@ -250,12 +261,18 @@ impl<'t> Logs<'t> {
 
     /// The header of a stored segment, which is not copied for it.
     pub fn header(&self, branch: BranchNo, seq: Seq) -> Result<Option<Header>, StoreError> {
-        self.read(branch, seq, checked::header_of)
+        match self.stored.get(&(branch, seq)) {
+            Some((header, _)) => Ok(Some(*header)),
+            None => self.read(branch, seq, checked::header_of),
+        }
     }
 
     /// The chain of a stored segment.
     pub fn chain(&self, branch: BranchNo, seq: Seq) -> Result<Option<Chain>, StoreError> {
-        self.read(branch, seq, checked::chain_of)
+        match self.stored.get(&(branch, seq)) {
+            Some((_, chain)) => Ok(Some(*chain)),
+            None => self.read(branch, seq, checked::chain_of),
+        }
     }
 
     fn read<R>(
