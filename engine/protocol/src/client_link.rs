@@ -42,8 +42,10 @@ use crate::token::Grant;
 pub const HELLO_WAIT: Duration = Duration::from_secs(10);
 /// How long a relay may take to answer anything else, a group commit under load included.
 pub const ANSWER_WAIT: Duration = Duration::from_secs(60);
-/// Feed bytes gathered while the store is busy; beyond them the feeds are not read.
-pub const GATHER_BYTES_MAX: usize = 8 << 20;
+/// Feed bytes gathered while the store is busy; beyond them the feeds are not read. Two to three times as much is changed in the
+/// store by them, which still fits into the half of its usual cache that may wait for a commit: what does not fit is written, and
+/// read again to be summed up at the commit.
+pub const GATHER_BYTES_MAX: usize = 3 << 20;
 /// Wait before a refused vault or log is tried again, where the relay names none.
 pub const REFUSED_WAIT: Duration = Duration::from_secs(60);
 /// Wait before a vault that rests for a fault is tried again; doubled for each fault since it was last synced.
