@@ -70,7 +70,14 @@ impl Chain {
         }
     }
 
-    /// The relay knows the vault: what else does it know?
+    /// The relay knows the vault, and may have dropped the question that came with the proof.
+    pub(super) fn ask_unless_asked(&mut self, now: Instant, vault: VaultId, out: &mut VecDeque<Output>) {
+        if matches!(self.stage, Stage::Idle) {
+            self.ask(now, vault, out);
+        }
+    }
+
+    /// What else does the relay know?
     pub(super) fn ask(&mut self, now: Instant, vault: VaultId, out: &mut VecDeque<Output>) {
         let from = match self.held {
             HeldChain::Unasked => return,

@@ -211,7 +211,7 @@ impl VaultLink {
         Ok(())
     }
 
-    /// Sends the proof and, without waiting for what comes of it, the subscription.
+    /// Sends the proof and, without waiting for what comes of it, the subscription and the question for the chain.
     pub(super) fn prepared(&mut self, now: Instant, prepared: Prepared, out: &mut VecDeque<Output>) {
         if !matches!(self.down, Down::Preparing) {
             return;
@@ -223,10 +223,14 @@ impl VaultLink {
         self.prepared = Some(prepared);
         self.forget_claims();
         if std::mem::take(&mut self.afresh) {
-            return self.subscribe_afresh(now, out);
+            self.subscribe_afresh(now, out);
+        } else {
+            self.down = Down::Joining { since: now };
+            self.subscribe(out);
         }
-        self.down = Down::Joining { since: now };
-        self.subscribe(out);
+        if self.purpose == Purpose::Sync {
+            self.chain.ask(now, self.id, out);
+        }
     }
 
     /// This device cannot prove membership now.
@@ -340,7 +344,7 @@ impl VaultLink {
         self.known = true;
         match self.purpose {
             Purpose::Member => self.down = Down::Member,
-            Purpose::Sync => self.chain.ask(now, self.id, out),
+            Purpose::Sync => self.chain.ask_unless_asked(now, self.id, out),
         }
         // Only a vault read from the start has its size for a goal.
         if self.prepared.as_ref().is_some_and(|prepared| prepared.cursor == Rseq(0)) {
@@ -412,6 +416,7 @@ impl VaultLink {
             Down::Joining { .. } if !self.known && goal.is_some() => {
                 let goal = goal.expect("looked at above");
                 self.tail_brought |= matches!(goal, Goal::BringTail);
+                self.chain.abandon(); // the relay has dropped the question
                 self.down = Down::LoadingBirth { goal };
                 out.push_back(Output::LoadBirth { vault: self.id });
                 return;
@@ -437,6 +442,9 @@ impl VaultLink {
             | Down::StoringHeads { .. }
             | Down::Comparing { .. } => {
                 self.grant_due = false;
+                if !self.known {
+                    self.chain.abandon();
+                }
                 self.down = Down::Resting { until: now + retry };
             }
             Down::Feeding { .. } => self.up.rest_all(now + retry, refusal.code),

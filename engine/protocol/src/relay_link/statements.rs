@@ -177,7 +177,11 @@ impl RelayLink {
         self.auth_failed(refusal.vault);
     }
 
+    /// One that was pipelined behind an AUTH that found no vault, or a key that is not listed, is dropped, as a SUBSCRIBE is.
     pub(super) fn on_statements_want(&mut self, vault: VaultId, from: Generation) {
+        if matches!(self.vaults.get(&vault), Some(Vault::Pending { .. } | Vault::Unlisted { .. })) {
+            return;
+        }
         if self.member(vault).is_some() {
             self.showing = Some(Showing { vault, from, after: None });
         }

@@ -348,6 +348,7 @@ fn a_subscription_goes_by_cursor_or_by_heads() {
     let mut early = pending(Admission::Open);
     feed_in(&mut early, &subscribe(0, LIFE)).unwrap();
     feed_in(&mut early, &ask(1)).unwrap();
+    feed_in(&mut early, &ClientFrame::StatementsWant { vault: vault(), from: Generation(0) }).unwrap();
     assert!(early.poll().is_none(), "pipelined behind an AUTH that found no vault: dropped");
     let mut stranger = open_link(Admission::Open);
     feed_in(&mut stranger, &ask(1)).unwrap();

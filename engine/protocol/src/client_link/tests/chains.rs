@@ -48,8 +48,10 @@ fn known(chain: HeldChain) -> Rig {
     rig.hello();
     rig.give(Input::Add { vault: vault(1), purpose: Purpose::Sync });
     rig.give(Input::Prepared { vault: vault(1), prepared: holding(chain) });
-    rig.sent();
+    let sent = rig.sent();
+    assert!(matches!(sent[..2], [ClientFrame::Auth { .. }, ClientFrame::Subscribe { .. }]));
     rig.known(1);
+    rig.out.extend(sent[2..].iter().map(|frame| Output::Send(frame.encode())));
     rig
 }
 
@@ -208,6 +210,32 @@ fn a_relay_that_does_not_list_our_key_is_brought_our_chain_once() {
     fails.take();
     fails.frame(&error(ErrorCode::AuthFailed, 1)).unwrap();
     assert!(matches!(fails.take()[..], [Output::Event(Event::Refused { .. })]), "once a link");
+}
+
+#[test]
+fn the_chain_is_asked_for_with_the_proof_and_an_answer_that_cannot_come_is_not_waited_for() {
+    let proved = || {
+        let mut rig = Rig::new();
+        rig.hello();
+        rig.give(Input::Add { vault: vault(1), purpose: Purpose::Sync });
+        rig.give(Input::Prepared { vault: vault(1), prepared: holding(WHOLE) });
+        assert_eq!(rig.sent()[2..], [want(3)]);
+        rig
+    };
+    let mut rig = proved();
+    rig.known(1);
+    assert_eq!(rig.sent(), [], "once");
+    for (code, then) in [
+        (ErrorCode::AuthFailed, vec![]),
+        (ErrorCode::TooManyVaults, vec![Output::Prepare { vault: vault(1) }]),
+    ] {
+        let mut rig = proved();
+        rig.frame(&error(code, 1)).unwrap();
+        rig.take();
+        rig.advance(ANSWER_WAIT.max(REFUSED_WAIT));
+        assert_eq!(rig.take(), then, "{code:?}");
+        assert!(rig.link.deadline().is_none_or(|at| at > rig.now), "{code:?}: it does not spin");
+    }
 }
 
 #[test]
