@@ -10,7 +10,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use quinn::{Endpoint, EndpointConfig, SendStream, ServerConfig, TokioRuntime, TransportConfig, VarInt};
+use quinn::{
+    Endpoint, EndpointConfig, MtuDiscoveryConfig, SendStream, ServerConfig, TokioRuntime, TransportConfig,
+    VarInt,
+};
 use quinn_proto::HashedConnectionIdGenerator;
 use socket2::{Domain, Protocol, Socket, Type};
 use subrosa_protocol::limits;
@@ -57,10 +60,21 @@ fn transport_config() -> TransportConfig {
         .stream_receive_window(limits::MEMBER_WINDOW_BYTES.into())
         .receive_window(limits::WINDOW_BYTES_MIN.into())
         .send_window(limits::SEND_BYTES_MIN.into())
+        .mtu_discovery_config(Some(mtu_discovery()))
         .datagram_receive_buffer_size(None)
         .datagram_send_buffer_size(0)
         .keep_alive_interval(None);
     transport
+}
+
+/// Half of what lies between what every path takes, 1,200 bytes, and what most take, 1,452: with steps beyond that one look finds
+/// the latter, where smaller ones would send four large packets to each link that has nothing else to say.
+const MTU_STEP_MIN: u16 = 127;
+
+fn mtu_discovery() -> MtuDiscoveryConfig {
+    let mut discovery = MtuDiscoveryConfig::default();
+    discovery.minimum_change(MTU_STEP_MIN);
+    discovery
 }
 
 fn bind(listen: SocketAddr) -> std::io::Result<UdpSocket> {

@@ -176,6 +176,9 @@ fn transport() -> TransportConfig {
         .stream_receive_window(VarInt::from_u32(STREAM_WINDOW_BYTES))
         .receive_window(VarInt::from_u32(LINK_WINDOW_BYTES))
         .send_window(u64::from(LINK_WINDOW_BYTES))
+        // Looking for what else the path would take costs more than a sync that finds nothing new, and gains a device little:
+        // what is large comes from the relay, which looks.
+        .mtu_discovery_config(None)
         .max_idle_timeout(Some(VarInt::from_u32(IDLE_TIMEOUT_MS).into()))
         .datagram_receive_buffer_size(None);
     transport
