@@ -6,10 +6,10 @@
 #[path = "flood/acts.rs"]
 mod acts;
 #[path = "../../sync-server/tests/relay/client.rs"]
-#[expect(dead_code, reason = "the relay's tests use more of it")]
+#[expect(dead_code, clippy::unwrap_used, reason = "they are the relay's tests', which use more of it")]
 mod client;
 #[path = "../../sync-server/tests/relay/fixture.rs"]
-#[expect(dead_code, reason = "the relay's tests use more of it")]
+#[expect(dead_code, clippy::unwrap_used, reason = "they are the relay's tests', which use more of it")]
 mod fixture;
 mod harness;
 

@@ -66,18 +66,6 @@ fn branch_limits() -> BranchLimits {
     }
 }
 
-/// Smaller limits for the thread of a test.
-#[cfg(test)]
-pub(crate) mod testing {
-    use std::cell::Cell;
-
-    use super::BranchLimits;
-
-    thread_local! {
-        pub(crate) static LIMITS: Cell<Option<BranchLimits>> = const { Cell::new(None) };
-    }
-}
-
 impl Tx<'_> {
     /// The branch of a log of which a segment is held itself.
     pub(crate) fn find_held(
@@ -331,5 +319,17 @@ impl Tx<'_> {
         self.logs.put_loose(vault, &LooseRow { log, prev, outer })?;
         self.vault_mut(vault)?.branches.loose.insert(log);
         Ok(())
+    }
+}
+
+/// Smaller limits for the thread of a test.
+#[cfg(test)]
+pub(crate) mod testing {
+    use std::cell::Cell;
+
+    use super::BranchLimits;
+
+    thread_local! {
+        pub(crate) static LIMITS: Cell<Option<BranchLimits>> = const { Cell::new(None) };
     }
 }

@@ -381,11 +381,11 @@ mod tests {
         );
     }
 
+    /// Rows, and of each change which record it is of and whether that was there before and is there after.
+    type Merged = (Vec<(RecordKey, Vec<u8>)>, Vec<(RecordKey, bool, bool)>);
+
     /// All rows that there are, and what was told of them, after `merge` on top of the records `there`.
-    fn merged(
-        there: &[u8],
-        merge: impl FnOnce(&mut Records<'_>, &LogTable),
-    ) -> (Vec<(RecordKey, Vec<u8>)>, Vec<(RecordKey, bool, bool)>) {
+    fn merged(there: &[u8], merge: impl FnOnce(&mut Records<'_>, &LogTable)) -> Merged {
         let (mut logs, database, gone) = (LogTable::default(), in_memory(), row(false));
         logs.intern(VaultNo(1), LogId::from_bytes([1; 16]), Class::Data);
         let txn = database.begin_write().unwrap();
