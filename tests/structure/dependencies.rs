@@ -21,7 +21,10 @@ fn dependencies(manifest: &str) -> Vec<String> {
 /// The sources of a package, and those that it includes from elsewhere, with the folder of a module that is one.
 fn sources_and_included(package: &Path) -> Vec<PathBuf> {
     let mut found = sources(package);
-    for path in found.clone() {
+    let mut looked_at = 0;
+    // What is included may include more.
+    while let Some(path) = found.get(looked_at).cloned() {
+        looked_at += 1;
         let text = text(&path).unwrap();
         for line in text.lines().filter_map(|line| line.trim().strip_prefix("#[path = \"")) {
             let included = line.split('"').next().expect("a path ends");

@@ -23,7 +23,7 @@ use subrosa_protocol::relay_link::{
     LinkConfig, LinkNo, Now, Origin, Output, PeerFrame, Refused, RelayLink, Rendezvous, RendezvousRequest,
     Stored, View, Want, digest_of_nothing,
 };
-use subrosa_protocol::segment::{Class, SealedSegment};
+use subrosa_protocol::segment::{Class, Header, SealedSegment};
 use subrosa_protocol::statement::{Signer, Statement};
 use subrosa_protocol::token::Grant;
 use subrosa_protocol::vouch::Vouch;
@@ -527,7 +527,8 @@ struct Seen {
     skips: bool,
     has_started: bool,
     scanned: BTreeSet<u64>,
-    ahead: Vec<SealedSegment>,
+    /// Without their bytes, which would keep all that was ever sent.
+    ahead: Vec<Header>,
     logs: BTreeSet<LogId>,
     last: Option<Rseq>,
     caught_up: Option<Rseq>,
@@ -551,7 +552,7 @@ impl Default for Seen {
 
 impl Seen {
     fn ahead_of(&self, segment: &SealedSegment) -> bool {
-        self.ahead.contains(segment)
+        self.ahead.contains(segment.header())
     }
 
     fn frames(&mut self, mut bytes: Bytes) {
@@ -574,7 +575,9 @@ impl Seen {
             }
             FeedFrame::Ahead { segment } => {
                 self.may_see(&segment);
-                self.ahead.push(segment);
+                if !self.ahead_of(&segment) {
+                    self.ahead.push(*segment.header());
+                }
             }
             FeedFrame::CaughtUp { rseq, .. } => {
                 assert!(self.caught_up.replace(rseq).is_none_or(|before| before < rseq), "said once");
