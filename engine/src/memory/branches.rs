@@ -74,7 +74,7 @@ impl Branches {
     ) -> Result<(), StoreError> {
         for row in logs.loose(vault)? {
             let (log, prev) = row?;
-            self.has_new_keys |= log == SHUT && prev.as_slice() != &shut_under(keys).as_bytes()[..prev.len()];
+            self.has_new_keys |= log == SHUT && prev[..] != shut_under(keys).as_bytes()[..prev.len()];
             self.loose.insert(log);
         }
         Ok(())

@@ -210,7 +210,7 @@ mod tests {
         let doors = DoorsView::begin(&database).unwrap();
         let names: Vec<_> = shapes().into_iter().map(|[name, ..]| name).collect();
         assert_eq!(doors.table_names().unwrap(), names);
-        assert_eq!(names.len(), 34);
+        assert_eq!(names.len(), 35);
         assert!(doors.logs().is_ok() && doors.relays().is_ok() && doors.vaults().is_ok());
         assert!(doors.records().is_ok() && doors.unsealed().is_ok() && doors.passes().is_ok());
     }
