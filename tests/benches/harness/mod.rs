@@ -10,6 +10,7 @@ pub(crate) mod child;
 pub(crate) mod data;
 pub(crate) mod devices;
 pub(crate) mod machine;
+pub(crate) mod proxy;
 pub(crate) mod quic;
 pub(crate) mod relay;
 

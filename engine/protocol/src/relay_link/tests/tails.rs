@@ -172,13 +172,9 @@ fn a_chain_is_shown_to_whoever_proved_a_key_of_it() {
         }
     }
     let want = ClientFrame::StatementsWant { vault: vault(), from: Generation(0) };
-    for (name, mut link, code) in [
-        ("not listed", unlisted(), ErrorCode::AuthFailed),
-        ("no vault", pending(Admission::Open), ErrorCode::UnknownVault),
-    ] {
+    for (name, mut link) in [("not listed", unlisted()), ("no vault", pending(Admission::Open))] {
         feed_in(&mut link, &want).unwrap();
-        let outputs = drain(&mut link);
-        assert_eq!((outputs.len(), refusals(outputs)), (1, vec![code]), "{name}");
+        assert!(drain(&mut link).is_empty(), "{name}: it came with the proof, and comes again");
     }
 }
 
