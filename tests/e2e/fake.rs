@@ -89,6 +89,7 @@ async fn serve(connection: Connection, manner: Manner, fed: Arc<AtomicU64>) -> O
                 chains.insert(part.vault, part.statements);
                 continue;
             }
+            ClientFrame::StatementsWant { vault, .. } if !chains.contains_key(&vault) => continue,
             ClientFrame::StatementsWant { vault, from } => {
                 let wanted = chains.get(&vault)?.iter().skip(from.0 as usize).cloned();
                 RelayFrame::Statements(StatementsPart::cut(vault, wanted).remove(0))

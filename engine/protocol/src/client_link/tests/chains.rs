@@ -48,10 +48,9 @@ fn known(chain: HeldChain) -> Rig {
     rig.hello();
     rig.give(Input::Add { vault: vault(1), purpose: Purpose::Sync });
     rig.give(Input::Prepared { vault: vault(1), prepared: holding(chain) });
-    let sent = rig.sent();
-    assert!(matches!(sent[..2], [ClientFrame::Auth { .. }, ClientFrame::Subscribe { .. }]));
+    let asked = rig.sent().pop().filter(|frame| matches!(frame, ClientFrame::StatementsWant { .. }));
     rig.known(1);
-    rig.out.extend(sent[2..].iter().map(|frame| Output::Send(frame.encode())));
+    rig.out.extend(asked.map(|frame| Output::Send(frame.encode())));
     rig
 }
 
@@ -219,7 +218,7 @@ fn the_chain_is_asked_for_with_the_proof_and_an_answer_that_cannot_come_is_not_w
         rig.hello();
         rig.give(Input::Add { vault: vault(1), purpose: Purpose::Sync });
         rig.give(Input::Prepared { vault: vault(1), prepared: holding(WHOLE) });
-        assert_eq!(rig.sent()[2..], [want(3)]);
+        assert!(rig.sent().ends_with(&[want(3)]));
         rig
     };
     let mut rig = proved();
