@@ -13,7 +13,7 @@ use subrosa_protocol::frame::{
     ClientFrame, FeedFrame, RelayFrame, RelayLimits, ShortHead, StatementsPart, VERSION,
 };
 use subrosa_protocol::ids::{
-    Base, Chain, Digest, Epoch, Head, Incarnation, LogId, PublicKeyBytes, Rseq, Seq, Signature,
+    Base, Chain, Digest, Epoch, Generation, Head, Incarnation, LogId, PublicKeyBytes, Rseq, Seq, Signature,
 };
 use subrosa_protocol::segment::{GroupPlace, Header, Kind, SealedSegment, TAG_LEN};
 use subrosa_tests::liar::{Door, next_bytes};
@@ -75,9 +75,8 @@ async fn serve(connection: Connection, manner: Manner, fed: Arc<AtomicU64>) -> O
         return None;
     }
     let (mut send, mut receive) = connection.accept_bi().await.ok()?;
-    let mut feeds: BTreeMap<VaultId, SendStream> = BTreeMap::new();
+    let (mut feeds, mut claimed) = (BTreeMap::<VaultId, SendStream>::new(), BTreeMap::new());
     let mut chains: BTreeMap<VaultId, Vec<Vec<u8>>> = BTreeMap::new();
-    let mut claimed: BTreeMap<LogId, ShortHead> = BTreeMap::new();
     let mut rseq = Rseq(0);
     loop {
         let answer = match next_frame(&mut receive).await? {
@@ -89,15 +88,15 @@ async fn serve(connection: Connection, manner: Manner, fed: Arc<AtomicU64>) -> O
                 chains.insert(part.vault, part.statements);
                 continue;
             }
-            ClientFrame::StatementsWant { vault, .. } if !chains.contains_key(&vault) => continue,
-            ClientFrame::StatementsWant { vault, from } => {
-                let wanted = chains.get(&vault)?.iter().skip(from.0 as usize).cloned();
-                RelayFrame::Statements(StatementsPart::cut(vault, wanted).remove(0))
-            }
             ClientFrame::Auth { vault, .. } | ClientFrame::Create { vault, .. } => {
                 RelayFrame::Vault { vault, quota_bytes: 1 << 30, used_bytes: 0 }
             }
-            ClientFrame::Subscribe { vault, .. } if !chains.contains_key(&vault) => continue,
+            ClientFrame::Subscribe { vault, .. } | ClientFrame::StatementsWant { vault, .. }
+                if !chains.contains_key(&vault) =>
+            {
+                continue;
+            }
+            ClientFrame::StatementsWant { vault, from } => shown(vault, chains.get(&vault)?, from),
             ClientFrame::Subscribe { vault, .. } if !claimed.is_empty() => {
                 RelayFrame::Heads { vault, last: true, heads: claimed.values().copied().collect() }
             }
@@ -142,6 +141,12 @@ async fn serve(connection: Connection, manner: Manner, fed: Arc<AtomicU64>) -> O
         };
         send.write_all(&answer.encode()).await.ok()?;
     }
+}
+
+/// A chain from a generation on.
+fn shown(vault: VaultId, chain: &[Vec<u8>], from: Generation) -> RelayFrame {
+    let wanted = chain.iter().skip(from.0 as usize).cloned();
+    RelayFrame::Statements(StatementsPart::cut(vault, wanted).remove(0))
 }
 
 fn hello() -> RelayFrame {
