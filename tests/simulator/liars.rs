@@ -113,6 +113,10 @@ impl World {
         if !self.liars.is_empty() || !self.hostile {
             return Ok(());
         }
+        if let Some(wire) = self.wires.iter().find(|wire| !wire.rests.is_empty()) {
+            let text = format!("site {} with relay {}: {:?}", wire.site, wire.relay, wire.rests);
+            return Err(Failure::new(Kind::LeftBehind, text));
+        }
         for site in self.honest_sites() {
             let Some(device) = &self.sites[site].device else { continue };
             let now = standing(device);

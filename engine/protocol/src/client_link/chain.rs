@@ -101,7 +101,9 @@ impl Chain {
     ) -> Result<(), VaultFault> {
         let out_of_place = Err(VaultFault::OutOfPlace { frame: "STATEMENTS" });
         let Stage::Asked { since, from, statements } = &mut self.stage else { return out_of_place };
-        if statements.len() + part.statements.len() > limits::STATEMENTS_MAX {
+        // A part with nothing in it, and more to come, would put off the answer for ever.
+        let is_nothing = part.statements.is_empty() && !part.last;
+        if is_nothing || statements.len() + part.statements.len() > limits::STATEMENTS_MAX {
             return out_of_place;
         }
         *since = now;

@@ -266,6 +266,12 @@ fn a_relay_that_shows_no_statements_rests_the_vault() {
     rig.advance(ANSWER_WAIT / 2);
     let fault = VaultFault::Silent;
     assert_eq!(rig.events(), [Event::Rests { vault: vault(1), fault, retry: FAULT_WAIT }]);
+    let mut rig = known(WHOLE);
+    rig.take();
+    rig.frame(&RelayFrame::Statements(part(false, 0))).unwrap();
+    let nothing = VaultFault::OutOfPlace { frame: "STATEMENTS" };
+    let event = Event::Rests { vault: vault(1), fault: nothing, retry: FAULT_WAIT };
+    assert!(rig.events().contains(&event), "a part with nothing, and more to come");
     for count in [1, limits::STATEMENTS_PART_MAX] {
         let mut rig = known(WHOLE);
         rig.take();
