@@ -124,7 +124,12 @@ impl RelayProcess {
     /// What the system refuses.
     #[cfg(unix)]
     pub fn pause(&self) -> Result<()> {
-        self.signal(rustix::process::Signal::STOP)
+        use rustix::process::{Pid, Signal, WaitOptions, waitpid};
+
+        self.signal(Signal::STOP)?;
+        // A thread that runs may still answer somebody before it stops; all of them have when the child is said to.
+        waitpid(Some(Pid::from_child(&self.child)), WaitOptions::UNTRACED)?;
+        Ok(())
     }
 
     /// Lets it go on.
