@@ -4,6 +4,7 @@
 //! has one encoding, the same bytes. What it may allocate for it is bounded by the target's [`Memory`].
 
 mod client;
+mod feeds;
 #[allow(dead_code, reason = "the command makes one of its errors itself")]
 #[path = "../../../../cli/src/line.rs"]
 mod line;
@@ -128,7 +129,7 @@ pub(crate) const TARGETS: &[Target] = &[
     Target { name: "relay_text", run: text::relay_text, memory: SETTINGS },
     Target { name: "client_link", run: client::client_link, memory: MACHINES },
     Target { name: "relay_link", run: relay::relay_link, memory: MACHINES },
-    Target { name: "relay_feed", run: relay::relay_feed, memory: CHUNKS },
+    Target { name: "relay_feed", run: feeds::relay_feed, memory: CHUNKS },
     Target { name: "meetings", run: relay::meetings, memory: MACHINES },
     Target { name: "pairing", run: pairing::pairing, memory: MACHINES },
 ];
