@@ -8,10 +8,13 @@ pub(super) const LIARS: &[Known] = &[
         name: "acknowledged-and-thrown-away",
         what: "a relay says that it has what it has thrown away, is honest later, and what it lacks is not sent again",
         plan: "seed 1 devices 2 relays 1
-            0 lie 0 forgets all
-            1 put 0 0 1
-            2 sync 0 0
-            3 honest 0",
+            0 sync 0 0
+            1 lie 0 forgets all
+            2 put 0 0 1
+            3 sync 0 0
+            4 sync 0 0
+            5 sync 0 0
+            6 honest 0",
         is_mended: true,
         faults: &["lost-not-sent-again"],
         kinds: &[Kind::Lost, Kind::Missing, Kind::SyncEnds],
